@@ -1,0 +1,42 @@
+# Every target makes the environment on first use; `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := rsmtdf_core pipeline cli data_manifests tests
+
+.PHONY: help demo test check format bench clean
+
+help:
+	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
+	@echo "make test    the tests"
+	@echo "make check   format, lint, types and the direction of imports"
+	@echo "make format  format and mend what can be mended"
+	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rsmtdf needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: .venv/ready
+	$(BIN)/rsmtdf demo
+
+test: .venv/ready
+	$(BIN)/pytest
+
+check: .venv/ready
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/ready
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+bench: .venv/ready
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv outputs

@@ -1,0 +1,79 @@
+"""Errors that users see: what is wrong, where, and what mends it.
+
+Every one is also the built-in error a Python caller would expect, so both `except RsmtdfError` and
+`except FileNotFoundError` work.
+"""
+
+
+class RsmtdfError(Exception):
+    """Base of all errors that a user can mend.
+
+    Args:
+        what: one sentence that says what is wrong, with what was expected and what was found.
+        where: the file, key or row at fault.
+        remedy: a command or an edit that mends it.
+    """
+
+    def __init__(self, what: str, *, where: object = None, remedy: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where is not None:
+            lines.append(f"  where: {self.where}")
+        if self.remedy is not None:
+            lines.append(f"  mend:  {self.remedy}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross process borders whole (dask returns a worker's error to the client)."""
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+def _rebuild(
+    kind: type[RsmtdfError], what: str, where: str | None, remedy: str | None
+) -> RsmtdfError:
+    return kind(what, where=where, remedy=remedy)
+
+
+class ConfigError(RsmtdfError, ValueError):
+    """A config file or an override is wrong."""
+
+
+class DataError(RsmtdfError, ValueError):
+    """A scene, mask or manifest is wrong."""
+
+
+class MissingFileError(RsmtdfError, FileNotFoundError):
+    """A file or folder that was named does not exist."""
+
+
+class TeacherError(RsmtdfError, RuntimeError):
+    """A teacher cannot be built, loaded or run."""
+
+
+class StoreError(RsmtdfError, RuntimeError):
+    """A feature store cannot be used."""
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """No store has the features that were asked for."""
+
+
+class StoreIncompleteError(StoreError):
+    """A store exists but was not committed, or lacks rows that were asked for."""
+
+
+class StoreDamagedError(StoreError):
+    """A store's bytes are not what was written."""
+
+
+class StoreMismatchError(StoreError):
+    """A store holds something else than what was asked for."""
+
+
+class RunError(RsmtdfError, RuntimeError):
+    """A run folder or checkpoint cannot be used."""

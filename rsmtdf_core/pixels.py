@@ -1,0 +1,18 @@
+"""From uint8 pixels to what a network takes, for the student and every teacher alike."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalise(
+    images: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Tensor:
+    """Scale uint8 images [B, 3, H, W] to 0..1 and standardise their channels; float32."""
+    scale = 255 * torch.tensor(std, device=images.device).view(1, -1, 1, 1)
+    shift = 255 * torch.tensor(mean, device=images.device).view(1, -1, 1, 1)
+    return (images.float() - shift) / scale

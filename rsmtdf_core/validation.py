@@ -1,0 +1,186 @@
+"""Settings from YAML, with errors that name the key, what was expected and what was found.
+
+Pydantic's own report is written for the author of a model; here each problem becomes one line in
+the words of the file that the user wrote.
+"""
+
+import difflib
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from rsmtdf_core.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+# What pydantic's error types expect, in a user's words; other types keep pydantic's message.
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; an empty file is an empty mapping.
+
+    Raises:
+        ConfigError: the file is missing, has a syntax error (its line is named) or is no mapping.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("the file is missing", where=path, remedy="check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the file cannot be read: {error}", where=path) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(f"YAML syntax error{line}: {problem}", where=path) from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"expected keys with values, found {_shown(value)}",
+            where=path,
+            remedy="write key: value",
+        )
+    return value
+
+
+def validate(model: type[M], value: object, where: str) -> M:
+    """Build `model` from plain values.
+
+    Args:
+        model: the settings to build.
+        value: a mapping as read from YAML or JSON.
+        where: the file or option that the values come from, for the message.
+
+    Raises:
+        ConfigError: one line for each problem, each with its dotted key.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = dict.fromkeys(_line(model, details) for details in error.errors())
+        raise ConfigError(
+            "\n".join(problems), where=where, remedy="edit the keys named above"
+        ) from None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Ready to append: ", did you mean 'width'?", or nothing where no known word is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f", did you mean '{near[0]}'?" if near else ""
+
+
+def _line(model: type[BaseModel], details: ErrorDetails) -> str:
+    kind, found = details["type"], details["input"]
+    if kind == "extra_forbidden":
+        key, holders = _locate(model, details["loc"][:-1])
+        unknown = str(details["loc"][-1])
+        known = [field for holder in holders for field in _fields(holder)]
+        return f"unknown key '{_dotted(key, unknown)}'{suggestion(unknown, known)}"
+    key, _ = _locate(model, details["loc"])
+    prefix = f"{key}: " if key else ""
+    if kind == "missing":
+        return f"{prefix}the key is missing"
+    if kind == "value_error":
+        return prefix + details["msg"].removeprefix("Value error, ")
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        context = details["ctx"]
+        name = str(context["discriminator"]).strip("'")
+        tags = context.get("expected_tags")
+        expected = f"{tags}" if tags else "it to say which kind is meant"
+        return f"{_dotted(key, name)}: expected {expected}, found {_shown(_get(found, name))}"
+    message = details["msg"].removeprefix("Input should be ")
+    hint = ""
+    if kind == "literal_error" and isinstance(found, bool):
+        hint = " (YAML takes a bare on, off, yes or no for true or false: put the word in quotes)"
+    return f"{prefix}expected {_EXPECTED.get(kind, message)}, found {_shown(found)}{hint}"
+
+
+def _locate(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, list[Any]]:
+    """The dotted key as a user wrote it, and the annotations there.
+
+    Pydantic's places also name the branch of a union; a user never wrote that, so it only narrows
+    the annotations down.
+    """
+    key = ""
+    here: list[Any] = [model]
+    for part in loc:
+        inner = [flat for annotation in here for flat in _step(annotation, part)]
+        if inner:
+            key, here = _dotted(key, str(part)), inner
+        else:
+            here = [annotation for annotation in here if _is_branch(annotation, part)] or here
+    return key, here
+
+
+def _step(annotation: Any, part: int | str) -> list[Any]:  # noqa: ANN401 - any type annotation
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if part in _fields(annotation):
+        return _branches(_fields(annotation)[str(part)])
+    if origin in {dict, Mapping} and isinstance(part, str):
+        return _branches(arguments[1])
+    if origin in {tuple, list, set, frozenset, Sequence} and isinstance(part, int):
+        return [flat for argument in arguments for flat in _branches(argument)]
+    return []
+
+
+def _fields(annotation: Any) -> dict[str, Any]:  # noqa: ANN401 - any type annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {name: field.annotation for name, field in annotation.model_fields.items()}
+    return {}
+
+
+def _branches(annotation: Any) -> list[Any]:  # noqa: ANN401 - any type annotation
+    if get_origin(annotation) is Annotated:
+        return _branches(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, types.UnionType}:
+        return [flat for branch in get_args(annotation) for flat in _branches(branch)]
+    return [annotation]
+
+
+def _is_branch(annotation: Any, part: int | str) -> bool:  # noqa: ANN401 - any type annotation
+    tags = [
+        tag
+        for field in _fields(annotation).values()
+        if get_origin(field) is Literal
+        for tag in get_args(field)
+    ]
+    return part in tags or part == getattr(annotation, "__name__", None)
+
+
+def _dotted(key: str, part: str) -> str:
+    return f"{key}.{part}" if key else part
+
+
+def _get(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, Mapping) else value
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
