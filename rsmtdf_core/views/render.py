@@ -1,0 +1,244 @@
+"""From a view's parameters to its pixels: the one function family that both stages render with.
+
+Teachers see a view once, students every epoch; the cached tokens are only right if both see the
+same pixels. So nothing else in the project cuts, mirrors or recolours a scene. The pixels are those
+of the reference method (Pillow's bilinear and nearest resizing, torchvision's operations on Pillow
+images).
+"""
+
+import math
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.views.plan import ViewPlan
+from rsmtdf_core.views.view import Box, Geometry, Photometric
+
+Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+T = TypeVar("T", bound=np.generic)
+
+KEPT_WEAK = 32
+"""Weak views a renderer keeps: a batch of them may be rendered before their strong views are."""
+
+KEPT_STRONG = 4
+"""Strong views a renderer keeps: those of a pair, and of the pair before it."""
+
+
+def render_image(image: Pixels, geometry: Geometry, crop: int) -> Pixels:
+    """Cut a weak view out of a scene.
+
+    Only the part of the scene that the crop shows is resized, first across, then down: left to
+    itself Pillow chooses the order by the sizes, and the order shows in the rounding. Against
+    resizing all of the scene and cropping, each of the two passes may be off by one level, because
+    Pillow rounds the part's edges to 32-bit floats; about one pixel in 400 is.
+
+    Args:
+        image: the scene, uint8 [H, W, 3].
+        geometry: how to cut.
+        crop: side of the view, px.
+
+    Returns:
+        The view, uint8 [crop, crop, 3], 0 where padded.
+    """
+    width, height = _shown(geometry, crop)
+    columns, left, right = _part(geometry.left, width, image.shape[1], geometry.width)
+    rows, top, bottom = _part(geometry.top, height, image.shape[0], geometry.height)
+    part = Image.fromarray(np.ascontiguousarray(image[rows, columns]))
+    bilinear = Image.Resampling.BILINEAR
+    across = part.resize((width, part.height), bilinear, (left, 0, right, part.height))
+    shown = across.resize((width, height), bilinear, (0, top, width, bottom))
+    return _placed(np.asarray(shown), geometry, crop, 0)
+
+
+def render_mask(mask: Pixels, geometry: Geometry, crop: int, ignore_id: int) -> Pixels:
+    """Cut the mask of a weak view out of a scene's mask.
+
+    Args:
+        mask: class ids, uint8 [H, W].
+        geometry: how to cut.
+        crop: side of the view, px.
+        ignore_id: class id of padding.
+
+    Returns:
+        Class ids of the nearest pixels, uint8 [crop, crop].
+    """
+    width, height = _shown(geometry, crop)
+    rows = _nearest(mask.shape[0], geometry.height)[geometry.top : geometry.top + height]
+    columns = _nearest(mask.shape[1], geometry.width)[geometry.left : geometry.left + width]
+    return _placed(mask[rows[:, None], columns], geometry, crop, ignore_id)
+
+
+def valid_pixels(geometry: Geometry, crop: int) -> Mask:
+    """Where a view shows its scene, bool [crop, crop]; False where padded."""
+    width, height = _shown(geometry, crop)
+    return _placed(np.ones((height, width), np.bool_), geometry, crop, False)
+
+
+def _shown(geometry: Geometry, crop: int) -> tuple[int, int]:
+    """Columns and rows of a crop that lie on the scene; the rest, right and bottom, is padding."""
+    return min(crop, geometry.width - geometry.left), min(crop, geometry.height - geometry.top)
+
+
+def _part(start: int, length: int, size: int, resized: int) -> tuple[slice, float, float]:
+    """The source pixels that `length` resized ones depend on, and their edges in that part."""
+    first, last = start * size / resized, (start + length) * size / resized
+    margin = max(1.0, size / resized) + 1  # the filter reaches max(1, scale) source pixels
+    part = slice(max(0, math.floor(first - margin)), min(size, math.ceil(last + margin)))
+    return part, first - part.start, last - part.start
+
+
+def _nearest(size: int, resized: int) -> npt.NDArray[np.int64]:
+    """Source pixel of each resized one, int64 [resized].
+
+    Adds up the steps as Pillow's ImagingScaleAffine does, whose ties fall where the sum's rounding
+    puts them.
+    """
+    steps = np.full(resized, size / resized)
+    steps[0] /= 2
+    return np.add.accumulate(steps).astype(np.int64)
+
+
+def _placed(shown: npt.NDArray[T], geometry: Geometry, crop: int, padding: int) -> npt.NDArray[T]:
+    canvas = np.full((crop, crop, *shown.shape[2:]), padding, shown.dtype)
+    canvas[: shown.shape[0], : shown.shape[1]] = shown
+    return np.ascontiguousarray(canvas[:, ::-1]) if geometry.flip else canvas
+
+
+def render_photometric(image: Pixels, photometric: Photometric) -> Pixels:
+    """Change a view's colours and sharpness: jitter in the drawn order, then grey, then blur.
+
+    Args:
+        image: a weak view, uint8 [H, W, 3].
+        photometric: what to change.
+
+    Returns:
+        The strong view, uint8 [H, W, 3].
+    """
+    from torchvision.transforms import functional as ops
+
+    jitter: tuple[tuple[Callable[[Image.Image, float], Image.Image], float], ...] = (
+        (ops.adjust_brightness, photometric.brightness),
+        (ops.adjust_contrast, photometric.contrast),
+        (ops.adjust_saturation, photometric.saturation),
+        (ops.adjust_hue, photometric.hue),
+    )
+    picture = Image.fromarray(image)
+    for operation in photometric.order:
+        change, amount = jitter[operation]
+        picture = change(picture, amount)
+    if photometric.grayscale:
+        picture = ops.to_grayscale(picture, num_output_channels=3)
+    if photometric.blur_sigma:
+        picture = picture.filter(ImageFilter.GaussianBlur(radius=photometric.blur_sigma))
+    return np.array(picture)
+
+
+def paste(own: npt.NDArray[T], other: npt.NDArray[T], box: Box | None) -> npt.NDArray[T]:
+    """A copy of `own` that shows `other` within the box; arrays of [H, W] or [H, W, channels]."""
+    mixed = own.copy()
+    if box is not None:
+        place = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        mixed[place] = other[place]
+    return mixed
+
+
+def crop_crc(image: Pixels) -> int:
+    """The crc32 of a weak view's bytes: proof that training replays the pixels the teachers saw."""
+    return zlib.crc32(np.ascontiguousarray(image).data)
+
+
+class ViewRenderer:
+    """Renders the views of a plan by row.
+
+    May be used from several threads and sent to other processes, where it starts with nothing kept.
+    Weak and strong views are shared with what is kept and therefore read-only.
+
+    Args:
+        reader: gives the scenes' pixels.
+        plan: what to render.
+    """
+
+    def __init__(self, reader: SceneReader, plan: ViewPlan) -> None:
+        self.reader = reader
+        self.plan = plan
+        self._weak = _Recent(KEPT_WEAK)
+        self._strong = _Recent(KEPT_STRONG)
+
+    def __reduce__(self) -> tuple[type["ViewRenderer"], tuple[SceneReader, ViewPlan]]:
+        return ViewRenderer, (self.reader, self.plan)
+
+    def weak(self, row: int) -> Pixels:
+        """The view with its geometry only, uint8 [crop, crop, 3]."""
+
+        def render() -> Pixels:
+            view = self.plan[row]
+            image = self.reader.image(self.plan.scenes[view.scene])
+            return render_image(image, view.geometry, self.plan.settings.crop)
+
+        return self._weak.get(row, render)
+
+    def strong(self, row: int, photometric: Photometric | None = None) -> Pixels:
+        """The weak view, changed as the plan says or by `photometric`; uint8 [crop, crop, 3]."""
+        if photometric is not None:
+            return render_photometric(self.weak(row), photometric)
+
+        def render() -> Pixels:
+            planned = self.plan[row].photometric
+            assert planned is not None, f"row {row} is a labeled view, which has no strong one"
+            return render_photometric(self.weak(row), planned)
+
+        return self._strong.get(row, render)
+
+    def mixed(self, row: int) -> Pixels:
+        """The strong view with the box of its partner's strong view, uint8 [crop, crop, 3]."""
+        view = self.plan[row]
+        own = self.strong(row)
+        return own if view.box is None else paste(own, self.strong(view.partner), view.box)
+
+    def mask(self, row: int) -> Pixels:
+        """Class ids of a view whose scene has a mask, uint8 [crop, crop]; ignored where padded."""
+        view = self.plan[row]
+        mask = self.reader.mask(self.plan.scenes[view.scene])
+        ignore_id = self.reader.dataset.manifest.ignore_id
+        return render_mask(mask, view.geometry, self.plan.settings.crop, ignore_id)
+
+    def valid(self, row: int) -> Mask:
+        """Where the weak view shows its scene, bool [crop, crop]; False where padded."""
+        return valid_pixels(self.plan[row].geometry, self.plan.settings.crop)
+
+    def teacher_view(self, row: int) -> Pixels:
+        """What the teachers see, uint8 [crop, crop, 3]; of labeled rows always the weak view."""
+        if self.plan[row].labeled:
+            return self.weak(row)
+        show = {"mixed": self.mixed, "strong": self.strong, "weak": self.weak}
+        return show[self.plan.settings.teacher_sees](row)
+
+
+class _Recent:
+    """The last few views that were asked for, so that partners are rendered once."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._views: OrderedDict[int, Pixels] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, row: int, render: Callable[[], Pixels]) -> Pixels:
+        with self._lock:
+            if row in self._views:
+                self._views.move_to_end(row)
+                return self._views[row]
+        view = render()
+        view.setflags(write=False)
+        with self._lock:
+            self._views[row] = view
+            if len(self._views) > self._size:
+                self._views.popitem(last=False)
+        return view
