@@ -1,0 +1,149 @@
+"""Teachers from open_clip: the patch tokens of a CLIP's visual transformer."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from torch import Tensor, nn
+
+from rsmtdf_core.errors import TeacherError
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.weights import State, load_exactly, without_prefix
+
+# The text tower is thrown away, so it is built as small as open_clip allows.
+_NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
+
+
+class _Tap(nn.Module):
+    """A visual transformer whose output is the patch tokens of one block, before the projection."""
+
+    def __init__(self, visual: nn.Module, block: int, norm: bool) -> None:
+        super().__init__()
+        self.visual: Any = visual  # open_clip has no types
+        self.block = block
+        self.norm = norm
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Tokens [B, H, W, D] of normalised images [B, 3, S, S]."""
+        found = self.visual.forward_intermediates(
+            images,
+            indices=[self.block],
+            stop_early=True,
+            normalize_intermediates=self.norm,
+            intermediates_only=True,
+        )
+        (map_BDHW,) = found["image_intermediates"]
+        return map_BDHW.permute(0, 2, 3, 1).contiguous()  # type: ignore[no-any-return]  # untyped
+
+
+def hub_file(model: str) -> tuple[str, str]:
+    """Repository and file name of a CLIP's own weights (see `registry.Family`)."""
+    import open_clip
+
+    name, tag = _name_and_tag(model)
+    repository, _, file = open_clip.get_pretrained_cfg(name, tag).get("hf_hub", "").rpartition("/")
+    if not repository:
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        raise TeacherError(
+            f"open_clip has no weights {tag!r} of {name!r} on the hub",
+            remedy=f"name one of {', '.join(tags) or 'another model'} after a dot "
+            f"('{name}.TAG'), or set the teacher's weights to a path or to random",
+        )
+    return repository, file or "open_clip_model.safetensors"
+
+
+def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Module:
+    """A CLIP's visual transformer as a module from images to tokens (see `registry.Family`)."""
+    import open_clip
+
+    config = _config(settings)
+    if state is not None:
+        _require_activation(settings, config, state)
+    clip = open_clip.CLIP(
+        config["embed_dim"],
+        vision_cfg={**config["vision_cfg"], "image_size": _side(settings, config, crop)},
+        text_cfg=_NO_TEXT,
+        quick_gelu=config.get("quick_gelu", False),
+    )
+    visual = clip.visual
+    _require_block(settings, visual.transformer.layers)
+    if state is not None:
+        load_exactly(visual, _fitted(clip, state), ())
+    return _Tap(visual, settings.block, settings.final_norm)
+
+
+def _name_and_tag(model: str) -> tuple[str, str]:
+    name, _, tag = model.partition(".")
+    return name, tag or "openai"
+
+
+def _config(settings: TeacherSettings) -> dict[str, Any]:
+    import open_clip
+
+    name, _ = _name_and_tag(settings.model)
+    known = open_clip.list_models()
+    if name not in known:
+        near = get_close_matches(name, known, n=3)
+        raise TeacherError(
+            f"open_clip has no model {name!r}"
+            + f", did you mean {' or '.join(near)}?" * bool(near),
+            remedy="correct the teacher's model; open_clip.list_models() names all of them",
+        )
+    config: dict[str, Any] = open_clip.get_model_config(name)
+    vision = config["vision_cfg"]
+    if "timm_model_name" in vision:
+        raise TeacherError(
+            f"the visual tower of {name!r} is a timm model",
+            remedy=f"use family timm with model {vision['timm_model_name']!r}",
+        )
+    if not isinstance(vision["layers"], int):
+        raise TeacherError(
+            f"the visual tower of {name!r} is a CNN", remedy="choose a CLIP with a transformer"
+        )
+    return config
+
+
+def _side(settings: TeacherSettings, config: dict[str, Any], crop: int) -> int:
+    side, patch = settings.input_size or crop, config["vision_cfg"]["patch_size"]
+    if side % patch:
+        raise TeacherError(
+            f"{settings.model!r} needs a side that is a multiple of {patch} px, found {side}",
+            remedy=f"set input_size of teacher {settings.name!r} to a multiple; it was trained at "
+            f"{config['vision_cfg']['image_size']} px",
+        )
+    return side
+
+
+def _require_block(settings: TeacherSettings, blocks: int) -> None:
+    if not -blocks <= settings.block < blocks:
+        raise TeacherError(
+            f"{settings.model!r} has no block {settings.block}: expected {-blocks} to {blocks - 1}",
+            remedy=f"correct block of teacher {settings.name!r}",
+        )
+
+
+def _require_activation(settings: TeacherSettings, config: dict[str, Any], state: State) -> None:
+    """Refuse weights trained with one GELU in a model that computes another.
+
+    Names and shapes agree, so nothing else would notice that the tokens are wrong.
+    """
+    import open_clip
+
+    name, tag = _name_and_tag(settings.model)
+    trained = open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False)
+    # Only OpenAI's own archives, all trained with QuickGELU, carry this entry.
+    quick = "input_resolution" in state or (settings.weights == "hub" and trained)
+    if quick and not config.get("quick_gelu", False):
+        raise TeacherError(
+            f"these weights were trained with QuickGELU, which {name!r} does not compute",
+            remedy=f"set model of teacher {settings.name!r} to {name}-quickgelu",
+        )
+
+
+def _fitted(clip: nn.Module, state: State) -> State:
+    """The visual tower's tensors, the position embedding resized to the model's grid if need be."""
+    from open_clip.model import resize_pos_embed
+
+    visual = without_prefix(state, "visual.") or state
+    resized = {f"visual.{name}": tensor for name, tensor in visual.items()}
+    resize_pos_embed(resized, clip)
+    return without_prefix(resized, "visual.")

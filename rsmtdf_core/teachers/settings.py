@@ -1,0 +1,55 @@
+"""What names a teacher in a config: weights, preprocessing and where its tokens are taken."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.teachers.registry import FAMILIES
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PerChannel = tuple[float, float, float]
+_Spread = Annotated[float, Field(gt=0)]
+
+
+class TeacherSettings(Settings):
+    """One teacher.
+
+    Attributes:
+        name: what the config, the stores and the student's translator call it.
+        family: the library that builds it, a key of `registry.FAMILIES`.
+        model: the library's name of the model, with its weights' tag after a dot where there are
+            several ("vit_base_patch14_dinov2.lvd142m", "ViT-L-14-quickgelu.openai").
+        weights: "hub" (the library's own weights), "random", or the path of a weights file.
+        weights_sha256: sha256 of the weights file, 64 hex digits; a file that differs is refused.
+        seed: seed of random weights.
+        block: the transformer block whose output is taken, or the feature level of a CNN; negative
+            numbers count from the last.
+        final_norm: take a transformer's tokens through its final LayerNorm. CNNs have none.
+        input_size: side in px to which the normalised crop is resized; None: the crop as it is.
+        mean: subtracted from the image in 0..1, per channel.
+        std: what the difference is divided by.
+        precision: what the forward pass computes in; tokens are float32 in any case.
+        codec: how the store writes the tokens.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    family: str
+    model: str
+    weights: str = Field(default="hub", min_length=1)
+    weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    seed: int = Field(default=0, ge=0)
+    block: int = -1
+    final_norm: bool = True
+    input_size: int | None = Field(default=None, gt=0)
+    mean: PerChannel = (0.485, 0.456, 0.406)
+    std: tuple[_Spread, _Spread, _Spread] = (0.229, 0.224, 0.225)
+    precision: Precision = "fp32"
+    codec: str = "fp16"
+
+    @field_validator("family")
+    @classmethod
+    def _known_family(cls, family: str) -> str:
+        if family not in FAMILIES:
+            raise ValueError(f"unknown family {family!r}, known are {', '.join(FAMILIES)}")
+        return family

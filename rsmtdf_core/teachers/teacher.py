@@ -1,0 +1,232 @@
+"""A frozen model as the rest of the project sees it: views in, tokens out, and an exact name.
+
+Features are worth caching only if it is certain which model made them. Hence two fingerprints: the
+identity, declared without loading anything, which addresses a store; and the probe, the output on
+one fixed image, which catches what no declaration can see (a library that computes otherwise).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakSet
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rsmtdf_core.errors import TeacherError
+from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.teachers.registry import family_module
+from rsmtdf_core.teachers.settings import Precision, TeacherSettings
+from rsmtdf_core.teachers.weights import fetch_weights, locate_weights, read_state
+from rsmtdf_core.tokens import TokenShape
+
+IDENTITY_FORMAT = 1
+PROBE_NUMBERS = 256
+# The largest `probe_difference` of two probes of the same teacher. Measured, fp32 on a CPU against
+# fp64, other kernels and other thread counts: below 3e-6. GELU for QuickGELU in CLIP-L: 8e-3; a
+# position embedding resized with antialias in DINOv2-S: 2e-2.
+PROBE_TOLERANCE = 1e-3
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_alive: WeakSet["Teacher"] = WeakSet()
+
+
+class Teacher:
+    """A frozen model with its weights, preprocessing and tap; `load_teacher` makes one.
+
+    Attributes:
+        settings: what it was made from.
+        crop: side in px of the views it takes.
+        shape: the tokens it gives for one view.
+        weights_sha256: sha256 of its weights file, "random:<seed>" where there is none.
+    """
+
+    def __init__(
+        self,
+        settings: TeacherSettings,
+        crop: int,
+        shape: TokenShape,
+        module: nn.Module,
+        weights_sha256: str,
+        device: str,
+    ) -> None:
+        self.settings = settings
+        self.crop = crop
+        self.shape = shape
+        self.weights_sha256 = weights_sha256
+        self._device = torch.device(device)
+        self._module = module.eval().requires_grad_(False).to(self._device)
+        self._mean = torch.tensor(settings.mean, device=self._device).reshape(1, 3, 1, 1)
+        self._std = torch.tensor(settings.std, device=self._device).reshape(1, 3, 1, 1)
+        _alive.add(self)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Tokens, float32 [B, H, W, D] on the teacher's device, of views, uint8 [B, 3, S, S]."""
+        return self.normalised_tokens(self._normalised(images))
+
+    def normalised_tokens(self, images: Tensor) -> Tensor:
+        """Tokens, float32 [B, H, W, D], of images, float [B, 3, S, S], that are normalised already.
+
+        An `input_size` is reached by plain bilinear resizing AFTER normalisation, aligned at the
+        corners and without antialias, as the reference does it.
+        """
+        return self._forward(images, self.settings.precision)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the tokens, as JSON; equal for two teachers of the same settings."""
+        return _identity(self.settings, self.crop, self.weights_sha256)
+
+    def probe(self) -> list[float]:
+        """`PROBE_NUMBERS` or a few more of its tokens of a fixed image, six digits each.
+
+        Always in fp32: rounding to bf16 moves tokens about as much as a wrong position embedding
+        does, and would hide it.
+        """
+        tokens = self._forward(self._normalised(probe_image(self.crop)), "fp32").flatten()
+        sample = tokens[:: max(1, tokens.numel() // PROBE_NUMBERS)]
+        return [float(f"{number:.6g}") for number in sample.tolist()]
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        assert images.dtype == torch.uint8, "views are uint8; normalised_tokens takes floats"
+        return (images.to(self._device).float() / 255 - self._mean) / self._std
+
+    def _forward(self, images: Tensor, precision: Precision) -> Tensor:
+        assert images.shape[1:] == (3, self.crop, self.crop), f"not views: {tuple(images.shape)}"
+        images = images.to(self._device, torch.float32)
+        size = self.settings.input_size or self.crop
+        if size != self.crop:
+            images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=True)
+        with torch.inference_mode(), _arithmetic(self._device, precision):
+            tokens: Tensor = self._module(images)
+        return tokens.float()
+
+
+@contextmanager
+def _arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Compute in `precision` and the same way each time, whatever the process has switched on."""
+    dtype = _DTYPES[precision]
+    matmul = torch.get_float32_matmul_precision()
+    # Else CUDA's TF32, with 10 bits, may stand in for fp32.
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with (
+            torch.autocast(device.type, dtype, enabled=precision != "fp32"),
+            torch.backends.cudnn.flags(True, deterministic=True, allow_tf32=False),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+
+
+def load_teacher(settings: TeacherSettings, crop: int, device: str = "cpu") -> Teacher:
+    """Load a teacher for views of `crop` px; may download weights from the hub.
+
+    Raises:
+        TeacherError: its weights cannot be had, are not the ones named, or do not fit.
+    """
+    shape = declared_shape(settings, crop)  # first, since it finds wrong settings at no cost
+    family = family_module(settings.family)
+    if settings.weights == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            module = family.build(settings, crop, None)
+        return Teacher(settings, crop, shape, module, _random_name(settings), device)
+    path, digest = fetch_weights(settings)
+    state = read_state(path)
+    try:
+        module = family.build(settings, crop, state)
+    except TeacherError as fault:
+        raise TeacherError(fault.what, where=fault.where or path, remedy=fault.remedy) from fault
+    return Teacher(settings, crop, shape, module, digest, device)
+
+
+def declared_identity(settings: TeacherSettings, crop: int) -> dict[str, Any]:
+    """The identity that `load_teacher` would give, without loading the model.
+
+    Its `weights_sha256` is None where the settings name none and the file is not on this machine.
+    """
+    return _identity(settings, crop, _declared_weights(settings))
+
+
+def declared_shape(settings: TeacherSettings, crop: int) -> TokenShape:
+    """The shape of the tokens of views of `crop` px, from a model without weights or computing.
+
+    Raises:
+        TeacherError: the model, block or image size does not exist.
+    """
+    size = settings.input_size or crop
+    try:
+        with torch.device("meta"), torch.inference_mode():
+            module = family_module(settings.family).build(settings, crop, None).eval()
+            _, height, width, channels = module(torch.empty(1, 3, size, size)).shape
+    except TeacherError:
+        raise
+    except (AssertionError, RuntimeError) as refusal:  # what models say to sizes they cannot take
+        raise TeacherError(
+            f"{settings.model!r} cannot take an image of {size} px: {refusal}",
+            remedy=f"set input_size of teacher {settings.name!r} to the size it was trained at",
+        ) from refusal
+    return TokenShape(settings.name, height, width, channels, settings.input_size)
+
+
+def _declared_weights(settings: TeacherSettings) -> str | None:
+    if settings.weights == "random":
+        return _random_name(settings)
+    if settings.weights_sha256 is not None:
+        return settings.weights_sha256  # a teacher of another file would never have been loaded
+    path = locate_weights(settings)
+    return None if path is None else file_sha256(path)
+
+
+def _random_name(settings: TeacherSettings) -> str:
+    return f"random:{settings.seed}"
+
+
+def _identity(settings: TeacherSettings, crop: int, weights_sha256: str | None) -> dict[str, Any]:
+    return {
+        "format": IDENTITY_FORMAT,
+        "library": settings.family,
+        "model": settings.model,
+        "weights_sha256": weights_sha256,
+        "preprocessing": {
+            "mean": list(settings.mean),
+            "std": list(settings.std),
+            "crop": crop,
+            "input_size": settings.input_size,
+            "resize": None if settings.input_size is None else "bilinear, corners aligned",
+        },
+        "tap": {"block": settings.block, "final_norm": settings.final_norm},
+        "precision": settings.precision,
+    }
+
+
+def probe_image(crop: int) -> Tensor:
+    """The probe, uint8 [1, 3, crop, crop]: ramps, waves and fine texture in integer arithmetic.
+
+    Made by a rule, so that it is the same on every machine, without any library's random numbers.
+    """
+    y, x = torch.meshgrid(torch.arange(crop), torch.arange(crop), indexing="ij")
+    ramp = (x * 200 + y * 55) // crop
+    hills = ((x * x + 2 * y * y) // 97) % 128
+    texture = (x * 7919 + y * 104729 + x * y * 31) % 64
+    channels = [ramp, (hills + texture + 32) % 256, (255 - ramp + hills // 2) % 256]
+    return torch.stack(channels).to(torch.uint8).unsqueeze(0)
+
+
+def probe_difference(expected: Sequence[float], found: Sequence[float]) -> float:
+    """|expected - found| / |expected|, Euclidean; infinite where lengths or finiteness differ."""
+    if len(expected) != len(found):
+        return math.inf
+    distance, length = math.dist(expected, found), math.hypot(*expected)
+    if not math.isfinite(distance):
+        return math.inf
+    if distance == 0:
+        return 0.0
+    return distance / length if length else math.inf
+
+
+def live_teachers() -> int:
+    """How many teachers this process holds, so that training can prove that it holds none."""
+    return len(_alive)

@@ -1,0 +1,133 @@
+"""Teachers from timm: transformers tapped after a block, CNNs at a feature level."""
+
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rsmtdf_core.errors import TeacherError
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.weights import State, load_exactly, timm_names
+
+# facebookresearch/dinov2 adds this to the grid side before it divides by the old one.
+_DINOV2_OFFSET = 0.1
+
+
+class _Tap(nn.Module):
+    """A timm model whose output is one of its intermediate maps."""
+
+    def __init__(self, model: nn.Module, block: int, norm: bool) -> None:
+        super().__init__()
+        self.model: Any = model  # timm's models have no common type
+        self.block = block
+        self.norm = norm
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Tokens [B, H, W, D] of normalised images [B, 3, S, S]."""
+        (map_BDHW,) = self.model.forward_intermediates(
+            images, indices=[self.block], norm=self.norm, stop_early=True, intermediates_only=True
+        )
+        return map_BDHW.permute(0, 2, 3, 1).contiguous()  # type: ignore[no-any-return]  # untyped
+
+
+def hub_file(model: str) -> tuple[str, str]:
+    """Repository and file name of a timm model's own weights (see `registry.Family`)."""
+    repository = _pretrained(model).hf_hub_id
+    if not repository:
+        raise TeacherError(
+            f"timm has no weights for {model!r} on the hub",
+            remedy="set the teacher's weights to the path of a file, or to random",
+        )
+    return repository, "model.safetensors"
+
+
+def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Module:
+    """A timm model as a module from images to tokens (see `registry.Family`)."""
+    import timm
+
+    pretrained = _pretrained(settings.model)
+    model = timm.create_model(settings.model, pretrained=False, num_classes=0)
+    _require_block(settings, model)
+    if state is not None:
+        head = pretrained.classifier or ()
+        unused = (head,) if isinstance(head, str) else tuple(head)
+        load_exactly(model, _fitted(model, state), tuple(f"{name}." for name in unused))
+    is_transformer = hasattr(model, "set_input_size")
+    if is_transformer:
+        _set_size(settings, model, settings.input_size or crop)
+    return _Tap(model, settings.block, norm=settings.final_norm and is_transformer)
+
+
+def _pretrained(model: str) -> Any:  # noqa: ANN401 - timm's config class is not exported
+    import timm
+
+    try:
+        found = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
+    except RuntimeError:  # the model exists, its tag does not
+        found = None
+    if found is None:
+        near = get_close_matches(model, timm.list_models(pretrained=True), n=3)
+        raise TeacherError(
+            f"timm has no model {model!r}" + (f", did you mean {' or '.join(near)}?" * bool(near)),
+            remedy="correct the teacher's model; timm.list_models() names all of them",
+        )
+    return found
+
+
+def _require_block(settings: TeacherSettings, model: nn.Module) -> None:
+    if not hasattr(model, "forward_intermediates"):
+        raise TeacherError(
+            f"timm's {settings.model!r} does not give its intermediate maps",
+            remedy="choose a model with forward_intermediates",
+        )
+    levels = len(model.feature_info)  # type: ignore[arg-type]  # nn.Module hides attribute types
+    if not -levels <= settings.block < levels:
+        raise TeacherError(
+            f"{settings.model!r} has no block {settings.block}: expected {-levels} to {levels - 1}",
+            remedy=f"correct block of teacher {settings.name!r}",
+        )
+
+
+def _fitted(model: nn.Module, state: State) -> State:
+    """The state under timm's names; a ViT's position embedding on the model's own grid."""
+    from timm.models import VisionTransformer
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    named = timm_names(state)
+    if isinstance(model, VisionTransformer):
+        return dict(checkpoint_filter_fn(named, model))
+    return named
+
+
+def _set_size(settings: TeacherSettings, model: Any, size: int) -> None:  # noqa: ANN401 - see _Tap
+    stride = model.feature_info[-1]["reduction"]
+    if size % stride:
+        raise TeacherError(
+            f"{settings.model!r} needs a side that is a multiple of {stride} px, found {size}",
+            remedy=f"set views.crop, or input_size of teacher {settings.name!r}, to "
+            f"{size // stride * stride or stride} or {(size // stride + 1) * stride}",
+        )
+    trained = getattr(model, "pos_embed", None)
+    model.set_input_size(img_size=(size, size))
+    # The register models were trained with timm's way of resizing.
+    if trained is not None and "patch14_dinov2" in settings.model:
+        model.pos_embed = nn.Parameter(dinov2_positions(trained.detach(), size // stride))
+
+
+def dinov2_positions(positions: Tensor, side: int) -> Tensor:
+    """A DINOv2 position embedding [1, 1 + N, D] on another square grid, [1, 1 + side**2, D].
+
+    As facebookresearch/dinov2 does it: bicubic by the scale factor (side + 0.1) / old side, without
+    antialias. Resizing by size and with antialias, as timm does, moves the features by 2 %.
+    """
+    class_token, grid = positions[:, :1], positions[:, 1:]
+    old = round(grid.shape[1] ** 0.5)
+    if old == side:
+        return positions
+    scale = (side + _DINOV2_OFFSET) / old
+    map_1DHW = grid.reshape(1, old, old, -1).permute(0, 3, 1, 2)
+    map_1DHW = F.interpolate(map_1DHW, scale_factor=(scale, scale), mode="bicubic")
+    assert map_1DHW.shape[-2:] == (side, side)
+    return torch.cat([class_token, map_1DHW.flatten(2).transpose(1, 2)], dim=1)
