@@ -1,0 +1,1 @@
+"""Teachers' tokens on disk: written once in whole shards, committed, then memory-mapped."""

@@ -1,0 +1,54 @@
+"""The commit marker: what a store promises to hold, written last of all."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rsmtdf_core.errors import StoreDamagedError
+from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
+from rsmtdf_core.store.shards import damage
+
+COMMIT = "commit.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a store promises to hold.
+
+    Attributes:
+        rows: length of the array when it was committed.
+        views: records in it.
+        ledger_bytes: length of the part of the ledger that the promise rests on.
+        ledger_sha256: sha256 of that part.
+        seconds: time spent on extraction, all commits together.
+        certificate: what extraction measured about the stored features (JSON).
+    """
+
+    rows: int
+    views: int
+    ledger_bytes: int
+    ledger_sha256: str
+    seconds: float
+    certificate: dict[str, Any]
+
+
+def write_commit(store: Path, commit: Commit) -> None:
+    """Commit the store at `store`, atomically."""
+    write_json(store / COMMIT, sealed({"format": FORMAT, **asdict(commit)}))
+
+
+def read_commit(store: Path) -> Commit | None:
+    """The commit of the store at `store`, None where it was never committed.
+
+    Raises:
+        StoreDamagedError: where it is not what was written.
+    """
+    path = store / COMMIT
+    if not path.exists():
+        return None
+    own = unsealed(read_json(path, StoreDamagedError), path)
+    try:
+        return Commit(**{field.name: own[field.name] for field in fields(Commit)})
+    except KeyError as absent:
+        raise damage(path, f"the commit has no {absent}") from None

@@ -1,0 +1,84 @@
+"""Which store has what an experiment asks for, without loading the teacher that made it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rsmtdf_core.errors import StoreError, StoreMismatchError, StoreNotFoundError
+from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.metadata import EXTRACT, ZARR
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.views.plan import ViewPlan
+
+_WEIGHTS = "weights_sha256"
+
+
+def find_store(
+    cache: Path, plan: ViewPlan, declared_identity: Mapping[str, Any], codec: str
+) -> FeatureStore:
+    """The store that holds every view of the plan for this teacher and codec.
+
+    Where the machine does not have the weights, `declared_identity` has None as `weights_sha256`;
+    then the only committed store that agrees in all other fields is taken.
+
+    Raises:
+        StoreNotFoundError: where there is none; the message tells how those that are there differ.
+        StoreMismatchError: where stores of several weights agree.
+        StoreIncompleteError: where it lacks views or was never committed.
+        StoreDamagedError: where its files are not what was written.
+    """
+    group = ViewGroup.find(cache, plan)
+    stores = list(_stores(group))
+    agreeing = [
+        store
+        for store in stores
+        if store.metadata.codec == codec
+        and not any(_disagreements(declared_identity, store.metadata.identity))
+    ]
+    committed = [store for store in agreeing if store.read_commit() is not None]
+    candidates = committed or agreeing
+    if not candidates:
+        raise _not_found(group, stores, declared_identity, codec)
+    if any(store.metadata.identity != candidates[0].metadata.identity for store in candidates):
+        listed = [f"{s.metadata.identity[_WEIGHTS]} ({s.path.name})" for s in candidates]
+        raise StoreMismatchError(
+            f"stores of {len(listed)} different weights agree: {', '.join(listed)}",
+            where=group.path,
+            remedy="set the teacher's `weights_sha256` in the config to one of them",
+        )
+    candidates[0].require(plan)
+    return candidates[0]
+
+
+def _stores(group: ViewGroup) -> Iterator[FeatureStore]:
+    """Every store of the group whose metadata can be read."""
+    for path in sorted(group.path.glob(f"*/{ZARR}")):
+        try:
+            yield FeatureStore.open(path.parent, group)
+        except StoreError:
+            continue
+
+
+def _disagreements(declared: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    expected = dict(declared)
+    if expected.get(_WEIGHTS) is None:
+        expected[_WEIGHTS] = found.get(_WEIGHTS)
+    return differences(expected, dict(found))
+
+
+def _not_found(
+    group: ViewGroup, stores: list[FeatureStore], declared: Mapping[str, Any], codec: str
+) -> StoreNotFoundError:
+    lines = []
+    for store in stores:
+        wrong = list(_disagreements(declared, store.metadata.identity))
+        if store.metadata.codec != codec:
+            wrong.append(f"codec: expected {codec}, found {store.metadata.codec}")
+        lines.append(f"{store.path.name} ({'; '.join(wrong)})")
+    there = ", ".join(lines) if lines else "none"
+    return StoreNotFoundError(
+        f"no store has this teacher's features in {codec}; there: {there}",
+        where=group.path,
+        remedy=EXTRACT,
+    )

@@ -1,0 +1,70 @@
+"""A small plan, and a store whose records tell their row."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.store.writing import write_block
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.views.plan import ViewPlan, make_plan
+from rsmtdf_core.views.settings import ViewSettings
+
+SHAPE = TokenShape("tiny", 3, 3, 5)
+IDENTITY = {"model": "tiny", "weights_sha256": "a" * 64, "preprocessing": {"mean": [0.5, 0.5, 0.5]}}
+
+PlanMaker = Callable[..., ViewPlan]
+Extract = Callable[..., FeatureStore]
+
+
+def tokens_of(row: int) -> np.ndarray:
+    return np.random.default_rng(row).standard_normal(SHAPE.record_shape, np.float32)
+
+
+@pytest.fixture
+def make() -> PlanMaker:
+    def plan(views: int = 2, scenes: int = 9, seed: int = 0, crop: int = 28) -> ViewPlan:
+        listed = [
+            Scene(f"s{n:03}", f"s{n:03}.png", f"m{n:03}.png", 64, 48, sha256=f"{n:064x}")
+            for n in range(scenes)
+        ]
+        settings = ViewSettings(crop=crop, unlabeled_views=views, labeled_views=views)
+        return make_plan(listed[:2], listed[2:], settings, seed)
+
+    return plan
+
+
+@pytest.fixture
+def extract(tmp_path: Path) -> Extract:
+    """What stage one does, without a teacher; `shard_bytes` of 512 gives shards of 4 records."""
+
+    def run(
+        plan: ViewPlan,
+        identity: dict[str, object] = IDENTITY,
+        shard_bytes: int = 512,
+        *,
+        commit: bool = True,
+    ) -> FeatureStore:
+        group = ViewGroup.open_or_create(tmp_path, plan)
+        rows = group.rows(plan)
+        store = FeatureStore.create(group, identity, SHAPE, "fp16", [0.5, 0.25], False, shard_bytes)
+        store.adopt()
+        missing = store.missing_rows(rows)
+        for block in store.blocks(missing):
+            records = (tokens_of(row) if row in set(missing.tolist()) else None for row in block)
+            store.append(write_block(store.path, block, records))
+        if commit:
+            store.commit(rows, 1.5, {"error": 0.0})
+        return store
+
+    return run
+
+
+@pytest.fixture
+def store(make: PlanMaker, extract: Extract) -> FeatureStore:
+    """A committed store of 18 views in 5 shards."""
+    return extract(make())

@@ -1,0 +1,123 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsmtdf_core.errors import (
+    StoreDamagedError,
+    StoreError,
+    StoreIncompleteError,
+    StoreMismatchError,
+    StoreNotFoundError,
+)
+from rsmtdf_core.store.group import CROPS, VIEWS, ViewGroup, locked
+from rsmtdf_core.store.metadata import SEGMENT_ROWS
+from rsmtdf_core.views.plan import ViewPlan
+
+
+def test_each_view_has_a_row_with_its_parameters(tmp_path: Path, make) -> None:
+    plan = make()
+    ViewGroup.open_or_create(tmp_path, plan)
+    group = ViewGroup.find(tmp_path, plan)
+    rows = group.rows(plan)
+    assert len(set(rows.tolist())) == len(plan)
+    assert (group.table[rows] == plan.table).all()
+    assert len(group.table) == SEGMENT_ROWS
+    assert (np.delete(group.table["scene"], rows) == -1).all()
+
+
+def test_growth_moves_nothing_and_starts_a_segment(tmp_path: Path, make) -> None:
+    small, large = make(2), make(5)
+    first = ViewGroup.open_or_create(tmp_path, small)
+    before, rows = first.table.tobytes(), first.rows(small)
+    grown = ViewGroup.open_or_create(tmp_path, large)
+    assert grown.path == first.path
+    assert grown.table.tobytes().startswith(before)
+    assert np.array_equal(grown.rows(small), rows)
+    new = np.setdiff1d(grown.rows(large), rows)
+    assert new.min() == SEGMENT_ROWS
+    assert len(new) == len(large) - len(small)
+
+
+def test_opening_again_changes_no_byte(tmp_path: Path, make) -> None:
+    group = ViewGroup.open_or_create(tmp_path, make())
+    before = {path.name: path.read_bytes() for path in group.path.iterdir()}
+    ViewGroup.open_or_create(tmp_path, make())
+    assert {path.name: path.read_bytes() for path in group.path.iterdir()} == before
+
+
+def test_a_view_drawn_otherwise_is_refused_with_what_differs(tmp_path: Path, make) -> None:
+    plan = make()
+    ViewGroup.open_or_create(tmp_path, plan)
+    table = plan.table.copy()
+    table["left"][3] += 1
+    with pytest.raises(StoreMismatchError, match=r"1 views .* left: expected"):
+        ViewGroup.open_or_create(tmp_path, replace(plan, table=table))
+
+
+def test_a_plan_that_was_not_extracted_is_refused(tmp_path: Path, make) -> None:
+    with pytest.raises(StoreNotFoundError, match="missing"):
+        ViewGroup.find(tmp_path, make())
+    ViewGroup.open_or_create(tmp_path, make(2))
+    with pytest.raises(StoreIncompleteError, match="27 of the plan's 45"):
+        ViewGroup.find(tmp_path, make(5)).rows(make(5))
+
+
+def test_crops_are_kept_through_growth_and_never_change(tmp_path: Path, make) -> None:
+    plan = make(2)
+    group = ViewGroup.open_or_create(tmp_path, plan)
+    rows = group.rows(plan)
+    assert not group.crops(rows).any()
+    crcs = np.arange(1, len(plan) + 1, dtype=np.uint32)
+    group.set_crops(rows, crcs)
+    grown = ViewGroup.open_or_create(tmp_path, make(5))
+    assert np.array_equal(grown.crops(rows), crcs)
+    group.set_crops(rows[:1], crcs[:1])  # by a process that opened the group before it grew
+    assert len(grown.crops(grown.rows(make(5)))) == 45
+    with pytest.raises(StoreMismatchError, match="2 crops"):
+        group.set_crops(rows[:3], crcs[:3] + np.array([0, 1, 1], np.uint32))
+
+
+def _crops(cache: Path, plan: ViewPlan) -> np.ndarray:
+    group = ViewGroup.find(cache, plan)
+    return group.crops(group.rows(plan))
+
+
+@pytest.mark.parametrize("name", [VIEWS, CROPS])
+@pytest.mark.parametrize("damage", ["gone", "short", "lying header", "pickle", "other type"])
+def test_damaged_tables_are_refused(tmp_path: Path, make, name: str, damage: str) -> None:
+    plan = make()
+    path = ViewGroup.open_or_create(tmp_path, plan).path / name
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "short":
+        path.write_bytes(whole[:-1])
+    elif damage == "lying header":
+        path.write_bytes(
+            whole.replace(b"(512,)", b"(9999999999999,)").replace(b"          ", b"", 1)
+        )
+    elif damage == "pickle":
+        path.write_bytes(b"\x80\x04.")
+    else:
+        np.save(path, np.zeros(SEGMENT_ROWS, np.float64))
+    with pytest.raises(StoreDamagedError, match=name):
+        _crops(tmp_path, plan)
+
+
+def test_a_changed_address_is_found(tmp_path: Path, make) -> None:
+    plan = make()
+    path = ViewGroup.open_or_create(tmp_path, plan).path / "zarr.json"
+    path.write_text(path.read_text().replace("s003", "s004", 1))
+    with pytest.raises(StoreDamagedError, match="fingerprint"):
+        ViewGroup.find(tmp_path, plan)
+    assert json.loads(path.read_text())["node_type"] == "group"
+
+
+def test_only_one_writer_holds_a_folder(tmp_path: Path) -> None:
+    with locked(tmp_path, wait=False), pytest.raises(StoreError, match="another"):
+        locked(tmp_path, wait=False).__enter__()
+    with locked(tmp_path, wait=False):
+        pass
