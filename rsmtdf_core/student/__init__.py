@@ -1,0 +1,1 @@
+"""The student: encoder, DPT head, translators, fusion, and official checkpoints."""

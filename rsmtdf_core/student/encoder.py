@@ -1,0 +1,235 @@
+"""The student's encoder: a timm vision transformer or CNN behind one interface of four maps.
+
+The reference resizes a transformer's position embedding by a scale factor with a small offset and
+without antialias; timm resizes by size and with antialias, which moves features by 2 %. So the
+embedding step is done here, and blocks, norms and weights are timm's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
+from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.teachers.weights import load_exactly, read_state, timm_names
+
+if TYPE_CHECKING:
+    from timm.models import VisionTransformer
+
+# DINOv2's `interpolate_offset`: rows and columns are asked for with this much to spare, so that
+# rounding the scale factor never loses one.
+POSITION_OFFSET = 0.1
+
+# Quarters of the depth, except where the reference chose otherwise (ViT-L).
+REFERENCE_TAPS = {24: (4, 11, 17, 23)}
+
+
+class Encoder(nn.Module):
+    """Four feature maps of an image, fine to coarse (CNN) or early to late (ViT).
+
+    Layers that feed no tap are dropped, so every parameter left gets a gradient.
+
+    Attributes:
+        taps: the blocks or levels that give the maps.
+        channels: channels of each map.
+        reductions: image px per map cell, for each map.
+        patch: sides of an image must be a multiple of it: a ViT's patch in px, 1 for a CNN.
+
+    Raises:
+        ConfigError: the model is unknown or unsuitable, its weights cannot be had or do not fit, or
+            it does not have the taps.
+        MissingFileError: `settings.weights` is a path where no file lies.
+    """
+
+    def __init__(self, settings: StudentSettings) -> None:
+        super().__init__()
+        net = _load_net(settings)
+        self.is_vit = _is_plain_vit(net)
+        if self.is_vit:
+            depth = len(net.blocks)
+            self.taps = _checked_taps(settings, depth, default_taps(depth))
+            self.patch = int(net.patch_embed.patch_size[0])
+            self.channels = [int(net.embed_dim)] * 4
+            self.reductions = [self.patch] * 4
+        else:
+            levels = _pyramid_levels(net, settings)
+            last_four = tuple(range(len(levels) - 4, len(levels)))
+            self.taps = _checked_taps(settings, len(levels), last_four)
+            self.patch = 1
+            self.channels = [levels[tap][0] for tap in self.taps]
+            self.reductions = [levels[tap][1] for tap in self.taps]
+        net.prune_intermediate_layers(list(self.taps), prune_norm=not self.is_vit, prune_head=True)
+        self.net: Any = net
+
+    def forward(self, images_B3HW: Tensor) -> list[Tensor]:
+        """Normalised images -> four maps [B, C, h, w].
+
+        H and W must be multiples of `patch`. A ViT's taps pass its final norm and leave out prefix
+        tokens.
+        """
+        if self.is_vit:
+            return _vit_taps(self.net, images_B3HW, self.taps)
+        maps: list[Tensor] = self.net.forward_intermediates(
+            images_B3HW, indices=list(self.taps), intermediates_only=True
+        )
+        return maps
+
+
+def default_taps(depth: int) -> tuple[int, ...]:
+    """The reference's four blocks of a transformer with `depth` blocks."""
+    return REFERENCE_TAPS.get(depth) or tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
+
+
+def resize_position(
+    position_1ND: Tensor, prefix: int, old: tuple[int, int], new: tuple[int, int]
+) -> Tensor:
+    """A position embedding for another grid, as DINOv2's code resizes it.
+
+    Args:
+        position_1ND: `prefix` entries of prefix tokens, then one entry per cell of the old grid.
+        prefix: how many entries belong to prefix tokens; they stay as they are.
+        old: rows and columns the embedding was trained for.
+        new: rows and columns wanted.
+
+    Returns:
+        [1, prefix + rows * columns, D] in the embedding's dtype.
+    """
+    if old == new:
+        return position_1ND
+    cells = position_1ND[:, prefix:].float().mT.reshape(1, -1, *old)
+    scale = [(wanted + POSITION_OFFSET) / trained for wanted, trained in zip(new, old, strict=True)]
+    cells = F.interpolate(cells, scale_factor=scale, mode="bicubic", antialias=False)
+    assert tuple(cells.shape[-2:]) == new
+    return torch.cat([position_1ND[:, :prefix], cells.flatten(2).mT.to(position_1ND.dtype)], dim=1)
+
+
+def _vit_taps(net: VisionTransformer, images_B3HW: Tensor, taps: tuple[int, ...]) -> list[Tensor]:
+    tokens, grid = _embed(net, images_B3HW)
+    maps = []
+    for number, block in enumerate(net.blocks):
+        tokens = block(tokens)
+        if number in taps:
+            cells = net.norm(tokens)[:, net.num_prefix_tokens :]
+            maps.append(cells.mT.reshape(*cells.mT.shape[:2], *grid))
+    return maps
+
+
+def _embed(net: VisionTransformer, images_B3HW: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Tokens [B, prefix + h * w, D] that enter the first block, and their grid (h, w)."""
+    height, width = images_B3HW.shape[-2:]
+    patch = net.patch_embed.patch_size[0]
+    assert (height % patch, width % patch) == (0, 0), (height, width, patch)
+    grid = (height // patch, width // patch)
+    # Past `PatchEmbed.forward`, which accepts no other size than the model's own.
+    tokens = net.patch_embed.norm(net.patch_embed.proj(images_B3HW).flatten(2).mT)
+    prefix = [
+        token.expand(len(tokens), -1, -1)
+        for token in (net.cls_token, net.reg_token)
+        if token is not None
+    ]
+    if net.pos_embed is None:
+        tokens = torch.cat([*prefix, tokens], dim=1)
+    elif net.no_embed_class:
+        position = resize_position(net.pos_embed, 0, net.patch_embed.grid_size, grid)
+        tokens = torch.cat([*prefix, tokens + position], dim=1)
+    else:
+        position = resize_position(
+            net.pos_embed, net.num_prefix_tokens, net.patch_embed.grid_size, grid
+        )
+        tokens = torch.cat([*prefix, tokens], dim=1) + position
+    return net.norm_pre(net.patch_drop(net.pos_drop(tokens))), grid
+
+
+def _load_net(settings: StudentSettings) -> Any:  # noqa: ANN401 - timm ships no types
+    import timm
+
+    name, weights = settings.encoder, settings.weights
+    architecture = name.split(".", 1)[0]
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models(), n=1)
+        raise ConfigError(
+            f"timm has no model '{name}'" + (f", did you mean '{close[0]}'?" if close else ""),
+            where="student.encoder",
+            remedy="set student.encoder to a name from timm.list_models()",
+        )
+    if weights not in ("hub", "random"):
+        net = timm.create_model(name, num_classes=0)
+        _load_file(net, Path(weights).expanduser())
+        return net
+    try:
+        return timm.create_model(name, pretrained=weights == "hub", num_classes=0)
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise ConfigError(
+            f"the student's encoder '{name}' cannot be had from the hub: {problem}",
+            where="student.encoder",
+            remedy="run once on a machine with network access, or set student.weights to the path "
+            "of a file or to 'random'",
+        ) from problem
+
+
+def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no types
+    """Fill every tensor of `net` from a file with timm's names or those of DINOv2's own code."""
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    if not path.is_file():
+        raise MissingFileError(
+            "the student's weights file does not exist",
+            where=f"student.weights: {path}",
+            remedy="set student.weights to an existing file, 'hub' or 'random'",
+        )
+    classifier = net.pretrained_cfg.get("classifier") or ()
+    unused = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    try:
+        state = timm_names(read_state(path))
+        if _is_plain_vit(net):
+            state = checkpoint_filter_fn(state, net)
+        load_exactly(net, state, tuple(f"{layer}." for layer in unused))
+    except TeacherError as fault:
+        raise ConfigError(
+            fault.what, where=f"student.weights: {path}", remedy=fault.remedy
+        ) from fault
+
+
+def _is_plain_vit(net: nn.Module) -> bool:
+    """Whether `_embed` knows its embedding step: neither a distillation nor a hybrid variant."""
+    from timm.layers.patch_embed import PatchEmbed
+    from timm.models import VisionTransformer
+
+    return type(net) is VisionTransformer and type(net.patch_embed) is PatchEmbed
+
+
+def _pyramid_levels(net: Any, settings: StudentSettings) -> list[tuple[int, int]]:  # noqa: ANN401 - timm
+    """Channels and reduction of each level, checked to be a pyramid that the head can use."""
+    levels = [(int(level["num_chs"]), int(level["reduction"])) for level in net.feature_info]
+    reductions = [reduction for _, reduction in levels]
+    rises = all(fine < coarse for fine, coarse in pairwise(reductions))
+    if len(levels) < 4 or not rises or not hasattr(net, "prune_intermediate_layers"):
+        raise ConfigError(
+            f"'{settings.encoder}' is neither a plain vision transformer nor a pyramid of four "
+            f"levels or more: its levels reduce the image by {reductions}",
+            where="student.encoder",
+            remedy="set student.encoder to a ViT such as vit_small_patch14_dinov2.lvd142m or a CNN "
+            "such as resnet50",
+        )
+    return levels
+
+
+def _checked_taps(
+    settings: StudentSettings, depth: int, default: tuple[int, ...]
+) -> tuple[int, ...]:
+    taps = settings.taps or default
+    if not (0 <= taps[0] < taps[1] < taps[2] < taps[3] < depth):
+        raise ConfigError(
+            f"expected four rising numbers from 0 to {depth - 1}, found {list(taps)}",
+            where="student.taps",
+            remedy=f"leave student.taps out, or name four of the {depth} blocks or levels of "
+            f"'{settings.encoder}'",
+        )
+    return taps

@@ -1,0 +1,132 @@
+"""The student as a whole: logits, and what it believes each teacher would say.
+
+It is built from the shapes of the teachers' tokens alone. No teacher is inside it, so neither its
+checkpoints nor its EMA copy can carry one, and it predicts without any.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.student.dpt import DPTHead
+from rsmtdf_core.student.encoder import Encoder
+from rsmtdf_core.student.fusion import Fusion, Translator
+from rsmtdf_core.student.resizing import resize_map, resize_tokens
+from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.tokens import TokenShape
+
+
+class StudentOutput(NamedTuple):
+    """What one forward pass gives.
+
+    Attributes:
+        logits: [B, classes, H, W] at the size of the images.
+        tokens: by teacher name, [B, h, w, D] on that teacher's own grid.
+    """
+
+    logits: Tensor
+    tokens: dict[str, Tensor]
+
+
+class Student(nn.Module):
+    """Encoder, translators, fusion and head.
+
+    A teacher that sees crops resized to a size at which the student's grid equals its own (the
+    reference's CLIP) is translated from a second pass of the encoder at that size; any other from
+    the last tap.
+
+    Args:
+        settings: which encoder, head and fusion.
+        classes: how many classes.
+        crop: side in px of the views it is trained on.
+        teachers: shapes of the teachers' tokens; none for training without distillation.
+
+    Raises:
+        ConfigError: an encoder that cannot be had, or a crop that its patch does not divide.
+    """
+
+    def __init__(
+        self, settings: StudentSettings, classes: int, crop: int, teachers: Sequence[TokenShape]
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(settings)
+        patch = self.encoder.patch
+        if crop % patch:
+            nearest = max(1, round(crop / patch)) * patch
+            raise ConfigError(
+                f"the student's patch of {patch} px does not divide a crop of {crop} px",
+                where="views.crop",
+                remedy=f"set views.crop to a multiple of {patch}, such as {nearest}",
+            )
+        width = self.encoder.channels[-1]
+        self.grids = {teacher.teacher: teacher.grid for teacher in teachers}
+        self.second_sizes = {
+            teacher.teacher: _second_size(teacher, self.encoder.reductions[-1], crop)
+            for teacher in teachers
+        }
+        self.translators = nn.ModuleDict(
+            {
+                teacher.teacher: Translator(width, settings.translator_hidden, teacher.channels)
+                for teacher in teachers
+            }
+        )
+        fused = {teacher.teacher: teacher.channels for teacher in teachers}
+        self.fusion = (
+            Fusion(width, fused, settings.fusion.student_weight)
+            if fused and settings.fusion.mode == "weighted"
+            else None
+        )
+        reassemble = len(set(self.encoder.reductions)) == 1
+        self.head = DPTHead(self.encoder.channels, settings.head, classes, reassemble=reassemble)
+
+    def forward(self, images_B3HW: Tensor) -> StudentOutput:
+        """Logits and translated tokens of normalised images; the patch divides their sides."""
+        taps = self.encoder(images_B3HW)
+        tokens = self._translate(images_B3HW, taps[-1])
+        logits = self._decode(images_B3HW, taps, tokens)
+        on_grids = {name: resize_tokens(found, self.grids[name]) for name, found in tokens.items()}
+        return StudentOutput(logits, on_grids)
+
+    def logits(self, images_B3HW: Tensor) -> Tensor:
+        """The logits alone: without fusion this spares the translators and the second pass."""
+        taps = self.encoder(images_B3HW)
+        tokens = {} if self.fusion is None else self._translate(images_B3HW, taps[-1])
+        return self._decode(images_B3HW, taps, tokens)
+
+    def _translate(self, images_B3HW: Tensor, last_BCHW: Tensor) -> dict[str, Tensor]:
+        """By teacher name, translated tokens on the grid of the pass they come from."""
+        passes: dict[int | None, Tensor] = {None: last_BCHW}
+        tokens = {}
+        for name, translator in self.translators.items():
+            size = self.second_sizes[name]
+            if size not in passes:
+                assert size is not None
+                # A square at every image size, as in the reference.
+                passes[size] = self.encoder(resize_map(images_B3HW, (size, size)))[-1]
+            tokens[name] = translator(passes[size].permute(0, 2, 3, 1))
+        return tokens
+
+    def _decode(
+        self, images_B3HW: Tensor, taps: Sequence[Tensor], tokens: dict[str, Tensor]
+    ) -> Tensor:
+        last = taps[-1] if self.fusion is None else self.fusion(taps[-1], tokens)
+        height, width = images_B3HW.shape[-2:]
+        return resize_map(self.head([*taps[:-1], last]), (height, width))
+
+
+def parameter_groups(student: Student, lr: float, multiplier: float) -> list[dict[str, Any]]:
+    """Groups for an optimiser: the encoder at `lr`, everything else at `lr * multiplier`."""
+    encoder = list(student.encoder.parameters())
+    known = {id(parameter) for parameter in encoder}
+    others = [parameter for parameter in student.parameters() if id(parameter) not in known]
+    return [{"params": encoder, "lr": lr}, {"params": others, "lr": lr * multiplier}]
+
+
+def _second_size(teacher: TokenShape, reduction: int, crop: int) -> int | None:
+    """The size of the second pass that gives its grid; None where the last tap serves."""
+    size = teacher.input_size
+    if size is None or size == crop or size % reduction:
+        return None
+    return size if teacher.grid == (size // reduction, size // reduction) else None

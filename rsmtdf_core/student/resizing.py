@@ -1,0 +1,20 @@
+"""The one resize of the student: bilinear with aligned corners, as the reference uses everywhere.
+
+Its weights sum to 1, so it commutes with every affine map that acts on channels alone; the head and
+the fusion use that to work on the smaller side of a resize.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_map(map_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize [B, C, H, W] to `size` (rows, columns); the map itself where nothing changes."""
+    if map_BCHW.shape[-2:] == size:
+        return map_BCHW
+    return F.interpolate(map_BCHW, size=size, mode="bilinear", align_corners=True)
+
+
+def resize_tokens(tokens_BHWD: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Resize tokens [B, H, W, D] to `grid` (rows, columns)."""
+    return resize_map(tokens_BHWD.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)

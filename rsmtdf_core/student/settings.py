@@ -1,0 +1,42 @@
+"""What a config says about the student; the defaults are those of the published recipe."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rsmtdf_core.settings import Settings
+
+HeadSize = Literal["small", "base", "large", "giant"]
+
+
+class FusionSettings(Settings):
+    """How translated tokens flow back into the student's last tap.
+
+    Attributes:
+        mode: "weighted" adds them, "off" leaves the tap alone (translators then serve the loss).
+        student_weight: weight of the student's own features, [0, 1]; the teachers share the rest.
+    """
+
+    mode: Literal["weighted", "off"] = "weighted"
+    student_weight: float = Field(default=0.8, ge=0.0, le=1.0)
+
+
+class StudentSettings(Settings):
+    """The network that is trained.
+
+    Attributes:
+        encoder: a timm model name: a plain vision transformer, or a CNN with four levels or more.
+        weights: "hub" (timm downloads them once), "random", or the path of a weights file.
+        taps: the four blocks (ViT) or levels (CNN) that feed the head, from 0, rising. None takes
+            the reference's blocks by depth, and a CNN's last four levels.
+        head: width of the DPT head, named after the encoder size it was made for.
+        translator_hidden: width of the hidden layer of each teacher's translator.
+        fusion: how translated tokens flow back.
+    """
+
+    encoder: str = "vit_small_patch14_dinov2.lvd142m"
+    weights: str = Field(default="hub", min_length=1)
+    taps: tuple[int, int, int, int] | None = None
+    head: HeadSize = "small"
+    translator_hidden: int = Field(default=1024, ge=1)
+    fusion: FusionSettings = FusionSettings()

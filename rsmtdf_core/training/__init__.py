@@ -1,0 +1,1 @@
+"""Training the student: data, losses, objectives, schedule, EMA, loop and checkpoints."""

@@ -1,0 +1,143 @@
+"""Encoders give four maps of the promised shapes, from the promised weights."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from rsmtdf_core.errors import ConfigError, MissingFileError
+from rsmtdf_core.student.encoder import Encoder, default_taps, resize_position
+from rsmtdf_core.student.settings import StudentSettings
+
+
+def make(encoder: str, **settings) -> Encoder:
+    return Encoder(StudentSettings(encoder=encoder, **{"weights": "random", **settings})).eval()
+
+
+@pytest.mark.parametrize(
+    ("depth", "taps"),
+    [(12, (2, 5, 8, 11)), (24, (4, 11, 17, 23)), (40, (9, 19, 29, 39)), (6, (0, 2, 3, 5))],
+)
+def test_default_taps_are_the_references_blocks(depth, taps):
+    assert default_taps(depth) == taps
+
+
+@pytest.mark.parametrize(
+    ("encoder", "size", "shapes", "patch"),
+    [
+        ("vit_tiny_patch16_224", (64, 96), [(192, 4, 6)] * 4, 16),
+        ("resnet18", (65, 96), [(64, 17, 24), (128, 9, 12), (256, 5, 6), (512, 3, 3)], 1),
+        ("efficientnet_lite0", (64, 96), [(24, 16, 24), (40, 8, 12), (112, 4, 6), (320, 2, 3)], 1),
+        ("test_convnext", (64, 96), [(24, 16, 24), (32, 8, 12), (48, 4, 6), (64, 2, 3)], 1),
+    ],
+)
+@torch.inference_mode()
+def test_maps_have_the_declared_shapes(encoder, size, shapes, patch):
+    built = make(encoder)
+    maps = built(torch.randn(2, 3, *size))
+    assert [tuple(found.shape) for found in maps] == [(2, *shape) for shape in shapes]
+    assert built.channels == [shape[0] for shape in shapes]
+    assert built.patch == patch
+    assert built.reductions == ([16] * 4 if patch == 16 else [4, 8, 16, 32])
+
+
+# Class token with and without a place in the position embedding, register tokens, none of them.
+@pytest.mark.parametrize(
+    "encoder", ["test_vit", "test_vit2", "test_vit4", "vit_little_patch16_reg1_gap_256"]
+)
+@torch.inference_mode()
+def test_vit_taps_at_the_trained_size_are_timms(encoder):
+    built = make(encoder)
+    side = built.net.patch_embed.img_size[0]
+    images = torch.randn(1, 3, side, side)
+    expected = built.net.forward_intermediates(
+        images, indices=list(built.taps), norm=True, intermediates_only=True
+    )
+    for found, wanted in zip(built(images), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_position_embedding_is_resized_by_scale_factor_and_without_antialias():
+    position = torch.randn(1, 1 + 37 * 37, 8)
+    found = resize_position(position, 1, (37, 37), (16, 20))
+    cells = position[:, 1:].reshape(1, 37, 37, 8).permute(0, 3, 1, 2)
+    expected = F.interpolate(cells, scale_factor=(16.1 / 37, 20.1 / 37), mode="bicubic")
+    assert torch.equal(found[:, 1:], expected.permute(0, 2, 3, 1).reshape(1, 320, 8))
+    assert torch.equal(found[:, :1], position[:, :1])
+    assert resize_position(position, 1, (37, 37), (37, 37)) is position
+
+
+@pytest.mark.parametrize("trained", [14, 16, 37])
+def test_position_embedding_resizes_to_every_grid(trained):
+    position = torch.zeros(1, trained * trained, 1)
+    for side in range(1, 130):
+        assert resize_position(position, 0, (trained, trained), (side, 1)).shape == (1, side, 1)
+
+
+def test_blocks_after_the_last_tap_are_dropped():
+    built = make("vit_tiny_patch16_224", taps=(1, 3, 4, 6))
+    assert len(built.net.blocks) == 7
+    shallow = make("resnet18", taps=(0, 1, 2, 3))
+    assert shallow.reductions == [2, 4, 8, 16]
+    assert not any(name.startswith("net.layer4") for name in shallow.state_dict())
+
+
+@pytest.mark.parametrize("taps", [(0, 1, 2, 12), (3, 2, 5, 6), (-1, 2, 3, 4), (1, 1, 2, 3)])
+def test_taps_the_encoder_lacks_are_refused(taps):
+    with pytest.raises(ConfigError, match="expected four rising numbers from 0 to 11"):
+        make("vit_tiny_patch16_224", taps=taps)
+
+
+def test_an_unknown_encoder_is_refused_with_a_near_name():
+    with pytest.raises(ConfigError, match="did you mean 'resnet18'"):
+        make("resnet81")
+
+
+def test_a_tag_that_timm_lacks_is_refused():
+    with pytest.raises(ConfigError, match="no_such_tag"):
+        make("resnet18.no_such_tag")
+
+
+def test_an_encoder_without_a_pyramid_is_refused():
+    with pytest.raises(ConfigError, match="neither a plain vision transformer nor a pyramid"):
+        make("deit_tiny_distilled_patch16_224")
+
+
+def test_weights_that_do_not_exist_or_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(MissingFileError, match="does not exist"):
+        make("test_vit", weights=str(tmp_path / "absent.pth"))
+    torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ConfigError, match="the weights do not fit the model"):
+        make("test_vit", weights=str(tmp_path / "other.pth"))
+    for damaged in ("noise.pth", "noise.safetensors"):
+        (tmp_path / damaged).write_bytes(b"not weights at all")
+        with pytest.raises(ConfigError, match="not a readable weights file"):
+            make("test_vit", weights=str(tmp_path / damaged))
+
+
+def test_weights_are_read_from_a_file(tmp_path):
+    source = make("test_vit")
+    state = {name.removeprefix("net."): tensor for name, tensor in source.state_dict().items()}
+    torch.save(state, tmp_path / "vit.pth")
+    loaded = make("test_vit", weights=str(tmp_path / "vit.pth"))
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, source.state_dict()[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("encoder", "file"),
+    [
+        ("vit_small_patch14_dinov2", "dinov2_vits14_lineage_fp16.safetensors"),
+        ("tf_efficientnet_lite0", "tf_efficientnet_lite0_fp16.safetensors"),
+    ],
+)
+def test_published_weights_are_read_whole(shared, encoder, file):
+    path = shared / "weights" / file
+    published = load_file(path)
+    built = make(encoder, weights=str(path))
+    for name, tensor in built.net.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert tensor.dtype == torch.float32
+            assert torch.equal(tensor, published[name].float()), name

@@ -1,0 +1,145 @@
+"""The student gives logits at the images' size and tokens on each teacher's grid."""
+
+import pytest
+import torch
+
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.student.model import Student, parameter_groups
+from rsmtdf_core.student.resizing import resize_map, resize_tokens
+from rsmtdf_core.student.settings import FusionSettings, StudentSettings
+from rsmtdf_core.tokens import TokenShape
+
+ENCODERS = {"vit_tiny_patch16_224": 64, "resnet18": 64, "efficientnet_lite0": 70}
+# For a ViT of patch 16 and crops of 64 px: its own grid, a finer one, one that a second pass at
+# 48 px gives, and one that no pass of the student gives.
+OWN = TokenShape("own", 4, 4, 12)
+FINER = TokenShape("finer", 7, 5, 10)
+SECOND = TokenShape("second", 3, 3, 8, input_size=48)
+FOREIGN = TokenShape("foreign", 5, 5, 6, input_size=70)
+ALL = [OWN, FINER, SECOND, FOREIGN]
+
+
+def make(encoder="vit_tiny_patch16_224", crop=64, teachers=(), **settings) -> Student:
+    chosen = StudentSettings(encoder=encoder, weights="random", translator_hidden=16, **settings)
+    return Student(chosen, classes=3, crop=crop, teachers=list(teachers))
+
+
+@pytest.mark.parametrize(("encoder", "crop"), ENCODERS.items())
+@pytest.mark.parametrize("mode", ["weighted", "off"])
+def test_gradients_reach_every_parameter(encoder, crop, mode):
+    student = make(encoder, crop, ALL, fusion=FusionSettings(mode=mode))
+    output = student(torch.randn(2, 3, crop, crop))
+    assert output.logits.shape == (2, 3, crop, crop)
+    assert {name: tuple(found.shape) for name, found in output.tokens.items()} == {
+        teacher.teacher: (2, *teacher.record_shape) for teacher in ALL
+    }
+    loss = output.logits.square().mean()
+    for tokens in output.tokens.values():
+        loss = loss + tokens.square().mean()
+    loss.backward()
+    idle = [name for name, value in student.named_parameters() if value.grad is None]
+    assert idle == []
+
+
+@pytest.mark.parametrize(("encoder", "crop"), ENCODERS.items())
+def test_it_trains_without_teachers(encoder, crop):
+    student = make(encoder, crop)
+    output = student(torch.randn(2, 3, crop, crop))
+    assert output.tokens == {}
+    assert student.fusion is None
+    output.logits.square().mean().backward()
+    idle = [name for name, value in student.named_parameters() if value.grad is None]
+    assert idle == []
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("size", [(48, 112), (144, 32)])
+@torch.inference_mode()
+def test_it_evaluates_images_that_are_no_squares(encoder, size):
+    student = make(encoder, 64, ALL).eval()
+    images = torch.randn(1, 3, *size)
+    output = student(images)
+    assert output.logits.shape == (1, 3, *size)
+    assert torch.equal(student.logits(images), output.logits)
+    assert output.tokens["finer"].shape == (1, 7, 5, 10)
+
+
+def count_passes(student: Student) -> list[tuple[int, int]]:
+    sizes = []
+    student.encoder.register_forward_pre_hook(
+        lambda module, inputs: sizes.append(tuple(inputs[0].shape[-2:]))
+    )
+    return sizes
+
+
+@torch.inference_mode()
+def test_teachers_of_one_input_size_share_a_second_pass_and_others_need_none():
+    twin = TokenShape("twin", 3, 3, 4, input_size=48)
+    whole = TokenShape("whole", 4, 4, 4, input_size=64)
+    student = make(teachers=[*ALL, twin, whole]).eval()
+    sizes = count_passes(student)
+    student(torch.randn(1, 3, 64, 64))
+    assert sizes == [(64, 64), (48, 48)]
+    sizes.clear()
+    student(torch.randn(1, 3, 96, 64))
+    assert sizes == [(96, 64), (48, 48)]
+
+
+@torch.inference_mode()
+def test_logits_without_fusion_need_no_second_pass():
+    student = make(teachers=ALL, fusion=FusionSettings(mode="off")).eval()
+    sizes = count_passes(student)
+    logits = student.logits(torch.randn(1, 3, 64, 64))
+    assert sizes == [(64, 64)]
+    assert logits.shape == (1, 3, 64, 64)
+
+
+@torch.inference_mode()
+def test_tokens_come_from_the_pass_that_fits_the_teacher():
+    student = make(teachers=ALL).eval()
+    images = torch.randn(1, 3, 64, 64)
+    tokens = student(images).tokens
+    last = student.encoder(images)[-1].permute(0, 2, 3, 1)
+    second = student.encoder(resize_map(images, (48, 48)))[-1].permute(0, 2, 3, 1)
+    for name, source in {"own": last, "finer": last, "second": second, "foreign": last}.items():
+        expected = resize_tokens(student.translators[name](source), student.grids[name])
+        torch.testing.assert_close(tokens[name], expected)
+
+
+@torch.inference_mode()
+def test_fusion_off_leaves_the_logits_to_the_encoder_alone():
+    student = make(teachers=ALL, fusion=FusionSettings(mode="off")).eval()
+    images = torch.randn(1, 3, 64, 64)
+    expected = resize_map(student.head(student.encoder(images)), (64, 64))
+    assert torch.equal(student(images).logits, expected)
+
+
+def test_the_state_holds_no_teacher():
+    alone, taught = make().state_dict(), make(teachers=ALL).state_dict()
+    added = {name.rsplit(".", 1)[0] for name in taught.keys() - alone.keys()}
+    assert added == {
+        f"{part}.{teacher.teacher}{layer}"
+        for teacher in ALL
+        for part, layer in [
+            ("translators", ".layers.0"),
+            ("translators", ".layers.2"),
+            ("fusion.projections", ""),
+        ]
+    }
+
+
+def test_parameter_groups_hold_each_parameter_once():
+    student = make(teachers=ALL)
+    encoder, others = parameter_groups(student, lr=5e-6, multiplier=40)
+    assert (encoder["lr"], others["lr"]) == (5e-6, pytest.approx(2e-4))
+    grouped = [id(value) for group in (encoder, others) for value in group["params"]]
+    assert sorted(grouped) == sorted(id(value) for value in student.parameters())
+    assert {id(value) for value in encoder["params"]} == {
+        id(value) for value in student.encoder.parameters()
+    }
+
+
+def test_a_crop_that_the_patch_does_not_divide_is_refused():
+    with pytest.raises(ConfigError, match="patch of 16 px does not divide a crop of 70") as error:
+        make(crop=70)
+    assert "64" in error.value.remedy
