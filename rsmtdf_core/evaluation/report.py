@@ -1,0 +1,132 @@
+"""The evaluation report: scores with everything one must know to compare them with others."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from rsmtdf_core.errors import RunError
+from rsmtdf_core.evaluation.scores import PROTOCOL, PROTOCOL_DESCRIPTION, Scores
+from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.files import atomic_file, read_json, write_json
+from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.settings import Settings
+
+_COLUMNS = ("run", "split", "weights", "protocol", "class", "scored", "support")
+_MEASURES = ("iou", "f1", "precision", "recall", "overall_accuracy", "kappa")
+
+
+class EvaluationReport(Settings):
+    """What one checkpoint scores on one split.
+
+    Attributes:
+        run: name of the run.
+        dataset: name of the manifest.
+        split: the split that was scored.
+        weights: whether the EMA model or the student was scored.
+        parent: fingerprint of the checkpoint.
+        inference: how scenes passed through the model.
+        images: number of scenes with a mask.
+        scores: the scores under `protocol`.
+        confusion: pixel counts, a row for each class of the truth.
+        random_teachers: teachers of the run that had random weights; with any, its scores say
+            nothing about the method.
+        approximations: where the run departs from the exact method, one sentence each.
+        notes: what else a reader must know, such as how the splits were made.
+        protocol: name of the rule for the scores.
+        protocol_description: that rule in words.
+    """
+
+    run: str
+    dataset: str
+    split: str
+    weights: Literal["ema", "student"]
+    parent: str
+    inference: InferenceSettings
+    images: int
+    scores: Scores
+    confusion: tuple[tuple[int, ...], ...]
+    random_teachers: tuple[str, ...] = ()
+    approximations: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    protocol: str = PROTOCOL
+    protocol_description: str = PROTOCOL_DESCRIPTION
+
+    @property
+    def matrix(self) -> npt.NDArray[np.int64]:
+        """The confusion matrix as an array, int64 [C, C]."""
+        return np.array(self.confusion, dtype=np.int64)
+
+    def fingerprint(self) -> str:
+        """The sha256 of all fields; the parent's fingerprint is one of them."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+def write_report(path: Path, report: EvaluationReport) -> None:
+    """Write the report as JSON, with its fingerprint."""
+    write_json(path, {"fingerprint": report.fingerprint(), **report.model_dump(mode="json")})
+
+
+def read_report(path: Path) -> EvaluationReport:
+    """Read what `write_report` wrote.
+
+    Raises:
+        RunError: if the file is missing, is no report, or was changed after it was written.
+    """
+    fields = read_json(path, RunError)
+    written = fields.pop("fingerprint", None)
+    remedy = "score the run again: rsmtdf evaluate"
+    try:
+        report = EvaluationReport.model_validate(fields)
+    except ValidationError as problems:
+        first = problems.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise RunError(
+            f"not an evaluation report: {key}: {first['msg']}", where=path, remedy=remedy
+        ) from None
+    if report.fingerprint() != written:
+        raise RunError(
+            "the report was changed after it was written: its fingerprint does not match",
+            where=path,
+            remedy=remedy,
+        )
+    return report
+
+
+def write_csv(path: Path, report: EvaluationReport) -> None:
+    """Write the scores as a table: a row for each class and a last one, `(all scored)`, for all.
+
+    Every row names run, split, weights and protocol, so that the tables of several runs can be
+    joined. A score that does not exist is an empty cell.
+    """
+    common = {key: getattr(report, key) for key in ("run", "split", "weights", "protocol")}
+    overall = report.scores
+    rows = [
+        {**common, "class": one.name, **one.model_dump(exclude={"name"})} for one in overall.classes
+    ]
+    rows.append(
+        {
+            **common,
+            "class": "(all scored)",
+            "scored": True,
+            "support": sum(one.support for one in overall.classes if one.scored),
+            "iou": overall.miou,
+            "f1": overall.mf1,
+            "overall_accuracy": overall.overall_accuracy,
+            "kappa": overall.kappa,
+        }
+    )
+    text = io.StringIO()
+    table = csv.DictWriter(text, [*_COLUMNS, *_MEASURES], lineterminator="\n")
+    table.writeheader()
+    table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    with atomic_file(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _cell(value: object) -> object:
+    return f"{value:.6f}" if isinstance(value, float) else value

@@ -1,0 +1,85 @@
+"""Reports on disk."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsmtdf_core.errors import RunError
+from rsmtdf_core.evaluation.report import EvaluationReport, read_report, write_csv, write_report
+from rsmtdf_core.evaluation.scores import scores
+from rsmtdf_core.evaluation.settings import InferenceSettings
+
+MATRIX = np.array([[80, 20, 0], [10, 90, 0], [0, 0, 0]])
+
+
+@pytest.fixture
+def report() -> EvaluationReport:
+    return EvaluationReport(
+        run="demo",
+        dataset="synthetic",
+        split="test",
+        weights="ema",
+        parent="ab" * 32,
+        inference=InferenceSettings(),
+        images=3,
+        scores=scores(MATRIX, ("water", "road", "forest")),
+        confusion=tuple(map(tuple, MATRIX.tolist())),
+        random_teachers=("clip",),
+        notes=("split by area",),
+    )
+
+
+def test_a_report_comes_back_as_it_was_written(report: EvaluationReport, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.json", report)
+    again = read_report(tmp_path / "report.json")
+    assert again == report
+    assert again.fingerprint() == report.fingerprint()
+    np.testing.assert_array_equal(again.matrix, MATRIX)
+
+
+def test_the_file_names_the_protocol_in_words(report: EvaluationReport, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.json", report)
+    fields = json.loads((tmp_path / "report.json").read_text())
+    assert fields["protocol"] == "rsmtdf"
+    assert "ignored" in fields["protocol_description"]
+
+
+def test_the_fingerprint_changes_with_parent_and_scores(report: EvaluationReport) -> None:
+    others = [
+        report.model_copy(update={"parent": "cd" * 32}),
+        report.model_copy(update={"images": 4}),
+    ]
+    assert len({one.fingerprint() for one in [report, *others]}) == 3
+
+
+def test_a_report_that_was_edited_is_refused(report: EvaluationReport, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    write_report(path, report)
+    path.write_text(path.read_text().replace('"images": 3', '"images": 30'))
+    with pytest.raises(RunError, match="changed after it was written"):
+        read_report(path)
+
+
+def test_a_file_that_is_no_report_is_refused_with_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("{}")
+    with pytest.raises(RunError, match="not an evaluation report: run"):
+        read_report(path)
+
+
+def test_the_table_has_a_row_for_each_class_and_one_for_the_means(
+    report: EvaluationReport, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "scores.csv", report)
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == ["water", "road", "forest", "(all scored)"]
+    assert {row["run"] for row in rows} == {"demo"}
+    assert float(rows[0]["iou"]) == pytest.approx(80 / 110, abs=1e-6)
+    assert rows[2]["iou"] == ""
+    assert float(rows[3]["iou"]) == pytest.approx(report.scores.miou, abs=1e-6)
+    assert float(rows[3]["overall_accuracy"]) == pytest.approx(0.85)
+    assert rows[3]["support"] == "200"
