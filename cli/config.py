@@ -1,0 +1,44 @@
+"""`rsmtdf config`: look at configs and take one to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import out
+from cli.options import Config, Overrides
+
+app = typer.Typer(no_args_is_help=True, help="Look at configs and take one to start from.")
+
+
+@app.command("list")
+def list_configs() -> None:
+    """Name the configs that come with the package."""
+    from pipeline.config import packaged_configs
+
+    for name, path in packaged_configs().items():
+        first = path.read_text().splitlines()[0].lstrip("# ")
+        out.print(f"[bold]{name:<10}[/] {first}", highlight=False)
+
+
+@app.command()
+def show(config: Config, overrides: Overrides = None) -> None:
+    """Print a config resolved: every key with the value in force, checked."""
+    from pipeline.config import dump_config, load_config
+
+    typer.echo(dump_config(load_config(config, overrides or [])), nl=False)
+
+
+@app.command()
+def copy(
+    name: Annotated[str, typer.Argument(help="A packaged config.")],
+    path: Annotated[Path, typer.Argument(help="Where to write it.")],
+) -> None:
+    """Write a packaged config to a file of your own, comments included."""
+    from pipeline.config import find_config
+    from rsmtdf_core.errors import ConfigError
+
+    if path.exists():
+        raise ConfigError("the file is there already", where=path, remedy="name another file")
+    path.write_text(find_config(name).read_text())
+    out.print(f"wrote {path}", highlight=False)

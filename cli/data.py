@@ -1,0 +1,74 @@
+"""`rsmtdf data`: whether a dataset on this machine is what its manifest says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cli.console import RichReporter, out, percent, table
+from rsmtdf_core.manifests.check import DatasetCheck, check_dataset
+from rsmtdf_core.manifests.scenes import find_pairs, split_pairs
+from rsmtdf_core.manifests.schema import Manifest, load_manifest
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """Check datasets against their manifests."""
+
+
+@app.command()
+def check(
+    manifest: Annotated[
+        str,
+        typer.Argument(metavar="MANIFEST", help="A packaged manifest's name, or a .yaml file."),
+    ],
+    root: Annotated[
+        Path, typer.Option(help="The folder that the manifest's path patterns start from.")
+    ],
+) -> None:
+    """Open every image and mask, count each class's pixels and name each wrong file.
+
+    Ends with status 1 where a problem was found.
+    """
+    spec = load_manifest(manifest)
+    splits = split_pairs(spec, find_pairs(spec, root))
+    total = len({pair.id for members in splits.values() for pair in members})
+    with RichReporter().bar("opening files", total) as bar:
+        result = check_dataset(spec, root, on_scene=bar.advance)
+    out.print(_splits_table(spec, result))
+    for note in result.notes:
+        out.print(Text(f"note: {note}"))
+    if result.problems:
+        out.print(_problems_table(result))
+        raise typer.Exit(1)
+    out.print(Text("no problems found", style="green"))
+
+
+def _splits_table(manifest: Manifest, result: DatasetCheck) -> Table:
+    """Scenes of each split, and the share of its mask pixels that each class has, per cent."""
+    made = table(manifest.title, "", *(split.name for split in result.splits))
+    made.add_row("scenes", *(str(split.scenes) for split in result.splits))
+    made.add_row("labeled", *(str(split.labeled) for split in result.splits))
+    totals = [sum(split.pixels.values()) + split.ignored for split in result.splits]
+    made.add_row("mask pixels", *(f"{total:,}" for total in totals), end_section=True)
+    for spec in manifest.classes:
+        counts = [split.pixels[spec.name] for split in result.splits]
+        swatch = Text.assemble(("\u2588\u2588 ", spec.color), spec.name, " %")
+        made.add_row(swatch, *map(_share, counts, totals))
+    made.add_row("ignored %", *map(_share, [split.ignored for split in result.splits], totals))
+    return made
+
+
+def _problems_table(result: DatasetCheck) -> Table:
+    made = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
+    for problem in result.problems:
+        made.add_row(Text(problem.file, overflow="fold"), Text(problem.what))
+    return made
+
+
+def _share(count: int, total: int) -> str:
+    return percent(count / total if count else None)

@@ -1,0 +1,49 @@
+"""`rsmtdf demo`: both stages from nothing to a picture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import RichReporter, err, out
+from cli.evaluate import show_report
+
+
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Real scenes: the folder of the Dubai dataset (Tile 1 .. Tile 8)."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Real teachers: a folder with dinov2_vits14_lineage_fp16.safetensors and "
+            "tf_efficientnet_lite0_fp16.safetensors."
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Where everything is kept.")] = Path(
+        "outputs/demo"
+    ),
+) -> None:
+    """Extract, train and evaluate on small drawn scenes with tiny random teachers: minutes on a CPU.
+
+    With --data and --weights the same runs on real scenes with real teachers.
+    """
+    from pipeline.demo import run_demo
+
+    if (data is None) != (weights is None):
+        raise typer.BadParameter("--data and --weights go together")
+    if data is None:
+        err.print(
+            "[bold yellow]The demo's teachers have RANDOM WEIGHTS: it shows that everything runs, "
+            "not what the method reaches.[/]"
+        )
+    result = run_demo(folder, data, weights, RichReporter())
+    show_report(result.report)
+    out.print(f"[bold]picture[/] {result.folder / 'panel.png'}", soft_wrap=True, highlight=False)
+    out.print(
+        f"[bold]confusion[/] {result.folder / 'confusion.png'}", soft_wrap=True, highlight=False
+    )
+    out.print(
+        f"try it on an image: rsmtdf predict {result.run} IMAGE", soft_wrap=True, highlight=False
+    )

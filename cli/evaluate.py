@@ -1,0 +1,77 @@
+"""`rsmtdf evaluate`: scores and pictures of a run."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import RichReporter, err, out, percent, table
+from cli.options import Run
+
+if TYPE_CHECKING:
+    from rsmtdf_core.evaluation.report import EvaluationReport
+
+
+class Split(StrEnum):
+    """The splits of a manifest."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+class Weights(StrEnum):
+    """The two models of a run."""
+
+    ema = "ema"
+    student = "student"
+
+
+def evaluate(
+    run: Run,
+    split: Annotated[Split, typer.Option(help="Which scenes are scored.")] = Split.test,
+    weights: Annotated[
+        Weights | None,
+        typer.Option(help="Which model is scored.", show_default="the one the run was selected by"),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="The data root, where it has moved since training.")
+    ] = None,
+) -> None:
+    """Score a run's best model: a table here, JSON, CSV and pictures in the run's folder."""
+    from pipeline.evaluate import evaluate as score
+
+    report, folder = score(
+        run, split.value, weights.value if weights else None, root, RichReporter()
+    )
+    show_report(report)
+    out.print(f"[bold]report and pictures[/] {folder}", soft_wrap=True, highlight=False)
+
+
+def show_report(report: "EvaluationReport") -> None:
+    """Print the scores with everything one must know to read them."""
+    scores = report.scores
+    title = f"{report.run} on {report.dataset} {report.split} ({report.images} scenes, {report.weights})"
+    shown = table(title, "class", "IoU", "F1", "precision", "recall", "pixels")
+    for one in scores.classes:
+        name = one.name if one.scored else f"{one.name} (not scored)"
+        numbers = (percent(one.iou), percent(one.f1), percent(one.precision), percent(one.recall))
+        shown.add_row(name, *numbers, f"{one.support:,}")
+    shown.add_section()
+    shown.add_row("mean", percent(scores.miou), percent(scores.mf1), "", "", "", style="bold")
+    out.print(shown)
+    out.print(
+        f"OA {percent(scores.overall_accuracy)}  kappa {percent(scores.kappa)}  "
+        f"protocol [bold]{report.protocol}[/]",
+        highlight=False,
+    )
+    if scores.absent:
+        out.print(f"absent, left out of the means: {', '.join(scores.absent)}", highlight=False)
+    if report.random_teachers:
+        err.print(
+            f"[bold yellow]RANDOM WEIGHTS in teachers {', '.join(report.random_teachers)}: "
+            "these scores say nothing about the method[/]"
+        )
+    for sentence in (*report.approximations, *report.notes):
+        err.print(f"[yellow]{sentence}[/]")

@@ -1,0 +1,50 @@
+"""`rsmtdf extract-features`: stage one."""
+
+from typing import Annotated
+
+import typer
+
+from cli.console import RichReporter, err, out, size, table
+from cli.options import Cache, Config, Overrides, with_cache
+
+
+def extract_features(
+    config: Config,
+    overrides: Overrides = None,
+    cache: Cache = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a dask scheduler, e.g. tcp://host:8786; by default a cluster is started "
+            "on this machine. All workers must see the data root and the cache."
+        ),
+    ] = None,
+) -> None:
+    """Run the teachers once over every view and keep their tokens in the cache.
+
+    Only what is missing is computed: killed and started again it goes on, complete it does nothing.
+    """
+    from pipeline.config import load_config
+    from pipeline.extract import ExtractReport, extract
+
+    report: ExtractReport = extract(
+        load_config(config, with_cache(overrides, cache)), scheduler, RichReporter()
+    )
+    stores = table("features", "teacher", "views", "new", "size", "teacher s", "views/s")
+    for store in report.stores:
+        speed = f"{store.new / store.seconds:.1f}" if store.seconds else "-"
+        name = f"{store.teacher} (RANDOM WEIGHTS)" if store.random_weights else store.teacher
+        stores.add_row(
+            name, str(store.views), str(store.new), size(store.bytes), f"{store.seconds:.1f}", speed
+        )
+    out.print(stores)
+    out.print(f"[bold]store[/] {report.group}", soft_wrap=True, highlight=False)
+    if report.rendered:
+        rate = report.rendered / report.seconds
+        out.print(
+            f"{report.rendered} views in {report.seconds:.1f} s ({rate:.1f} views/s); "
+            f"teachers waited {report.waiting_seconds:.1f} s for pixels and disk",
+            highlight=False,
+        )
+    else:
+        err.print(f"everything was there already ({report.seconds:.1f} s)", highlight=False)

@@ -1,0 +1,87 @@
+"""The command line: one verb a file; errors are told in two or three lines and end with status 1."""
+
+import logging
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from cli import config, data
+from cli.console import err, out
+from cli.demo import demo
+from cli.evaluate import evaluate
+from cli.extract import extract_features
+from cli.predict import predict
+from cli.train import train
+from rsmtdf_core import __version__
+from rsmtdf_core.errors import RsmtdfError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Semi-supervised segmentation of aerial images, taught by foundation models.
+
+[bold]extract-features[/] runs the teachers once and keeps their tokens; [bold]train[/] learns from those;
+[bold]evaluate[/] scores. Try [cyan]rsmtdf demo[/], or start from a packaged config:
+[cyan]rsmtdf config copy folder mine.yaml[/].""",
+)
+app.command("extract-features")(extract_features)
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
+app.command()(demo)
+app.add_typer(config.app, name="config")
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the verb."""
+
+
+def main() -> None:
+    """Run the command line."""
+    _quiet()
+    try:
+        app()
+    except RsmtdfError as error:
+        err.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print(
+            "\n[bold]interrupted[/]: nothing that was finished is lost; run it again to go on"
+        )
+        # Loader and cluster threads may be in the middle of long work that nobody waits for any more.
+        os._exit(INTERRUPTED)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _quiet() -> None:
+    """Keep other libraries' chatter out of the progress bars; set RSMTDF_DEBUG to hear it."""
+    if "RSMTDF_DEBUG" not in os.environ:
+        warnings.filterwarnings("ignore")
+        logging.getLogger("distributed").setLevel(logging.ERROR)
+        logging.getLogger("timm").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    main()

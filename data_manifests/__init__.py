@@ -1,0 +1,1 @@
+"""One reviewed file per dataset: its classes, colours, mask encoding and split."""

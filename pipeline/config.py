@@ -1,0 +1,221 @@
+"""One YAML file drives both stages: read, overridden from the command line, validated strictly."""
+
+import os
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fractions import Fraction
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, model_validator
+
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
+from rsmtdf_core.validation import load_yaml, validate
+from rsmtdf_core.views.settings import ViewSettings
+
+
+def _share(value: object) -> object:
+    """Read shares written as a fraction: '1/8'."""
+    try:
+        return float(Fraction(value)) if isinstance(value, str) else value
+    except (ValueError, ZeroDivisionError):
+        return value
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
+
+
+class DataSettings(Settings):
+    """Which scenes are used.
+
+    Attributes:
+        manifest: a packaged manifest's name, or the path of one.
+        root: the folder that the manifest's paths are relative to.
+        labeled: share of the training scenes whose masks are used, e.g. 1/8.
+        labeled_seed: draws those scenes; smaller shares are inside larger ones.
+    """
+
+    manifest: str
+    root: Path
+    labeled: Share = 0.125
+    labeled_seed: int = 0
+
+
+class EvaluationSettings(Settings):
+    """How a run is scored.
+
+    Attributes:
+        weights: which model is validated, kept as best and scored.
+        every: epochs between validations.
+        inference: how whole scenes are predicted.
+    """
+
+    weights: Literal["ema", "student"] = "ema"
+    every: int = Field(default=1, ge=1)
+    inference: InferenceSettings = InferenceSettings()
+
+
+class RuntimeSettings(Settings):
+    """Where and how fast; nothing here changes what is computed, but `precision` by rounding.
+
+    Attributes:
+        device: auto takes a GPU where there is one.
+        precision: of the training step.
+        workers: processes that render views ahead of the training step; 0 renders in the loop.
+        cache: the folder of feature stores that experiments share; by default RSMTDF_CACHE, or
+            a folder in the user's cache.
+        runs: the folder of runs.
+        extract_workers: processes of stage one on this machine; by default one per GPU, or one per two cores.
+        teacher_batch: views that a teacher sees at once.
+        shard_mebibytes: upper bound of a shard's size, fixed when a store is created.
+        log_every: steps between lines of metrics.jsonl.
+        keep_checkpoints: how many of the latest are kept, beside the best.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    workers: int = Field(default=1, ge=0)
+    cache: Path | None = None
+    runs: Path = Path("runs")
+    extract_workers: int | None = Field(default=None, ge=1)
+    teacher_batch: int = Field(default=8, ge=1)
+    shard_mebibytes: int = Field(default=256, ge=1)
+    log_every: int = Field(default=10, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
+
+    @property
+    def cache_folder(self) -> Path:
+        """The cache as set, else RSMTDF_CACHE, else rsmtdf in the user's cache folder."""
+        if self.cache is not None:
+            return self.cache
+        if named := os.environ.get("RSMTDF_CACHE"):
+            return Path(named)
+        return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "rsmtdf"
+
+
+class ExperimentConfig(Settings):
+    """Everything about one experiment.
+
+    Attributes:
+        name: names the run.
+        seed: of the student's initial weights and of the order of views.
+        views_seed: of the view plan; runs that share it share their features.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(default=0, ge=0)
+    views_seed: int = Field(default=0, ge=0)
+    data: DataSettings
+    views: ViewSettings = ViewSettings()
+    teachers: tuple[TeacherSettings, ...] = ()
+    student: StudentSettings = StudentSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [teacher.name for teacher in self.teachers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"teachers need different names, found {', '.join(names)}")
+        if self.objective.teachers == "online" and self.views.teacher_sees != "mixed":
+            raise ValueError(
+                "objective.teachers: online computes tokens of the mixed views; set views.teacher_sees: mixed"
+            )
+        return self
+
+    @property
+    def run_folder(self) -> Path:
+        """Where this config's run is kept by default."""
+        return self.runtime.runs / f"{self.name}-{self.objective.method}-seed{self.seed}"
+
+
+def packaged_configs() -> dict[str, Path]:
+    """The example configs that come with the package, by name."""
+    folder = Path(str(files("pipeline") / "configs"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_config(name_or_path: str) -> Path:
+    """The path of a config given as a path or as a packaged name.
+
+    Raises:
+        ConfigError: where there is neither.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    known = packaged_configs()
+    if name_or_path in known:
+        return known[name_or_path]
+    close = get_close_matches(name_or_path, known, 1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ConfigError(
+        f"no config {name_or_path!r}",
+        remedy=f"{hint}give a YAML file or one of: {', '.join(known)}",
+    )
+
+
+def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read a config and apply overrides of the form `dotted.key=value`, the value read as YAML.
+
+    Raises:
+        ConfigError: with one line for each thing that is wrong.
+    """
+    path = find_config(name_or_path)
+    values = load_yaml(path)
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"expected key=value, found {override!r}", where="--set")
+        _assign(values, key.split("."), yaml.safe_load(text), override)
+    return validate(ExperimentConfig, values, str(path))
+
+
+def _assign(values: dict[str, Any], keys: list[str], value: object, override: str) -> None:
+    """Set a nested key; an item of a list is named by its number or by its `name`."""
+    node: Any = values
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(node, list):
+            place = _item(node, key)
+            if place is None:
+                known = ", ".join(str(one.get("name")) for one in node if isinstance(one, dict))
+                raise ConfigError(
+                    f"no item {key!r} (there are: {known})", where=f"--set {override}"
+                )
+            if last:
+                node[place] = value
+            node = node[place]
+        elif isinstance(node, dict):
+            if last:
+                node[key] = value
+            else:
+                # An absent or empty group is made here; validation names it if no such group exists.
+                node[key] = {} if node.get(key) is None else node[key]
+                node = node[key]
+        else:
+            above = ".".join(keys[:depth])
+            raise ConfigError(f"{above} is a value, not a group", where=f"--set {override}")
+
+
+def _item(items: list[Any], key: str) -> int | None:
+    if key.isdigit() and int(key) < len(items):
+        return int(key)
+    named = [
+        i for i, item in enumerate(items) if isinstance(item, dict) and item.get("name") == key
+    ]
+    return named[0] if named else None
+
+
+def dump_config(config: ExperimentConfig) -> str:
+    """The config as YAML, resolved: every key with the value in force."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

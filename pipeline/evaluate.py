@@ -1,0 +1,155 @@
+"""Scores a run on a split: report, tables and pictures."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pipeline.config import ExperimentConfig, load_config
+from pipeline.reporter import Reporter, Silent
+from pipeline.scoring import Pixels, count_confusion, scored_scenes
+from rsmtdf_core.errors import DataError, RunError
+from rsmtdf_core.evaluation.pictures import (
+    PanelRow,
+    confusion_picture,
+    curves_picture,
+    legend_picture,
+    panel_picture,
+)
+from rsmtdf_core.evaluation.report import EvaluationReport, write_csv, write_report
+from rsmtdf_core.evaluation.scores import scores
+from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.manifests.scenes import Scene, find_scenes
+from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.student.model import Student
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.training.checkpoint import Checkpoint, load_weights, newest_checkpoint
+from rsmtdf_core.training.run_folder import RunFolder, open_run
+
+Split = Literal["train", "val", "test"]
+PANEL_SCENES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A run with one of its models loaded.
+
+    Attributes:
+        folder: the run on disk.
+        config: its resolved config.
+        checkpoint: the best checkpoint, or the newest where none is best.
+        weights: which of its two models is loaded.
+        student: that model, in eval mode on the device.
+    """
+
+    folder: RunFolder
+    config: ExperimentConfig
+    checkpoint: Checkpoint
+    weights: Literal["ema", "student"]
+    student: Student
+
+
+def load_run(
+    path: Path, weights: Literal["ema", "student"] | None = None, device: str = "auto"
+) -> TrainedRun:
+    """Load a run's best model; `weights` is by default the one it was selected by.
+
+    Raises:
+        RunError: where there is no run or no whole checkpoint.
+    """
+    folder = open_run(path)
+    config = load_config(str(folder.config))
+    checkpoint = newest_checkpoint(folder.best)[0] or newest_checkpoint(folder.checkpoints)[0]
+    if checkpoint is None:
+        raise RunError(
+            "the run has no whole checkpoint",
+            where=path,
+            remedy=f"rsmtdf train {folder.config} --run {path} --resume",
+        )
+    which = weights or config.evaluation.weights
+    manifest = load_manifest(config.data.manifest)
+    shapes = [TokenShape(**shape) for shape in checkpoint.state["teachers"]]
+    # The checkpoint has all weights: the pretrained ones need not be on this machine.
+    settings = config.student.model_copy(update={"weights": "random"})
+    student = Student(settings, len(manifest.classes), config.views.crop, shapes)
+    load_weights(student, checkpoint.weights(which), checkpoint.path)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TrainedRun(folder, config, checkpoint, which, student.to(device).eval())
+
+
+def evaluate(
+    path: Path,
+    split: Split = "test",
+    weights: Literal["ema", "student"] | None = None,
+    root: Path | None = None,
+    reporter: Reporter | None = None,
+) -> tuple[EvaluationReport, Path]:
+    """Score a run on a split; the report and the folder that holds it with its tables and pictures.
+
+    Args:
+        path: the run's folder.
+        split: which scenes are scored; those without a mask are left out.
+        weights: the EMA model or the student; by default the one the run was selected by.
+        root: the data root, where it is not that of the run's config any more.
+        reporter: shows progress.
+
+    Raises:
+        DataError: where the split has no scene with a mask.
+    """
+    reporter = reporter or Silent()
+    run = load_run(path, weights)
+    manifest = load_manifest(run.config.data.manifest)
+    dataset = find_scenes(manifest, root or run.config.data.root)
+    scenes = scored_scenes(dataset.splits.get(split, ()))
+    if not scenes:
+        raise DataError(
+            f"the split {split!r} has no scene with a mask",
+            where=run.config.data.root,
+            remedy=f"rsmtdf data check {run.config.data.manifest} --root {run.config.data.root}",
+        )
+    reader = SceneReader(dataset)
+    predictions: dict[str, Pixels] = {}
+    shown = _spread(scenes, PANEL_SCENES)
+    with reporter.bar(f"evaluate {split}", len(scenes)) as bar:
+
+        def seen(scene: Scene, ids: Pixels) -> None:
+            if scene in shown:
+                predictions[scene.id] = ids
+            bar.advance()
+
+        matrix = count_confusion(run.student, reader, scenes, run.config.evaluation.inference, seen)
+    state = run.checkpoint.state
+    report = EvaluationReport(
+        run=run.folder.path.name,
+        dataset=manifest.name,
+        split=split,
+        weights=run.weights,
+        parent=fingerprint(dataclasses.asdict(run.checkpoint) | {"path": run.checkpoint.path.name}),
+        inference=run.config.evaluation.inference,
+        images=len(scenes),
+        scores=scores(matrix, manifest.class_names, manifest.unscored),
+        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
+        random_teachers=tuple(state["random_teachers"]),
+        approximations=tuple(state["approximations"]),
+    )
+    out = run.folder.path / "evaluation" / f"{split}-{run.weights}"
+    write_report(out / "report.json", report)
+    write_csv(out / "scores.csv", report)
+    confusion_picture(out / "confusion.png", matrix, manifest.class_names)
+    rows = [
+        PanelRow(one.id, reader.image(one), reader.mask(one), predictions[one.id]) for one in shown
+    ]
+    panel_picture(out / "panel.png", rows, manifest)
+    legend_picture(out / "legend.png", manifest)
+    curves_picture(out / "curves.png", run.folder.read_metrics())
+    return report, out
+
+
+def _spread(scenes: tuple[Scene, ...], count: int) -> tuple[Scene, ...]:
+    """At most `count` scenes at even distances through the list."""
+    step = max(1, len(scenes) // count)
+    return scenes[::step][:count]

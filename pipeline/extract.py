@@ -1,0 +1,341 @@
+"""Stage one: run the teachers once over every view and keep their tokens in the cache.
+
+The coordinator (this module) decides what is missing, hands out blocks to dask workers, and alone writes the
+ledgers and the commit. Workers write whole shards. So a kill at any moment loses the blocks in hand, no more.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from distributed import Client, LocalCluster, as_completed, get_worker
+
+from pipeline.blocks import (
+    Block,
+    BlockResult,
+    TeacherFacts,
+    Work,
+    extract_block,
+    forget_teachers,
+    teacher_facts,
+)
+from pipeline.config import ExperimentConfig
+from pipeline.plan import Experiment, plan_experiment
+from pipeline.reporter import Bar, Reporter, Silent
+from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.store.find import find_store
+from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, declared_identity, probe_difference
+
+TOPIC = "rsmtdf-views"
+_MEBIBYTE = 2**20
+_interrupted = threading.Event()
+
+
+class StoreReport(Settings):
+    """What one teacher has in the cache.
+
+    Attributes:
+        teacher: its name.
+        path: its store.
+        views: records that the plan uses.
+        new: how many of them this extraction made.
+        bytes: size of those records of the plan.
+        seconds: spent in this teacher's forward passes now.
+        random_weights: whether its weights are random.
+    """
+
+    teacher: str
+    path: Path
+    views: int
+    new: int
+    bytes: int
+    seconds: float
+    random_weights: bool
+
+
+class ExtractReport(Settings):
+    """What an extraction did.
+
+    Attributes:
+        group: the folder of the view plan's stores.
+        views: views of the plan.
+        rendered: views that were rendered now.
+        seconds: wall time of the whole.
+        waiting_seconds: time in which the teachers waited for pixels or writers, over all workers.
+        stores: one for each teacher.
+    """
+
+    group: Path
+    views: int
+    rendered: int
+    seconds: float
+    waiting_seconds: float
+    stores: tuple[StoreReport, ...]
+
+
+@dataclass
+class _Part:
+    """One teacher's share of an extraction."""
+
+    settings: TeacherSettings
+    store: FeatureStore
+    missing: Rows
+    seconds: float = 0.0
+    new: int = 0
+
+
+def extract(
+    config: ExperimentConfig, scheduler: str | None = None, reporter: Reporter | None = None
+) -> ExtractReport:
+    """Make all features of a config that the cache does not have yet.
+
+    Args:
+        config: the experiment.
+        scheduler: address of a dask scheduler; by default a cluster is started on this machine.
+        reporter: shows progress.
+
+    Raises:
+        ConfigError: where the config names no teacher.
+        TeacherError: where a teacher's weights cannot be had.
+        StoreError: where the cache cannot hold the features, or holds other ones.
+    """
+    began = time.perf_counter()
+    reporter = reporter or Silent()
+    if not config.teachers:
+        raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
+    experiment = plan_experiment(config)
+    group = ViewGroup.open_or_create(config.runtime.cache_folder, experiment.plan)
+    rows = group.rows(experiment.plan)
+    complete = {one.name: _complete_store(experiment, one) for one in config.teachers}
+    parts = [
+        _Part(one, store, rows[:0]) for one in config.teachers if (store := complete[one.name])
+    ]
+    todo = [one for one in config.teachers if complete[one.name] is None]
+    rendered, waiting = 0, 0.0
+    if todo:
+        with _cluster(config, scheduler) as client, ExitStack() as locks:
+            made = [_open_part(client, group, config, one, rows, locks) for one in todo]
+            parts += made
+            rendered, waiting = _extract_parts(client, experiment, group, rows, made, reporter)
+            for part in made:
+                part.store.commit(rows, part.seconds, {})
+    order = [one.name for one in config.teachers]
+    parts.sort(key=lambda part: order.index(part.settings.name))
+    return ExtractReport(
+        group=group.path,
+        views=len(rows),
+        rendered=rendered,
+        seconds=time.perf_counter() - began,
+        waiting_seconds=waiting,
+        stores=tuple(_store_report(part, len(rows)) for part in parts),
+    )
+
+
+def _complete_store(experiment: Experiment, teacher: TeacherSettings) -> FeatureStore | None:
+    """The teacher's store if it is committed and whole for this plan; the teacher is not loaded."""
+    config = experiment.config
+    identity = declared_identity(teacher, config.views.crop)
+    try:
+        return find_store(config.runtime.cache_folder, experiment.plan, identity, teacher.codec)
+    except StoreMismatchError:
+        raise
+    except StoreError:
+        return None
+
+
+def _open_part(
+    client: Client,
+    group: ViewGroup,
+    config: ExperimentConfig,
+    teacher: TeacherSettings,
+    rows: Rows,
+    locks: ExitStack,
+) -> _Part:
+    """Make or open a teacher's store, hold it for writing and see what it misses."""
+    facts: TeacherFacts = client.submit(
+        teacher_facts, teacher, config.views.crop, _device(config), pure=False
+    ).result()
+    store = FeatureStore.create(
+        group,
+        facts.identity,
+        facts.shape,
+        teacher.codec,
+        facts.probe,
+        teacher.weights == "random",
+        config.runtime.shard_mebibytes * _MEBIBYTE,
+    )
+    drift = probe_difference(store.metadata.probe, facts.probe)
+    if drift > PROBE_TOLERANCE:
+        raise StoreMismatchError(
+            f"teacher {teacher.name} computes something else than when its store was made: its output on the "
+            f"probe image differs by {drift:.2%}, more than {PROBE_TOLERANCE:.2%}",
+            where=store.path,
+            remedy="use the libraries of that time, or another runtime.cache",
+        )
+    locks.enter_context(store.writing())
+    store.adopt()
+    return _Part(teacher, store, store.missing_rows(rows))
+
+
+def _extract_parts(
+    client: Client,
+    experiment: Experiment,
+    group: ViewGroup,
+    rows: Rows,
+    parts: list[_Part],
+    reporter: Reporter,
+) -> tuple[int, float]:
+    """Run all blocks; how many views were rendered, and how long teachers waited."""
+    blocks = _blocks(group, rows, parts)
+    wanted = sum(len(block.wanted) for block in blocks)
+    _check_space(group.path, parts)
+    work = client.scatter(_work(experiment, parts), broadcast=True)
+    waiting = 0.0
+    with reporter.bar("extract", len(rows), len(rows) - wanted) as bar, _progress(client, bar):
+        tasks = [client.submit(_task, work, block, pure=False) for block in blocks]
+        for task in as_completed(tasks):
+            result: BlockResult = task.result()
+            waiting += result.seconds["waiting"]
+            group.set_crops(result.rows, result.crcs)
+            for part in parts:
+                entries = result.entries.get(part.settings.name, [])
+                part.store.append(entries)
+                part.seconds += result.seconds.get(part.settings.name, 0.0)
+            # Frees the result on the worker.
+            task.release()
+    for part in parts:
+        part.new = len(part.missing)
+    return wanted, waiting
+
+
+def _blocks(group: ViewGroup, rows: Rows, parts: list[_Part]) -> list[Block]:
+    """Ranges of store rows that hold whole shards of every teacher and in which something is missing."""
+    size = max(part.store.metadata.shard_records for part in parts)
+    plan_rows = np.full(len(group.table), -1, np.int64)
+    plan_rows[rows] = np.arange(len(rows))
+    missing = {}
+    for part in parts:
+        missing[part.settings.name] = np.zeros(len(group.table), np.bool_)
+        missing[part.settings.name][part.missing] = True
+    starts = np.unique(np.concatenate([part.missing for part in parts]) // size) * size
+    return [
+        Block(
+            range(start, start + size),
+            plan_rows[start : start + size],
+            {name: absent[start : start + size] for name, absent in missing.items()},
+        )
+        for start in starts.tolist()
+    ]
+
+
+def _check_space(folder: Path, parts: list[_Part]) -> None:
+    needed = sum(len(part.missing) * part.store.metadata.record_bytes for part in parts)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreError(
+            f"the features need {needed / 2**30:.1f} GiB, the disk has {free / 2**30:.1f} GiB left",
+            where=folder,
+            remedy="lower views.unlabeled_views, or set runtime.cache to a larger disk",
+        )
+
+
+def _work(experiment: Experiment, parts: list[_Part]) -> Work:
+    runtime = experiment.config.runtime
+    return Work(
+        dataset=experiment.dataset,
+        plan=experiment.plan,
+        teachers=tuple((part.settings, part.store.path) for part in parts),
+        device=_device(experiment.config),
+        batch=runtime.teacher_batch,
+        threads=max(1, (torch.get_num_threads() + 1) // 2),
+    )
+
+
+def _device(config: ExperimentConfig) -> str:
+    if config.runtime.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.runtime.device
+
+
+def _task(work: Work, block: Block) -> BlockResult:
+    """Runs on a dask worker."""
+    worker = get_worker()
+
+    def on_views(count: int) -> None:
+        if _interrupted.is_set():
+            raise InterruptedError
+        worker.log_event(TOPIC, count)
+
+    return extract_block(work, block, on_views)
+
+
+@contextmanager
+def _progress(client: Client, bar: Bar) -> Iterator[None]:
+    """Move the bar as workers report views."""
+
+    def moved(event: tuple[float, Any]) -> None:
+        bar.advance(int(event[1]))
+
+    client.subscribe_topic(TOPIC, moved)
+    try:
+        yield
+    finally:
+        client.unsubscribe_topic(TOPIC)
+
+
+@contextmanager
+def _cluster(config: ExperimentConfig, scheduler: str | None) -> Iterator[Client]:
+    """A client of the scheduler given, or of a cluster on this machine that ends with it."""
+    if scheduler is not None:
+        with Client(scheduler) as client:
+            yield client
+        return
+    workers = config.runtime.extract_workers or _local_workers(config)
+    _interrupted.clear()
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            # A single worker shares this process: it starts at once and needs no second copy of torch.
+            processes=workers > 1,
+            dashboard_address=None,
+            silence_logs="ERROR",
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        try:
+            yield client
+        except BaseException:
+            _interrupted.set()
+            raise
+        finally:
+            forget_teachers()
+
+
+def _local_workers(config: ExperimentConfig) -> int:
+    if _device(config) == "cuda":
+        return torch.cuda.device_count()
+    return max(1, torch.get_num_threads() // 2)
+
+
+def _store_report(part: _Part, views: int) -> StoreReport:
+    return StoreReport(
+        teacher=part.settings.name,
+        path=part.store.path,
+        views=views,
+        new=part.new,
+        bytes=views * part.store.metadata.record_bytes,
+        seconds=part.seconds,
+        random_weights=part.store.metadata.random_weights,
+    )

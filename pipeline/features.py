@@ -1,0 +1,116 @@
+"""The teachers' tokens of an experiment: found in the cache, or computed in the loop as a control."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.config import ExperimentConfig
+from pipeline.plan import Experiment
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.store.find import find_store
+from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.training.objectives.registry import objective_class
+from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a training knows of its teachers.
+
+    Attributes:
+        shapes: the tokens of each teacher, in the config's order; none where the method uses none.
+        targets: where tokens come from.
+        crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None where no cached
+            tokens are read.
+        lock: what is read, as JSON, for the run's cache.lock.json.
+        random_teachers: names of the teachers whose weights are random.
+        approximations: how the targets differ from the reference's, a sentence each.
+    """
+
+    shapes: tuple[TokenShape, ...] = ()
+    targets: TargetSource | None = None
+    crops: npt.NDArray[np.uint32] | None = None
+    lock: dict[str, Any] | None = None
+    random_teachers: tuple[str, ...] = ()
+    approximations: tuple[str, ...] = ()
+
+    @property
+    def cautions(self) -> Iterator[str]:
+        """What a user must know before believing this training's scores."""
+        if self.random_teachers:
+            yield f"RANDOM WEIGHTS in teachers {', '.join(self.random_teachers)}: nothing real is distilled"
+        yield from self.approximations
+
+
+def find_features(experiment: Experiment, device: torch.device) -> Features:
+    """The features that the config's method needs.
+
+    Raises:
+        StoreError: where the cache does not hold them whole.
+    """
+    config = experiment.config
+    if not objective_class(config.objective.method).uses_teachers:
+        return Features()
+    if not config.teachers:
+        raise ConfigError(
+            f"{config.objective.method} needs teachers, and the config names none",
+            remedy="list some under `teachers`, or --set objective.method=fixmatch",
+        )
+    if config.objective.teachers == "online":
+        return _online(config, device)
+    return _cached(experiment, device)
+
+
+def _cached(experiment: Experiment, device: torch.device) -> Features:
+    config, plan = experiment.config, experiment.plan
+    readers, shapes, locked, random = {}, {}, {}, []
+    crops = None
+    for teacher in config.teachers:
+        identity = declared_identity(teacher, config.views.crop)
+        store = find_store(config.runtime.cache_folder, plan, identity, teacher.codec)
+        rows = store.require(plan)
+        crops = store.group.crops(rows)
+        readers[teacher.name] = FeatureReader(store, rows)
+        # The store may have been made under another name; the config's is the one in force.
+        shapes[teacher.name] = TokenShape(
+            teacher.name, *store.shape.record_shape, store.shape.input_size
+        )
+        locked[teacher.name] = {"store": store.path.name, "identity": store.metadata.identity}
+        if store.metadata.random_weights:
+            random.append(teacher.name)
+    lock = {"views": plan.address, "plan": plan.fingerprint, "stores": locked}
+    return Features(
+        shapes=tuple(shapes.values()),
+        targets=CachedTargets(readers, shapes, plan, device),
+        crops=crops,
+        lock=lock,
+        random_teachers=tuple(random),
+        approximations=_approximations(config),
+    )
+
+
+def _online(config: ExperimentConfig, device: torch.device) -> Features:
+    teachers = {
+        one.name: load_teacher(one, config.views.crop, str(device)) for one in config.teachers
+    }
+    return Features(
+        shapes=tuple(teacher.shape for teacher in teachers.values()),
+        targets=OnlineTargets(teachers),
+        random_teachers=tuple(one.name for one in config.teachers if one.weights == "random"),
+    )
+
+
+def _approximations(config: ExperimentConfig) -> tuple[str, ...]:
+    if config.views.teacher_sees == "mixed":
+        return ()
+    sentence = (
+        f"the teachers saw {config.views.teacher_sees} views: tokens of mixed views are composed along "
+        "the CutMix box, and tokens that the box cuts are left out of the distillation loss (approximate)"
+    )
+    return (sentence,)

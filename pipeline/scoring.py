@@ -1,0 +1,60 @@
+"""Scoring a student on whole scenes: the same code validates during training and evaluates a run."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rsmtdf_core.evaluation.inference import predict_logits
+from rsmtdf_core.evaluation.scores import Confusion
+from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.pixels import normalise
+from rsmtdf_core.student.model import Student
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@torch.inference_mode()
+def predict_ids(
+    student: Student, image: Pixels, inference: InferenceSettings
+) -> tuple[Pixels, npt.NDArray[np.float32]]:
+    """Class ids uint8 [H, W] of an image uint8 [H, W, 3], and the softmax confidence in them, float32 [H, W]."""
+    device = next(student.parameters()).device
+    pixels = normalise(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
+    logits = predict_logits(
+        lambda images: student.logits(images.to(device)).float(),
+        pixels,
+        inference,
+        student.encoder.patch,
+    )
+    confidence, ids = logits.softmax(dim=0).max(dim=0)
+    return ids.to(torch.uint8).numpy(), confidence.numpy()
+
+
+def count_confusion(
+    student: Student,
+    reader: SceneReader,
+    scenes: Sequence[Scene],
+    inference: InferenceSettings,
+    on_scene: Callable[[Scene, Pixels], None] = lambda _scene, _ids: None,
+) -> npt.NDArray[np.int64]:
+    """Predict every scene and count its pixels, int64 [C, C] by true and predicted class.
+
+    `on_scene` gets each prediction. The student is put into eval mode and left in it.
+    """
+    manifest = reader.dataset.manifest
+    confusion = Confusion(len(manifest.classes), manifest.ignore_id)
+    student.eval()
+    for scene in scenes:
+        ids, _ = predict_ids(student, reader.image(scene), inference)
+        confusion.add(reader.mask(scene), ids)
+        on_scene(scene, ids)
+    return confusion.matrix
+
+
+def scored_scenes(scenes: Sequence[Scene]) -> tuple[Scene, ...]:
+    """The scenes that have a mask."""
+    return tuple(scene for scene in scenes if scene.mask is not None)

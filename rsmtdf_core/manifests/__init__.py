@@ -1,0 +1,1 @@
+"""Which scenes a dataset has: reviewed manifests, scenes found on disk, class ids, checks."""

@@ -1,0 +1,202 @@
+"""The manifest of a dataset: its classes, colours, mask encoding and split, in one reviewed file.
+
+A manifest says everything that turns a folder of images into scenes with class ids, so that no
+class list, colour or split is hidden in code.
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, Field, model_validator
+
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.manifests.patterns import pattern_fields
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.validation import load_yaml, suggestion, validate
+
+SplitName = Literal["train", "val", "test"]
+
+Color = Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$"), AfterValidator(str.upper)]
+
+
+def _checked(pattern: str) -> str:
+    pattern_fields(pattern)
+    return pattern
+
+
+PathPattern = Annotated[str, AfterValidator(_checked)]
+
+
+def color_rgb(color: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of a colour "#RRGGBB"."""
+    red, green, blue = bytes.fromhex(color.removeprefix("#"))
+    return red, green, blue
+
+
+class ClassSpec(Settings):
+    """One class; its id is its place in the manifest's list."""
+
+    name: str = Field(min_length=1)
+    color: Color
+
+
+class IndexMasks(Settings):
+    """Masks of one band: a value less `offset` is the class id; those in `ignore` are ignored."""
+
+    encoding: Literal["indices"]
+    offset: int = 0
+    ignore: tuple[int, ...] = ()
+
+
+class ColorMasks(Settings):
+    """Masks in the classes' colours; pixels with a colour in `ignore` are ignored."""
+
+    encoding: Literal["colors"]
+    ignore: tuple[Color, ...] = ()
+
+
+class WindowSpec(Settings):
+    """Scenes are windows of `size` px, `stride` px apart; the last of a row may be smaller."""
+
+    size: int = Field(gt=0)
+    stride: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _leaves_no_gaps(self) -> Self:
+        if self.stride > self.size:
+            raise ValueError(
+                f"stride {self.stride} is larger than size {self.size}: pixels get lost"
+            )
+        return self
+
+
+class SplitSpec(Settings):
+    """Which scenes a split takes.
+
+    Attributes:
+        where: values that a field of the path pattern may have; every field named must match.
+        share: of the scenes that match, in an order drawn with `seed`, the slice between two.
+        seed: of that order; splits that share scenes between them use one seed.
+    """
+
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    share: tuple[float, float] = (0.0, 1.0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _is_a_slice(self) -> Self:
+        low, high = self.share
+        if not 0 <= low < high <= 1:
+            raise ValueError(f"share goes up from 0 at least to 1 at most, found [{low}, {high}]")
+        return self
+
+
+class Manifest(Settings):
+    """A dataset as reviewed by a person.
+
+    Attributes:
+        name: short name, also the packaged file's.
+        title: name for people.
+        classes: in the order of their ids, 0 up.
+        ignore_id: id of pixels that are neither learnt nor scored; not a class id.
+        unscored: names of classes that are learnt but left out of the scores.
+        images: path pattern of the images below the data root (see `patterns`).
+        masks: path pattern of the masks, with the same fields; None where there are none.
+        mask_encoding: how the masks' pixels become class ids.
+        window: set where scenes are windows of larger rasters.
+        splits: which scenes are for training, choosing and testing; windows of one raster stay
+            together.
+    """
+
+    name: str = Field(pattern="^[a-z][a-z0-9_-]*$")
+    title: str
+    classes: tuple[ClassSpec, ...] = Field(min_length=1, max_length=255)
+    ignore_id: int = Field(default=255, ge=0, le=255)
+    unscored: tuple[str, ...] = ()
+    images: PathPattern
+    masks: PathPattern | None
+    mask_encoding: Annotated[IndexMasks | ColorMasks, Field(discriminator="encoding")]
+    window: WindowSpec | None = None
+    splits: dict[SplitName, SplitSpec] = Field(min_length=1)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names in the order of their ids."""
+        return tuple(spec.name for spec in self.classes)
+
+    @property
+    def scored_ids(self) -> tuple[int, ...]:
+        """Ids of the classes that count in the scores."""
+        return tuple(i for i, name in enumerate(self.class_names) if name not in self.unscored)
+
+    @property
+    def palette(self) -> npt.NDArray[np.uint8]:
+        """Colours of the classes, uint8 [C, 3]."""
+        return np.array([color_rgb(spec.color) for spec in self.classes], np.uint8)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the image pattern's fields, in their order."""
+        return pattern_fields(self.images)
+
+    @model_validator(mode="after")
+    def _has_coherent_classes(self) -> Self:
+        for what, values in {
+            "class names": self.class_names,
+            "class colours": tuple(spec.color for spec in self.classes),
+        }.items():
+            if repeated := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"{what} must differ, found twice: {', '.join(repeated)}")
+        if self.ignore_id < len(self.classes):
+            raise ValueError(f"ignore_id {self.ignore_id} is the id of a class; use 255")
+        for name in self.unscored:
+            if name not in self.class_names:
+                raise ValueError(
+                    f"unscored names no class: '{name}'{suggestion(name, self.class_names)}"
+                )
+        if not self.scored_ids:
+            raise ValueError("every class is unscored")
+        return self
+
+    @model_validator(mode="after")
+    def _has_coherent_fields(self) -> Self:
+        if self.masks is not None and set(pattern_fields(self.masks)) != set(self.fields):
+            raise ValueError(
+                f'images and masks need the same fields: "{self.images}", "{self.masks}"'
+            )
+        for split, spec in self.splits.items():
+            for field in spec.where:
+                if field not in self.fields:
+                    raise ValueError(
+                        f"splits.{split}.where: '{field}' is no field of the images pattern"
+                        f"{suggestion(field, self.fields)}"
+                    )
+        return self
+
+
+def packaged_manifests() -> tuple[str, ...]:
+    """Names of the manifests that come with rsmtdf."""
+    files = resources.files("data_manifests").iterdir()
+    return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".yaml")))
+
+
+def load_manifest(name_or_path: str) -> Manifest:
+    """The packaged manifest of a name such as "dubai", or the one in a YAML file.
+
+    Raises:
+        ConfigError: the name is unknown, or the file is missing or wrong.
+    """
+    if name_or_path.endswith((".yaml", ".yml")):
+        path = Path(name_or_path)
+        return validate(Manifest, load_yaml(path), str(path))
+    known = packaged_manifests()
+    if name_or_path not in known:
+        raise ConfigError(
+            f"unknown manifest '{name_or_path}'{suggestion(name_or_path, known)}",
+            remedy=f"name one of {', '.join(known)}, or give a path that ends in .yaml",
+        )
+    with resources.as_file(resources.files("data_manifests") / f"{name_or_path}.yaml") as path:
+        return validate(Manifest, load_yaml(path), name_or_path)

@@ -1,0 +1,169 @@
+"""Checkpoints: safetensors and JSON, whole or absent, the newest whole one wins.
+
+checkpoints/step-00000120/
+  student.safetensors     parameters and buffers
+  ema.safetensors         the same of the EMA model
+  optimiser.safetensors   AdamW's moments by parameter name, and the generators' states
+  state.json              step, epoch, best score, the file digests: written last
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rsmtdf_core.errors import RunError
+from rsmtdf_core.files import read_json, sync_folder, write_json
+from rsmtdf_core.fingerprints import differences, file_sha256
+
+FORMAT = 1
+_FILES = ("student.safetensors", "ema.safetensors", "optimiser.safetensors")
+_RNG = "rng.torch"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint on disk, checked against its digests.
+
+    Attributes:
+        path: its folder.
+        state: what state.json holds beside the digests.
+    """
+
+    path: Path
+    state: dict[str, Any]
+
+    def weights(self, which: str) -> dict[str, Tensor]:
+        """The tensors of `student` or `ema`, on the CPU."""
+        tensors: dict[str, Tensor] = load_file(self.path / f"{which}.safetensors")
+        return tensors
+
+    def restore(self, student: nn.Module, ema: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Load models, moments and generators in place.
+
+        Raises:
+            RunError: where the weights are those of another model.
+        """
+        load_weights(student, self.weights("student"), self.path)
+        load_weights(ema, self.weights("ema"), self.path)
+        tensors: dict[str, Tensor] = load_file(self.path / "optimiser.safetensors")
+        torch.set_rng_state(tensors.pop(_RNG))
+        for device in range(torch.cuda.device_count()):
+            torch.cuda.set_rng_state(tensors.pop(f"rng.cuda.{device}"), device)
+        names = {parameter: name for name, parameter in student.named_parameters()}
+        state = optimiser.state_dict()
+        state["state"] = {}
+        parameters = [one for group in optimiser.param_groups for one in group["params"]]
+        for index, parameter in enumerate(parameters):
+            prefix = names[parameter] + "/"
+            moments = {
+                k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
+            }
+            if moments:
+                state["state"][index] = moments
+        optimiser.load_state_dict(state)
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
+    """Load a state dict; RunError with the first differing names where it is of another model."""
+    own = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: list(tensor.shape) for name, tensor in weights.items()}
+    wrong = list(differences(own, given))
+    if wrong:
+        raise RunError(
+            "the weights are of another model: " + "; ".join(wrong[:5]),
+            where=where,
+            remedy="use the config that the run was trained with",
+        )
+    model.load_state_dict(dict(weights))
+
+
+def save_checkpoint(
+    folder: Path,
+    student: nn.Module,
+    ema: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: dict[str, Any],
+) -> Path:
+    """Write `folder`/step-XXXXXXXX, atomically; `state` needs `step`."""
+    place = folder / f"step-{state['step']:08d}"
+    temporary = folder / f"{place.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save_file(_contiguous(student.state_dict()), temporary / "student.safetensors")
+    save_file(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
+    save_file(_contiguous(_moments(student, optimiser)), temporary / "optimiser.safetensors")
+    digests = {name: file_sha256(temporary / name) for name in _FILES}
+    write_json(temporary / "state.json", {**state, "format": FORMAT, "digests": digests})
+    shutil.rmtree(place, ignore_errors=True)
+    temporary.rename(place)
+    sync_folder(folder)
+    return place
+
+
+def _moments(student: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    names: dict[Tensor, str] = {one: name for name, one in student.named_parameters()}
+    tensors = {
+        f"{names[parameter]}/{key}": value
+        for parameter, moments in optimiser.state.items()
+        for key, value in moments.items()
+    }
+    tensors[_RNG] = torch.get_rng_state()
+    for device in range(torch.cuda.device_count()):
+        tensors[f"rng.cuda.{device}"] = torch.cuda.get_rng_state(device)
+    return tensors
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # safetensors refuses tensors that share memory or are strided.
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Open one checkpoint folder and check every file against its digest.
+
+    Raises:
+        RunError: where a file is missing or is not what was written.
+    """
+    state = read_json(path / "state.json", RunError)
+    if state.get("format") != FORMAT:
+        raise RunError(f"checkpoint format {state.get('format')} is not {FORMAT}", where=path)
+    for name, digest in state.pop("digests").items():
+        file = path / Path(name).name
+        if not file.is_file() or file_sha256(file) != digest:
+            raise RunError("the file is missing or damaged", where=file)
+    return Checkpoint(path, state)
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint in `folder`, and a line for each newer one that is damaged."""
+    warnings: list[str] = []
+    for path in sorted(folder.glob("step-*[0-9]"), reverse=True):
+        try:
+            return load_checkpoint(path), warnings
+        except (RunError, SafetensorError) as error:
+            warnings.append(str(error))
+    return None, warnings
+
+
+def keep_best(checkpoint: Path, folder: Path) -> None:
+    """Make `folder` hold `checkpoint` alone; its files are linked, not copied."""
+    kept = folder / checkpoint.name
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(checkpoint, kept, copy_function=os.link)
+    for other in folder.iterdir():
+        if other != kept:
+            shutil.rmtree(other)
+
+
+def drop_old(folder: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints in `folder`."""
+    for path in sorted(folder.glob("step-*[0-9]"))[:-keep]:
+        shutil.rmtree(path)

@@ -1,0 +1,120 @@
+"""The training loop: one step after another, told as records; the caller logs, scores and saves.
+
+A step: batch to the device, targets, losses, backward, AdamW with the rate of that step, EMA.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from rsmtdf_core.student.model import Student, parameter_groups
+from rsmtdf_core.training.data import StepDataset, batches
+from rsmtdf_core.training.ema import ema_ratio, update_ema
+from rsmtdf_core.training.objectives.base import Models, Objective, student_images
+from rsmtdf_core.training.settings import OptimiserSettings
+from rsmtdf_core.training.targets import TargetSource
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one step did.
+
+    Attributes:
+        step: counted from 0.
+        epoch: counted from 0.
+        losses: by name, scalars still on the device, so that only logged steps wait for them.
+        lr: the encoder's learning rate.
+        seconds: the whole step's wall time as the host saw it.
+        data_seconds: the part spent waiting for the batch and its targets.
+    """
+
+    step: int
+    epoch: int
+    losses: dict[str, Tensor]
+    lr: float
+    seconds: float
+    data_seconds: float
+
+
+@dataclass
+class Training:
+    """Everything a training holds between steps.
+
+    Attributes:
+        accelerator: device placement, precision and process group.
+        student: the model being trained, unwrapped.
+        ema: its EMA model.
+        optimiser: AdamW over the student.
+        objective: the method.
+        dataset: the batches by step.
+        targets: the teachers' tokens; None where the objective uses none.
+        settings: the optimiser's settings.
+        workers: loader processes.
+    """
+
+    accelerator: Accelerator
+    student: Student
+    ema: Student
+    optimiser: torch.optim.Optimizer
+    objective: Objective
+    dataset: StepDataset
+    targets: TargetSource | None
+    settings: OptimiserSettings
+    workers: int
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.settings.epochs * self.dataset.schedule.steps_per_epoch
+
+    def steps(self, start: int = 0) -> Iterator[StepRecord]:
+        """Train from step `start` to the end, yielding after each step."""
+        device = self.accelerator.device
+        wrapped, optimiser = self.accelerator.prepare(self.student, self.optimiser)
+        models = Models(wrapped, self.ema)
+        self.student.train()
+        pin = device.type == "cuda"
+        pixels = batches(self.dataset, start, self.total_steps, self.workers, pin=pin)
+        for step in range(start, self.total_steps):
+            began = time.perf_counter()
+            batch = next(pixels).to(device)
+            rows = self.dataset.schedule.rows(step)
+            assert batch.step == step, "the loader lost its place"
+            targets = self.targets(rows, student_images(batch)) if self.targets else None
+            ready = time.perf_counter()
+            lr = self._set_rates(step)
+            with self.accelerator.autocast():
+                losses = self.objective(models, batch, targets)
+            optimiser.zero_grad(set_to_none=True)
+            self.accelerator.backward(losses["loss"])
+            optimiser.step()
+            update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
+            done = time.perf_counter()
+            detached = {name: loss.detach() for name, loss in losses.items()}
+            yield StepRecord(step, rows.epoch, detached, lr, done - began, ready - began)
+            # Validation between steps switches to eval mode.
+            self.student.train()
+
+    def _set_rates(self, step: int) -> float:
+        """Poly decay: lr * (1 - step / total) ** power, times the multiplier for all but the encoder."""
+        left = 1 - step / self.total_steps
+        lr: float = self.settings.lr * left**self.settings.power
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr * group["multiplier"]
+        return lr
+
+
+def make_optimiser(
+    student: Student, settings: OptimiserSettings, device: torch.device
+) -> torch.optim.AdamW:
+    """AdamW over the student's two groups: the encoder at lr, everything else at lr * multiplier."""
+    groups = parameter_groups(student, settings.lr, settings.multiplier)
+    for group in groups:
+        group["multiplier"] = group["lr"] / settings.lr
+    return torch.optim.AdamW(
+        groups, weight_decay=settings.weight_decay, fused=device.type == "cuda"
+    )

@@ -1,0 +1,1 @@
+"""What a student minimises: one small file per method over shared parts."""

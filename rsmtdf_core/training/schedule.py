@@ -1,0 +1,108 @@
+"""Which views each step trains on: a pure function of the view plan, the seed and the step.
+
+Batches hold whole CutMix pairs, side by side, so the partner of the sample at place i is at place i ^ 1
+and a batch replays the reference method, in which partners are the mirrored places of a batch.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.views.draws import KeyedDraws
+from rsmtdf_core.views.plan import ViewPlan
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """The plan rows of one step of one process.
+
+    Attributes:
+        epoch: the pass over the unlabeled scenes this step belongs to, from 0.
+        labeled: rows of labeled weak views, [batch].
+        unlabeled: rows of unlabeled views, partners side by side, [batch] (or empty).
+    """
+
+    epoch: int
+    labeled: Rows
+    unlabeled: Rows
+
+
+@dataclass(frozen=True)
+class BatchSchedule:
+    """The order of views over a training.
+
+    An epoch is one pass over the unlabeled scenes; epoch e uses view number e modulo K. The labeled list is
+    repeated to that length (REFERENCE: equal batches), each repetition with the next view number.
+
+    Args:
+        plan: the view plan.
+        batch: labeled crops, and as many unlabeled ones, per process.
+        seed: seeds the order of the views.
+        rank: this process's number.
+        world: how many processes share each step.
+
+    Raises:
+        ConfigError: where the scenes are too few for one batch.
+    """
+
+    plan: ViewPlan
+    batch: int
+    seed: int
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.plan.labeled_scenes:
+            raise ConfigError("no scene is labeled", remedy="raise data.labeled")
+        if self.has_unlabeled and self.steps_per_epoch == 0:
+            raise ConfigError(
+                f"{len(self.plan.unlabeled_scenes)} unlabeled scenes are too few for a batch of "
+                f"{self.batch} on {self.world} process(es)",
+                remedy=f"--set optimiser.batch={len(self._pairs(0)) * 2 // self.world or 2}",
+            )
+
+    @property
+    def has_unlabeled(self) -> bool:
+        """Whether the plan holds unlabeled views; without them an epoch is a pass over the labeled scenes."""
+        return bool(self.plan.unlabeled_scenes)
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one epoch."""
+        if self.has_unlabeled:
+            return 2 * len(self._pairs(0)) // (self.batch * self.world)
+        return -(-len(self.plan.labeled_scenes) // (self.batch * self.world))
+
+    def rows(self, step: int) -> StepRows:
+        """The rows of this process at `step`, counted from 0 over the whole training."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        start = (place * self.world + self.rank) * self.batch
+        labeled, unlabeled = self._epoch(epoch)
+        part = slice(start, start + self.batch)
+        return StepRows(epoch=epoch, labeled=labeled[part], unlabeled=unlabeled[part])
+
+    def _epoch(self, epoch: int) -> tuple[Rows, Rows]:
+        draws = KeyedDraws(self.seed, "order", epoch)
+        unlabeled = np.empty(0, np.int64)
+        if self.has_unlabeled:
+            pairs = self._pairs(epoch % self.plan.settings.unlabeled_views)
+            unlabeled = pairs[draws.permutation(len(pairs))].reshape(-1)
+        return self._labeled(epoch, draws), unlabeled
+
+    def _labeled(self, epoch: int, draws: KeyedDraws) -> Rows:
+        """The labeled list, repeated to the epoch's length, every repetition in an order of its own."""
+        needed = self.steps_per_epoch * self.batch * self.world
+        repeats = -(-needed // len(self.plan.labeled_scenes))
+        passes = []
+        for repeat in range(epoch * repeats, (epoch + 1) * repeats):
+            rows = self.plan.labeled_rows(repeat % self.plan.settings.labeled_views)
+            passes.append(rows[draws.permutation(len(rows))])
+        return np.concatenate(passes)[:needed]
+
+    def _pairs(self, number: int) -> Rows:
+        return self.plan.unlabeled_pairs(number)

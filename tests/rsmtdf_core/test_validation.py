@@ -1,0 +1,105 @@
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.validation import load_yaml, validate
+
+
+class Square(Settings):
+    kind: Literal["square"]
+    side: float
+
+
+class Circle(Settings):
+    kind: Literal["circle"]
+    radius: float
+
+
+class Part(Settings):
+    width: int = 1
+    mode: Literal["weighted", "off"] = "off"
+
+
+class Whole(Settings):
+    crop: int = 3
+    part: Part = Part()
+    parts: tuple[Part, ...] = ()
+    named: dict[str, Part] = Field(default_factory=dict)
+    maybe: Part | None = None
+    shape: Annotated[Square | Circle, Field(discriminator="kind")] = Square(kind="square", side=1)
+
+
+def problems(value: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        validate(Whole, value, "here.yaml")
+    assert caught.value.where == "here.yaml"
+    return caught.value.what.splitlines()
+
+
+def test_valid_values_become_the_model():
+    assert validate(Whole, {"crop": 5, "parts": [{"width": 2}]}, "x").parts == (Part(width=2),)
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ({"part": {"widht": 1}}, "unknown key 'part.widht', did you mean 'width'?"),
+        ({"parts": [{}, {"widht": 1}]}, "unknown key 'parts.1.widht', did you mean 'width'?"),
+        ({"named": {"a": {"widht": 1}}}, "unknown key 'named.a.widht', did you mean 'width'?"),
+        ({"maybe": {"widht": 1}}, "unknown key 'maybe.widht', did you mean 'width'?"),
+        ({"zzz": 1}, "unknown key 'zzz'"),
+        ({"crop": "abc"}, "crop: expected an integer, found 'abc'"),
+        ({"part": [1]}, "part: expected a mapping, found [1]"),
+        ({"shape": {"kind": "circle"}}, "shape.radius: the key is missing"),
+    ],
+)
+def test_one_problem_is_one_line_with_the_users_key(value, line):
+    assert problems(value) == [line]
+
+
+def test_a_unions_branch_is_not_part_of_the_key_and_suggests_only_its_own_keys():
+    value = {"shape": {"kind": "circle", "radius": 1, "sid": 2}}
+    assert problems(value) == ["unknown key 'shape.sid'"]
+
+
+def test_an_unknown_kind_names_the_known_ones():
+    (line,) = problems({"shape": {"kind": "star"}})
+    assert line.startswith("shape.kind: expected 'square', 'circle'")
+    assert "found 'star'" in line
+
+
+def test_a_bare_off_is_explained():
+    (line,) = problems({"part": {"mode": False}})
+    assert line.startswith("part.mode: expected 'weighted' or 'off', found False")
+    assert "quotes" in line
+
+
+def test_all_problems_are_told_at_once():
+    assert len(problems({"crop": "abc", "part": {"x": 1}, "shape": {"kind": "square"}})) == 3
+
+
+def test_yaml_is_read(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("crop: 3\n")
+    assert load_yaml(path) == {"crop": 3}
+    path.write_text("# nothing\n")
+    assert load_yaml(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: 1\nb: [1,\n", "line 3"), ("- 1\n- 2\n", "expected keys with values"), ("\x00", "YAML")],
+)
+def test_wrong_yaml_is_told(tmp_path, text, message):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_yaml(path)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="missing"):
+        load_yaml(tmp_path / "none.yaml")

@@ -1,0 +1,87 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from rsmtdf_core.errors import RunError
+from rsmtdf_core.training.checkpoint import (
+    drop_old,
+    keep_best,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
+
+
+def _parts():
+    torch.manual_seed(0)
+    student, ema = nn.Linear(3, 2), nn.Linear(3, 2)
+    return student, ema, torch.optim.AdamW(student.parameters(), lr=0.1)
+
+
+def _train(student, optimiser, steps):
+    for _ in range(steps):
+        optimiser.zero_grad()
+        student(torch.randn(4, 3)).square().sum().backward()
+        optimiser.step()
+
+
+def test_a_restored_training_goes_on_as_if_never_stopped(tmp_path):
+    student, ema, optimiser = _parts()
+    _train(student, optimiser, 3)
+    save_checkpoint(tmp_path, student, ema, optimiser, {"step": 3})
+    _train(student, optimiser, 2)
+
+    other, other_ema, other_optimiser = _parts()
+    load_checkpoint(tmp_path / "step-00000003").restore(other, other_ema, other_optimiser)
+    _train(other, other_optimiser, 2)
+    assert torch.equal(student.weight, other.weight)
+    assert torch.equal(ema.weight, other_ema.weight)
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_its_name(tmp_path):
+    parts = _parts()
+    for step in (1, 2):
+        save_checkpoint(tmp_path, *parts, {"step": step})
+    damaged = tmp_path / "step-00000002" / "ema.safetensors"
+    data = bytearray(damaged.read_bytes())
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    checkpoint, warnings = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.state["step"] == 1
+    assert "step-00000002" in warnings[0]
+
+
+def test_a_half_written_checkpoint_does_not_count(tmp_path):
+    (tmp_path / "step-00000009.tmp").mkdir()
+    (tmp_path / "step-00000007").mkdir()
+    assert newest_checkpoint(tmp_path)[0] is None
+
+
+def test_weights_of_another_model_are_refused_by_name(tmp_path):
+    student, ema, optimiser = _parts()
+    save_checkpoint(tmp_path, student, ema, optimiser, {"step": 1})
+    with pytest.raises(RunError, match="weight: expected"):
+        load_checkpoint(tmp_path / "step-00000001").restore(nn.Linear(4, 2), ema, optimiser)
+
+
+def test_another_format_is_refused(tmp_path):
+    path = save_checkpoint(tmp_path, *_parts(), {"step": 1})
+    state = json.loads((path / "state.json").read_text())
+    (path / "state.json").write_text(json.dumps(state | {"format": 99}))
+    with pytest.raises(RunError, match="format 99"):
+        load_checkpoint(path)
+
+
+def test_only_the_latest_and_the_best_are_kept(tmp_path):
+    parts = _parts()
+    for step in (1, 2, 3):
+        saved = save_checkpoint(tmp_path / "all", *parts, {"step": step})
+        if step < 3:
+            keep_best(saved, tmp_path / "best")
+    drop_old(tmp_path / "all", 1)
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["step-00000003"]
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["step-00000002"]
+    assert newest_checkpoint(tmp_path / "best")[0] is not None

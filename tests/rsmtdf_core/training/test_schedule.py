@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.views.plan import ViewPlan, make_plan
+from rsmtdf_core.views.settings import ViewSettings
+
+
+def _plan(labeled: int = 3, unlabeled: int = 8, views: int = 2) -> ViewPlan:
+    scenes = [Scene(f"s{i:02d}", f"{i}.png", None, 64, 64) for i in range(labeled + unlabeled)]
+    settings = ViewSettings(crop=32, unlabeled_views=views, labeled_views=views)
+    return make_plan(scenes[:labeled], scenes[labeled:], settings, seed=0)
+
+
+def test_an_epoch_passes_every_unlabeled_scene_once():
+    plan = _plan()
+    schedule = BatchSchedule(plan, batch=4, seed=0)
+    assert schedule.steps_per_epoch == 2
+    for epoch in range(3):
+        rows = np.concatenate([schedule.rows(2 * epoch + i).unlabeled for i in range(2)])
+        views = [plan[row] for row in rows.tolist()]
+        assert {view.scene for view in views} == set(plan.unlabeled_scenes)
+        assert {view.number for view in views} == {epoch % 2}
+
+
+def test_partners_are_side_by_side():
+    plan = _plan()
+    rows = BatchSchedule(plan, batch=4, seed=0).rows(0).unlabeled.tolist()
+    assert [plan[row].partner for row in rows] == [rows[i ^ 1] for i in range(4)]
+
+
+def test_the_labeled_list_is_repeated_with_the_next_view_each_time():
+    plan = _plan(labeled=2, views=4)
+    schedule = BatchSchedule(plan, batch=4, seed=0)
+    rows = np.concatenate([schedule.rows(step).labeled for step in range(2)])
+    numbers = [(plan[row].scene, plan[row].number) for row in rows.tolist()]
+    assert len(set(numbers)) == 8
+    assert all(plan[row].labeled for row in rows.tolist())
+
+
+def test_processes_share_a_step_without_overlap_and_together_equal_one():
+    plan = _plan()
+    whole = BatchSchedule(plan, batch=4, seed=0)
+    halves = [BatchSchedule(plan, batch=2, seed=0, rank=rank, world=2) for rank in range(2)]
+    for step in range(4):
+        parts = [half.rows(step) for half in halves]
+        assert (
+            np.concatenate([p.unlabeled for p in parts]).tolist()
+            == whole.rows(step).unlabeled.tolist()
+        )
+        assert (
+            np.concatenate([p.labeled for p in parts]).tolist() == whole.rows(step).labeled.tolist()
+        )
+
+
+def test_the_seed_changes_the_order_and_nothing_else_does():
+    first, again, other = (BatchSchedule(_plan(), 4, seed) for seed in (0, 0, 1))
+    steps = range(6)
+    assert [first.rows(s).unlabeled.tolist() for s in steps] == [
+        again.rows(s).unlabeled.tolist() for s in steps
+    ]
+    assert [first.rows(s).unlabeled.tolist() for s in steps] != [
+        other.rows(s).unlabeled.tolist() for s in steps
+    ]
+
+
+def test_without_unlabeled_scenes_an_epoch_passes_the_labeled_ones():
+    schedule = BatchSchedule(_plan(labeled=5, unlabeled=0), batch=4, seed=0)
+    assert schedule.steps_per_epoch == 2
+    assert len(schedule.rows(1).labeled) == 4
+    assert len(schedule.rows(1).unlabeled) == 0
+
+
+def test_too_few_scenes_for_a_batch_are_refused_with_the_batch_that_fits():
+    with pytest.raises(ConfigError, match="optimiser.batch=8"):
+        BatchSchedule(_plan(), batch=16, seed=0)
