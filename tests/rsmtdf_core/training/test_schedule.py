@@ -74,5 +74,5 @@ def test_without_unlabeled_scenes_an_epoch_passes_the_labeled_ones():
 
 
 def test_too_few_scenes_for_a_batch_are_refused_with_the_batch_that_fits():
-    with pytest.raises(ConfigError, match="optimiser.batch=8"):
+    with pytest.raises(ConfigError, match=r"optimiser\.batch=8"):
         BatchSchedule(_plan(), batch=16, seed=0)

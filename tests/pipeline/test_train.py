@@ -1,0 +1,227 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import pipeline.train
+from pipeline.evaluate import evaluate, load_run
+from pipeline.extract import extract
+from pipeline.plan import plan_experiment
+from pipeline.predict import predict
+from pipeline.train import train
+from rsmtdf_core.errors import (
+    DataError,
+    RunError,
+    StoreDamagedError,
+    StoreIncompleteError,
+    StoreMismatchError,
+    StoreNotFoundError,
+)
+from rsmtdf_core.teachers.teacher import live_teachers
+
+
+def _losses(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line["losses"] for line in lines if "losses" in line]
+
+
+def _weights(run, which="student"):
+    newest = max((run / "checkpoints").iterdir())
+    return load_file(newest / f"{which}.safetensors")
+
+
+def test_both_stages_end_in_scores_and_pictures(make_config, scenes, tmp_path):
+    config = make_config()
+    extract(config)
+    report = train(config)
+    assert report.steps == 6
+    assert report.random_teachers == ("vit", "cnn")
+    assert live_teachers() == 0
+    scores, folder = evaluate(report.run)
+    assert 0 <= scores.scores.miou <= 1
+    assert scores.images == 2
+    assert scores.random_teachers == ("vit", "cnn")
+    for name in ("report.json", "scores.csv"):
+        assert (folder / name).stat().st_size > 0
+    for name in ("panel.png", "confusion.png", "curves.png", "legend.png"):
+        with Image.open(folder / name) as picture:
+            assert min(picture.size) > 50
+    image = sorted((scenes / "images").iterdir())[0]
+    (path,) = predict(report.run, [image], tmp_path / "maps")
+    with Image.open(path) as ids, Image.open(image) as pixels:
+        assert ids.size == pixels.size
+        assert np.asarray(ids).max() < 6
+
+
+def test_cached_tokens_give_the_losses_of_online_teachers(make_config):
+    config = make_config("optimiser.epochs=7")
+    extract(config)
+    cached = _losses(train(config).run)
+    online = _losses(
+        train(
+            make_config("optimiser.epochs=7", "objective.teachers=online"),
+            config.runtime.runs / "online",
+        ).run
+    )
+    assert len(cached) == 21
+    for name in ("loss", "loss_x", "loss_u", "loss_distill"):
+        found, expected = ([step[name] for step in run] for run in (cached, online))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6, err_msg=name)
+    assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
+
+
+def test_a_resumed_training_ends_with_the_same_bits(make_config, monkeypatch):
+    config = make_config("optimiser.epochs=3")
+    extract(config)
+    whole = train(config, config.runtime.runs / "whole").run
+
+    class Killed(BaseException):
+        pass
+
+    save = pipeline.train.save_checkpoint
+    saved = []
+
+    def save_then_die(*args):
+        saved.append(save(*args))
+        if len(saved) == 2:
+            raise Killed
+        return saved[-1]
+
+    part = config.runtime.runs / "part"
+    monkeypatch.setattr(pipeline.train, "save_checkpoint", save_then_die)
+    with pytest.raises(Killed):
+        train(config, part)
+    monkeypatch.setattr(pipeline.train, "save_checkpoint", save)
+    train(config, part, resume=True)
+    for which in ("student", "ema", "optimiser"):
+        first, second = _weights(whole, which), _weights(part, which)
+        assert all(torch.equal(first[name], second[name]) for name in first), which
+    assert _losses(part) == _losses(whole)
+
+
+def test_the_same_config_gives_the_same_bits_whatever_the_workers(make_config):
+    config = make_config("objective.method=fixmatch", "optimiser.epochs=1")
+    first = train(config, config.runtime.runs / "first").run
+    other = make_config("objective.method=fixmatch", "optimiser.epochs=1", "runtime.workers=1")
+    second = train(other, config.runtime.runs / "second").run
+    assert all(torch.equal(a, _weights(second)[k]) for k, a in _weights(first).items())
+
+
+@pytest.mark.parametrize("method", ["supervised", "fixmatch"])
+def test_methods_without_teachers_need_no_cache(make_config, method):
+    config = make_config(f"objective.method={method}", "optimiser.epochs=1")
+    report = train(config)
+    assert report.random_teachers == ()
+    assert not config.runtime.cache_folder.exists()
+    assert not any("translators" in name for name in _weights(report.run))
+
+
+@pytest.mark.parametrize("policy", ["strong", "weak"])
+def test_other_policies_train_and_are_called_approximate(make_config, policy):
+    config = make_config(f"views.teacher_sees={policy}", "optimiser.epochs=1")
+    extract(config)
+    report = train(config)
+    assert "approximate" in report.approximations[0]
+    assert policy in report.approximations[0]
+    assert evaluate(report.run)[0].approximations == report.approximations
+
+
+def test_no_teacher_is_in_a_checkpoint(make_config):
+    config = make_config("optimiser.epochs=1")
+    extract(config)
+    run = load_run(train(config).run)
+    expected = set(run.student.state_dict())
+    assert set(_weights(run.folder.path, "ema")) == set(_weights(run.folder.path)) == expected
+    assert {name.split(".")[0] for name in expected} == {"encoder", "head", "translators", "fusion"}
+
+
+def test_missing_features_are_refused_with_the_command(make_config):
+    with pytest.raises(StoreNotFoundError, match="rsmtdf extract-features"):
+        train(make_config())
+
+
+def test_missing_views_are_refused_with_the_command(make_config):
+    extract(make_config("views.unlabeled_views=1"))
+    with pytest.raises(StoreIncompleteError, match="rsmtdf extract-features"):
+        train(make_config())
+
+
+def test_another_teacher_is_refused_field_by_field(make_config):
+    extract(make_config())
+    with pytest.raises(StoreNotFoundError, match=r"tap\.block: expected 1, found 2"):
+        train(make_config("teachers.cnn.block=1"))
+
+
+def test_a_flipped_bit_is_found_when_its_record_is_read(make_config):
+    config = make_config()
+    report = extract(config)
+    shard = report.stores[0].path / "c" / "0" / "0" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    for offset in range(100, 100 + 20 * 3000, 3000):
+        data[offset] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(StoreDamagedError, match="checksum"):
+        train(config)
+
+
+def test_an_image_changed_after_extraction_is_refused(make_config, scenes, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(scenes, copy)
+    config = make_config(f"data.root={copy}")
+    extract(config)
+    changed = copy / plan_experiment(config).plan.scenes[0].image
+    with Image.open(changed) as image:
+        image.rotate(180).save(changed)
+    with pytest.raises(StoreNotFoundError):
+        train(config)
+
+
+def test_pixels_that_are_not_those_the_teachers_saw_are_refused(make_config, monkeypatch):
+    config = make_config()
+    extract(config)
+    from rsmtdf_core.views import render
+
+    original = render.render_image
+    monkeypatch.setattr(render, "render_image", lambda *args: original(*args) ^ 1)
+    with pytest.raises(StoreMismatchError, match="not the crop that the teachers saw"):
+        train(config)
+
+
+def test_a_run_is_not_overwritten_unless_asked(make_config):
+    config = make_config("objective.method=supervised", "optimiser.epochs=1")
+    train(config)
+    with pytest.raises(RunError, match="--resume"):
+        train(config)
+    train(config, overwrite=True)
+
+
+def test_a_changed_config_is_not_resumed(make_config):
+    config = make_config("objective.method=supervised", "optimiser.epochs=1")
+    run = train(config).run
+    with pytest.raises(RunError, match="lr"):
+        train(
+            make_config("objective.method=supervised", "optimiser.epochs=1", "optimiser.lr=1"),
+            run,
+            resume=True,
+        )
+
+
+def test_a_diverging_loss_stops_the_run(make_config):
+    config = make_config("objective.method=supervised", "optimiser.lr=1e30")
+    with pytest.raises(RunError, match=r"optimiser\.lr"):
+        train(config)
+
+
+def test_a_split_without_masks_cannot_be_scored(make_config, scenes, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(scenes, copy)
+    config = make_config("objective.method=supervised", "optimiser.epochs=1", f"data.root={copy}")
+    run = train(config).run
+    for scene in plan_experiment(config).dataset.splits["test"]:
+        (copy / scene.mask).unlink()
+    with pytest.raises(DataError, match="no scene with a mask"):
+        evaluate(run)
