@@ -76,6 +76,7 @@ def train(
         StoreError: where the cache does not hold the features that the config needs.
     """
     reporter = reporter or Silent()
+    teachers_before = live_teachers()
     experiment = plan_experiment(config)
     accelerator = _accelerator(config)
     features = find_features(experiment, accelerator.device)
@@ -89,7 +90,9 @@ def train(
     accelerator.wait_for_everyone()
     training = _training(experiment, features, accelerator)
     if config.objective.teachers == "cached":
-        assert live_teachers() == 0, "a teacher was loaded although its tokens are cached"
+        assert live_teachers() == teachers_before, (
+            "a teacher was loaded although its tokens are cached"
+        )
     session = _Session(experiment, features, folder, training, reporter)
     session.run(resume=resume)
     return session.report()

@@ -90,6 +90,10 @@ class ViewGroup:
             StoreDamagedError: where a file of the group is not what was written.
         """
         path = _group_path(cache, plan)
+        if not (path / ZARR).exists():
+            raise StoreNotFoundError(
+                f"no features of these views: {_nearest(cache, plan)}", where=cache, remedy=EXTRACT
+            )
         _check_address(path, plan)
         return cls(path, _read_table(path))
 
@@ -195,6 +199,23 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
 
 def _group_path(cache: Path, plan: ViewPlan) -> Path:
     return cache / f"views-{plan.address[:16]}"
+
+
+def _nearest(cache: Path, plan: ViewPlan) -> str:
+    """How the group that differs in the fewest fields differs."""
+    wanted = plan.address_fields()
+    found = []
+    for document in cache.glob(f"views-*/{ZARR}"):
+        try:
+            _, own = read_attributes(document, StoreNotFoundError)
+        except StoreError:
+            continue
+        found.append((list(differences(wanted, own["address_fields"])), document.parent.name))
+    if not found:
+        return "the cache is empty"
+    lines, name = min(found, key=lambda one: len(one[0]))
+    more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
+    return f"the nearest, {name}, differs in {'; '.join(lines[:3])}{more}"
 
 
 def _check_address(path: Path, plan: ViewPlan) -> None:

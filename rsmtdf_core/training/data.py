@@ -139,5 +139,7 @@ def batches(
             num_workers=workers,
             pin_memory=pin,
             prefetch_factor=2 if workers else None,
+            # Its own generator: the loader would draw from the global one, which a resumed run restores.
+            generator=torch.Generator(),
         )
     )

@@ -108,4 +108,6 @@ class OnlineTargets:
     def __call__(self, rows: StepRows, images: Tensor) -> Targets:
         """Run every teacher on `images`; `rows` is not needed."""
         del rows
-        return Targets({name: one.tokens(images) for name, one in self._teachers.items()}, None)
+        # Cloned, because autograd refuses to keep tensors that were made in inference mode.
+        found = {name: one.tokens(images).clone() for name, one in self._teachers.items()}
+        return Targets(found, None)

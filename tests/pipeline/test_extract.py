@@ -92,8 +92,10 @@ def test_more_views_and_teachers_leave_what_is_there_byte_for_byte(make_config):
     assert before
     assert all(after[name] == data for name, data in before.items())
     one_more = [
-        "teachers=[{name: vit, family: timm, model: test_vit, weights: random, input_size: 80},"
-        "{name: other, family: timm, model: test_vit2, weights: random, input_size: 64}]"
+        (
+            "teachers=[{name: vit, family: timm, model: test_vit, weights: random, input_size: 80},"
+            "{name: other, family: timm, model: test_vit2, weights: random, input_size: 64}]"
+        )
     ]
     report = extract(make_config(*one_more))
     assert [(one.teacher, one.new) for one in report.stores] == [("vit", 0), ("other", 20)]

@@ -1,0 +1,128 @@
+"""What a user sees: statuses, messages, and that nothing heavy is loaded to say so."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.demo_scenes import draw_scenes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _rsmtdf(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "120", "OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_help_names_the_verbs_without_loading_torch():
+    script = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom cli.main import app\n"
+        "result = CliRunner().invoke(app, ['--help'])\nassert result.exit_code == 0, result.output\n"
+        "print(result.output)\n"
+        "heavy = {'torch', 'timm', 'open_clip', 'zarr', 'distributed'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for verb in ("extract-features", "train", "evaluate", "predict", "demo", "config", "data"):
+        assert verb in done.stdout
+
+
+def test_the_core_loads_neither_a_command_line_nor_a_teacher():
+    script = (
+        "import sys, rsmtdf_core\n"
+        "bad = {'typer', 'rich', 'open_clip', 'timm', 'torch'} & sys.modules.keys()\n"
+        "bad |= {name for name in sys.modules if 'teachers' in name}\n"
+        "assert not bad, bad\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_training_modules_load_no_model_library_of_teachers():
+    script = (
+        "import sys, pipeline.train\n"
+        "bad = {'open_clip', 'rsmtdf_core.teachers.timm_family'} & sys.modules.keys()\n"
+        "assert not bad, bad\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_a_wrong_key_is_told_in_a_line_with_status_1():
+    done = _rsmtdf("config", "show", "demo", "--set", "student.encodr=x")
+    assert done.returncode == 1
+    assert "did you mean 'encoder'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "nowhere.yaml"), "no config 'nowhere.yaml'"),
+        (("train", "demo", "--set", "data.root=nowhere"), "nowhere"),
+        (("evaluate", "nowhere"), "rsmtdf train CONFIG"),
+        (("predict", "nowhere", "x.png"), "there is no run here"),
+        (("data", "check", "dubai", "--root", "nowhere"), "nowhere"),
+    ],
+)
+def test_bad_input_is_named_with_status_1(arguments, message):
+    done = _rsmtdf(*arguments)
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_config_show_prints_every_key_and_copy_keeps_comments(tmp_path):
+    shown = _rsmtdf("config", "show", "folder")
+    assert shown.returncode == 0
+    assert "weight_decay: 0.01" in shown.stdout
+    path = tmp_path / "mine.yaml"
+    assert _rsmtdf("config", "copy", "folder", path).returncode == 0
+    assert path.read_text().startswith("# Your own images/")
+    again = _rsmtdf("config", "copy", "folder", path)
+    assert again.returncode == 1
+    assert "there already" in again.stderr
+
+
+@pytest.mark.slow
+def test_the_verbs_run_in_order_on_a_users_own_folder(tmp_path):
+    draw_scenes(tmp_path / "scenes", 14, 72, seed=1)
+    common = [
+        *("--set", f"data.root={tmp_path / 'scenes'}"),
+        *("--set", "views.crop=64", "--set", "optimiser.epochs=1", "--set", "optimiser.batch=2"),
+        *("--set", "student.encoder=test_efficientnet"),
+        *("--set", "evaluation.inference.window=64"),
+        *("--cache", tmp_path / "cache"),
+    ]
+    run = tmp_path / "run"
+    extracted = _rsmtdf("extract-features", "demo", *common)
+    assert extracted.returncode == 0, extracted.stderr
+    assert "RANDOM WEIGHTS" in extracted.stdout
+    trained = _rsmtdf("train", "demo", *common, "--run", run)
+    assert trained.returncode == 0, trained.stderr
+    assert "RANDOM WEIGHTS" in trained.stderr
+    again = _rsmtdf("train", "demo", *common, "--run", run)
+    assert again.returncode == 1
+    assert "--resume" in again.stderr
+    scored = _rsmtdf("evaluate", run)
+    assert scored.returncode == 0, scored.stderr
+    assert "protocol rsmtdf" in scored.stdout
+    assert "RANDOM WEIGHTS" in scored.stderr
+    report = json.loads((run / "evaluation" / "test-ema" / "report.json").read_text())
+    assert report["random_teachers"] == ["vit", "cnn"]
+    image = next((tmp_path / "scenes" / "images").iterdir())
+    predicted = _rsmtdf("predict", run, image, "--out", tmp_path / "maps")
+    assert predicted.returncode == 0, predicted.stderr
+    assert (tmp_path / "maps" / image.name).is_file()
