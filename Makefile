@@ -36,7 +36,8 @@ format: .venv/ready
 	$(BIN)/ruff check --fix $(SOURCES)
 
 bench: .venv/ready
-	$(BIN)/python -m tests.benchmarks
+	mkdir -p outputs
+	$(BIN)/python tests/benchmarks/bench_store.py | tee outputs/benchmarks.md
 
 clean:
 	rm -rf .venv outputs

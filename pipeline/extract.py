@@ -34,6 +34,7 @@ from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import Rows, ViewGroup
 from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.student.encoder import fetch_encoder
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, declared_identity, probe_difference
 
@@ -114,6 +115,7 @@ def extract(
     reporter = reporter or Silent()
     if not config.teachers:
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
+    _fetch_student(config, reporter)
     experiment = plan_experiment(config)
     group = ViewGroup.open_or_create(config.runtime.cache_folder, experiment.plan)
     rows = group.rows(experiment.plan)
@@ -140,6 +142,15 @@ def extract(
         waiting_seconds=waiting,
         stores=tuple(_store_report(part, len(rows)) for part in parts),
     )
+
+
+def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:
+    """Have the student's weights here too: this is the stage that may use the network."""
+    try:
+        fetch_encoder(config.student)
+    except OSError as failure:
+        first = str(failure).splitlines()[0]
+        reporter.warn(f"the student's weights are not here, and training will need them: {first}")
 
 
 def _complete_store(experiment: Experiment, teacher: TeacherSettings) -> FeatureStore | None:

@@ -224,7 +224,8 @@ class _Session:
                 where=self._folder.path,
                 remedy="lower optimiser.lr, or use runtime.precision: fp32",
             )
-        line = asdict(record) | {"losses": losses}
+        line = asdict(record) | losses
+        del line["losses"]
         self._folder.log(line)
         for name, value in (losses | {"lr": record.lr}).items():
             board.add_scalar(f"train/{name}", value, record.step)

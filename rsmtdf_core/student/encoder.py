@@ -159,19 +159,59 @@ def _load_net(settings: StudentSettings) -> Any:  # noqa: ANN401 - timm ships no
             where="student.encoder",
             remedy="set student.encoder to a name from timm.list_models()",
         )
-    if weights not in ("hub", "random"):
-        net = timm.create_model(name, num_classes=0)
-        _load_file(net, Path(weights).expanduser())
-        return net
     try:
-        return timm.create_model(name, pretrained=weights == "hub", num_classes=0)
-    except (OSError, RuntimeError, ValueError) as problem:
+        net = timm.create_model(name, pretrained=False, num_classes=0)
+    except RuntimeError as problem:
         raise ConfigError(
-            f"the student's encoder '{name}' cannot be had from the hub: {problem}",
+            f"timm cannot make '{name}': {problem}",
             where="student.encoder",
-            remedy="run once on a machine with network access, or set student.weights to the path "
-            "of a file or to 'random'",
+            remedy="set student.encoder to a name from timm.list_models(pretrained=True)",
         ) from problem
+    if weights != "random":
+        _load_file(net, _cached_file(name) if weights == "hub" else Path(weights).expanduser())
+    return net
+
+
+def fetch_encoder(settings: StudentSettings) -> None:
+    """Download the encoder's weights to the hub's local cache, if they come from there.
+
+    Raises:
+        ConfigError: the hub has no weights of that encoder.
+        OSError: the hub cannot be reached.
+    """
+    if settings.weights == "hub":
+        from huggingface_hub import hf_hub_download
+
+        hf_hub_download(*_hub_file(settings.encoder))
+
+
+def _hub_file(encoder: str) -> tuple[str, str]:
+    from rsmtdf_core.teachers.timm_family import hub_file
+
+    try:
+        return hub_file(encoder)
+    except TeacherError as fault:
+        raise ConfigError(
+            fault.what,
+            where="student.weights",
+            remedy="set student.weights to the path of a file, or to 'random'",
+        ) from fault
+
+
+def _cached_file(encoder: str) -> Path:
+    """The encoder's weights in the hub's local cache: training never uses the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, name = _hub_file(encoder)
+    found = try_to_load_from_cache(repository, name)
+    if not isinstance(found, str):
+        raise ConfigError(
+            f"the weights of the student's encoder '{encoder}' are not in the hub's local cache",
+            where="student.weights",
+            remedy=f"run `hf download {repository} {name}` where there is a network and share the "
+            "cache (HF_HOME), or set student.weights to the path of a file, or to 'random'",
+        )
+    return Path(found)
 
 
 def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no types

@@ -65,6 +65,7 @@ class CachedTargets:
 
     def __call__(self, rows: StepRows, images: Tensor) -> Targets:
         """Read the step's records; `images` is not needed."""
+        del images
         wanted = np.concatenate([rows.labeled, rows.unlabeled])
         tokens = {name: self._read(name, wanted) for name in self._readers}
         if self._plan.settings.teacher_sees == "mixed":

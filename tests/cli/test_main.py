@@ -1,6 +1,7 @@
 """What a user sees: statuses, messages, and that nothing heavy is loaded to say so."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _rsmtdf(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "cli.main", *map(str, arguments)],
         cwd=ROOT,
@@ -22,6 +21,7 @@ def _rsmtdf(*arguments: object, **environment: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         timeout=300,
+        check=False,
     )
 
 

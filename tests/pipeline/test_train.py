@@ -26,7 +26,7 @@ from rsmtdf_core.teachers.teacher import live_teachers
 
 def _losses(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line["losses"] for line in lines if "losses" in line]
+    return [{k: v for k, v in line.items() if "loss" in k} for line in lines if "loss" in line]
 
 
 def _weights(run, which="student"):

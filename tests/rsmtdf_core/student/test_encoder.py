@@ -1,9 +1,12 @@
 """Encoders give four maps of the promised shapes, from the promised weights."""
 
+import socket
+
+import huggingface_hub
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from rsmtdf_core.errors import ConfigError, MissingFileError
 from rsmtdf_core.student.encoder import Encoder, default_taps, resize_position
@@ -141,3 +144,25 @@ def test_published_weights_are_read_whole(shared, encoder, file):
         if not name.endswith("num_batches_tracked"):
             assert tensor.dtype == torch.float32
             assert torch.equal(tensor, published[name].float()), name
+
+
+def test_hub_weights_come_from_the_local_cache_and_never_from_the_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    settings = StudentSettings(encoder="resnet18.a1_in1k", weights="hub")
+    with pytest.raises(ConfigError, match=r"hf download timm/resnet18\.a1_in1k"):
+        Encoder(settings)
+
+    donor = Encoder(StudentSettings(encoder="resnet18", weights="random"))
+    file = tmp_path / "model.safetensors"
+    save_file(donor.net.state_dict(), file)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(file))
+    with_weights = Encoder(settings)
+    assert all(
+        torch.equal(tensor, with_weights.net.state_dict()[name])
+        for name, tensor in donor.net.state_dict().items()
+    )
