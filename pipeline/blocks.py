@@ -4,6 +4,7 @@ Three things go on at once: threads render the next views, this thread runs the 
 teacher packs and writes its shards.
 """
 
+import os
 import threading
 import time
 from collections import deque
@@ -41,17 +42,13 @@ class Work:
         dataset: the scenes.
         plan: the views.
         teachers: the teachers that miss records, with their stores' folders.
-        device: where teachers run.
         batch: views that a teacher sees at once.
-        threads: threads that render.
     """
 
     dataset: Dataset
     plan: ViewPlan
     teachers: tuple[tuple[TeacherSettings, Path], ...]
-    device: str
     batch: int
-    threads: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,16 +121,19 @@ def teacher_facts(settings: TeacherSettings, crop: int, device: str) -> TeacherF
     return TeacherFacts(teacher.identity(), teacher.shape, teacher.probe())
 
 
-def extract_block(work: Work, block: Block, on_views: Callable[[int], None]) -> BlockResult:
+def extract_block(
+    work: Work, block: Block, device: str, on_views: Callable[[int], None]
+) -> BlockResult:
     """Render a block, run the teachers that miss it and write their shards.
 
     Args:
         work: what all blocks share.
         block: which rows.
+        device: where teachers run.
         on_views: called with the number of views done, after each batch; may raise to stop.
     """
     teachers = {
-        settings.name: (_teacher(settings, work.plan.settings.crop, work.device), path)
+        settings.name: (_teacher(settings, work.plan.settings.crop, device), path)
         for settings, path in work.teachers
         if block.missing[settings.name].any()
     }
@@ -180,12 +180,13 @@ def _rendered(work: Work, block: Block) -> Iterator[_Rendered]:
         return part, torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), crcs
 
     batches = [places[i : i + work.batch] for i in range(0, len(places), work.batch)]
-    with ThreadPoolExecutor(work.threads) as pool:
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[_Rendered]] = deque()
         try:
             for part in batches:
                 ahead.append(pool.submit(render, part))
-                if len(ahead) > work.threads:
+                if len(ahead) > threads:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()

@@ -5,30 +5,19 @@ ledgers and the commit. Workers write whole shards. So a kill at any moment lose
 """
 
 import shutil
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from distributed import Client, LocalCluster, as_completed, get_worker
+from distributed import Client, as_completed
 
-from pipeline.blocks import (
-    Block,
-    BlockResult,
-    TeacherFacts,
-    Work,
-    extract_block,
-    forget_teachers,
-    teacher_facts,
-)
+from pipeline.blocks import Block, BlockResult, TeacherFacts, Work
+from pipeline.cluster import open_cluster, progress, run_block, run_facts
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, plan_experiment
-from pipeline.reporter import Bar, Reporter, Silent
+from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.find import find_store
@@ -38,9 +27,7 @@ from rsmtdf_core.student.encoder import fetch_encoder
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, declared_identity, probe_difference
 
-TOPIC = "rsmtdf-views"
 _MEBIBYTE = 2**20
-_interrupted = threading.Event()
 
 
 class StoreReport(Settings):
@@ -126,7 +113,7 @@ def extract(
     todo = [one for one in config.teachers if complete[one.name] is None]
     rendered, waiting = 0, 0.0
     if todo:
-        with _cluster(config, scheduler) as client, ExitStack() as locks:
+        with open_cluster(config.runtime, scheduler) as client, ExitStack() as locks:
             made = [_open_part(client, group, config, one, rows, locks) for one in todo]
             parts += made
             rendered, waiting = _extract_parts(client, experiment, group, rows, made, reporter)
@@ -175,7 +162,7 @@ def _open_part(
 ) -> _Part:
     """Make or open a teacher's store, hold it for writing and see what it misses."""
     facts: TeacherFacts = client.submit(
-        teacher_facts, teacher, config.views.crop, _device(config), pure=False
+        run_facts, teacher, config.views.crop, config.runtime.device, pure=False
     ).result()
     store = FeatureStore.create(
         group,
@@ -212,9 +199,10 @@ def _extract_parts(
     wanted = sum(len(block.wanted) for block in blocks)
     _check_space(group.path, parts)
     work = client.scatter(_work(experiment, parts), broadcast=True)
+    device = experiment.config.runtime.device
     waiting = 0.0
-    with reporter.bar("extract", len(rows), len(rows) - wanted) as bar, _progress(client, bar):
-        tasks = [client.submit(_task, work, block, pure=False) for block in blocks]
+    with reporter.bar("extract", len(rows), len(rows) - wanted) as bar, progress(client, bar):
+        tasks = [client.submit(run_block, work, block, device, pure=False) for block in blocks]
         for task in as_completed(tasks):
             result: BlockResult = task.result()
             waiting += result.seconds["waiting"]
@@ -262,82 +250,12 @@ def _check_space(folder: Path, parts: list[_Part]) -> None:
 
 
 def _work(experiment: Experiment, parts: list[_Part]) -> Work:
-    runtime = experiment.config.runtime
     return Work(
         dataset=experiment.dataset,
         plan=experiment.plan,
         teachers=tuple((part.settings, part.store.path) for part in parts),
-        device=_device(experiment.config),
-        batch=runtime.teacher_batch,
-        threads=max(1, (torch.get_num_threads() + 1) // 2),
+        batch=experiment.config.runtime.teacher_batch,
     )
-
-
-def _device(config: ExperimentConfig) -> str:
-    if config.runtime.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return config.runtime.device
-
-
-def _task(work: Work, block: Block) -> BlockResult:
-    """Runs on a dask worker."""
-    worker = get_worker()
-
-    def on_views(count: int) -> None:
-        if _interrupted.is_set():
-            raise InterruptedError
-        worker.log_event(TOPIC, count)
-
-    return extract_block(work, block, on_views)
-
-
-@contextmanager
-def _progress(client: Client, bar: Bar) -> Iterator[None]:
-    """Move the bar as workers report views."""
-
-    def moved(event: tuple[float, Any]) -> None:
-        bar.advance(int(event[1]))
-
-    client.subscribe_topic(TOPIC, moved)
-    try:
-        yield
-    finally:
-        client.unsubscribe_topic(TOPIC)
-
-
-@contextmanager
-def _cluster(config: ExperimentConfig, scheduler: str | None) -> Iterator[Client]:
-    """A client of the scheduler given, or of a cluster on this machine that ends with it."""
-    if scheduler is not None:
-        with Client(scheduler) as client:
-            yield client
-        return
-    workers = config.runtime.extract_workers or _local_workers(config)
-    _interrupted.clear()
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            # A single worker shares this process: it starts at once and needs no second copy of torch.
-            processes=workers > 1,
-            dashboard_address=None,
-            silence_logs="ERROR",
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        try:
-            yield client
-        except BaseException:
-            _interrupted.set()
-            raise
-        finally:
-            forget_teachers()
-
-
-def _local_workers(config: ExperimentConfig) -> int:
-    if _device(config) == "cuda":
-        return torch.cuda.device_count()
-    return max(1, torch.get_num_threads() // 2)
 
 
 def _store_report(part: _Part, views: int) -> StoreReport:

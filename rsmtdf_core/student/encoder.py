@@ -13,19 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
+from rsmtdf_core.positions import resize_position
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.weights import load_exactly, read_state, timm_names
 
 if TYPE_CHECKING:
     from timm.models import VisionTransformer
-
-# DINOv2's `interpolate_offset`: rows and columns are asked for with this much to spare, so that
-# rounding the scale factor never loses one.
-POSITION_OFFSET = 0.1
 
 # Quarters of the depth, except where the reference chose otherwise (ViT-L).
 REFERENCE_TAPS = {24: (4, 11, 17, 23)}
@@ -85,29 +81,6 @@ class Encoder(nn.Module):
 def default_taps(depth: int) -> tuple[int, ...]:
     """The reference's four blocks of a transformer with `depth` blocks."""
     return REFERENCE_TAPS.get(depth) or tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
-
-
-def resize_position(
-    position_1ND: Tensor, prefix: int, old: tuple[int, int], new: tuple[int, int]
-) -> Tensor:
-    """A position embedding for another grid, as DINOv2's code resizes it.
-
-    Args:
-        position_1ND: `prefix` entries of prefix tokens, then one entry per cell of the old grid.
-        prefix: how many entries belong to prefix tokens; they stay as they are.
-        old: rows and columns the embedding was trained for.
-        new: rows and columns wanted.
-
-    Returns:
-        [1, prefix + rows * columns, D] in the embedding's dtype.
-    """
-    if old == new:
-        return position_1ND
-    cells = position_1ND[:, prefix:].float().mT.reshape(1, -1, *old)
-    scale = [(wanted + POSITION_OFFSET) / trained for wanted, trained in zip(new, old, strict=True)]
-    cells = F.interpolate(cells, scale_factor=scale, mode="bicubic", antialias=False)
-    assert tuple(cells.shape[-2:]) == new
-    return torch.cat([position_1ND[:, :prefix], cells.flatten(2).mT.to(position_1ND.dtype)], dim=1)
 
 
 def _vit_taps(net: VisionTransformer, images_B3HW: Tensor, taps: tuple[int, ...]) -> list[Tensor]:

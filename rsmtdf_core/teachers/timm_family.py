@@ -3,16 +3,12 @@
 from difflib import get_close_matches
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
+from rsmtdf_core.positions import resize_position
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.weights import State, load_exactly, timm_names
-
-# facebookresearch/dinov2 adds this to the grid side before it divides by the old one.
-_DINOV2_OFFSET = 0.1
 
 
 class _Tap(nn.Module):
@@ -113,21 +109,6 @@ def _set_size(settings: TeacherSettings, model: Any, size: int) -> None:  # noqa
     model.set_input_size(img_size=(size, size))
     # The register models were trained with timm's way of resizing.
     if trained is not None and "patch14_dinov2" in settings.model:
-        model.pos_embed = nn.Parameter(dinov2_positions(trained.detach(), size // stride))
-
-
-def dinov2_positions(positions: Tensor, side: int) -> Tensor:
-    """A DINOv2 position embedding [1, 1 + N, D] on another square grid, [1, 1 + side**2, D].
-
-    As facebookresearch/dinov2 does it: bicubic by the scale factor (side + 0.1) / old side, without
-    antialias. Resizing by size and with antialias, as timm does, moves the features by 2 %.
-    """
-    class_token, grid = positions[:, :1], positions[:, 1:]
-    old = round(grid.shape[1] ** 0.5)
-    if old == side:
-        return positions
-    scale = (side + _DINOV2_OFFSET) / old
-    map_1DHW = grid.reshape(1, old, old, -1).permute(0, 3, 1, 2)
-    map_1DHW = F.interpolate(map_1DHW, scale_factor=(scale, scale), mode="bicubic")
-    assert map_1DHW.shape[-2:] == (side, side)
-    return torch.cat([class_token, map_1DHW.flatten(2).transpose(1, 2)], dim=1)
+        old, side = round((trained.shape[1] - 1) ** 0.5), size // stride
+        resized = resize_position(trained.detach(), 1, (old, old), (side, side))
+        model.pos_embed = nn.Parameter(resized)

@@ -146,10 +146,10 @@ def test_a_failing_teacher_leaves_no_shard_and_no_thread(make_config, monkeypatc
     monkeypatch.setattr(pipeline.blocks, "_teacher", lambda *_: Broken())
     experiment = plan_experiment(config)
     path = config.runtime.cache_folder / "none"
-    work = Work(experiment.dataset, experiment.plan, ((config.teachers[0], path),), "cpu", 4, 1)
+    work = Work(experiment.dataset, experiment.plan, ((config.teachers[0], path),), 4)
     missing = {"vit": np.ones(4, np.bool_)}
     with pytest.raises(RuntimeError, match="broken on purpose"):
-        extract_block(work, Block(range(4), np.arange(4), missing), lambda _: None)
+        extract_block(work, Block(range(4), np.arange(4), missing), "cpu", lambda _: None)
     assert not path.exists()
 
 

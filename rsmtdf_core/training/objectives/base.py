@@ -101,3 +101,22 @@ def unlabeled_loss(logits: Tensor, pseudo: PseudoLabels) -> Tensor:
     """Cross-entropy over trusted pixels, summed, divided by the number of pixels that are not padding."""
     pixels = F.cross_entropy(logits.float(), pseudo.labels, reduction="none")
     return (pixels * pseudo.trusted).sum() / pseudo.valid.sum().clamp(min=1)
+
+
+def semi_supervised(
+    models: Models, batch: Batch, confidence: float, ignore_id: int
+) -> tuple[StudentOutput, dict[str, Tensor]]:
+    """One student pass over all samples, with what FixMatch and its descendants have in common.
+
+    Returns:
+        The student's output for the labeled samples, then the mixed ones; and `loss_x`, `loss_u` and `trusted`,
+        the share of valid pixels whose pseudo-label counts.
+    """
+    pseudo = pseudo_labels(models, batch, confidence)
+    output = forward(models, student_images(batch))
+    labeled = len(batch.images)
+    return output, {
+        "loss_x": labeled_loss(output.logits[:labeled], batch.masks, ignore_id),
+        "loss_u": unlabeled_loss(output.logits[labeled:], pseudo),
+        "trusted": pseudo.trusted.sum() / pseudo.valid.sum().clamp(min=1),
+    }

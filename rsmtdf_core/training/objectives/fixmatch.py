@@ -3,14 +3,7 @@
 from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.objectives.base import (
-    Models,
-    forward,
-    labeled_loss,
-    pseudo_labels,
-    student_images,
-    unlabeled_loss,
-)
+from rsmtdf_core.training.objectives.base import Models, semi_supervised
 from rsmtdf_core.training.settings import ObjectiveSettings
 from rsmtdf_core.training.targets import Targets
 
@@ -28,14 +21,5 @@ class FixMatch:
     def __call__(self, models: Models, batch: Batch, targets: Targets | None) -> dict[str, Tensor]:
         """Supervised loss on weak labeled views, consistency loss on mixed unlabeled ones."""
         del targets
-        pseudo = pseudo_labels(models, batch, self._confidence)
-        logits = forward(models, student_images(batch)).logits
-        labeled = len(batch.images)
-        loss_x = labeled_loss(logits[:labeled], batch.masks, self._ignore_id)
-        loss_u = unlabeled_loss(logits[labeled:], pseudo)
-        return {
-            "loss": (loss_x + loss_u) / 2,
-            "loss_x": loss_x,
-            "loss_u": loss_u,
-            "trusted": pseudo.trusted.sum() / pseudo.valid.sum().clamp(min=1),
-        }
+        _, losses = semi_supervised(models, batch, self._confidence, self._ignore_id)
+        return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}

@@ -5,11 +5,10 @@ import socket
 import huggingface_hub
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from rsmtdf_core.errors import ConfigError, MissingFileError
-from rsmtdf_core.student.encoder import Encoder, default_taps, resize_position
+from rsmtdf_core.student.encoder import Encoder, default_taps
 from rsmtdf_core.student.settings import StudentSettings
 
 
@@ -58,23 +57,6 @@ def test_vit_taps_at_the_trained_size_are_timms(encoder):
     )
     for found, wanted in zip(built(images), expected, strict=True):
         torch.testing.assert_close(found, wanted)
-
-
-def test_position_embedding_is_resized_by_scale_factor_and_without_antialias():
-    position = torch.randn(1, 1 + 37 * 37, 8)
-    found = resize_position(position, 1, (37, 37), (16, 20))
-    cells = position[:, 1:].reshape(1, 37, 37, 8).permute(0, 3, 1, 2)
-    expected = F.interpolate(cells, scale_factor=(16.1 / 37, 20.1 / 37), mode="bicubic")
-    assert torch.equal(found[:, 1:], expected.permute(0, 2, 3, 1).reshape(1, 320, 8))
-    assert torch.equal(found[:, :1], position[:, :1])
-    assert resize_position(position, 1, (37, 37), (37, 37)) is position
-
-
-@pytest.mark.parametrize("trained", [14, 16, 37])
-def test_position_embedding_resizes_to_every_grid(trained):
-    position = torch.zeros(1, trained * trained, 1)
-    for side in range(1, 130):
-        assert resize_position(position, 0, (trained, trained), (side, 1)).shape == (1, side, 1)
 
 
 def test_blocks_after_the_last_tap_are_dropped():

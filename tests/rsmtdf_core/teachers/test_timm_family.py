@@ -93,25 +93,6 @@ def test_a_side_that_patches_do_not_fill_is_refused_with_sides_that_they_do():
     assert "144 or 160" in (caught.value.remedy or "")
 
 
-def test_dinov2_positions_sample_the_old_grid_with_the_official_offset():
-    # Away from the border a ramp shows where it was sampled, up to the kernel's own 0.05.
-    ramp = torch.arange(37.0).expand(37, 37)
-    grid = torch.stack([ramp, ramp.T], dim=-1).reshape(1, 37 * 37, 2)
-    class_token = torch.full((1, 1, 2), 7.0)
-    found = timm_family.dinov2_positions(torch.cat([class_token, grid], dim=1), 16)
-    assert torch.equal(found[:, :1], class_token)
-    sampled = (torch.arange(16) + 0.5) / (16.1 / 37) - 0.5
-    columns = found[0, 1:, 0].reshape(16, 16)[8]
-    torch.testing.assert_close(columns[1:-1], sampled[1:-1], atol=0.06, rtol=0)
-    without_offset = (14 + 0.5) / (16 / 37) - 0.5
-    assert abs(columns[14] - without_offset) > 0.1
-
-
-def test_dinov2_positions_of_the_same_grid_are_untouched():
-    positions = torch.randn(1, 1 + 9, 4, generator=torch.Generator().manual_seed(0))
-    assert timm_family.dinov2_positions(positions, 3) is positions
-
-
 def test_only_plain_dinov2_takes_the_official_positions():
     with torch.device("meta"):
         plain = timm_family.build(settings("vit_small_patch14_dinov2.lvd142m"), 224, None)
