@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.console import out
-from cli.options import Config, Overrides
+from cli.options import Config, Overrides, copy_file, read_config
 
 app = typer.Typer(no_args_is_help=True, help="Look at configs and take one to start from.")
 
@@ -24,9 +24,9 @@ def list_configs() -> None:
 @app.command()
 def show(config: Config, overrides: Overrides = None) -> None:
     """Print a config resolved: every key with the value in force, checked."""
-    from pipeline.config import dump_config, load_config
+    from pipeline.config import dump_config
 
-    typer.echo(dump_config(load_config(config, overrides or [])), nl=False)
+    typer.echo(dump_config(read_config(config, overrides)), nl=False)
 
 
 @app.command()
@@ -36,9 +36,5 @@ def copy(
 ) -> None:
     """Write a packaged config to a file of your own, comments included."""
     from pipeline.config import find_config
-    from rsmtdf_core.errors import ConfigError
 
-    if path.exists():
-        raise ConfigError("the file is there already", where=path, remedy="name another file")
-    path.write_text(find_config(name).read_text())
-    out.print(f"wrote {path}", highlight=False)
+    copy_file(find_config(name), path)

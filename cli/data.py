@@ -1,5 +1,6 @@
 """`rsmtdf data`: whether a dataset on this machine is what its manifest says."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -8,16 +9,34 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import RichReporter, out, percent, table
+from cli.options import copy_file
 from rsmtdf_core.manifests.check import DatasetCheck, check_dataset
 from rsmtdf_core.manifests.scenes import find_pairs, split_pairs
-from rsmtdf_core.manifests.schema import Manifest, load_manifest
+from rsmtdf_core.manifests.schema import Manifest, load_manifest, packaged_manifests
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def data() -> None:
-    """Check datasets against their manifests."""
+    """Look at manifests and check datasets against them."""
+
+
+@app.command("list")
+def list_manifests() -> None:
+    """Name the manifests that come with the package."""
+    for name in packaged_manifests():
+        out.print(f"[bold]{name:<10}[/] {load_manifest(name).title}", highlight=False)
+
+
+@app.command()
+def copy(
+    name: Annotated[str, typer.Argument(help="A packaged manifest.")],
+    path: Annotated[Path, typer.Argument(help="Where to write it.")],
+) -> None:
+    """Write a packaged manifest to a file of your own, comments included."""
+    load_manifest(name)
+    copy_file(Path(str(files("data_manifests"))) / f"{name}.yaml", path)
 
 
 @app.command()

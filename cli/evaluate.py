@@ -68,10 +68,7 @@ def show_report(report: "EvaluationReport") -> None:
     )
     if scores.absent:
         out.print(f"absent, left out of the means: {', '.join(scores.absent)}", highlight=False)
-    if report.random_teachers:
-        err.print(
-            f"[bold yellow]RANDOM WEIGHTS in teachers {', '.join(report.random_teachers)}: "
-            "these scores say nothing about the method[/]"
-        )
-    for sentence in (*report.approximations, *report.notes):
-        err.print(f"[yellow]{sentence}[/]")
+    for sentence in report.notes:
+        out.print(f"[dim]{sentence}[/]", highlight=False)
+    for sentence in report.cautions:
+        err.print(f"[bold yellow]{sentence}[/]")

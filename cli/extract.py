@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.console import RichReporter, err, out, size, table
-from cli.options import Cache, Config, Overrides, with_cache
+from cli.options import Cache, Config, Overrides, read_config
 
 
 def extract_features(
@@ -24,11 +24,10 @@ def extract_features(
 
     Only what is missing is computed: killed and started again it goes on, complete it does nothing.
     """
-    from pipeline.config import load_config
     from pipeline.extract import ExtractReport, extract
 
     report: ExtractReport = extract(
-        load_config(config, with_cache(overrides, cache)), scheduler, RichReporter()
+        read_config(config, overrides, cache), scheduler, RichReporter()
     )
     stores = table("features", "teacher", "views", "new", "size", "teacher s", "views/s")
     for store in report.stores:

@@ -63,12 +63,20 @@ def main() -> None:
     except RsmtdfError as error:
         err.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print(
-            "\n[bold]interrupted[/]: nothing that was finished is lost; run it again to go on"
-        )
-        # Loader and cluster threads may be in the middle of long work that nobody waits for any more.
-        os._exit(INTERRUPTED)
+    except SystemExit as end:
+        # Typer turns Ctrl-C into this status.
+        if end.code == INTERRUPTED:
+            _leave_interrupted()
+        raise
+
+
+def _leave_interrupted() -> None:
+    err.print(
+        "\n[bold]interrupted[/]: complete shards and checkpoints are kept. "
+        "extract-features goes on when run again, train with --resume."
+    )
+    # Loader and cluster threads may be in the middle of long work that nobody waits for any more.
+    os._exit(INTERRUPTED)
 
 
 def _escaped(text: str) -> str:

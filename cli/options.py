@@ -1,9 +1,14 @@
 """Arguments and options that several verbs share, so that they are told in the same words."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cli.console import out
+
+if TYPE_CHECKING:
+    from pipeline.config import ExperimentConfig
 
 Config = Annotated[
     str,
@@ -26,8 +31,7 @@ Cache = Annotated[
     typer.Option(
         "--cache",
         help="Folder of the feature stores; overrides runtime.cache.",
-        envvar="RSMTDF_CACHE",
-        show_default="rsmtdf in the user's cache folder",
+        show_default="runtime.cache, else $RSMTDF_CACHE, else rsmtdf in the user's cache folder",
     ),
 ]
 Run = Annotated[
@@ -35,6 +39,23 @@ Run = Annotated[
 ]
 
 
-def with_cache(overrides: list[str] | None, cache: Path | None) -> list[str]:
-    """The overrides, and one for the cache where it was given."""
-    return [*(overrides or []), *([f"runtime.cache={cache}"] if cache is not None else [])]
+def copy_file(source: Path, path: Path) -> None:
+    """Write a packaged file to a place of the user's own, comments included."""
+    from rsmtdf_core.errors import ConfigError
+
+    if path.exists():
+        raise ConfigError("the file is there already", where=path, remedy="name another file")
+    path.write_text(source.read_text())
+    out.print(f"wrote {path}", highlight=False)
+
+
+def read_config(
+    name_or_path: str, overrides: list[str] | None, cache: Path | None = None
+) -> "ExperimentConfig":
+    """The config with its overrides, and with the cache where that was given."""
+    from pipeline.config import load_config
+
+    config = load_config(name_or_path, overrides or [])
+    if cache is None:
+        return config
+    return config.model_copy(update={"runtime": config.runtime.model_copy(update={"cache": cache})})

@@ -1,12 +1,13 @@
 """`rsmtdf train`: stage two."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.console import RichReporter, out, percent
-from cli.options import Cache, Config, Overrides, with_cache
+from cli.options import Cache, Config, Overrides, read_config
 
 
 def train(
@@ -30,18 +31,19 @@ def train(
 
     The method is objective.method: supervised, fixmatch or rs-mtdf. The first two need no features.
     """
-    from pipeline.config import load_config
     from pipeline.train import train as run_training
 
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     report = run_training(
-        load_config(config, with_cache(overrides, cache)),
+        read_config(config, overrides, cache),
         run,
         resume=resume,
         overwrite=overwrite,
         reporter=RichReporter(),
     )
+    if int(os.environ.get("RANK", "0")) > 0:
+        return  # under torchrun the first process speaks for all
     best = (
         f"best val mIoU [bold]{percent(report.best_miou)}[/] ({report.weights}, epoch {report.best_epoch})"
         if report.best_miou is not None

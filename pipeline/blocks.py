@@ -32,6 +32,8 @@ from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
 # Records that may wait for the writer: enough to hide a slow disk, few enough to bound memory.
 _WAITING = 16
+# A worker may have several threads; its device has room for the teachers once and for one batch.
+_device_turn = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +45,14 @@ class Work:
         plan: the views.
         teachers: the teachers that miss records, with their stores' folders.
         batch: views that a teacher sees at once.
+        machine_workers: workers that share a machine's cores, at most.
     """
 
     dataset: Dataset
     plan: ViewPlan
     teachers: tuple[tuple[TeacherSettings, Path], ...]
     batch: int
+    machine_workers: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +115,17 @@ def _teacher(settings: TeacherSettings, crop: int, device: str) -> Teacher:
 
 
 def forget_teachers() -> None:
-    """Let go of the teachers that this process loaded."""
+    """Let go of the teachers that this process loaded and of the scenes that it decoded."""
     _teacher.cache_clear()
+    _renderer.cache_clear()
+    torch.cuda.empty_cache()
 
 
 def teacher_facts(settings: TeacherSettings, crop: int, device: str) -> TeacherFacts:
     """Load a teacher and look at it."""
-    teacher = _teacher(settings, crop, device)
-    return TeacherFacts(teacher.identity(), teacher.shape, teacher.probe())
+    with _device_turn:
+        teacher = _teacher(settings, crop, device)
+        return TeacherFacts(teacher.identity(), teacher.shape, teacher.probe())
 
 
 def extract_block(
@@ -130,8 +137,17 @@ def extract_block(
         work: what all blocks share.
         block: which rows.
         device: where teachers run.
-        on_views: called with the number of views done, after each batch; may raise to stop.
+        on_views: called with the number of views done, first with 0 and then after each batch; may
+            raise to stop.
     """
+    with _device_turn:
+        on_views(0)
+        return _extract_block(work, block, device, on_views)
+
+
+def _extract_block(
+    work: Work, block: Block, device: str, on_views: Callable[[int], None]
+) -> BlockResult:
     teachers = {
         settings.name: (_teacher(settings, work.plan.settings.crop, device), path)
         for settings, path in work.teachers
@@ -180,7 +196,7 @@ def _rendered(work: Work, block: Block) -> Iterator[_Rendered]:
         return part, torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), crcs
 
     batches = [places[i : i + work.batch] for i in range(0, len(places), work.batch)]
-    threads = max(1, (os.cpu_count() or 1) // 2)
+    threads = max(1, (os.cpu_count() or 1) // work.machine_workers // 2)
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[_Rendered]] = deque()
         try:

@@ -1,12 +1,14 @@
 """Where blocks run: dask workers on this machine, or those of a cluster that runs elsewhere."""
 
-import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import torch
-from distributed import Client, LocalCluster, get_worker
+from distributed import Client, Event, LocalCluster, as_completed, get_worker, wait
+from distributed.comm.addressing import get_address_host
 
 from pipeline.blocks import (
     Block,
@@ -19,70 +21,147 @@ from pipeline.blocks import (
 )
 from pipeline.config import RuntimeSettings
 from pipeline.reporter import Bar
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.teachers.settings import TeacherSettings
 
-TOPIC = "rsmtdf-views"
-_interrupted = threading.Event()
+CONNECT_SECONDS = 20
 
 
 @contextmanager
 def open_cluster(runtime: RuntimeSettings, scheduler: str | None) -> Iterator[Client]:
-    """A client of the scheduler given, or of a cluster on this machine that ends with it."""
-    if scheduler is not None:
-        with Client(scheduler) as client:
+    """A client of the scheduler given, or of a cluster on this machine that ends with it.
+
+    Raises:
+        ConfigError: where no scheduler answers at the address, or it has no workers.
+    """
+    opened = _local_client(runtime) if scheduler is None else _remote_client(scheduler)
+    with opened as client:
+        try:
             yield client
-        return
+        finally:
+            # Workers that run on must not keep the teachers' memory; one that is gone keeps none.
+            client.run(forget_teachers, on_error="ignore")
+
+
+@contextmanager
+def _local_client(runtime: RuntimeSettings) -> Iterator[Client]:
     workers = runtime.extract_workers or _local_workers(runtime)
-    _interrupted.clear()
     with (
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             # A single worker shares this process: it starts at once and needs no second copy of torch.
             processes=workers > 1,
-            dashboard_address=None,
+            # Else dask kills a worker whose teachers take more than its share of the memory.
+            memory_limit=None,
+            # Any free port: the usual one may be another extraction's.
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             silence_logs="ERROR",
         ) as cluster,
         Client(cluster) as client,
     ):
+        if workers > 1:
+            # dask starts worker processes with one torch thread each.
+            client.run(torch.set_num_threads, max(1, torch.get_num_threads() // workers))
+        yield client
+
+
+@contextmanager
+def _remote_client(scheduler: str) -> Iterator[Client]:
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as failure:
+        raise ConfigError(
+            f"no dask scheduler answers: {str(failure).splitlines()[0]}",
+            where=scheduler,
+            remedy="start `dask scheduler` and give the address that it prints, e.g. tcp://host:8786",
+        ) from None
+    with client:
         try:
-            yield client
-        except BaseException:
-            # A worker in this process cannot be killed; it stops after the batch in hand.
-            _interrupted.set()
-            raise
-        finally:
-            forget_teachers()
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            raise ConfigError(
+                "the dask scheduler has no workers",
+                where=scheduler,
+                remedy=f"run `dask worker {scheduler}` on each machine that is to take part",
+            ) from None
+        yield client
 
 
 def _local_workers(runtime: RuntimeSettings) -> int:
     if runtime.device != "cpu" and torch.cuda.is_available():
         return torch.cuda.device_count()
-    return max(1, torch.get_num_threads() // 2)
+    return max(1, min(4, torch.get_num_threads() // 4))
 
 
-@contextmanager
-def progress(client: Client, bar: Bar) -> Iterator[None]:
-    """Move the bar as workers report views."""
+def machine_workers(client: Client) -> int:
+    """How many workers the machine with the most of them has."""
+    hosts = Counter(get_address_host(address) for address in client.nthreads())
+    return max(hosts.values(), default=1)
+
+
+def run_blocks(
+    client: Client,
+    work: Work,
+    blocks: Sequence[Block],
+    device: str,
+    bar: Bar,
+    on_result: Callable[[BlockResult], None],
+) -> None:
+    """Extract the blocks on the workers; once this returns or raises, no task is writing any more.
+
+    Args:
+        client: of the workers.
+        work: what all blocks share.
+        blocks: one task each.
+        device: `runtime.device`.
+        bar: moved as workers report views.
+        on_result: called with each result as it comes.
+
+    Raises:
+        RsmtdfError: as the first task that failed, or `on_result`, raised it.
+    """
+    name = f"rsmtdf-{uuid4().hex}"
+    stop = Event(name, client)
 
     def moved(event: tuple[float, Any]) -> None:
         bar.advance(int(event[1]))
 
-    client.subscribe_topic(TOPIC, moved)
+    client.subscribe_topic(name, moved)
+    shared = client.scatter(work, broadcast=True)
+    tasks = [client.submit(run_block, shared, block, device, name, pure=False) for block in blocks]
     try:
-        yield
+        for task in as_completed(tasks):
+            on_result(task.result())
+            # Frees the result on the worker.
+            task.release()
+    except BaseException:
+        # A running task cannot be cancelled: each stops by itself, those that wait as they start.
+        stop.set()
+        wait([task for task in tasks if task.status == "pending"])
+        raise
     finally:
-        client.unsubscribe_topic(TOPIC)
+        stop.clear()
+        client.unsubscribe_topic(name)
 
 
-def run_block(work: Work, block: Block, device: str) -> BlockResult:
-    """Runs on a worker: extract a block there, telling the client of each batch."""
+def run_block(work: Work, block: Block, device: str, name: str) -> BlockResult:
+    """Runs on a worker: extract a block there, telling the client of each batch.
+
+    Args:
+        work: what all blocks share.
+        block: which rows.
+        device: `runtime.device`.
+        name: of the topic that progress goes to and of the event that stops the task.
+    """
     worker = get_worker()
+    stop = Event(name)
 
     def on_views(count: int) -> None:
-        if _interrupted.is_set():
-            raise InterruptedError("the extraction was interrupted")
-        worker.log_event(TOPIC, count)
+        if stop.is_set():
+            raise InterruptedError("the extraction was stopped")
+        worker.log_event(name, count)
 
     return extract_block(work, block, _own_device(device), on_views)
 
@@ -96,6 +175,12 @@ def _own_device(wanted: str) -> str:
     """The device of this worker: by its number one of its machine's GPUs, as far as there are any."""
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return "cpu"
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "runtime.device is cuda, and a worker's machine has no GPU that torch can use",
+            where=get_worker().address,
+            remedy="--set runtime.device=auto",
+        )
     name = str(get_worker().name)
     number = int(name) if name.isdigit() else 0
     return f"cuda:{number % torch.cuda.device_count()}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
@@ -29,6 +29,11 @@ def _share(value: object) -> object:
         return value
 
 
+def _expanded(path: Path) -> Path:
+    return path.expanduser()
+
+
+UserPath = Annotated[Path, AfterValidator(_expanded)]
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
 
@@ -43,7 +48,7 @@ class DataSettings(Settings):
     """
 
     manifest: str
-    root: Path
+    root: UserPath
     labeled: Share = 0.125
     labeled_seed: int = 0
 
@@ -82,8 +87,8 @@ class RuntimeSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     workers: int = Field(default=1, ge=0)
-    cache: Path | None = None
-    runs: Path = Path("runs")
+    cache: UserPath | None = None
+    runs: UserPath = Path("runs")
     extract_workers: int | None = Field(default=None, ge=1)
     teacher_batch: int = Field(default=8, ge=1)
     shard_mebibytes: int = Field(default=256, ge=1)
@@ -96,7 +101,7 @@ class RuntimeSettings(Settings):
         if self.cache is not None:
             return self.cache
         if named := os.environ.get("RSMTDF_CACHE"):
-            return Path(named)
+            return Path(named).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "rsmtdf"
 
 
@@ -176,8 +181,16 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentC
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"expected key=value, found {override!r}", where="--set")
-        _assign(values, key.split("."), yaml.safe_load(text), override)
+        _assign(values, key.split("."), _value(text, override), override)
     return validate(ExperimentConfig, values, str(path))
+
+
+def _value(text: str, override: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        first = str(problem).splitlines()[0]
+        raise ConfigError(f"the value is not YAML: {first}", where=f"--set {override}") from None
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: object, override: str) -> None:

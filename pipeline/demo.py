@@ -11,6 +11,8 @@ from pipeline.reporter import Reporter
 from pipeline.train import train
 from rsmtdf_core.evaluation.report import EvaluationReport
 
+DINO = "dinov2_vits14_lineage_fp16.safetensors"
+LITE0 = "tf_efficientnet_lite0_fp16.safetensors"
 SCENES = 40
 SCENE_SIDE = 320
 
@@ -48,10 +50,12 @@ def run_demo(
     else:
         overrides += [
             f"data.root={data}",
-            f"teachers.dino.weights={weights / 'dinov2_vits14_lineage_fp16.safetensors'}",
-            f"teachers.lite0.weights={weights / 'tf_efficientnet_lite0_fp16.safetensors'}",
+            f"teachers.dino.weights={weights / DINO}",
+            f"teachers.lite0.weights={weights / LITE0}",
+            f"student.weights={weights / LITE0}",
+            "optimiser.epochs=5",
         ]
-        config = load_config("dubai-demo", overrides)
+        config = load_config("dubai-small", overrides)
     extract(config, reporter=reporter)
     run = train(config, overwrite=True, reporter=reporter).run
     report, pictures = evaluate(run, reporter=reporter)

@@ -1,6 +1,5 @@
 """Scores a run on a split: report, tables and pictures."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,12 +17,16 @@ from rsmtdf_core.evaluation.pictures import (
     legend_picture,
     panel_picture,
 )
-from rsmtdf_core.evaluation.report import EvaluationReport, write_csv, write_report
+from rsmtdf_core.evaluation.report import (
+    EvaluationReport,
+    cautions,
+    write_csv,
+    write_report,
+)
 from rsmtdf_core.evaluation.scores import scores
-from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Scene, find_scenes
-from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.checkpoint import Checkpoint, load_weights, newest_checkpoint
@@ -42,7 +45,8 @@ class TrainedRun:
         config: its resolved config.
         checkpoint: the best checkpoint, or the newest where none is best.
         weights: which of its two models is loaded.
-        student: that model, in eval mode on the device.
+            student: that model, in eval mode on the device.
+        manifest: the dataset's manifest, as it was when the run began.
     """
 
     folder: RunFolder
@@ -50,11 +54,16 @@ class TrainedRun:
     checkpoint: Checkpoint
     weights: Literal["ema", "student"]
     student: Student
+    manifest: Manifest
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user must know before believing this run's predictions."""
+        state = self.checkpoint.state
+        return cautions(state["random_teachers"], state["approximations"])
 
 
-def load_run(
-    path: Path, weights: Literal["ema", "student"] | None = None, device: str = "auto"
-) -> TrainedRun:
+def load_run(path: Path, weights: Literal["ema", "student"] | None = None) -> TrainedRun:
     """Load a run's best model; `weights` is by default the one it was selected by.
 
     Raises:
@@ -70,15 +79,15 @@ def load_run(
             remedy=f"rsmtdf train {folder.config} --run {path} --resume",
         )
     which = weights or config.evaluation.weights
-    manifest = load_manifest(config.data.manifest)
+    manifest = load_manifest(str(folder.manifest))
     shapes = [TokenShape(**shape) for shape in checkpoint.state["teachers"]]
     # The checkpoint has all weights: the pretrained ones need not be on this machine.
     settings = config.student.model_copy(update={"weights": "random"})
     student = Student(settings, len(manifest.classes), config.views.crop, shapes)
     load_weights(student, checkpoint.weights(which), checkpoint.path)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TrainedRun(folder, config, checkpoint, which, student.to(device).eval())
+    on_gpu = config.runtime.device != "cpu" and torch.cuda.is_available()
+    student.to("cuda" if on_gpu else "cpu").eval()
+    return TrainedRun(folder, config, checkpoint, which, student, manifest)
 
 
 def evaluate(
@@ -102,7 +111,7 @@ def evaluate(
     """
     reporter = reporter or Silent()
     run = load_run(path, weights)
-    manifest = load_manifest(run.config.data.manifest)
+    manifest = run.manifest
     dataset = find_scenes(manifest, root or run.config.data.root)
     scenes = scored_scenes(dataset.splits.get(split, ()))
     if not scenes:
@@ -128,25 +137,44 @@ def evaluate(
         dataset=manifest.name,
         split=split,
         weights=run.weights,
-        parent=fingerprint(dataclasses.asdict(run.checkpoint) | {"path": run.checkpoint.path.name}),
+        parent=run.checkpoint.fingerprint,
         inference=run.config.evaluation.inference,
         images=len(scenes),
         scores=scores(matrix, manifest.class_names, manifest.unscored),
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),
         random_teachers=tuple(state["random_teachers"]),
         approximations=tuple(state["approximations"]),
+        notes=_notes(run),
     )
     out = run.folder.path / "evaluation" / f"{split}-{run.weights}"
     write_report(out / "report.json", report)
     write_csv(out / "scores.csv", report)
-    confusion_picture(out / "confusion.png", matrix, manifest.class_names)
+    warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
+    confusion_picture(
+        out / "confusion.png", matrix, manifest.class_names, f"Confusion matrix{warning}"
+    )
     rows = [
-        PanelRow(one.id, reader.image(one), reader.mask(one), predictions[one.id]) for one in shown
+        PanelRow(one.id + warning, reader.image(one), reader.mask(one), predictions[one.id])
+        for one in shown
     ]
     panel_picture(out / "panel.png", rows, manifest)
     legend_picture(out / "legend.png", manifest)
     curves_picture(out / "curves.png", run.folder.read_metrics())
     return report, out
+
+
+def _notes(run: TrainedRun) -> tuple[str, ...]:
+    """How scenes were split and labeled: scores of other splits do not compare."""
+    splits = run.manifest.splits
+    rules = [
+        f"{name} = {spec.describe()}" for name, spec in splits.items() if name in ("train", "test")
+    ]
+    data = run.config.data
+    sentence = (
+        f"split of manifest {run.manifest.name}: {'; '.join(rules)}; {data.labeled:.3g} of the training "
+        f"scenes labeled (seed {data.labeled_seed})"
+    )
+    return (sentence,)
 
 
 def _spread(scenes: tuple[Scene, ...], count: int) -> tuple[Scene, ...]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from distributed import Client, as_completed
+from distributed import Client
 
 from pipeline.blocks import Block, BlockResult, TeacherFacts, Work
-from pipeline.cluster import open_cluster, progress, run_block, run_facts
+from pipeline.cluster import machine_workers, open_cluster, run_blocks, run_facts
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
@@ -94,7 +94,7 @@ def extract(
         reporter: shows progress.
 
     Raises:
-        ConfigError: where the config names no teacher.
+        ConfigError: where the config names no teacher, or no workers can be had as it says.
         TeacherError: where a teacher's weights cannot be had.
         StoreError: where the cache cannot hold the features, or holds other ones.
     """
@@ -102,6 +102,7 @@ def extract(
     reporter = reporter or Silent()
     if not config.teachers:
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
+    config = _absolute(config)
     _fetch_student(config, reporter)
     experiment = plan_experiment(config)
     group = ViewGroup.open_or_create(config.runtime.cache_folder, experiment.plan)
@@ -131,6 +132,25 @@ def extract(
     )
 
 
+def _absolute(config: ExperimentConfig) -> ExperimentConfig:
+    """The config with whole paths: workers have other working folders."""
+    root = config.data.root.absolute()
+    cache = config.runtime.cache_folder.absolute()
+    teachers = [
+        one
+        if one.weights in ("hub", "random")
+        else one.model_copy(update={"weights": str(Path(one.weights).expanduser().absolute())})
+        for one in config.teachers
+    ]
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"root": root}),
+            "runtime": config.runtime.model_copy(update={"cache": cache}),
+            "teachers": tuple(teachers),
+        }
+    )
+
+
 def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:
     """Have the student's weights here too: this is the stage that may use the network."""
     try:
@@ -141,15 +161,30 @@ def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:
 
 
 def _complete_store(experiment: Experiment, teacher: TeacherSettings) -> FeatureStore | None:
-    """The teacher's store if it is committed and whole for this plan; the teacher is not loaded."""
+    """The teacher's store if it is committed and whole for this plan, with the checksum of every crop.
+
+    The teacher is not loaded.
+    """
     config = experiment.config
     identity = declared_identity(teacher, config.views.crop)
     try:
-        return find_store(config.runtime.cache_folder, experiment.plan, identity, teacher.codec)
+        store = find_store(config.runtime.cache_folder, experiment.plan, identity, teacher.codec)
     except StoreMismatchError:
         raise
     except StoreError:
         return None
+    unknown = _unknown_crops(store.group, store.group.rows(experiment.plan))
+    return None if len(unknown) else store
+
+
+def _unknown_crops(group: ViewGroup, rows: Rows) -> Rows:
+    """Rows of which nothing tells what pixels the teachers saw.
+
+    A killed extraction leaves such records: whole shards of which the coordinator never heard. They are
+    made again, since a crop rendered now would prove nothing about the pixels of that time.
+    """
+    unknown: Rows = rows[group.crops(rows) == 0]
+    return unknown
 
 
 def _open_part(
@@ -183,7 +218,8 @@ def _open_part(
         )
     locks.enter_context(store.writing())
     store.adopt()
-    return _Part(teacher, store, store.missing_rows(rows))
+    missing = np.union1d(store.missing_rows(rows), _unknown_crops(group, rows))
+    return _Part(teacher, store, missing)
 
 
 def _extract_parts(
@@ -198,21 +234,26 @@ def _extract_parts(
     blocks = _blocks(group, rows, parts)
     wanted = sum(len(block.wanted) for block in blocks)
     _check_space(group.path, parts)
-    work = client.scatter(_work(experiment, parts), broadcast=True)
-    device = experiment.config.runtime.device
+    work = Work(
+        dataset=experiment.dataset,
+        plan=experiment.plan,
+        teachers=tuple((part.settings, part.store.path) for part in parts),
+        batch=experiment.config.runtime.teacher_batch,
+        machine_workers=machine_workers(client),
+    )
     waiting = 0.0
-    with reporter.bar("extract", len(rows), len(rows) - wanted) as bar, progress(client, bar):
-        tasks = [client.submit(run_block, work, block, device, pure=False) for block in blocks]
-        for task in as_completed(tasks):
-            result: BlockResult = task.result()
-            waiting += result.seconds["waiting"]
-            group.set_crops(result.rows, result.crcs)
-            for part in parts:
-                entries = result.entries.get(part.settings.name, [])
-                part.store.append(entries)
-                part.seconds += result.seconds.get(part.settings.name, 0.0)
-            # Frees the result on the worker.
-            task.release()
+
+    def keep(result: BlockResult) -> None:
+        nonlocal waiting
+        waiting += result.seconds["waiting"]
+        # Before the ledgers: a record without its crop's checksum would be of no use to training.
+        group.set_crops(result.rows, result.crcs)
+        for part in parts:
+            part.store.append(result.entries.get(part.settings.name, []))
+            part.seconds += result.seconds.get(part.settings.name, 0.0)
+
+    with reporter.bar("extract", len(rows), len(rows) - wanted) as bar:
+        run_blocks(client, work, blocks, experiment.config.runtime.device, bar, keep)
     for part in parts:
         part.new = len(part.missing)
     return wanted, waiting
@@ -247,15 +288,6 @@ def _check_space(folder: Path, parts: list[_Part]) -> None:
             where=folder,
             remedy="lower views.unlabeled_views, or set runtime.cache to a larger disk",
         )
-
-
-def _work(experiment: Experiment, parts: list[_Part]) -> Work:
-    return Work(
-        dataset=experiment.dataset,
-        plan=experiment.plan,
-        teachers=tuple((part.settings, part.store.path) for part in parts),
-        batch=experiment.config.runtime.teacher_batch,
-    )
 
 
 def _store_report(part: _Part, views: int) -> StoreReport:

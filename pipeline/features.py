@@ -1,6 +1,5 @@
 """The teachers' tokens of an experiment: found in the cache, or computed in the loop as a control."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
@@ -41,11 +41,9 @@ class Features:
     approximations: tuple[str, ...] = ()
 
     @property
-    def cautions(self) -> Iterator[str]:
+    def cautions(self) -> tuple[str, ...]:
         """What a user must know before believing this training's scores."""
-        if self.random_teachers:
-            yield f"RANDOM WEIGHTS in teachers {', '.join(self.random_teachers)}: nothing real is distilled"
-        yield from self.approximations
+        return cautions(self.random_teachers, self.approximations)
 
 
 def find_features(experiment: Experiment, device: torch.device) -> Features:

@@ -11,7 +11,6 @@ from pipeline.scoring import predict_ids
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
 from rsmtdf_core.manifests.files import read_image
-from rsmtdf_core.manifests.schema import load_manifest
 
 
 def predict(
@@ -30,19 +29,22 @@ def predict(
             remedy="predict them into different folders with --out",
         )
     trained = load_run(run)
-    manifest = load_manifest(trained.config.data.manifest)
+    for sentence in trained.cautions:
+        reporter.warn(sentence)
     written = []
     out.mkdir(parents=True, exist_ok=True)
     with reporter.bar("predict", len(images)) as bar:
         for path in images:
             pixels = read_image(path)
-            ids, _ = predict_ids(trained.student, pixels, trained.config.evaluation.inference)
+            ids = predict_ids(trained.student, pixels, trained.config.evaluation.inference)
             map_path = out / f"{path.stem}.png"
             picture = Image.fromarray(ids)
-            picture.putpalette(manifest.palette.tobytes())
+            picture.putpalette(trained.manifest.palette.tobytes())
             picture.save(map_path)
             panel_picture(
-                out / f"{path.stem}-panel.png", [PanelRow(path.stem, pixels, None, ids)], manifest
+                out / f"{path.stem}-panel.png",
+                [PanelRow(path.stem, pixels, None, ids)],
+                trained.manifest,
             )
             written.append(map_path)
             bar.advance()

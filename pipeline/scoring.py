@@ -11,27 +11,23 @@ from rsmtdf_core.evaluation.scores import Confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Scene
-from rsmtdf_core.pixels import normalise
 from rsmtdf_core.student.model import Student
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @torch.inference_mode()
-def predict_ids(
-    student: Student, image: Pixels, inference: InferenceSettings
-) -> tuple[Pixels, npt.NDArray[np.float32]]:
-    """Class ids uint8 [H, W] of an image uint8 [H, W, 3], and the softmax confidence in them, float32 [H, W]."""
+def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -> Pixels:
+    """Class ids uint8 [H, W] of an image uint8 [H, W, 3]."""
     device = next(student.parameters()).device
-    pixels = normalise(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
+    pixels = student.normalise(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
     logits = predict_logits(
         lambda images: student.logits(images.to(device)).float(),
         pixels,
         inference,
         student.encoder.patch,
     )
-    confidence, ids = logits.softmax(dim=0).max(dim=0)
-    return ids.to(torch.uint8).numpy(), confidence.numpy()
+    return logits.argmax(dim=0).to(torch.uint8).numpy()
 
 
 def count_confusion(
@@ -49,7 +45,7 @@ def count_confusion(
     confusion = Confusion(len(manifest.classes), manifest.ignore_id)
     student.eval()
     for scene in scenes:
-        ids, _ = predict_ids(student, reader.image(scene), inference)
+        ids = predict_ids(student, reader.image(scene), inference)
         confusion.add(reader.mask(scene), ids)
         on_scene(scene, ids)
     return confusion.matrix

@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,11 @@ from rsmtdf_core.errors import RsmtdfError
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes `path` only if the block ends without an error.
 
-    The temporary name ends in `.tmp-<pid>`, so that leftovers of killed processes can be told apart. The
-    file and its folder are synced before the rename is reported.
+    The temporary name ends in `.tmp-<32 hex digits>`, another for each call on any thread or machine that
+    shares the folder. The file and its folder are synced before the rename is reported.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
             yield file

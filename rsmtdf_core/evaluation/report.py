@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +17,17 @@ from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.settings import Settings
 
-_COLUMNS = ("run", "split", "weights", "protocol", "class", "scored", "support")
+_COLUMNS = ("run", "split", "weights", "protocol", "cautions", "class", "scored", "support")
 _MEASURES = ("iou", "f1", "precision", "recall", "overall_accuracy", "kappa")
+
+
+def cautions(random_teachers: Sequence[str], approximations: Sequence[str]) -> tuple[str, ...]:
+    """What one must know before believing a run, a sentence each."""
+    if not random_teachers:
+        return tuple(approximations)
+    names = ", ".join(random_teachers)
+    warning = f"RANDOM WEIGHTS in teachers {names}: scores say nothing about the method"
+    return warning, *approximations
 
 
 class EvaluationReport(Settings):
@@ -55,6 +65,11 @@ class EvaluationReport(Settings):
     notes: tuple[str, ...] = ()
     protocol: str = PROTOCOL
     protocol_description: str = PROTOCOL_DESCRIPTION
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What one must know before believing the scores, a sentence each."""
+        return cautions(self.random_teachers, self.approximations)
 
     @property
     def matrix(self) -> npt.NDArray[np.int64]:
@@ -100,10 +115,11 @@ def read_report(path: Path) -> EvaluationReport:
 def write_csv(path: Path, report: EvaluationReport) -> None:
     """Write the scores as a table: a row for each class and a last one, `(all scored)`, for all.
 
-    Every row names run, split, weights and protocol, so that the tables of several runs can be
+    Every row names run, split, weights, protocol and cautions, so that the tables of several runs can be
     joined. A score that does not exist is an empty cell.
     """
     common = {key: getattr(report, key) for key in ("run", "split", "weights", "protocol")}
+    common["cautions"] = "; ".join(report.cautions)
     overall = report.scores
     rows = [
         {**common, "class": one.name, **one.model_dump(exclude={"name"})} for one in overall.classes

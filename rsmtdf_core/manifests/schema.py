@@ -93,6 +93,15 @@ class SplitSpec(Settings):
             raise ValueError(f"share goes up from 0 at least to 1 at most, found [{low}, {high}]")
         return self
 
+    def describe(self) -> str:
+        """The rule in words, for reports."""
+        where = " and ".join(f"{key} {', '.join(names)}" for key, names in self.where.items())
+        low, high = self.share
+        if (low, high) == (0.0, 1.0):
+            return where or "all scenes"
+        drawn = f"{low:.0%} to {high:.0%} by chance (seed {self.seed})"
+        return f"{where}, {drawn}" if where else drawn
+
 
 class Manifest(Settings):
     """A dataset as reviewed by a person.

@@ -18,6 +18,8 @@ from rsmtdf_core.store.shards import damage
 from rsmtdf_core.tokens import TokenShape
 
 FORMAT = 1
+# Also the most records of a shard: records below 512 KiB give shards below 256 MiB, however large
+# `runtime.shard_mebibytes` is.
 SEGMENT_ROWS = 512
 EXTRACT = "rsmtdf extract-features CONFIG"
 ZARR = "zarr.json"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.pixels import normalise
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.encoder import Encoder
 from rsmtdf_core.student.fusion import Fusion, Translator
@@ -52,6 +53,7 @@ class Student(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = Encoder(settings)
+        self._mean, self._std = settings.mean, settings.std
         patch = self.encoder.patch
         if crop % patch:
             nearest = max(1, round(crop / patch)) * patch
@@ -88,6 +90,10 @@ class Student(nn.Module):
         logits = self._decode(images_B3HW, taps, tokens)
         on_grids = {name: resize_tokens(found, self.grids[name]) for name, found in tokens.items()}
         return StudentOutput(logits, on_grids)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """What the student takes, float32, of uint8 images [B, 3, H, W]."""
+        return normalise(images, self._mean, self._std)
 
     def logits(self, images_B3HW: Tensor) -> Tensor:
         """The logits alone: without fusion this spares the translators and the second pass."""

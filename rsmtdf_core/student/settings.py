@@ -1,11 +1,12 @@
 """What a config says about the student; the defaults are those of the published recipe."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rsmtdf_core.settings import Settings
+from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD, Settings
 
+Spread = Annotated[float, Field(gt=0)]
 HeadSize = Literal["small", "base", "large", "giant"]
 
 
@@ -26,7 +27,10 @@ class StudentSettings(Settings):
 
     Attributes:
         encoder: a timm model name: a plain vision transformer, or a CNN with four levels or more.
-        weights: "hub" (timm downloads them once), "random", or the path of a weights file.
+        weights: "hub" (from the hub's local cache, which stage one fills), "random", or the path of
+            a weights file.
+        mean: subtracted from the image in 0..1, per channel; ImageNet's, as the reference has it.
+        std: what the difference is divided by.
         taps: the four blocks (ViT) or levels (CNN) that feed the head, from 0, rising. None takes
             the reference's blocks by depth, and a CNN's last four levels.
         head: width of the DPT head, named after the encoder size it was made for.
@@ -36,6 +40,8 @@ class StudentSettings(Settings):
 
     encoder: str = "vit_small_patch14_dinov2.lvd142m"
     weights: str = Field(default="hub", min_length=1)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[Spread, Spread, Spread] = IMAGENET_STD
     taps: tuple[int, int, int, int] | None = None
     head: HeadSize = "small"
     translator_hidden: int = Field(default=1024, ge=1)

@@ -1,10 +1,10 @@
 """What names a teacher in a config: weights, preprocessing and where its tokens are taken."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from rsmtdf_core.settings import Settings
+from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD, Settings
 from rsmtdf_core.teachers.registry import FAMILIES
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -25,7 +25,8 @@ class TeacherSettings(Settings):
         seed: seed of random weights.
         block: the transformer block whose output is taken, or the feature level of a CNN; negative
             numbers count from the last.
-        final_norm: take a transformer's tokens through its final LayerNorm. CNNs have none.
+        final_norm: take a transformer's tokens through its final LayerNorm; CNNs have none. By default True,
+            but False for open_clip, whose `ln_post` belongs to the projection (the reference's choice).
         input_size: side in px to which the normalised crop is resized; None: the crop as it is.
         mean: subtracted from the image in 0..1, per channel.
         std: what the difference is divided by.
@@ -42,10 +43,17 @@ class TeacherSettings(Settings):
     block: int = -1
     final_norm: bool = True
     input_size: int | None = Field(default=None, gt=0)
-    mean: PerChannel = (0.485, 0.456, 0.406)
-    std: tuple[_Spread, _Spread, _Spread] = (0.229, 0.224, 0.225)
+    mean: PerChannel = IMAGENET_MEAN
+    std: tuple[_Spread, _Spread, _Spread] = IMAGENET_STD
     precision: Precision = "fp32"
     codec: str = "fp16"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _family_default(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
+        if isinstance(values, dict) and "final_norm" not in values:
+            return values | {"final_norm": values.get("family") != "open_clip"}
+        return values
 
     @field_validator("family")
     @classmethod

@@ -4,7 +4,7 @@ checkpoints/step-00000120/
   student.safetensors     parameters and buffers
   ema.safetensors         the same of the EMA model
   optimiser.safetensors   AdamW's moments by parameter name, and the generators' states
-  state.json              step, epoch, best score, the file digests: written last
+  state.json              step, epoch, the loss scaler, what it was trained on, the file digests: written last
 """
 
 import os
@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json, sync_folder, write_json
-from rsmtdf_core.fingerprints import differences, file_sha256
+from rsmtdf_core.fingerprints import differences, file_sha256, fingerprint
 
 FORMAT = 1
 _FILES = ("student.safetensors", "ema.safetensors", "optimiser.safetensors")
 _RNG = "rng.torch"
+_CUDA_RNG = "rng.cuda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,17 @@ class Checkpoint:
     Attributes:
         path: its folder.
         state: what state.json holds beside the digests.
+        digests: sha256 of each of its other files, by name.
     """
 
     path: Path
     state: dict[str, Any]
+    digests: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything in it, and so of what it was trained on."""
+        return fingerprint({"state": self.state, "digests": self.digests})
 
     def weights(self, which: str) -> dict[str, Tensor]:
         """The tensors of `student` or `ema`, on the CPU."""
@@ -48,6 +56,8 @@ class Checkpoint:
     def restore(self, student: nn.Module, ema: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Load models, moments and generators in place.
 
+        The state of the GPU's generator is left alone where either side trains without a GPU.
+
         Raises:
             RunError: where the weights are those of another model.
         """
@@ -55,8 +65,9 @@ class Checkpoint:
         load_weights(ema, self.weights("ema"), self.path)
         tensors: dict[str, Tensor] = load_file(self.path / "optimiser.safetensors")
         torch.set_rng_state(tensors.pop(_RNG))
-        for device in range(torch.cuda.device_count()):
-            torch.cuda.set_rng_state(tensors.pop(f"rng.cuda.{device}"), device)
+        cuda, device = tensors.pop(_CUDA_RNG, None), _device(student)
+        if cuda is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(cuda, device)
         names = {parameter: name for name, parameter in student.named_parameters()}
         state = optimiser.state_dict()
         state["state"] = {}
@@ -85,6 +96,11 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -
     model.load_state_dict(dict(weights))
 
 
+def checkpoint_name(step: int) -> str:
+    """The folder name of the checkpoint after `step` steps."""
+    return f"step-{step:08d}"
+
+
 def save_checkpoint(
     folder: Path,
     student: nn.Module,
@@ -92,14 +108,17 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> Path:
-    """Write `folder`/step-XXXXXXXX, atomically; `state` needs `step`."""
-    place = folder / f"step-{state['step']:08d}"
+    """Write `folder`/step-XXXXXXXX, atomically; `state` is JSON and needs `step`."""
+    place = folder / checkpoint_name(state["step"])
     temporary = folder / f"{place.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_file(_contiguous(student.state_dict()), temporary / "student.safetensors")
     save_file(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
     save_file(_contiguous(_moments(student, optimiser)), temporary / "optimiser.safetensors")
+    for name in _FILES:
+        with (temporary / name).open("rb+") as file:
+            os.fsync(file.fileno())
     digests = {name: file_sha256(temporary / name) for name in _FILES}
     write_json(temporary / "state.json", {**state, "format": FORMAT, "digests": digests})
     shutil.rmtree(place, ignore_errors=True)
@@ -116,9 +135,13 @@ def _moments(student: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, 
         for key, value in moments.items()
     }
     tensors[_RNG] = torch.get_rng_state()
-    for device in range(torch.cuda.device_count()):
-        tensors[f"rng.cuda.{device}"] = torch.cuda.get_rng_state(device)
+    if (device := _device(student)).type == "cuda":
+        tensors[_CUDA_RNG] = torch.cuda.get_rng_state(device)
     return tensors
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -135,11 +158,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     state = read_json(path / "state.json", RunError)
     if state.get("format") != FORMAT:
         raise RunError(f"checkpoint format {state.get('format')} is not {FORMAT}", where=path)
-    for name, digest in state.pop("digests").items():
+    digests = state.pop("digests")
+    for name, digest in digests.items():
         file = path / Path(name).name
         if not file.is_file() or file_sha256(file) != digest:
             raise RunError("the file is missing or damaged", where=file)
-    return Checkpoint(path, state)
+    return Checkpoint(path, state, digests)
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -154,13 +178,24 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def keep_best(checkpoint: Path, folder: Path) -> None:
-    """Make `folder` hold `checkpoint` alone; its files are linked, not copied."""
+    """Make `folder` hold `checkpoint` alone; its files are linked, or copied where links cannot be made."""
     kept = folder / checkpoint.name
+    temporary = folder / f"{kept.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(checkpoint, temporary, copy_function=_link_or_copy)
     shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(checkpoint, kept, copy_function=os.link)
+    temporary.rename(kept)
+    sync_folder(folder)
     for other in folder.iterdir():
         if other != kept:
             shutil.rmtree(other)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def drop_old(folder: Path, keep: int) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rsmtdf_core.errors import StoreMismatchError
+from rsmtdf_core.errors import RsmtdfError, StoreMismatchError
 from rsmtdf_core.training.schedule import BatchSchedule, StepRows
 from rsmtdf_core.views.draws import KeyedDraws
 from rsmtdf_core.views.photometric import draw_photometric
@@ -127,19 +127,38 @@ class StepDataset(Dataset[Batch]):
         return torch.from_numpy(np.stack(planes)).to(dtype)
 
 
+@dataclass
+class _Carrier(Dataset[Batch | RsmtdfError]):
+    """Hands a user's mistake over as a value: raised in a worker, torch would rebuild it from its text alone."""
+
+    dataset: StepDataset
+
+    def __getitem__(self, step: int) -> Batch | RsmtdfError:
+        try:
+            return self.dataset[step]
+        except RsmtdfError as error:
+            return error
+
+
 def batches(
     dataset: StepDataset, start: int, stop: int, workers: int, *, pin: bool
 ) -> Iterator[Batch]:
-    """The batches of steps `start` to `stop` - 1 in order, rendered ahead by `workers` processes."""
-    return iter(
-        DataLoader(
-            dataset,
-            batch_size=None,
-            sampler=range(start, stop),
-            num_workers=workers,
-            pin_memory=pin,
-            prefetch_factor=2 if workers else None,
-            # Its own generator: the loader would draw from the global one, which a resumed run restores.
-            generator=torch.Generator(),
-        )
+    """The batches of steps `start` to `stop` - 1 in order, rendered ahead by `workers` processes.
+
+    Raises:
+        RsmtdfError: what `StepDataset` raised, whole, whichever process it was raised in.
+    """
+    loader = DataLoader(
+        _Carrier(dataset),
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=2 if workers else None,
+        # Its own generator: the loader would draw from the global one, which a resumed run restores.
+        generator=torch.Generator(),
     )
+    for batch in loader:
+        if isinstance(batch, RsmtdfError):
+            raise batch
+        yield batch

@@ -78,11 +78,19 @@ class BatchSchedule:
             return 2 * len(self._pairs(0)) // (self.batch * self.world)
         return -(-len(self.plan.labeled_scenes) // (self.batch * self.world))
 
+    @cached_property
+    def _last(self) -> dict[int, tuple[Rows, Rows]]:
+        # The epoch asked for last and its order: steps come in order, in the loop as in each loader worker.
+        return {}
+
     def rows(self, step: int) -> StepRows:
         """The rows of this process at `step`, counted from 0 over the whole training."""
         epoch, place = divmod(step, self.steps_per_epoch)
         start = (place * self.world + self.rank) * self.batch
-        labeled, unlabeled = self._epoch(epoch)
+        if epoch not in self._last:
+            self._last.clear()
+            self._last[epoch] = self._epoch(epoch)
+        labeled, unlabeled = self._last[epoch]
         part = slice(start, start + self.batch)
         return StepRows(epoch=epoch, labeled=labeled[part], unlabeled=unlabeled[part])
 

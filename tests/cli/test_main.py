@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,24 @@ def test_the_verbs_run_in_order_on_a_users_own_folder(tmp_path):
     predicted = _rsmtdf("predict", run, image, "--out", tmp_path / "maps")
     assert predicted.returncode == 0, predicted.stderr
     assert (tmp_path / "maps" / image.name).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_says_what_is_kept_and_ends_at_once(tmp_path):
+    draw_scenes(tmp_path / "scenes", 14, 72, seed=1)
+    command = [sys.executable, "-m", "cli.main", "train", "demo", "--run", str(tmp_path / "run")]
+    command += ["--set", f"data.root={tmp_path / 'scenes'}", "--set", "views.crop=64"]
+    command += ["--set", "objective.method=supervised", "--set", "optimiser.epochs=1000"]
+    command += ["--set", "optimiser.batch=2", "--set", "evaluation.inference.window=64"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in said
+    assert "Traceback" not in said

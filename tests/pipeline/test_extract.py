@@ -1,7 +1,9 @@
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -9,17 +11,24 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from distributed import Client, LocalCluster
 
 import pipeline.blocks
+import pipeline.cluster
+import pipeline.extract
 from pipeline.blocks import Block, Work, extract_block
+from pipeline.config import ExperimentConfig
 from pipeline.extract import extract
 from pipeline.plan import plan_experiment
 from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError
 from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.store.commit import COMMIT
 from rsmtdf_core.store.find import find_store
+from rsmtdf_core.store.group import CROPS, ViewGroup
+from rsmtdf_core.store.ledger import LEDGER
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.teachers.teacher import declared_identity, live_teachers, load_teacher
-from rsmtdf_core.views.render import ViewRenderer
+from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
 
 def _files(cache: Path) -> dict[str, bytes]:
@@ -108,30 +117,166 @@ def test_two_workers_write_the_same_bytes_as_one(make_config, tmp_path):
     assert _files(tmp_path / "two") == _files(tmp_path / "cache")
 
 
-@pytest.mark.slow
-def test_a_killed_extraction_goes_on_to_the_same_bytes(make_config, config_file, tmp_path):
-    extract(make_config("runtime.teacher_batch=1"))
-    other = tmp_path / "killed"
-    command = [sys.executable, "-m", "cli.main", "extract-features", str(config_file)]
-    command += ["--cache", str(other), "--set", "runtime.teacher_batch=1"]
-    root = Path(__file__).resolve().parents[2]
+# In place of a MiB, of which `runtime.shard_mebibytes` is 256: shards of a few records, several blocks.
+_MEBIBYTE = 64
+_RUN = f"""
+import os, signal, sys
+import torch
+torch.set_num_threads(1)
+import pipeline.extract
+from pipeline.config import load_config
+from rsmtdf_core.store.group import ViewGroup
+pipeline.extract._MEBIBYTE = {_MEBIBYTE}
+if sys.argv[1] == "at result":
+    ViewGroup.set_crops = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+pipeline.extract.extract(load_config(sys.argv[2], sys.argv[3:]))
+"""
+
+
+def _shards(cache: Path) -> set[tuple[Path, int]]:
+    """Every whole shard, told from one that replaced it."""
+    return {(path, path.stat().st_ino) for path in cache.glob("*/*/c/*/0/0/0")}
+
+
+def _killed(when: str, delay: float, config_file: Path, cache: Path) -> None:
+    """Extract in a process that is killed after it has renamed a shard and before it commits."""
+    there = _shards(cache)
+    command = [sys.executable, "-c", _RUN, when, str(config_file)]
+    command += ["runtime.teacher_batch=1", f"runtime.cache={cache}"]
     process = subprocess.Popen(
-        command,
-        cwd=root,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        command, cwd=Path(__file__).resolve().parents[2], env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
     deadline = time.monotonic() + 120
-    while not list(other.glob("*/*/c/*/0/0/*")) and process.poll() is None:
+    while process.poll() is None and (when == "at result" or _shards(cache) <= there):
         assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not list(other.glob("*/*/commit.json")), "killed too late to prove anything"
+        time.sleep(0.001)
+    time.sleep(delay)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not _shards(cache) <= there
+    assert not list(cache.glob("*/*/commit.json")), "killed too late to prove anything"
+
+
+@pytest.mark.slow
+def test_a_killed_extraction_goes_on_to_the_same_bytes(
+    make_config, config_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pipeline.extract, "_MEBIBYTE", _MEBIBYTE)
+    extract(make_config("runtime.teacher_batch=1"))
+    other = tmp_path / "killed"
+    _killed("at result", 0.0, config_file, other)
+    for delay in (0.0, random.uniform(0, 0.05)):
+        _killed("at a shard", delay, config_file, other)
     extract(make_config("runtime.teacher_batch=1", f"runtime.cache={other}"))
+    assert len(_shards(other)) > 2
     assert _files(other) == _files(tmp_path / "cache")
     assert not list(other.rglob("*.tmp-*"))
+
+
+def _crops(config: ExperimentConfig) -> np.ndarray:
+    experiment = plan_experiment(config)
+    group = ViewGroup.find(config.runtime.cache_folder, experiment.plan)
+    return group.crops(group.rows(experiment.plan))
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_records_without_a_known_crop_are_made_again(make_config, committed):
+    """Shards that were renamed before a kill, of which the coordinator never heard."""
+    config = make_config()
+    report = extract(config)
+    before = _files(config.runtime.cache_folder)
+    group = ViewGroup.find(config.runtime.cache_folder, plan_experiment(config).plan)
+    unknown = np.load(group.path / CROPS)
+    unknown[3:] = 0
+    np.save(group.path / CROPS, unknown)
+    if not committed:
+        for one in report.stores:
+            (one.path / LEDGER).unlink()
+            (one.path / COMMIT).unlink()
+    assert [one.new for one in extract(config).stores] == [17, 17]
+    experiment = plan_experiment(config)
+    renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
+    rendered = [crop_crc(renderer.weak(row)) for row in range(len(experiment.plan))]
+    assert _crops(config).tolist() == rendered
+    assert _files(config.runtime.cache_folder) == before
+    assert [one.new for one in extract(config).stores] == [0, 0]
+
+
+def test_when_one_block_fails_the_others_have_stopped(make_config, monkeypatch):
+    config = make_config("runtime.teacher_batch=1")
+    monkeypatch.setattr(pipeline.extract, "_MEBIBYTE", _MEBIBYTE)
+
+    def refuse(*_: object) -> None:
+        raise StoreMismatchError("crops differ")
+
+    monkeypatch.setattr(ViewGroup, "set_crops", refuse)
+    with pytest.raises(StoreMismatchError, match="crops differ"):
+        extract(config)
+    left = _shards(config.runtime.cache_folder)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if "_write" in name]
+    time.sleep(0.5)
+    assert _shards(config.runtime.cache_folder) == left
+    assert not list(config.runtime.cache_folder.rglob("*.tmp-*"))
+
+
+def _cluster(workers: int) -> LocalCluster:
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=2,
+        processes=False,
+        protocol="tcp://",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
+    )
+
+
+def test_a_running_scheduler_is_used_and_left_running(make_config):
+    with _cluster(1) as cluster:
+        report = extract(make_config(), cluster.scheduler_address)
+        assert [one.new for one in report.stores] == [20, 20]
+        assert live_teachers() == 0
+        with Client(cluster.scheduler_address) as client:
+            assert client.submit(sum, [1, 2]).result() == 3
+
+
+def test_a_scheduler_without_workers_is_told(make_config, monkeypatch):
+    monkeypatch.setattr(pipeline.cluster, "CONNECT_SECONDS", 0.5)
+    with (
+        _cluster(0) as cluster,
+        pytest.raises(ConfigError, match=f"dask worker {cluster.scheduler_address}"),
+    ):
+        extract(make_config(), cluster.scheduler_address)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere"])
+def test_a_wrong_scheduler_address_is_told(make_config, monkeypatch, address):
+    monkeypatch.setattr(pipeline.cluster, "CONNECT_SECONDS", 0.5)
+    with pytest.raises(ConfigError, match=address):
+        extract(make_config(), address)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told(make_config):
+    with pytest.raises(ConfigError, match=r"runtime\.device=auto"):
+        extract(make_config("runtime.device=cuda"))
+
+
+def test_workers_get_whole_paths(make_config, scenes, tmp_path, monkeypatch):
+    works = []
+    real = pipeline.extract.run_blocks
+
+    def watched(client, work, *rest):
+        works.append(work)
+        real(client, work, *rest)
+
+    monkeypatch.setattr(pipeline.extract, "run_blocks", watched)
+    monkeypatch.chdir(scenes)
+    extract(make_config("data.root=.", f"runtime.cache={os.path.relpath(tmp_path / 'there')}"))
+    [work] = works
+    assert work.dataset.root == scenes
+    assert all(path.is_absolute() for _, path in work.teachers)
 
 
 def test_a_failing_teacher_leaves_no_shard_and_no_thread(make_config, monkeypatch):

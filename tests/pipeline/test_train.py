@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,13 +10,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import pipeline.train
+import pipeline.session
 from pipeline.evaluate import evaluate, load_run
 from pipeline.extract import extract
 from pipeline.plan import plan_experiment
 from pipeline.predict import predict
 from pipeline.train import train
 from rsmtdf_core.errors import (
+    ConfigError,
     DataError,
     RunError,
     StoreDamagedError,
@@ -21,7 +25,10 @@ from rsmtdf_core.errors import (
     StoreMismatchError,
     StoreNotFoundError,
 )
+from rsmtdf_core.manifests.schema import load_manifest
 from rsmtdf_core.teachers.teacher import live_teachers
+from rsmtdf_core.training.checkpoint import newest_checkpoint
+from rsmtdf_core.training.run_folder import open_run
 
 
 def _losses(run):
@@ -82,7 +89,7 @@ def test_a_resumed_training_ends_with_the_same_bits(make_config, monkeypatch):
     class Killed(BaseException):
         pass
 
-    save = pipeline.train.save_checkpoint
+    save = pipeline.session.save_checkpoint
     saved = []
 
     def save_then_die(*args):
@@ -92,10 +99,10 @@ def test_a_resumed_training_ends_with_the_same_bits(make_config, monkeypatch):
         return saved[-1]
 
     part = config.runtime.runs / "part"
-    monkeypatch.setattr(pipeline.train, "save_checkpoint", save_then_die)
+    monkeypatch.setattr(pipeline.session, "save_checkpoint", save_then_die)
     with pytest.raises(Killed):
         train(config, part)
-    monkeypatch.setattr(pipeline.train, "save_checkpoint", save)
+    monkeypatch.setattr(pipeline.session, "save_checkpoint", save)
     train(config, part, resume=True)
     for which in ("student", "ema", "optimiser"):
         first, second = _weights(whole, which), _weights(part, which)
@@ -180,15 +187,19 @@ def test_an_image_changed_after_extraction_is_refused(make_config, scenes, tmp_p
         train(config)
 
 
-def test_pixels_that_are_not_those_the_teachers_saw_are_refused(make_config, monkeypatch):
-    config = make_config()
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pixels_that_are_not_those_the_teachers_saw_are_refused(make_config, monkeypatch, workers):
+    config = make_config(f"runtime.workers={workers}")
     extract(config)
     from rsmtdf_core.views import render
 
     original = render.render_image
     monkeypatch.setattr(render, "render_image", lambda *args: original(*args) ^ 1)
-    with pytest.raises(StoreMismatchError, match="not the crop that the teachers saw"):
+    with pytest.raises(StoreMismatchError, match="not the crop that the teachers saw") as caught:
         train(config)
+    assert "Traceback" not in str(caught.value)
+    assert caught.value.where.startswith("scene ")
+    assert "extract-features" in caught.value.remedy
 
 
 def test_a_run_is_not_overwritten_unless_asked(make_config):
@@ -225,3 +236,116 @@ def test_a_split_without_masks_cannot_be_scored(make_config, scenes, tmp_path):
         (copy / scene.mask).unlink()
     with pytest.raises(DataError, match="no scene with a mask"):
         evaluate(run)
+
+
+SUPERVISED = ("objective.method=supervised", "optimiser.epochs=2")
+
+
+def test_a_failing_validation_loses_nothing_and_is_made_up_for(make_config, monkeypatch):
+    config = make_config(*SUPERVISED)
+    whole = train(config, config.runtime.runs / "whole")
+    part = config.runtime.runs / "part"
+
+    def fail(*_args):
+        raise DataError("a mask is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.train, "count_confusion", fail)
+        with pytest.raises(DataError):
+            train(config, part)
+    assert newest_checkpoint(part / "checkpoints")[0] is not None
+    resumed = train(config, part, resume=True)
+    assert (resumed.best_miou, resumed.best_epoch) == (whole.best_miou, whole.best_epoch)
+    first, second = (
+        [line for line in open_run(run.run).read_metrics() if "miou" in line]
+        for run in (whole, resumed)
+    )
+    assert first == second
+
+
+def test_a_resumed_run_knows_its_best_and_keeps_it(make_config, monkeypatch):
+    config = make_config(*SUPERVISED)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_args):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.train, "keep_best", die)
+        with pytest.raises(Killed):
+            train(config)
+    folder = open_run(config.run_folder)
+    first = max((folder.path / "checkpoints").iterdir()).name
+    with monkeypatch.context() as patch:
+        # A later epoch that scores nothing at all must not take the place of the best.
+        patch.setattr(pipeline.train, "count_confusion", lambda *_: np.eye(6, dtype=int)[::-1])
+        report = train(config, resume=True)
+    assert report.best_epoch == 1
+    assert [path.name for path in folder.best.iterdir()] == [first]
+
+
+def test_a_run_keeps_its_manifest_and_its_checkpoints_name_their_features(make_config):
+    config = make_config("optimiser.epochs=1")
+    extract(config)
+    run = open_run(train(config).run)
+    assert load_manifest(str(run.manifest)) == load_manifest("synthetic")
+    checkpoint, _ = newest_checkpoint(run.checkpoints)
+    assert checkpoint.state["parent"] == json.loads((run.path / "cache.lock.json").read_text())
+
+
+def test_a_run_is_not_resumed_on_other_images(make_config, scenes, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(scenes, copy)
+    config = make_config(*SUPERVISED, f"data.root={copy}")
+    train(config)
+    changed = copy / plan_experiment(config).plan.scenes[0].image
+    with Image.open(changed) as image:
+        image.rotate(180).save(changed)
+    with pytest.raises(RunError, match="other views or features: plan"):
+        train(config, resume=True)
+
+
+def test_what_cannot_start_leaves_no_folder_and_deletes_no_run(make_config):
+    wrong = make_config(*SUPERVISED, "student.encoder=test_vit", "evaluation.inference.window=70")
+    with pytest.raises(ConfigError, match=r"evaluation\.inference\.window=64"):
+        train(wrong)
+    assert not wrong.run_folder.exists()
+    run = train(make_config(*SUPERVISED)).run
+    with pytest.raises(ConfigError, match="no multiple of the student's patch of 16 px"):
+        train(wrong, overwrite=True)
+    assert newest_checkpoint(run / "checkpoints")[0] is not None
+
+
+def test_one_process_trains_in_one_precision_after_another(make_config):
+    with pytest.raises(RunError, match="cannot train in fp16"):
+        train(make_config(*SUPERVISED, "runtime.precision=fp16"))
+    for precision in ("fp32", "bf16"):
+        config = make_config(*SUPERVISED, f"runtime.precision={precision}")
+        train(config, config.runtime.runs / precision)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(config_file, make_config):
+    config = make_config("optimiser.epochs=1")
+    extract(config)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words = ["-m", "cli.main", "train", str(config_file), "--set", "optimiser.epochs=1"]
+    done = subprocess.run(
+        [*command, *words],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = open_run(config.run_folder)
+    assert [path.name for path in run.path.parent.iterdir()] == [run.path.name]
+    assert len(list(run.tensorboard.iterdir())) == 1
+    lines = run.read_metrics()
+    assert [line["step"] for line in lines if "loss" in line] == [0, 1]
+    assert sum("miou" in line for line in lines) == 1
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000002"]
+    assert newest_checkpoint(run.checkpoints)[0] is not None

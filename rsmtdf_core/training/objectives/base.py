@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rsmtdf_core.pixels import normalise
-from rsmtdf_core.student.model import StudentOutput
+from rsmtdf_core.student.model import Student, StudentOutput
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.settings import ObjectiveSettings
 from rsmtdf_core.training.targets import Targets
@@ -19,7 +18,7 @@ class Models:
     """The two models of a step: the student, which learns, and its EMA copy, which labels weak views."""
 
     student: nn.Module
-    ema: nn.Module
+    ema: Student
 
 
 class Objective(Protocol):
@@ -64,15 +63,15 @@ def student_images(batch: Batch) -> Tensor:
 
 def forward(models: Models, images: Tensor) -> StudentOutput:
     """The student on uint8 images."""
-    output: StudentOutput = models.student(normalise(images))
+    output: StudentOutput = models.student(models.ema.normalise(images))
     return output
 
 
 @torch.no_grad()
 def pseudo_labels(models: Models, batch: Batch, confidence: float) -> PseudoLabels:
     """Label the weak views and mix the labels as the strong views were mixed (FixMatch with CutMix)."""
-    output: StudentOutput = models.ema(normalise(batch.weak))
-    top, labels = output.logits.float().softmax(dim=1).max(dim=1)
+    logits = models.ema.logits(models.ema.normalise(batch.weak))
+    top, labels = logits.float().softmax(dim=1).max(dim=1)
     valid = _mix(batch.valid, batch.pasted)
     return PseudoLabels(
         labels=_mix(labels, batch.pasted),

@@ -58,7 +58,7 @@ def test_a_view_drawn_otherwise_is_refused_with_what_differs(tmp_path: Path, mak
 
 
 def test_a_plan_that_was_not_extracted_is_refused(tmp_path: Path, make) -> None:
-    with pytest.raises(StoreNotFoundError, match="missing"):
+    with pytest.raises(StoreNotFoundError, match="cache is empty"):
         ViewGroup.find(tmp_path, make())
     ViewGroup.open_or_create(tmp_path, make(2))
     with pytest.raises(StoreIncompleteError, match="27 of the plan's 45"):

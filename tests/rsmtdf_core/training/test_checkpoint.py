@@ -1,10 +1,13 @@
 import json
+import os
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rsmtdf_core.errors import RunError
+from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.training.checkpoint import (
     drop_old,
     keep_best,
@@ -85,3 +88,62 @@ def test_only_the_latest_and_the_best_are_kept(tmp_path):
     assert [path.name for path in (tmp_path / "all").iterdir()] == ["step-00000003"]
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["step-00000002"]
     assert newest_checkpoint(tmp_path / "best")[0] is not None
+
+
+def test_the_best_is_copied_where_links_cannot_be_made(tmp_path, monkeypatch):
+    saved = save_checkpoint(tmp_path / "all", *_parts(), {"step": 1})
+
+    def refuse(*_args):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    keep_best(saved, tmp_path / "best")
+    kept = load_checkpoint(tmp_path / "best" / saved.name)
+    assert kept.fingerprint == load_checkpoint(saved).fingerprint
+
+
+def test_a_kill_while_the_best_is_kept_leaves_the_earlier_best(tmp_path, monkeypatch):
+    parts = _parts()
+    first, second = (save_checkpoint(tmp_path / "all", *parts, {"step": s}) for s in (1, 2))
+    keep_best(first, tmp_path / "best")
+
+    class Killed(BaseException):
+        pass
+
+    link, linked = os.link, []
+
+    def link_once_then_die(*args):
+        if linked:
+            raise Killed
+        linked.append(link(*args))
+
+    monkeypatch.setattr(os, "link", link_once_then_die)
+    with pytest.raises(Killed):
+        keep_best(second, tmp_path / "best")
+    assert newest_checkpoint(tmp_path / "best")[0].path.name == first.name
+    monkeypatch.setattr(os, "link", link)
+    keep_best(second, tmp_path / "best")
+    assert [path.name for path in (tmp_path / "best").iterdir()] == [second.name]
+
+
+def test_the_fingerprint_tells_of_weights_and_of_what_they_were_trained_on(tmp_path):
+    student, ema, optimiser = _parts()
+    paths = []
+    for number, views in enumerate(("one", "two")):
+        state = {"step": 1, "parent": {"views": views}}
+        paths.append(save_checkpoint(tmp_path / str(number), student, ema, optimiser, state))
+    torch.nn.init.zeros_(ema.weight)
+    paths.append(save_checkpoint(tmp_path / "2", student, ema, optimiser, state))
+    assert len({load_checkpoint(path).fingerprint for path in paths}) == 3
+
+
+def test_a_checkpoint_of_a_gpu_is_restored_without_one(tmp_path):
+    parts = _parts()
+    path = save_checkpoint(tmp_path, *parts, {"step": 1})
+    file = path / "optimiser.safetensors"
+    assert "rng.cuda" not in load_file(file)
+    save_file(load_file(file) | {"rng.cuda": torch.zeros(16, dtype=torch.uint8)}, file)
+    state = json.loads((path / "state.json").read_text())
+    state["digests"][file.name] = file_sha256(file)
+    (path / "state.json").write_text(json.dumps(state))
+    load_checkpoint(path).restore(*parts)

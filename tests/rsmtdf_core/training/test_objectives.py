@@ -2,6 +2,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from rsmtdf_core.pixels import normalise
 from rsmtdf_core.student.model import StudentOutput
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.objectives.base import (
@@ -26,7 +27,13 @@ class _Model(nn.Module):
 
     def forward(self, images: torch.Tensor) -> StudentOutput:
         tokens = F.avg_pool2d(images, 4).permute(0, 2, 3, 1)
-        return StudentOutput(4 * self.mix(images), {"one": tokens, "two": 2 * tokens})
+        return StudentOutput(self.logits(images), {"one": tokens, "two": 2 * tokens})
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        return 4 * self.mix(images)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        return normalise(images)
 
 
 def _batch() -> Batch:

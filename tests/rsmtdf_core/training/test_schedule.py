@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,16 @@ def test_without_unlabeled_scenes_an_epoch_passes_the_labeled_ones():
 def test_too_few_scenes_for_a_batch_are_refused_with_the_batch_that_fits():
     with pytest.raises(ConfigError, match=r"optimiser\.batch=8"):
         BatchSchedule(_plan(), batch=16, seed=0)
+
+
+def test_an_epoch_is_drawn_once_and_a_copy_for_a_worker_goes_on_alike(monkeypatch):
+    schedule = BatchSchedule(_plan(), batch=4, seed=0)
+    expected = [schedule.rows(step).unlabeled.tolist() for step in (1, 2, 3)]
+    drawn = []
+    draw = BatchSchedule._epoch
+    monkeypatch.setattr(
+        BatchSchedule, "_epoch", lambda self, epoch: drawn.append(epoch) or draw(self, epoch)
+    )
+    copy = pickle.loads(pickle.dumps(schedule))
+    assert [copy.rows(step).unlabeled.tolist() for step in (1, 2, 3)] == expected
+    assert drawn == [0, 1]

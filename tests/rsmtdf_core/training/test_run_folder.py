@@ -1,0 +1,78 @@
+import pytest
+import yaml
+
+from rsmtdf_core.errors import RunError
+from rsmtdf_core.training.run_folder import RunFolder, open_run
+
+MANIFEST = "name: one\n"
+
+
+def _config(lr: float = 5e-6, **runtime: object) -> str:
+    values = {"precision": "fp32", "workers": 0} | runtime
+    return yaml.safe_dump({"optimiser": {"lr": lr}, "runtime": values})
+
+
+def _prepare(path, config=None, manifest=MANIFEST, *, resume=False, overwrite=False) -> RunFolder:
+    folder = RunFolder(path)
+    folder.prepare(config or _config(), manifest, resume=resume, overwrite=overwrite)
+    return folder
+
+
+def test_a_new_run_keeps_its_config_and_manifest(tmp_path):
+    _prepare(tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    assert run.config.read_text() == _config()
+    assert run.manifest.read_text() == MANIFEST
+
+
+def test_overwriting_deletes_a_run(tmp_path):
+    run = _prepare(tmp_path)
+    run.log({"step": 1})
+    _prepare(tmp_path, _config(lr=1.0), overwrite=True)
+    assert run.read_metrics() == []
+    assert run.config.read_text() == _config(lr=1.0)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "thesis.tex"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path, name, overwrite):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(RunError, match="not a run's"):
+        _prepare(tmp_path, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with pytest.raises(RunError, match="no run here"):
+        open_run(tmp_path)
+
+
+def test_where_and_how_fast_may_change_and_is_kept(tmp_path):
+    run = _prepare(tmp_path)
+    _prepare(tmp_path, _config(workers=4), resume=True)
+    assert run.config.read_text() == _config(workers=4)
+
+
+@pytest.mark.parametrize(
+    ("config", "manifest", "change"),
+    [
+        (_config(lr=0.5), MANIFEST, r"optimiser\.lr: expected 5e-06, found 0\.5"),
+        (_config(precision="bf16"), MANIFEST, r"runtime\.precision: expected fp32, found bf16"),
+        (_config(), "name: two\n", r"manifest\.name: expected one, found two"),
+    ],
+)
+def test_what_decides_the_result_may_not_change(tmp_path, config, manifest, change):
+    run = _prepare(tmp_path)
+    with pytest.raises(RunError, match=change):
+        _prepare(tmp_path, config, manifest, resume=True)
+    assert run.config.read_text() == _config()
+
+
+def test_nothing_to_resume_makes_no_folder(tmp_path):
+    with pytest.raises(RunError, match="no run to resume"):
+        _prepare(tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_format_is_refused(tmp_path):
+    run = _prepare(tmp_path)
+    run.marker.write_text('{"format": 99}')
+    with pytest.raises(RunError, match="run format 99"):
+        open_run(tmp_path)

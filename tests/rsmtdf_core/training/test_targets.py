@@ -1,0 +1,78 @@
+import numpy as np
+import torch
+
+from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.store.codecs import get_codec
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.targets import CachedTargets, OnlineTargets
+from rsmtdf_core.views.plan import make_plan
+from rsmtdf_core.views.settings import CutMixSettings, ViewSettings
+
+SHAPE = TokenShape("one", 8, 8, 3)
+
+
+class _Reader:
+    """Tokens that tell which row they belong to."""
+
+    codec = get_codec("fp16")
+
+    def gather(self, rows, out):
+        out[:] = np.asarray(rows, np.float16)[:, None, None, None]
+
+
+def _targets(policy):
+    scenes = [Scene(f"s{i:02d}", f"{i}.png", None, 64, 64) for i in range(10)]
+    settings = ViewSettings(crop=32, cutmix=CutMixSettings(p=0.5), teacher_sees=policy)
+    plan = make_plan(scenes[:4], scenes[4:], settings, seed=0)
+    rows = BatchSchedule(plan, batch=4, seed=0).rows(0)
+    source = CachedTargets({"one": _Reader()}, {"one": SHAPE}, plan, torch.device("cpu"))
+    return plan, rows, source(rows, torch.empty(0))
+
+
+def test_tokens_of_mixed_views_come_as_they_are_labeled_ones_first():
+    _, rows, targets = _targets("mixed")
+    wanted = [*rows.labeled, *rows.unlabeled]
+    assert targets.kept is None
+    assert targets.tokens["one"].shape == (8, *SHAPE.record_shape)
+    assert targets.tokens["one"].dtype == torch.float32
+    assert [set(one.flatten().tolist()) for one in targets.tokens["one"]] == [{r} for r in wanted]
+
+
+def test_tokens_of_unmixed_views_are_joined_along_the_box_and_cut_ones_left_out():
+    plan, rows, targets = _targets("strong")
+    assert targets.kept is not None
+    tokens, kept = targets.tokens["one"], targets.kept["one"]
+    assert kept[:4].all(), "labeled views are never mixed"
+    boxes = 0
+    for i, row in enumerate(rows.unlabeled.tolist()):
+        box = plan[row].box
+        partner = rows.unlabeled[i ^ 1]
+        for y in range(8):
+            for x in range(8):
+                # A cell is 4 px wide; which pixels of it does the partner show?
+                shown = np.zeros((32, 32), bool)
+                if box is not None:
+                    shown[box.top : box.top + box.height, box.left : box.left + box.width] = True
+                cell = shown[4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
+                assert kept[4 + i, y, x] == (cell.all() or not cell.any())
+                if cell.all():
+                    assert (tokens[4 + i, y, x] == partner).all()
+                elif not cell.any():
+                    assert (tokens[4 + i, y, x] == row).all()
+        boxes += box is not None
+    assert boxes > 0
+
+
+def test_online_targets_are_the_teachers_own_and_fit_for_a_gradient():
+    class Teacher:
+        def tokens(self, images):
+            with torch.inference_mode():
+                return images.float()[:, :1, ::4, ::4].permute(0, 2, 3, 1)
+
+    _, rows, _ = _targets("mixed")
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    targets = OnlineTargets({"one": Teacher()})(rows, images)
+    scale = torch.ones(1, requires_grad=True)
+    (targets.tokens["one"] * scale).sum().backward()
+    assert scale.grad == images[:, :1, ::4, ::4].sum()
