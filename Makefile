@@ -22,8 +22,9 @@ help:
 demo: .venv/ready
 	$(BIN)/rsmtdf demo
 
+# One thread a process: as many processes as cores share the tests, and sums round the same everywhere.
 test: .venv/ready
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 check: .venv/ready
 	$(BIN)/ruff format --check $(SOURCES)
@@ -37,7 +38,8 @@ format: .venv/ready
 
 bench: .venv/ready
 	mkdir -p outputs
-	$(BIN)/python tests/benchmarks/bench_store.py | tee outputs/benchmarks.md
+	$(BIN)/python tests/benchmarks/bench_store.py > outputs/benchmarks.md
+	cat outputs/benchmarks.md
 
 clean:
 	rm -rf .venv outputs

@@ -250,7 +250,7 @@ def test_a_failing_validation_loses_nothing_and_is_made_up_for(make_config, monk
         raise DataError("a mask is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.train, "count_confusion", fail)
+        patch.setattr(pipeline.session, "count_confusion", fail)
         with pytest.raises(DataError):
             train(config, part)
     assert newest_checkpoint(part / "checkpoints")[0] is not None
@@ -273,14 +273,14 @@ def test_a_resumed_run_knows_its_best_and_keeps_it(make_config, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.train, "keep_best", die)
+        patch.setattr(pipeline.session, "keep_best", die)
         with pytest.raises(Killed):
             train(config)
     folder = open_run(config.run_folder)
     first = max((folder.path / "checkpoints").iterdir()).name
     with monkeypatch.context() as patch:
         # A later epoch that scores nothing at all must not take the place of the best.
-        patch.setattr(pipeline.train, "count_confusion", lambda *_: np.eye(6, dtype=int)[::-1])
+        patch.setattr(pipeline.session, "count_confusion", lambda *_: np.eye(6, dtype=int)[::-1])
         report = train(config, resume=True)
     assert report.best_epoch == 1
     assert [path.name for path in folder.best.iterdir()] == [first]
