@@ -18,7 +18,7 @@ def list_configs() -> None:
 
     for name, path in packaged_configs().items():
         first = path.read_text().splitlines()[0].lstrip("# ")
-        out.print(f"[bold]{name:<10}[/] {first}", highlight=False)
+        out.print(f"[bold]{name:<12}[/] {first}", highlight=False)
 
 
 @app.command()

@@ -26,7 +26,7 @@ def data() -> None:
 def list_manifests() -> None:
     """Name the manifests that come with the package."""
     for name in packaged_manifests():
-        out.print(f"[bold]{name:<10}[/] {load_manifest(name).title}", highlight=False)
+        out.print(f"[bold]{name:<12}[/] {load_manifest(name).title}", highlight=False)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Tokens of a mixed view out of the tokens of two unmixed ones.
+"""Which tokens of a mixed view can be had from those of two unmixed ones.
 
 Where the teachers saw whole views (settings.teacher_sees "strong" or "weak"), the student still
 trains on mixed ones. Token cells that lie inside the CutMix box take the partner's tokens; cells
@@ -11,7 +11,6 @@ import numpy.typing as npt
 from rsmtdf_core.views.view import Box
 
 Mask = npt.NDArray[np.bool_]
-Tokens = npt.NDArray[np.floating]
 
 
 def box_cells(box: Box | None, crop: int, grid: tuple[int, int]) -> tuple[Mask, Mask]:
@@ -40,20 +39,3 @@ def _axis_cells(start: int, length: int, crop: int, cells: int) -> tuple[Mask, M
     first, last = start * cells, (start + length) * cells
     within = (first <= edges[:-1]) & (edges[1:] <= last)
     return within, (first < edges[1:]) & (edges[:-1] < last)
-
-
-def compose_tokens(own: Tokens, partner: Tokens, box: Box | None, crop: int) -> tuple[Tokens, Mask]:
-    """Join the tokens of two views along a CutMix box.
-
-    Args:
-        own: tokens of the view, [h, w, D].
-        partner: tokens of its partner, [h, w, D].
-        box: what the mixed view shows of the partner, px.
-        crop: side of the views, px.
-
-    Returns:
-        The tokens, [h, w, D], and which of them count, bool [h, w].
-    """
-    assert own.shape == partner.shape, (own.shape, partner.shape)
-    inside, straddling = box_cells(box, crop, (own.shape[0], own.shape[1]))
-    return np.where(inside[..., None], partner, own), ~straddling

@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsmtdf_core.views.compose import box_cells, compose_tokens
+from rsmtdf_core.views.compose import box_cells
 from rsmtdf_core.views.plan import Box
 
 
@@ -36,25 +35,3 @@ def test_grids_that_do_not_divide_the_crop_are_cut_exactly():
 
 def test_no_box_touches_no_cell():
     assert not np.any(box_cells(None, 518, (37, 37)))
-
-
-def test_tokens_come_from_whoever_is_shown_and_cut_cells_do_not_count():
-    own, partner = np.zeros((37, 37, 2), np.float16), np.ones((37, 37, 2), np.float16)
-    tokens, kept = compose_tokens(own, partner, Box(14, 28, 30, 28), 518)
-    assert tokens.dtype == np.float16
-    assert tokens[2:4, 1:3].all()
-    assert tokens.sum() == 2 * 2 * 2
-    assert (~kept).sum() == 2
-    assert not kept[2:4, 3].any()
-
-
-def test_without_a_box_the_tokens_are_the_views_own():
-    own = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32)
-    tokens, kept = compose_tokens(own, own + 1, None, 70)
-    np.testing.assert_array_equal(tokens, own)
-    assert kept.all()
-
-
-def test_tokens_of_two_grids_are_refused():
-    with pytest.raises(AssertionError):
-        compose_tokens(np.zeros((4, 4, 1)), np.zeros((4, 5, 1)), None, 56)
