@@ -1,0 +1,112 @@
+"""What a codec is: it turns one view's tokens into a record and back."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Packed = npt.NDArray[np.uint8]
+"""The stored bytes of one record, one-dimensional."""
+
+Shape = tuple[int, int, int]
+"""Rows, columns and channels of one view's tokens."""
+
+Tokens = npt.NDArray[Any]
+"""Tokens of one view [H, W, D] or of several [n, H, W, D], floats; uint8 where they are pixels."""
+
+Declared = dict[str, Any]
+"""A codec's name, format number and settings as JSON: what addresses a store beside the teacher."""
+
+Parameters = Mapping[str, npt.NDArray[Any]]
+"""What a codec fitted on a first sample of tokens; kept with the store."""
+
+
+class Codec(Protocol):
+    """Bound to one store: `CodecClass(declared, record_shape, parameters)`.
+
+    Attributes:
+        label: the codec and its settings as part of a folder's name.
+        dtype: type of the stored numbers, little-endian.
+        stored_shape: shape of one record's numbers.
+        record_bytes: size of every record; None where records are compressed and differ.
+        typical_bytes: what to expect of a record's size.
+        filters: Zarr v3 codecs between `bytes` and `crc32c`.
+        lossy: whether decoded tokens may differ from the teacher's by more than half precision.
+    """
+
+    label: str
+    dtype: np.dtype[Any]
+    stored_shape: tuple[int, ...]
+    record_bytes: int | None
+    typical_bytes: int
+    filters: list[dict[str, Any]]
+    lossy: ClassVar[bool]
+
+    def encode(self, tokens: Tokens) -> Packed:
+        """Pack tokens [H, W, D].
+
+        Raises:
+            StoreError: where they cannot be stored faithfully.
+        """
+        ...
+
+    def unpack(self, packed: Packed, out: npt.NDArray[Any]) -> None:
+        """Write a record's numbers into `out` [*stored_shape]; several threads may do so at once.
+
+        Raises:
+            StoreDamagedError: where the bytes are not a record.
+        """
+        ...
+
+    def decode(self, batch: "Tensor", device: "torch.device | str") -> "Tensor":
+        """Tokens, float32 [B, H, W, D] on `device`, from stored numbers [B, *stored_shape]."""
+        ...
+
+
+class CodecClass(Protocol):
+    """How the registry sees a codec's class."""
+
+    @staticmethod
+    def declare(quality: float) -> Declared:
+        """The declared JSON; codecs without a choice of quality ignore it."""
+        ...
+
+    @staticmethod
+    def fit(declared: Declared, sample: Tokens) -> Parameters:
+        """What to keep with the store, from a sample of tokens [n, H, W, D]."""
+        ...
+
+    def __call__(self, declared: Declared, record_shape: Shape, parameters: Parameters) -> Codec:
+        """The codec of one store."""
+        ...
+
+
+class PlainCodec:
+    """Base of codecs whose records are the numbers themselves, all of one size."""
+
+    dtype: np.dtype[Any]
+    stored_shape: tuple[int, ...]
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of the numbers."""
+        return int(np.prod(self.stored_shape)) * self.dtype.itemsize
+
+    @property
+    def typical_bytes(self) -> int:
+        """Every record has the same size."""
+        return self.record_bytes
+
+    @property
+    def filters(self) -> list[dict[str, Any]]:
+        """Nothing between the numbers and their checksum, so that records can be mapped."""
+        return []
+
+    def unpack(self, packed: Packed, out: npt.NDArray[Any]) -> None:
+        """Copy."""
+        np.copyto(out, packed.view(self.dtype).reshape(self.stored_shape))
