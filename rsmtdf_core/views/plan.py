@@ -106,7 +106,12 @@ class ViewPlan:
         share what they have in common.
         """
         scenes = [SceneKey.of(scene).to_json() for scene in self.scenes]
-        return {**drawing_fields(self.settings, self.seed), "scenes": scenes}
+        return {**self.drawing, "scenes": scenes}
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What determines the views of any scene, as JSON."""
+        return drawing_fields(self.settings, self.seed)
 
     @cached_property
     def address(self) -> str:
