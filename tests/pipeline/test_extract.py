@@ -27,6 +27,7 @@ from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import CROPS, ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
 from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.tables import write_table
 from rsmtdf_core.teachers.teacher import declared_identity, live_teachers, load_teacher
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
@@ -181,7 +182,7 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(
 
 def _crops(config: ExperimentConfig) -> np.ndarray:
     experiment = plan_experiment(config)
-    group = ViewGroup.find(config.runtime.cache_folder, experiment.plan)
+    group = ViewGroup.require(config.runtime.cache_folder, experiment.plan)
     return group.crops(group.rows(experiment.plan))
 
 
@@ -191,10 +192,10 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
     config = make_config()
     report = extract(config)
     before = _files(config.runtime.cache_folder)
-    group = ViewGroup.find(config.runtime.cache_folder, plan_experiment(config).plan)
+    group = ViewGroup.require(config.runtime.cache_folder, plan_experiment(config).plan)
     unknown = np.load(group.path / CROPS)
     unknown[3:] = 0
-    np.save(group.path / CROPS, unknown)
+    write_table(group.path / CROPS, unknown)
     if not committed:
         for one in report.stores:
             (one.path / LEDGER).unlink()
