@@ -16,6 +16,7 @@ from distributed import Client, LocalCluster
 import pipeline.blocks
 import pipeline.cluster
 import pipeline.extract
+import pipeline.parts
 from pipeline.blocks import Block, Work, extract_block
 from pipeline.config import ExperimentConfig
 from pipeline.extract import extract
@@ -131,9 +132,10 @@ import os, signal, sys
 import torch
 torch.set_num_threads(1)
 import pipeline.extract
+import pipeline.parts
 from pipeline.config import load_config
 from rsmtdf_core.store.group import ViewGroup
-pipeline.extract._MEBIBYTE = {_MEBIBYTE}
+pipeline.parts._MEBIBYTE = {_MEBIBYTE}
 if sys.argv[1] == "at result":
     ViewGroup.set_crops = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 pipeline.extract.extract(load_config(sys.argv[2], sys.argv[3:]))
@@ -168,7 +170,7 @@ def _killed(when: str, delay: float, config_file: Path, cache: Path) -> None:
 def test_a_killed_extraction_goes_on_to_the_same_bytes(
     make_config, config_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(pipeline.extract, "_MEBIBYTE", _MEBIBYTE)
+    monkeypatch.setattr(pipeline.parts, "_MEBIBYTE", _MEBIBYTE)
     extract(make_config("runtime.teacher_batch=1"))
     other = tmp_path / "killed"
     _killed("at result", 0.0, config_file, other)
@@ -211,7 +213,7 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
 
 def test_when_one_block_fails_the_others_have_stopped(make_config, monkeypatch):
     config = make_config("runtime.teacher_batch=1")
-    monkeypatch.setattr(pipeline.extract, "_MEBIBYTE", _MEBIBYTE)
+    monkeypatch.setattr(pipeline.parts, "_MEBIBYTE", _MEBIBYTE)
 
     def refuse(*_: object) -> None:
         raise StoreMismatchError("crops differ")
