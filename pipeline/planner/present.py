@@ -1,0 +1,2 @@
+def present_views(experiment, settings, declared):
+    return 0
