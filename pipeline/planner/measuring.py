@@ -17,7 +17,7 @@ from pipeline.features import Features
 from pipeline.plan import Experiment
 from pipeline.train import _training
 from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.store.codecs import CODECS, declare_codec, fit_codec, make_codec
+from rsmtdf_core.store.codecs import CODECS, fit_codec, make_codec
 from rsmtdf_core.store.codecs.base import Codec, Declared
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_shape, load_teacher
@@ -62,7 +62,6 @@ class CodecRun:
 
     Attributes:
         codec: as it would be bound to a store.
-        declared: its declaration.
         bytes: of a record, on average.
         encode_seconds: packing a view.
         unpack_seconds: from bytes to stored numbers, a view.
@@ -70,7 +69,6 @@ class CodecRun:
     """
 
     codec: Codec
-    declared: Declared
     bytes: float
     encode_seconds: float
     unpack_seconds: float
@@ -130,9 +128,8 @@ def run_teacher(
     return TeacherRun(weights, max(seconds - copy, 1e-9), copy, tokens)
 
 
-def run_codec(name: str, tokens: Tokens, device: torch.device) -> CodecRun:
+def run_codec(declared: Declared, tokens: Tokens, device: torch.device) -> CodecRun:
     """Fit a codec on half of the tokens and try it on the others."""
-    declared = declare_codec(name)
     half = max(1, len(tokens) // 2)
     shape = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
     codec = make_codec(declared, shape, fit_codec(declared, tokens[:half]))
@@ -152,7 +149,7 @@ def run_codec(name: str, tokens: Tokens, device: torch.device) -> CodecRun:
 
     size = codec.record_bytes or statistics.fmean(len(one) for one in packed)
     unpacking, decoding = _median(unpack) / len(others), _median(decode) / len(others)
-    return CodecRun(codec, declared, size, encode, unpacking, decoding)
+    return CodecRun(codec, size, encode, unpacking, decoding)
 
 
 class _RandomTargets:

@@ -14,7 +14,6 @@ from pipeline.planner.disk import Disk, existing_folder, open_disk
 from pipeline.planner.measuring import (
     CANDIDATES,
     SAMPLE,
-    TeacherRun,
     rendered_views,
     run_codec,
     run_teacher,
@@ -25,6 +24,7 @@ from pipeline.planner.values import CodecMeasured, Measurements, PlanReport, Tea
 from pipeline.reporter import Bar, Reporter, Silent
 from pipeline.train import _accelerator
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.training.objectives.registry import objective_class
 from rsmtdf_core.training.schedule import BatchSchedule
@@ -110,7 +110,26 @@ def _teacher(
 ) -> TeacherMeasured:
     config = experiment.config
     run = run_teacher(settings, views, config.runtime.teacher_batch, device)
-    codecs = tuple(_codec(experiment, settings, name, run, disk, device) for name in CANDIDATES)
+    present = present_views(experiment, settings)
+    step_views = 2 * config.optimiser.batch
+    codecs = []
+    for name in CANDIDATES:
+        declared = declare_codec(name, settings.quality)
+        tried = run_codec(declared, run.tokens, device)
+        exact = tried.codec.record_bytes is not None
+        one = CodecMeasured(
+            codec=name,
+            label=tried.codec.label,
+            bytes=tried.bytes,
+            exact=exact,
+            meaningful=exact or run.weights == "own",
+            encode_seconds=tried.encode_seconds,
+            unpack_seconds=tried.unpack_seconds,
+            decode_seconds=tried.decode_seconds,
+            read_bandwidth=disk.read_bandwidth(round(tried.bytes), step_views),
+            present=max((count for codec, count in present if codec == declared), default=0),
+        )
+        codecs.append(one)
     bar.advance(note=f"{settings.name}: {1000 * run.seconds:.1f} ms a view")
     return TeacherMeasured(
         teacher=settings.name,
@@ -118,31 +137,5 @@ def _teacher(
         weights=run.weights,
         seconds=run.seconds,
         copy_seconds=run.copy_seconds,
-        codecs=codecs,
-    )
-
-
-def _codec(
-    experiment: Experiment,
-    settings: TeacherSettings,
-    name: str,
-    run: TeacherRun,
-    disk: Disk,
-    device: torch.device,
-) -> CodecMeasured:
-    tried = run_codec(name, run.tokens, device)
-    exact = tried.codec.record_bytes is not None
-    return CodecMeasured(
-        codec=name,
-        label=tried.codec.label,
-        bytes=tried.bytes,
-        exact=exact,
-        meaningful=exact or run.weights == "own",
-        encode_seconds=tried.encode_seconds,
-        unpack_seconds=tried.unpack_seconds,
-        decode_seconds=tried.decode_seconds,
-        read_bandwidth=disk.read_bandwidth(
-            round(tried.bytes), 2 * experiment.config.optimiser.batch
-        ),
-        present=present_views(experiment, settings, tried.declared),
+        codecs=tuple(codecs),
     )

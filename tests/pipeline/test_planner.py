@@ -7,14 +7,21 @@ import shutil
 import tempfile
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.extract import extract
+from pipeline.plan import plan_experiment
+from pipeline.planner import PlanReport, plan_cache
 from pipeline.planner.advice import advise, rank
 from pipeline.planner.disk import existing_folder, open_disk
 from pipeline.planner.estimates import AS_CONFIGURED, DISK_SHARE, Choice, choices
+from pipeline.planner.measuring import run_teacher
+from pipeline.planner.present import present_views
 from pipeline.planner.values import CodecMeasured, Measurements, TeacherMeasured
-from rsmtdf_core.errors import StoreError
+from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.teachers.teacher import declared_shape, live_teachers
 
 GIB = 2**30
 CODECS = ("fp16", "int8", "transform")
@@ -310,3 +317,54 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 def test_a_cache_that_does_not_exist_yet_lies_on_its_parents_disk(tmp_path):
     assert existing_folder(tmp_path / "a" / "b") == tmp_path
     assert existing_folder(tmp_path) == tmp_path
+
+
+def test_every_part_of_an_experiment_is_measured_and_no_trace_is_left(make_config):
+    config = make_config()
+    report = plan_cache(config)
+    found = report.measurements
+    assert (found.labeled_scenes, found.unlabeled_scenes) == (2, 8)
+    assert (found.epochs, found.steps_per_epoch, found.step_views) == (2, 4, 4)
+    assert [(one.teacher, one.weights) for one in found.teachers] == [
+        ("vit", "random"),
+        ("cnn", "random"),
+    ]
+    for teacher in found.teachers:
+        shape = declared_shape(
+            next(one for one in config.teachers if one.name == teacher.teacher), config.views.crop
+        )
+        numbers = math.prod(shape.record_shape)
+        assert teacher.measured("fp16").bytes == 2 * numbers
+        assert teacher.measured("int8").bytes == numbers + 2 * math.prod(shape.grid)
+        assert all(one.meaningful == one.exact for one in teacher.codecs)
+        assert all(one.present == 0 for one in teacher.codecs)
+    assert report.advice.estimates[0].stores[0].views == 20
+    assert not config.runtime.cache_folder.exists()
+    assert not config.runtime.runs.exists()
+    assert live_teachers() == 0
+    assert PlanReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_what_the_cache_holds_is_seen_without_its_other_views(make_config):
+    extract(make_config("views.unlabeled_views=1", "views.labeled_views=1"))
+    config = make_config()
+    for teacher in config.teachers:
+        found = present_views(plan_experiment(config), teacher)
+        assert found == [(teacher.declared_codec, 10)]
+    other = make_config("teachers.vit.seed=1")
+    assert present_views(plan_experiment(other), other.teachers[0]) == []
+
+
+def test_absent_weights_are_stood_in_for(make_config):
+    views = torch.zeros((2, 3, 64, 64), dtype=torch.uint8)
+    teacher = make_config("teachers.vit.weights=nowhere.safetensors").teachers[0]
+    run = run_teacher(teacher, views, 2, torch.device("cpu"))
+    assert run.weights == "absent"
+    assert run.tokens.shape[0] == 2
+    assert run.seconds > 0
+
+
+@pytest.mark.parametrize("override", ["teachers=[]", "objective.method=fixmatch"])
+def test_a_training_without_features_has_nothing_to_plan(make_config, override):
+    with pytest.raises(ConfigError, match="nothing to plan"):
+        plan_cache(make_config(override))
