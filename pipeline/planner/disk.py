@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -26,8 +25,8 @@ class Disk:
         cold: whether the file can be put out of the page cache; known after the first reading.
     """
 
-    def __init__(self, file: BinaryIO, limit: int) -> None:
-        self._file = file.fileno()
+    def __init__(self, file: int, limit: int) -> None:
+        self._file = file
         # Random bytes, since some file systems compress.
         block = np.random.default_rng(0).bytes(_BLOCK)
         began, self._size = time.perf_counter(), 0
@@ -93,7 +92,7 @@ def open_disk(folder: Path, free: int) -> Iterator[Disk]:
     """
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".rsmtdf-plan-") as file:
-            yield Disk(file.raw, max(1, min(FILE_BYTES, free // 4)))
+            yield Disk(file.fileno(), max(1, min(FILE_BYTES, free // 4)))
     except OSError as failure:
         raise StoreError(
             f"the cache's disk cannot be measured: {failure.strerror}",

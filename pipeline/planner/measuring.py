@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -29,7 +29,7 @@ from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
 # The most faithful first.
 CANDIDATES = tuple(name for name in ("fp16", "int8", "transform") if name in CODECS)
-# Each part is run once to warm up, then until one of these is reached.
+# Each part is run once to warm up, then so many times or until so much time has gone.
 RUNS = 5
 BUDGET_SECONDS = 6.0
 # Views whose tokens are packed: half of them to fit a codec, half to measure it.
@@ -183,7 +183,7 @@ def step_seconds(experiment: Experiment, accelerator: Accelerator) -> float:
         return _median(lambda _: next(steps), training.total_steps)
 
 
-def _settled_steps(steps: Iterator[object], device: torch.device) -> Iterator[None]:
+def _settled_steps(steps: Iterator[object], device: torch.device) -> Generator[None, None, None]:
     for _ in steps:
         _settle(device)
         yield
@@ -196,18 +196,20 @@ def _settle(device: torch.device) -> None:
 
 
 def _median(run: Callable[[int], object], at_most: int = RUNS + 1) -> float:
-    """Median seconds of a few runs after a first one; that one's where it took the whole budget.
+    """Median seconds of a few runs after a first one; that one's where it alone took very long.
 
     `run` is called with 0, 1, 2 and so on.
     """
     began = time.perf_counter()
     run(0)
-    first = time.perf_counter() - began
+    warm = time.perf_counter()
+    if at_most == 1 or warm - began > 3 * BUDGET_SECONDS:
+        return warm - began
     seconds: list[float] = []
     for number in range(1, min(RUNS + 1, at_most)):
         last = time.perf_counter()
-        if last - began >= BUDGET_SECONDS:
+        if seconds and last - warm >= BUDGET_SECONDS:
             break
         run(number)
         seconds.append(time.perf_counter() - last)
-    return statistics.median(seconds or [first])
+    return statistics.median(seconds)
