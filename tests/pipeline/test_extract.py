@@ -27,6 +27,7 @@ from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import CROPS, ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
 from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.tables import write_table
 from rsmtdf_core.teachers.teacher import declared_identity, live_teachers, load_teacher
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
@@ -53,7 +54,9 @@ def test_every_record_is_what_the_teacher_says_of_the_view(make_config):
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     for settings in config.teachers:
         identity = declared_identity(settings, config.views.crop)
-        store = find_store(config.runtime.cache_folder, experiment.plan, identity, "fp16")
+        store = find_store(
+            config.runtime.cache_folder, experiment.plan, identity, settings.declared_codec
+        )
         reader = FeatureReader(store, store.require(experiment.plan))
         teacher = load_teacher(settings, config.views.crop)
         for row in (0, 7, 19):
@@ -68,10 +71,14 @@ def test_zarr_opens_a_store_and_reads_the_same_numbers(make_config):
     experiment = plan_experiment(config)
     for settings, one in zip(config.teachers, report.stores, strict=True):
         identity = declared_identity(settings, config.views.crop)
-        store = find_store(config.runtime.cache_folder, experiment.plan, identity, "fp16")
+        store = find_store(
+            config.runtime.cache_folder, experiment.plan, identity, settings.declared_codec
+        )
         rows = store.require(experiment.plan)
         array = zarr.open_array(one.path, mode="r")
-        assert np.array_equal(array[rows[5]], FeatureReader(store, rows).tokens(5))
+        assert np.array_equal(
+            array[rows[5]].astype(np.float32), FeatureReader(store, rows).tokens(5)
+        )
 
 
 def test_a_complete_extraction_is_found_without_loading_a_teacher(make_config, monkeypatch):
@@ -175,7 +182,7 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(
 
 def _crops(config: ExperimentConfig) -> np.ndarray:
     experiment = plan_experiment(config)
-    group = ViewGroup.find(config.runtime.cache_folder, experiment.plan)
+    group = ViewGroup.require(config.runtime.cache_folder, experiment.plan)
     return group.crops(group.rows(experiment.plan))
 
 
@@ -185,10 +192,10 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
     config = make_config()
     report = extract(config)
     before = _files(config.runtime.cache_folder)
-    group = ViewGroup.find(config.runtime.cache_folder, plan_experiment(config).plan)
+    group = ViewGroup.require(config.runtime.cache_folder, plan_experiment(config).plan)
     unknown = np.load(group.path / CROPS)
     unknown[3:] = 0
-    np.save(group.path / CROPS, unknown)
+    write_table(group.path / CROPS, unknown)
     if not committed:
         for one in report.stores:
             (one.path / LEDGER).unlink()
