@@ -23,7 +23,7 @@ from rsmtdf_core.store.catalogue import (
     disk_bytes,
     read_catalogue,
 )
-from rsmtdf_core.store.group import locked
+from rsmtdf_core.store.locks import is_locked, locked
 from rsmtdf_core.store.usage import PINS, RUNS, pins
 
 # Younger temporary files and empty groups may belong to a process that is at work.
@@ -33,6 +33,7 @@ _TEMPORARY = re.compile(r".+\.tmp-[0-9a-f]{32}")
 _DAY = 86400.0
 _AGES = {"m": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
 _PREFIXES = "KMGT"
+_BUSY = "another process is writing it"
 _TOO_MUCH = "the stores take more than the limit"
 
 
@@ -166,21 +167,23 @@ def _spared(entry: StoreEntry) -> str:
 
 def _delete_store(path: Path, *, dry: bool) -> str:
     """Delete a store unless another process writes it; why it stays, empty where it is gone."""
-    if dry and not (path / ".lock").exists():
-        return ""  # nobody holds a lock that is not there, and a dry run makes no file
+    if dry:
+        return _BUSY if is_locked(path) else ""
     try:
-        with locked(path, wait=False):
-            if dry:
-                return ""
+        with locked(path, _refuse):
             trash = _out_of_sight(path)
         shutil.rmtree(trash)
     except StoreError:
-        return "another process is writing it"
+        return _BUSY
     except FileNotFoundError:
         return "another process has just deleted it"
     except OSError as refused:
         raise _unwritable(path, refused) from None
     return ""
+
+
+def _refuse() -> None:
+    raise StoreError(_BUSY)
 
 
 def _out_of_sight(path: Path) -> Path:
@@ -243,7 +246,7 @@ def _remove(path: Path) -> bool:
         elif path.name.startswith(TRASH):
             shutil.rmtree(path)
         else:
-            with locked(path, wait=False):
+            with locked(path, _refuse):
                 trash = _out_of_sight(path)
             shutil.rmtree(trash)
     except (FileNotFoundError, StoreError):

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from rsmtdf_core.errors import ConfigError, StoreError, StoreNotFoundError
 from rsmtdf_core.store.commit import COMMIT, Commit
-from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, ViewGroup
+from rsmtdf_core.store.locks import LOCK
 from rsmtdf_core.store.metadata import ZARR
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.usage import (
@@ -31,7 +32,7 @@ State = Literal["committed", "unfinished", "damaged"]
 
 TRASH = ".trash-"
 
-_GROUP_FILES = {"zarr.json", "scenes.json", "views.npy", "crops.npy", ".lock"}
+_GROUP_FILES = {ZARR, SCENES, VIEWS, CROPS, LOCK}
 _BLOCK_BYTES = 512
 
 
@@ -123,7 +124,7 @@ def read_catalogue(cache: Path) -> Catalogue:
     for item in _items(cache):
         if _is_folder(item) and GROUP_NAME.fullmatch(item.name):
             groups.append(Path(item.path))
-        elif item.name not in (PINS, RUNS) and not _is_trash(item):
+        elif item.name not in (PINS, RUNS, LOCK) and not _is_trash(item):
             foreign.append(Path(item.path))
     for group_path in groups:
         group = _open_group(group_path)
