@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,8 +22,9 @@ import torch
 
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Dataset
+from rsmtdf_core.store.codecs import Tokens
 from rsmtdf_core.store.ledger import LedgerEntry
-from rsmtdf_core.store.writing import Tokens, write_block
+from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import Teacher, load_teacher
 from rsmtdf_core.tokens import TokenShape
@@ -128,6 +129,26 @@ def teacher_facts(settings: TeacherSettings, crop: int, device: str) -> TeacherF
         return TeacherFacts(teacher.identity(), teacher.shape, teacher.probe())
 
 
+def sample_tokens(
+    work: Work, settings: TeacherSettings, rows: Sequence[int], device: str
+) -> Tokens:
+    """Tokens of a few views, float32 [n, H, W, D], for a codec to be fitted to."""
+    renderer = _renderer(work)
+    with _device_turn:
+        teacher = _teacher(settings, work.plan.settings.crop, device)
+        parts = [
+            teacher.tokens(_images(renderer, rows[i : i + work.batch])).cpu().numpy()
+            for i in range(0, len(rows), work.batch)
+        ]
+    return np.concatenate(parts)
+
+
+def _images(renderer: ViewRenderer, rows: Sequence[int]) -> torch.Tensor:
+    """What the teachers see of these plan rows, uint8 [n, 3, S, S]."""
+    images = np.stack([renderer.teacher_view(row) for row in rows])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
 def extract_block(
     work: Work, block: Block, device: str, on_views: Callable[[int], None]
 ) -> BlockResult:
@@ -191,9 +212,8 @@ def _rendered(work: Work, block: Block) -> Iterator[_Rendered]:
 
     def render(part: npt.NDArray[np.int64]) -> _Rendered:
         rows = block.plan_rows[part].tolist()
-        images = np.stack([renderer.teacher_view(row) for row in rows])
         crcs = np.array([crop_crc(renderer.weak(row)) for row in rows], np.uint32)
-        return part, torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), crcs
+        return part, _images(renderer, rows), crcs
 
     batches = [places[i : i + work.batch] for i in range(0, len(places), work.batch)]
     threads = max(1, (os.cpu_count() or 1) // work.machine_workers // 2)

@@ -14,12 +14,13 @@ import numpy as np
 from distributed import Client
 
 from pipeline.blocks import Block, BlockResult, TeacherFacts, Work
-from pipeline.cluster import machine_workers, open_cluster, run_blocks, run_facts
+from pipeline.cluster import machine_workers, open_cluster, run_blocks, run_facts, run_sample
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError
 from rsmtdf_core.settings import Settings
+from rsmtdf_core.store.codecs import Tokens
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import Rows, ViewGroup
 from rsmtdf_core.store.store import FeatureStore
@@ -28,6 +29,7 @@ from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, declared_identity, probe_difference
 
 _MEBIBYTE = 2**20
+_WAITING = "another extraction is writing here: waiting until it has ended"
 
 
 class StoreReport(Settings):
@@ -104,8 +106,7 @@ def extract(
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
     config = _absolute(config)
     _fetch_student(config, reporter)
-    experiment = plan_experiment(config)
-    group = ViewGroup.open_or_create(config.runtime.cache_folder, experiment.plan)
+    experiment, group = _planned(config)
     rows = group.rows(experiment.plan)
     complete = {one.name: _complete_store(experiment, one) for one in config.teachers}
     parts = [
@@ -115,11 +116,17 @@ def extract(
     rendered, waiting = 0, 0.0
     if todo:
         with open_cluster(config.runtime, scheduler) as client, ExitStack() as locks:
-            made = [_open_part(client, group, config, one, rows, locks) for one in todo]
+            made = _open_parts(client, experiment, group, todo, rows)
+            # In one order, so that two extractions never wait for each other.
+            for part in sorted(made, key=lambda part: part.store.path.name):
+                locks.enter_context(part.store.writing(lambda: reporter.say(_WAITING)))
+                part.store.adopt()
+                unknown = _unknown_crops(group, rows)
+                part.missing = np.union1d(part.store.missing_rows(rows), unknown)
             parts += made
             rendered, waiting = _extract_parts(client, experiment, group, rows, made, reporter)
             for part in made:
-                part.store.commit(rows, part.seconds, {})
+                part.store.commit(rows, part.seconds)
     order = [one.name for one in config.teachers]
     parts.sort(key=lambda part: order.index(part.settings.name))
     return ExtractReport(
@@ -130,6 +137,15 @@ def extract(
         waiting_seconds=waiting,
         stores=tuple(_store_report(part, len(rows)) for part in parts),
     )
+
+
+def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
+    """The experiment and its group with a row for each view."""
+    cache = config.runtime.cache_folder
+    experiment = plan_experiment(config)
+    # Another extraction may have brought other pairs since the plan was drawn.
+    experiment = experiment.drawn_again(ViewGroup.grown_by(cache, experiment.plan))
+    return experiment, ViewGroup.grown_by(cache, experiment.plan)
 
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
@@ -168,7 +184,9 @@ def _complete_store(experiment: Experiment, teacher: TeacherSettings) -> Feature
     config = experiment.config
     identity = declared_identity(teacher, config.views.crop)
     try:
-        store = find_store(config.runtime.cache_folder, experiment.plan, identity, teacher.codec)
+        store = find_store(
+            config.runtime.cache_folder, experiment.plan, identity, teacher.declared_codec
+        )
     except StoreMismatchError:
         raise
     except StoreError:
@@ -187,27 +205,52 @@ def _unknown_crops(group: ViewGroup, rows: Rows) -> Rows:
     return unknown
 
 
-def _open_part(
+def _open_parts(
     client: Client,
+    experiment: Experiment,
     group: ViewGroup,
-    config: ExperimentConfig,
-    teacher: TeacherSettings,
+    teachers: list[TeacherSettings],
     rows: Rows,
-    locks: ExitStack,
-) -> _Part:
-    """Make or open a teacher's store, hold it for writing and see what it misses."""
-    facts: TeacherFacts = client.submit(
-        run_facts, teacher, config.views.crop, config.runtime.device, pure=False
-    ).result()
-    store = FeatureStore.create(
-        group,
-        facts.identity,
-        facts.shape,
-        teacher.codec,
-        facts.probe,
-        teacher.weights == "random",
-        config.runtime.shard_mebibytes * _MEBIBYTE,
-    )
+) -> list[_Part]:
+    """Make or open the teachers' stores."""
+    config = experiment.config
+    work = _work(client, experiment, [])
+    chosen = np.linspace(0, len(rows) - 1, sample_views(len(rows))).astype(int).tolist()
+    made = []
+    for teacher in teachers:
+        facts: TeacherFacts = client.submit(
+            run_facts, teacher, config.views.crop, config.runtime.device, pure=False
+        ).result()
+
+        def sample(teacher: TeacherSettings = teacher) -> Tokens:
+            future = client.submit(
+                run_sample, work, teacher, chosen, config.runtime.device, pure=False
+            )
+            return np.asarray(future.result())
+
+        store = FeatureStore.create(
+            group,
+            facts.identity,
+            facts.shape,
+            teacher.declared_codec,
+            sample,
+            probe=facts.probe,
+            random_weights=teacher.weights == "random",
+            shard_bytes=config.runtime.shard_mebibytes * _MEBIBYTE,
+        )
+        _require_same_teacher(store, teacher, facts)
+        made.append(_Part(teacher, store, rows[:0]))
+    return made
+
+
+def sample_views(views: int) -> int:
+    """To how many of the views a new store's codec is fitted: few beside all that follow."""
+    return min(views, max(4, min(32, views // 16)))
+
+
+def _require_same_teacher(
+    store: FeatureStore, teacher: TeacherSettings, facts: TeacherFacts
+) -> None:
     drift = probe_difference(store.metadata.probe, facts.probe)
     if drift > PROBE_TOLERANCE:
         raise StoreMismatchError(
@@ -216,10 +259,16 @@ def _open_part(
             where=store.path,
             remedy="use the libraries of that time, or another runtime.cache",
         )
-    locks.enter_context(store.writing())
-    store.adopt()
-    missing = np.union1d(store.missing_rows(rows), _unknown_crops(group, rows))
-    return _Part(teacher, store, missing)
+
+
+def _work(client: Client, experiment: Experiment, parts: list[_Part]) -> Work:
+    return Work(
+        dataset=experiment.dataset,
+        plan=experiment.plan,
+        teachers=tuple((part.settings, part.store.path) for part in parts),
+        batch=experiment.config.runtime.teacher_batch,
+        machine_workers=machine_workers(client),
+    )
 
 
 def _extract_parts(
@@ -234,13 +283,7 @@ def _extract_parts(
     blocks = _blocks(group, rows, parts)
     wanted = sum(len(block.wanted) for block in blocks)
     _check_space(group.path, parts)
-    work = Work(
-        dataset=experiment.dataset,
-        plan=experiment.plan,
-        teachers=tuple((part.settings, part.store.path) for part in parts),
-        batch=experiment.config.runtime.teacher_batch,
-        machine_workers=machine_workers(client),
-    )
+    work = _work(client, experiment, parts)
     waiting = 0.0
 
     def keep(result: BlockResult) -> None:
@@ -280,7 +323,7 @@ def _blocks(group: ViewGroup, rows: Rows, parts: list[_Part]) -> list[Block]:
 
 
 def _check_space(folder: Path, parts: list[_Part]) -> None:
-    needed = sum(len(part.missing) * part.store.metadata.record_bytes for part in parts)
+    needed = sum(len(part.missing) * part.store.codec.typical_bytes for part in parts)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(
@@ -296,7 +339,7 @@ def _store_report(part: _Part, views: int) -> StoreReport:
         path=part.store.path,
         views=views,
         new=part.new,
-        bytes=views * part.store.metadata.record_bytes,
+        bytes=views * part.store.codec.typical_bytes,
         seconds=part.seconds,
         random_weights=part.store.metadata.random_weights,
     )

@@ -4,7 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +16,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes `path` only if the block ends without an error.
 
     The temporary name ends in `.tmp-<32 hex digits>`, another for each call on any thread or machine that
-    shares the folder. The file and its folder are synced before the rename is reported.
+    shares the folder. The file and its folder are synced before the rename is reported. Where
+    something fails, the temporary file is removed and that first error is raised.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
@@ -26,8 +27,10 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):  # a full or failing disk may refuse this too
+            temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -3,87 +3,151 @@
 Allocating a batch costs several times the copy, so `gather` fills what the caller keeps.
 """
 
+import resource
+from collections.abc import Iterator
+from dataclasses import astuple
 from functools import lru_cache
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.store.codecs import get_codec
-from rsmtdf_core.store.group import Rows
-from rsmtdf_core.store.shards import ShardReader
-from rsmtdf_core.store.store import FeatureStore, shard_path
+from rsmtdf_core.store.codecs import Codec
+from rsmtdf_core.store.shards import ShardReader, ShardSummary, shard_path
+from rsmtdf_core.tokens import TokenShape
+
+if TYPE_CHECKING:
+    from rsmtdf_core.store.store import FeatureStore
 
 Check = Literal["always", "first", "never"]
+Rows = npt.NDArray[np.int64]
 
-# A mapped shard holds a file descriptor, of which a process commonly has 1024.
-_OPEN_SHARDS = 256
+_UNLISTED = -1
 
 
 class FeatureReader:
     """Reads one store; shards are opened when first used, in each process on its own.
 
-    It can be sent to other processes: only the path, the rows and a few facts travel.
+    It can be sent to other processes: only the path, the rows and a few facts travel. Several
+    threads may use it at once. Nothing is written.
 
     Args:
         store: the store.
         rows: the store row of each plan row, as `FeatureStore.require` returns them.
         check: when a record's checksum is compared: at each use, at its first use in a process,
             never.
+
+    Attributes:
+        shape: what one record holds.
+        codec: the store's codec.
     """
 
-    def __init__(self, store: FeatureStore, rows: Rows, check: Check = "first") -> None:
-        self.shape = store.shape
-        self.codec = get_codec(store.metadata.codec)
-        self._path = store.path
-        self._capacity = store.metadata.shard_records
-        self._record_bytes = store.metadata.record_bytes
-        self._rows: list[int] = rows.tolist()
+    def __init__(self, store: "FeatureStore", rows: Rows, check: Check = "first") -> None:
+        self.shape: TokenShape = store.shape
+        self.codec: Codec = store.codec
+        self._shards = _Shards(store, rows)
+        self._rows = rows
         self._check = check
-        self._start()
+        self._plain = store.codec.record_bytes is not None
+        self._unchecked = self._none_checked()
 
-    def tokens(self, plan_row: int) -> npt.NDArray[Any]:
-        """The stored numbers [H, W, D] of one view: a read-only view of the file, no copy.
+    def gather(self, plan_rows: Rows, out: npt.NDArray[Any]) -> None:
+        """Put the views' stored numbers into `out` [len(plan_rows), *codec.stored_shape].
+
+        `out` is contiguous and of the codec's type.
+
+        Raises:
+            StoreDamagedError: where a shard or a record is not what was written.
+        """
+        assert out.shape == (len(plan_rows), *self.codec.stored_shape)
+        assert out.dtype == self.codec.dtype
+        assert out.flags.c_contiguous
+        if not self._plain:
+            for slot, record in zip(out, self._records(plan_rows), strict=True):
+                self.codec.unpack(record, slot)
+            return
+        bytes_of = out.reshape(len(out), -1).view(np.uint8)
+        for slot, record in zip(bytes_of, self._records(plan_rows), strict=True):
+            slot[:] = record
+
+    def tokens(self, plan_row: int) -> npt.NDArray[np.float32]:
+        """The decoded tokens of one view, float32 [H, W, D].
 
         Raises:
             StoreDamagedError: where the shard or the record is not what was written.
         """
-        shard, number = divmod(self._rows[plan_row], self._capacity)
-        check = self._check == "always" or (
-            self._check == "first" and plan_row not in self._checked
-        )
-        record = self._shard(shard).record(number, check=check)
-        self._checked.add(plan_row)
-        return self.codec.view(record, self.shape.record_shape)
+        import torch
 
-    def gather(self, plan_rows: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
-        """Copy the views' stored numbers into `out` [len(plan_rows), H, W, D] of the codec's type.
+        stored = np.empty((1, *self.codec.stored_shape), self.codec.dtype)
+        self.gather(np.array([plan_row]), stored)
+        tokens = self.codec.decode(torch.from_numpy(stored), "cpu")
+        return np.asarray(tokens[0], np.float32)
 
-        All of the records are asked of the disk before the first is awaited.
+    def prefetch(self, plan_rows: Rows) -> None:
+        """Ask the system to read these views' records ahead; returns at once.
+
+        Raises:
+            StoreDamagedError: where a shard is not what was written.
         """
-        rows = plan_rows.tolist()
-        assert out.shape == (len(rows), *self.shape.record_shape)
-        assert out.dtype == self.codec.dtype
-        self.prefetch(plan_rows)
-        for slot, row in zip(out, rows, strict=True):
-            np.copyto(slot, self.tokens(row))
+        for shard, number in self._places(plan_rows):
+            _opened(self._shards, shard).prefetch(number)
 
-    def prefetch(self, plan_rows: npt.NDArray[np.int64]) -> None:
-        """Ask the system to read these views' records ahead; returns at once."""
-        for row in plan_rows.tolist():
-            shard, number = divmod(self._rows[row], self._capacity)
-            self._shard(shard).prefetch(number)
+    def _records(self, plan_rows: Rows) -> Iterator[npt.NDArray[np.uint8]]:
+        """Each record's bytes in the mapped file, checked where that is asked for."""
+        always, unchecked = self._check == "always", self._unchecked
+        for row, (shard, number) in zip(plan_rows.tolist(), self._places(plan_rows), strict=True):
+            reader = _opened(self._shards, shard)
+            if always or unchecked[row]:
+                yield reader.record(number, check=True)
+                unchecked[row] = False
+            else:
+                yield reader.record(number, check=False)
 
-    def _start(self) -> None:
-        self._checked: set[int] = set()
-        self._shard = lru_cache(maxsize=_OPEN_SHARDS)(self._open)
+    def _places(self, plan_rows: Rows) -> Iterator[tuple[int, int]]:
+        """Shard and number therein of each record."""
+        shards, numbers = np.divmod(self._rows[plan_rows], self._shards.capacity)
+        return zip(shards.tolist(), numbers.tolist(), strict=True)
 
-    def _open(self, shard: int) -> ShardReader:
-        return ShardReader(shard_path(self._path, shard), self._capacity, self._record_bytes)
+    def _none_checked(self) -> bytearray:
+        return bytearray([self._check == "first"]) * len(self._rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_shard", "_checked")}
+        return {name: value for name, value in vars(self).items() if name != "_unchecked"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._start()
+        self._unchecked = self._none_checked()
+
+
+class _Shards:
+    """How to open the shards that hold `rows`; tables instead of objects, as there are many."""
+
+    def __init__(self, store: "FeatureStore", rows: Rows) -> None:
+        self.capacity: int = store.metadata.shard_records
+        self._path: Path = store.path
+        self._codec = store.codec
+        self._numbers = np.unique(rows // self.capacity)
+        self._expected = np.full((len(self._numbers), 4), _UNLISTED, np.int64)
+        entries = store.entries()
+        for place, number in enumerate(self._numbers.tolist()):
+            if number in entries:
+                self._expected[place] = astuple(entries[number].summary)
+
+    def open(self, shard: int) -> ShardReader:
+        listed = self._expected[np.searchsorted(self._numbers, shard)].tolist()
+        expected = None if _UNLISTED in listed else ShardSummary(*listed)
+        path = shard_path(self._path, shard, self._codec)
+        return ShardReader(path, self.capacity, self._codec.record_bytes, expected)
+
+
+def _most_open() -> int:
+    """A mapped shard holds a descriptor: half of those a process may have, for all its readers."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The system also limits mappings, commonly to 65530 a process.
+    return 2**14 if limit == resource.RLIM_INFINITY else min(2**14, limit // 2)
+
+
+@lru_cache(maxsize=_most_open())
+def _opened(shards: _Shards, shard: int) -> ShardReader:
+    return shards.open(shard)

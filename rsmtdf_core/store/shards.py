@@ -3,12 +3,15 @@
     record 0 | its crc32c | record 1 | its crc32c | ... | index | crc32c of the index
 
 The index has one (offset, length) pair of little-endian u64 per record of the shard; both are 2^64
-- 1 where the record is absent. A length counts the record's crc32c too. All checksums are
-little-endian u32.
+- 1 where the record is absent. A length counts the record's crc32c too. Records lie one after the
+other in their order, without a gap. All checksums are little-endian u32.
 """
 
+import ctypes
+import errno
 import mmap
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +20,9 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.errors import StoreDamagedError
+from rsmtdf_core.errors import StoreDamagedError, StoreError
 from rsmtdf_core.files import atomic_file
-from rsmtdf_core.store.codecs import Packed
+from rsmtdf_core.store.codecs import Codec, Packed
 
 _ABSENT = np.uint64(2**64 - 1)
 _CRC_BYTES = 4
@@ -44,60 +47,79 @@ class ShardSummary:
     content_crc32c: int
 
 
+def shard_path(store: Path, shard: int, codec: Codec) -> Path:
+    """Where Zarr looks for chunk `shard` of the array at `store`."""
+    return store.joinpath("c", str(shard), *"0" * len(codec.stored_shape))
+
+
 def write_shard(path: Path, records: Iterable[Packed | None], capacity: int) -> ShardSummary:
     """Stream `capacity` records (None: absent) into a shard that appears whole or not at all."""
     index = np.full((capacity, 2), _ABSENT, "<u8")
     offset = present = content = 0
     with atomic_file(path) as file:
+        handle = file.fileno()
         for number, record in enumerate(records):
             if record is None:
                 continue
+            length = record.nbytes + _CRC_BYTES
+            if not present:
+                _preallocate(handle, capacity * (length + _PAIR_BYTES) + _CRC_BYTES)
             checksum = google_crc32c.value(record).to_bytes(_CRC_BYTES, "little")
             content = google_crc32c.extend(content, checksum)
-            file.write(record.data)
-            file.write(checksum)
-            length = record.nbytes + _CRC_BYTES
+            _write(handle, record.data, checksum)
             index[number] = offset, length
             offset, present = offset + length, present + 1
         index_crc32c = google_crc32c.value(index.tobytes())
-        file.write(index.tobytes())
-        file.write(index_crc32c.to_bytes(_CRC_BYTES, "little"))
-    size = offset + capacity * _PAIR_BYTES + _CRC_BYTES
+        _write(handle, index.tobytes(), index_crc32c.to_bytes(_CRC_BYTES, "little"))
+        size = offset + capacity * _PAIR_BYTES + _CRC_BYTES
+        os.ftruncate(handle, size)
     return ShardSummary(present, size, index_crc32c, content)
 
 
 class ShardReader:
-    """A mapped shard; its index is parsed and checked once.
+    """A mapped shard; its index is parsed and checked once, before anything is allocated for it.
 
     Args:
         path: the shard file.
         capacity: records that the shard has room for.
-        record_bytes: bytes of each record.
+        record_bytes: bytes of each record; None where they differ.
+        expected: what the ledger says of the shard; None compares nothing.
+
+    Attributes:
+        path: the shard file.
+        present: which records are there, bool [capacity].
+        data: the whole file, uint8, read-only.
+        offsets: where each record starts in `data`; 0 where it is absent.
+        sizes: bytes of each record without its checksum; 0 where it is absent.
 
     Raises:
-        StoreDamagedError: where the file is absent, or its size, index or checksum is wrong.
+        StoreDamagedError: where the file is absent or not a regular file, or its size, index or
+            checksum is wrong, or not what is expected.
+        StoreError: where the system does not let it be read.
     """
 
-    def __init__(self, path: Path, capacity: int, record_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        capacity: int,
+        record_bytes: int | None,
+        expected: ShardSummary | None = None,
+    ) -> None:
         self.path = path
-        self._record_bytes = record_bytes
-        self._map = _map_file(path, at_least=capacity * _PAIR_BYTES + _CRC_BYTES)
-        self._bytes: Packed = np.frombuffer(self._map, np.uint8)
-        footer = self._bytes[-(capacity * _PAIR_BYTES + _CRC_BYTES) :]
+        footer_bytes = capacity * _PAIR_BYTES + _CRC_BYTES
+        self._map = _map_file(path, footer_bytes)
+        self.data: Packed = np.frombuffer(self._map, np.uint8)
+        footer = self.data[-footer_bytes:]
         self._index_crc32c = google_crc32c.value(footer[:-_CRC_BYTES])
         if self._index_crc32c != _stored_crc(footer):
             raise self.damaged("its index does not have the checksum that was written")
         index = footer[:-_CRC_BYTES].copy().view("<u8").reshape(capacity, 2)
         self.present: npt.NDArray[np.bool_] = ~(index == _ABSENT).all(axis=1)
-        room = self._bytes.size - footer.size
-        offsets, lengths = index[self.present].T
-        whole = lengths == record_bytes + _CRC_BYTES
-        # Compared without a sum, which could wrap around.
-        if not (whole & (lengths <= room)).all() or not (offsets <= room - lengths).all():
-            raise self.damaged(
-                f"its index names records that are not {record_bytes} bytes within the file"
-            )
-        self._offsets: list[int] = np.where(self.present, index[:, 0], 0).tolist()
+        self._check_index(index, self.data.size - footer_bytes, record_bytes)
+        self.offsets: list[int] = np.where(self.present, index[:, 0], 0).tolist()
+        self.sizes: list[int] = np.where(self.present, index[:, 1] - _CRC_BYTES, 0).tolist()
+        if expected is not None and not self.matches(expected):
+            raise self.damaged("it is not the shard that was entered in the ledger")
 
     def record(self, number: int, *, check: bool) -> Packed:
         """The bytes of a record that is present, without a copy; `check` compares its checksum.
@@ -105,18 +127,18 @@ class ShardReader:
         Raises:
             StoreDamagedError: where the checksum differs.
         """
-        assert self.present[number]
-        start = self._offsets[number]
-        record = self._bytes[start : start + self._record_bytes]
+        assert self.sizes[number], "absent"
+        start = self.offsets[number]
+        record = self.data[start : start + self.sizes[number]]
         if check and google_crc32c.value(record) != self._checksum(number):
             raise self.damaged(f"record {number} does not have the checksum that was written")
         return record
 
     def prefetch(self, number: int) -> None:
         """Ask the system to read a record ahead; returns at once."""
-        start = self._offsets[number]
+        start = self.offsets[number]
         page = start - start % mmap.PAGESIZE
-        self._map.madvise(mmap.MADV_WILLNEED, page, start - page + self._record_bytes)
+        self._map.madvise(mmap.MADV_WILLNEED, page, start - page + self.sizes[number] + _CRC_BYTES)
 
     def summary(self) -> ShardSummary:
         """The shard's summary; touches each record's checksum, not the record."""
@@ -126,11 +148,11 @@ class ShardReader:
                 content, self._checksum(number).to_bytes(_CRC_BYTES, "little")
             )
         records = int(self.present.sum())
-        return ShardSummary(records, self._bytes.size, self._index_crc32c, content)
+        return ShardSummary(records, self.data.size, self._index_crc32c, content)
 
     def matches(self, summary: ShardSummary) -> bool:
         """Whether size and index are those of `summary`; touches no record."""
-        own = int(self.present.sum()), self._bytes.size, self._index_crc32c
+        own = int(self.present.sum()), self.data.size, self._index_crc32c
         return own == (summary.records, summary.bytes, summary.index_crc32c)
 
     def verify(self) -> ShardSummary:
@@ -147,9 +169,25 @@ class ShardReader:
         """The error that says what is wrong with this shard."""
         return damage(self.path, f"the shard is damaged: {what}")
 
+    def _check_index(
+        self, index: npt.NDArray[np.uint64], room: int, record_bytes: int | None
+    ) -> None:
+        """Refuse an index unless its records fill the file before it, one after the other."""
+        offsets, lengths = index[self.present].T
+        least, most = (1, room) if record_bytes is None else (record_bytes, record_bytes)
+        right = (lengths >= least + _CRC_BYTES) & (lengths <= most + _CRC_BYTES)
+        # No length is beyond the file, so that the sums cannot wrap around.
+        if (right & (lengths <= room)).all():
+            ends = np.cumsum(lengths)
+            last = int(ends[-1]) if len(ends) else 0
+            if last == room and np.array_equal(offsets, ends - lengths):
+                return
+        size = "records" if record_bytes is None else f"records of {record_bytes} bytes"
+        raise self.damaged(f"its index does not name {size} that fill the file one after the other")
+
     def _checksum(self, number: int) -> int:
-        end = self._offsets[number] + self._record_bytes + _CRC_BYTES
-        return _stored_crc(self._bytes[:end])
+        end = self.offsets[number] + self.sizes[number] + _CRC_BYTES
+        return _stored_crc(self.data[end - _CRC_BYTES : end])
 
 
 def damage(path: Path, what: str) -> StoreDamagedError:
@@ -159,18 +197,49 @@ def damage(path: Path, what: str) -> StoreDamagedError:
     )
 
 
+def _preallocate(handle: int, size: int) -> None:
+    """Reserve disk space: writing into it takes half as long. Where that fails, nothing is lost.
+
+    Not `os.posix_fallocate`, which writes to every block where the file system cannot reserve.
+    """
+    fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
+    if fallocate is not None:
+        fallocate(handle, 0, ctypes.c_int64(0), ctypes.c_int64(size))
+
+
+def _write(handle: int, *parts: memoryview | bytes) -> None:
+    """Write all of `parts`; the system may take less than that in one call."""
+    written = os.writev(handle, parts)
+    if written < sum(len(part) for part in parts):
+        rest = memoryview(b"".join(parts))[written:]
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+
+
 def _map_file(path: Path, at_least: int) -> mmap.mmap:
     try:
-        handle = os.open(path, os.O_RDONLY)
+        # A link may lead out of the store, and opening a pipe would wait for its writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise StoreDamagedError(
             "a shard is missing", where=path, remedy="rsmtdf extract-features CONFIG"
         ) from None
+    except OSError as wrong:
+        if wrong.errno == errno.ELOOP:
+            raise damage(path, "the shard is a symbolic link, not a file") from None
+        raise StoreError(
+            f"the shard cannot be opened: {wrong.strerror}",
+            where=path,
+            remedy="mend its permissions or its disk",
+        ) from wrong
     try:
-        size = os.fstat(handle).st_size
-        if size < at_least:
-            raise damage(path, f"the shard is damaged: {size} bytes cannot hold its index")
-        return mmap.mmap(handle, size, access=mmap.ACCESS_READ)
+        state = os.fstat(handle)
+        if not stat.S_ISREG(state.st_mode):
+            raise damage(path, "the shard is not a regular file")
+        if state.st_size < at_least:
+            what = f"{state.st_size} bytes cannot hold its index"
+            raise damage(path, f"the shard is damaged: {what}")
+        return mmap.mmap(handle, state.st_size, access=mmap.ACCESS_READ)
     finally:
         os.close(handle)
 

@@ -53,7 +53,9 @@ def test_every_record_is_what_the_teacher_says_of_the_view(make_config):
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     for settings in config.teachers:
         identity = declared_identity(settings, config.views.crop)
-        store = find_store(config.runtime.cache_folder, experiment.plan, identity, "fp16")
+        store = find_store(
+            config.runtime.cache_folder, experiment.plan, identity, settings.declared_codec
+        )
         reader = FeatureReader(store, store.require(experiment.plan))
         teacher = load_teacher(settings, config.views.crop)
         for row in (0, 7, 19):
@@ -68,10 +70,14 @@ def test_zarr_opens_a_store_and_reads_the_same_numbers(make_config):
     experiment = plan_experiment(config)
     for settings, one in zip(config.teachers, report.stores, strict=True):
         identity = declared_identity(settings, config.views.crop)
-        store = find_store(config.runtime.cache_folder, experiment.plan, identity, "fp16")
+        store = find_store(
+            config.runtime.cache_folder, experiment.plan, identity, settings.declared_codec
+        )
         rows = store.require(experiment.plan)
         array = zarr.open_array(one.path, mode="r")
-        assert np.array_equal(array[rows[5]], FeatureReader(store, rows).tokens(5))
+        assert np.array_equal(
+            array[rows[5]].astype(np.float32), FeatureReader(store, rows).tokens(5)
+        )
 
 
 def test_a_complete_extraction_is_found_without_loading_a_teacher(make_config, monkeypatch):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.errors import StoreDamagedError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -109,4 +111,8 @@ class PlainCodec:
 
     def unpack(self, packed: Packed, out: npt.NDArray[Any]) -> None:
         """Copy."""
+        if packed.nbytes != self.record_bytes:
+            raise StoreDamagedError(
+                f"a record has {packed.nbytes} bytes, expected {self.record_bytes}"
+            )
         np.copyto(out, packed.view(self.dtype).reshape(self.stored_shape))
