@@ -3,6 +3,7 @@
 import json
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -178,7 +179,7 @@ def du(cache: _Cache = None) -> None:
     """Tell how the bytes on disk divide among views, teachers and codecs."""
     catalogue = _catalogue(cache)
     total = sum(entry.bytes for entry in catalogue.stores)
-    ways = {
+    ways: dict[str, Callable[[StoreEntry], str]] = {
         "views": lambda entry: entry.group,
         "teacher": lambda entry: entry.label,
         "codec": lambda entry: entry.codec,

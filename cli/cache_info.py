@@ -63,7 +63,7 @@ def _add_codec(tree: Tree, entry: StoreEntry) -> None:
     store = entry.store
     branch = tree.add(f"codec: {store.codec.label}{' (lossy)' if store.codec.lossy else ''}")
     _add_mapping(branch, store.metadata.codec)
-    for name, array in sorted(store.parameters.items()):
+    for name, array in sorted(store.facts.parameters.items()):
         branch.add(f"{name}: {array.dtype} {list(array.shape)}")
     if entry.certificate:
         tree.add("certificate, against the teacher's own tokens").add(_certificate(entry))

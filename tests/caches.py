@@ -19,7 +19,8 @@ def make_store(
     cache, teacher="tiny", *, views=2, scenes=9, seed=0, codec="fp16", commit=True, salt=0,
     random_weights=False,
 ):  # fmt: skip
-    """A store of `scenes * views` records in shards of four; `salt` changes the tokens alone."""
+    """A store of `scenes * views` records in shards of four; `salt` changes the tokens alone, not what
+    the codec is fitted to."""
     shape = TokenShape(teacher, 3, 3, 5)
     listed = [
         Scene(f"s{n:03}", f"s{n:03}.png", f"m{n:03}.png", 64, 48, sha256=f"{n:064x}")
@@ -30,10 +31,10 @@ def make_store(
     group = ViewGroup.grown_by(cache, plan)
     rows = group.rows(plan)
 
-    def tokens(row):
+    def tokens(row, salt=salt):
         return np.random.default_rng([row, salt]).standard_normal(shape.record_shape, np.float32)
 
-    sample = np.stack([tokens(row) for row in range(4)])
+    sample = np.stack([tokens(row, salt=0) for row in range(4)])
     store = FeatureStore.create(
         group,
         {"model": teacher, "weights_sha256": "a" * 64},

@@ -23,7 +23,7 @@ from pipeline.transfer.listing import (
 from pipeline.transfer.parts import TransferReport, chosen_entries, shard_name, side_by_side
 from pipeline.transfer.remote import Remote
 from rsmtdf_core.errors import StoreDamagedError, StoreIncompleteError, StoreMismatchError
-from rsmtdf_core.files import file_sha256
+from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.store.commit import Commit, write_commit
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.group import ViewGroup

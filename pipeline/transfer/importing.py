@@ -34,8 +34,8 @@ from rsmtdf_core.errors import (
     StoreMismatchError,
     StoreNotFoundError,
 )
-from rsmtdf_core.files import atomic_file, file_sha256, sync_folder
-from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.files import atomic_file, sync_folder
+from rsmtdf_core.fingerprints import differences, file_sha256
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.locks import locked

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.usage import store_key
+
+_Result = TypeVar("_Result")
 
 # Enough to keep an object store busy; a local disk is not slowed by them.
 _THREADS = 8
@@ -79,8 +82,8 @@ def shard_name(store: FeatureStore, shard: int) -> str:
 
 
 def side_by_side(
-    tasks: Sequence[Callable[[], int | None]], label: str, reporter: Reporter
-) -> list[int | None]:
+    tasks: Sequence[Callable[[], _Result]], label: str, reporter: Reporter
+) -> list[_Result]:
     """Run the tasks in threads and return what they do, in order; the first error ends all."""
     with reporter.bar(label, len(tasks)) as bar, ThreadPoolExecutor(_THREADS) as pool:
         futures = [pool.submit(task) for task in tasks]

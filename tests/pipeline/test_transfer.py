@@ -4,6 +4,7 @@ import json
 import runpy
 import shutil
 import threading
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,21 @@ def numbered(store, views):
     return set(np.flatnonzero((table["scene"] >= 0) & np.isin(table["number"], views)).tolist())
 
 
+def stopping(call, after, counts=lambda *arguments: True):
+    """`call`, but the one after so many raises, in whatever thread."""
+    done, lock = [], threading.Lock()
+
+    def stopped(*arguments):
+        if counts(*arguments):
+            with lock:
+                done.append(arguments)
+                if len(done) > after:
+                    raise RuntimeError("killed")
+        return call(*arguments)
+
+    return stopped
+
+
 def test_an_exported_and_imported_cache_is_equal_byte_for_byte(cache, shelf, copy):
     stores = make_store(cache), make_store(cache, "other"), make_store(cache, seed=1)
     sent = exported(*stores, to=shelf)
@@ -115,15 +131,7 @@ def test_a_damaged_record_is_not_exported(cache, shelf):
 
 def test_a_killed_export_goes_on(cache, shelf, monkeypatch):
     store = make_store(cache)
-    put, count = Remote.put, []
-
-    def failing(self, source, path):
-        count.append(path)
-        if len(count) > 4:
-            raise RuntimeError("killed")
-        put(self, source, path)
-
-    monkeypatch.setattr(Remote, "put", failing)
+    monkeypatch.setattr(Remote, "put", stopping(Remote.put, 4))
     with pytest.raises(RuntimeError, match="killed"):
         exported(store, to=shelf)
     assert not (shelf / "export.json").exists()
@@ -210,16 +218,8 @@ def test_an_import_killed_at_any_file_shows_no_half_store_and_goes_on(
     get = Remote.get
     files = len(tree(shelf))
     for stop in range(files):
-        folder, count, lock = copy / str(stop), [], threading.Lock()
-
-        def failing(self, path, target, size):
-            with lock:
-                count.append(path)
-                if len(count) > stop:
-                    raise RuntimeError("killed")
-            get(self, path, target, size)
-
-        monkeypatch.setattr(Remote, "get", failing)
+        folder = copy / str(stop)
+        monkeypatch.setattr(Remote, "get", stopping(get, stop))
         with pytest.raises(RuntimeError, match="killed"):
             import_stores(str(shelf), folder)
         if folder.exists():
@@ -235,17 +235,8 @@ def test_an_import_killed_at_any_file_shows_no_half_store_and_goes_on(
 @pytest.mark.parametrize("stop", range(12))
 def test_an_import_killed_at_any_write_goes_on(cache, shelf, copy, monkeypatch, stop):
     exported(make_store(cache), to=shelf)
-    replace_file, count, lock = Path.replace, [], threading.Lock()
-
-    def failing(self, target):
-        if copy in Path(target).parents:
-            with lock:
-                count.append(target)
-                if len(count) > stop:
-                    raise RuntimeError("killed")
-        return replace_file(self, target)
-
-    monkeypatch.setattr(Path, "replace", failing)
+    inside = lambda source, target: copy in Path(target).parents  # noqa: E731
+    monkeypatch.setattr(Path, "replace", stopping(Path.replace, stop, inside))
     with pytest.raises(RuntimeError, match="killed"):
         import_stores(str(shelf), copy)
     assert "committed" not in states(copy).values()
@@ -276,8 +267,9 @@ def test_a_flipped_byte_in_any_file_is_found_on_arrival(cache, shelf, copy):
         assert name in told.value.where
         assert not copy.exists() or "committed" not in states(copy).values()
         path.write_bytes(data)
-    import_stores(str(shelf), copy)
-    assert tree(copy) == tree(cache)
+        import_stores(str(shelf), copy)
+        assert tree(copy) == tree(cache)
+        shutil.rmtree(copy)
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", None])
@@ -449,6 +441,7 @@ def test_a_grown_export_grows_the_store_that_is_here(cache, shelf, copy):
 
 def test_an_older_export_takes_nothing_from_a_longer_store(cache, shelf, copy):
     exported(make_store(cache), to=shelf)
+    make_store(copy)
     make_store(copy, views=4)
     before = tree(copy)
     assert import_stores(str(shelf), copy).files == 0
@@ -630,8 +623,9 @@ def bucket(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     # The endpoint is read when a file system is made, and fsspec keeps these.
     s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("shelf")
-    yield "s3://shelf/features"
+    name = uuid.uuid4().hex  # servers of one process share their buckets
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}/features"
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
 
@@ -661,5 +655,3 @@ def test_a_damaged_object_is_found_and_mended_on_s3(cache, copy, bucket):
     assert exported(store, to=bucket).files == 1
     import_stores(bucket, copy)
     assert tree(copy) == tree(cache)
-
-
