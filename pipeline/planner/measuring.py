@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.features import Features
 from pipeline.plan import Experiment
-from pipeline.train import _training
+from pipeline.train import make_training
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.store.codecs import CODECS, fit_codec, make_codec
 from rsmtdf_core.store.codecs.base import Codec, Declared
@@ -178,7 +178,7 @@ def step_seconds(experiment: Experiment, accelerator: Accelerator) -> float:
     student = config.student.model_copy(update={"weights": "random"})
     experiment = replace(experiment, config=config.model_copy(update={"student": student}))
     targets = _RandomTargets(shapes, accelerator.device)
-    training = _training(experiment, Features(shapes, targets), accelerator)
+    training = make_training(experiment, Features(shapes, targets), accelerator)
     with closing(_settled_steps(training.steps(), accelerator.device)) as steps:
         return _median(lambda _: next(steps), training.total_steps)
 
