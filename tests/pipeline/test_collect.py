@@ -1,6 +1,7 @@
 import fcntl
 import os
 import runpy
+import shutil
 import time
 from pathlib import Path
 
@@ -156,9 +157,7 @@ def test_uncommitted_and_damaged_stores_go_only_when_asked_for(cache, three):
 
 
 def test_stale_temporary_files_go_and_fresh_ones_stay(cache, three):
-    name = "0.tmp-" + "0a" * 16
-    stale = three[0].path / "c" / "0" / "0" / "0" / name
-    stale = stale.parent.parent / name
+    stale = three[0].path / "c" / "0" / "0" / ("0.tmp-" + "0a" * 16)
     fresh = three[0].group.path / ("views.npy.tmp-" + "b" * 32)
     other = three[0].path / "mine.tmp-x"
     for path in (stale, fresh, other):
@@ -180,8 +179,6 @@ def test_a_group_goes_with_its_last_store(cache, three):
 def test_an_empty_group_goes_when_it_is_old_unless_pinned_or_foreign(cache, three):
     collect(cache, Limits(older_than=0))
     groups = [make_store(cache, seed=seed).group.path for seed in range(4)]
-    import shutil
-
     for group in groups:
         shutil.rmtree(next(group.glob("tiny-*")))
     pin(cache, groups[1].name)
