@@ -28,6 +28,7 @@ from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import Teacher, load_teacher
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.views.pixels import PIXELS, pixel_record
 from rsmtdf_core.views.plan import ViewPlan
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
@@ -47,6 +48,7 @@ class Work:
         teachers: the teachers that miss records, with their stores' folders.
         batch: views that a teacher sees at once.
         machine_workers: workers that share a machine's cores, at most.
+        pixels: the folder of the pixels' store where it misses records too.
     """
 
     dataset: Dataset
@@ -54,6 +56,13 @@ class Work:
     teachers: tuple[tuple[TeacherSettings, Path], ...]
     batch: int
     machine_workers: int = 1
+    pixels: Path | None = None
+
+    @property
+    def stores(self) -> dict[str, Path]:
+        """Every store that misses records, by the name of its teacher."""
+        stores = {settings.name: path for settings, path in self.teachers}
+        return stores if self.pixels is None else {**stores, PIXELS: self.pixels}
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,19 +179,23 @@ def _extract_block(
     work: Work, block: Block, device: str, on_views: Callable[[int], None]
 ) -> BlockResult:
     teachers = {
-        settings.name: (_teacher(settings, work.plan.settings.crop, device), path)
-        for settings, path in work.teachers
+        settings.name: _teacher(settings, work.plan.settings.crop, device)
+        for settings, _ in work.teachers
         if block.missing[settings.name].any()
     }
     result = BlockResult(np.empty(0, np.int64), np.empty(0, np.uint32), {}, {"waiting": 0.0})
     writers = {
-        name: _Writer(path, block.rows, block.missing[name]) for name, (_, path) in teachers.items()
+        name: _Writer(path, block.rows, block.missing[name])
+        for name, path in work.stores.items()
+        if block.missing[name].any()
     }
     try:
         crcs = []
-        for places, images, batch_crcs in _timed(_rendered(work, block), result.seconds):
+        for places, images, pixels, batch_crcs in _timed(_rendered(work, block), result.seconds):
             crcs.append(batch_crcs)
-            for name, (teacher, _) in teachers.items():
+            if len(pixels):
+                writers[PIXELS].put(pixels)
+            for name, teacher in teachers.items():
                 chosen = np.flatnonzero(block.missing[name][places])
                 if not len(chosen):
                     continue
@@ -202,18 +215,26 @@ def _extract_block(
     return result
 
 
-_Rendered = tuple[npt.NDArray[np.int64], torch.Tensor, npt.NDArray[np.uint32]]
+_Rendered = tuple[
+    npt.NDArray[np.int64], torch.Tensor, npt.NDArray[np.uint8], npt.NDArray[np.uint32]
+]
 
 
 def _rendered(work: Work, block: Block) -> Iterator[_Rendered]:
-    """Batches in order: places in the block, views uint8 [n, 3, S, S], crcs of the geometric crops."""
+    """Batches in order.
+
+    Each has the places in the block, what teachers see, uint8 [n, 3, S, S], the pixel records of those that
+    miss them, uint8 [m, S, S, channels], and the crcs of the geometric crops.
+    """
     renderer = _renderer(work)
     places = block.wanted
 
     def render(part: npt.NDArray[np.int64]) -> _Rendered:
         rows = block.plan_rows[part].tolist()
         crcs = np.array([crop_crc(renderer.weak(row)) for row in rows], np.uint32)
-        return part, _images(renderer, rows), crcs
+        wanted = part[block.missing[PIXELS][part]] if work.pixels else part[:0]
+        pixels = [pixel_record(renderer, row) for row in block.plan_rows[wanted].tolist()]
+        return part, _images(renderer, rows), np.array(pixels, np.uint8), crcs
 
     batches = [places[i : i + work.batch] for i in range(0, len(places), work.batch)]
     threads = max(1, (os.cpu_count() or 1) // work.machine_workers // 2)

@@ -6,7 +6,7 @@ days. So a measurement keeps a histogram, and histograms add up.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite, log10, sqrt
+from math import isfinite, sqrt
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 # Of 1 - cosine: bin n > 0 ends at 10 ** (n / BINS_A_DECADE - 9), and bin 0 takes what is smaller
-# than the first. 298 bins reach 2, where a token points the other way.
+# than the first. 299 bins reach 2, where a token points the other way.
 BINS_A_DECADE = 32
 _DECADES = 9
-_BINS = 298
+_BINS = 299
 _PERCENTILE = 0.01
 
 
@@ -147,8 +147,10 @@ class Fidelity:
         if not isinstance(value, dict) or value.keys() != names:
             raise ValueError("a fidelity has other fields")
         records, tokens = _count(value["records"]), _count(value["tokens"])
-        spreads = [_parse_losses(value[name], tokens) for name in ("cosine", "centred")]
-        return cls(records, tokens, *spreads, _amount(value["error"]), _amount(value["energy"]))
+        cosine, centred = (_parse_losses(value[name], tokens) for name in ("cosine", "centred"))
+        return cls(
+            records, tokens, cosine, centred, _amount(value["error"]), _amount(value["energy"])
+        )
 
     def certificate(self) -> dict[str, Any]:
         """What a store promises about its tokens, as JSON; without tokens only their number.
@@ -169,7 +171,8 @@ class Fidelity:
 
 
 def _dots(a: Floats, b: Floats) -> npt.NDArray[np.float64]:
-    return np.einsum("hwd,hwd->hw", a, b).astype(np.float64)
+    dots: npt.NDArray[np.float32] = np.einsum("hwd,hwd->hw", a, b)
+    return dots.astype(np.float64)
 
 
 def _losses(

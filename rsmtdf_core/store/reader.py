@@ -142,10 +142,10 @@ class _Shards:
 
 
 def _most_open() -> int:
-    """A mapped shard holds a descriptor: half of those a process may have, for all its readers."""
+    """An open shard holds two descriptors: half of those a process may have, for all its readers."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # The system also limits mappings, commonly to 65530 a process.
-    return 2**14 if limit == resource.RLIM_INFINITY else min(2**14, limit // 2)
+    return 2**14 if limit == resource.RLIM_INFINITY else min(2**14, limit // 4)
 
 
 @lru_cache(maxsize=_most_open())

@@ -79,13 +79,13 @@ class Int8(PlainCodec):
         import torch
 
         batch = batch.to(device)
-        scale = batch[..., self._channels :].contiguous().view(torch.float16)
-        return batch[..., : self._channels].float().mul_(scale.float())
+        scale = batch[..., self._channels :].clone(memory_format=torch.contiguous_format)
+        return batch[..., : self._channels].float().mul_(scale.view(torch.float16).float())
 
 
 def _scales(largest: Tokens) -> Tokens:
     """Half-precision scales of tokens whose largest magnitudes these are."""
-    exact = np.asarray(largest, np.float64) / _LEVELS
+    exact = np.abs(largest, dtype=np.float64) / _LEVELS  # zero may come with a sign
     with np.errstate(over="ignore"):
         scale = exact.astype("<f2")
         scale = np.where(scale < exact, np.nextafter(scale, np.float16(np.inf)), scale)

@@ -1,3 +1,4 @@
+import os
 import struct
 from pathlib import Path
 
@@ -7,31 +8,57 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.store.shards import ShardReader, write_shard
+from rsmtdf_core.errors import StoreDamagedError, StoreError
+from rsmtdf_core.store import shards
+from rsmtdf_core.store.shards import ShardReader, ShardSummary, write_shard
 
 BYTES = 24
 FULL = [np.full(BYTES, n, np.uint8) for n in range(4)]
+VARIED = [np.full(BYTES + n, n, np.uint8) for n in range(4)]
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
-)
-@given(
-    records=st.lists(st.none() | st.binary(min_size=BYTES, max_size=BYTES), min_size=8, max_size=8)
-)
-def test_what_was_written_is_read(tmp_path: Path, records: list[bytes | None]) -> None:
-    path = tmp_path / "shard"
+def write_index(path: Path, record: int, offset: int, length: int) -> None:
+    """Change one pair of a shard of 4, and make the index's checksum right again."""
+    whole = path.read_bytes()
+    index = bytearray(whole[-68:-4])
+    index[16 * record : 16 * record + 16] = struct.pack("<QQ", offset, length)
+    checksum = google_crc32c.value(bytes(index)).to_bytes(4, "little")
+    path.write_bytes(whole[:-68] + bytes(index) + checksum)
+
+
+def check_what_was_written_is_read(
+    path: Path, records: list[bytes | None], record_bytes: int | None
+) -> None:
     packed = [None if one is None else np.frombuffer(one, np.uint8) for one in records]
     summary = write_shard(path, packed, 8)
-    reader = ShardReader(path, 8, BYTES)
+    reader = ShardReader(path, 8, record_bytes, expected=summary)
     assert summary == reader.verify()
-    assert reader.matches(summary)
     assert summary.bytes == path.stat().st_size
     found = [
         reader.record(n, check=True).tobytes() if reader.present[n] else None for n in range(8)
     ]
     assert found == records
+
+
+quick = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+)
+
+
+@quick
+@given(st.lists(st.none() | st.binary(min_size=BYTES, max_size=BYTES), min_size=8, max_size=8))
+def test_records_of_one_size_are_read_as_written(
+    tmp_path: Path, records: list[bytes | None]
+) -> None:
+    check_what_was_written_is_read(tmp_path / "shard", records, BYTES)
+
+
+@quick
+@given(st.lists(st.none() | st.binary(min_size=1, max_size=60), min_size=8, max_size=8))
+def test_records_of_many_sizes_are_read_as_written(
+    tmp_path: Path, records: list[bytes | None]
+) -> None:
+    check_what_was_written_is_read(tmp_path / "shard", records, None)
 
 
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
@@ -44,46 +71,99 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("call", ["writev", "ftruncate", "fsync"])
+@pytest.mark.parametrize("unlink_fails", [False, True])
+def test_a_full_disk_leaves_no_shard_and_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, unlink_fails: bool
+) -> None:
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def broken(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, call, full)
+    if unlink_fails:
+        monkeypatch.setattr(Path, "unlink", broken)
+    with pytest.raises(OSError, match="No space left"):
+        write_shard(tmp_path / "shard", FULL, 4)
+    left = [path.name for path in tmp_path.iterdir()]
+    assert "shard" not in left
+    assert len(left) == int(unlink_fails)
+
+
+def test_a_write_that_the_system_cuts_short_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "writev", lambda handle, parts: os.write(handle, b"".join(parts)[:5]))
+    summary = write_shard(tmp_path / "shard", FULL, 4)
+    assert ShardReader(tmp_path / "shard", 4, BYTES).verify() == summary
+
+
+def test_a_disk_that_cannot_reserve_space_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = write_shard(tmp_path / "reserved", FULL, 4)
+    monkeypatch.setattr(shards, "_preallocate", lambda *_: None)
+    assert write_shard(tmp_path / "plain", FULL, 4) == summary
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "reserved").read_bytes()
+
+
+def test_space_that_absent_records_would_have_taken_is_given_back(tmp_path: Path) -> None:
+    record = np.zeros(2**20, np.uint8)
+    write_shard(tmp_path / "shard", [record, None, None, None, None, None, None, None], 8)
+    assert (tmp_path / "shard").stat().st_blocks * 512 < 2 * 2**20
+
+
+@pytest.mark.parametrize(("records", "record_bytes"), [(FULL, BYTES), (VARIED, None)])
+def test_every_flipped_byte_is_found(
+    tmp_path: Path, records: list[np.ndarray], record_bytes: int | None
+) -> None:
     path = tmp_path / "shard"
-    write_shard(path, FULL, 4)
+    write_shard(path, records, 4)
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         with pytest.raises(StoreDamagedError, match="damaged"):
-            ShardReader(path, 4, BYTES).verify()
+            ShardReader(path, 4, record_bytes).verify()
 
 
-@pytest.mark.parametrize("size", [0, 10, 67, 68, 100])
-def test_a_truncated_shard_is_found(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("record_bytes", [BYTES, None])
+def test_a_shard_cut_off_anywhere_is_found(tmp_path: Path, record_bytes: int | None) -> None:
     path = tmp_path / "shard"
     write_shard(path, FULL, 4)
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(StoreDamagedError):
-        ShardReader(path, 4, BYTES)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(StoreDamagedError, match="damaged"):
+            ShardReader(path, 4, record_bytes)
 
 
+@pytest.mark.parametrize("record_bytes", [BYTES, None])
 @pytest.mark.parametrize(
     ("offset", "length"),
     [
-        (0, BYTES),
+        (BYTES + 4, 4),
+        (BYTES + 4, 0),
+        (0, BYTES + 4),
+        (BYTES + 4, BYTES + 5),
         (4 * (BYTES + 4) - BYTES, BYTES + 4),
         (2**64 - 8, BYTES + 4),
-        (0, 2**63),
+        (BYTES + 4, 2**63),
+        (BYTES + 4, 2**64 - 1),
         (2**64 - 1, BYTES + 4),
+        (2**64 - 1, 2**64 - 1),
     ],
 )
-def test_an_index_that_points_outside_is_refused_though_its_checksum_is_right(
-    tmp_path: Path, offset: int, length: int
+def test_an_index_that_lies_is_refused_though_its_checksum_is_right(
+    tmp_path: Path, record_bytes: int | None, offset: int, length: int
 ) -> None:
     path = tmp_path / "shard"
     write_shard(path, FULL, 4)
-    index = bytearray(path.read_bytes()[-68:-4])
-    index[16:32] = struct.pack("<QQ", offset, length)
-    checksum = google_crc32c.value(bytes(index)).to_bytes(4, "little")
-    path.write_bytes(path.read_bytes()[:-68] + bytes(index) + checksum)
-    with pytest.raises(StoreDamagedError, match="index names records"):
-        ShardReader(path, 4, BYTES)
+    write_index(path, 1, offset, length)
+    with pytest.raises(StoreDamagedError, match="index does not name") as caught:
+        ShardReader(path, 4, record_bytes)
+    assert caught.value.where == str(path)
 
 
 def test_two_full_shards_differ_in_their_summaries(tmp_path: Path) -> None:
@@ -93,6 +173,42 @@ def test_two_full_shards_differ_in_their_summaries(tmp_path: Path) -> None:
     assert one != other
 
 
+@pytest.mark.parametrize("field", ["records", "bytes", "index_crc32c"])
+def test_a_shard_that_the_ledger_does_not_know_is_refused(tmp_path: Path, field: str) -> None:
+    summary = write_shard(tmp_path / "shard", FULL, 4)
+    other = ShardSummary(
+        **{name: getattr(summary, name) + (name == field) for name in ShardSummary.__slots__}
+    )
+    with pytest.raises(StoreDamagedError, match="ledger"):
+        ShardReader(tmp_path / "shard", 4, BYTES, expected=other)
+
+
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreDamagedError, match="no-such"):
         ShardReader(tmp_path / "no-such", 4, BYTES)
+
+
+def test_a_link_is_refused_even_to_a_whole_shard(tmp_path: Path) -> None:
+    write_shard(tmp_path / "outside", FULL, 4)
+    (tmp_path / "shard").symlink_to(tmp_path / "outside")
+    with pytest.raises(StoreDamagedError, match="symbolic link"):
+        ShardReader(tmp_path / "shard", 4, BYTES)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path, make) -> None:
+    make(tmp_path / "shard")
+    with pytest.raises(StoreDamagedError, match="not a regular file"):
+        ShardReader(tmp_path / "shard", 4, BYTES)
+
+
+def test_a_disk_error_is_not_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(StoreError, match="Permission denied") as caught:
+        ShardReader(tmp_path / "shard", 4, BYTES)
+    assert not isinstance(caught.value, StoreDamagedError)

@@ -18,9 +18,15 @@ from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.known import KnownViews
+from rsmtdf_core.views.plan import ViewPlan
 
 FP16 = declare_codec("fp16")
 OTHER = {"model": "other", "weights_sha256": "b" * 64}
+
+
+def read_first(path: Path, group: ViewGroup, plan: ViewPlan) -> None:
+    store = FeatureStore.open(path, group)
+    FeatureReader(store, store.require(plan)).tokens(0)
 
 
 def refuse() -> np.ndarray:
@@ -143,8 +149,7 @@ def test_a_flipped_byte_is_found_at_any_place(store: FeatureStore, make, name: s
     for place in range(len(whole) - 68 if name.startswith("c/") else 0, len(whole), 23):
         flip(path, place)
         with pytest.raises((StoreDamagedError, StoreMismatchError)):
-            opened = FeatureStore.open(store.path, store.group)
-            FeatureReader(opened, opened.require(make())).tokens(0)
+            read_first(store.path, store.group, make())
         path.write_bytes(whole)
 
 
