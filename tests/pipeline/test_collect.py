@@ -10,7 +10,7 @@ import pytest
 from pipeline.collect import STALE_SECONDS, Limits, collect, parse_age, parse_size
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.store.catalogue import read_catalogue
-from rsmtdf_core.store.usage import begin_run, end_run, pin, store_key
+from rsmtdf_core.store.usage import begin_run, end_run, pin, runs, store_key
 
 make_store = runpy.run_path(str(Path(__file__).parents[1] / "caches.py"))["make_store"]
 
@@ -113,6 +113,14 @@ def test_a_store_that_an_unfinished_run_reads_is_kept_until_it_ends(cache, three
     end_run(cache, run)
     collect(cache, Limits(max_bytes=0))
     assert left(cache) == set()
+
+
+def test_the_entry_of_a_deleted_run_goes_and_keeps_nothing(cache, three, tmp_path):
+    kept = register(tmp_path, cache, three[0], "kept")
+    shutil.rmtree(register(tmp_path, cache, three[1], "deleted"))
+    collect(cache, Limits(max_bytes=0))
+    assert left(cache) == {"old"}
+    assert [entry.run for entry in runs(cache)] == [str(kept)]
 
 
 @pytest.mark.parametrize("dry", [True, False])
