@@ -20,13 +20,12 @@ from rsmtdf_core.views.render import paste, render_photometric, valid_pixels
 
 
 class PixelSource(Protocol):
-    """Gives the batches of a training, by step.
+    """Gives the batches of a training, by step."""
 
-    Attributes:
-        schedule: which rows a step has.
-    """
-
-    schedule: BatchSchedule
+    @property
+    def schedule(self) -> BatchSchedule:
+        """Which rows a step has."""
+        ...
 
     def opened(self, start: int, stop: int) -> AbstractContextManager[Iterator[Batch]]:
         """The batches of steps `start` to `stop` - 1, in order."""

@@ -65,7 +65,6 @@ def test_both_stages_end_in_scores_and_pictures(make_config, scenes, tmp_path):
 
 
 def test_cached_tokens_give_the_losses_of_online_teachers(make_config):
-    # At a higher rate the rounding of early steps grows into other weights.
     settings = ("optimiser.epochs=7", "optimiser.lr=0.0005")
     config = make_config(*settings)
     extract(config)
@@ -77,9 +76,11 @@ def test_cached_tokens_give_the_losses_of_online_teachers(make_config):
         ).run
     )
     assert len(cached) == 28
+    whole = np.array([step["loss"] for step in online])
     for name in ("loss", "loss_x", "loss_u", "loss_distill"):
-        found, expected = ([step[name] for step in run] for run in (cached, online))
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6, err_msg=name)
+        found, expected = (np.array([step[name] for step in run]) for run in (cached, online))
+        # A part may be near 0, where a single pixel that crosses the confidence shows.
+        assert (np.abs(found - expected) <= 1e-3 * whole).all(), name
     assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
 
 
