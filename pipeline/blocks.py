@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,11 +22,13 @@ import torch
 
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Dataset
+from rsmtdf_core.store.codecs import Tokens
 from rsmtdf_core.store.ledger import LedgerEntry
-from rsmtdf_core.store.writing import Tokens, write_block
+from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import Teacher, load_teacher
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.views.pixels import PIXELS, pixel_record
 from rsmtdf_core.views.plan import ViewPlan
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
@@ -46,6 +48,7 @@ class Work:
         teachers: the teachers that miss records, with their stores' folders.
         batch: views that a teacher sees at once.
         machine_workers: workers that share a machine's cores, at most.
+        pixels: the folder of the pixels' store where it misses records too.
     """
 
     dataset: Dataset
@@ -53,6 +56,13 @@ class Work:
     teachers: tuple[tuple[TeacherSettings, Path], ...]
     batch: int
     machine_workers: int = 1
+    pixels: Path | None = None
+
+    @property
+    def stores(self) -> dict[str, Path]:
+        """Every store that misses records, by the name of its teacher."""
+        stores = {settings.name: path for settings, path in self.teachers}
+        return stores if self.pixels is None else {**stores, PIXELS: self.pixels}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +138,26 @@ def teacher_facts(settings: TeacherSettings, crop: int, device: str) -> TeacherF
         return TeacherFacts(teacher.identity(), teacher.shape, teacher.probe())
 
 
+def sample_tokens(
+    work: Work, settings: TeacherSettings, rows: Sequence[int], device: str
+) -> Tokens:
+    """Tokens of a few views, float32 [n, H, W, D], for a codec to be fitted to."""
+    renderer = _renderer(work)
+    with _device_turn:
+        teacher = _teacher(settings, work.plan.settings.crop, device)
+        parts = [
+            teacher.tokens(_images(renderer, rows[i : i + work.batch])).cpu().numpy()
+            for i in range(0, len(rows), work.batch)
+        ]
+    return np.concatenate(parts)
+
+
+def _images(renderer: ViewRenderer, rows: Sequence[int]) -> torch.Tensor:
+    """What the teachers see of these plan rows, uint8 [n, 3, S, S]."""
+    images = np.stack([renderer.teacher_view(row) for row in rows])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
 def extract_block(
     work: Work, block: Block, device: str, on_views: Callable[[int], None]
 ) -> BlockResult:
@@ -149,19 +179,23 @@ def _extract_block(
     work: Work, block: Block, device: str, on_views: Callable[[int], None]
 ) -> BlockResult:
     teachers = {
-        settings.name: (_teacher(settings, work.plan.settings.crop, device), path)
-        for settings, path in work.teachers
+        settings.name: _teacher(settings, work.plan.settings.crop, device)
+        for settings, _ in work.teachers
         if block.missing[settings.name].any()
     }
     result = BlockResult(np.empty(0, np.int64), np.empty(0, np.uint32), {}, {"waiting": 0.0})
     writers = {
-        name: _Writer(path, block.rows, block.missing[name]) for name, (_, path) in teachers.items()
+        name: _Writer(path, block.rows, block.missing[name])
+        for name, path in work.stores.items()
+        if block.missing[name].any()
     }
     try:
         crcs = []
-        for places, images, batch_crcs in _timed(_rendered(work, block), result.seconds):
+        for places, images, pixels, batch_crcs in _timed(_rendered(work, block), result.seconds):
             crcs.append(batch_crcs)
-            for name, (teacher, _) in teachers.items():
+            if len(pixels):
+                writers[PIXELS].put(pixels)
+            for name, teacher in teachers.items():
                 chosen = np.flatnonzero(block.missing[name][places])
                 if not len(chosen):
                     continue
@@ -181,19 +215,26 @@ def _extract_block(
     return result
 
 
-_Rendered = tuple[npt.NDArray[np.int64], torch.Tensor, npt.NDArray[np.uint32]]
+_Rendered = tuple[
+    npt.NDArray[np.int64], torch.Tensor, npt.NDArray[np.uint8], npt.NDArray[np.uint32]
+]
 
 
 def _rendered(work: Work, block: Block) -> Iterator[_Rendered]:
-    """Batches in order: places in the block, views uint8 [n, 3, S, S], crcs of the geometric crops."""
+    """Batches in order.
+
+    Each has the places in the block, what teachers see, uint8 [n, 3, S, S], the pixel records of those that
+    miss them, uint8 [m, S, S, channels], and the crcs of the geometric crops.
+    """
     renderer = _renderer(work)
     places = block.wanted
 
     def render(part: npt.NDArray[np.int64]) -> _Rendered:
         rows = block.plan_rows[part].tolist()
-        images = np.stack([renderer.teacher_view(row) for row in rows])
         crcs = np.array([crop_crc(renderer.weak(row)) for row in rows], np.uint32)
-        return part, torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), crcs
+        wanted = part[block.missing[PIXELS][part]] if work.pixels else part[:0]
+        pixels = [pixel_record(renderer, row) for row in block.plan_rows[wanted].tolist()]
+        return part, _images(renderer, rows), np.array(pixels, np.uint8), crcs
 
     batches = [places[i : i + work.batch] for i in range(0, len(places), work.batch)]
     threads = max(1, (os.cpu_count() or 1) // work.machine_workers // 2)

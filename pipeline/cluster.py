@@ -17,11 +17,13 @@ from pipeline.blocks import (
     Work,
     extract_block,
     forget_teachers,
+    sample_tokens,
     teacher_facts,
 )
 from pipeline.config import RuntimeSettings
 from pipeline.reporter import Bar
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.store.codecs import Tokens
 from rsmtdf_core.teachers.settings import TeacherSettings
 
 CONNECT_SECONDS = 20
@@ -169,6 +171,11 @@ def run_block(work: Work, block: Block, device: str, name: str) -> BlockResult:
 def run_facts(settings: TeacherSettings, crop: int, device: str) -> TeacherFacts:
     """Runs on a worker: load a teacher there and look at it."""
     return teacher_facts(settings, crop, _own_device(device))
+
+
+def run_sample(work: Work, settings: TeacherSettings, rows: Sequence[int], device: str) -> Tokens:
+    """Runs on a worker: a teacher's tokens of a few views."""
+    return sample_tokens(work, settings, rows, _own_device(device))
 
 
 def _own_device(wanted: str) -> str:

@@ -18,6 +18,7 @@ from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
 from rsmtdf_core.validation import load_yaml, validate
+from rsmtdf_core.views.pixels import PIXELS
 from rsmtdf_core.views.settings import ViewSettings
 
 
@@ -77,6 +78,8 @@ class RuntimeSettings(Settings):
         cache: the folder of feature stores that experiments share; by default RSMTDF_CACHE, or
             a folder in the user's cache.
         runs: the folder of runs.
+        cache_pixels: keep the rendered views and masks beside the tokens, so that stage two decodes and augments
+            nothing; 6 bytes a pixel of a view.
         extract_workers: processes of stage one on this machine; by default one per GPU, or one per two cores.
         teacher_batch: views that a teacher sees at once.
         shard_mebibytes: upper bound of a shard's size, fixed when a store is created.
@@ -89,6 +92,7 @@ class RuntimeSettings(Settings):
     workers: int = Field(default=1, ge=0)
     cache: UserPath | None = None
     runs: UserPath = Path("runs")
+    cache_pixels: bool = False
     extract_workers: int | None = Field(default=None, ge=1)
     teacher_batch: int = Field(default=8, ge=1)
     shard_mebibytes: int = Field(default=256, ge=1)
@@ -131,6 +135,8 @@ class ExperimentConfig(Settings):
         names = [teacher.name for teacher in self.teachers]
         if len(set(names)) < len(names):
             raise ValueError(f"teachers need different names, found {', '.join(names)}")
+        if PIXELS in names:
+            raise ValueError(f"{PIXELS} is the name of the cached views; give the teacher another")
         if self.objective.teachers == "online" and self.views.teacher_sees != "mixed":
             raise ValueError(
                 "objective.teachers: online computes tokens of the mixed views; set views.teacher_sees: mixed"

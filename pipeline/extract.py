@@ -7,27 +7,22 @@ ledgers and the commit. Workers write whole shards. So a kill at any moment lose
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from distributed import Client
 
-from pipeline.blocks import Block, BlockResult, TeacherFacts, Work
-from pipeline.cluster import machine_workers, open_cluster, run_blocks, run_facts
+from pipeline.blocks import Block, BlockResult
+from pipeline.cluster import open_cluster, run_blocks
 from pipeline.config import ExperimentConfig
+from pipeline.parts import Part, commit_part, complete_parts, hold_parts, open_parts, work_of
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
-from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError
+from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import Rows, ViewGroup
-from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.student.encoder import fetch_encoder
-from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, declared_identity, probe_difference
-
-_MEBIBYTE = 2**20
+from rsmtdf_core.views.pixels import PIXELS
 
 
 class StoreReport(Settings):
@@ -72,17 +67,6 @@ class ExtractReport(Settings):
     stores: tuple[StoreReport, ...]
 
 
-@dataclass
-class _Part:
-    """One teacher's share of an extraction."""
-
-    settings: TeacherSettings
-    store: FeatureStore
-    missing: Rows
-    seconds: float = 0.0
-    new: int = 0
-
-
 def extract(
     config: ExperimentConfig, scheduler: str | None = None, reporter: Reporter | None = None
 ) -> ExtractReport:
@@ -100,28 +84,24 @@ def extract(
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
-    if not config.teachers:
+    if not config.teachers and not config.runtime.cache_pixels:
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
     config = _absolute(config)
     _fetch_student(config, reporter)
-    experiment = plan_experiment(config)
-    group = ViewGroup.open_or_create(config.runtime.cache_folder, experiment.plan)
+    experiment, group = _planned(config)
     rows = group.rows(experiment.plan)
-    complete = {one.name: _complete_store(experiment, one) for one in config.teachers}
-    parts = [
-        _Part(one, store, rows[:0]) for one in config.teachers if (store := complete[one.name])
-    ]
-    todo = [one for one in config.teachers if complete[one.name] is None]
+    parts = complete_parts(experiment, rows)
     rendered, waiting = 0, 0.0
-    if todo:
+    if len(parts) < len(config.teachers) + config.runtime.cache_pixels:
         with open_cluster(config.runtime, scheduler) as client, ExitStack() as locks:
-            made = [_open_part(client, group, config, one, rows, locks) for one in todo]
-            parts += made
+            made = open_parts(client, experiment, group, rows, parts)
+            hold_parts(made, experiment, rows, locks, reporter)
             rendered, waiting = _extract_parts(client, experiment, group, rows, made, reporter)
             for part in made:
-                part.store.commit(rows, part.seconds, {})
-    order = [one.name for one in config.teachers]
-    parts.sort(key=lambda part: order.index(part.settings.name))
+                commit_part(part, experiment, rows)
+        parts += made
+    order = [*(one.name for one in config.teachers), PIXELS]
+    parts.sort(key=lambda part: order.index(part.name))
     return ExtractReport(
         group=group.path,
         views=len(rows),
@@ -130,6 +110,15 @@ def extract(
         waiting_seconds=waiting,
         stores=tuple(_store_report(part, len(rows)) for part in parts),
     )
+
+
+def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
+    """The experiment and its group with a row for each view."""
+    cache = config.runtime.cache_folder
+    experiment = plan_experiment(config)
+    # Another extraction may have brought other pairs since the plan was drawn.
+    experiment = experiment.drawn_again(ViewGroup.grown_by(cache, experiment.plan))
+    return experiment, ViewGroup.grown_by(cache, experiment.plan)
 
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
@@ -160,87 +149,19 @@ def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:
         reporter.warn(f"the student's weights are not here, and training will need them: {first}")
 
 
-def _complete_store(experiment: Experiment, teacher: TeacherSettings) -> FeatureStore | None:
-    """The teacher's store if it is committed and whole for this plan, with the checksum of every crop.
-
-    The teacher is not loaded.
-    """
-    config = experiment.config
-    identity = declared_identity(teacher, config.views.crop)
-    try:
-        store = find_store(config.runtime.cache_folder, experiment.plan, identity, teacher.codec)
-    except StoreMismatchError:
-        raise
-    except StoreError:
-        return None
-    unknown = _unknown_crops(store.group, store.group.rows(experiment.plan))
-    return None if len(unknown) else store
-
-
-def _unknown_crops(group: ViewGroup, rows: Rows) -> Rows:
-    """Rows of which nothing tells what pixels the teachers saw.
-
-    A killed extraction leaves such records: whole shards of which the coordinator never heard. They are
-    made again, since a crop rendered now would prove nothing about the pixels of that time.
-    """
-    unknown: Rows = rows[group.crops(rows) == 0]
-    return unknown
-
-
-def _open_part(
-    client: Client,
-    group: ViewGroup,
-    config: ExperimentConfig,
-    teacher: TeacherSettings,
-    rows: Rows,
-    locks: ExitStack,
-) -> _Part:
-    """Make or open a teacher's store, hold it for writing and see what it misses."""
-    facts: TeacherFacts = client.submit(
-        run_facts, teacher, config.views.crop, config.runtime.device, pure=False
-    ).result()
-    store = FeatureStore.create(
-        group,
-        facts.identity,
-        facts.shape,
-        teacher.codec,
-        facts.probe,
-        teacher.weights == "random",
-        config.runtime.shard_mebibytes * _MEBIBYTE,
-    )
-    drift = probe_difference(store.metadata.probe, facts.probe)
-    if drift > PROBE_TOLERANCE:
-        raise StoreMismatchError(
-            f"teacher {teacher.name} computes something else than when its store was made: its output on the "
-            f"probe image differs by {drift:.2%}, more than {PROBE_TOLERANCE:.2%}",
-            where=store.path,
-            remedy="use the libraries of that time, or another runtime.cache",
-        )
-    locks.enter_context(store.writing())
-    store.adopt()
-    missing = np.union1d(store.missing_rows(rows), _unknown_crops(group, rows))
-    return _Part(teacher, store, missing)
-
-
 def _extract_parts(
     client: Client,
     experiment: Experiment,
     group: ViewGroup,
     rows: Rows,
-    parts: list[_Part],
+    parts: list[Part],
     reporter: Reporter,
 ) -> tuple[int, float]:
     """Run all blocks; how many views were rendered, and how long teachers waited."""
     blocks = _blocks(group, rows, parts)
     wanted = sum(len(block.wanted) for block in blocks)
     _check_space(group.path, parts)
-    work = Work(
-        dataset=experiment.dataset,
-        plan=experiment.plan,
-        teachers=tuple((part.settings, part.store.path) for part in parts),
-        batch=experiment.config.runtime.teacher_batch,
-        machine_workers=machine_workers(client),
-    )
+    work = work_of(client, experiment, parts)
     waiting = 0.0
 
     def keep(result: BlockResult) -> None:
@@ -249,8 +170,8 @@ def _extract_parts(
         # Before the ledgers: a record without its crop's checksum would be of no use to training.
         group.set_crops(result.rows, result.crcs)
         for part in parts:
-            part.store.append(result.entries.get(part.settings.name, []))
-            part.seconds += result.seconds.get(part.settings.name, 0.0)
+            part.store.append(result.entries.get(part.name, []))
+            part.seconds += result.seconds.get(part.name, 0.0)
 
     with reporter.bar("extract", len(rows), len(rows) - wanted) as bar:
         run_blocks(client, work, blocks, experiment.config.runtime.device, bar, keep)
@@ -259,15 +180,15 @@ def _extract_parts(
     return wanted, waiting
 
 
-def _blocks(group: ViewGroup, rows: Rows, parts: list[_Part]) -> list[Block]:
+def _blocks(group: ViewGroup, rows: Rows, parts: list[Part]) -> list[Block]:
     """Ranges of store rows that hold whole shards of every teacher and in which something is missing."""
     size = max(part.store.metadata.shard_records for part in parts)
     plan_rows = np.full(len(group.table), -1, np.int64)
     plan_rows[rows] = np.arange(len(rows))
     missing = {}
     for part in parts:
-        missing[part.settings.name] = np.zeros(len(group.table), np.bool_)
-        missing[part.settings.name][part.missing] = True
+        missing[part.name] = np.zeros(len(group.table), np.bool_)
+        missing[part.name][part.missing] = True
     starts = np.unique(np.concatenate([part.missing for part in parts]) // size) * size
     return [
         Block(
@@ -279,8 +200,8 @@ def _blocks(group: ViewGroup, rows: Rows, parts: list[_Part]) -> list[Block]:
     ]
 
 
-def _check_space(folder: Path, parts: list[_Part]) -> None:
-    needed = sum(len(part.missing) * part.store.metadata.record_bytes for part in parts)
+def _check_space(folder: Path, parts: list[Part]) -> None:
+    needed = sum(len(part.missing) * part.store.codec.typical_bytes for part in parts)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreError(
@@ -290,13 +211,13 @@ def _check_space(folder: Path, parts: list[_Part]) -> None:
         )
 
 
-def _store_report(part: _Part, views: int) -> StoreReport:
+def _store_report(part: Part, views: int) -> StoreReport:
     return StoreReport(
-        teacher=part.settings.name,
+        teacher=part.name,
         path=part.store.path,
         views=views,
         new=part.new,
-        bytes=views * part.store.metadata.record_bytes,
+        bytes=views * part.store.codec.typical_bytes,
         seconds=part.seconds,
         random_weights=part.store.metadata.random_weights,
     )

@@ -71,7 +71,7 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
     crops = None
     for teacher in config.teachers:
         identity = declared_identity(teacher, config.views.crop)
-        store = find_store(config.runtime.cache_folder, plan, identity, teacher.codec)
+        store = find_store(config.runtime.cache_folder, plan, identity, teacher.declared_codec)
         rows = store.require(plan)
         crops = store.group.crops(rows)
         readers[teacher.name] = FeatureReader(store, rows)
@@ -79,7 +79,11 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
         shapes[teacher.name] = TokenShape(
             teacher.name, *store.shape.record_shape, store.shape.input_size
         )
-        locked[teacher.name] = {"store": store.path.name, "identity": store.metadata.identity}
+        locked[teacher.name] = {
+            "store": f"{store.group.path.name}/{store.path.name}",
+            "identity": store.metadata.identity,
+            "codec": store.metadata.codec,
+        }
         if store.metadata.random_weights:
             random.append(teacher.name)
     lock = {"views": plan.address, "plan": plan.fingerprint, "stores": locked}

@@ -1,11 +1,12 @@
 """From a config to the scenes and views of an experiment: the first step of both stages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
 from rsmtdf_core.manifests.scenes import Dataset, Scene, draw_labeled, find_scenes, with_digests
 from rsmtdf_core.manifests.schema import load_manifest
-from rsmtdf_core.views.plan import ViewPlan, make_plan
+from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +23,31 @@ class Experiment:
     dataset: Dataset
     plan: ViewPlan
 
+    def drawn_again(self, group: ViewGroup) -> "Experiment":
+        """The same experiment with the views and pairs that `group` has by now."""
+        plan = self.plan
+        labeled = tuple(plan.scenes[index] for index in plan.labeled_scenes)
+        unlabeled = tuple(plan.scenes[index] for index in plan.unlabeled_scenes)
+        drawn = make_plan(labeled, unlabeled, plan.settings, plan.seed, group.known)
+        return replace(self, plan=drawn)
+
 
 def plan_experiment(config: ExperimentConfig) -> Experiment:
     """Find the scenes, draw the labeled ones and write out every view.
 
+    Views and CutMix pairs that the cache knows of are taken as they are, whatever the method, so that all
+    methods of a config train on the same views.
+
     Raises:
         DataError: where the scenes are not as the manifest says.
+        StoreDamagedError: where the cache's own tables are not what was written.
     """
     dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
     labeled, unlabeled = training_scenes(dataset, config)
-    plan = make_plan(labeled, unlabeled, config.views, config.views_seed)
+    drawing = drawing_fields(config.views, config.views_seed)
+    group = ViewGroup.find(config.runtime.cache_folder, drawing, (*labeled, *unlabeled))
+    known = None if group is None else group.known
+    plan = make_plan(labeled, unlabeled, config.views, config.views_seed, known)
     return Experiment(config, dataset, plan)
 
 

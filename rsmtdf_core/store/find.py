@@ -6,6 +6,7 @@ from typing import Any
 
 from rsmtdf_core.errors import StoreError, StoreMismatchError, StoreNotFoundError
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.store.codecs import Declared
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.metadata import EXTRACT, ZARR
 from rsmtdf_core.store.store import FeatureStore
@@ -15,7 +16,7 @@ _WEIGHTS = "weights_sha256"
 
 
 def find_store(
-    cache: Path, plan: ViewPlan, declared_identity: Mapping[str, Any], codec: str
+    cache: Path, plan: ViewPlan, declared_identity: Mapping[str, Any], codec: Declared
 ) -> FeatureStore:
     """The store that holds every view of the plan for this teacher and codec.
 
@@ -28,7 +29,7 @@ def find_store(
         StoreIncompleteError: where it lacks views or was never committed.
         StoreDamagedError: where its files are not what was written.
     """
-    group = ViewGroup.find(cache, plan)
+    group = ViewGroup.require(cache, plan)
     stores = list(_stores(group))
     agreeing = [
         store
@@ -68,17 +69,16 @@ def _disagreements(declared: Mapping[str, Any], found: Mapping[str, Any]) -> Ite
 
 
 def _not_found(
-    group: ViewGroup, stores: list[FeatureStore], declared: Mapping[str, Any], codec: str
+    group: ViewGroup, stores: list[FeatureStore], declared: Mapping[str, Any], codec: Declared
 ) -> StoreNotFoundError:
     lines = []
     for store in stores:
         wrong = list(_disagreements(declared, store.metadata.identity))
-        if store.metadata.codec != codec:
-            wrong.append(f"codec: expected {codec}, found {store.metadata.codec}")
+        wrong += differences(codec, store.metadata.codec, "codec")
         lines.append(f"{store.path.name} ({'; '.join(wrong)})")
     there = ", ".join(lines) if lines else "none"
     return StoreNotFoundError(
-        f"no store has this teacher's features in {codec}; there: {there}",
+        f"no store has this teacher's features in {codec['name']}; there: {there}",
         where=group.path,
-        remedy=EXTRACT,
+        remedy=f"make them: {EXTRACT}; or undo what differs",
     )

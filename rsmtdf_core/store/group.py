@@ -1,14 +1,12 @@
-"""The group: all that a cache knows about one view plan, shared by the stores of every teacher.
+"""The group: all that a cache knows about the views of some scenes, shared by every teacher's store.
 
-It gives each view a row that never changes. Views that a larger plan adds go into new segments,
-which start at a multiple of `SEGMENT_ROWS`, so that no shard ever holds old and new views and
+It gives each view a row that never changes. Views that a larger plan adds, with more views a scene,
+more scenes or other roles, go into new segments, so that no shard ever holds old and new views and
 nothing written is moved.
 """
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,85 +15,124 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import (
     StoreDamagedError,
-    StoreError,
     StoreIncompleteError,
     StoreMismatchError,
     StoreNotFoundError,
 )
-from rsmtdf_core.files import atomic_file, write_json
+from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import (
     EXTRACT,
     FORMAT,
-    SEGMENT_ROWS,
     ZARR,
     read_attributes,
     sealed,
+    unsealed,
 )
 from rsmtdf_core.store.shards import damage
+from rsmtdf_core.store.tables import SEGMENT_ROWS, read_table, table_damage, write_table
+from rsmtdf_core.views.known import KnownViews, SceneKey, Table, find_keys, view_keys
 from rsmtdf_core.views.plan import VIEW_DTYPE, ViewPlan
 
 VIEWS = "views.npy"
 CROPS = "crops.npy"
+SCENES = "scenes.json"
+_CRC = np.dtype(np.uint32)
 
 Rows = npt.NDArray[np.int64]
 Crcs = npt.NDArray[np.uint32]
 
 
+@dataclass(frozen=True, eq=False)
 class ViewGroup:
-    """The views of one address (scenes, settings, seed) in store-row order.
+    """Views of one way of drawing (settings, seed) in store-row order.
 
     Attributes:
         path: the group's folder.
-        table: `VIEW_DTYPE` [store rows], whole segments; rows that stand for no view have scene -1.
+        drawing: the settings and the seed, as `plan.drawing_fields` gives them.
+        known: the scenes in the order in which they came, and the views: VIEW_DTYPE [store rows], whole
+            segments, rows that stand for no view with scene -1.
     """
 
-    def __init__(self, path: Path, table: npt.NDArray[np.void]) -> None:
-        self.path = path
-        self.table = table
+    path: Path
+    drawing: dict[str, Any]
+    known: KnownViews
+
+    @property
+    def scenes(self) -> tuple[SceneKey, ...]:
+        """The scenes that the table's numbers stand for."""
+        return self.known.scenes
+
+    @property
+    def table(self) -> Table:
+        """The views."""
+        return self.known.table
 
     @classmethod
-    def open_or_create(cls, cache: Path, plan: ViewPlan) -> "ViewGroup":
+    def at(cls, path: Path) -> "ViewGroup":
+        """The group in a folder as it is; nothing is written.
+
+        Raises:
+            StoreNotFoundError: where there is none.
+            StoreDamagedError: where a file of the group is not what was written.
+        """
+        drawing = _read_drawing(path)
+        return cls(path, drawing, KnownViews(_read_scenes(path), _read_views(path)))
+
+    @classmethod
+    def find(
+        cls, cache: Path, drawing: Mapping[str, Any], scenes: Sequence[Scene]
+    ) -> "ViewGroup | None":
+        """The group of views drawn this way that has most of the scenes; None where none has any.
+
+        Raises:
+            StoreDamagedError: where a file of such a group is not what was written.
+        """
+        wanted = {SceneKey.of(scene) for scene in scenes}
+        found: tuple[int, str, ViewGroup] | None = None
+        for path, its_drawing in _groups(cache):
+            if its_drawing != drawing:
+                continue
+            group = cls.at(path)
+            common = len(wanted.intersection(group.known.places))
+            if common and (found is None or common > found[0]):
+                found = common, path.name, group
+        return None if found is None else found[2]
+
+    @classmethod
+    def require(cls, cache: Path, plan: ViewPlan) -> "ViewGroup":
+        """The plan's group.
+
+        Raises:
+            StoreNotFoundError: where the cache has none; the message says how the nearest differs.
+            StoreDamagedError: where a file of the group is not what was written.
+        """
+        group = cls.find(cache, plan.drawing, plan.scenes)
+        if group is None:
+            raise StoreNotFoundError(
+                f"no features of these views: {_nearest(cache, plan)}",
+                where=cache,
+                remedy=f"make them: {EXTRACT}; or undo what differs",
+            )
+        return group
+
+    @classmethod
+    def grown_by(cls, cache: Path, plan: ViewPlan) -> "ViewGroup":
         """The plan's group with a row for each of its views, made or grown where needed.
 
         Raises:
             StoreMismatchError: where a view is already there with other parameters.
             StoreDamagedError: where a file of the group is not what was written.
         """
-        path = _group_path(cache, plan)
-        path.mkdir(parents=True, exist_ok=True)
-        with locked(path, wait=True):
-            exists = (path / ZARR).exists()
-            table = _read_table(path) if exists else np.empty(0, VIEW_DTYPE)
-            group = cls(path, table)
-            if exists:
-                _check_address(path, plan)
-            group._grow(plan)
-            if not exists:
-                # Written last: without it the folder is no group, and a crash before leaves nothing
-                # to mend.
-                own = {"format": FORMAT, "address_fields": plan.address_fields()}
-                attributes = {"rsmtdf": sealed(own)}
-                document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-                write_json(path / ZARR, document)
-        return group
-
-    @classmethod
-    def find(cls, cache: Path, plan: ViewPlan) -> "ViewGroup":
-        """The plan's group as it is; nothing is written, so the cache may be read-only.
-
-        Raises:
-            StoreNotFoundError: where the cache has none.
-            StoreMismatchError: where it is another plan's.
-            StoreDamagedError: where a file of the group is not what was written.
-        """
-        path = _group_path(cache, plan)
-        if not (path / ZARR).exists():
-            raise StoreNotFoundError(
-                f"no features of these views: {_nearest(cache, plan)}", where=cache, remedy=EXTRACT
-            )
-        _check_address(path, plan)
-        return cls(path, _read_table(path))
+        cache.mkdir(parents=True, exist_ok=True)
+        with locked(cache):
+            group = cls.find(cache, plan.drawing, plan.scenes)
+            if group is None:
+                empty = KnownViews((), np.empty(0, VIEW_DTYPE))
+                group = cls(cache / f"views-{plan.address[:16]}", plan.drawing, empty)
+            return group._with(plan)
 
     def rows(self, plan: ViewPlan) -> Rows:
         """The store row of each plan row, int64 [len(plan)].
@@ -104,14 +141,16 @@ class ViewGroup:
             StoreIncompleteError: where the group lacks views of the plan.
             StoreMismatchError: where a view is here with other parameters.
         """
-        rows = self._match(plan)
+        table = self._numbered(plan)
+        rows = find_keys(view_keys(self.table), view_keys(table))
         if (rows < 0).any():
             raise StoreIncompleteError(
-                f"{int((rows < 0).sum())} of the plan's {len(rows)} views were never extracted",
+                f"{int((rows < 0).sum())} of the plan's {len(rows)} views were never extracted"
+                + self._changed_scenes(plan),
                 where=self.path,
-                remedy=EXTRACT,
+                remedy=f"make them: {EXTRACT}; or undo what differs",
             )
-        _check_parameters(self.path, plan.table, self.table[rows])
+        self._check_parameters(table, self.table[rows])
         return rows
 
     def crops(self, rows: Rows) -> Crcs:
@@ -125,8 +164,8 @@ class ViewGroup:
             StoreMismatchError: where a crop was recorded before and is now rendered differently:
                 the features of two teachers would belong to different pixels.
         """
-        with locked(self.path, wait=True):
-            known = self._read_crops()
+        with locked(self.path):
+            known = np.array(self._read_crops())
             differs = (known[rows] != 0) & (known[rows] != crcs)
             if differs.any():
                 raise StoreMismatchError(
@@ -136,150 +175,148 @@ class ViewGroup:
                     remedy="use the image library of that time, or another cache folder",
                 )
             known[rows] = crcs
-            _write_array(self.path / CROPS, known)
+            write_table(self.path / CROPS, known)
 
     def _read_crops(self) -> Crcs:
         """All recorded crops; more than the table has where the group has grown meanwhile."""
-        crops = _read_array(self.path / CROPS, np.dtype(np.uint32))
+        crops = read_table(self.path / CROPS, _CRC)
         if len(crops) < len(self.table):
-            raise _damaged(
+            raise table_damage(
                 self.path / CROPS, f"{len(crops)} rows are fewer than the {len(self.table)} views'"
             )
         return crops
 
-    def _match(self, plan: ViewPlan) -> Rows:
-        """The store row of each plan row, -1 where the table lacks its view."""
-        own = _keys(self.table)
-        wanted = _keys(plan.table)
-        order = np.argsort(own, kind="stable")
-        place = np.searchsorted(own, wanted, sorter=order)
-        place = order[np.minimum(place, len(own) - 1)] if len(own) else np.zeros_like(place)
-        found = own[place] == wanted if len(own) else np.zeros(len(wanted), np.bool_)
-        return np.where(found, place, -1).astype(np.int64)
+    def _numbered(self, plan: ViewPlan) -> Table:
+        """The plan's table with scenes numbered as they are here; one that is not here is beyond all."""
+        beyond, places = len(self.scenes), self.known.places
+        number = np.array(
+            [places.get(SceneKey.of(scene), beyond) for scene in plan.scenes] + [-1], np.int32
+        )
+        table = plan.table.copy()
+        table["scene"] = number[plan.table["scene"]]
+        table["partner_scene"] = number[plan.table["partner_scene"]]
+        return table
 
-    def _grow(self, plan: ViewPlan) -> None:
-        """Append the plan's views that the table lacks, in plan order, as whole segments."""
-        rows = self._match(plan)
-        known = rows >= 0
-        _check_parameters(self.path, plan.table[known], self.table[rows[known]])
-        added = plan.table[~known]
-        if not len(added):
-            return
-        start = len(self.table)
-        segment = np.zeros(-(-len(added) // SEGMENT_ROWS) * SEGMENT_ROWS, VIEW_DTYPE)
-        segment["scene"] = segment["partner_scene"] = -1
-        segment[: len(added)] = added
-        crops = np.zeros(start + len(segment), np.uint32)
-        crops[:start] = self._read_crops()[:start] if start else 0
-        # The crops first: they may be longer than the table, never shorter.
-        _write_array(self.path / CROPS, crops)
-        self.table = np.concatenate([self.table, segment])
-        _write_array(self.path / VIEWS, self.table)
+    def _with(self, plan: ViewPlan) -> "ViewGroup":
+        """The group with the plan's scenes and views that it lacks, in plan order, on disk too."""
+        here = self.known.places
+        added = [key for scene in plan.scenes if (key := SceneKey.of(scene)) not in here]
+        views = KnownViews((*self.scenes, *added), self.table)
+        grown = ViewGroup(self.path, self.drawing, views)
+        table = grown._numbered(plan)
+        rows = find_keys(view_keys(self.table), view_keys(table))
+        self._check_parameters(table[rows >= 0], self.table[rows[rows >= 0]])
+        if (rows >= 0).all() and (self.path / ZARR).exists():
+            return self
+        segments = KnownViews(
+            views.scenes, np.concatenate([self.table, _segments(table[rows < 0])])
+        )
+        return ViewGroup(self.path, self.drawing, segments)._written(len(self.table))
+
+    def _written(self, before: int) -> "ViewGroup":
+        """Write what grew; `before` rows had crops already."""
+        crops = np.zeros(len(self.table), _CRC)
+        if before:
+            crops[:before] = read_table(self.path / CROPS, _CRC)[:before]
+        # In this order, whenever it ends: crops and scenes may be more than the views need, never
+        # fewer, and without its zarr.json the folder is no group.
+        write_table(self.path / CROPS, crops)
+        scenes = {"format": FORMAT, "scenes": [key.to_json() for key in self.scenes]}
+        write_json(self.path / SCENES, sealed(scenes))
+        write_table(self.path / VIEWS, self.table)
+        if not (self.path / ZARR).exists():
+            write_json(self.path / ZARR, _document(self.drawing))
+        return self
+
+    def _check_parameters(self, expected: Table, found: Table) -> None:
+        wrong = np.flatnonzero((_bytes(expected) != _bytes(found)).any(axis=1))
+        if len(wrong):
+            first = int(wrong[0])
+            lines = differences(_fields(expected[first]), _fields(found[first]))
+            raise StoreMismatchError(
+                f"{len(wrong)} views have other parameters here than in the plan; the first: "
+                + "; ".join(lines),
+                where=self.path / VIEWS,
+                remedy="use another cache folder: this one's views were drawn by another version",
+            )
+
+    def _changed_scenes(self, plan: ViewPlan) -> str:
+        """What to say of scenes whose image is another one than when features were made."""
+        here = {key.id: key for key in self.scenes}
+        changed = [
+            scene.id
+            for scene in plan.scenes
+            if scene.id in here and SceneKey.of(scene) not in self.known.places
+        ]
+        added = sum(scene.id not in here for scene in plan.scenes)
+        parts = [f"{added} scenes are new"] if added else []
+        if changed:
+            parts.append(
+                f"{len(changed)} scenes have other bytes or sizes ({', '.join(changed[:3])})"
+            )
+        return f": {'; '.join(parts)}" if parts else ""
 
 
-@contextmanager
-def locked(folder: Path, *, wait: bool) -> Iterator[None]:
-    """Hold `folder` for writing; the lock is gone with the process that holds it.
-
-    Raises:
-        StoreError: where another process holds it and `wait` is false.
-    """
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise StoreError(
-                "another extraction is writing here", where=folder, remedy="wait until it has ended"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
-
-
-def _group_path(cache: Path, plan: ViewPlan) -> Path:
-    return cache / f"views-{plan.address[:16]}"
+def _groups(cache: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each group's folder and how its views are drawn."""
+    for document in sorted(cache.glob(f"views-*/{ZARR}")):
+        yield document.parent, _read_drawing(document.parent)
 
 
 def _nearest(cache: Path, plan: ViewPlan) -> str:
     """How the group that differs in the fewest fields differs."""
-    wanted = plan.address_fields()
-    found = []
-    for document in cache.glob(f"views-*/{ZARR}"):
-        try:
-            _, own = read_attributes(document, StoreNotFoundError)
-        except StoreError:
-            continue
-        found.append((list(differences(wanted, own["address_fields"])), document.parent.name))
+    found = [
+        (list(differences(plan.drawing, drawing)), path.name) for path, drawing in _groups(cache)
+    ]
     if not found:
         return "the cache is empty"
     lines, name = min(found, key=lambda one: len(one[0]))
+    if not lines:
+        return f"{name} was drawn the same way, but of other scenes"
     more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
     return f"the nearest, {name}, differs in {'; '.join(lines[:3])}{more}"
 
 
-def _check_address(path: Path, plan: ViewPlan) -> None:
-    _, own = read_attributes(path / ZARR, StoreNotFoundError)
-    changed = list(differences(plan.address_fields(), own.get("address_fields")))
-    if changed:
-        raise StoreMismatchError(
-            f"the views here are another plan's: {'; '.join(changed[:3])}",
-            where=path,
-            remedy="use another cache folder",
+def _segments(added: Table) -> Table:
+    """Whole segments that begin with the views given and end with gaps."""
+    table = np.zeros(-(-len(added) // SEGMENT_ROWS) * SEGMENT_ROWS, VIEW_DTYPE)
+    table["scene"] = table["partner_scene"] = -1
+    table[: len(added)] = added
+    return table
+
+
+def _document(drawing: dict[str, Any]) -> dict[str, Any]:
+    own = sealed({"format": FORMAT, "drawing": drawing})
+    return {"zarr_format": 3, "node_type": "group", "attributes": {"rsmtdf": own}}
+
+
+def _read_drawing(path: Path) -> dict[str, Any]:
+    document, own = read_attributes(path / ZARR, StoreNotFoundError)
+    drawing = own.get("drawing")
+    if not isinstance(drawing, dict) or document != _document(drawing):
+        raise damage(path / ZARR, "the group's metadata is inconsistent")
+    return drawing
+
+
+def _read_views(path: Path) -> Table:
+    return read_table(path / VIEWS, VIEW_DTYPE)
+
+
+def _read_scenes(path: Path) -> tuple[SceneKey, ...]:
+    file = path / SCENES
+    own = unsealed(read_json(file, StoreDamagedError), file)
+    try:
+        return tuple(
+            SceneKey(name, sha256, width, height, None if window is None else tuple(window))
+            for name, sha256, width, height, window in own["scenes"]
         )
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise damage(path, f"{SCENES} cannot be read: {wrong!r}") from None
 
 
-def _keys(table: npt.NDArray[np.void]) -> Rows:
-    """One number per view that is the same in every plan of an address; negative for gaps."""
-    scene, number = table["scene"].astype(np.int64), table["number"].astype(np.int64)
-    return (scene << 33) | (table["labeled"].astype(np.int64) << 32) | number
-
-
-def _check_parameters(
-    path: Path, expected: npt.NDArray[np.void], found: npt.NDArray[np.void]
-) -> None:
-    wrong = np.flatnonzero((_bytes(expected) != _bytes(found)).any(axis=1))
-    if len(wrong):
-        first = int(wrong[0])
-        lines = differences(_fields(expected[first]), _fields(found[first]))
-        raise StoreMismatchError(
-            f"{len(wrong)} views have other parameters here than in the plan; the first: "
-            + "; ".join(lines),
-            where=path / VIEWS,
-            remedy="use another cache folder: this one's views were drawn by another version",
-        )
-
-
-def _bytes(table: npt.NDArray[np.void]) -> npt.NDArray[np.uint8]:
+def _bytes(table: Table) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(table).view(np.uint8).reshape(len(table), VIEW_DTYPE.itemsize)
 
 
 def _fields(view: np.void) -> dict[str, Any]:
     return {name: view[name].tolist() for name in view.dtype.names or ()}
-
-
-def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    with atomic_file(path) as file:
-        np.lib.format.write_array(file, array, allow_pickle=False)
-
-
-def _read_table(path: Path) -> npt.NDArray[np.void]:
-    return _read_array(path / VIEWS, VIEW_DTYPE)
-
-
-def _read_array(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    try:
-        # Mapped, so that a header which lies about its length allocates nothing.
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as wrong:
-        raise _damaged(path, f"the file cannot be read: {wrong}") from None
-    if array.dtype != dtype or array.ndim != 1:
-        raise _damaged(path, "the file is not the table it should be")
-    if len(array) % SEGMENT_ROWS:
-        raise _damaged(path, f"{len(array)} rows are not whole segments of {SEGMENT_ROWS}")
-    return np.array(array)
-
-
-def _damaged(path: Path, what: str) -> StoreDamagedError:
-    """Rows would be lost with these files, so everything below the folder has to be made again."""
-    return damage(path.parent, f"{path.name} is damaged: {what}")

@@ -1,15 +1,18 @@
 """The ledger: one line for each complete shard, appended by the coordinator alone.
 
 A Zarr store with half its shards opens without an error, so something else must say what is
-complete. A later line about a shard replaces an earlier one. A line that was cut off by a crash is
-ignored, and removed by the next append.
+complete. A later line about a shard replaces an earlier one. Each line ends with the crc32c of what
+stands before it. A line that was cut off by a crash is ignored, and removed by the next append.
 """
 
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import google_crc32c
 
 from rsmtdf_core.files import sync_folder
 from rsmtdf_core.store.shards import ShardSummary, damage
@@ -17,25 +20,27 @@ from rsmtdf_core.store.shards import ShardSummary, damage
 LEDGER = "ledger.jsonl"
 
 
+_CRC = ', "crc32c": '
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """A complete shard of a store: its number, and the four numbers of its `ShardSummary`."""
+    """A complete shard of a store.
+
+    Attributes:
+        shard: its number.
+        summary: what its file must look like.
+        fidelity: what was measured of its records while writing, as JSON; None where nothing was.
+    """
 
     shard: int
-    records: int
-    bytes: int
-    index_crc32c: int
-    content_crc32c: int
-
-    @classmethod
-    def of(cls, shard: int, summary: ShardSummary) -> "LedgerEntry":
-        """The entry of shard number `shard`."""
-        return cls(shard, **asdict(summary))
+    summary: ShardSummary
+    fidelity: dict[str, Any] | None = None
 
     @property
-    def summary(self) -> ShardSummary:
-        """What the shard must look like."""
-        return ShardSummary(self.records, self.bytes, self.index_crc32c, self.content_crc32c)
+    def records(self) -> int:
+        """How many records are present."""
+        return self.summary.records
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,13 @@ def read_ledger(store: Path, length: int | None = None) -> Ledger:
     """
     path = store / LEDGER
     content = (path.read_bytes() if path.exists() else b"")[:length]
+    return parse_ledger(path, content)
+
+
+def parse_ledger(path: Path, content: bytes) -> Ledger:
+    """The ledger that `content` holds; `path` is named in errors."""
     content = content[: content.rfind(b"\n") + 1]
-    parsed = [_parse(path, n, line) for n, line in enumerate(content.splitlines(), 1)]
+    parsed = [_parse(path, n, line) for n, line in enumerate(content.split(b"\n")[:-1], 1)]
     return Ledger(content, {entry.shard: entry for entry in parsed})
 
 
@@ -64,23 +74,37 @@ def append_ledger(store: Path, entries: Sequence[LedgerEntry]) -> None:
     if not entries:
         return
     complete = len(read_ledger(store).content)
-    lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in entries)
     with (store / LEDGER).open("ab") as file:
         file.truncate(complete)
-        file.write(lines.encode())
+        file.write(b"".join(map(_line, entries)))
         file.flush()
         os.fsync(file.fileno())
     sync_folder(store)
 
 
+def _line(entry: LedgerEntry) -> bytes:
+    summary = entry.summary
+    fields = {
+        "shard": entry.shard,
+        "records": summary.records,
+        "bytes": summary.bytes,
+        "index_crc32c": summary.index_crc32c,
+        "content_crc32c": summary.content_crc32c,
+        "fidelity": entry.fidelity,
+    }
+    body = json.dumps(fields)[:-1]
+    return f"{body}{_CRC}{google_crc32c.value(body.encode())}}}\n".encode()
+
+
 def _parse(path: Path, number: int, line: bytes) -> LedgerEntry:
     try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    names = {field.name for field in fields(LedgerEntry)}
-    if isinstance(value, dict) and value.keys() == names and all(map(_is_count, value.values())):
-        return LedgerEntry(**value)
+        body, _, checksum = line.rpartition(_CRC.encode())
+        shard, *summary, fidelity = json.loads(body + b"}").values()
+        whole = checksum == b"%d}" % google_crc32c.value(body)
+        if whole and all(map(_is_count, (shard, *summary))) and isinstance(fidelity, dict | None):
+            return LedgerEntry(shard, ShardSummary(*summary), fidelity)
+    except (ValueError, TypeError, AttributeError):
+        pass
     raise damage(path, f"line {number} of the ledger is not an entry")
 
 

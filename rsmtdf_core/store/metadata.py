@@ -10,21 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsmtdf_core.errors import RsmtdfError, StoreDamagedError, StoreMismatchError
+import numpy as np
+
+from rsmtdf_core.errors import (
+    ConfigError,
+    RsmtdfError,
+    StoreDamagedError,
+    StoreMismatchError,
+)
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences, fingerprint
-from rsmtdf_core.store.codecs import CODECS, get_codec
+from rsmtdf_core.store.codecs import Codec, Declared, Parameters, make_codec
+from rsmtdf_core.store.parameters import read_parameters
 from rsmtdf_core.store.shards import damage
+from rsmtdf_core.store.tables import SEGMENT_ROWS
 from rsmtdf_core.tokens import TokenShape
 
 FORMAT = 1
-# Also the most records of a shard: records below 512 KiB give shards below 256 MiB, however large
-# `runtime.shard_mebibytes` is.
-SEGMENT_ROWS = 512
 EXTRACT = "rsmtdf extract-features CONFIG"
 ZARR = "zarr.json"
 _MAX_ROWS = 2**31
-_MAX_RECORD_BYTES = 2**31
+_MAX_NUMBERS = 2**31
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _CRC32C = {"name": "crc32c"}
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
@@ -39,29 +45,56 @@ class StoreMetadata:
         shard_records: records a shard has room for, a power of two up to `SEGMENT_ROWS`.
         identity: the teacher's identity (JSON).
         shape: what one record holds; its `teacher` is the name under which the store was made.
-        codec: name of the codec.
+        codec: the declared codec.
+        parameters_sha256: of the file with what the codec fitted.
         probe: the teacher's output on the fixed probe image when the store was made.
         random_weights: True where the teacher never was trained, so that results say so.
+        source: where the records were transcoded from: that store's codec and certificate; None where
+            the teacher made them.
     """
 
     rows: int
     shard_records: int
     identity: dict[str, Any]
     shape: TokenShape
-    codec: str
+    codec: Declared
+    parameters_sha256: str
     probe: tuple[float, ...]
     random_weights: bool
+    source: dict[str, Any] | None = None
 
-    @property
-    def record_bytes(self) -> int:
-        """Bytes of one record, without its checksum."""
-        return get_codec(self.codec).record_bytes(self.shape.record_shape)
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """A store's metadata with what its codec needs.
+
+    Attributes:
+        metadata: the facts.
+        parameters: what the codec fitted, and the channels' `mean` and `std`.
+        codec: made from both.
+    """
+
+    metadata: StoreMetadata
+    parameters: Parameters
+    codec: Codec
+
+    @classmethod
+    def of(cls, metadata: StoreMetadata, parameters: Parameters) -> "StoreFacts":
+        """Make the codec."""
+        codec = make_codec(metadata.codec, metadata.shape.record_shape, parameters)
+        return cls(metadata, parameters, codec)
 
     @property
     def folder_name(self) -> str:
         """`<teacher>-<address>-<codec>`; the address comes from the identity alone."""
-        assert _NAME.fullmatch(self.shape.teacher), self.shape.teacher
-        return f"{self.shape.teacher}-{fingerprint(self.identity)[:12]}-{self.codec}"
+        name = self.metadata.shape.teacher
+        assert _NAME.fullmatch(name), name
+        return f"{name}-{store_suffix(self.metadata.identity, self.codec.label)}"
+
+
+def store_suffix(identity: dict[str, Any], label: str) -> str:
+    """What follows the teacher's name in the name of a store's folder."""
+    return f"{fingerprint(identity)[:12]}-{label}"
 
 
 def sealed(value: dict[str, Any]) -> dict[str, Any]:
@@ -99,13 +132,13 @@ def read_attributes(path: Path, absent: type[RsmtdfError]) -> tuple[dict[str, An
     return document, unsealed(own, path)
 
 
-def write_metadata(store: Path, metadata: StoreMetadata) -> None:
+def write_metadata(store: Path, facts: StoreFacts) -> None:
     """Write the `zarr.json` of the store at `store`, atomically."""
-    write_json(store / ZARR, _document(metadata))
+    write_json(store / ZARR, _document(facts))
 
 
-def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreMetadata:
-    """Read and check the `zarr.json` of the store at `store`.
+def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
+    """Read and check the `zarr.json` and the parameters of the store at `store`.
 
     Raises:
         RsmtdfError: of type `absent` where there is none.
@@ -118,12 +151,20 @@ def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreMetadata:
         metadata = _parse(document, own)
     except (KeyError, TypeError, ValueError, IndexError) as wrong:
         raise damage(path, f"the store's metadata cannot be read: {wrong!r}") from None
-    changed = next(differences(_document(metadata), document), None)
-    if changed is None and store.name != metadata.folder_name:
-        changed = f"folder name: expected {metadata.folder_name}, found {store.name}"
+    parameters = read_parameters(store, metadata.parameters_sha256)
+    try:
+        facts = StoreFacts.of(metadata, parameters)
+        written = _document(facts)
+    except ConfigError as unknown:
+        raise StoreMismatchError(unknown.what, where=path, remedy=unknown.remedy) from None
+    except (KeyError, TypeError, ValueError, IndexError) as wrong:
+        raise damage(path, f"the codec cannot be made: {wrong!r}") from None
+    changed = next(differences(written, document), None)
+    if changed is None and store.name != facts.folder_name:
+        changed = f"folder name: expected {facts.folder_name}, found {store.name}"
     if changed is not None:
         raise damage(path, f"the store's metadata is inconsistent: {changed}")
-    return metadata
+    return facts
 
 
 def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
@@ -134,8 +175,10 @@ def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
         identity=own["identity"],
         shape=shape,
         codec=own["codec"],
+        parameters_sha256=own["parameters_sha256"],
         probe=tuple(own["probe"]),
         random_weights=own["random_weights"],
+        source=own["source"],
     )
     numbers = (metadata.rows, metadata.shard_records, *shape.record_shape)
     if any(type(number) is not int or number < 1 for number in numbers):
@@ -144,10 +187,10 @@ def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
         raise ValueError(f"{metadata.rows} rows are not whole segments of {SEGMENT_ROWS}")
     if SEGMENT_ROWS % metadata.shard_records:
         raise ValueError(f"{metadata.shard_records} records a shard do not divide {SEGMENT_ROWS}")
-    if metadata.codec not in CODECS:
-        raise ValueError(f"unknown codec {metadata.codec!r}")
-    if metadata.record_bytes > _MAX_RECORD_BYTES:
-        raise ValueError(f"a record of {metadata.record_bytes} bytes is too large")
+    if shape.height * shape.width * shape.channels > _MAX_NUMBERS:
+        raise ValueError(f"a record of {shape.record_shape} is too large")
+    if not isinstance(metadata.codec, dict):
+        raise TypeError("the codec is malformed")
     if not _NAME.fullmatch(shape.teacher) or not isinstance(metadata.identity, dict):
         raise ValueError("the teacher's name or identity is malformed")
     if not all(isinstance(number, int | float) for number in metadata.probe):
@@ -155,8 +198,9 @@ def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
     return metadata
 
 
-def _document(metadata: StoreMetadata) -> dict[str, Any]:
-    """The array's `zarr.json`: an absent record reads as NaN, never as plausible zeros."""
+def _document(facts: StoreFacts) -> dict[str, Any]:
+    """The array's `zarr.json`: an absent record reads as NaN or as a number that is never written."""
+    metadata, codec = facts.metadata, facts.codec
     shape = metadata.shape
     own = {
         "format": FORMAT,
@@ -169,25 +213,35 @@ def _document(metadata: StoreMetadata) -> dict[str, Any]:
             "input_size": shape.input_size,
         },
         "codec": metadata.codec,
+        "parameters_sha256": metadata.parameters_sha256,
         "probe": list(metadata.probe),
         "random_weights": metadata.random_weights,
+        "source": metadata.source,
     }
     sharding = {
-        "chunk_shape": [1, *shape.record_shape],
-        "codecs": [_LITTLE, _CRC32C],
+        "chunk_shape": [1, *codec.stored_shape],
+        "codecs": [_LITTLE, *codec.filters, _CRC32C],
         "index_codecs": [_LITTLE, _CRC32C],
         "index_location": "end",
     }
-    chunk_shape = [metadata.shard_records, *shape.record_shape]
+    chunk_shape = [metadata.shard_records, *codec.stored_shape]
+    grid = ["row", "column", "channel"] if len(codec.stored_shape) == 3 else ["byte"]
     return {
         "zarr_format": 3,
         "node_type": "array",
-        "shape": [metadata.rows, *shape.record_shape],
-        "data_type": get_codec(metadata.codec).dtype.name,
+        "shape": [metadata.rows, *codec.stored_shape],
+        "data_type": codec.dtype.name,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk_shape}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": "NaN",
+        "fill_value": _absent(codec.dtype),
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-        "dimension_names": ["view", "row", "column", "channel"],
+        "dimension_names": ["view", *grid],
         "attributes": {"rsmtdf": sealed(own)},
     }
+
+
+def _absent(dtype: np.dtype[Any]) -> int | str:
+    """What an absent record reads as: NaN, the int8 that no codec writes, or all bits set."""
+    if dtype.kind == "f":
+        return "NaN"
+    return int(np.iinfo(dtype).min) if dtype.kind == "i" else int(np.iinfo(dtype).max)

@@ -5,6 +5,7 @@ Allocating a batch costs several times the copy, so `gather` fills what the call
 
 import resource
 from collections.abc import Iterator
+from dataclasses import astuple
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -125,24 +126,19 @@ class _Shards:
     def __init__(self, store: "FeatureStore", rows: Rows) -> None:
         self.capacity: int = store.metadata.shard_records
         self._path: Path = store.path
-        self._record_bytes = store.codec.record_bytes
+        self._codec = store.codec
         self._numbers = np.unique(rows // self.capacity)
         self._expected = np.full((len(self._numbers), 4), _UNLISTED, np.int64)
+        entries = store.entries()
         for place, number in enumerate(self._numbers.tolist()):
-            one = store.expected(number)
-            if one is not None:
-                self._expected[place] = (
-                    one.records,
-                    one.bytes,
-                    one.index_crc32c,
-                    one.content_crc32c,
-                )
+            if number in entries:
+                self._expected[place] = astuple(entries[number].summary)
 
     def open(self, shard: int) -> ShardReader:
         listed = self._expected[np.searchsorted(self._numbers, shard)].tolist()
         expected = None if _UNLISTED in listed else ShardSummary(*listed)
-        path = shard_path(self._path, shard)
-        return ShardReader(path, self.capacity, self._record_bytes, expected)
+        path = shard_path(self._path, shard, self._codec)
+        return ShardReader(path, self.capacity, self._codec.record_bytes, expected)
 
 
 def _most_open() -> int:

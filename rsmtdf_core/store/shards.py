@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import StoreDamagedError, StoreError
 from rsmtdf_core.files import atomic_file
-from rsmtdf_core.store.codecs import Packed
+from rsmtdf_core.store.codecs import Codec, Packed
 
 _ABSENT = np.uint64(2**64 - 1)
 _CRC_BYTES = 4
@@ -48,9 +48,9 @@ class ShardSummary:
     content_crc32c: int
 
 
-def shard_path(store: Path, shard: int) -> Path:
+def shard_path(store: Path, shard: int, codec: Codec) -> Path:
     """Where Zarr looks for chunk `shard` of the array at `store`."""
-    return store / f"c/{shard}/0/0/0"
+    return store.joinpath("c", str(shard), *"0" * len(codec.stored_shape))
 
 
 def write_shard(path: Path, records: Iterable[Packed | None], capacity: int) -> ShardSummary:

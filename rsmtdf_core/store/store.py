@@ -22,20 +22,32 @@ from rsmtdf_core.errors import (
     StoreMismatchError,
     StoreNotFoundError,
 )
-from rsmtdf_core.fingerprints import canonical_json, fingerprint
-from rsmtdf_core.store.codecs import get_codec
+from rsmtdf_core.fingerprints import canonical_json
+from rsmtdf_core.store.codecs import Codec, Declared, Parameters, Tokens, fit_codec, make_codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
-from rsmtdf_core.store.group import Rows, ViewGroup, locked
-from rsmtdf_core.store.ledger import LEDGER, LedgerEntry, append_ledger, read_ledger
+from rsmtdf_core.store.fidelity import Fidelity
+from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.store.ledger import (
+    LEDGER,
+    Ledger,
+    LedgerEntry,
+    append_ledger,
+    parse_ledger,
+    read_ledger,
+)
+from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import (
     EXTRACT,
-    SEGMENT_ROWS,
     ZARR,
+    StoreFacts,
     StoreMetadata,
     read_metadata,
+    store_suffix,
     write_metadata,
 )
-from rsmtdf_core.store.shards import ShardReader, damage
+from rsmtdf_core.store.parameters import write_parameters
+from rsmtdf_core.store.shards import ShardReader, ShardSummary, damage, shard_path
+from rsmtdf_core.store.tables import SEGMENT_ROWS
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import ViewPlan
 
@@ -49,22 +61,25 @@ class FeatureStore:
     Attributes:
         path: the store's folder.
         group: the views its rows stand for.
-        metadata: what it says about itself.
+        facts: what it says about itself, and its codec.
     """
 
     path: Path
     group: ViewGroup
-    metadata: StoreMetadata
+    facts: StoreFacts
 
     @classmethod
     def create(
         cls,
         group: ViewGroup,
-        teacher_identity: Mapping[str, Any],
+        identity: Mapping[str, Any],
         shape: TokenShape,
-        codec: str,
-        probe: Sequence[float],
-        random_weights: bool,
+        codec: Declared,
+        sample: Callable[[], Tokens],
+        *,
+        probe: Sequence[float] = (),
+        random_weights: bool = False,
+        source: dict[str, Any] | None = None,
         shard_bytes: int = SHARD_BYTES,
     ) -> "FeatureStore":
         """The store of this teacher and codec, made if it is not there, grown to the group's rows.
@@ -72,33 +87,73 @@ class FeatureStore:
         A store that the same teacher made under another name is taken as it is, with its probe and
         shard size.
 
+        Args:
+            group: the views.
+            identity: the teacher's.
+            shape: its tokens.
+            codec: the declared codec.
+            sample: gives tokens [n, H, W, D] that the codec is fitted to; called for a new store alone.
+            probe: the teacher's output on the probe image.
+            random_weights: whether the teacher was never trained.
+            source: what the records are transcoded from.
+            shard_bytes: the most that a shard should have.
+
         Raises:
             StoreMismatchError: where it is there with another grid.
         """
-        identity = json.loads(canonical_json(teacher_identity))
-        record_bytes = get_codec(codec).record_bytes(shape.record_shape)
-        wanted = StoreMetadata(
-            rows=len(group.table),
-            shard_records=_records_a_shard(record_bytes, shard_bytes),
-            identity=identity,
-            shape=shape,
-            codec=codec,
-            probe=tuple(probe),
-            random_weights=random_weights,
-        )
-        same = sorted(group.path.glob(f"*-{fingerprint(identity)[:12]}-{codec}/zarr.json"))
-        if not same:
-            write_metadata(group.path / wanted.folder_name, wanted)
-            return cls(group.path / wanted.folder_name, group, wanted)
-        store = cls.open(same[0].parent, group)
-        found = replace(store.metadata.shape, teacher=shape.teacher)
-        if store.metadata.identity != identity or found != shape:
-            raise StoreMismatchError(
-                f"expected {shape.record_shape} tokens of this teacher, found {found.record_shape}",
-                where=store.path,
-                remedy="use another cache folder",
-            )
-        return store._grown(wanted.rows)
+        found = cls._there(group, identity, shape, codec)
+        if found is None:
+            parameters = fit_codec(codec, sample())
+            typical = make_codec(codec, shape.record_shape, parameters).typical_bytes
+            # Held, for another process may be making the same store.
+            with locked(group.path):
+                found = cls._there(group, identity, shape, codec)
+                if found is None:
+                    metadata = StoreMetadata(
+                        rows=len(group.table),
+                        shard_records=_records_a_shard(typical, shard_bytes),
+                        identity=json.loads(canonical_json(identity)),
+                        shape=shape,
+                        codec=codec,
+                        parameters_sha256="",
+                        probe=tuple(probe),
+                        random_weights=random_weights,
+                        source=source,
+                    )
+                    found = cls._made(group, metadata, parameters)
+        return found._grown(len(group.table))
+
+    @classmethod
+    def _there(
+        cls, group: ViewGroup, identity: Mapping[str, Any], shape: TokenShape, codec: Declared
+    ) -> "FeatureStore | None":
+        wanted = json.loads(canonical_json(identity))
+        # Its label may depend on the codec's settings, never on what was fitted.
+        for path in sorted(group.path.glob(f"*-{store_suffix(wanted, codec['name'])}*/{ZARR}")):
+            store = cls.open(path.parent, group)
+            if store.metadata.identity != wanted or store.metadata.codec != codec:
+                continue
+            found = replace(store.shape, teacher=shape.teacher)
+            if found != shape:
+                raise StoreMismatchError(
+                    f"expected {shape.record_shape} tokens of this teacher, found {found.record_shape}",
+                    where=store.path,
+                    remedy="use another cache folder",
+                )
+            return store
+        return None
+
+    @classmethod
+    def _made(
+        cls, group: ViewGroup, metadata: StoreMetadata, parameters: Parameters
+    ) -> "FeatureStore":
+        facts = StoreFacts.of(metadata, parameters)
+        path = group.path / facts.folder_name
+        digest = write_parameters(path, parameters)
+        facts = StoreFacts.of(replace(metadata, parameters_sha256=digest), parameters)
+        # Last: without it the folder is no store.
+        write_metadata(path, facts)
+        return cls(path, group, facts)
 
     @classmethod
     def open(cls, path: Path, group: ViewGroup) -> "FeatureStore":
@@ -108,31 +163,38 @@ class FeatureStore:
             StoreNotFoundError: where there is none.
             StoreDamagedError: where its metadata is not what was written.
         """
-        metadata = read_metadata(path, StoreNotFoundError)
-        if metadata.rows > len(group.table):
-            what = f"{metadata.rows} rows, but the group has {len(group.table)}"
+        facts = read_metadata(path, StoreNotFoundError)
+        rows = facts.metadata.rows
+        if rows > len(group.table):
+            what = f"{rows} rows, but the group has {len(group.table)}"
             raise damage(path / ZARR, f"the store's metadata is inconsistent: {what}")
-        return cls(path, group, metadata)
+        return cls(path, group, facts)
+
+    @property
+    def metadata(self) -> StoreMetadata:
+        """What the store says about itself."""
+        return self.facts.metadata
+
+    @property
+    def codec(self) -> Codec:
+        """Turns its records into tokens."""
+        return self.facts.codec
 
     @property
     def shape(self) -> TokenShape:
         """The tokens of one record; `teacher` is the name under which the store was made."""
         return self.metadata.shape
 
-    def writing(self) -> AbstractContextManager[None]:
-        """Hold the store for one extraction.
-
-        Raises:
-            StoreError: on entering, where another process extracts into it.
-        """
-        return locked(self.path, wait=False)
+    def writing(self, on_wait: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+        """Hold the store for one extraction; waits for another one, after a call of `on_wait`."""
+        return locked(self.path, on_wait)
 
     def missing_rows(self, rows: Rows) -> Rows:
         """Those of the store rows that no complete shard in the ledger holds, ascending.
 
         A shard whose file is gone or has another size or index than its entry counts as missing.
         """
-        entries = read_ledger(self.path).entries
+        entries = self.entries()
         missing = [
             rows_in if reader is None else rows_in[~reader.present[rows_in % self._capacity]]
             for shard, rows_in in self._by_shard(rows)
@@ -157,7 +219,7 @@ class FeatureStore:
         Each is read and checked first; damaged ones are left to be written again. For the
         coordinator only, while no task is writing.
         """
-        for leftover in self.path.glob("c/*/0/0/0.tmp-*"):
+        for leftover in self.path.rglob("*.tmp-*"):
             leftover.unlink()
         entries = read_ledger(self.path).entries
         found = []
@@ -165,14 +227,14 @@ class FeatureStore:
             if self._open_listed(shard, entries) is not None:
                 continue
             try:
-                found.append(LedgerEntry.of(shard, self._open_shard(shard).verify()))
+                found.append(LedgerEntry(shard, self.open_shard(shard).verify()))
             except StoreDamagedError:
                 continue
         if found:
             self.append(found)
         return tuple(found)
 
-    def commit(self, rows: Rows, seconds: float, certificate: Mapping[str, Any]) -> Commit:
+    def commit(self, rows: Rows, seconds: float) -> Commit:
         """Promise that all of the rows are here; `seconds` are added to those of earlier commits.
 
         Raises:
@@ -183,13 +245,16 @@ class FeatureStore:
             raise self._incomplete(f"{len(missing)} of {len(rows)} records are missing")
         ledger = read_ledger(self.path)
         before = self.read_commit()
+        measured = [
+            Fidelity.from_json(one.fidelity) for one in ledger.entries.values() if one.fidelity
+        ]
         commit = Commit(
             rows=self.metadata.rows,
             views=sum(entry.records for entry in ledger.entries.values()),
             ledger_bytes=len(ledger.content),
             ledger_sha256=hashlib.sha256(ledger.content).hexdigest(),
             seconds=seconds + (before.seconds if before else 0.0),
-            certificate=json.loads(canonical_json(certificate)),
+            certificate=Fidelity.merged(measured).certificate() if measured else {},
         )
         write_commit(self.path, commit)
         return commit
@@ -202,10 +267,14 @@ class FeatureStore:
         """
         return read_commit(self.path)
 
+    def entries(self) -> dict[int, LedgerEntry]:
+        """The newest ledger entry of each shard, promised or not."""
+        return read_ledger(self.path).entries
+
     def require(self, plan: ViewPlan) -> Rows:
         """The store row of each plan row, all of them committed and in place.
 
-        Sizes and indexes are checked here, each record's checksum when it is read.
+        Sizes of shards are checked here, their indexes and records when they are read.
 
         Raises:
             StoreIncompleteError: where the store was not committed, or not for all of these views.
@@ -213,32 +282,56 @@ class FeatureStore:
             StoreDamagedError: where a file is not what was written.
         """
         rows = self.group.rows(plan)
-        commit = self.read_commit()
-        if commit is None:
-            raise self._incomplete("the store was never committed")
-        promised = read_ledger(self.path, commit.ledger_bytes)
-        if hashlib.sha256(promised.content).hexdigest() != commit.ledger_sha256:
-            raise damage(self.path / LEDGER, "the ledger is not the one that was committed")
-        entries = read_ledger(self.path).entries
+        self.require_rows(rows)
+        return rows
+
+    def require_rows(self, rows: Rows) -> None:
+        """As `require`, for store rows."""
+        promised, newest = self._promised()
+        views = self.group.table["scene"] >= 0
         absent = 0
         for shard, rows_in in self._by_shard(rows):
             if shard not in promised.entries:
                 absent += len(rows_in)
                 continue
-            reader = self._open_shard(shard)
-            if not reader.matches(entries[shard].summary):
-                raise reader.damaged("it is not the shard that was entered in the ledger")
-            absent += int((~reader.present[rows_in % self._capacity]).sum())
+            summary = newest.entries[shard].summary
+            if self._size(shard) != summary.bytes:
+                raise damage(
+                    self.shard_path(shard),
+                    "the shard is not the one in the ledger: its size differs",
+                )
+            start = shard * self._capacity
+            if summary.records < int(views[start : start + self._capacity].sum()):
+                present = self.open_shard(shard, summary).present
+                absent += int((~present[rows_in - start]).sum())
         if absent:
             raise self._incomplete(f"{absent} of {len(rows)} records were not committed")
-        return rows
+
+    def _promised(self) -> tuple[Ledger, Ledger]:
+        """The ledger as committed, and as it is now."""
+        commit = self.read_commit()
+        if commit is None:
+            raise self._incomplete("the store was never committed")
+        newest = read_ledger(self.path)
+        content = newest.content[: commit.ledger_bytes]
+        if hashlib.sha256(content).hexdigest() != commit.ledger_sha256:
+            raise damage(self.path / LEDGER, "the ledger is not the one that was committed")
+        whole = len(content) == len(newest.content)
+        return newest if whole else parse_ledger(self.path / LEDGER, content), newest
+
+    def _size(self, shard: int) -> int:
+        path = self.shard_path(shard)
+        try:
+            return path.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            raise StoreDamagedError("a shard is missing", where=path, remedy=EXTRACT) from None
 
     def verify(self, on_shard: Callable[[], None] | None = None) -> tuple[StoreDamagedError, ...]:
         """Read every record of every listed shard; what is wrong, one error a shard."""
         problems = []
-        for shard, entry in sorted(read_ledger(self.path).entries.items()):
+        for shard, entry in sorted(self.entries().items()):
             try:
-                reader = self._open_shard(shard)
+                reader = self.open_shard(shard)
                 if reader.verify() != entry.summary:
                     problems.append(reader.damaged("it is not the shard that was entered"))
             except StoreDamagedError as problem:
@@ -249,7 +342,7 @@ class FeatureStore:
 
     def shard_path(self, shard: int) -> Path:
         """The file of shard number `shard`."""
-        return shard_path(self.path, shard)
+        return shard_path(self.path, shard, self.codec)
 
     @property
     def _capacity(self) -> int:
@@ -262,15 +355,22 @@ class FeatureStore:
         parts: Sequence[npt.NDArray[np.int64]] = np.split(ordered, starts[1:])
         return zip(shards.tolist(), parts, strict=False)
 
-    def _open_shard(self, shard: int) -> ShardReader:
-        return ShardReader(self.shard_path(shard), self._capacity, self.metadata.record_bytes)
+    def open_shard(self, shard: int, expected: ShardSummary | None = None) -> ShardReader:
+        """A shard's reader.
+
+        Raises:
+            StoreDamagedError: where the file is not a shard of this store, or not the one expected.
+        """
+        return ShardReader(
+            self.shard_path(shard), self._capacity, self.codec.record_bytes, expected
+        )
 
     def _open_listed(self, shard: int, entries: Mapping[int, LedgerEntry]) -> ShardReader | None:
         """The shard's reader if its file is the one in the ledger."""
         if shard not in entries:
             return None
         try:
-            reader = self._open_shard(shard)
+            reader = self.open_shard(shard)
         except StoreDamagedError:
             return None
         return reader if reader.matches(entries[shard].summary) else None
@@ -278,17 +378,12 @@ class FeatureStore:
     def _grown(self, rows: int) -> "FeatureStore":
         if rows <= self.metadata.rows:
             return self
-        metadata = replace(self.metadata, rows=rows)
-        write_metadata(self.path, metadata)
-        return replace(self, metadata=metadata)
+        facts = replace(self.facts, metadata=replace(self.metadata, rows=rows))
+        write_metadata(self.path, facts)
+        return replace(self, facts=facts)
 
     def _incomplete(self, what: str) -> StoreIncompleteError:
         return StoreIncompleteError(what, where=self.path, remedy=EXTRACT)
-
-
-def shard_path(store: Path, shard: int) -> Path:
-    """Where Zarr looks for chunk `shard` of the array at `store`."""
-    return store / "c" / str(shard) / "0" / "0" / "0"
 
 
 def _records_a_shard(record_bytes: int, shard_bytes: int) -> int:

@@ -1,22 +1,23 @@
 """The writing side for one task: whole shards, with no other state than the store's folder."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
 from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
 from rsmtdf_core.files import sync_folder
-from rsmtdf_core.store.codecs import Packed, get_codec
+from rsmtdf_core.store.codecs import Packed, Tokens
+from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.ledger import LedgerEntry
-from rsmtdf_core.store.metadata import StoreMetadata, read_metadata
-from rsmtdf_core.store.shards import ShardReader, write_shard
-from rsmtdf_core.store.store import shard_path
+from rsmtdf_core.store.metadata import StoreFacts, read_metadata
+from rsmtdf_core.store.shards import ShardReader, shard_path, write_shard
 
-Tokens = npt.NDArray[np.floating[Any]]
+MEASURED_EVERY = 32
+"""Of so many store rows one is decoded again and compared with its tokens."""
 
 
 def write_block(
@@ -27,70 +28,97 @@ def write_block(
     Args:
         store_path: the store's folder.
         rows: store rows, from the first row of a shard to the last row of one.
-        records: for each row its tokens, float32 [H, W, D], or None, which keeps the record that is
+        records: for each row its tokens, floats [H, W, D], or None, which keeps the record that is
             there already or leaves a gap. A shard that ends up without records is not written.
 
     Raises:
         StoreError: naming the store row whose tokens are not finite or too large.
     """
-    metadata = read_metadata(store_path, StoreNotFoundError)
-    capacity = metadata.shard_records
+    facts = read_metadata(store_path, StoreNotFoundError)
+    capacity = facts.metadata.shard_records
     assert rows.step == 1
     assert rows.start % capacity == rows.stop % capacity == 0
-    assert rows.stop <= metadata.rows
+    assert rows.stop <= facts.metadata.rows
     records = iter(records)
     entries = []
     for start in range(rows.start, rows.stop, capacity):
-        path = shard_path(store_path, start // capacity)
-        old = _readable(path, metadata)
-        shard = _packed(metadata, store_path, start, islice(records, capacity), old)
-        summary = write_shard(path, shard, capacity)
+        shard = start // capacity
+        path = shard_path(store_path, shard, facts.codec)
+        packer = _Packer(facts, store_path, start, _readable(path, facts))
+        summary = write_shard(path, packer.packed(islice(records, capacity)), capacity)
         if not summary.records:
             path.unlink()
             continue
-        for folder in list(path.parents)[1:5]:
+        for folder in list(path.parents)[1 : len(facts.codec.stored_shape) + 2]:
             sync_folder(folder)
-        entries.append(LedgerEntry.of(start // capacity, summary))
+        entries.append(LedgerEntry(shard, summary, packer.fidelity()))
     return entries
 
 
-def _readable(path: Path, metadata: StoreMetadata) -> ShardReader | None:
+def _readable(path: Path, facts: StoreFacts) -> ShardReader | None:
     """The shard that is there already, if its index can be trusted."""
     try:
-        return ShardReader(path, metadata.shard_records, metadata.record_bytes)
+        return ShardReader(path, facts.metadata.shard_records, facts.codec.record_bytes)
     except StoreDamagedError:
         return None
 
 
-def _packed(
-    metadata: StoreMetadata,
-    store_path: Path,
-    start: int,
-    records: Iterator[Tokens | None],
-    old: ShardReader | None,
-) -> Iterator[Packed | None]:
-    codec = get_codec(metadata.codec)
-    for number in range(metadata.shard_records):
-        tokens = next(records)
-        if tokens is None:
-            yield _kept(old, number)
-            continue
-        assert tokens.shape == metadata.shape.record_shape
+@dataclass
+class _Packer:
+    """Encodes the records of one shard and measures some of them.
+
+    Attributes:
+        facts: the store's.
+        store_path: its folder.
+        start: store row of the shard's first record.
+        old: the shard that is there already.
+    """
+
+    facts: StoreFacts
+    store_path: Path
+    start: int
+    old: ShardReader | None
+    _measured: list[Fidelity] = field(default_factory=list)
+
+    def packed(self, records: Iterator[Tokens | None]) -> Iterator[Packed | None]:
+        """The shard's records in order."""
+        for number in range(self.facts.metadata.shard_records):
+            tokens = next(records)
+            yield self._kept(number) if tokens is None else self._encoded(number, tokens)
+
+    def fidelity(self) -> dict[str, object] | None:
+        """What was measured, as JSON; None where nothing was."""
+        return Fidelity.merged(self._measured).to_json() if self._measured else None
+
+    def _encoded(self, number: int, tokens: Tokens) -> Packed:
+        assert tokens.shape == self.facts.metadata.shape.record_shape
         try:
-            packed = codec.encode(tokens)
+            packed = self.facts.codec.encode(tokens)
         except StoreError as wrong:
             raise StoreError(
                 wrong.what,
-                where=f"store row {start + number} of {store_path}",
-                remedy="check the teacher's weights and precision, or choose another codec",
+                where=f"store row {self.start + number} of {self.store_path}",
+                remedy=wrong.remedy
+                or "check the teacher's weights and precision, or choose another codec",
             ) from None
-        yield packed
+        # The first of a shard too, so that every shard has been looked at.
+        if tokens.dtype != np.uint8 and (
+            not self._measured or (self.start + number) % MEASURED_EVERY == 0
+        ):
+            self._measured.append(self._compared(packed, tokens))
+        return packed
 
+    def _compared(self, packed: Packed, tokens: Tokens) -> Fidelity:
+        codec = self.facts.codec
+        numbers = np.empty((1, *codec.stored_shape), codec.dtype)
+        codec.unpack(packed, numbers[0])
+        restored = codec.decode(torch.from_numpy(numbers), "cpu")[0].numpy()
+        return Fidelity.measure(tokens, restored, self.facts.parameters["mean"])
 
-def _kept(old: ShardReader | None, number: int) -> Packed | None:
-    if old is None or not old.present[number]:
-        return None
-    try:
-        return old.record(number, check=True)
-    except StoreDamagedError:
-        return None
+    def _kept(self, number: int) -> Packed | None:
+        if self.old is None or not self.old.present[number]:
+            return None
+        try:
+            return self.old.record(number, check=True)
+        except StoreDamagedError:
+            return None

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD, Settings
+from rsmtdf_core.store.codecs import CODECS, DEFAULT_QUALITY, Declared, declare_codec
 from rsmtdf_core.teachers.registry import FAMILIES
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -31,7 +32,8 @@ class TeacherSettings(Settings):
         mean: subtracted from the image in 0..1, per channel.
         std: what the difference is divided by.
         precision: what the forward pass computes in; tokens are float32 in any case.
-        codec: how the store writes the tokens.
+        codec: how the store writes the tokens: fp16, int8, or transform (16 times smaller or more).
+        quality: mean-centred cosine that the transform codec keeps on average.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -47,6 +49,7 @@ class TeacherSettings(Settings):
     std: tuple[_Spread, _Spread, _Spread] = IMAGENET_STD
     precision: Precision = "fp32"
     codec: str = "fp16"
+    quality: float = Field(default=DEFAULT_QUALITY, gt=0, lt=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -61,3 +64,16 @@ class TeacherSettings(Settings):
         if family not in FAMILIES:
             raise ValueError(f"unknown family {family!r}, known are {', '.join(FAMILIES)}")
         return family
+
+    @field_validator("codec")
+    @classmethod
+    def _known_codec(cls, codec: str) -> str:
+        known = [name for name in CODECS if name != "uint8"]  # which is for pixels
+        if codec not in known:
+            raise ValueError(f"unknown codec {codec!r}, known are {', '.join(known)}")
+        return codec
+
+    @property
+    def declared_codec(self) -> Declared:
+        """The codec as its stores declare it."""
+        return declare_codec(self.codec, self.quality)

@@ -74,7 +74,7 @@ class CachedTargets:
 
     def _read(self, name: str, rows: Rows) -> Tensor:
         reader = self._readers[name]
-        shape = (len(rows), *self._shapes[name].record_shape)
+        shape = (len(rows), *reader.codec.stored_shape)
         buffer = self._buffers.get(name)
         if buffer is None or buffer.shape != shape:
             # One buffer for the whole run: allocating a batch costs several times the copy into it.

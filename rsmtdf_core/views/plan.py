@@ -2,12 +2,12 @@
 
 Both stages work from the same plan: extraction renders its rows for the teachers, training replays
 the same rows for the student. A view's parameters depend on the seed, its scene's id and its number
-alone, so more views per scene, or scenes in another order, change no view that was there. (Partners
-do depend on which scenes are unlabeled; the plan's address holds them.)
+alone, so more views per scene, more scenes, or scenes in another order, change no view that was
+there; partners that a cache knows already stay together (`known`).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -19,6 +19,14 @@ from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.views.draws import KeyedDraws, key_digest
 from rsmtdf_core.views.geometric import draw_box, draw_geometry
+from rsmtdf_core.views.known import (
+    KnownViews,
+    SceneKey,
+    Table,
+    find_keys,
+    known_partners,
+    view_keys,
+)
 from rsmtdf_core.views.photometric import draw_photometric
 from rsmtdf_core.views.settings import ViewSettings
 from rsmtdf_core.views.view import (
@@ -92,29 +100,18 @@ class ViewPlan:
         return partners
 
     def address_fields(self) -> dict[str, Any]:
-        """What determines every view this plan has or could grow, as JSON.
+        """What determines every view that plans of these scenes can have, as JSON.
 
-        The numbers of views are not in it, so that a plan grows within its address.
+        Neither the numbers of views nor the scenes' roles are in it: other plans of the same scenes
+        share what they have in common.
         """
-        return {
-            "format": PLAN_FORMAT,
-            "seed": self.seed,
-            "settings": self.settings.model_dump(
-                mode="json", exclude={"labeled_views", "unlabeled_views"}
-            ),
-            "scenes": [self._scene_fields(index) for index in range(len(self.scenes))],
-        }
+        scenes = [SceneKey.of(scene).to_json() for scene in self.scenes]
+        return {**self.drawing, "scenes": scenes}
 
-    def _scene_fields(self, index: int) -> list[Any]:
-        scene = self.scenes[index]
-        window = None if scene.window is None else list(astuple(scene.window))
-        return [scene.id, scene.sha256, scene.width, scene.height, window, self._roles[index]]
-
-    @cached_property
-    def _roles(self) -> list[str]:
-        labeled, unlabeled = set(self.labeled_scenes), set(self.unlabeled_scenes)
-        roles = {(True, False): "labeled", (False, True): "unlabeled", (True, True): "both"}
-        return [roles[index in labeled, index in unlabeled] for index in range(len(self.scenes))]
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What determines the views of any scene, as JSON."""
+        return drawing_fields(self.settings, self.seed)
 
     @cached_property
     def address(self) -> str:
@@ -128,8 +125,18 @@ class ViewPlan:
         return fingerprint([self.address, *counts, sha256(self.table.tobytes()).hexdigest()])
 
 
+def drawing_fields(settings: ViewSettings, seed: int) -> dict[str, Any]:
+    """What determines the views of any scene, as JSON."""
+    kept = settings.model_dump(mode="json", exclude={"labeled_views", "unlabeled_views"})
+    return {"format": PLAN_FORMAT, "seed": seed, "settings": kept}
+
+
 def make_plan(
-    labeled: Sequence[Scene], unlabeled: Sequence[Scene], settings: ViewSettings, seed: int
+    labeled: Sequence[Scene],
+    unlabeled: Sequence[Scene],
+    settings: ViewSettings,
+    seed: int,
+    known: KnownViews | None = None,
 ) -> ViewPlan:
     """Draw the view plan of an experiment.
 
@@ -138,6 +145,8 @@ def make_plan(
         unlabeled: scenes that are used without a mask; a labeled scene may be among them.
         settings: how views are drawn.
         seed: of all draws.
+        known: views of these settings and this seed that a cache has; they and their pairs are taken as
+            they are.
     """
     by_id = {scene.id: scene for scene in (*unlabeled, *labeled)}
     scenes = tuple(by_id[name] for name in sorted(by_id))
@@ -147,21 +156,78 @@ def make_plan(
     assert len(labeled_scenes) == len(labeled), "labeled scenes share an id"
     assert len(unlabeled_scenes) == len(unlabeled), "unlabeled scenes share an id"
 
-    draws = _ViewDraws(scenes, settings, seed)
-    records: list[tuple[object, ...]] = []
+    found = np.empty(0, VIEW_DTYPE) if known is None else known.of_scenes(scenes)
+    outline = _Outline(scenes, seed, found)
     for number in range(max(settings.labeled_views, settings.unlabeled_views)):
         if number < settings.labeled_views:
-            records += (draws.labeled(scene, number) for scene in labeled_scenes)
+            outline.add_labeled(labeled_scenes, number)
         if number < settings.unlabeled_views:
-            records += draws.unlabeled(unlabeled_scenes, number)
-    return ViewPlan(
-        scenes,
-        tuple(labeled_scenes),
-        tuple(unlabeled_scenes),
-        settings,
-        seed,
-        np.array(records, VIEW_DTYPE),
-    )
+            outline.add_unlabeled(unlabeled_scenes, number)
+    table = _filled(outline.table(), found, _ViewDraws(scenes, settings, seed))
+    return ViewPlan(scenes, tuple(labeled_scenes), tuple(unlabeled_scenes), settings, seed, table)
+
+
+class _Outline:
+    """Which views a plan has, in its order, and who is whose partner; nothing is drawn yet."""
+
+    def __init__(self, scenes: tuple[Scene, ...], seed: int, known: Table) -> None:
+        self._scenes = scenes
+        self._seed = seed
+        self._known = known
+        self._parts: list[Table] = []
+
+    def add_labeled(self, scenes: Sequence[int], number: int) -> None:
+        """The labeled views of one number."""
+        self._add(np.array(scenes, np.int64), number, None)
+
+    def add_unlabeled(self, scenes: Sequence[int], number: int) -> None:
+        """The unlabeled views of one number, partners side by side, a scene left over last."""
+        digests = {one: key_digest(self._seed, number, self._scenes[one].id) for one in scenes}
+        order = sorted(scenes, key=digests.__getitem__)
+        partners = known_partners(self._known, number, np.array(scenes, np.int64))
+        alone = [scene for scene in order if partners[scene] < 0]
+        for left, right in zip(alone[::2], alone[1::2], strict=False):
+            partners[left], partners[right] = right, left
+        place = {scene: rank for rank, scene in enumerate(order)}
+        # A pair stands where its first member does.
+        paired = [
+            scene
+            for one in order
+            if partners[one] >= 0 and place[one] < place[int(partners[one])]
+            for scene in (one, int(partners[one]))
+        ]
+        left_over = [scene for scene in order if partners[scene] < 0]
+        ordered = np.array([*paired, *left_over], np.int64)
+        self._add(ordered, number, partners[ordered])
+
+    def _add(
+        self, scenes: npt.NDArray[np.int64], number: int, partners: npt.NDArray[np.int64] | None
+    ) -> None:
+        part = np.zeros(len(scenes), VIEW_DTYPE)
+        part["scene"], part["number"] = scenes, number
+        part["labeled"] = partners is None
+        part["partner_scene"] = -1 if partners is None else partners
+        self._parts.append(part)
+
+    def table(self) -> Table:
+        """All views, VIEW_DTYPE [rows], with what identifies them alone."""
+        return np.concatenate([np.empty(0, VIEW_DTYPE), *self._parts])
+
+
+def _filled(outline: Table, known: Table, draws: "_ViewDraws") -> Table:
+    """The outline's views with their parameters: as they are known, else drawn."""
+    places = find_keys(view_keys(known), view_keys(outline))
+    table = outline
+    table[places >= 0] = known[places[places >= 0]]
+    for row in np.flatnonzero(places < 0).tolist():
+        view = outline[row]
+        scene, number, partner = (int(view[name]) for name in ("scene", "number", "partner_scene"))
+        table[row] = (
+            draws.labeled(scene, number)
+            if view["labeled"]
+            else draws.unlabeled(scene, number, partner)
+        )
+    return table
 
 
 @dataclass(frozen=True)
@@ -176,21 +242,11 @@ class _ViewDraws:
         geometry = self._geometry(scene, number, "labeled geometry")
         return to_record(scene, number, geometry, None, -1, None)
 
-    def unlabeled(self, scenes: Sequence[int], number: int) -> Iterator[tuple[object, ...]]:
-        """Records of all unlabeled scenes, partners side by side."""
-        order = sorted(
-            scenes, key=lambda scene: key_digest(self.seed, number, self.scenes[scene].id)
-        )
-        paired = len(order) // 2 * 2
-        for place, scene in enumerate(order):
-            geometry = self._geometry(scene, number, "unlabeled geometry")
-            change = draw_photometric(self.settings, self._draws(scene, number, "photometric"))
-            if place < paired:
-                yield to_record(
-                    scene, number, geometry, change, order[place ^ 1], self._box(scene, number)
-                )
-            else:
-                yield to_record(scene, number, geometry, change, -1, None)
+    def unlabeled(self, scene: int, number: int, partner: int) -> tuple[object, ...]:
+        geometry = self._geometry(scene, number, "unlabeled geometry")
+        change = draw_photometric(self.settings, self._draws(scene, number, "photometric"))
+        box = self._box(scene, number) if partner >= 0 else None
+        return to_record(scene, number, geometry, change, partner, box)
 
     def _box(self, scene: int, number: int) -> Box | None:
         draws = self._draws(scene, number, "cutmix")

@@ -16,6 +16,7 @@ from distributed import Client, LocalCluster
 import pipeline.blocks
 import pipeline.cluster
 import pipeline.extract
+import pipeline.parts
 from pipeline.blocks import Block, Work, extract_block
 from pipeline.config import ExperimentConfig
 from pipeline.extract import extract
@@ -27,6 +28,7 @@ from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import CROPS, ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
 from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.tables import write_table
 from rsmtdf_core.teachers.teacher import declared_identity, live_teachers, load_teacher
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
@@ -53,7 +55,9 @@ def test_every_record_is_what_the_teacher_says_of_the_view(make_config):
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     for settings in config.teachers:
         identity = declared_identity(settings, config.views.crop)
-        store = find_store(config.runtime.cache_folder, experiment.plan, identity, "fp16")
+        store = find_store(
+            config.runtime.cache_folder, experiment.plan, identity, settings.declared_codec
+        )
         reader = FeatureReader(store, store.require(experiment.plan))
         teacher = load_teacher(settings, config.views.crop)
         for row in (0, 7, 19):
@@ -68,10 +72,14 @@ def test_zarr_opens_a_store_and_reads_the_same_numbers(make_config):
     experiment = plan_experiment(config)
     for settings, one in zip(config.teachers, report.stores, strict=True):
         identity = declared_identity(settings, config.views.crop)
-        store = find_store(config.runtime.cache_folder, experiment.plan, identity, "fp16")
+        store = find_store(
+            config.runtime.cache_folder, experiment.plan, identity, settings.declared_codec
+        )
         rows = store.require(experiment.plan)
         array = zarr.open_array(one.path, mode="r")
-        assert np.array_equal(array[rows[5]], FeatureReader(store, rows).tokens(5))
+        assert np.array_equal(
+            array[rows[5]].astype(np.float32), FeatureReader(store, rows).tokens(5)
+        )
 
 
 def test_a_complete_extraction_is_found_without_loading_a_teacher(make_config, monkeypatch):
@@ -124,9 +132,10 @@ import os, signal, sys
 import torch
 torch.set_num_threads(1)
 import pipeline.extract
+import pipeline.parts
 from pipeline.config import load_config
 from rsmtdf_core.store.group import ViewGroup
-pipeline.extract._MEBIBYTE = {_MEBIBYTE}
+pipeline.parts._MEBIBYTE = {_MEBIBYTE}
 if sys.argv[1] == "at result":
     ViewGroup.set_crops = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 pipeline.extract.extract(load_config(sys.argv[2], sys.argv[3:]))
@@ -161,7 +170,7 @@ def _killed(when: str, delay: float, config_file: Path, cache: Path) -> None:
 def test_a_killed_extraction_goes_on_to_the_same_bytes(
     make_config, config_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(pipeline.extract, "_MEBIBYTE", _MEBIBYTE)
+    monkeypatch.setattr(pipeline.parts, "_MEBIBYTE", _MEBIBYTE)
     extract(make_config("runtime.teacher_batch=1"))
     other = tmp_path / "killed"
     _killed("at result", 0.0, config_file, other)
@@ -175,7 +184,7 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(
 
 def _crops(config: ExperimentConfig) -> np.ndarray:
     experiment = plan_experiment(config)
-    group = ViewGroup.find(config.runtime.cache_folder, experiment.plan)
+    group = ViewGroup.require(config.runtime.cache_folder, experiment.plan)
     return group.crops(group.rows(experiment.plan))
 
 
@@ -185,10 +194,10 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
     config = make_config()
     report = extract(config)
     before = _files(config.runtime.cache_folder)
-    group = ViewGroup.find(config.runtime.cache_folder, plan_experiment(config).plan)
+    group = ViewGroup.require(config.runtime.cache_folder, plan_experiment(config).plan)
     unknown = np.load(group.path / CROPS)
     unknown[3:] = 0
-    np.save(group.path / CROPS, unknown)
+    write_table(group.path / CROPS, unknown)
     if not committed:
         for one in report.stores:
             (one.path / LEDGER).unlink()
@@ -204,7 +213,7 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
 
 def test_when_one_block_fails_the_others_have_stopped(make_config, monkeypatch):
     config = make_config("runtime.teacher_batch=1")
-    monkeypatch.setattr(pipeline.extract, "_MEBIBYTE", _MEBIBYTE)
+    monkeypatch.setattr(pipeline.parts, "_MEBIBYTE", _MEBIBYTE)
 
     def refuse(*_: object) -> None:
         raise StoreMismatchError("crops differ")

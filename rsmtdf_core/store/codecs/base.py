@@ -1,10 +1,12 @@
 """What a codec is: it turns one view's tokens into a record and back."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from rsmtdf_core.errors import StoreDamagedError
 
 if TYPE_CHECKING:
     import torch
@@ -27,25 +29,42 @@ Parameters = Mapping[str, npt.NDArray[Any]]
 
 
 class Codec(Protocol):
-    """Bound to one store: `CodecClass(declared, record_shape, parameters)`.
+    """Bound to one store: `CodecClass(declared, record_shape, parameters)`."""
 
-    Attributes:
-        label: the codec and its settings as part of a folder's name.
-        dtype: type of the stored numbers, little-endian.
-        stored_shape: shape of one record's numbers.
-        record_bytes: size of every record; None where records are compressed and differ.
-        typical_bytes: what to expect of a record's size.
-        filters: Zarr v3 codecs between `bytes` and `crc32c`.
-        lossy: whether decoded tokens may differ from the teacher's by more than half precision.
-    """
+    @property
+    def label(self) -> str:
+        """The codec and its settings as part of a folder's name."""
+        ...
 
-    label: str
-    dtype: np.dtype[Any]
-    stored_shape: tuple[int, ...]
-    record_bytes: int | None
-    typical_bytes: int
-    filters: list[dict[str, Any]]
-    lossy: ClassVar[bool]
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored numbers, little-endian."""
+        ...
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of one record's numbers."""
+        ...
+
+    @property
+    def record_bytes(self) -> int | None:
+        """Size of every record; None where records are compressed and differ."""
+        ...
+
+    @property
+    def typical_bytes(self) -> int:
+        """What to expect of a record's size."""
+        ...
+
+    @property
+    def filters(self) -> list[dict[str, Any]]:
+        """Zarr v3 codecs between `bytes` and `crc32c`."""
+        ...
+
+    @property
+    def lossy(self) -> bool:
+        """Whether decoded tokens may differ from the teacher's by more than half precision."""
+        ...
 
     def encode(self, tokens: Tokens) -> Packed:
         """Pack tokens [H, W, D].
@@ -109,4 +128,8 @@ class PlainCodec:
 
     def unpack(self, packed: Packed, out: npt.NDArray[Any]) -> None:
         """Copy."""
+        if packed.nbytes != self.record_bytes:
+            raise StoreDamagedError(
+                f"a record has {packed.nbytes} bytes, expected {self.record_bytes}"
+            )
         np.copyto(out, packed.view(self.dtype).reshape(self.stored_shape))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
@@ -47,18 +48,28 @@ def extract(tmp_path: Path) -> Extract:
         identity: dict[str, object] = IDENTITY,
         shard_bytes: int = 512,
         *,
+        codec: str = "fp16",
         commit: bool = True,
     ) -> FeatureStore:
-        group = ViewGroup.open_or_create(tmp_path, plan)
+        group = ViewGroup.grown_by(tmp_path, plan)
         rows = group.rows(plan)
-        store = FeatureStore.create(group, identity, SHAPE, "fp16", [0.5, 0.25], False, shard_bytes)
+        sample = np.stack([tokens_of(row) for row in range(4)])
+        store = FeatureStore.create(
+            group,
+            identity,
+            SHAPE,
+            declare_codec(codec),
+            lambda: sample,
+            probe=[0.5, 0.25],
+            shard_bytes=shard_bytes,
+        )
         store.adopt()
         missing = store.missing_rows(rows)
         for block in store.blocks(missing):
             records = (tokens_of(row) if row in set(missing.tolist()) else None for row in block)
             store.append(write_block(store.path, block, records))
         if commit:
-            store.commit(rows, 1.5, {"error": 0.0})
+            store.commit(rows, 1.5)
         return store
 
     return run

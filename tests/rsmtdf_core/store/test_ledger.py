@@ -1,11 +1,15 @@
+import json
 from pathlib import Path
 
+import google_crc32c
 import pytest
 
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.store.ledger import LEDGER, LedgerEntry, append_ledger, read_ledger
+from rsmtdf_core.store.shards import ShardSummary
 
-ONE, TWO = LedgerEntry(0, 4, 400, 1, 2), LedgerEntry(7, 3, 300, 3, 4)
+ONE = LedgerEntry(0, ShardSummary(4, 400, 1, 2), {"records": 1})
+TWO = LedgerEntry(7, ShardSummary(3, 300, 3, 4))
 
 
 def test_an_absent_ledger_is_empty(tmp_path: Path) -> None:
@@ -13,7 +17,7 @@ def test_an_absent_ledger_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_later_line_replaces_an_earlier_one(tmp_path: Path) -> None:
-    newer = LedgerEntry(0, 4, 401, 5, 6)
+    newer = LedgerEntry(0, ShardSummary(4, 401, 5, 6))
     append_ledger(tmp_path, [ONE, TWO])
     append_ledger(tmp_path, [newer])
     assert read_ledger(tmp_path).entries == {0: newer, 7: TWO}
@@ -30,18 +34,37 @@ def test_a_torn_last_line_is_ignored_and_then_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["{", "[]", '{"shard": 1}', (LEDGER, -1), (LEDGER, 2**70), (LEDGER, True), (LEDGER, "../x")],
+    "field", [{"shard": -1}, {"shard": 2**70}, {"shard": True}, {"shard": "../x"}, {"fidelity": 3}]
 )
-def test_a_complete_line_that_is_no_entry_is_damage(tmp_path: Path, line: object) -> None:
+def test_a_line_that_is_no_entry_is_damage_though_its_checksum_is_right(
+    tmp_path: Path, field: dict[str, object]
+) -> None:
     append_ledger(tmp_path, [ONE])
-    text = (tmp_path / LEDGER).read_text()
-    if isinstance(line, tuple):
-        import json
-
-        text += json.dumps({**json.loads(text), "shard": line[1]}) + "\n"
-    else:
-        text += f"{line}\n"
-    (tmp_path / LEDGER).write_text(text)
+    own = json.loads((tmp_path / LEDGER).read_text())
+    del own["crc32c"]
+    body = json.dumps({**own, **field})[:-1]
+    line = f'{body}, "crc32c": {google_crc32c.value(body.encode())}}}\n'
+    with (tmp_path / LEDGER).open("a") as file:
+        file.write(line)
     with pytest.raises(StoreDamagedError, match="line 2"):
         read_ledger(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"shard": 1}', "", "3"])
+def test_a_complete_line_without_a_checksum_is_damage(tmp_path: Path, line: str) -> None:
+    append_ledger(tmp_path, [ONE])
+    with (tmp_path / LEDGER).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(StoreDamagedError, match="line 2"):
+        read_ledger(tmp_path)
+
+
+def test_every_flipped_bit_of_a_complete_line_is_found(tmp_path: Path) -> None:
+    append_ledger(tmp_path, [ONE, TWO])
+    whole = (tmp_path / LEDGER).read_bytes()
+    for place in range(len(whole) - 1):
+        for bit in range(8):
+            flipped = whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
+            (tmp_path / LEDGER).write_bytes(flipped)
+            with pytest.raises(StoreDamagedError, match="line"):
+                read_ledger(tmp_path)

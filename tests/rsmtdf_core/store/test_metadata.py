@@ -1,12 +1,23 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError, StoreNotFoundError
 from rsmtdf_core.fingerprints import fingerprint
-from rsmtdf_core.store.metadata import ZARR, StoreMetadata, read_metadata, write_metadata
+from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.store.metadata import (
+    ZARR,
+    StoreFacts,
+    StoreMetadata,
+    read_metadata,
+    write_metadata,
+)
+from rsmtdf_core.store.parameters import PARAMETERS as PARAMETERS_FILE
+from rsmtdf_core.store.parameters import write_parameters
 from rsmtdf_core.tokens import TokenShape
 
 METADATA = StoreMetadata(
@@ -14,16 +25,20 @@ METADATA = StoreMetadata(
     shard_records=64,
     identity={"model": "tiny", "weights_sha256": "random:0"},
     shape=TokenShape("tiny", 3, 3, 5, 224),
-    codec="fp16",
+    codec=declare_codec("fp16"),
+    parameters_sha256="",
     probe=(0.5, 1e-9),
     random_weights=True,
 )
+PARAMETERS = {"mean": np.zeros(5, np.float32), "std": np.ones(5, np.float32)}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    path = tmp_path / METADATA.folder_name
-    write_metadata(path, METADATA)
+    path = tmp_path / StoreFacts.of(METADATA, PARAMETERS).folder_name
+    digest = write_parameters(path, PARAMETERS)
+    metadata = replace(METADATA, parameters_sha256=digest)
+    write_metadata(path, StoreFacts.of(metadata, PARAMETERS))
     return path
 
 
@@ -42,7 +57,22 @@ def rewrite(folder: Path, change: dict[tuple[str | int, ...], Any]) -> None:
 
 
 def test_metadata_is_read_as_it_was_written(folder: Path) -> None:
-    assert read_metadata(folder, StoreNotFoundError) == METADATA
+    facts = read_metadata(folder, StoreNotFoundError)
+    assert replace(facts.metadata, parameters_sha256="") == METADATA
+    assert facts.parameters.keys() == PARAMETERS.keys()
+    assert all((facts.parameters[name] == value).all() for name, value in PARAMETERS.items())
+
+
+def test_changed_parameters_are_found(folder: Path) -> None:
+    path = folder / PARAMETERS_FILE
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(StoreDamagedError, match="not the one that was written"):
+            read_metadata(folder, StoreNotFoundError)
+    path.unlink()
+    with pytest.raises(StoreDamagedError, match="missing"):
+        read_metadata(folder, StoreNotFoundError)
 
 
 def test_every_flipped_byte_is_found(folder: Path) -> None:
@@ -73,6 +103,7 @@ CHUNK = ("chunk_grid", "configuration", "chunk_shape")
         {(*OWN, "shape", "teacher"): "../../tiny"},
         {(*OWN, "shape", "extra"): 1},
         {(*OWN, "codec"): "pickle"},
+        {("codecs", 0, "configuration", "codecs", 1): {"name": "numcodecs.pickle"}},
         {(*OWN, "identity", "model"): "other"},
         {(*OWN, "probe"): ["x"]},
         {("data_type",): "float32"},
@@ -91,6 +122,15 @@ def test_lies_are_refused_though_the_seal_is_right(
 def test_a_later_format_is_refused_as_such(folder: Path) -> None:
     rewrite(folder, {(*OWN, "format"): 2})
     with pytest.raises(StoreMismatchError, match="expected format 1, found 2"):
+        read_metadata(folder, StoreNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "codec", [{"name": "pickle", "format": 1}, {"name": "fp16", "format": 2}, {}]
+)
+def test_an_unknown_codec_is_refused_as_such(folder: Path, codec: dict[str, Any]) -> None:
+    rewrite(folder, {(*OWN, "codec"): codec})
+    with pytest.raises(StoreMismatchError, match="codec"):
         read_metadata(folder, StoreNotFoundError)
 
 

@@ -9,6 +9,7 @@ from rsmtdf_core.errors import (
     StoreIncompleteError,
     StoreMismatchError,
 )
+from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.commit import COMMIT
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
@@ -16,8 +17,20 @@ from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.views.known import KnownViews
+from rsmtdf_core.views.plan import ViewPlan
 
+FP16 = declare_codec("fp16")
 OTHER = {"model": "other", "weights_sha256": "b" * 64}
+
+
+def read_first(path: Path, group: ViewGroup, plan: ViewPlan) -> None:
+    store = FeatureStore.open(path, group)
+    FeatureReader(store, store.require(plan)).tokens(0)
+
+
+def refuse() -> np.ndarray:
+    raise AssertionError("the store is there already")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -49,7 +62,7 @@ def test_an_uncommitted_store_is_refused(make, extract) -> None:
 def test_a_commit_of_missing_rows_is_refused(store: FeatureStore, make) -> None:
     store.shard_path(1).unlink()
     with pytest.raises(StoreIncompleteError, match="4 of 18"):
-        store.commit(store.group.rows(make()), 0.0, {})
+        store.commit(store.group.rows(make()), 0.0)
 
 
 def test_growth_keeps_every_byte_and_adds_up_the_seconds(make, extract) -> None:
@@ -107,7 +120,7 @@ def test_shards_that_were_not_entered_are_adopted(store: FeatureStore, make) -> 
 
 def test_a_shard_written_again_but_not_entered_is_adopted(store: FeatureStore, make) -> None:
     shutil.copy(store.shard_path(0), store.shard_path(4))
-    with pytest.raises(StoreDamagedError, match="not the shard"):
+    with pytest.raises(StoreDamagedError, match="not the one in the ledger"):
         store.require(make())
     assert [entry.shard for entry in store.adopt()] == [4]
     assert store.adopt() == ()
@@ -136,7 +149,7 @@ def test_a_flipped_byte_is_found_at_any_place(store: FeatureStore, make, name: s
     for place in range(len(whole) - 68 if name.startswith("c/") else 0, len(whole), 23):
         flip(path, place)
         with pytest.raises((StoreDamagedError, StoreMismatchError)):
-            FeatureStore.open(store.path, store.group).require(make())
+            read_first(store.path, store.group, make())
         path.write_bytes(whole)
 
 
@@ -151,7 +164,7 @@ def test_swapped_shards_are_found_by_verification(store: FeatureStore) -> None:
 def test_the_same_teacher_under_another_name_shares_the_store(store: FeatureStore) -> None:
     identity = store.metadata.identity
     shape = TokenShape("renamed", 3, 3, 5)
-    again = FeatureStore.create(store.group, identity, shape, "fp16", [9.0], False)
+    again = FeatureStore.create(store.group, identity, shape, FP16, refuse, probe=[9.0])
     assert again.path == store.path
     assert again.metadata == store.metadata
 
@@ -159,13 +172,14 @@ def test_the_same_teacher_under_another_name_shares_the_store(store: FeatureStor
 def test_the_same_teacher_with_another_grid_is_refused(store: FeatureStore) -> None:
     shape = TokenShape("tiny", 4, 3, 5)
     with pytest.raises(StoreMismatchError, match=r"\(4, 3, 5\).*\(3, 3, 5\)"):
-        FeatureStore.create(store.group, store.metadata.identity, shape, "fp16", [], False)
+        FeatureStore.create(store.group, store.metadata.identity, shape, FP16, refuse)
 
 
 def test_more_rows_than_the_group_has_are_refused(
     store: FeatureStore, make, tmp_path: Path
 ) -> None:
-    empty = ViewGroup(store.group.path, store.group.table[:0])
+    known = KnownViews(store.group.scenes, store.group.table[:0])
+    empty = ViewGroup(store.group.path, store.group.drawing, known)
     with pytest.raises(StoreDamagedError, match="512 rows"):
         FeatureStore.open(store.path, empty)
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from rsmtdf_core.manifests.scenes import Scene
-from rsmtdf_core.store.codecs import get_codec
+from rsmtdf_core.store.codecs import declare_codec, make_codec
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets
@@ -15,7 +15,7 @@ SHAPE = TokenShape("one", 8, 8, 3)
 class _Reader:
     """Tokens that tell which row they belong to."""
 
-    codec = get_codec("fp16")
+    codec = make_codec(declare_codec("fp16"), SHAPE.record_shape, {})
 
     def gather(self, rows, out):
         out[:] = np.asarray(rows, np.float16)[:, None, None, None]

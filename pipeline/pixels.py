@@ -1,0 +1,96 @@
+"""The views' pixels in the cache, beside the teachers' tokens: an optional store of the same kind."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.plan import Experiment
+from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
+from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.fingerprints import file_sha256, fingerprint
+from rsmtdf_core.store.codecs import Declared, declare_codec
+from rsmtdf_core.store.find import find_store
+from rsmtdf_core.store.group import Rows
+from rsmtdf_core.store.metadata import EXTRACT, FORMAT, sealed, unsealed
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.views.pixels import PIXELS, pixel_channels
+
+MASKS = "masks.json"
+
+
+def pixels_codec() -> Declared:
+    """How pixels are stored: as they are."""
+    return declare_codec("uint8")
+
+
+def pixels_identity(experiment: Experiment) -> dict[str, Any]:
+    """What decides the pixels beside the views: how masks become class ids."""
+    manifest = experiment.dataset.manifest
+    masks = [manifest.mask_encoding.model_dump(mode="json"), manifest.ignore_id]
+    classes = [one.model_dump(mode="json") for one in manifest.classes]
+    return {
+        "format": FORMAT,
+        "library": "rsmtdf",
+        "model": "views",
+        "weights_sha256": "none",
+        "masks": fingerprint([masks, classes]),
+    }
+
+
+def pixels_shape(experiment: Experiment) -> TokenShape:
+    """A record's shape."""
+    settings = experiment.config.views
+    return TokenShape(PIXELS, settings.crop, settings.crop, pixel_channels(settings))
+
+
+def find_pixels(experiment: Experiment) -> FeatureStore:
+    """The store of the experiment's pixels, whole and made from the masks that are here now.
+
+    Raises:
+        StoreError: where there is none.
+    """
+    cache, plan = experiment.config.runtime.cache_folder, experiment.plan
+    store = find_store(cache, plan, pixels_identity(experiment), pixels_codec())
+    changed = changed_masks(experiment, store)
+    if changed:
+        raise StoreMismatchError(
+            f"the masks of {len(changed)} scenes are not those whose pixels are cached ({', '.join(changed[:3])})",
+            where=store.path,
+            remedy=f"{EXTRACT}, or restore the masks",
+        )
+    return store
+
+
+def changed_masks(experiment: Experiment, store: FeatureStore) -> list[str]:
+    """Labeled scenes whose mask is another one than the store's, by id."""
+    recorded = _recorded(store.path)
+    return [name for name, digest in _digests(experiment).items() if recorded.get(name) != digest]
+
+
+def rows_of_changed_masks(experiment: Experiment, store: FeatureStore, rows: Rows) -> Rows:
+    """The store rows, of the plan's `rows`, whose mask has to be rendered again."""
+    plan, changed = experiment.plan, set(changed_masks(experiment, store))
+    scenes = [index for index, scene in enumerate(plan.scenes) if scene.id in changed]
+    chosen: Rows = rows[plan.table["labeled"] & np.isin(plan.table["scene"], scenes)]
+    return chosen
+
+
+def record_masks(experiment: Experiment, store: FeatureStore) -> None:
+    """Keep which masks the store's pixels show."""
+    known = _recorded(store.path) | _digests(experiment)
+    write_json(store.path / MASKS, sealed({"format": FORMAT, "sha256": known}))
+
+
+def _digests(experiment: Experiment) -> dict[str, str]:
+    root, plan = experiment.dataset.root, experiment.plan
+    labeled = [plan.scenes[index] for index in plan.labeled_scenes]
+    return {one.id: file_sha256(root / one.mask) for one in labeled if one.mask is not None}
+
+
+def _recorded(store: Path) -> dict[str, str]:
+    path = store / MASKS
+    if not path.exists():
+        return {}
+    return dict(unsealed(read_json(path, StoreDamagedError), path)["sha256"])

@@ -1,0 +1,49 @@
+"""What the cache has of an experiment already, without loading a teacher."""
+
+from collections.abc import Iterator
+
+from pipeline.plan import Experiment
+from rsmtdf_core.errors import StoreError
+from rsmtdf_core.store.codecs import Declared
+from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.metadata import ZARR
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.teacher import declared_identity
+from rsmtdf_core.views.known import find_keys, view_keys
+
+_WEIGHTS = "weights_sha256"
+
+
+def present_views(experiment: Experiment, teacher: TeacherSettings) -> list[tuple[Declared, int]]:
+    """By codec, how many views of the plan the cache holds from this teacher.
+
+    Where the weights are not on this machine, any store that agrees in everything else counts.
+    """
+    config, plan = experiment.config, experiment.plan
+    group = ViewGroup.find(config.runtime.cache_folder, plan.drawing, plan.scenes)
+    if group is None:
+        return []
+    rows = find_keys(view_keys(group.table), view_keys(group._numbered(plan)))
+    rows = rows[rows >= 0]
+    # Views without a crop's checksum are made again.
+    rows = rows[group.crops(rows) != 0]
+    declared = declared_identity(teacher, config.views.crop)
+    found = []
+    for store in _stores(group):
+        identity = dict(store.metadata.identity)
+        if declared[_WEIGHTS] is None:
+            identity[_WEIGHTS] = None
+        if identity == declared:
+            count = len(rows) - len(store.missing_rows(rows))
+            found.append((store.metadata.codec, count))
+    return found
+
+
+def _stores(group: ViewGroup) -> Iterator[FeatureStore]:
+    """The group's stores that can be read."""
+    for path in sorted(group.path.glob(f"*/{ZARR}")):
+        try:
+            yield FeatureStore.open(path.parent, group)
+        except StoreError:
+            continue

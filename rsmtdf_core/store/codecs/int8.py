@@ -1,0 +1,105 @@
+"""Eight bits a number: half of fp16's bytes, each token with a scale of its own."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rsmtdf_core.errors import StoreError
+from rsmtdf_core.store.codecs.base import (
+    Declared,
+    Packed,
+    Parameters,
+    PlainCodec,
+    Shape,
+    Tokens,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_LEVELS = 127
+_SCALE_BYTES = 2
+# Below this the smallest scale that half precision has leaves a token fewer than 64 levels.
+_SMALLEST = 63.5 * 2.0**-24
+_REMEDY = "set the teacher's codec to fp16"
+
+
+class Int8(PlainCodec):
+    """Tokens as int8 [H, W, D + 2]; value = number * scale.
+
+    A token's last two bytes are its scale, little-endian half precision: its largest magnitude
+    over 127, rounded up so that no number passes 127. An all-zero token has scale 0.
+    """
+
+    label = "int8"
+    lossy = True
+    dtype: np.dtype[Any] = np.dtype("i1")
+
+    def __init__(self, declared: Declared, record_shape: Shape, parameters: Parameters) -> None:
+        del declared, parameters
+        height, width, channels = record_shape
+        self._channels = channels
+        self.stored_shape: tuple[int, ...] = (height, width, channels + _SCALE_BYTES)
+
+    @staticmethod
+    def declare(quality: float) -> Declared:
+        """There is nothing to choose."""
+        del quality
+        return {"name": "int8", "format": 1}
+
+    @staticmethod
+    def fit(declared: Declared, sample: Tokens) -> Parameters:
+        """There is nothing to fit."""
+        del declared, sample
+        return {}
+
+    def encode(self, tokens: Tokens) -> Packed:
+        """Round each token to 255 levels of its own.
+
+        Raises:
+            StoreError: where a token is not finite, or beyond what its scale can hold (8.3e6), or
+                not zero and below it (3.8e-6).
+        """
+        assert tokens.shape == (*self.stored_shape[:2], self._channels), tokens.shape
+        stored = np.empty(self.stored_shape, np.int8)
+        row = np.empty(tokens.shape[1:], np.float32)
+        # A row at a time, so that its numbers stay in the processor's cache.
+        for numbers, kept in zip(tokens, stored, strict=True):
+            scale = _scales(np.maximum(numbers.max(axis=-1), -numbers.min(axis=-1)))
+            kept[:, self._channels :] = scale.view(np.int8).reshape(-1, _SCALE_BYTES)
+            factor = 1 / np.where(scale, scale, 1).astype(np.float32)
+            np.multiply(numbers, factor[:, None], out=row, casting="same_kind")
+            np.rint(row, out=row)
+            np.copyto(kept[:, : self._channels], row, casting="unsafe")
+        return stored.reshape(-1).view(np.uint8)
+
+    def decode(self, batch: "Tensor", device: "torch.device | str") -> "Tensor":
+        """Move first, then widen: half of fp16's bytes cross to the device."""
+        import torch
+
+        batch = batch.to(device)
+        scale = batch[..., self._channels :].clone(memory_format=torch.contiguous_format)
+        return batch[..., : self._channels].float().mul_(scale.view(torch.float16).float())
+
+
+def _scales(largest: Tokens) -> Tokens:
+    """Half-precision scales of tokens whose largest magnitudes these are."""
+    exact = np.abs(largest, dtype=np.float64) / _LEVELS  # zero may come with a sign
+    with np.errstate(over="ignore"):
+        scale = exact.astype("<f2")
+        scale = np.where(scale < exact, np.nextafter(scale, np.float16(np.inf)), scale)
+    if not np.isfinite(scale).all():
+        if np.isfinite(largest).all():
+            raise StoreError(
+                f"a token of {largest.max():.6g} is beyond int8 with a half-precision scale"
+            )
+        raise StoreError("a token is not a finite number")
+    lost = (largest > 0) & (largest < _SMALLEST)
+    if lost.any():
+        raise StoreError(
+            f"a token of at most {largest[lost].max():.3g} is too small for int8 with a "
+            "half-precision scale",
+            remedy=_REMEDY,
+        )
+    return scale.astype("<f2", copy=False)

@@ -1,0 +1,234 @@
+"""Who needs what of a cache: pins that people set, and the runs that read stores.
+
+<cache>/pins/<group>[+<store>].json   keeps one store or a whole group from `rsmtdf cache gc`
+<cache>/runs/<key>.json               a run, the stores it reads, and whether it has ended
+
+Each is a small sealed file of its own, so that nobody ever rewrites what another user wrote.
+"""
+
+import re
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
+from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
+
+PINS = "pins"
+RUNS = "runs"
+GROUP_NAME = re.compile(r"views-[0-9a-f]{16}")
+STORE_NAME = re.compile(
+    r"(?P<teacher>[a-z][a-z0-9_]*)-(?P<identity>[0-9a-f]{12})-(?P<codec>[a-z0-9][a-z0-9.-]*)"
+)
+
+_RUN_MARKER = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What is kept until it is unpinned.
+
+    Attributes:
+        target: `<group>` or `<group>/<store>`.
+        note: why, in the words of who set it.
+        time: when, seconds since the epoch.
+    """
+
+    target: str
+    note: str
+    time: float
+
+    def covers(self, store: str) -> bool:
+        """Whether it keeps `<group>/<store>`."""
+        return store == self.target or store.startswith(f"{self.target}/")
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """A run that reads stores of the cache.
+
+    Attributes:
+        run: absolute path of the run's folder.
+        host: the machine that path is on.
+        inode: of the run's folder: another run that later takes the same path, or has it on another
+            machine, is not this one.
+        stores: `<group>/<store>` of each store it reads.
+        finished: whether it came to its end.
+        began: when it was last begun or resumed, seconds since the epoch.
+        ended: when it came to its end; None before.
+    """
+
+    run: str
+    host: str
+    inode: int
+    stores: tuple[str, ...]
+    finished: bool
+    began: float
+    ended: float | None
+
+    @property
+    def key(self) -> str:
+        """Names its file."""
+        return fingerprint([self.run, self.inode])[:16]
+
+    @property
+    def last_used(self) -> float:
+        """The last time at which it is known to have read the stores, seconds since the epoch."""
+        return self.began if self.ended is None else self.ended
+
+    @property
+    def gone(self) -> bool:
+        """Whether the run was deleted; never said of a run that only another machine can see."""
+        folder = Path(self.run)
+        if (folder / _RUN_MARKER).is_file() and folder.stat().st_ino == self.inode:
+            return False
+        return self.host == socket.gethostname()
+
+    @property
+    def locks(self) -> bool:
+        """Whether its stores must stay: it has not ended, and may go on."""
+        return not self.finished and not self.gone
+
+
+def store_key(store: Path) -> str:
+    """`<group>/<store>` of a store's folder: how pins and runs name it wherever the cache is."""
+    return f"{store.parent.name}/{store.name}"
+
+
+def pin(cache: Path, target: str, note: str = "") -> Pin:
+    """Keep `<group>` or `<group>/<store>`; a pin that is there takes the new note.
+
+    Raises:
+        StoreNotFoundError: where the cache has nothing of that name.
+    """
+    if not _is_target(target) or not (cache / target).is_dir():
+        raise StoreNotFoundError(f"nothing to pin: {target}", where=cache)
+    made = Pin(target, note, time.time())
+    write_json(_pin_path(cache, target), sealed({"format": FORMAT, **asdict(made)}))
+    return made
+
+
+def unpin(cache: Path, target: str) -> None:
+    """Take a pin away.
+
+    Raises:
+        StoreNotFoundError: where there is none.
+    """
+    try:
+        _pin_path(cache, target).unlink()
+    except FileNotFoundError:
+        raise StoreNotFoundError(f"{target} is not pinned", where=cache) from None
+
+
+def pins(cache: Path) -> tuple[Pin, ...]:
+    """All pins, by target.
+
+    A damaged file keeps what its name says: a pin that cannot be read must not cost a store.
+    """
+    found = []
+    for path in sorted((cache / PINS).glob("*.json")):
+        target = path.stem.replace("+", "/")
+        if not _is_target(target):
+            continue
+        try:
+            own = unsealed(read_json(path, StoreDamagedError), path)
+            found.append(Pin(target, str(own["note"]), float(own["time"])))
+        except (StoreError, KeyError, TypeError, ValueError):
+            found.append(Pin(target, "(the pin's file is damaged)", 0.0))
+    return tuple(found)
+
+
+def begin_run(cache: Path, run_folder: Path, stores: Iterable[Path]) -> str | None:
+    """Register a run before it reads its first store, or again when it is resumed.
+
+    Args:
+        cache: the cache's folder.
+        run_folder: the run's folder, which exists.
+        stores: folders of the stores it reads.
+
+    Returns:
+        A warning for the user where the cache cannot be written; the run may go on.
+    """
+    keys = tuple(sorted({store_key(store) for store in stores}))
+    entry = RunEntry(
+        run=str(run_folder.absolute()),
+        host=socket.gethostname(),
+        inode=run_folder.stat().st_ino,
+        stores=keys,
+        finished=False,
+        began=time.time(),
+        ended=None,
+    )
+    return _write_run(cache, entry)
+
+
+def end_run(cache: Path, run_folder: Path) -> str | None:
+    """Say that a run has come to its end; one that was never registered stays so.
+
+    Returns:
+        A warning for the user where the cache cannot be written.
+    """
+    run, inode = str(run_folder.absolute()), run_folder.stat().st_ino
+    for entry in runs(cache):
+        if (entry.run, entry.inode) == (run, inode):
+            return _write_run(cache, replace(entry, finished=True, ended=time.time()))
+    return None
+
+
+def runs(cache: Path) -> tuple[RunEntry, ...]:
+    """All registered runs, those that are gone included, the latest first.
+
+    Raises:
+        StoreDamagedError: where a file is not what was written: it may name stores that are in use.
+    """
+    found = [_read_run(path) for path in (cache / RUNS).glob("*.json")]
+    return tuple(sorted(found, key=lambda entry: (-entry.last_used, entry.run)))
+
+
+def run_path(cache: Path, entry: RunEntry) -> Path:
+    """The file of a registered run."""
+    return cache / RUNS / f"{entry.key}.json"
+
+
+def _write_run(cache: Path, entry: RunEntry) -> str | None:
+    path = run_path(cache, entry)
+    try:
+        write_json(path, sealed({"format": FORMAT, **asdict(entry)}))
+    except OSError as refused:
+        return (
+            f"the cache does not know of this run ({refused.strerror}: {path.parent}): "
+            "`rsmtdf cache gc` elsewhere would not spare its stores; pin them there"
+        )
+    return None
+
+
+def _read_run(path: Path) -> RunEntry:
+    try:
+        own = unsealed(read_json(path, StoreDamagedError), path)
+        return RunEntry(**{**_without_format(own), "stores": tuple(own["stores"])})
+    except (StoreDamagedError, KeyError, TypeError):
+        raise StoreDamagedError(
+            "the entry of a run is not what was written; which stores it uses is unknown",
+            where=path,
+            remedy=f"rm '{path}', and pin the stores that your runs still need",
+        ) from None
+
+
+def _without_format(own: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in own.items() if key != "format"}
+
+
+def _is_target(target: str) -> bool:
+    group, separator, store = target.partition("/")
+    if not GROUP_NAME.fullmatch(group):
+        return False
+    return STORE_NAME.fullmatch(store) is not None if separator else True
+
+
+def _pin_path(cache: Path, target: str) -> Path:
+    return cache / PINS / f"{target.replace('/', '+')}.json"
