@@ -224,7 +224,7 @@ def measure_large(place: Path) -> list[Line]:
         for count in (SMALL_READ, 10 * SMALL_READ)
     )
     return [
-        ("1,000,000 views: s to open (committed rows checked)", seconds, f"<={SECONDS_BAR}"),
+        ("1,000,000 views: s to open, every committed row required", seconds, f"<={SECONDS_BAR}"),
         ("1,000,000 views: MB that opening takes", grown, f"<={MB_BAR}"),
         ("anonymous memory after reading 10 times the records", large / small, "<=1.05"),
     ]
@@ -259,7 +259,7 @@ def child_main(what: str, path: Path, *rest: str) -> None:
     before, start = memory("Rss"), time.perf_counter()
     group = ViewGroup.at(path.parent)
     store = FeatureStore.open(path, group)
-    assert store.read_commit() is not None
+    store.require_rows(np.flatnonzero(group.table["scene"] >= 0))
     report = {"seconds": time.perf_counter() - start, "mb": (memory("Rss") - before) / 1e6}
     if what == "read":
         count = int(*rest)
@@ -315,7 +315,7 @@ def make_store(place: Path, shape: TokenShape, views: int, codec: str = "fp16") 
     # To draw a million views takes minutes; these are the first thousand again and again.
     table = np.tile(plan.table, -(-views // count))
     table["number"] = np.arange(len(table)) // count
-    group = ViewGroup.open_or_create(place, replace(plan, table=table))
+    group = ViewGroup.grown_by(place, replace(plan, table=table))
     sample = partial(record_numbers, shape, 8)
     return FeatureStore.create(
         group, {"weights_sha256": "0"}, shape, declare_codec(codec, 0.99), sample, shard_bytes=2**28
