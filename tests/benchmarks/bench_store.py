@@ -30,6 +30,7 @@ from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import Check, FeatureReader
 from rsmtdf_core.store.ring import Ring
+from rsmtdf_core.store.shards import write_shard
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
@@ -94,11 +95,15 @@ def measure_writing(place: Path, name: str) -> list[Line]:
     rows = range(store.metadata.shard_records)
 
     def own() -> None:
+        packed = (store.codec.encode(tokens[row % DISTINCT]) for row in rows)
+        write_shard(place / "shard", packed, len(rows))
+
+    def block() -> None:
         write_block(store.path, rows, (tokens[row % DISTINCT] for row in rows))
 
-    def own_unsynced() -> None:
+    def unsynced(write: Callable[[], None]) -> None:
         with patch("os.fsync"):
-            own()
+            write()
 
     def raw(*, sync: bool) -> None:
         with (place / "raw").open("wb") as file:
@@ -110,16 +115,21 @@ def measure_writing(place: Path, name: str) -> list[Line]:
 
     contestants = {
         "own": own,
-        "own, no fsync": own_unsynced,
+        "own, no fsync": partial(unsynced, own),
+        "block": block,
+        "block, no fsync": partial(unsynced, block),
         "raw": partial(raw, sync=False),
         "raw, fsync": partial(raw, sync=True),
     }
     for contestant in contestants.values():
         contestant()
     times = alternate(contestants, ROUNDS)
+    synced, loose = times["raw, fsync"], times["raw"]
     return [
-        (f"{name}: writer / tofile, fsync", times["raw, fsync"] / times["own"], ">=0.8"),
-        (f"{name}: writer / tofile, no fsync", times["raw"] / times["own, no fsync"], ">=0.8"),
+        (f"{name}: shard writer / tofile, fsync", synced / times["own"], ">=0.8"),
+        (f"{name}: shard writer / tofile, no fsync", loose / times["own, no fsync"], ">=0.8"),
+        (f"{name}: the same and measuring fidelity, fsync", synced / times["block"], ""),
+        (f"{name}: the same, no fsync", loose / times["block, no fsync"], ""),
     ]
 
 
