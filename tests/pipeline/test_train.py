@@ -26,6 +26,7 @@ from rsmtdf_core.errors import (
     StoreNotFoundError,
 )
 from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.store.metadata import unsealed
 from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.checkpoint import newest_checkpoint
 from rsmtdf_core.training.run_folder import open_run
@@ -298,7 +299,12 @@ def test_a_run_keeps_its_manifest_and_its_checkpoints_name_their_features(make_c
     run = open_run(train(config).run)
     assert load_manifest(str(run.manifest)) == load_manifest("synthetic")
     checkpoint, _ = newest_checkpoint(run.checkpoints)
-    assert checkpoint.state["parent"] == json.loads((run.path / "cache.lock.json").read_text())
+    lock = run.path / "cache.lock.json"
+    own = unsealed(json.loads(lock.read_text()), lock)
+    assert own == {"format": 1, **checkpoint.state["parent"]}
+    lock.write_text(lock.read_text().replace("vit", "bit", 1))
+    with pytest.raises(StoreDamagedError, match="fingerprint"):
+        unsealed(json.loads(lock.read_text()), lock)
 
 
 def test_a_run_is_not_resumed_on_other_images(make_config, scenes, tmp_path):
