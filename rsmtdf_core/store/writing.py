@@ -16,7 +16,7 @@ from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.metadata import StoreFacts, read_metadata
 from rsmtdf_core.store.shards import ShardReader, shard_path, write_shard
 
-MEASURED_EVERY = 32
+MEASURED_EVERY = 128
 """Of so many store rows one is decoded again and compared with its tokens."""
 
 
