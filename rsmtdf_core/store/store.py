@@ -26,7 +26,6 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.fingerprints import canonical_json
 from rsmtdf_core.store.codecs import Codec, Declared, Parameters, Tokens, fit_codec, make_codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
-from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.group import Rows, ViewGroup
 from rsmtdf_core.store.ledger import (
     LEDGER,
@@ -244,19 +243,9 @@ class FeatureStore:
         missing = self.missing_rows(rows)
         if len(missing):
             raise self._incomplete(f"{len(missing)} of {len(rows)} records are missing")
-        ledger = read_ledger(self.path)
         before = self.read_commit()
-        measured = [
-            Fidelity.from_json(one.fidelity) for one in ledger.entries.values() if one.fidelity
-        ]
-        commit = Commit(
-            rows=self.metadata.rows,
-            views=sum(entry.records for entry in ledger.entries.values()),
-            ledger_bytes=len(ledger.content),
-            ledger_sha256=hashlib.sha256(ledger.content).hexdigest(),
-            seconds=seconds + (before.seconds if before else 0.0),
-            certificate=Fidelity.merged(measured).certificate() if measured else {},
-        )
+        seconds += before.seconds if before else 0.0
+        commit = Commit.of(self.metadata.rows, read_ledger(self.path), seconds)
         write_commit(self.path, commit)
         return commit
 
