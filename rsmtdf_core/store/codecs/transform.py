@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.errors import ConfigError, StoreDamagedError, StoreError
+from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.store.codecs.base import Declared, Packed, Parameters, Shape, Tokens
 from rsmtdf_core.store.codecs.transform_formulas import (
     INT8,
@@ -59,17 +59,24 @@ class Transform:
         self._inverses: dict[torch.device, tuple[Tensor, ...]] = {}
 
     def _read(self, parameters: Parameters) -> None:
-        channels = self._shape[2]
-        shapes = {"mean": (channels,), "components": (channels, channels)}
-        for name in ("mean", "components", "step", "wide", "typical_bytes"):
-            if name not in parameters or parameters[name].shape != shapes.get(name, (1,)):
-                raise StoreDamagedError(f"the transform codec's parameter {name!r} does not fit")
+        """Take over the parameters; what does not fit is a `ValueError` that the store explains."""
+        height, width, channels = self._shape
+        for name, (dtype, shape) in {
+            "mean": (np.float32, (channels,)),
+            "components": (np.float32, (channels, channels)),
+            "step": (np.float32, (1,)),
+            "wide": (np.int32, (1,)),
+            "typical_bytes": (np.int64, (1,)),
+        }.items():
+            found = parameters.get(name)
+            if found is None or found.dtype != dtype or found.shape != shape:
+                raise ValueError(f"the transform codec's parameter {name!r} does not fit")
         self._basis = Basis(parameters["mean"], parameters["components"])
         self._step = float(parameters["step"][0])
         self._wide = int(parameters["wide"][0])
         self.typical_bytes = int(parameters["typical_bytes"][0])
-        if not (0 < self._step < np.inf and 0 <= self._wide <= prod(self._shape[:2])):
-            raise StoreDamagedError("the transform codec's step or wide frequencies do not fit")
+        if not (0 < self._step < np.inf and 0 <= self._wide <= height * width):
+            raise ValueError("the transform codec's step or wide frequencies do not fit")
 
     @staticmethod
     def declare(quality: float) -> Declared:
