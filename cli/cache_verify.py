@@ -80,5 +80,5 @@ def _line(check: "Check") -> Text:
     line.append(check.sentence)
     for label, text in (("where", check.where), ("mend", check.remedy)):
         if text:
-            line.append(f"\n             {label + ':':<7} {text}")
+            line.append(f"\n             {label + ':':<6} {text}")
     return line
