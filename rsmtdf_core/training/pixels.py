@@ -90,9 +90,10 @@ class CachedPixels:
         return np.concatenate([rows.labeled, rows.unlabeled]) if self.unlabeled else rows.labeled
 
     def _batch(self, step: int, records: Tensor) -> Batch:
-        """A step's batch from its records, uint8 [B + U, S, S, channels]: views, no copies, where it can."""
+        """A step's batch from its records, uint8 [B + U, S, S, channels]."""
         rows = self.schedule.rows(step)
-        images = records[..., :3].permute(0, 3, 1, 2)
+        # Contiguous as rendered batches are: convolutions round by how pixels lie in memory.
+        images = records[..., :3].permute(0, 3, 1, 2).contiguous()
         labeled = len(rows.labeled)
         unlabeled = rows.unlabeled.tolist() if self.unlabeled else []
         mixed, pasted = self._mixed(records[labeled:], rows, unlabeled)
@@ -101,7 +102,7 @@ class CachedPixels:
             images[:labeled],
             records[:labeled, ..., 3],
             images[labeled:],
-            mixed.permute(0, 3, 1, 2),
+            mixed.permute(0, 3, 1, 2).contiguous(),
             self._planes([valid_pixels(self._plan[row].geometry, self._crop) for row in unlabeled]),
             self._planes(pasted),
         )
