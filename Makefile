@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := rsmtdf_core pipeline cli data_manifests tests
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench reliability clean
 
 help:
 	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types and the direction of imports"
 	@echo "make format  format and mend what can be mended"
+	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -40,6 +41,9 @@ bench: .venv/ready
 	mkdir -p outputs
 	$(BIN)/python tests/benchmarks/bench_store.py > outputs/benchmarks.md
 	cat outputs/benchmarks.md
+
+reliability: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/reliability -m reliability -n auto -rA
 
 clean:
 	rm -rf .venv outputs

@@ -11,10 +11,12 @@ import typer
 from rich.text import Text
 
 from cli.cache_info import show_entry
+from cli.cache_plan import plan
 from cli.console import RichReporter, err, out, size, table
 from rsmtdf_core.store.catalogue import Catalogue, StoreEntry, find_entry, read_catalogue
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(plan)
 
 _Cache = Annotated[
     Path | None,
@@ -32,7 +34,7 @@ _Store = Annotated[
 ]
 _Stores = Annotated[
     list[str],
-    typer.Argument(metavar="STORE...", help="As in `rsmtdf cache ls`; last the destination."),
+    typer.Argument(metavar="STORE... DEST", help="As for `info`; last the destination."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 _Teacher = Annotated[
@@ -289,7 +291,8 @@ def _days(entry: StoreEntry) -> str:
 def _keepers(entry: StoreEntry) -> list[str]:
     running = sum(run.locks for run in entry.runs)
     pins = [f"pin ({one.note})" if one.note else "pin" for one in entry.pins]
-    return pins + ([f"{running} unfinished runs"] if running else [])
+    plural = "s" if running > 1 else ""
+    return pins + ([f"{running} unfinished run{plural}"] if running else [])
 
 
 def _plain(entry: StoreEntry) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli import config, data
+from cli import cache, config, data
 from cli.console import err, out
 from cli.demo import demo
 from cli.evaluate import evaluate
@@ -36,6 +36,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(demo)
+app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
 

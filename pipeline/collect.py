@@ -24,7 +24,7 @@ from rsmtdf_core.store.catalogue import (
     read_catalogue,
 )
 from rsmtdf_core.store.locks import is_locked, locked
-from rsmtdf_core.store.usage import PINS, RUNS, pins
+from rsmtdf_core.store.usage import PINS, RUNS, pins, run_path, runs
 
 # Younger temporary files and empty groups may belong to a process that is at work.
 STALE_SECONDS = 3600.0
@@ -195,7 +195,7 @@ def _out_of_sight(path: Path) -> Path:
 def _leavings(
     catalogue: Catalogue, gone: Collection[Path], now: float
 ) -> Iterator[tuple[Path, str]]:
-    """Trash of killed collections, and temporary files of killed writers."""
+    """Trash of killed collections, temporary files of killed writers, entries of deleted runs."""
     for folder in (catalogue.cache, *catalogue.groups):
         for path in sorted(folder.glob(f"{TRASH}*")):
             if path.is_dir() and not path.is_symlink():
@@ -205,6 +205,9 @@ def _leavings(
             stale = _TEMPORARY.fullmatch(path.name) and _age(path, now) > STALE_SECONDS
             if stale and not any(parent in gone for parent in path.parents):
                 yield path, "left over from a killed process"
+    for run in runs(catalogue.cache):
+        if run.gone:
+            yield run_path(catalogue.cache, run), f"the run was deleted: {run.run}"
 
 
 def _age(path: Path, now: float) -> float:

@@ -80,6 +80,8 @@ class RuntimeSettings(Settings):
         runs: the folder of runs.
         cache_pixels: keep the rendered views and masks beside the tokens, so that stage two decodes and augments
             nothing; 6 bytes a pixel of a view.
+        check: when the checksum of a cached record is compared: at each use, at its first use in a process, never.
+        read_threads: threads that copy and decompress cached records ahead of the training step.
         extract_workers: processes of stage one on this machine; by default one per GPU, or one per two cores.
         teacher_batch: views that a teacher sees at once.
         shard_mebibytes: upper bound of a shard's size, fixed when a store is created.
@@ -93,6 +95,8 @@ class RuntimeSettings(Settings):
     cache: UserPath | None = None
     runs: UserPath = Path("runs")
     cache_pixels: bool = False
+    check: Literal["always", "first", "never"] = "first"
+    read_threads: int = Field(default=1, ge=1)
     extract_workers: int | None = Field(default=None, ge=1)
     teacher_batch: int = Field(default=8, ge=1)
     shard_mebibytes: int = Field(default=256, ge=1)

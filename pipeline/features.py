@@ -1,6 +1,7 @@
 """The teachers' tokens of an experiment: found in the cache, or computed in the loop as a control."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,19 @@ import numpy.typing as npt
 import torch
 
 from pipeline.config import ExperimentConfig
+from pipeline.pixels import find_pixels
 from pipeline.plan import Experiment
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.store.usage import store_key
 from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.objectives.registry import objective_class
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
+from rsmtdf_core.views.pixels import PIXELS
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,9 @@ class Features:
         targets: where tokens come from.
         crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None where no cached
             tokens are read.
-        lock: what is read, as JSON, for the run's cache.lock.json.
+        lock: what decides the targets, as JSON.
+        stores: folders of the stores that are read.
+        pixels: the store of the views' pixels where these are cached.
         random_teachers: names of the teachers whose weights are random.
         approximations: how the targets differ from the reference's, a sentence each.
     """
@@ -37,6 +44,8 @@ class Features:
     targets: TargetSource | None = None
     crops: npt.NDArray[np.uint32] | None = None
     lock: dict[str, Any] | None = None
+    stores: tuple[Path, ...] = ()
+    pixels: FeatureStore | None = None
     random_teachers: tuple[str, ...] = ()
     approximations: tuple[str, ...] = ()
 
@@ -45,6 +54,12 @@ class Features:
         """What a user must know before believing this training's scores."""
         return cautions(self.random_teachers, self.approximations)
 
+    def locked(self) -> dict[str, Any] | None:
+        """Everything that is read, for the run's cache.lock.json; None where nothing is."""
+        if self.pixels is None:
+            return self.lock
+        return {**(self.lock or {}), PIXELS: store_key(self.pixels.path)}
+
 
 def find_features(experiment: Experiment, device: torch.device) -> Features:
     """The features that the config's method needs.
@@ -52,6 +67,14 @@ def find_features(experiment: Experiment, device: torch.device) -> Features:
     Raises:
         StoreError: where the cache does not hold them whole.
     """
+    features = _targets(experiment, device)
+    if not experiment.config.runtime.cache_pixels:
+        return features
+    pixels = find_pixels(experiment)
+    return replace(features, pixels=pixels, stores=(*features.stores, pixels.path))
+
+
+def _targets(experiment: Experiment, device: torch.device) -> Features:
     config = experiment.config
     if not objective_class(config.objective.method).uses_teachers:
         return Features()
@@ -67,31 +90,33 @@ def find_features(experiment: Experiment, device: torch.device) -> Features:
 
 def _cached(experiment: Experiment, device: torch.device) -> Features:
     config, plan = experiment.config, experiment.plan
-    readers, shapes, locked, random = {}, {}, {}, []
+    readers, shapes, locked, random, stores = {}, {}, {}, [], []
     crops = None
     for teacher in config.teachers:
         identity = declared_identity(teacher, config.views.crop)
         store = find_store(config.runtime.cache_folder, plan, identity, teacher.declared_codec)
         rows = store.require(plan)
         crops = store.group.crops(rows)
-        readers[teacher.name] = FeatureReader(store, rows)
+        readers[teacher.name] = FeatureReader(store, rows, config.runtime.check)
         # The store may have been made under another name; the config's is the one in force.
         shapes[teacher.name] = TokenShape(
             teacher.name, *store.shape.record_shape, store.shape.input_size
         )
         locked[teacher.name] = {
-            "store": f"{store.group.path.name}/{store.path.name}",
+            "store": store_key(store.path),
             "identity": store.metadata.identity,
             "codec": store.metadata.codec,
         }
+        stores.append(store.path)
         if store.metadata.random_weights:
             random.append(teacher.name)
     lock = {"views": plan.address, "plan": plan.fingerprint, "stores": locked}
     return Features(
         shapes=tuple(shapes.values()),
-        targets=CachedTargets(readers, shapes, plan, device),
+        targets=CachedTargets(readers, shapes, plan, device, config.runtime.read_threads),
         crops=crops,
         lock=lock,
+        stores=tuple(stores),
         random_teachers=tuple(random),
         approximations=_approximations(config),
     )

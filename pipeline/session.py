@@ -130,8 +130,9 @@ class Session:
 
     def _tidy(self, start: int) -> None:
         """Bring the folder to where step `start` finds it, whenever the run was stopped."""
-        if self._features.lock is not None:
-            self._folder.lock(self._features.lock)
+        locked = self._features.locked()
+        if locked is not None:
+            self._folder.lock(locked)
         self._folder.forget_after(start)
         for line in self._validations():
             name = checkpoint_name(line["step"] + 1)
@@ -187,7 +188,7 @@ class Session:
         """Whether `step` ends an epoch after which the model is saved and validated."""
         if step + 1 == self._training.total_steps:
             return True
-        epoch, place = divmod(step + 1, self._training.dataset.schedule.steps_per_epoch)
+        epoch, place = divmod(step + 1, self._training.schedule.steps_per_epoch)
         return place == 0 and epoch % self._config.evaluation.every == 0
 
     def _log(self, record: StepRecord, board: SummaryWriter, bar: Bar) -> None:
@@ -227,7 +228,7 @@ class Session:
         manifest = self._dataset.manifest
         result: Scores = scores(matrix, manifest.class_names, manifest.unscored)
         iou = {one.name: one.iou for one in result.classes}
-        epoch = step // self._training.dataset.schedule.steps_per_epoch
+        epoch = step // self._training.schedule.steps_per_epoch
         line = {"step": step, "epoch": epoch, "miou": result.miou, "iou": iou}
         self._folder.log(line | {"weights": which, "split": "val"})
         board.add_scalar("val/miou", result.miou, step)
@@ -240,7 +241,7 @@ class Session:
         scaler = training.accelerator.scaler
         state = {
             "step": step,
-            "epoch": step // training.dataset.schedule.steps_per_epoch,
+            "epoch": step // training.schedule.steps_per_epoch,
             "scaler": None if scaler is None else scaler.state_dict(),
             "parent": self._parent,
             "teachers": [asdict(shape) for shape in self._features.shapes],

@@ -21,12 +21,15 @@ from pipeline.session import Session, TrainReport
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.inference import nearest_multiple
 from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.usage import begin_run, end_run
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.data import StepDataset
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
 from rsmtdf_core.training.objectives.registry import objective_class
+from rsmtdf_core.training.pixels import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.training.run_folder import RunFolder
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.views.render import ViewRenderer
@@ -51,13 +54,13 @@ def train(
     """
     teachers_before = live_teachers()
     experiment = plan_experiment(config)
-    accelerator = _accelerator(config)
+    accelerator = make_accelerator(config)
     if reporter is None or not accelerator.is_main_process:
         reporter = Silent()
     features = find_features(experiment, accelerator.device)
     for sentence in features.cautions:
         reporter.warn(sentence)
-    training = _training(experiment, features, accelerator)
+    training = make_training(experiment, features, accelerator)
     _require_fitting_window(config, training.student.encoder.patch)
     if config.objective.teachers == "cached":
         assert live_teachers() == teachers_before, (
@@ -75,12 +78,27 @@ def train(
         )
     accelerator.wait_for_everyone()
     session = Session(experiment, features, folder, training, reporter)
+    cache = config.runtime.cache_folder
+    if accelerator.is_main_process and features.stores:
+        _warn(reporter, begin_run(cache, folder.path, features.stores))
     session.run(resume=resume)
+    if accelerator.is_main_process and features.stores:
+        _warn(reporter, end_run(cache, folder.path))
     accelerator.end_training()
     return session.report()
 
 
-def _accelerator(config: ExperimentConfig) -> Accelerator:
+def _warn(reporter: Reporter, warning: str | None) -> None:
+    if warning is not None:
+        reporter.warn(warning)
+
+
+def make_accelerator(config: ExperimentConfig) -> Accelerator:
+    """Device, precision and process group as the config says; seeds every generator.
+
+    Raises:
+        RunError: where this machine cannot do so.
+    """
     if not torch.distributed.is_initialized():
         # accelerate keeps the first choice of a process, and would refuse another precision.
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -124,7 +142,8 @@ def _require_fitting_window(config: ExperimentConfig, patch: int) -> None:
         )
 
 
-def _training(experiment: Experiment, features: Features, accelerator: Accelerator) -> Training:
+def make_training(experiment: Experiment, features: Features, accelerator: Accelerator) -> Training:
+    """The student, its EMA model, optimiser and sources of an experiment, at step 0."""
     config, manifest = experiment.config, experiment.dataset.manifest
     objective = objective_class(config.objective.method)(config.objective, manifest.ignore_id)
     student = Student(config.student, len(manifest.classes), config.views.crop, features.shapes)
@@ -136,15 +155,31 @@ def _training(experiment: Experiment, features: Features, accelerator: Accelerat
         accelerator.process_index,
         accelerator.num_processes,
     )
-    renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     return Training(
         accelerator=accelerator,
         student=student,
         ema=ema_copy(student),
         optimiser=make_optimiser(student, config.optimiser, accelerator.device),
         objective=objective,
-        dataset=StepDataset(renderer, schedule, features.crops, objective.uses_unlabeled),
+        pixels=_pixels(
+            experiment, features, schedule, objective.uses_unlabeled, accelerator.device
+        ),
         targets=features.targets,
         settings=config.optimiser,
-        workers=config.runtime.workers,
     )
+
+
+def _pixels(
+    experiment: Experiment,
+    features: Features,
+    schedule: BatchSchedule,
+    unlabeled: bool,
+    device: torch.device,
+) -> PixelSource:
+    runtime, plan = experiment.config.runtime, experiment.plan
+    if features.pixels is not None:
+        reader = FeatureReader(features.pixels, features.pixels.require(plan), runtime.check)
+        return CachedPixels(reader, schedule, unlabeled, device)
+    renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
+    dataset = StepDataset(renderer, schedule, features.crops, unlabeled)
+    return RenderedPixels(dataset, runtime.workers, pin=device.type == "cuda")

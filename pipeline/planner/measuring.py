@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.features import Features
 from pipeline.plan import Experiment
-from pipeline.train import _training
+from pipeline.train import make_training
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.store.codecs import CODECS, fit_codec, make_codec
 from rsmtdf_core.store.codecs.base import Codec, Declared
@@ -23,8 +23,8 @@ from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_shape, load_teacher
 from rsmtdf_core.teachers.weights import locate_weights
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.training.schedule import StepRows
-from rsmtdf_core.training.targets import Targets
+from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.targets import GetTargets, Targets
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
 # The most faithful first.
@@ -160,9 +160,13 @@ class _RandomTargets:
         self._device = device
         self._tokens: dict[str, Tensor] = {}
 
-    def __call__(self, rows: StepRows, images: Tensor) -> Targets:
-        """Tokens for as many samples as `images` has."""
-        del rows
+    @contextmanager
+    def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
+        """What gives tokens for as many samples as there are images."""
+        del schedule, start, stop
+        yield lambda _rows, images: self._targets(images)
+
+    def _targets(self, images: Tensor) -> Targets:
         if not self._tokens:
             for shape in self._shapes:
                 size = (len(images), *shape.record_shape)
@@ -178,7 +182,7 @@ def step_seconds(experiment: Experiment, accelerator: Accelerator) -> float:
     student = config.student.model_copy(update={"weights": "random"})
     experiment = replace(experiment, config=config.model_copy(update={"student": student}))
     targets = _RandomTargets(shapes, accelerator.device)
-    training = _training(experiment, Features(shapes, targets), accelerator)
+    training = make_training(experiment, Features(shapes, targets), accelerator)
     with closing(_settled_steps(training.steps(), accelerator.device)) as steps:
         return _median(lambda _: next(steps), training.total_steps)
 

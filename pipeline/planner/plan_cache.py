@@ -22,7 +22,7 @@ from pipeline.planner.measuring import (
 from pipeline.planner.present import present_views
 from pipeline.planner.values import CodecMeasured, Measurements, PlanReport, TeacherMeasured
 from pipeline.reporter import Bar, Reporter, Silent
-from pipeline.train import _accelerator
+from pipeline.train import make_accelerator
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.teachers.settings import TeacherSettings
@@ -51,7 +51,7 @@ def plan_cache(config: ExperimentConfig, reporter: Reporter | None = None) -> Pl
             remedy="list some under `teachers`, and --set objective.method=rs-mtdf",
         )
     experiment = plan_experiment(config)
-    measured = measure(experiment, _accelerator(config), reporter)
+    measured = measure(experiment, make_accelerator(config), reporter)
     return PlanReport(
         config=config.name,
         cache=str(config.runtime.cache_folder),

@@ -10,7 +10,6 @@ from rsmtdf_core.store.metadata import ZARR
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_identity
-from rsmtdf_core.views.known import find_keys, view_keys
 
 _WEIGHTS = "weights_sha256"
 
@@ -24,7 +23,7 @@ def present_views(experiment: Experiment, teacher: TeacherSettings) -> list[tupl
     group = ViewGroup.find(config.runtime.cache_folder, plan.drawing, plan.scenes)
     if group is None:
         return []
-    rows = find_keys(view_keys(group.table), view_keys(group._numbered(plan)))
+    rows = group.known_rows(plan)
     rows = rows[rows >= 0]
     # Views without a crop's checksum are made again.
     rows = rows[group.crops(rows) != 0]

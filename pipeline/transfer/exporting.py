@@ -3,7 +3,6 @@
 A store of which only some shards are taken gets a ledger and a commit of its own, so it is whole in itself.
 """
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -25,7 +24,6 @@ from pipeline.transfer.remote import Remote
 from rsmtdf_core.errors import StoreDamagedError, StoreIncompleteError, StoreMismatchError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.store.commit import Commit, write_commit
-from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LedgerEntry, append_ledger, read_ledger
 from rsmtdf_core.store.metadata import EXTRACT
@@ -111,17 +109,8 @@ def _snapshot(
     for name in ("parameters.safetensors", "zarr.json"):
         shutil.copyfile(store.path / name, staging / name)
     append_ledger(staging, entries)
-    content = read_ledger(staging).content
-    records = sum(entry.records for entry in entries)
-    measured = [Fidelity.from_json(one.fidelity) for one in entries if one.fidelity]
-    reduced = Commit(
-        rows=store.metadata.rows,
-        views=records,
-        ledger_bytes=len(content),
-        ledger_sha256=hashlib.sha256(content).hexdigest(),
-        seconds=commit.seconds * (records / commit.views),
-        certificate=Fidelity.merged(measured).certificate() if measured else {},
-    )
+    share = sum(entry.records for entry in entries) / commit.views
+    reduced = Commit.of(store.metadata.rows, read_ledger(staging), commit.seconds * share)
     write_commit(staging, reduced)
     sources.update({f"{store_key(store.path)}/{name}": staging / name for name in STORE_FILES})
     return entries

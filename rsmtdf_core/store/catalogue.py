@@ -128,9 +128,10 @@ def read_catalogue(cache: Path) -> Catalogue:
             foreign.append(Path(item.path))
     for group_path in groups:
         group = _open_group(group_path)
+        rows = 0 if isinstance(group, StoreError) else int((group.table["scene"] >= 0).sum())
         for item in _items(group_path):
             if _is_folder(item) and STORE_NAME.fullmatch(item.name):
-                stores.append(_entry(Path(item.path), group, pinned, using))
+                stores.append(_entry(Path(item.path), group, rows, pinned, using))
             elif item.name not in _GROUP_FILES and not _is_trash(item):
                 foreign.append(Path(item.path))
     return Catalogue(cache, tuple(groups), tuple(stores), tuple(foreign))
@@ -203,7 +204,11 @@ def _open_group(path: Path) -> ViewGroup | StoreError:
 
 
 def _entry(
-    path: Path, group: ViewGroup | StoreError, pinned: tuple[Pin, ...], using: list[RunEntry]
+    path: Path,
+    group: ViewGroup | StoreError,
+    rows: int,
+    pinned: tuple[Pin, ...],
+    using: list[RunEntry],
 ) -> StoreEntry:
     parts = STORE_NAME.fullmatch(path.name)
     assert parts is not None
@@ -220,7 +225,7 @@ def _entry(
         state="damaged" if isinstance(opened, StoreError) else state,
         problem=opened.what if isinstance(opened, StoreError) else "",
         views=commit.views if commit else 0,
-        rows=0 if isinstance(group, StoreError) else int((group.table["scene"] >= 0).sum()),
+        rows=rows,
         bytes=disk_bytes(path),
         seconds=commit.seconds if commit else 0.0,
         last_used=max([written.stat().st_mtime, *(run.last_used for run in readers)]),

@@ -1,11 +1,15 @@
 """The commit marker: what a store promises to hold, written last of all."""
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.store.fidelity import Fidelity
+from rsmtdf_core.store.ledger import Ledger
 from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
 from rsmtdf_core.store.shards import damage
 
@@ -31,6 +35,20 @@ class Commit:
     ledger_sha256: str
     seconds: float
     certificate: dict[str, Any]
+
+    @classmethod
+    def of(cls, rows: int, ledger: Ledger, seconds: float) -> "Commit":
+        """The promise of everything that a ledger lists."""
+        entries = ledger.entries.values()
+        measured = [Fidelity.from_json(json.loads(one.fidelity)) for one in entries if one.fidelity]
+        return cls(
+            rows=rows,
+            views=sum(entry.records for entry in entries),
+            ledger_bytes=len(ledger.content),
+            ledger_sha256=hashlib.sha256(ledger.content).hexdigest(),
+            seconds=seconds,
+            certificate=Fidelity.merged(measured).certificate() if measured else {},
+        )
 
 
 def write_commit(store: Path, commit: Commit) -> None:

@@ -141,8 +141,7 @@ class ViewGroup:
             StoreIncompleteError: where the group lacks views of the plan.
             StoreMismatchError: where a view is here with other parameters.
         """
-        table = self._numbered(plan)
-        rows = find_keys(view_keys(self.table), view_keys(table))
+        rows = self.known_rows(plan)
         if (rows < 0).any():
             raise StoreIncompleteError(
                 f"{int((rows < 0).sum())} of the plan's {len(rows)} views were never extracted"
@@ -150,8 +149,12 @@ class ViewGroup:
                 where=self.path,
                 remedy=f"make them: {EXTRACT}; or undo what differs",
             )
-        self._check_parameters(table, self.table[rows])
+        self._check_parameters(self._numbered(plan), self.table[rows])
         return rows
+
+    def known_rows(self, plan: ViewPlan) -> Rows:
+        """The store row of each plan row, -1 where the group lacks the view; int64 [len(plan)]."""
+        return find_keys(view_keys(self.table), view_keys(self._numbered(plan)))
 
     def crops(self, rows: Rows) -> Crcs:
         """The crc32 of the geometric crop at each store row, uint32; 0 where none is recorded."""

@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rsmtdf_core.errors import StoreError
+
 LOCK = ".lock"
 
 
 @contextmanager
 def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold `folder` for writing; waits for whoever holds it, after a call of `on_wait`."""
+    """Hold `folder` for writing; waits for whoever holds it, after a call of `on_wait`.
+
+    Raises:
+        StoreError: where the folder was deleted while this waited.
+    """
     handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -20,9 +26,21 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
             if on_wait is not None:
                 on_wait()
             fcntl.flock(handle, fcntl.LOCK_EX)
+        _require_same(folder, handle)
         yield
     finally:
         os.close(handle)
+
+
+def _require_same(folder: Path, handle: int) -> None:
+    try:
+        same = os.path.samestat((folder / LOCK).stat(), os.fstat(handle))
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise StoreError(
+            "the folder was deleted meanwhile", where=folder, remedy="run the command again"
+        )
 
 
 def is_locked(folder: Path) -> bool:

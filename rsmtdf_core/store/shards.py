@@ -50,7 +50,12 @@ class ShardSummary:
 
 def shard_path(store: Path, shard: int, codec: Codec) -> Path:
     """Where Zarr looks for chunk `shard` of the array at `store`."""
-    return store.joinpath("c", str(shard), *"0" * len(codec.stored_shape))
+    return Path(shard_name(os.fspath(store), shard, codec))
+
+
+def shard_name(store: str, shard: int, codec: Codec) -> str:
+    """`shard_path` as text."""
+    return f"{store}/c/{shard}{'/0' * len(codec.stored_shape)}"
 
 
 def write_shard(path: Path, records: Iterable[Packed | None], capacity: int) -> ShardSummary:

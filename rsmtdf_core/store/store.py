@@ -7,6 +7,7 @@ being grown, or whose growth was killed, still serves what it had promised befor
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -25,7 +26,6 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.fingerprints import canonical_json
 from rsmtdf_core.store.codecs import Codec, Declared, Parameters, Tokens, fit_codec, make_codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
-from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.group import Rows, ViewGroup
 from rsmtdf_core.store.ledger import (
     LEDGER,
@@ -46,7 +46,7 @@ from rsmtdf_core.store.metadata import (
     write_metadata,
 )
 from rsmtdf_core.store.parameters import write_parameters
-from rsmtdf_core.store.shards import ShardReader, ShardSummary, damage, shard_path
+from rsmtdf_core.store.shards import ShardReader, ShardSummary, damage, shard_name, shard_path
 from rsmtdf_core.store.tables import SEGMENT_ROWS
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import ViewPlan
@@ -243,19 +243,9 @@ class FeatureStore:
         missing = self.missing_rows(rows)
         if len(missing):
             raise self._incomplete(f"{len(missing)} of {len(rows)} records are missing")
-        ledger = read_ledger(self.path)
         before = self.read_commit()
-        measured = [
-            Fidelity.from_json(one.fidelity) for one in ledger.entries.values() if one.fidelity
-        ]
-        commit = Commit(
-            rows=self.metadata.rows,
-            views=sum(entry.records for entry in ledger.entries.values()),
-            ledger_bytes=len(ledger.content),
-            ledger_sha256=hashlib.sha256(ledger.content).hexdigest(),
-            seconds=seconds + (before.seconds if before else 0.0),
-            certificate=Fidelity.merged(measured).certificate() if measured else {},
-        )
+        seconds += before.seconds if before else 0.0
+        commit = Commit.of(self.metadata.rows, read_ledger(self.path), seconds)
         write_commit(self.path, commit)
         return commit
 
@@ -288,22 +278,19 @@ class FeatureStore:
     def require_rows(self, rows: Rows) -> None:
         """As `require`, for store rows."""
         promised, newest = self._promised()
-        views = self.group.table["scene"] >= 0
+        views = (self.group.table["scene"] >= 0).reshape(-1, self._capacity).sum(axis=1).tolist()
+        shards = rows // self._capacity
         absent = 0
-        for shard, rows_in in self._by_shard(rows):
+        # There may be ten thousand shards: whole ones are looked at no closer than their size.
+        for shard in np.flatnonzero(np.bincount(shards)).tolist():
             if shard not in promised.entries:
-                absent += len(rows_in)
+                absent += int((shards == shard).sum())
                 continue
             summary = newest.entries[shard].summary
-            if self._size(shard) != summary.bytes:
-                raise damage(
-                    self.shard_path(shard),
-                    "the shard is not the one in the ledger: its size differs",
-                )
-            start = shard * self._capacity
-            if summary.records < int(views[start : start + self._capacity].sum()):
-                present = self.open_shard(shard, summary).present
-                absent += int((~present[rows_in - start]).sum())
+            self._require_size(shard, summary.bytes)
+            if summary.records < views[shard]:
+                numbers = rows[shards == shard] - shard * self._capacity
+                absent += int((~self.open_shard(shard, summary).present[numbers]).sum())
         if absent:
             raise self._incomplete(f"{absent} of {len(rows)} records were not committed")
 
@@ -319,12 +306,15 @@ class FeatureStore:
         whole = len(content) == len(newest.content)
         return newest if whole else parse_ledger(self.path / LEDGER, content), newest
 
-    def _size(self, shard: int) -> int:
-        path = self.shard_path(shard)
+    def _require_size(self, shard: int, size: int) -> None:
+        name = shard_name(os.fspath(self.path), shard, self.codec)
         try:
-            return path.stat(follow_symlinks=False).st_size
+            found = os.stat(name, follow_symlinks=False).st_size  # noqa: PTH116 - half the time
         except FileNotFoundError:
-            raise StoreDamagedError("a shard is missing", where=path, remedy=EXTRACT) from None
+            raise StoreDamagedError("a shard is missing", where=name, remedy=EXTRACT) from None
+        if found != size:
+            what = f"the shard is not the one in the ledger: {found} bytes instead of {size}"
+            raise damage(Path(name), what)
 
     def verify(self, on_shard: Callable[[], None] | None = None) -> tuple[StoreDamagedError, ...]:
         """Read every record of every listed shard; what is wrong, one error a shard."""

@@ -1,5 +1,6 @@
 """The writing side for one task: whole shards, with no other state than the store's folder."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +17,7 @@ from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.metadata import StoreFacts, read_metadata
 from rsmtdf_core.store.shards import ShardReader, shard_path, write_shard
 
-MEASURED_EVERY = 32
+MEASURED_EVERY = 128
 """Of so many store rows one is decoded again and compared with its tokens."""
 
 
@@ -86,9 +87,9 @@ class _Packer:
             tokens = next(records)
             yield self._kept(number) if tokens is None else self._encoded(number, tokens)
 
-    def fidelity(self) -> dict[str, object] | None:
-        """What was measured, as JSON; None where nothing was."""
-        return Fidelity.merged(self._measured).to_json() if self._measured else None
+    def fidelity(self) -> str | None:
+        """What was measured, as JSON text; None where nothing was."""
+        return json.dumps(Fidelity.merged(self._measured).to_json()) if self._measured else None
 
     def _encoded(self, number: int, tokens: Tokens) -> Packed:
         assert tokens.shape == self.facts.metadata.shape.record_shape

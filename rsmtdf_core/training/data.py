@@ -14,7 +14,7 @@ from rsmtdf_core.errors import RsmtdfError, StoreMismatchError
 from rsmtdf_core.training.schedule import BatchSchedule, StepRows
 from rsmtdf_core.views.draws import KeyedDraws
 from rsmtdf_core.views.photometric import draw_photometric
-from rsmtdf_core.views.plan import Photometric
+from rsmtdf_core.views.plan import Photometric, ViewPlan
 from rsmtdf_core.views.render import ViewRenderer, crop_crc, paste
 
 Pixels = npt.NDArray[np.uint8]
@@ -98,21 +98,17 @@ class StepDataset(Dataset[Batch]):
     def _mixed(
         self, rows: list[int], step: StepRows
     ) -> tuple[list[Pixels], list[npt.NDArray[np.bool_]]]:
-        strong = [self.renderer.strong(row, self._fresh(row, step.epoch)) for row in rows]
+        plan = self.renderer.plan
+        fresh = plan.settings.teacher_sees == "weak"
+        strong = [
+            self.renderer.strong(row, fresh_photometric(plan, row, step.epoch) if fresh else None)
+            for row in rows
+        ]
         size = self.renderer.plan.settings.crop
         nothing, everything = np.zeros((size, size), np.bool_), np.ones((size, size), np.bool_)
         boxes = [self.renderer.plan[row].box for row in rows]
         mixed = [paste(strong[i], strong[i ^ 1], box) for i, box in enumerate(boxes)]
         return mixed, [paste(nothing, everything, box) for box in boxes]
-
-    def _fresh(self, row: int, epoch: int) -> Photometric | None:
-        """New photometrics at each use where the teachers saw geometry only; else the plan's own."""
-        plan = self.renderer.plan
-        if plan.settings.teacher_sees != "weak":
-            return None
-        view = plan[row]
-        draws = KeyedDraws(plan.seed, plan.scenes[view.scene].id, view.number, "fresh", epoch)
-        return draw_photometric(plan.settings, draws)
 
     def _images(self, crops: list[Pixels]) -> Tensor:
         size = self.renderer.plan.settings.crop
@@ -125,6 +121,13 @@ class StepDataset(Dataset[Batch]):
         if not planes:
             return torch.empty((0, size, size), dtype=dtype)
         return torch.from_numpy(np.stack(planes)).to(dtype)
+
+
+def fresh_photometric(plan: ViewPlan, row: int, epoch: int) -> Photometric:
+    """New photometrics of a view for one epoch, where the teachers saw its geometry only."""
+    view = plan[row]
+    draws = KeyedDraws(plan.seed, plan.scenes[view.scene].id, view.number, "fresh", epoch)
+    return draw_photometric(plan.settings, draws)
 
 
 @dataclass

@@ -5,6 +5,7 @@ A step: batch to the device, targets, losses, backward, AdamW with the rate of t
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +13,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from rsmtdf_core.student.model import Student, parameter_groups
-from rsmtdf_core.training.data import StepDataset, batches
 from rsmtdf_core.training.ema import ema_ratio, update_ema
 from rsmtdf_core.training.objectives.base import Models, Objective, student_images
+from rsmtdf_core.training.pixels import PixelSource
+from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.settings import OptimiserSettings
 from rsmtdf_core.training.targets import TargetSource
 
@@ -50,10 +52,9 @@ class Training:
         ema: its EMA model.
         optimiser: AdamW over the student.
         objective: the method.
-        dataset: the batches by step.
+        pixels: the batches by step.
         targets: the teachers' tokens; None where the objective uses none.
         settings: the optimiser's settings.
-        workers: loader processes.
     """
 
     accelerator: Accelerator
@@ -61,43 +62,52 @@ class Training:
     ema: Student
     optimiser: torch.optim.Optimizer
     objective: Objective
-    dataset: StepDataset
+    pixels: PixelSource
     targets: TargetSource | None
     settings: OptimiserSettings
-    workers: int
 
     @property
     def total_steps(self) -> int:
         """Steps of the whole training."""
-        return self.settings.epochs * self.dataset.schedule.steps_per_epoch
+        return self.settings.epochs * self.schedule.steps_per_epoch
+
+    @property
+    def schedule(self) -> BatchSchedule:
+        """Which rows each step has."""
+        return self.pixels.schedule
 
     def steps(self, start: int = 0) -> Iterator[StepRecord]:
         """Train from step `start` to the end, yielding after each step."""
         device = self.accelerator.device
         wrapped, optimiser = self.accelerator.prepare(self.student, self.optimiser)
         models = Models(wrapped, self.ema)
-        self.student.train()
-        pin = device.type == "cuda"
-        pixels = batches(self.dataset, start, self.total_steps, self.workers, pin=pin)
-        for step in range(start, self.total_steps):
-            began = time.perf_counter()
-            batch = next(pixels).to(device)
-            rows = self.dataset.schedule.rows(step)
-            assert batch.step == step, "the loader lost its place"
-            targets = self.targets(rows, student_images(batch)) if self.targets else None
-            ready = time.perf_counter()
-            lr = self._set_rates(step)
-            with self.accelerator.autocast():
-                losses = self.objective(models, batch, targets)
-            optimiser.zero_grad(set_to_none=True)
-            self.accelerator.backward(losses["loss"])
-            optimiser.step()
-            update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
-            done = time.perf_counter()
-            detached = {name: loss.detach() for name, loss in losses.items()}
-            yield StepRecord(step, rows.epoch, detached, lr, done - began, ready - began)
-            # Validation between steps switches to eval mode.
-            self.student.train()
+        stop = self.total_steps
+        with ExitStack() as sources:
+            pixels = sources.enter_context(self.pixels.opened(start, stop))
+            targets_of = (
+                sources.enter_context(self.targets.opened(self.schedule, start, stop))
+                if self.targets
+                else None
+            )
+            for step in range(start, stop):
+                # Validation between steps switches to eval mode.
+                self.student.train()
+                began = time.perf_counter()
+                batch = next(pixels).to(device)
+                rows = self.schedule.rows(step)
+                assert batch.step == step, "the loader lost its place"
+                targets = targets_of(rows, student_images(batch)) if targets_of else None
+                ready = time.perf_counter()
+                lr = self._set_rates(step)
+                with self.accelerator.autocast():
+                    losses = self.objective(models, batch, targets)
+                optimiser.zero_grad(set_to_none=True)
+                self.accelerator.backward(losses["loss"])
+                optimiser.step()
+                update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
+                done = time.perf_counter()
+                detached = {name: loss.detach() for name, loss in losses.items()}
+                yield StepRecord(step, rows.epoch, detached, lr, done - began, ready - began)
 
     def _set_rates(self, step: int) -> float:
         """Poly decay: lr * (1 - step / total) ** power, times the multiplier for all but the encoder."""

@@ -22,6 +22,7 @@ import yaml
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.store.metadata import sealed
 
 FORMAT = 1
 
@@ -145,7 +146,7 @@ class RunFolder:
 
     def lock(self, features: dict[str, Any]) -> None:
         """Name the views and stores that this run reads."""
-        write_json(self.path / "cache.lock.json", features)
+        write_json(self.path / "cache.lock.json", sealed({"format": FORMAT, **features}))
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -87,10 +87,13 @@ class BatchSchedule:
         """The rows of this process at `step`, counted from 0 over the whole training."""
         epoch, place = divmod(step, self.steps_per_epoch)
         start = (place * self.world + self.rank) * self.batch
-        if epoch not in self._last:
+        # Several threads may ask: none relies on what another has kept.
+        order = self._last.get(epoch)
+        if order is None:
+            order = self._epoch(epoch)
             self._last.clear()
-            self._last[epoch] = self._epoch(epoch)
-        labeled, unlabeled = self._last[epoch]
+            self._last[epoch] = order
+        labeled, unlabeled = order
         part = slice(start, start + self.batch)
         return StepRows(epoch=epoch, labeled=labeled[part], unlabeled=unlabeled[part])
 

@@ -3,7 +3,8 @@
 Both are called with a step's rows and the pixels the student sees, so the loop does not know which it has.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.ring import Ring, on_device
 from rsmtdf_core.teachers.teacher import Teacher
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.training.schedule import Rows, StepRows
+from rsmtdf_core.training.schedule import BatchSchedule, Rows, StepRows
 from rsmtdf_core.views.compose import box_cells
 from rsmtdf_core.views.plan import ViewPlan
 
@@ -32,22 +34,29 @@ class Targets:
     kept: dict[str, Tensor] | None
 
 
-class TargetSource(Protocol):
-    """Gives a step's targets."""
+GetTargets = Callable[[StepRows, Tensor], Targets]
+"""Gives the targets of a step from its rows and from what the student sees, uint8 [B + U, 3, S, S]."""
 
-    def __call__(self, rows: StepRows, images: Tensor) -> Targets:
-        """Targets for `rows`; `images` is what the student sees, uint8 [B + U, 3, S, S]."""
+
+class TargetSource(Protocol):
+    """Gives the targets of a training's steps."""
+
+    def opened(
+        self, schedule: BatchSchedule, start: int, stop: int
+    ) -> AbstractContextManager[GetTargets]:
+        """What gives the targets of steps `start` to `stop` - 1; they are asked for in order."""
         ...
 
 
 class CachedTargets:
-    """Targets read from memory-mapped stores; no teacher is loaded.
+    """Targets read ahead from memory-mapped stores; no teacher is loaded.
 
     Args:
         readers: one reader per teacher, addressed by plan row.
         shapes: the tokens of each teacher.
         plan: the view plan that the readers' rows refer to.
         device: where the targets are wanted.
+        threads: threads that copy and decompress records.
     """
 
     def __init__(
@@ -56,34 +65,42 @@ class CachedTargets:
         shapes: Mapping[str, TokenShape],
         plan: ViewPlan,
         device: torch.device,
+        threads: int = 1,
     ) -> None:
         self._readers = readers
         self._shapes = shapes
         self._plan = plan
         self._device = device
-        self._buffers: dict[str, Tensor] = {}
+        self._threads = threads
 
-    def __call__(self, rows: StepRows, images: Tensor) -> Targets:
-        """Read the step's records; `images` is not needed."""
-        del images
-        wanted = np.concatenate([rows.labeled, rows.unlabeled])
-        tokens = {name: self._read(name, wanted) for name in self._readers}
+    @contextmanager
+    def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
+        """What gives the targets of steps `start` to `stop` - 1; they are asked for in order."""
+
+        def wanted(step: int) -> Rows:
+            rows = schedule.rows(step)
+            return np.concatenate([rows.labeled, rows.unlabeled])
+
+        with Ring(
+            self._readers,
+            wanted,
+            start,
+            stop,
+            batch=2 * schedule.batch,
+            threads=self._threads,
+            pin=self._device.type == "cuda",
+        ) as ring:
+            records = on_device(ring, self._device)
+            yield lambda rows, _images: self._targets(rows, next(records)[1])
+
+    def _targets(self, rows: StepRows, records: Mapping[str, Tensor]) -> Targets:
+        tokens = {
+            name: self._readers[name].codec.decode(one, self._device)
+            for name, one in records.items()
+        }
         if self._plan.settings.teacher_sees == "mixed":
             return Targets(tokens, None)
         return self._composed(tokens, rows)
-
-    def _read(self, name: str, rows: Rows) -> Tensor:
-        reader = self._readers[name]
-        shape = (len(rows), *reader.codec.stored_shape)
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.shape != shape:
-            # One buffer for the whole run: allocating a batch costs several times the copy into it.
-            buffer = torch.from_numpy(np.empty(shape, reader.codec.dtype))
-            pinned = self._device.type == "cuda"
-            buffer = self._buffers[name] = buffer.pin_memory() if pinned else buffer
-        reader.gather(rows, buffer.numpy())
-        # Blocking, so that the buffer may be refilled as soon as this returns.
-        return reader.codec.decode(buffer, self._device)
 
     def _composed(self, tokens: dict[str, Tensor], rows: StepRows) -> Targets:
         """Tokens of two cached views joined along the CutMix box; the tokens it cuts are left out."""
@@ -106,9 +123,13 @@ class OnlineTargets:
     def __init__(self, teachers: Mapping[str, Teacher]) -> None:
         self._teachers = teachers
 
-    def __call__(self, rows: StepRows, images: Tensor) -> Targets:
-        """Run every teacher on `images`; `rows` is not needed."""
-        del rows
+    @contextmanager
+    def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
+        """What runs every teacher on a step's images."""
+        del schedule, start, stop
+        yield lambda _rows, images: self._targets(images)
+
+    def _targets(self, images: Tensor) -> Targets:
         # Cloned, because autograd refuses to keep tensors that were made in inference mode.
         found = {name: one.tokens(images).clone() for name, one in self._teachers.items()}
         return Targets(found, None)

@@ -1,6 +1,7 @@
 import fcntl
 import os
 import runpy
+import shutil
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from pipeline.collect import STALE_SECONDS, Limits, collect, parse_age, parse_size
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.store.catalogue import read_catalogue
-from rsmtdf_core.store.usage import begin_run, end_run, pin, store_key
+from rsmtdf_core.store.usage import begin_run, end_run, pin, runs, store_key
 
 make_store = runpy.run_path(str(Path(__file__).parents[1] / "caches.py"))["make_store"]
 
@@ -114,6 +115,14 @@ def test_a_store_that_an_unfinished_run_reads_is_kept_until_it_ends(cache, three
     assert left(cache) == set()
 
 
+def test_the_entry_of_a_deleted_run_goes_and_keeps_nothing(cache, three, tmp_path):
+    kept = register(tmp_path, cache, three[0], "kept")
+    shutil.rmtree(register(tmp_path, cache, three[1], "deleted"))
+    collect(cache, Limits(max_bytes=0))
+    assert left(cache) == {"old"}
+    assert [entry.run for entry in runs(cache)] == [str(kept)]
+
+
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_store_that_is_being_written_is_kept(cache, three, dry):
     handle = os.open(three[0].path / ".lock", os.O_RDWR | os.O_CREAT)
@@ -156,9 +165,7 @@ def test_uncommitted_and_damaged_stores_go_only_when_asked_for(cache, three):
 
 
 def test_stale_temporary_files_go_and_fresh_ones_stay(cache, three):
-    name = "0.tmp-" + "0a" * 16
-    stale = three[0].path / "c" / "0" / "0" / "0" / name
-    stale = stale.parent.parent / name
+    stale = three[0].path / "c" / "0" / "0" / ("0.tmp-" + "0a" * 16)
     fresh = three[0].group.path / ("views.npy.tmp-" + "b" * 32)
     other = three[0].path / "mine.tmp-x"
     for path in (stale, fresh, other):
@@ -180,8 +187,6 @@ def test_a_group_goes_with_its_last_store(cache, three):
 def test_an_empty_group_goes_when_it_is_old_unless_pinned_or_foreign(cache, three):
     collect(cache, Limits(older_than=0))
     groups = [make_store(cache, seed=seed).group.path for seed in range(4)]
-    import shutil
-
     for group in groups:
         shutil.rmtree(next(group.glob("tiny-*")))
     pin(cache, groups[1].name)

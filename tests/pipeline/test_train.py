@@ -26,6 +26,7 @@ from rsmtdf_core.errors import (
     StoreNotFoundError,
 )
 from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.store.metadata import unsealed
 from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.checkpoint import newest_checkpoint
 from rsmtdf_core.training.run_folder import open_run
@@ -65,7 +66,6 @@ def test_both_stages_end_in_scores_and_pictures(make_config, scenes, tmp_path):
 
 
 def test_cached_tokens_give_the_losses_of_online_teachers(make_config):
-    # At a higher rate the rounding of early steps grows into other weights.
     settings = ("optimiser.epochs=7", "optimiser.lr=0.0005")
     config = make_config(*settings)
     extract(config)
@@ -77,9 +77,11 @@ def test_cached_tokens_give_the_losses_of_online_teachers(make_config):
         ).run
     )
     assert len(cached) == 28
+    whole = np.array([step["loss"] for step in online])
     for name in ("loss", "loss_x", "loss_u", "loss_distill"):
-        found, expected = ([step[name] for step in run] for run in (cached, online))
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6, err_msg=name)
+        found, expected = (np.array([step[name] for step in run]) for run in (cached, online))
+        # A part may be near 0, where a single pixel that crosses the confidence shows.
+        assert (np.abs(found - expected) <= 1e-3 * whole).all(), name
     assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
 
 
@@ -297,7 +299,12 @@ def test_a_run_keeps_its_manifest_and_its_checkpoints_name_their_features(make_c
     run = open_run(train(config).run)
     assert load_manifest(str(run.manifest)) == load_manifest("synthetic")
     checkpoint, _ = newest_checkpoint(run.checkpoints)
-    assert checkpoint.state["parent"] == json.loads((run.path / "cache.lock.json").read_text())
+    lock = run.path / "cache.lock.json"
+    own = unsealed(json.loads(lock.read_text()), lock)
+    assert own == {"format": 1, **checkpoint.state["parent"]}
+    lock.write_text(lock.read_text().replace("vit", "bit", 1))
+    with pytest.raises(StoreDamagedError, match="fingerprint"):
+        unsealed(json.loads(lock.read_text()), lock)
 
 
 def test_a_run_is_not_resumed_on_other_images(make_config, scenes, tmp_path):

@@ -25,7 +25,9 @@ from rsmtdf_core.errors import (
     StoreNotFoundError,
 )
 from rsmtdf_core.store.catalogue import read_catalogue
-from rsmtdf_core.store.metadata import sealed
+from rsmtdf_core.store.codecs import CODECS
+from rsmtdf_core.store.metadata import sealed, write_metadata
+from rsmtdf_core.store.tables import write_table
 
 _caches = runpy.run_path(str(Path(__file__).parents[1] / "caches.py"))
 make_store, tree = _caches["make_store"], _caches["tree"]
@@ -98,6 +100,15 @@ def test_an_exported_and_imported_cache_is_equal_byte_for_byte(cache, shelf, cop
     got = import_stores(str(shelf), copy)
     assert tree(copy) == tree(cache)
     assert (got.views, got.files, got.there) == (54, 15, 0)
+
+
+@pytest.mark.parametrize("codec", sorted(CODECS.keys() - {"uint8"}))
+def test_stores_of_every_codec_come_whole(cache, shelf, copy, codec):
+    store = make_store(cache, codec=codec, views=3)
+    exported(store, to=shelf)
+    import_stores(str(shelf), copy, views=range(1))
+    import_stores(str(shelf), copy)
+    assert served(copy) == numbered(store, range(3))
 
 
 def test_an_export_is_itself_a_cache(cache, shelf):
@@ -472,8 +483,6 @@ def test_groups_that_have_grown_apart_are_refused(cache, shelf, copy):
 def test_crops_that_were_rendered_differently_are_refused(cache, shelf, copy):
     exported(make_store(cache), to=shelf)
     store = make_store(copy)
-    from rsmtdf_core.store.tables import write_table
-
     crops = np.array(store.group.crops(np.arange(len(store.group.table))))
     crops[3] += 1
     write_table(store.group.path / "crops.npy", crops)
@@ -484,16 +493,12 @@ def test_crops_that_were_rendered_differently_are_refused(cache, shelf, copy):
 def test_a_crop_that_only_the_export_knows_is_learned(cache, shelf, copy):
     exported(make_store(cache), to=shelf)
     store = make_store(copy)
-    from rsmtdf_core.store.tables import write_table
-
     write_table(store.group.path / "crops.npy", np.zeros(len(store.group.table), np.uint32))
     import_stores(str(shelf), copy)
     assert tree(copy) == tree(cache)
 
 
 def test_another_store_under_the_same_name_is_refused(cache, shelf, copy):
-    from rsmtdf_core.store.metadata import write_metadata
-
     exported(make_store(cache), to=shelf)
     store = make_store(copy)
     changed = replace(store.metadata, random_weights=True)

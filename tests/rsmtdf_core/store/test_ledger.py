@@ -8,7 +8,7 @@ from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.store.ledger import LEDGER, LedgerEntry, append_ledger, read_ledger
 from rsmtdf_core.store.shards import ShardSummary
 
-ONE = LedgerEntry(0, ShardSummary(4, 400, 1, 2), {"records": 1})
+ONE = LedgerEntry(0, ShardSummary(4, 400, 1, 2), '{"records": 1}')
 TWO = LedgerEntry(7, ShardSummary(3, 300, 3, 4))
 
 

@@ -58,13 +58,13 @@ def make_store(path: Path, codec: Codec) -> SimpleNamespace:
     for shard in range(-(-RECORDS // CAPACITY)):
         rows = range(shard * CAPACITY, (shard + 1) * CAPACITY)
         records = (codec.encode(tokens_of(row)) if row < RECORDS else None for row in rows)
-        summaries[shard] = write_shard(shard_path(path, shard), records, CAPACITY)
+        summaries[shard] = write_shard(shard_path(path, shard, codec), records, CAPACITY)
     return SimpleNamespace(
         path=path,
         codec=codec,
         shape=TokenShape("tiny", *SHAPE),
         metadata=SimpleNamespace(shard_records=CAPACITY),
-        expected=summaries.get,
+        entries=lambda: {n: SimpleNamespace(summary=one) for n, one in summaries.items()},
     )
 
 
@@ -138,7 +138,7 @@ def test_a_flipped_byte_is_found_when_checked(tmp_path: Path, check) -> None:
     store = make_store(tmp_path, CODECS["fp16"])
     reader = backwards(store, check)
     reader.tokens(17)
-    with shard_path(tmp_path, 0).open("r+b") as file:  # in place: the mapping sees it
+    with shard_path(tmp_path, 0, store.codec).open("r+b") as file:  # in place: the mapping sees it
         first = file.read(1)[0]
         file.seek(0)
         file.write(bytes([first ^ 1]))
@@ -160,20 +160,20 @@ def test_a_flipped_byte_is_found_when_checked(tmp_path: Path, check) -> None:
 
 
 def test_a_shard_that_vanished_is_named(store) -> None:
-    shard_path(store.path, 4).unlink()
+    shard_path(store.path, 4, store.codec).unlink()
     with pytest.raises(StoreDamagedError, match="missing"):
         backwards(store).tokens(0)
 
 
 def test_a_shard_that_is_not_the_ledgers_is_refused(store) -> None:
     records = [store.codec.encode(tokens_of(0)), None, None, None]
-    write_shard(shard_path(store.path, 0), records, CAPACITY)
+    write_shard(shard_path(store.path, 0, store.codec), records, CAPACITY)
     with pytest.raises(StoreDamagedError, match="ledger"):
         backwards(store).tokens(17)
 
 
 def test_a_shard_that_no_ledger_lists_is_read(store) -> None:
-    store.expected = lambda shard: None
+    store.entries = dict
     assert np.array_equal(backwards(store).tokens(17), tokens_of(0))
 
 

@@ -18,6 +18,7 @@ SHAPE = (2, 3, 4)
 CAPACITY = 4
 RECORDS = 32
 BATCH = 5
+CODEC = make_codec({"name": "fp16", "format": 1}, SHAPE, {})
 
 
 def tokens_of(row: int) -> np.ndarray:
@@ -30,17 +31,16 @@ def rows_of(step: int) -> np.ndarray:
 
 
 def make_reader(path: Path, check="never") -> FeatureReader:
-    codec = make_codec({"name": "fp16", "format": 1}, SHAPE, {})
     for shard in range(RECORDS // CAPACITY):
         rows = range(shard * CAPACITY, (shard + 1) * CAPACITY)
-        records = (codec.encode(tokens_of(row)) for row in rows)
-        write_shard(shard_path(path, shard), records, CAPACITY)
+        records = (CODEC.encode(tokens_of(row)) for row in rows)
+        write_shard(shard_path(path, shard, CODEC), records, CAPACITY)
     store = SimpleNamespace(
         path=path,
-        codec=codec,
+        codec=CODEC,
         shape=TokenShape("tiny", *SHAPE),
         metadata=SimpleNamespace(shard_records=CAPACITY),
-        expected=lambda shard: None,
+        entries=dict,
     )
     return FeatureReader(store, np.arange(RECORDS), check)
 
@@ -115,7 +115,7 @@ def test_all_slots_may_be_held_at_the_end(reader) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_damage_is_raised_at_the_step_that_reads_it(tmp_path: Path, threads: int) -> None:
     reader = make_reader(tmp_path, "first")
-    with shard_path(tmp_path, 2).open("r+b") as file:
+    with shard_path(tmp_path, 2, CODEC).open("r+b") as file:
         file.write(b"\xff\xff")
     with Ring(
         {"t": reader}, lambda step: np.array([step]), 0, 32, batch=1, threads=threads
@@ -131,7 +131,7 @@ def test_a_missing_shard_is_raised_at_its_own_step_though_it_was_asked_for_ahead
     tmp_path: Path,
 ) -> None:
     reader = make_reader(tmp_path)
-    shard_path(tmp_path, 1).unlink()
+    shard_path(tmp_path, 1, CODEC).unlink()
     with Ring({"t": reader}, lambda step: np.array([step]), 0, 32, batch=1) as ring:
         for _ in range(4):
             next(ring).release()

@@ -20,14 +20,19 @@ class _Reader:
     def gather(self, rows, out):
         out[:] = np.asarray(rows, np.float16)[:, None, None, None]
 
+    def prefetch(self, rows):
+        pass
+
 
 def _targets(policy):
     scenes = [Scene(f"s{i:02d}", f"{i}.png", None, 64, 64) for i in range(10)]
     settings = ViewSettings(crop=32, cutmix=CutMixSettings(p=0.5), teacher_sees=policy)
     plan = make_plan(scenes[:4], scenes[4:], settings, seed=0)
-    rows = BatchSchedule(plan, batch=4, seed=0).rows(0)
+    schedule = BatchSchedule(plan, batch=4, seed=0)
+    rows = schedule.rows(0)
     source = CachedTargets({"one": _Reader()}, {"one": SHAPE}, plan, torch.device("cpu"))
-    return plan, rows, source(rows, torch.empty(0))
+    with source.opened(schedule, 0, 1) as targets_of:
+        return plan, rows, targets_of(rows, torch.empty(0))
 
 
 def test_tokens_of_mixed_views_come_as_they_are_labeled_ones_first():
@@ -70,9 +75,11 @@ def test_online_targets_are_the_teachers_own_and_fit_for_a_gradient():
             with torch.inference_mode():
                 return images.float()[:, :1, ::4, ::4].permute(0, 2, 3, 1)
 
-    _, rows, _ = _targets("mixed")
+    plan, rows, _ = _targets("mixed")
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
-    targets = OnlineTargets({"one": Teacher()})(rows, images)
+    schedule = BatchSchedule(plan, batch=4, seed=0)
+    with OnlineTargets({"one": Teacher()}).opened(schedule, 0, 1) as targets_of:
+        targets = targets_of(rows, images)
     scale = torch.ones(1, requires_grad=True)
     (targets.tokens["one"] * scale).sum().backward()
     assert scale.grad == images[:, :1, ::4, ::4].sum()
