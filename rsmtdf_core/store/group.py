@@ -40,6 +40,7 @@ VIEWS = "views.npy"
 CROPS = "crops.npy"
 SCENES = "scenes.json"
 _CRC = np.dtype(np.uint32)
+_MOST_NUMBERS = 2**20  # so many has a view key room for
 
 Rows = npt.NDArray[np.int64]
 Crcs = npt.NDArray[np.uint32]
@@ -313,7 +314,7 @@ def _read_drawing(path: Path) -> dict[str, Any]:
 def _check_numbers(path: Path, table: Table, scenes: int) -> None:
     """Refuse a table that names scenes which are not there, or numbers that no view has."""
     own, partner, number = table["scene"], table["partner_scene"], table["number"]
-    for found, limit in ((own, scenes), (partner, scenes), (number, MAX_NUMBER)):
+    for found, limit in ((own, scenes), (partner, scenes), (number, _MOST_NUMBERS)):
         least = 0 if found is number else -1
         if len(found) and not (least <= found.min() and found.max() < limit):
             raise table_damage(path, "it names scenes or views that cannot be")
