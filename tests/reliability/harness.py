@@ -196,12 +196,14 @@ def count(events: list[list[str]]) -> Hook:
 def fail(at: int, number: int, thrown: list[str]) -> Hook:
     """The call with that number fails; a full or read-only disk then refuses all later changes too."""
     calls = 0
-    stays = number in (errno.ENOSPC, errno.EROFS)
+    spared = {errno.ENOSPC: ("read", "remove", "truncate"), errno.EROFS: ("read",)}.get(number)
 
     def hook(op: str, path: str, act: Callable[[], Any], half: Callable[[], Any]) -> object:
         nonlocal calls
         calls += 1
-        if calls == at or (calls > at and stays and op != "read"):
+        if calls == at or (
+            calls > at and spared is not None and op not in spared
+        ):
             thrown.append(op)
             if op == "write" and number == errno.ENOSPC:
                 half()

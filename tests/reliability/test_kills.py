@@ -40,7 +40,7 @@ NAMED = {
 def _name(path: str, cache: Path) -> str:
     """A file's part in the store, whatever its number and its temporary name."""
     parts = Path(path).relative_to(cache).parts
-    last, new, _ = f"{parts[-1] if parts else 'cache'}.tmp-".partition(".tmp-")
+    last = parts[-1].partition(".tmp-")[0] if parts else "cache"
     suffix = " new" if ".tmp-" in path else ""
     if "c" in parts:
         return f"shard{suffix}" if len(parts) == 7 else "shard folder"
