@@ -128,10 +128,14 @@ def write_missing(store: FeatureStore, job: Job, rows: np.ndarray, keys: list[Ke
     return job.blocks is None
 
 
-def read_all(cache: Path, job: Job, check: str = "always") -> int:
+def read_all(cache: Path, job: Job) -> int:
     """Open the job's store as training does, and compare all that was promised; how many records."""
     plan = draw(cache, job)
-    store = find_store(cache, plan, job.identity, declare_codec(job.codec))
+    return read_store(find_store(cache, plan, job.identity, declare_codec(job.codec)), plan, job)
+
+
+def read_store(store: FeatureStore, plan: ViewPlan, job: Job, check: str = "always") -> int:
+    """As `read_all`, with the store at hand."""
     rows, keys = store.require(plan), keys_of(plan)
     crops = store.group.crops(rows)
     reader, codec = FeatureReader(store, rows, check), store.codec
@@ -169,9 +173,9 @@ def leftovers(cache: Path) -> list[str]:
 
 
 def flips(data: bytes, count: int, random: np.random.Generator) -> Iterator[bytes]:
-    """`data` with one bit changed or its end cut off, `count` times, in turn."""
+    """`data` with one bit changed or its end cut off, `count` times, in turn; once by one byte alone."""
     for number in range(count):
-        place = int(random.integers(len(data)))
+        place = int(random.integers(len(data))) if number != 3 else len(data) - 1
         if number % 4 == 3:
             yield data[:place]
         else:
