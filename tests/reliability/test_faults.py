@@ -97,7 +97,9 @@ class _Broken:
 
 def _tell(broken: _Broken, cases: int) -> None:
     kinds = {op: broken.thrown.count(op) for op in sorted(set(broken.thrown))}
-    print(f"{cases} faults at {len(broken.events)} operations, {len(broken.thrown)} errors: {kinds}")
+    print(
+        f"{cases} faults at {len(broken.events)} operations, {len(broken.thrown)} errors: {kinds}"
+    )
 
 
 def test_an_error_at_every_change_in_turn(tmp_path) -> None:
