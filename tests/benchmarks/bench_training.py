@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_training.py
 
-A ViT-S/14 student at 518 px takes 2 + 2 views a step; the teacher's tokens [37, 37, 384] are smooth random maps, so that
-no teacher has to run. Needs some minutes and 1 GB for temporary files.
+A ViT-S/14 student at 518 px takes 2 + 2 views a step; the tokens [37, 37, 384] are smooth random maps, so that no
+teacher has to run. Needs some minutes and 1 GB for temporary files.
 """
 
 import sys
