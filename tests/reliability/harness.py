@@ -205,9 +205,7 @@ def fail(at: int, number: int, thrown: list[str]) -> Hook:
     def hook(op: str, path: str, act: Callable[[], Any], half: Callable[[], Any]) -> object:
         nonlocal calls
         calls += 1
-        if calls == at or (
-            calls > at and spared is not None and op not in spared
-        ):
+        if calls == at or (calls > at and spared is not None and op not in spared):
             thrown.append(op)
             if op == "write" and number == errno.ENOSPC:
                 half()
