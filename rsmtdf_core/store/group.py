@@ -190,6 +190,12 @@ class ViewGroup:
             known[rows] = crcs
             write_table(self.path / CROPS, known)
 
+    def sweep(self) -> None:
+        """Remove the temporary files of extractions that were killed."""
+        with locked(self.path):
+            for leftover in self.path.glob("*.tmp-*"):
+                leftover.unlink()
+
     def _read_crops(self) -> Crcs:
         """All recorded crops; more than the table has where the group has grown meanwhile."""
         crops = read_table(self.path / CROPS, _CRC)
@@ -228,6 +234,12 @@ class ViewGroup:
 
     def _written(self, before: int) -> "ViewGroup":
         """Write what grew; `before` rows had crops already."""
+        self.path.mkdir(exist_ok=True)
+        with locked(self.path):
+            self._write(before)
+        return self
+
+    def _write(self, before: int) -> None:
         crops = np.zeros(len(self.table), _CRC)
         if before:
             crops[:before] = read_table(self.path / CROPS, _CRC)[:before]
@@ -239,7 +251,6 @@ class ViewGroup:
         write_table(self.path / VIEWS, self.table)
         if not (self.path / ZARR).exists():
             write_json(self.path / ZARR, _document(self.drawing))
-        return self
 
     def _check_parameters(self, expected: Table, found: Table) -> None:
         wrong = np.flatnonzero((_bytes(expected) != _bytes(found)).any(axis=1))

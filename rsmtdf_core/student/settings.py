@@ -2,11 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD, Settings
 
 Spread = Annotated[float, Field(gt=0)]
+# YAML reads a bare `off` as false.
+_Mode = Annotated[
+    Literal["weighted", "off"], BeforeValidator(lambda mode: "off" if mode is False else mode)
+]
 HeadSize = Literal["small", "base", "large", "giant"]
 
 
@@ -18,7 +22,7 @@ class FusionSettings(Settings):
         student_weight: weight of the student's own features, [0, 1]; the teachers share the rest.
     """
 
-    mode: Literal["weighted", "off"] = "weighted"
+    mode: _Mode = "weighted"
     student_weight: float = Field(default=0.8, ge=0.0, le=1.0)
 
 

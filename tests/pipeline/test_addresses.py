@@ -1,0 +1,150 @@
+"""Every field of a config, with a value to change it to and the addresses that this changes."""
+
+import shutil
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from pipeline.config import ExperimentConfig
+from pipeline.plan import plan_experiment
+from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.teachers.teacher import declared_identity
+
+VIEWS, TEACHER, CODEC = "views", "teacher", "codec"
+
+FIELDS: dict[str, tuple[object, set[str]]] = {
+    "name": ("other", set()),
+    "seed": (1, set()),
+    "views_seed": (1, {VIEWS}),
+    "data.manifest": ("COPY OF THE MANIFEST", set()),
+    "data.root": ("COPY OF THE SCENES", set()),
+    "data.labeled": ("1/2", set()),
+    "data.labeled_seed": (1, set()),
+    # The teacher's position embeddings follow the size of the crop.
+    "views.crop": (96, {VIEWS, TEACHER}),
+    "views.scale": ([0.7, 1.2], {VIEWS}),
+    "views.unlabeled_views": (3, set()),
+    "views.labeled_views": (3, set()),
+    "views.flip": (0.4, {VIEWS}),
+    "views.jitter.p": (0.4, {VIEWS}),
+    "views.jitter.brightness": (0.4, {VIEWS}),
+    "views.jitter.contrast": (0.4, {VIEWS}),
+    "views.jitter.saturation": (0.4, {VIEWS}),
+    "views.jitter.hue": (0.1, {VIEWS}),
+    "views.grayscale": (0.4, {VIEWS}),
+    "views.blur.p": (0.4, {VIEWS}),
+    "views.blur.sigma": ([0.2, 2.0], {VIEWS}),
+    "views.cutmix.p": (0.4, {VIEWS}),
+    "views.cutmix.area": ([0.1, 0.4], {VIEWS}),
+    "views.cutmix.aspect": ([0.5, 2.0], {VIEWS}),
+    "views.teacher_sees": ("strong", {VIEWS}),
+    "teachers.0.name": ("other", set()),
+    "teachers.0.family": ("open_clip", {TEACHER}),
+    "teachers.0.model": ("test_vit2", {TEACHER}),
+    "teachers.0.weights": ("A FILE OF WEIGHTS", {TEACHER}),
+    "teachers.0.weights_sha256": (None, set()),  # names what is there; another is refused
+    "teachers.0.seed": (1, {TEACHER}),
+    "teachers.0.block": (-2, {TEACHER}),
+    "teachers.0.final_norm": (False, {TEACHER}),
+    "teachers.0.input_size": (96, {TEACHER}),
+    "teachers.0.mean": ([0.5, 0.5, 0.5], {TEACHER}),
+    "teachers.0.std": ([0.5, 0.5, 0.5], {TEACHER}),
+    "teachers.0.precision": ("bf16", {TEACHER}),
+    "teachers.0.codec": ("int8", {CODEC}),
+    "teachers.0.quality": (0.9, set()),  # of the transform codec alone
+    "student.encoder": ("test_vit", set()),
+    "student.weights": ("hub", set()),
+    "student.mean": ([0.5, 0.5, 0.5], set()),
+    "student.std": ([0.5, 0.5, 0.5], set()),
+    "student.taps": ([0, 1, 2, 3], set()),
+    "student.head": ("large", set()),
+    "student.translator_hidden": (32, set()),
+    "student.fusion.mode": ("off", set()),
+    "student.fusion.student_weight": (0.4, set()),
+    "objective.method": ("fixmatch", set()),
+    "objective.confidence": (0.4, set()),
+    "objective.teachers": ("online", set()),
+    "optimiser.lr": (0.1, set()),
+    "optimiser.multiplier": (2, set()),
+    "optimiser.weight_decay": (0.1, set()),
+    "optimiser.power": (0.5, set()),
+    "optimiser.epochs": (3, set()),
+    "optimiser.batch": (4, set()),
+    "optimiser.ema": (0.5, set()),
+    "evaluation.weights": ("student", set()),
+    "evaluation.every": (2, set()),
+    "evaluation.inference.mode": ("whole", set()),
+    "evaluation.inference.window": (32, set()),
+    "evaluation.inference.overlap": (0.5, set()),
+    "evaluation.inference.batch": (2, set()),
+    "runtime.device": ("auto", set()),
+    "runtime.precision": ("bf16", set()),
+    "runtime.workers": (1, set()),
+    "runtime.cache": ("elsewhere", set()),
+    "runtime.runs": ("elsewhere", set()),
+    "runtime.cache_pixels": (True, set()),
+    "runtime.check": ("never", set()),
+    "runtime.read_threads": (2, set()),
+    "runtime.extract_workers": (2, set()),
+    "runtime.teacher_batch": (5, set()),
+    "runtime.shard_mebibytes": (1, set()),
+    "runtime.log_every": (2, set()),
+    "runtime.keep_checkpoints": (3, set()),
+}
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every field of a config by its dotted key, teachers by their first."""
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner:
+            key = f"{name}.0" if name == "teachers" else name
+            yield from leaves(inner[0], f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def addresses(config: ExperimentConfig) -> dict[str, str]:
+    teacher = config.teachers[0]
+    return {
+        VIEWS: plan_experiment(config).plan.address,
+        TEACHER: fingerprint(declared_identity(teacher, config.views.crop)),
+        CODEC: fingerprint(teacher.declared_codec),
+    }
+
+
+def test_every_field_is_listed():
+    assert sorted(leaves(ExperimentConfig)) == sorted(FIELDS)
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_each_field_changes_the_addresses_that_are_listed_and_no_others(
+    make_config, scenes, tmp_path, key
+):
+    value, expected = FIELDS[key]
+    if value == "COPY OF THE SCENES":
+        value = shutil.copytree(scenes, tmp_path / "moved")
+    elif value == "COPY OF THE MANIFEST":
+        from data_manifests import __file__ as package
+
+        value = tmp_path / "renamed.yaml"
+        text = (tmp_path / package).parent.joinpath("synthetic.yaml").read_text()
+        value.write_text(text.replace("title: ", "title: Another "))
+    elif value == "A FILE OF WEIGHTS":
+        value = tmp_path / "weights.safetensors"
+        value.write_bytes(b"weights")
+    before = addresses(make_config())
+    after = addresses(make_config(f"{key}={'null' if value is None else value}"))
+    assert {name for name in before if before[name] != after[name]} == expected
+
+
+def test_the_quality_changes_the_address_of_the_transform_codec_alone(make_config):
+    transform, other = (
+        make_config("teachers.0.codec=transform", f"teachers.0.quality={quality}")
+        for quality in (0.99, 0.9)
+    )
+    before, after = addresses(transform), addresses(other)
+    assert {name for name in before if before[name] != after[name]} == {CODEC}
