@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from rsmtdf_core.errors import RsmtdfError
 
-# More than any table of contents needs, less than a file that lies could make a process allocate.
+# A rotation of 4096 channels is 64 MiB; a file that lies could make a process allocate any size.
 _MOST_BYTES = 2**28
 
 
@@ -90,20 +90,35 @@ def read_file(path: Path, error: type[RsmtdfError]) -> bytes:
         OSError: where the system does not let it be read.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = open_regular(path)
     except FileNotFoundError:
         raise error("the file is missing", where=path) from None
+    except ValueError as wrong:
+        raise error(str(wrong), where=path) from None
+    with os.fdopen(handle, "rb") as file:
+        size = os.fstat(handle).st_size
+        if size > _MOST_BYTES:
+            raise error(f"{size} bytes are too many for this file", where=path)
+        return file.read()
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor for reading a regular file; never follows a link or waits for a pipe's writer.
+
+    Raises:
+        ValueError: where it is something else.
+        OSError: where it is missing or the system does not let it be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as wrong:
         if wrong.errno != errno.ELOOP:
             raise
-        raise error("this is a symbolic link, not a file", where=path) from None
-    with os.fdopen(handle, "rb") as file:
-        state = os.fstat(handle)
-        if not stat.S_ISREG(state.st_mode):
-            raise error("this is not a regular file", where=path)
-        if state.st_size > _MOST_BYTES:
-            raise error(f"{state.st_size} bytes are too many for this file", where=path)
-        return file.read()
+        raise ValueError("this is a symbolic link, not a file") from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ValueError("this is not a regular file")
+    return handle
 
 
 def _number(text: str) -> float:

@@ -30,7 +30,7 @@ from rsmtdf_core.tokens import TokenShape
 FORMAT = 1
 EXTRACT = "rsmtdf extract-features CONFIG"
 ZARR = "zarr.json"
-_MAX_ROWS = 2**31
+_MAX_SIZE = 2**31
 _MAX_NUMBERS = 2**31
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _CRC32C = {"name": "crc32c"}
@@ -158,6 +158,7 @@ def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
     parameters = read_parameters(store, metadata.parameters_sha256)
     try:
         facts = StoreFacts.of(metadata, parameters)
+        _check_statistics(facts)
         written = _document(facts)
     except ConfigError as unknown:
         raise StoreMismatchError(unknown.what, where=path, remedy=unknown.remedy) from None
@@ -174,6 +175,15 @@ def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
     return facts
 
 
+def _check_statistics(facts: StoreFacts) -> None:
+    """Refuse parameters without the channels' statistics; pixels have none."""
+    shape = facts.metadata.shape
+    for name in ("mean", "std") if facts.codec.label != "uint8" else ():
+        found = facts.parameters[name]
+        if found.shape != (shape.channels,) or found.dtype != np.float32:
+            raise ValueError(f"the parameter {name} is malformed")
+
+
 def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
     shape = TokenShape(**own["shape"])
     metadata = StoreMetadata(
@@ -187,10 +197,12 @@ def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
         random_weights=own["random_weights"],
         source=own["source"],
     )
-    numbers = (metadata.rows, metadata.shard_records, *shape.record_shape)
-    if any(type(number) is not int or number < 1 for number in numbers):
-        raise ValueError("sizes must be positive integers")
-    if metadata.rows % SEGMENT_ROWS or metadata.rows > _MAX_ROWS:
+    numbers = [metadata.rows, metadata.shard_records, *shape.record_shape]
+    if shape.input_size is not None:
+        numbers.append(shape.input_size)
+    if any(type(number) is not int or not 1 <= number <= _MAX_SIZE for number in numbers):
+        raise ValueError(f"sizes must be integers from 1 to {_MAX_SIZE}")
+    if metadata.rows % SEGMENT_ROWS:
         raise ValueError(f"{metadata.rows} rows are not whole segments of {SEGMENT_ROWS}")
     if SEGMENT_ROWS % metadata.shard_records:
         raise ValueError(f"{metadata.shard_records} records a shard do not divide {SEGMENT_ROWS}")

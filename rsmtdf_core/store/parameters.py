@@ -1,5 +1,6 @@
 """What a codec fitted on a first sample of tokens, and the channels' statistics, beside the store."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.files import atomic_file
-from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.files import atomic_file, read_file
 from rsmtdf_core.store.codecs import Parameters
 from rsmtdf_core.store.shards import damage
 
 PARAMETERS = "parameters.safetensors"
-# A rotation of 4096 channels is 64 MiB.
-_MAX_BYTES = 2**28
 
 
 def write_parameters(store: Path, parameters: Parameters) -> str:
@@ -22,7 +20,7 @@ def write_parameters(store: Path, parameters: Parameters) -> str:
     data = save({name: np.ascontiguousarray(value) for name, value in sorted(parameters.items())})
     with atomic_file(store / PARAMETERS) as file:
         file.write(data)
-    return file_sha256(store / PARAMETERS)
+    return hashlib.sha256(data).hexdigest()
 
 
 def read_parameters(store: Path, sha256: str) -> Parameters:
@@ -32,11 +30,10 @@ def read_parameters(store: Path, sha256: str) -> Parameters:
         StoreDamagedError: where the file is absent or not the one with that digest.
     """
     path = store / PARAMETERS
-    if not path.is_file():
-        raise StoreDamagedError("the file is missing", where=path, remedy=damage(path, "").remedy)
-    if path.stat().st_size > _MAX_BYTES or file_sha256(path) != sha256:
+    content = read_file(path, StoreDamagedError)
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise damage(path, "the file is not the one that was written")
     try:
-        return load(path.read_bytes())
+        return load(content)
     except (SafetensorError, ValueError) as wrong:
         raise damage(path, f"the file cannot be read: {wrong}") from None

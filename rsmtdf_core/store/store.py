@@ -222,8 +222,12 @@ class FeatureStore:
         Each is read and checked first; damaged ones are left to be written again. For the
         coordinator only, while no task is writing.
         """
-        for leftover in self.path.rglob("*.tmp-*"):
+        for leftover in (self.path / "c").rglob("*.tmp-*"):
             leftover.unlink()
+        # Held, for another process may be growing the store's metadata.
+        with locked(self.group.path):
+            for leftover in self.path.glob("*.tmp-*"):
+                leftover.unlink()
         entries = read_ledger(self.path).entries
         found = []
         for shard in range(self.metadata.rows // self._capacity):

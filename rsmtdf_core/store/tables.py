@@ -1,6 +1,7 @@
 """The small tables of a group: `.npy` files that numpy reads, with a checksum behind their numbers."""
 
 import io
+import os
 import tokenize
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.files import atomic_file
+from rsmtdf_core.files import atomic_file, open_regular
 from rsmtdf_core.store.shards import damage
 
 # Rows are added in segments that start at a multiple of this, so that no shard ever holds old and
@@ -47,14 +48,13 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         StoreDamagedError: where it is not what was written.
         OSError: where the system does not let it be read.
     """
-    if path.is_symlink():
-        raise table_damage(path, "the file is a symbolic link")
     try:
-        whole = np.memmap(path, np.uint8, "r")
+        with os.fdopen(open_regular(path), "rb") as file:
+            whole = np.memmap(file, np.uint8, "r")
     except FileNotFoundError:
         raise table_damage(path, "the file is missing") from None
-    except ValueError:  # nothing can be mapped
-        raise table_damage(path, "the file is empty") from None
+    except ValueError as wrong:  # or it is empty
+        raise table_damage(path, f"the file cannot be read: {wrong}") from None
     end = max(0, len(whole) - _CRC_BYTES)
     # First of all: what follows trusts the header to have been written here.
     if google_crc32c.value(whole[:end]) != int.from_bytes(whole[end:].tobytes(), "little"):

@@ -15,7 +15,7 @@ from rsmtdf_core.store.codecs import Packed, Tokens
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.metadata import StoreFacts, read_metadata
-from rsmtdf_core.store.shards import ShardReader, shard_path, write_shard
+from rsmtdf_core.store.shards import ShardReader, damage, shard_path, write_shard
 
 MEASURED_EVERY = 128
 """Of so many store rows one is decoded again and compared with its tokens."""
@@ -45,6 +45,7 @@ def write_block(
     for start in range(rows.start, rows.stop, capacity):
         shard = start // capacity
         path = shard_path(store_path, shard, facts.codec)
+        _refuse_links(path, len(facts.codec.stored_shape))
         packer = _Packer(facts, store_path, start, _readable(path, facts))
         summary = write_shard(path, packer.packed(islice(records, capacity)), capacity)
         if not summary.records:
@@ -54,6 +55,13 @@ def write_block(
             sync_folder(folder)
         entries.append(LedgerEntry(shard, summary, packer.fidelity()))
     return entries
+
+
+def _refuse_links(path: Path, levels: int) -> None:
+    """A link in place of a shard's folder would have it written elsewhere."""
+    for folder in list(path.parents)[:levels]:
+        if folder.is_symlink():
+            raise damage(folder, "this is a symbolic link, not a folder of the store")
 
 
 def _readable(path: Path, facts: StoreFacts) -> ShardReader | None:

@@ -57,10 +57,7 @@ def _run(task: dict) -> None:
         return
     cache, job = Path(task["cache"]), harness.Job(**task["job"])
     events: list[list[str]] = []
-    if "at" in task:
-        hook = _suicide(task["at"], task["half"])
-    else:
-        hook = harness.count(events)
+    hook = _suicide(task["at"], task["half"]) if "at" in task else harness.count(events)
     if "at" in task or "events" in task:
         with tapped(cache, hook):
             harness.extract(cache, job)
@@ -76,7 +73,7 @@ def _forked(task: dict) -> int:
         return child
     try:
         _run(task)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - nothing may leave the child
         traceback.print_exc()
         os._exit(1)
     os._exit(0)

@@ -20,13 +20,13 @@ _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 @contextmanager
-def tapped(root: Path, hook: Callable[..., Any]) -> Iterator[None]:
+def tapped(root: Path, hook: Callable[..., Any]) -> Iterator[None]:  # noqa: C901 - one closure a call
     """Call `hook` for whatever happens below `root` in this process."""
     real_open, real_os = io.open, {name: getattr(os, name) for name in _OS}
 
     def below(path: Any) -> str | None:
         if isinstance(path, int):
-            path = os.readlink(f"/proc/self/fd/{path}")
+            path = os.readlink(f"/proc/self/fd/{path}")  # noqa: PTH115 - pathlib may be watched
         path = os.fspath(path)
         return path if path == str(root) or path.startswith(f"{root}/") else None
 

@@ -58,6 +58,11 @@ class _Broken:
         if surfaced is None:
             # It could be worked around, so the work is done.
             assert harness.read_all(cache, self._job)
+        else:
+            # Were it called damage, the user would be told to delete what is sound.
+            assert not isinstance(surfaced, StoreDamagedError), surfaced
+            cause = surfaced if isinstance(surfaced, OSError) else surfaced.__cause__
+            assert cause.errno in ERRORS
         # Who may not write cannot remove its temporary files either.
         assert "remove" in self.thrown[before:] or not harness.leftovers(cache)
         self._check_files(cache)
@@ -73,9 +78,6 @@ class _Broken:
             harness.extract(cache, self._job)
         except (OSError, StoreError) as raised:
             # Or it would tell the user to delete what is sound.
-            assert not isinstance(raised, StoreDamagedError), raised
-            cause = raised if isinstance(raised, OSError) else raised.__cause__
-            assert cause.errno in ERRORS
             return raised
         return None
 
