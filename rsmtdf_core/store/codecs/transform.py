@@ -91,7 +91,7 @@ class Transform:
 
     @staticmethod
     def fit(declared: Declared, sample: Tokens) -> Parameters:
-        """Parameters from tokens float32 [n, H, W, D], best 16 views or more.
+        """Parameters from tokens float32 [n, H, W, D], best 32 views: they differ.
 
         Raises:
             StoreError: where the sample is not finite, or the quality cannot be reached.

@@ -23,7 +23,7 @@ _ROUND_UP = np.float32(1 - 0.67)
 # The sample's largest number may be this far below what its type holds, so that other views fit.
 _MARGIN = 2
 _FOLDS = 4
-_MAX_JUDGED = 16
+_MAX_JUDGED = 32
 _HALVINGS = 24
 
 
