@@ -12,11 +12,15 @@ from rich.text import Text
 
 from cli.cache_info import show_entry
 from cli.cache_plan import plan
+from cli.cache_transcode import transcode
+from cli.cache_verify import verify
 from cli.console import RichReporter, err, out, size, table
 from rsmtdf_core.store.catalogue import Catalogue, StoreEntry, find_entry, read_catalogue
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(plan)
+app.command()(verify)
+app.command()(transcode)
 
 _Cache = Annotated[
     Path | None,

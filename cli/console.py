@@ -1,5 +1,7 @@
 """What the user sees: progress bars, tables and errors, all on one pair of consoles."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +20,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-out = Console()
+# What goes into a file or another program is not cut to a terminal's width.
+_CUT = sys.stdout.isatty() or "COLUMNS" in os.environ
+
+out = Console() if _CUT else Console(width=200, height=50)
 err = Console(stderr=True)
 
 

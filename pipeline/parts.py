@@ -119,6 +119,7 @@ def hold_parts(
     parts: list[Part], experiment: Experiment, rows: Rows, locks: ExitStack, reporter: Reporter
 ) -> None:
     """Hold the stores for writing and see what each misses."""
+    parts[0].store.group.sweep()
     # In one order, so that two extractions never wait for each other.
     for part in sorted(parts, key=lambda part: part.store.path.name):
         locks.enter_context(part.store.writing(lambda: reporter.say(_WAITING)))

@@ -1,7 +1,9 @@
 """Files that are either whole or absent: written beside their place, synced, then renamed."""
 
+import errno
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from rsmtdf_core.errors import RsmtdfError
+
+# More than any table of contents needs, less than a file that lies could make a process allocate.
+_MOST_BYTES = 2**28
 
 
 @contextmanager
@@ -19,7 +24,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     shares the folder. The file and its folder are synced before the rename is reported. Where
     something fails, the temporary file is removed and that first error is raised.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
@@ -32,6 +37,14 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each so that it survives a power cut."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -50,17 +63,51 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path, error: type[RsmtdfError]) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object that `write_json` wrote.
 
     Raises:
-        RsmtdfError: of the type given, where the file is missing, not JSON or not an object.
+        RsmtdfError: of the type given, where the file is missing, a link, too large, not JSON, not an
+            object or cut off.
     """
+    content = read_file(path, error)
+    if not content.endswith(b"}\n"):
+        raise error("the file is not JSON: its end is missing", where=path)
     try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise error("the file is missing", where=path) from None
-    except ValueError as damage:
+        value = json.loads(content, parse_float=_number)
+    except (ValueError, RecursionError) as damage:
         raise error(f"the file is not JSON: {damage}", where=path) from None
     if not isinstance(value, dict):
         raise error(f"expected a JSON object, found {type(value).__name__}", where=path)
     return value
+
+
+def read_file(path: Path, error: type[RsmtdfError]) -> bytes:
+    """All bytes of a small file.
+
+    Raises:
+        RsmtdfError: of the type given, where the file is missing, larger than 256 MiB or not a regular
+            one: a link may lead out of the folder, and a pipe would never end.
+        OSError: where the system does not let it be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise error("the file is missing", where=path) from None
+    except OSError as wrong:
+        if wrong.errno != errno.ELOOP:
+            raise
+        raise error("this is a symbolic link, not a file", where=path) from None
+    with os.fdopen(handle, "rb") as file:
+        state = os.fstat(handle)
+        if not stat.S_ISREG(state.st_mode):
+            raise error("this is not a regular file", where=path)
+        if state.st_size > _MOST_BYTES:
+            raise error(f"{state.st_size} bytes are too many for this file", where=path)
+        return file.read()
+
+
+def _number(text: str) -> float:
+    """A number as `write_json` spells it: a changed bit may leave the value and change the letter."""
+    if "E" in text:
+        raise ValueError(f"{text} is not spelled as it was written")
+    return float(text)

@@ -63,10 +63,18 @@ def read_commit(store: Path) -> Commit | None:
         StoreDamagedError: where it is not what was written.
     """
     path = store / COMMIT
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return None
     own = unsealed(read_json(path, StoreDamagedError), path)
     try:
-        return Commit(**{field.name: own[field.name] for field in fields(Commit)})
+        commit = Commit(**{field.name: own[field.name] for field in fields(Commit)})
     except KeyError as absent:
         raise damage(path, f"the commit has no {absent}") from None
+    counts = commit.rows, commit.views, commit.ledger_bytes
+    if (
+        any(type(number) is not int or number < 0 for number in counts)
+        or type(commit.seconds) not in (int, float)
+        or not isinstance(commit.certificate, dict)
+    ):
+        raise damage(path, "a field of the commit is not of its type")
+    return commit

@@ -40,6 +40,7 @@ VIEWS = "views.npy"
 CROPS = "crops.npy"
 SCENES = "scenes.json"
 _CRC = np.dtype(np.uint32)
+_MOST_NUMBERS = 2**20  # so many has a view key room for
 
 Rows = npt.NDArray[np.int64]
 Crcs = npt.NDArray[np.uint32]
@@ -78,8 +79,14 @@ class ViewGroup:
             StoreNotFoundError: where there is none.
             StoreDamagedError: where a file of the group is not what was written.
         """
+        if path.is_symlink():
+            raise damage(path, "the group is a symbolic link, not a folder")
         drawing = _read_drawing(path)
-        return cls(path, drawing, KnownViews(_read_scenes(path), _read_views(path)))
+        # In this order, as scenes are written before the views that need them.
+        table = _read_views(path)
+        scenes = _read_scenes(path)
+        _check_numbers(path / VIEWS, table, len(scenes))
+        return cls(path, drawing, KnownViews(scenes, table))
 
     @classmethod
     def find(
@@ -132,7 +139,10 @@ class ViewGroup:
             if group is None:
                 empty = KnownViews((), np.empty(0, VIEW_DTYPE))
                 group = cls(cache / f"views-{plan.address[:16]}", plan.drawing, empty)
-            return group._with(plan)
+                group.path.mkdir(exist_ok=True)
+            # Crops are entered by who holds the group alone.
+            with locked(group.path):
+                return group._with(plan)
 
     def rows(self, plan: ViewPlan) -> Rows:
         """The store row of each plan row, int64 [len(plan)].
@@ -180,6 +190,12 @@ class ViewGroup:
             known[rows] = crcs
             write_table(self.path / CROPS, known)
 
+    def sweep(self) -> None:
+        """Remove the temporary files of extractions that were killed."""
+        with locked(self.path):
+            for leftover in self.path.glob("*.tmp-*"):
+                leftover.unlink()
+
     def _read_crops(self) -> Crcs:
         """All recorded crops; more than the table has where the group has grown meanwhile."""
         crops = read_table(self.path / CROPS, _CRC)
@@ -218,6 +234,12 @@ class ViewGroup:
 
     def _written(self, before: int) -> "ViewGroup":
         """Write what grew; `before` rows had crops already."""
+        self.path.mkdir(exist_ok=True)
+        with locked(self.path):
+            self._write(before)
+        return self
+
+    def _write(self, before: int) -> None:
         crops = np.zeros(len(self.table), _CRC)
         if before:
             crops[:before] = read_table(self.path / CROPS, _CRC)[:before]
@@ -229,7 +251,6 @@ class ViewGroup:
         write_table(self.path / VIEWS, self.table)
         if not (self.path / ZARR).exists():
             write_json(self.path / ZARR, _document(self.drawing))
-        return self
 
     def _check_parameters(self, expected: Table, found: Table) -> None:
         wrong = np.flatnonzero((_bytes(expected) != _bytes(found)).any(axis=1))
@@ -299,6 +320,15 @@ def _read_drawing(path: Path) -> dict[str, Any]:
     if not isinstance(drawing, dict) or document != _document(drawing):
         raise damage(path / ZARR, "the group's metadata is inconsistent")
     return drawing
+
+
+def _check_numbers(path: Path, table: Table, scenes: int) -> None:
+    """Refuse a table that names scenes which are not there, or numbers that no view has."""
+    own, partner, number = table["scene"], table["partner_scene"], table["number"]
+    for found, limit in ((own, scenes), (partner, scenes), (number, _MOST_NUMBERS)):
+        least = 0 if found is number else -1
+        if len(found) and not (least <= found.min() and found.max() < limit):
+            raise table_damage(path, "it names scenes or views that cannot be")
 
 
 def _read_views(path: Path) -> Table:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import google_crc32c
 
-from rsmtdf_core.files import sync_folder
+from rsmtdf_core.errors import StoreDamagedError
+from rsmtdf_core.files import read_file, sync_folder
 from rsmtdf_core.store.shards import ShardSummary, damage
 
 LEDGER = "ledger.jsonl"
@@ -63,7 +64,8 @@ def read_ledger(store: Path, length: int | None = None) -> Ledger:
         StoreDamagedError: where a complete line is not an entry.
     """
     path = store / LEDGER
-    content = (path.read_bytes() if path.exists() else b"")[:length]
+    there = path.exists() or path.is_symlink()
+    content = (read_file(path, StoreDamagedError) if there else b"")[:length]
     return parse_ledger(path, content)
 
 

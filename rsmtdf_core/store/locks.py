@@ -1,5 +1,6 @@
 """One writer at a time: a lock that is gone with the process that holds it."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -16,9 +17,14 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
     """Hold `folder` for writing; waits for whoever holds it, after a call of `on_wait`.
 
     Raises:
-        StoreError: where the folder was deleted while this waited.
+        StoreError: where the folder was deleted while this waited, or its lock is a symbolic link.
     """
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as wrong:
+        if wrong.errno != errno.ELOOP:
+            raise
+        raise StoreError("the lock is a symbolic link", where=folder / LOCK) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

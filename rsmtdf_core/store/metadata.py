@@ -5,6 +5,7 @@ every version of that library; zarr-python reads them. On opening, the document 
 few facts it carries and compared whole, so that no field can lie about sizes.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ def unsealed(value: object, path: Path) -> dict[str, Any]:
     rest = {key: field for key, field in value.items() if key != "fingerprint"}
     try:
         found = fingerprint(rest)
-    except ValueError:  # a number that JSON proper does not have
+    except (ValueError, RecursionError):  # a number that JSON proper does not have, or too deep
         found = ""
     if value["fingerprint"] != found:
         raise damage(path, "the file does not have the fingerprint that was written")
@@ -126,7 +127,7 @@ def unsealed(value: object, path: Path) -> dict[str, Any]:
 
 def read_attributes(path: Path, absent: type[RsmtdfError]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The document at `path` and its unsealed attributes; `absent` is raised for a missing file."""
-    document = read_json(path, StoreDamagedError if path.exists() else absent)
+    document = read_json(path, StoreDamagedError if path.exists() or path.is_symlink() else absent)
     attributes = document.get("attributes")
     own = attributes.get("rsmtdf") if isinstance(attributes, dict) else None
     return document, unsealed(own, path)
@@ -145,11 +146,14 @@ def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
         StoreDamagedError: where a field is not what was written or lies about another.
         StoreMismatchError: where it is of a format that this version does not know.
     """
+    for folder in (store, store / "c"):
+        if folder.is_symlink():
+            raise damage(folder, "this is a symbolic link, not a folder of the store")
     path = store / ZARR
     document, own = read_attributes(path, absent)
     try:
         metadata = _parse(document, own)
-    except (KeyError, TypeError, ValueError, IndexError) as wrong:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as wrong:
         raise damage(path, f"the store's metadata cannot be read: {wrong!r}") from None
     parameters = read_parameters(store, metadata.parameters_sha256)
     try:
@@ -157,9 +161,12 @@ def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
         written = _document(facts)
     except ConfigError as unknown:
         raise StoreMismatchError(unknown.what, where=path, remedy=unknown.remedy) from None
-    except (KeyError, TypeError, ValueError, IndexError) as wrong:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as wrong:
         raise damage(path, f"the codec cannot be made: {wrong!r}") from None
-    changed = next(differences(written, document), None)
+    try:
+        changed = next(differences(written, document), None)
+    except RecursionError:
+        changed = "it is nested too deep"
     if changed is None and store.name != facts.folder_name:
         changed = f"folder name: expected {facts.folder_name}, found {store.name}"
     if changed is not None:
@@ -193,7 +200,7 @@ def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
         raise TypeError("the codec is malformed")
     if not _NAME.fullmatch(shape.teacher) or not isinstance(metadata.identity, dict):
         raise ValueError("the teacher's name or identity is malformed")
-    if not all(isinstance(number, int | float) for number in metadata.probe):
+    if not all(math.isfinite(number) for number in metadata.probe):
         raise ValueError("the probe is not made of numbers")
     return metadata
 

@@ -166,6 +166,9 @@ class FeatureStore:
         facts = read_metadata(path, StoreNotFoundError)
         rows = facts.metadata.rows
         if rows > len(group.table):
+            # Another process may have grown both since the group was read.
+            group = ViewGroup.at(group.path)
+        if rows > len(group.table):
             what = f"{rows} rows, but the group has {len(group.table)}"
             raise damage(path / ZARR, f"the store's metadata is inconsistent: {what}")
         return cls(path, group, facts)
@@ -368,8 +371,12 @@ class FeatureStore:
     def _grown(self, rows: int) -> "FeatureStore":
         if rows <= self.metadata.rows:
             return self
-        facts = replace(self.facts, metadata=replace(self.metadata, rows=rows))
-        write_metadata(self.path, facts)
+        # Held and read again, for another process may have grown it further.
+        with locked(self.group.path):
+            facts = read_metadata(self.path, StoreNotFoundError)
+            if rows > facts.metadata.rows:
+                facts = replace(facts, metadata=replace(facts.metadata, rows=rows))
+                write_metadata(self.path, facts)
         return replace(self, facts=facts)
 
     def _incomplete(self, what: str) -> StoreIncompleteError:

@@ -1,5 +1,7 @@
 """The small tables of a group: `.npy` files that numpy reads, with a checksum behind their numbers."""
 
+import io
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +45,47 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
     Raises:
         StoreDamagedError: where it is not what was written.
+        OSError: where the system does not let it be read.
     """
+    if path.is_symlink():
+        raise table_damage(path, "the file is a symbolic link")
     try:
-        # Mapped, so that a header which lies about its length allocates nothing.
-        table = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, OverflowError) as wrong:
-        raise table_damage(path, f"the file cannot be read: {wrong}") from None
-    if table.dtype != dtype or table.ndim != 1:
-        raise table_damage(path, "the file is not the table it should be")
-    if len(table) % SEGMENT_ROWS:
-        raise table_damage(path, f"{len(table)} rows are not whole segments of {SEGMENT_ROWS}")
-    whole = np.memmap(path, np.uint8, "r")
-    end = len(whole) - _CRC_BYTES
-    stored = int.from_bytes(whole[end:].tobytes(), "little")
-    if table.offset + table.nbytes != end or google_crc32c.value(whole[:end]) != stored:
+        whole = np.memmap(path, np.uint8, "r")
+    except FileNotFoundError:
+        raise table_damage(path, "the file is missing") from None
+    except ValueError:  # nothing can be mapped
+        raise table_damage(path, "the file is empty") from None
+    end = max(0, len(whole) - _CRC_BYTES)
+    # First of all: what follows trusts the header to have been written here.
+    if google_crc32c.value(whole[:end]) != int.from_bytes(whole[end:].tobytes(), "little"):
         raise table_damage(path, "the file does not have the checksum that was written")
-    return table
+    try:
+        begin, shape, found = _header(whole)
+    except _UNREADABLE as wrong:
+        raise table_damage(path, f"the file cannot be read: {wrong}") from None
+    rows = (end - begin) // dtype.itemsize
+    if found != dtype or shape != (rows,) or begin + rows * dtype.itemsize != end:
+        raise table_damage(path, "the file is not the table it should be")
+    if rows % SEGMENT_ROWS:
+        raise table_damage(path, f"{rows} rows are not whole segments of {SEGMENT_ROWS}")
+    return whole[begin:end].view(dtype)
+
+
+# What numpy raises for headers that it cannot make sense of.
+_UNREADABLE = (
+    ValueError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError
+)  # fmt: skip
+_HEADER_BYTES = 2**14
+
+
+def _header(whole: npt.NDArray[np.uint8]) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
+    """Where the rows begin, and the shape and type that the header claims."""
+    file = io.BytesIO(whole[:_HEADER_BYTES].tobytes())
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"a header of version {version}")
+    shape, _, found = np.lib.format.read_array_header_1_0(file)
+    return file.tell(), shape, found
 
 
 def table_damage(path: Path, what: str) -> StoreDamagedError:

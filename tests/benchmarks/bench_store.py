@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import numpy as np
 import zarr
-from timing import alternate
+from timing import Line, alternate, table
 
 from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.store.codecs import declare_codec
@@ -50,9 +50,6 @@ MILLION = 1_000_000
 SECONDS_BAR, MB_BAR = 0.2, 200
 SMALL_READ = 512
 
-Line = tuple[str, float, str]
-"""What was measured, its value, and its bar: ">=0.95", "<=0.2", or "" where there is none."""
-
 
 def main() -> None:
     """Measure everything and print a markdown table."""
@@ -69,23 +66,6 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             lines += compare_clients(Path(place), codec)
     sys.stdout.write(table(lines))
-
-
-def table(lines: list[Line]) -> str:
-    """The lines as markdown; NaN means that it could not be measured here."""
-    rows = ["| measured | value | bar | met? |", "|---|---|---|---|"]
-    for label, value, bar in lines:
-        limit = float(bar[2:]) if bar else 0.0
-        met = (
-            ""
-            if not bar
-            else "yes"
-            if (value >= limit if bar[0] == ">" else value <= limit)
-            else "no"
-        )
-        shown = "not installed" if np.isnan(value) else f"{value:.3g}"
-        rows.append(f"| {label} | {shown} | {bar} | {'' if np.isnan(value) else met} |")
-    return "\n".join(rows) + "\n"
 
 
 def measure_writing(place: Path, name: str) -> list[Line]:

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+Line = tuple[str, float, str]
+"""What was measured, its value, and its bar: ">=0.95", "<=0.2", or "" where there is none."""
+
 
 def alternate(
     contestants: Mapping[str, Callable[[], object]],
@@ -30,3 +33,20 @@ def timed(contestant: Callable[[], object]) -> float:
     start = time.perf_counter()
     contestant()
     return time.perf_counter() - start
+
+
+def table(lines: list[Line]) -> str:
+    """The lines as markdown; NaN means that it could not be measured here."""
+    rows = ["| measured | value | bar | met? |", "|---|---|---|---|"]
+    for label, value, bar in lines:
+        limit = float(bar[2:]) if bar else 0.0
+        met = (
+            ""
+            if not bar
+            else "yes"
+            if (value >= limit if bar[0] == ">" else value <= limit)
+            else "no"
+        )
+        shown = "not installed" if np.isnan(value) else f"{value:.3g}"
+        rows.append(f"| {label} | {shown} | {bar} | {'' if np.isnan(value) else met} |")
+    return "\n".join(rows) + "\n"

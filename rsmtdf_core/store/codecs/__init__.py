@@ -17,6 +17,7 @@ from rsmtdf_core.store.codecs.base import (
 )
 from rsmtdf_core.store.codecs.fp16 import Fp16
 from rsmtdf_core.store.codecs.int8 import Int8
+from rsmtdf_core.store.codecs.transform import Transform
 from rsmtdf_core.store.codecs.uint8 import Uint8
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
     "make_codec",
 ]
 
-CODECS: dict[str, CodecClass] = {"fp16": Fp16, "int8": Int8, "uint8": Uint8}
+CODECS: dict[str, CodecClass] = {"fp16": Fp16, "int8": Int8, "transform": Transform, "uint8": Uint8}
 
 DEFAULT_QUALITY = 0.99
 

@@ -1,0 +1,134 @@
+"""What the transform codec saves and costs, on DINOv2-S tokens of real aerial scenes.
+
+    python tests/benchmarks/bench_transform.py [SHARED]
+
+SHARED is the folder with `weights` and `data/dubai` (by default the one beside the checkout).
+Extraction takes one to two seconds a view on a processor. Speeds are of processor time,
+so that they are of one core however many there are.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from rsmtdf_core.store.codecs import declare_codec, fit_codec, make_codec
+from rsmtdf_core.store.fidelity import Fidelity
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.teacher import load_teacher
+
+WEIGHTS = "dinov2_vits14_lineage_fp16.safetensors"
+CROP = 518
+SAMPLE = 24
+UNSEEN = 24
+QUALITIES = (0.99, 0.98, 0.995)
+ROUNDS = 5
+
+
+def main() -> None:
+    """Measure and print a markdown table."""
+    beside = Path(__file__).resolve().parents[3] / "shared"
+    sys.stdout.write(table(measure(Path(sys.argv[1]) if len(sys.argv) > 1 else beside)))
+
+
+def measure(shared_path: Path) -> dict[str, float]:
+    """All numbers, by "<quality>: <what>"."""
+    tokens = dubai_tokens(shared_path, SAMPLE + UNSEEN)
+    return {
+        f"{quality}: {name}": number
+        for quality in QUALITIES
+        for name, number in measure_quality(tokens[:SAMPLE], tokens[SAMPLE:], quality).items()
+    }
+
+
+def table(numbers: dict[str, float]) -> str:
+    """The numbers as markdown, one column a quality."""
+    names = list(dict.fromkeys(key.partition(": ")[2] for key in numbers))
+    head = [
+        f"| transform at quality | {' | '.join(map(str, QUALITIES))} |",
+        f"|---{'|---' * len(QUALITIES)}|",
+    ]
+    body = [
+        " | ".join([f"| {name}", *(f"{numbers[f'{q}: {name}']:.4g}" for q in QUALITIES)]) + " |"
+        for name in names
+    ]
+    return "\n".join([*head, *body]) + "\n"
+
+
+def dubai_tokens(shared_path: Path, count: int) -> np.ndarray:
+    """DINOv2-S tokens, float32 [count, 37, 37, 384], of a random crop in each of `count` scenes."""
+    settings = TeacherSettings(
+        name="dino",
+        family="timm",
+        model="vit_small_patch14_dinov2.lvd142m",
+        weights=str(shared_path / "weights" / WEIGHTS),
+    )
+    teacher = load_teacher(settings, CROP)
+    scenes = sorted((shared_path / "data" / "dubai").glob("*/images/*"))
+    draws = np.random.default_rng(0)
+    chosen = draws.permutation(len(scenes))[:count]
+    assert len(chosen) == count, f"{len(scenes)} scenes are too few"
+    crops = [_crop(scenes[number], draws) for number in chosen]
+    return np.concatenate([teacher.tokens(crop[None]).numpy() for crop in crops])
+
+
+def _crop(scene: Path, draws: np.random.Generator) -> torch.Tensor:
+    image = Image.open(scene).convert("RGB")
+    if min(image.size) < CROP:
+        scale = CROP / min(image.size)
+        image = image.resize(tuple(max(CROP, round(side * scale)) for side in image.size))
+    left, top = (int(draws.integers(side - CROP + 1)) for side in image.size)
+    pixels = np.array(image.crop((left, top, left + CROP, top + CROP)))
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def measure_quality(sample: np.ndarray, unseen: np.ndarray, quality: float) -> dict[str, float]:
+    """Size, fidelity and speed on views [n, H, W, D] that the codec was not fitted to."""
+    declared = declare_codec("transform", quality)
+    parameters = fit_codec(declared, sample)
+    codec = make_codec(declared, unseen.shape[1:], parameters)
+    packed = [codec.encode(view) for view in unseen]
+    stored = np.empty((len(unseen), *codec.stored_shape), np.uint8)
+    restored = np.empty_like(unseen)
+
+    def unpack() -> None:
+        for record, out in zip(packed, stored, strict=True):
+            codec.unpack(record, out)
+
+    def decode() -> None:
+        for number in range(len(unseen)):
+            batch = torch.from_numpy(stored[number : number + 1])
+            restored[number] = codec.decode(batch, "cpu")[0].numpy()
+
+    unpack()
+    decode()
+    compared = zip(unseen, restored, strict=True)
+    found = Fidelity.merged(Fidelity.measure(*pair, parameters["mean"]) for pair in compared)
+    certificate = found.certificate()
+    return {
+        "times smaller than fp16": unseen[0].size * 2 * len(packed) / sum(r.nbytes for r in packed),
+        "centred cosine, mean": certificate["centred_cosine"]["mean"],
+        "centred cosine, 1st percentile": certificate["centred_cosine"]["p1"],
+        "cosine, mean": certificate["cosine"]["mean"],
+        "unpack, views/s a core": speed(unpack, len(unseen)),
+        "decode on the processor, views/s a core": speed(decode, len(unseen)),
+        "encode, views/s a core": speed(lambda: [codec.encode(v) for v in unseen], len(unseen)),
+    }
+
+
+def speed(work: Callable[[], object], views: int) -> float:
+    """Views a second of processor time, median of a few rounds."""
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return views / float(np.median(seconds))
+
+
+if __name__ == "__main__":
+    main()
