@@ -66,7 +66,12 @@ def _add_codec(tree: Tree, entry: StoreEntry) -> None:
     for name, array in sorted(store.facts.parameters.items()):
         branch.add(f"{name}: {array.dtype} {list(array.shape)}")
     if entry.certificate:
-        tree.add("certificate, against the teacher's own tokens").add(_certificate(entry))
+        against = (
+            "the teacher's own tokens"
+            if store.metadata.source is None
+            else "the decoded tokens of the store it was transcoded from"
+        )
+        tree.add(f"certificate, against {against}").add(_certificate(entry))
     else:
         tree.add("certificate: none")
     if store.metadata.source is not None:

@@ -13,6 +13,7 @@ from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.plan import ViewPlan
 
 _WEIGHTS = "weights_sha256"
+_NEAREST = 2
 
 
 def find_store(
@@ -71,14 +72,16 @@ def _disagreements(declared: Mapping[str, Any], found: Mapping[str, Any]) -> Ite
 def _not_found(
     group: ViewGroup, stores: list[FeatureStore], declared: Mapping[str, Any], codec: Declared
 ) -> StoreNotFoundError:
-    lines = []
+    found = []
     for store in stores:
         wrong = list(_disagreements(declared, store.metadata.identity))
         wrong += differences(codec, store.metadata.codec, "codec")
-        lines.append(f"{store.path.name} ({'; '.join(wrong)})")
-    there = ", ".join(lines) if lines else "none"
+        found.append((len(wrong), f"{store.path.name} ({'; '.join(wrong)})"))
+    nearest = [line for _, line in sorted(found)[:_NEAREST]]
+    more = f" and {len(found) - _NEAREST} that differ more" if len(found) > _NEAREST else ""
+    there = f"the nearest: {', '.join(nearest)}{more}" if nearest else "there is none"
     return StoreNotFoundError(
-        f"no store has this teacher's features in {codec['name']}; there: {there}",
+        f"no store has this teacher's features in {codec['name']}; {there}",
         where=group.path,
         remedy=f"make them: {EXTRACT}; or undo what differs",
     )

@@ -165,12 +165,14 @@ def test_a_step_down_from_a_lossy_store_is_told_and_kept(tmp_path):
 
 
 def test_lossy_twice_is_a_step_down(tmp_path):
-    source = make_store(tmp_path)
-    int8 = _opened(tmp_path, transcode(source, INT8).path)
-    made = make_store(tmp_path, teacher="other", codec="int8")
-    for lossy in (int8, made):
-        assert "step down" in pipeline.transcode._warning(lossy, int8)
-    assert pipeline.transcode._warning(source, int8) == ""
+    int8 = _opened(tmp_path, transcode(make_store(tmp_path), INT8).path)
+    heard = _Heard()
+    report = transcode(int8, declare_codec("transform", 0.9), heard)
+    assert heard.warnings == [report.warning]
+    assert "step down was taken from an already lossy store" in report.warning
+    origin = _opened(tmp_path, report.path).metadata.source
+    assert (origin["codec"], origin["lossy"]) == (INT8, True)
+    assert (origin["source"]["codec"], origin["source"]["lossy"]) == (FP16, False)
 
 
 def test_what_cannot_be_transcoded_is_refused(tmp_path, monkeypatch):

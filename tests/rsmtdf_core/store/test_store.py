@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.commit import COMMIT
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
+from rsmtdf_core.store.metadata import write_metadata
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.views.known import KnownViews
 from rsmtdf_core.views.plan import ViewPlan
 
 FP16 = declare_codec("fp16")
@@ -178,10 +179,16 @@ def test_the_same_teacher_with_another_grid_is_refused(store: FeatureStore) -> N
 def test_more_rows_than_the_group_has_are_refused(
     store: FeatureStore, make, tmp_path: Path
 ) -> None:
-    known = KnownViews(store.group.scenes, store.group.table[:0])
-    empty = ViewGroup(store.group.path, store.group.drawing, known)
-    with pytest.raises(StoreDamagedError, match="512 rows"):
-        FeatureStore.open(store.path, empty)
+    longer = replace(store.facts, metadata=replace(store.metadata, rows=1024))
+    write_metadata(store.path, longer)
+    with pytest.raises(StoreDamagedError, match="1024 rows, but the group has 512"):
+        FeatureStore.open(store.path, store.group)
+
+
+def test_a_store_that_grew_since_its_group_was_read_is_opened(make, extract) -> None:
+    before = extract(make(2))
+    extract(make(5))
+    assert len(FeatureStore.open(before.path, before.group).group.table) == 1024
 
 
 @pytest.mark.parametrize(("shard_bytes", "records"), [(1, 1), (90, 1), (400, 4), (2**30, 512)])
