@@ -116,9 +116,13 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
     """The experiment and its group with a row for each view."""
     cache = config.runtime.cache_folder
     experiment = plan_experiment(config)
-    # Another extraction may have brought other pairs since the plan was drawn.
-    experiment = experiment.drawn_again(ViewGroup.grown_by(cache, experiment.plan))
-    return experiment, ViewGroup.grown_by(cache, experiment.plan)
+    while True:
+        group = ViewGroup.grown_by(cache, experiment.plan)
+        again = experiment.drawn_again(group)
+        if again.plan.fingerprint == experiment.plan.fingerprint:
+            return experiment, group
+        # Another extraction had brought other pairs since the plan was drawn.
+        experiment = again
 
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:

@@ -86,9 +86,10 @@ def crop_of(key: Key) -> int:
 
 def extract(cache: Path, job: Job) -> FeatureStore:
     """What `pipeline.extract` does, without teachers and dask."""
-    group = ViewGroup.grown_by(cache, draw(cache, job))
-    plan = draw(cache, job)
-    group = ViewGroup.grown_by(cache, plan)
+    plan = None
+    while plan is None or draw(cache, job).fingerprint != plan.fingerprint:
+        plan = draw(cache, job)
+        group = ViewGroup.grown_by(cache, plan)
     rows, keys = group.rows(plan), keys_of(plan)
     with suppress(StoreError):
         found = find_store(cache, plan, job.identity, declare_codec(job.codec))

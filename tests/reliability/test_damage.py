@@ -36,7 +36,7 @@ class _Store:
         self.files: dict[str, list[Path]] = {}
         for name in harness.tree(cache):
             path = cache / name
-            kind = path.name if path.parent.name != "0" else "shard"
+            kind = "shard" if "/c/" in name else path.name
             if kind == "zarr.json":
                 kind = f"{'group' if path.parent == self.store.group.path else 'store'} zarr.json"
             self.files.setdefault(kind, []).append(path)

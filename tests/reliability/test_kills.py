@@ -183,10 +183,6 @@ def _kill_pipeline(run, config: Path, kills: int, chain: int) -> None:
     assert cases >= kills
 
 
-def test_whole_extractions_are_killed(run_pipeline, config) -> None:
-    _kill_pipeline(run_pipeline, config, kills=2, chain=2)
-
-
 @pytest.mark.reliability
 def test_forty_whole_extractions_are_killed(run_pipeline, config) -> None:
     _kill_pipeline(run_pipeline, config, kills=40, chain=4)

@@ -9,11 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipeline.config import load_config
 from pipeline.demo_scenes import draw_scenes
+from pipeline.extract import _planned
+from pipeline.plan import plan_experiment
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.views.plan import ViewPlan
 
 harness = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("harness.py"))))
 SMALL, GROWN = harness.Job(views=1), harness.Job(views=2, scenes=8)
@@ -100,6 +104,33 @@ def test_two_whole_extractions_make_what_one_makes(run_pipeline, tmp_path) -> No
         task = {"config": [file, f"runtime.cache={tmp_path / f'pair{pair}'}"]}
         assert run_pipeline(task, task) == [0, 0]
         assert harness.final_files(tmp_path / f"pair{pair}") == whole
+
+
+@pytest.mark.parametrize("seed", [11, 12, 15])
+def test_a_plan_stays_though_others_draw_pairs_meanwhile(tmp_path, monkeypatch, seed) -> None:
+    """Their plans were drawn of the same empty cache, and each grows the group just before this one."""
+    draw_scenes(tmp_path / "scenes", 20, 72, seed=3)
+    file = tmp_path / "tiny.yaml"
+    file.write_text(_CONFIG.replace("SCENES", str(tmp_path / "scenes")))
+    cache = f"runtime.cache={tmp_path / 'cache'}"
+    others = [
+        plan_experiment(load_config(str(file), [cache, f"data.labeled_seed={10 * seed + other}"]))
+        for other in range(1, 5)
+    ]
+    real = ViewGroup.grown_by
+
+    def grown_by(folder: Path, plan: ViewPlan) -> ViewGroup:
+        if others:
+            real(folder, others.pop().plan)
+        return real(folder, plan)
+
+    monkeypatch.setattr(ViewGroup, "grown_by", grown_by)
+    config = load_config(str(file), [cache])
+    experiment, group = _planned(config)
+    while others:
+        grown_by(config.runtime.cache_folder, experiment.plan)
+    assert plan_experiment(config).plan.fingerprint == experiment.plan.fingerprint
+    assert len(group.rows(experiment.plan)) == len(experiment.plan)
 
 
 def test_crops_entered_while_the_group_grows_stay(tmp_path, monkeypatch) -> None:
