@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.cache import app
+from cli.console import out
 from rsmtdf_core.errors import ConfigError, StoreNotFoundError
 from rsmtdf_core.store.catalogue import read_catalogue
 from rsmtdf_core.store.usage import begin_run
@@ -22,9 +23,12 @@ def cache(tmp_path):
 
 
 @pytest.fixture
-def call(cache):
+def call(cache, monkeypatch):
+    # The console took its width from wherever it was first imported.
+    monkeypatch.setattr(out, "width", 200)
+
     def run(*arguments):
-        environment = {"COLUMNS": "200", "RSMTDF_CACHE": str(cache)}
+        environment = {"RSMTDF_CACHE": str(cache)}
         return CliRunner().invoke(app, [str(one) for one in arguments], env=environment)
 
     return run
