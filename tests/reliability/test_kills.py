@@ -184,5 +184,5 @@ def _kill_pipeline(run, config: Path, kills: int, chain: int) -> None:
 
 
 @pytest.mark.reliability
-def test_forty_whole_extractions_are_killed(run_pipeline, config) -> None:
-    _kill_pipeline(run_pipeline, config, kills=40, chain=4)
+def test_whole_extractions_are_killed(run_pipeline, config) -> None:
+    _kill_pipeline(run_pipeline, config, kills=12, chain=3)

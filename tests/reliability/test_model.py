@@ -39,6 +39,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.rows: dict[object, int] = {}
         self.shards: dict[Path, tuple[bytes, int]] = {}
         self.committed: list[object] = []
+        self.crashed = False
 
     def teardown(self) -> None:
         for job in self.committed:
@@ -85,6 +86,7 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(blocks=st.integers(0, 4), entered=st.booleans())
     def crash(self, blocks: int, entered: bool) -> None:
         """After some blocks: before the commit, or before the last block is in the ledger."""
+        self.crashed = True
         with pytest.MonkeyPatch.context() as patch:
             if not entered:
                 patch.setattr(FeatureStore, "append", _crash)
@@ -98,8 +100,8 @@ class CacheMachine(RuleBasedStateMachine):
             return
         job = self.committed[pick % len(self.committed)]
         store, _ = self._open(job)
-        shards = sorted(store.entries())
-        path = store.shard_path(shards[pick % len(shards)])
+        promised = sorted(path for path in self.shards if store.path in path.parents)
+        path = promised[pick % len(promised)]
         whole = path.read_bytes()
         changed = bytearray(whole)
         changed[place % len(whole)] ^= 1 << bit
@@ -110,8 +112,10 @@ class CacheMachine(RuleBasedStateMachine):
         for one in self.committed:
             if (one.teacher, one.codec) == (job.teacher, job.codec):
                 harness.extract(self.cache, one)
-        # The shard may have held records of a crashed extraction too, which nobody was promised.
         assert store.verify() == ()
+        # The shard may have held records of a crashed extraction too, which nobody was promised.
+        assert self.crashed or path.read_bytes() == whole
+        self.shards[path] = path.read_bytes(), self.shards[path][1]
         done["operations"] += 1
 
     @rule(pick=st.integers(0, 10**6))
