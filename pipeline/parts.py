@@ -23,6 +23,7 @@ from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import StoreError, StoreMismatchError
 from rsmtdf_core.store.codecs import Tokens
+from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import Rows, ViewGroup
 from rsmtdf_core.store.store import FeatureStore
@@ -164,7 +165,7 @@ def _teacher_store(
         future = client.submit(run_sample, work, teacher, chosen, runtime.device, pure=False)
         return np.asarray(future.result())
 
-    store = FeatureStore.create(
+    store = create_store(
         group,
         facts.identity,
         facts.shape,
@@ -192,7 +193,7 @@ def sample_views(views: int) -> int:
 
 def _pixels_store(experiment: Experiment, group: ViewGroup) -> FeatureStore:
     shape = pixels_shape(experiment)
-    return FeatureStore.create(
+    return create_store(
         group,
         pixels_identity(experiment),
         shape,

@@ -17,11 +17,12 @@ from pipeline.verify.views import spread
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.codecs import Declared, Tokens
+from rsmtdf_core.store.creation import SHARD_BYTES, create_store
 from rsmtdf_core.store.group import Rows
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.store.reader import FeatureReader
-from rsmtdf_core.store.store import SHARD_BYTES, FeatureStore
+from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.usage import store_key
 from rsmtdf_core.store.writing import write_block
 
@@ -91,7 +92,7 @@ def transcode(
         "lossy": _has_loss(source),
         "source": source.metadata.source,
     }
-    target = FeatureStore.create(
+    target = create_store(
         source.group,
         source.metadata.identity,
         source.shape,

@@ -7,8 +7,8 @@ import numpy as np
 
 from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
-from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import make_plan
@@ -35,7 +35,7 @@ def make_store(
         return np.random.default_rng([row, salt]).standard_normal(shape.record_shape, np.float32)
 
     sample = np.stack([tokens(row, salt=0) for row in range(4)])
-    store = FeatureStore.create(
+    store = create_store(
         group,
         {"model": teacher, "weights_sha256": "a" * 64},
         shape,

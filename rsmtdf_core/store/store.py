@@ -6,13 +6,11 @@ being grown, or whose growth was killed, still serves what it had promised befor
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +18,9 @@ import numpy.typing as npt
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreIncompleteError,
-    StoreMismatchError,
     StoreNotFoundError,
 )
-from rsmtdf_core.fingerprints import canonical_json
-from rsmtdf_core.store.codecs import Codec, Declared, Parameters, Tokens, fit_codec, make_codec
+from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
 from rsmtdf_core.store.group import Rows, ViewGroup
 from rsmtdf_core.store.ledger import (
@@ -42,16 +38,11 @@ from rsmtdf_core.store.metadata import (
     StoreFacts,
     StoreMetadata,
     read_metadata,
-    store_suffix,
     write_metadata,
 )
-from rsmtdf_core.store.parameters import write_parameters
 from rsmtdf_core.store.shards import ShardReader, ShardSummary, damage, shard_name, shard_path
-from rsmtdf_core.store.tables import SEGMENT_ROWS
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import ViewPlan
-
-SHARD_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -67,93 +58,6 @@ class FeatureStore:
     path: Path
     group: ViewGroup
     facts: StoreFacts
-
-    @classmethod
-    def create(
-        cls,
-        group: ViewGroup,
-        identity: Mapping[str, Any],
-        shape: TokenShape,
-        codec: Declared,
-        sample: Callable[[], Tokens],
-        *,
-        probe: Sequence[float] = (),
-        random_weights: bool = False,
-        source: dict[str, Any] | None = None,
-        shard_bytes: int = SHARD_BYTES,
-    ) -> "FeatureStore":
-        """The store of this teacher and codec, made if it is not there, grown to the group's rows.
-
-        A store that the same teacher made under another name is taken as it is, with its probe and
-        shard size.
-
-        Args:
-            group: the views.
-            identity: the teacher's.
-            shape: its tokens.
-            codec: the declared codec.
-            sample: gives tokens [n, H, W, D] that the codec is fitted to; called for a new store alone.
-            probe: the teacher's output on the probe image.
-            random_weights: whether the teacher was never trained.
-            source: what the records are transcoded from.
-            shard_bytes: the most that a shard should have.
-
-        Raises:
-            StoreMismatchError: where it is there with another grid.
-        """
-        found = cls._there(group, identity, shape, codec)
-        if found is None:
-            parameters = fit_codec(codec, sample())
-            typical = make_codec(codec, shape.record_shape, parameters).typical_bytes
-            # Held, for another process may be making the same store.
-            with locked(group.path):
-                found = cls._there(group, identity, shape, codec)
-                if found is None:
-                    metadata = StoreMetadata(
-                        rows=len(group.table),
-                        shard_records=_records_a_shard(typical, shard_bytes),
-                        identity=json.loads(canonical_json(identity)),
-                        shape=shape,
-                        codec=codec,
-                        parameters_sha256="",
-                        probe=tuple(probe),
-                        random_weights=random_weights,
-                        source=source,
-                    )
-                    found = cls._made(group, metadata, parameters)
-        return found._grown(len(group.table))
-
-    @classmethod
-    def _there(
-        cls, group: ViewGroup, identity: Mapping[str, Any], shape: TokenShape, codec: Declared
-    ) -> "FeatureStore | None":
-        wanted = json.loads(canonical_json(identity))
-        # Its label may depend on the codec's settings, never on what was fitted.
-        for path in sorted(group.path.glob(f"*-{store_suffix(wanted, codec['name'])}*/{ZARR}")):
-            store = cls.open(path.parent, group)
-            if store.metadata.identity != wanted or store.metadata.codec != codec:
-                continue
-            found = replace(store.shape, teacher=shape.teacher)
-            if found != shape:
-                raise StoreMismatchError(
-                    f"expected {shape.record_shape} tokens of this teacher, found {found.record_shape}",
-                    where=store.path,
-                    remedy="use another cache folder",
-                )
-            return store
-        return None
-
-    @classmethod
-    def _made(
-        cls, group: ViewGroup, metadata: StoreMetadata, parameters: Parameters
-    ) -> "FeatureStore":
-        facts = StoreFacts.of(metadata, parameters)
-        path = group.path / facts.folder_name
-        digest = write_parameters(path, parameters)
-        facts = StoreFacts.of(replace(metadata, parameters_sha256=digest), parameters)
-        # Last: without it the folder is no store.
-        write_metadata(path, facts)
-        return cls(path, group, facts)
 
     @classmethod
     def open(cls, path: Path, group: ViewGroup) -> "FeatureStore":
@@ -372,7 +276,8 @@ class FeatureStore:
             return None
         return reader if reader.matches(entries[shard].summary) else None
 
-    def _grown(self, rows: int) -> "FeatureStore":
+    def grown_to(self, rows: int) -> "FeatureStore":
+        """The store with room for at least so many rows."""
         if rows <= self.metadata.rows:
             return self
         # Held and read again, for another process may have grown it further.
@@ -385,9 +290,3 @@ class FeatureStore:
 
     def _incomplete(self, what: str) -> StoreIncompleteError:
         return StoreIncompleteError(what, where=self.path, remedy=EXTRACT)
-
-
-def _records_a_shard(record_bytes: int, shard_bytes: int) -> int:
-    """The largest power of two whose records fit `shard_bytes`; 1 to `SEGMENT_ROWS`."""
-    fitting = max(1, min(SEGMENT_ROWS, shard_bytes // record_bytes))
-    return 1 << (fitting.bit_length() - 1)

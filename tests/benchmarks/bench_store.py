@@ -27,6 +27,7 @@ from timing import Line, alternate, table
 
 from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import Check, FeatureReader
 from rsmtdf_core.store.ring import Ring
@@ -307,7 +308,7 @@ def make_store(place: Path, shape: TokenShape, views: int, codec: str = "fp16") 
     table["number"] = np.arange(len(table)) // count
     group = ViewGroup.grown_by(place, replace(plan, table=table))
     sample = partial(record_numbers, shape, 8)
-    return FeatureStore.create(
+    return create_store(
         group, {"weights_sha256": "0"}, shape, declare_codec(codec, 0.99), sample, shard_bytes=2**28
     )
 

@@ -24,6 +24,7 @@ from pipeline.pixels import find_pixels
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.train import make_accelerator, make_training
 from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
@@ -68,7 +69,7 @@ def make_store(experiment: Experiment, codec: str) -> FeatureStore:
     plan = experiment.plan
     group = ViewGroup.grown_by(experiment.config.runtime.cache_folder, plan)
     rows = group.rows(plan)
-    store = FeatureStore.create(
+    store = create_store(
         group,
         {"weights_sha256": "none"},
         SHAPE,

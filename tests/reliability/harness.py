@@ -18,6 +18,7 @@ import numpy as np
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.store.codecs import CODECS, Tokens, declare_codec
+from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
@@ -95,7 +96,7 @@ def extract(cache: Path, job: Job) -> FeatureStore:
         found = find_store(cache, plan, job.identity, declare_codec(job.codec))
         if group.crops(rows).all():
             return found
-    store = FeatureStore.create(
+    store = create_store(
         group,
         job.identity,
         TokenShape(job.teacher, *GRID),

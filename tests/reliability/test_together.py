@@ -14,6 +14,7 @@ from pipeline.demo_scenes import draw_scenes
 from pipeline.extract import _planned
 from pipeline.plan import plan_experiment
 from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.tokens import TokenShape
@@ -161,14 +162,14 @@ def test_a_store_that_was_grown_further_is_not_made_shorter(tmp_path) -> None:
     early = FeatureStore.open(harness.extract(tmp_path, SMALL).path, group)
     harness.extract(tmp_path, large)
     rows = FeatureStore.open(early.path, ViewGroup.at(group.path)).metadata.rows
-    assert early._grown(len(group.table)).metadata.rows == rows > len(group.table)
+    assert early.grown_to(len(group.table)).metadata.rows == rows > len(group.table)
     assert harness.read_all(tmp_path, large)
 
 
 def test_a_group_that_was_read_before_the_store_grew_is_read_again(tmp_path) -> None:
     store = harness.extract(tmp_path, SMALL)
     harness.extract(tmp_path, GROWN)
-    later = FeatureStore.create(
+    later = create_store(
         store.group,
         SMALL.identity,
         TokenShape(SMALL.teacher, *harness.GRID),

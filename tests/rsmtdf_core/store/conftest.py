@@ -8,6 +8,7 @@ import pytest
 
 from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
@@ -54,7 +55,7 @@ def extract(tmp_path: Path) -> Extract:
         group = ViewGroup.grown_by(tmp_path, plan)
         rows = group.rows(plan)
         sample = np.stack([tokens_of(row) for row in range(4)])
-        store = FeatureStore.create(
+        store = create_store(
             group,
             identity,
             SHAPE,

@@ -12,6 +12,7 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.commit import COMMIT
+from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
 from rsmtdf_core.store.metadata import write_metadata
@@ -165,7 +166,7 @@ def test_swapped_shards_are_found_by_verification(store: FeatureStore) -> None:
 def test_the_same_teacher_under_another_name_shares_the_store(store: FeatureStore) -> None:
     identity = store.metadata.identity
     shape = TokenShape("renamed", 3, 3, 5)
-    again = FeatureStore.create(store.group, identity, shape, FP16, refuse, probe=[9.0])
+    again = create_store(store.group, identity, shape, FP16, refuse, probe=[9.0])
     assert again.path == store.path
     assert again.metadata == store.metadata
 
@@ -173,7 +174,7 @@ def test_the_same_teacher_under_another_name_shares_the_store(store: FeatureStor
 def test_the_same_teacher_with_another_grid_is_refused(store: FeatureStore) -> None:
     shape = TokenShape("tiny", 4, 3, 5)
     with pytest.raises(StoreMismatchError, match=r"\(4, 3, 5\).*\(3, 3, 5\)"):
-        FeatureStore.create(store.group, store.metadata.identity, shape, FP16, refuse)
+        create_store(store.group, store.metadata.identity, shape, FP16, refuse)
 
 
 def test_more_rows_than_the_group_has_are_refused(
