@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError, StoreNotFoundError
+from rsmtdf_core.files import write_json
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.metadata import (
@@ -53,7 +54,7 @@ def rewrite(folder: Path, change: dict[tuple[str | int, ...], Any]) -> None:
     own = document["attributes"]["rsmtdf"]
     del own["fingerprint"]
     own["fingerprint"] = fingerprint(own)
-    (folder / ZARR).write_text(json.dumps(document))
+    write_json(folder / ZARR, document)
 
 
 def test_metadata_is_read_as_it_was_written(folder: Path) -> None:

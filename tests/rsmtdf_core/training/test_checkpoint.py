@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rsmtdf_core.errors import RunError
+from rsmtdf_core.files import write_json
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.training.checkpoint import (
     drop_old,
@@ -73,7 +74,7 @@ def test_weights_of_another_model_are_refused_by_name(tmp_path):
 def test_another_format_is_refused(tmp_path):
     path = save_checkpoint(tmp_path, *_parts(), {"step": 1})
     state = json.loads((path / "state.json").read_text())
-    (path / "state.json").write_text(json.dumps(state | {"format": 99}))
+    write_json(path / "state.json", state | {"format": 99})
     with pytest.raises(RunError, match="format 99"):
         load_checkpoint(path)
 
@@ -145,5 +146,5 @@ def test_a_checkpoint_of_a_gpu_is_restored_without_one(tmp_path):
     save_file(load_file(file) | {"rng.cuda": torch.zeros(16, dtype=torch.uint8)}, file)
     state = json.loads((path / "state.json").read_text())
     state["digests"][file.name] = file_sha256(file)
-    (path / "state.json").write_text(json.dumps(state))
+    write_json(path / "state.json", state)
     load_checkpoint(path).restore(*parts)
