@@ -65,7 +65,7 @@ def test_a_report_that_was_edited_is_refused(report: EvaluationReport, tmp_path:
 
 def test_a_file_that_is_no_report_is_refused_with_the_key(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    path.write_text("{}")
+    path.write_text("{}\n")
     with pytest.raises(RunError, match="not an evaluation report: run"):
         read_report(path)
 
