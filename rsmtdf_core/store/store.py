@@ -189,7 +189,8 @@ class FeatureStore:
     def require_rows(self, rows: Rows) -> None:
         """As `require`, for store rows."""
         promised, newest = self._promised()
-        views = (self.group.table["scene"] >= 0).reshape(-1, self._capacity).sum(axis=1).tolist()
+        is_view = (self.group.table["scene"] >= 0).reshape(-1, self._capacity)
+        views = is_view.sum(axis=1).tolist()
         shards = rows // self._capacity
         absent = 0
         # There may be ten thousand shards: whole ones are looked at no closer than their size.
@@ -201,8 +202,11 @@ class FeatureStore:
             if self._size(shard) == summary.bytes and summary.records >= views[shard]:
                 continue
             # It has gaps, or has gained records that a killed extraction did not enter.
+            reader = self.open_shard(shard, summary)
+            if (reader.present & ~is_view[shard]).any():
+                raise reader.damaged("it is not the one in the ledger: it has records of no view")
             numbers = rows[shards == shard] - shard * self._capacity
-            absent += int((~self.open_shard(shard, summary).present[numbers]).sum())
+            absent += int((~reader.present[numbers]).sum())
         if absent:
             raise self._incomplete(f"{absent} of {len(rows)} records were not committed")
 
