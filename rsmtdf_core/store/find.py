@@ -31,7 +31,7 @@ def find_store(
         StoreDamagedError: where its files are not what was written.
     """
     group = ViewGroup.require(cache, plan)
-    stores = list(_stores(group))
+    stores, damaged = _stores(group)
     agreeing = [
         store
         for store in stores
@@ -41,7 +41,7 @@ def find_store(
     committed = [store for store in agreeing if store.read_commit() is not None]
     candidates = committed or agreeing
     if not candidates:
-        raise _not_found(group, stores, declared_identity, codec)
+        raise _not_found(group, stores, damaged, declared_identity, codec)
     if any(store.metadata.identity != candidates[0].metadata.identity for store in candidates):
         listed = [f"{s.metadata.identity[_WEIGHTS]} ({s.path.name})" for s in candidates]
         raise StoreMismatchError(
@@ -53,13 +53,15 @@ def find_store(
     return candidates[0]
 
 
-def _stores(group: ViewGroup) -> Iterator[FeatureStore]:
-    """Every store of the group whose metadata can be read."""
+def _stores(group: ViewGroup) -> tuple[list[FeatureStore], list[StoreError]]:
+    """Every store of the group whose metadata can be read, and what is wrong with the others."""
+    stores, damaged = [], []
     for path in sorted(group.path.glob(f"*/{ZARR}")):
         try:
-            yield FeatureStore.open(path.parent, group)
-        except StoreError:
-            continue
+            stores.append(FeatureStore.open(path.parent, group))
+        except StoreError as wrong:
+            damaged.append(wrong)
+    return stores, damaged
 
 
 def _disagreements(declared: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
@@ -70,7 +72,11 @@ def _disagreements(declared: Mapping[str, Any], found: Mapping[str, Any]) -> Ite
 
 
 def _not_found(
-    group: ViewGroup, stores: list[FeatureStore], declared: Mapping[str, Any], codec: Declared
+    group: ViewGroup,
+    stores: list[FeatureStore],
+    damaged: list[StoreError],
+    declared: Mapping[str, Any],
+    codec: Declared,
 ) -> StoreNotFoundError:
     found = []
     for store in stores:
@@ -80,6 +86,7 @@ def _not_found(
     nearest = [line for _, line in sorted(found)[:_NEAREST]]
     more = f" and {len(found) - _NEAREST} that differ more" if len(found) > _NEAREST else ""
     there = f"the nearest: {', '.join(nearest)}{more}" if nearest else "there is none"
+    there += "".join(f"; {one.where} cannot be read: {one.what}" for one in damaged)
     return StoreNotFoundError(
         f"no store has this teacher's features in {codec['name']}; {there}",
         where=group.path,

@@ -177,7 +177,7 @@ NESTED = {
 LINKS = {
     f"{name} is a link": _linked(name)
     for name in (
-        "group", "store", "c", "c/0/0/0/0", ZARR, COMMIT, LEDGER, PARAMETERS, VIEWS,
+        "group", "store", "c", "c/0", "c/0/0", "c/0/0/0/0", ZARR, COMMIT, LEDGER, PARAMETERS, VIEWS,
         CROPS, SCENES,
     )
 }  # fmt: skip

@@ -16,7 +16,9 @@ from pipeline.plan import plan_experiment
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import ViewPlan
 
@@ -178,3 +180,20 @@ def test_a_group_that_was_read_before_the_store_grew_is_read_again(tmp_path) -> 
     )
     assert len(later.group.table) > len(store.group.table)
     assert later.require(harness.draw(tmp_path, SMALL)).tolist() == list(range(7))
+
+
+def test_records_are_read_while_their_shard_gains_others(tmp_path) -> None:
+    """Another teacher's plan had more views in that shard; who adds them is killed before the ledger."""
+    harness.extract(tmp_path, harness.Job(views=2, teacher="other"))
+    store = harness.extract(tmp_path, SMALL)
+    plan = harness.draw(tmp_path, SMALL)
+    reader = FeatureReader(store, store.require(plan))
+    capacity, before = store.metadata.shard_records, store.shard_path(1).read_bytes()
+    write_block(
+        store.path, range(capacity, 2 * capacity), iter([None] * 3 + [np.ones(harness.GRID, "f4")])
+    )
+    assert store.shard_path(1).read_bytes() != before
+    for row in range(len(plan)):
+        reader.tokens(row)
+    assert harness.read_all(tmp_path, SMALL) == len(plan)
+    assert store.verify() == ()
