@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -29,9 +30,8 @@ _LINE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """A complete shard of a store.
+class LedgerEntry(NamedTuple):
+    """A complete shard of a store; a tuple, for there may be ten thousand of them.
 
     Attributes:
         shard: its number.

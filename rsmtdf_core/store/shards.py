@@ -14,8 +14,8 @@ import os
 import stat
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -30,8 +30,7 @@ _CRC_BYTES = 4
 _PAIR_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class ShardSummary:
+class ShardSummary(NamedTuple):
     """What tells one shard from another without reading its records.
 
     Attributes:
@@ -50,12 +49,7 @@ class ShardSummary:
 
 def shard_path(store: Path, shard: int, codec: Codec) -> Path:
     """Where Zarr looks for chunk `shard` of the array at `store`."""
-    return Path(shard_name(os.fspath(store), shard, codec))
-
-
-def shard_name(store: str, shard: int, codec: Codec) -> str:
-    """`shard_path` as text."""
-    return f"{store}/c/{shard}{'/0' * len(codec.stored_shape)}"
+    return store.joinpath("c", str(shard), *"0" * len(codec.stored_shape))
 
 
 def write_shard(path: Path, records: Iterable[Packed | None], capacity: int) -> ShardSummary:

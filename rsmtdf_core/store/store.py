@@ -40,7 +40,7 @@ from rsmtdf_core.store.metadata import (
     read_metadata,
     write_metadata,
 )
-from rsmtdf_core.store.shards import ShardReader, ShardSummary, damage, shard_name, shard_path
+from rsmtdf_core.store.shards import ShardReader, ShardSummary, damage, shard_path
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import ViewPlan
 
@@ -192,14 +192,19 @@ class FeatureStore:
         is_view = (self.group.table["scene"] >= 0).reshape(-1, self._capacity)
         views = is_view.sum(axis=1).tolist()
         shards = rows // self._capacity
+        sizes = self._sizes(np.flatnonzero(np.bincount(shards)).tolist())
         absent = 0
         # There may be ten thousand shards: whole ones are looked at no closer than their size.
-        for shard in np.flatnonzero(np.bincount(shards)).tolist():
+        for shard, size in sizes:
             if shard not in promised.entries:
                 absent += int((shards == shard).sum())
                 continue
             summary = newest.entries[shard].summary
-            if self._size(shard) == summary.bytes and summary.records >= views[shard]:
+            if size is None:
+                raise StoreDamagedError(
+                    "a shard is missing", where=self.shard_path(shard), remedy=EXTRACT
+                )
+            if size == summary.bytes and summary.records >= views[shard]:
                 continue
             # It has gaps, or has gained records that a killed extraction did not enter.
             reader = self.open_shard(shard)
@@ -223,12 +228,16 @@ class FeatureStore:
         whole = len(content) == len(newest.content)
         return newest if whole else parse_ledger(self.path / LEDGER, content), newest
 
-    def _size(self, shard: int) -> int:
-        name = shard_name(os.fspath(self.path), shard, self.codec)
-        try:
-            return os.stat(name, follow_symlinks=False).st_size  # noqa: PTH116 - half the time
-        except FileNotFoundError:
-            raise StoreDamagedError("a shard is missing", where=name, remedy=EXTRACT) from None
+    def _sizes(self, shards: Sequence[int]) -> Iterator[tuple[int, int | None]]:
+        """Each shard with its file's size, None where there is no file."""
+        before, after = f"{self.path}/c/", "/0" * len(self.codec.stored_shape)
+        for shard in shards:
+            try:
+                # As text: making paths would take longer than all else.
+                size = os.stat(f"{before}{shard}{after}", follow_symlinks=False).st_size  # noqa: PTH116
+            except FileNotFoundError:
+                size = None
+            yield shard, size
 
     def verify(self, on_shard: Callable[[], None] | None = None) -> tuple[StoreDamagedError, ...]:
         """Read every record of every listed shard; what is wrong, one error a shard."""

@@ -228,7 +228,7 @@ def million(place: Path) -> FeatureStore:
     tokens = record_numbers(SHAPES["A"], 1)[0]
     first = write_block(store.path, range(capacity), (tokens for _ in range(capacity)))
     entries = [
-        replace(first[0], shard=shard) for shard in range(len(store.group.table) // capacity)
+        first[0]._replace(shard=shard) for shard in range(len(store.group.table) // capacity)
     ]
     for entry in entries[1:]:
         path = store.shard_path(entry.shard)
