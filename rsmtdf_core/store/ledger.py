@@ -10,10 +10,13 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import google_crc32c
+import numpy as np
+import numpy.typing as npt
 
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_file, sync_folder
@@ -49,12 +52,35 @@ class LedgerEntry(NamedTuple):
         return self.summary.records
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Ledger:
-    """A ledger as read: its complete lines and the newest entry of each shard."""
+    """A ledger as read: its complete lines and the newest entry of each shard.
+
+    Attributes:
+        content: the complete lines.
+        table: int64 [lines, 5]: shard, and the four numbers of its `ShardSummary`.
+        fidelities: of each line.
+    """
 
     content: bytes
-    entries: dict[int, LedgerEntry]
+    table: npt.NDArray[np.int64]
+    fidelities: Sequence[str | None]
+
+    @cached_property
+    def newest(self) -> npt.NDArray[np.int64]:
+        """Of each shard's newest line the row of `table`, by shard, int64 [shards]."""
+        _, last = np.unique(self.table[::-1, 0], return_index=True)
+        rows: npt.NDArray[np.int64] = len(self.table) - 1 - last
+        return rows
+
+    @cached_property
+    def entries(self) -> dict[int, LedgerEntry]:
+        """The newest entry of each shard."""
+        return {
+            shard: LedgerEntry(shard, ShardSummary(*summary), self.fidelities[row])
+            for row in self.newest.tolist()
+            for shard, *summary in [self.table[row].tolist()]
+        }
 
 
 def read_ledger(store: Path, length: int | None = None) -> Ledger:
@@ -72,8 +98,17 @@ def read_ledger(store: Path, length: int | None = None) -> Ledger:
 def parse_ledger(path: Path, content: bytes) -> Ledger:
     """The ledger that `content` holds; `path` is named in errors."""
     content = content[: content.rfind(b"\n") + 1]
-    parsed = [_entry(path, n, line) for n, line in enumerate(content.split(b"\n")[:-1], 1)]
-    return Ledger(content, {entry.shard: entry for entry in parsed})
+    # Numbers in one list: as many objects as lines would set the garbage collector to work.
+    numbers: list[int] = []
+    fidelities: list[str | None] = []
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
+        found = _LINE.fullmatch(line)
+        if found is None or int(found[8]) != google_crc32c.value(found[1]):
+            raise damage(path, f"line {number} of the ledger is not an entry")
+        numbers += map(int, found.group(2, 3, 4, 5, 6))
+        fidelity = found[7]
+        fidelities.append(None if fidelity == b"null" else fidelity.decode())
+    return Ledger(content, np.array(numbers, np.int64).reshape(-1, 5), fidelities)
 
 
 def append_ledger(store: Path, entries: Sequence[LedgerEntry]) -> None:
@@ -100,12 +135,3 @@ def _line(entry: LedgerEntry) -> bytes:
     }
     body = f'{json.dumps(fields)[:-1]}, "fidelity": {entry.fidelity or "null"}'.encode()
     return b"%b%b%d}\n" % (body, _CRC, google_crc32c.value(body))
-
-
-def _entry(path: Path, number: int, line: bytes) -> LedgerEntry:
-    found = _LINE.fullmatch(line)
-    if found is None or int(found[8]) != google_crc32c.value(found[1]):
-        raise damage(path, f"line {number} of the ledger is not an entry")
-    _, shard, records, size, index_crc, content_crc, fidelity, _ = found.groups()
-    summary = ShardSummary(int(records), int(size), int(index_crc), int(content_crc))
-    return LedgerEntry(int(shard), summary, None if fidelity == b"null" else fidelity.decode())

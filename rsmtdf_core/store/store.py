@@ -190,26 +190,21 @@ class FeatureStore:
         """As `require`, for store rows."""
         promised, newest = self._promised()
         is_view = (self.group.table["scene"] >= 0).reshape(-1, self._capacity)
-        views = is_view.sum(axis=1).tolist()
         shards = rows // self._capacity
-        sizes = self._sizes(np.flatnonzero(np.bincount(shards)).tolist())
-        absent = 0
+        wanted = np.flatnonzero(np.bincount(shards))
         # There may be ten thousand shards: whole ones are looked at no closer than their size.
-        for shard, size in sizes:
-            if shard not in promised.entries:
-                absent += int((shards == shard).sum())
-                continue
-            summary = newest.entries[shard].summary
-            if size is None:
-                raise StoreDamagedError(
-                    "a shard is missing", where=self.shard_path(shard), remedy=EXTRACT
-                )
-            if size == summary.bytes and summary.records >= views[shard]:
-                continue
+        known = np.isin(wanted, promised.table[:, 0])
+        listed = newest.table[newest.newest]
+        listed = listed[np.isin(listed[:, 0], wanted[known])]
+        sizes = self._sizes(listed[:, 0])
+        whole = (sizes == listed[:, 2]) & (listed[:, 1] >= is_view[listed[:, 0]].sum(axis=1))
+        absent = 0 if known.all() else int(np.isin(shards, wanted[~known]).sum())
+        for shard, *summary in listed[~whole].tolist():
             # It has gaps, or has gained records that a killed extraction did not enter.
             reader = self.open_shard(shard)
-            gained = int(reader.present.sum()) > summary.records
-            if not (gained or reader.matches(summary)) or (reader.present & ~is_view[shard]).any():
+            found = ShardSummary(*summary)
+            gained = int(reader.present.sum()) > found.records
+            if not (gained or reader.matches(found)) or (reader.present & ~is_view[shard]).any():
                 raise reader.damaged("it is not the one in the ledger")
             numbers = rows[shards == shard] - shard * self._capacity
             absent += int((~reader.present[numbers]).sum())
@@ -228,16 +223,19 @@ class FeatureStore:
         whole = len(content) == len(newest.content)
         return newest if whole else parse_ledger(self.path / LEDGER, content), newest
 
-    def _sizes(self, shards: Sequence[int]) -> Iterator[tuple[int, int | None]]:
-        """Each shard with its file's size, None where there is no file."""
+    def _sizes(self, shards: Rows) -> Rows:
+        """The size of each shard's file, bytes."""
         before, after = f"{self.path}/c/", "/0" * len(self.codec.stored_shape)
-        for shard in shards:
+        sizes = []
+        for shard in shards.tolist():
             try:
                 # As text: making paths would take longer than all else.
-                size = os.stat(f"{before}{shard}{after}", follow_symlinks=False).st_size  # noqa: PTH116
+                state = os.stat(f"{before}{shard}{after}", follow_symlinks=False)  # noqa: PTH116
             except FileNotFoundError:
-                size = None
-            yield shard, size
+                where = self.shard_path(shard)
+                raise StoreDamagedError("a shard is missing", where=where, remedy=EXTRACT) from None
+            sizes.append(state.st_size)
+        return np.array(sizes, np.int64)
 
     def verify(self, on_shard: Callable[[], None] | None = None) -> tuple[StoreDamagedError, ...]:
         """Read every record of every listed shard; what is wrong, one error a shard."""
