@@ -35,13 +35,14 @@ from rsmtdf_core.training.targets import CachedTargets
 
 SHAPE = TokenShape("dino", 37, 37, 384)
 CODECS = ("fp16", "int8", "transform")
-ROUNDS = 3
+STEP_ROUNDS = 2
+ROUNDS = 5
 BATCHES = 12
 
 CONFIG = """
 name: bench
 data: {manifest: synthetic, root: ROOT/scenes, labeled: 1/2}
-views: {crop: 518, unlabeled_views: 4, labeled_views: 4}
+views: {crop: 518, unlabeled_views: 2, labeled_views: 2}
 teachers: [{name: dino, family: timm, model: vit_small_patch14_dinov2, weights: random}]
 student: {encoder: vit_small_patch14_dinov2, weights: random}
 optimiser: {epochs: 100, batch: 2}
@@ -53,7 +54,7 @@ def main() -> None:
     """Measure and print a markdown table."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        draw_scenes(root / "scenes", 16, 640, seed=0)
+        draw_scenes(root / "scenes", 12, 640, seed=0)
         file = root / "bench.yaml"
         file.write_text(CONFIG.replace("ROOT", folder))
         config = load_config(str(file), [])
@@ -130,7 +131,7 @@ def measure_steps(
 
     for name in arms:
         step(name)
-    times = alternate({name: lambda name=name: step(name) for name in arms}, ROUNDS)
+    times = alternate({name: lambda name=name: step(name) for name in arms}, STEP_ROUNDS)
     for steps in arms.values():
         steps.close()  # type: ignore[attr-defined]
     shares = {name: float(np.median(found[1:])) for name, found in waited.items()}
