@@ -106,10 +106,20 @@ class CodecClass(Protocol):
 
 
 class PlainCodec:
-    """Base of codecs whose records are the numbers themselves, all of one size."""
+    """Base of codecs whose records are the numbers themselves, all of one size; nothing is fitted."""
 
     dtype: np.dtype[Any]
     stored_shape: tuple[int, ...]
+
+    def __init__(self, declared: Declared, record_shape: Shape, parameters: Parameters) -> None:
+        del declared, parameters
+        self.stored_shape = record_shape
+
+    @staticmethod
+    def fit(declared: Declared, sample: Tokens) -> Parameters:
+        """There is nothing to fit."""
+        del declared, sample
+        return {}
 
     @property
     def record_bytes(self) -> int:

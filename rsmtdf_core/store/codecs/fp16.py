@@ -8,9 +8,7 @@ from rsmtdf_core.errors import StoreError
 from rsmtdf_core.store.codecs.base import (
     Declared,
     Packed,
-    Parameters,
     PlainCodec,
-    Shape,
     Tokens,
 )
 
@@ -26,21 +24,11 @@ class Fp16(PlainCodec):
     lossy = False
     dtype: np.dtype[Any] = np.dtype("<f2")
 
-    def __init__(self, declared: Declared, record_shape: Shape, parameters: Parameters) -> None:
-        del declared, parameters
-        self.stored_shape: tuple[int, ...] = record_shape
-
     @staticmethod
     def declare(quality: float) -> Declared:
         """There is nothing to choose."""
         del quality
         return {"name": "fp16", "format": 1}
-
-    @staticmethod
-    def fit(declared: Declared, sample: Tokens) -> Parameters:
-        """There is nothing to fit."""
-        del declared, sample
-        return {}
 
     def encode(self, tokens: Tokens) -> Packed:
         """Round to half precision; refuses what is not finite before or after."""

@@ -48,12 +48,6 @@ class Int8(PlainCodec):
         del quality
         return {"name": "int8", "format": 1}
 
-    @staticmethod
-    def fit(declared: Declared, sample: Tokens) -> Parameters:
-        """There is nothing to fit."""
-        del declared, sample
-        return {}
-
     def encode(self, tokens: Tokens) -> Packed:
         """Round each token to 255 levels of its own.
 

@@ -7,9 +7,7 @@ import numpy as np
 from rsmtdf_core.store.codecs.base import (
     Declared,
     Packed,
-    Parameters,
     PlainCodec,
-    Shape,
     Tokens,
 )
 
@@ -25,21 +23,11 @@ class Uint8(PlainCodec):
     lossy = False
     dtype: np.dtype[Any] = np.dtype("u1")
 
-    def __init__(self, declared: Declared, record_shape: Shape, parameters: Parameters) -> None:
-        del declared, parameters
-        self.stored_shape: tuple[int, ...] = record_shape
-
     @staticmethod
     def declare(quality: float) -> Declared:
         """There is nothing to choose."""
         del quality
         return {"name": "uint8", "format": 1}
-
-    @staticmethod
-    def fit(declared: Declared, sample: Tokens) -> Parameters:
-        """There is nothing to fit."""
-        del declared, sample
-        return {}
 
     def encode(self, tokens: Tokens) -> Packed:
         """The bytes themselves."""
