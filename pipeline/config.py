@@ -60,11 +60,13 @@ class EvaluationSettings(Settings):
     Attributes:
         weights: which model is validated, kept as best and scored.
         every: epochs between validations.
+        patience: the run ends after this many validations without a better one; None trains to the end.
         inference: how whole scenes are predicted.
     """
 
     weights: Literal["ema", "student"] = "ema"
     every: int = Field(default=1, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     inference: InferenceSettings = InferenceSettings()
 
 
@@ -74,6 +76,10 @@ class RuntimeSettings(Settings):
     Attributes:
         device: auto takes a GPU where there is one.
         precision: of the training step.
+        accumulate: parts that a step's batch is computed in, one after the other; the same losses in less memory.
+        activation_checkpointing: compute the encoder's activations again in the backward pass instead of keeping
+            them: less memory, a third more time.
+        compile: compile the student (torch.compile): minutes at the start, faster steps after that.
         workers: processes that render views ahead of the training step; 0 renders in the loop.
         cache: the folder of feature stores that experiments share; by default RSMTDF_CACHE, or
             a folder in the user's cache.
@@ -86,11 +92,17 @@ class RuntimeSettings(Settings):
         teacher_batch: views that a teacher sees at once.
         shard_mebibytes: upper bound of a shard's size, fixed when a store is created.
         log_every: steps between lines of metrics.jsonl.
+        checkpoint_every: steps between checkpoints, beside those before validations; None makes no others.
         keep_checkpoints: how many of the latest are kept, beside the best.
+        keep_best: how many of the best are kept.
+        trackers: where metrics go beside metrics.jsonl and TensorBoard.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    accumulate: int = Field(default=1, ge=1)
+    activation_checkpointing: bool = False
+    compile: bool = False
     workers: int = Field(default=1, ge=0)
     cache: UserPath | None = None
     runs: UserPath = Path("runs")
@@ -101,7 +113,10 @@ class RuntimeSettings(Settings):
     teacher_batch: int = Field(default=8, ge=1)
     shard_mebibytes: int = Field(default=256, ge=1)
     log_every: int = Field(default=10, ge=1)
+    checkpoint_every: int | None = Field(default=None, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
+    keep_best: int = Field(default=1, ge=1)
+    trackers: tuple[Literal["wandb", "mlflow"], ...] = ()
 
     @property
     def cache_folder(self) -> Path:
@@ -141,11 +156,33 @@ class ExperimentConfig(Settings):
             raise ValueError(f"teachers need different names, found {', '.join(names)}")
         if PIXELS in names:
             raise ValueError(f"{PIXELS} is the name of the cached views; give the teacher another")
+        if self.optimiser.batch % (2 * self.runtime.accumulate):
+            raise ValueError(
+                f"runtime.accumulate: {self.runtime.accumulate} parts of optimiser.batch: {self.optimiser.batch} "
+                "are not whole pairs; the batch must be a multiple of twice the parts"
+            )
         if self.objective.teachers == "online" and self.views.teacher_sees != "mixed":
             raise ValueError(
                 "objective.teachers: online computes tokens of the mixed views; set views.teacher_sees: mixed"
             )
         return self
+
+    @model_validator(mode="after")
+    def _known_teachers(self) -> Self:
+        names = {teacher.name for teacher in self.teachers}
+        for key, used in (
+            ("objective.distillation.teachers", self.objective.distillation.teachers),
+            ("student.fusion.teacher_weights", self.student.fusion.teacher_weights),
+        ):
+            if unknown := sorted(set(used or ()) - names):
+                raise ValueError(f"{key}: no teacher is named {', '.join(unknown)}")
+        return self
+
+    @property
+    def distilled(self) -> tuple[TeacherSettings, ...]:
+        """The teachers that the method distills from, in the config's order."""
+        used = self.objective.distillation.teachers
+        return tuple(one for one in self.teachers if used is None or one.name in used)
 
     @property
     def run_folder(self) -> Path:

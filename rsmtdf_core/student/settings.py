@@ -9,7 +9,8 @@ from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD, Settings
 Spread = Annotated[float, Field(gt=0)]
 # YAML reads a bare `off` as false.
 _Mode = Annotated[
-    Literal["weighted", "off"], BeforeValidator(lambda mode: "off" if mode is False else mode)
+    Literal["weighted", "attention", "off"],
+    BeforeValidator(lambda mode: "off" if mode is False else mode),
 ]
 HeadSize = Literal["small", "base", "large", "giant"]
 
@@ -18,12 +19,15 @@ class FusionSettings(Settings):
     """How translated tokens flow back into the student's last tap.
 
     Attributes:
-        mode: "weighted" adds them, "off" leaves the tap alone (translators then serve the loss).
-        student_weight: weight of the student's own features, [0, 1]; the teachers share the rest.
+        mode: "weighted" adds them, "attention" learns at each place how much of each counts, "off"
+            leaves the tap alone (translators then serve the loss).
+        student_weight: weighted: weight of the student's own features, [0, 1].
+        teacher_weights: weighted: weight of each teacher by name; None shares the rest equally.
     """
 
     mode: _Mode = "weighted"
     student_weight: float = Field(default=0.8, ge=0.0, le=1.0)
+    teacher_weights: dict[str, float] | None = None
 
 
 class StudentSettings(Settings):
@@ -38,6 +42,9 @@ class StudentSettings(Settings):
         taps: the four blocks (ViT) or levels (CNN) that feed the head, from 0, rising. None takes
             the reference's blocks by depth, and a CNN's last four levels.
         head: width of the DPT head, named after the encoder size it was made for.
+        second_encoding: how a teacher is translated that sees crops at a smaller size (the reference's CLIP):
+            "own" runs the encoder again at that size, as the reference does; "shared" resamples the
+            last tap of the one pass, which is cheaper.
         translator_hidden: width of the hidden layer of each teacher's translator.
         fusion: how translated tokens flow back.
     """
@@ -48,5 +55,6 @@ class StudentSettings(Settings):
     std: tuple[Spread, Spread, Spread] = IMAGENET_STD
     taps: tuple[int, int, int, int] | None = None
     head: HeadSize = "small"
+    second_encoding: Literal["own", "shared"] = "own"
     translator_hidden: int = Field(default=1024, ge=1)
     fusion: FusionSettings = FusionSettings()

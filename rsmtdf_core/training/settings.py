@@ -6,20 +6,42 @@ from pydantic import Field, field_validator
 
 from rsmtdf_core.settings import Settings
 
+DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
+
+
+class DistillationSettings(Settings):
+    """How the student's tokens are drawn to the teachers'; the defaults are the reference's.
+
+    Attributes:
+        loss: mse, smooth-l1, cosine, or standardised-mse: mse in units of each channel's standard deviation
+            over the teacher's store, so that no teacher outweighs the others by its scale.
+        samples: which samples' tokens are compared.
+        padding: whether tokens count whose place in the crop is padding.
+        teachers: names of the teachers in use; None uses all of the config.
+    """
+
+    loss: DistanceName = "mse"
+    samples: Literal["both", "labeled", "unlabeled"] = "both"
+    padding: bool = True
+    teachers: tuple[str, ...] | None = Field(default=None, min_length=1)
+
 
 class ObjectiveSettings(Settings):
     """What the student minimises.
 
     Attributes:
-        method: supervised (labeled views only), fixmatch (plus pseudo-labels of the EMA model) or
-            rs-mtdf (plus distillation from the teachers).
+        method: supervised (labeled views only), fixmatch (plus pseudo-labels of the EMA model),
+            unimatch-v2 (two strong views and complementary dropout) or rs-mtdf (fixmatch plus
+            distillation from the teachers).
         confidence: softmax confidence from which a pseudo-label counts.
         teachers: cached reads their tokens from the store; online computes them in the loop, as a control.
+        distillation: how rs-mtdf distills.
     """
 
     method: str = "rs-mtdf"
     confidence: float = Field(default=0.95, ge=0, le=1)
     teachers: Literal["cached", "online"] = "cached"
+    distillation: DistillationSettings = DistillationSettings()
 
     @field_validator("method")
     @classmethod
@@ -40,7 +62,10 @@ class OptimiserSettings(Settings):
         weight_decay: AdamW's decoupled weight decay.
         power: exponent of the decay (1 - step / steps) ** power.
         epochs: passes over the unlabeled scenes.
+        max_steps: upper bound of the steps in all; the decay then ends there.
         batch: labeled crops, and as many unlabeled ones, per process and step; even.
+        scale_lr: linear multiplies lr by the global batch (batch times processes) over `lr_batch`.
+        lr_batch: the global batch that lr was chosen for; the reference's is 4 GPUs times 8.
         ema: upper bound of the EMA ratio min(1 - 1 / (step + 1), ema).
     """
 
@@ -49,5 +74,8 @@ class OptimiserSettings(Settings):
     weight_decay: float = Field(default=0.01, ge=0)
     power: float = Field(default=0.9, ge=0)
     epochs: int = Field(default=60, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
     batch: int = Field(default=8, ge=2, multiple_of=2)
+    scale_lr: Literal["linear", "none"] = "none"
+    lr_batch: int = Field(default=32, ge=1)
     ema: float = Field(default=0.996, ge=0, lt=1)
