@@ -1,30 +1,36 @@
-"""One training run from its first or resumed step to its last: logs, validations, checkpoints."""
+"""One training from its first or resumed step to its last: what happens after each step, and in which order.
+
+All processes run the same steps and meet at the same places: where a step is logged, saved, validated.
+Only the main one writes.
+"""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
+import torch
+from torch import Tensor
 
 from pipeline.features import Features
+from pipeline.journal import Journal
+from pipeline.keeping import Keeper
+from pipeline.memory import out_of_memory
 from pipeline.plan import Experiment
-from pipeline.reporter import Bar, Reporter
-from pipeline.scoring import count_confusion, scored_scenes
+from pipeline.profiling import StepProfiler
+from pipeline.reporter import Reporter
+from pipeline.scoring import scored_scenes
+from pipeline.signals import Interrupted, Signals
+from pipeline.trackers import start_trackers
+from pipeline.validation import share_buffers, shared_confusion
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.scores import Scores, scores
-from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.training.checkpoint import (
-    checkpoint_name,
-    drop_old,
-    keep_best,
-    newest_checkpoint,
-    save_checkpoint,
-)
+from rsmtdf_core.training.history import Validation, since_best, validations
 from rsmtdf_core.training.loop import StepRecord, Training
-from rsmtdf_core.training.run_folder import RunFolder
+from rsmtdf_core.training.run_folder import ENDED, RunFolder, Status
 
 
 class TrainReport(Settings):
@@ -32,7 +38,8 @@ class TrainReport(Settings):
 
     Attributes:
         run: the run's folder.
-        steps: steps of the whole training.
+        status: finished or stopped early.
+        steps: steps trained in all.
         parameters: of the student.
         best_miou: on the validation split, in 0..1; None without one.
         best_epoch: the epoch it was reached in, from 1.
@@ -42,6 +49,7 @@ class TrainReport(Settings):
     """
 
     run: Path
+    status: Status
     steps: int
     parameters: int
     best_miou: float | None
@@ -51,23 +59,17 @@ class TrainReport(Settings):
     approximations: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Best:
-    """The best validation: its score, its epoch from 1, and the steps trained until then."""
-
-    miou: float | None = None
-    epoch: int | None = None
-    steps: int = 0
-
-    def or_better(self, line: dict[str, Any]) -> "_Best":
-        """This, or the validation that a line of metrics tells of where that is better."""
-        if self.miou is not None and not line["miou"] > self.miou:
-            return self
-        return _Best(line["miou"], line["epoch"] + 1, line["step"] + 1)
-
-
 class Session:
-    """One training from its first or resumed step to its last: logs, validations, checkpoints."""
+    """Runs a training: what it tells is the journal's part, what it keeps the keeper's.
+
+    Args:
+        experiment: config, scenes and views.
+        features: what the run reads.
+        folder: the run's, prepared.
+        training: at step 0.
+        reporter: told of progress; silent in all processes but the main one.
+        profile: whether a few steps are traced.
+    """
 
     def __init__(
         self,
@@ -76,178 +78,240 @@ class Session:
         folder: RunFolder,
         training: Training,
         reporter: Reporter,
+        *,
+        profile: bool = False,
     ) -> None:
         self._config = experiment.config
-        self._parent = {
-            "views": experiment.plan.address,
-            "plan": experiment.plan.fingerprint,
-            "stores": {},
-            **(features.lock or {}),
-        }
         self._dataset = experiment.dataset
         self._features = features
         self._folder = folder
         self._training = training
         self._reporter = reporter
-        self._best = _Best()
+        self._profiles = profile
+        self._keeper = Keeper(experiment, features, folder, training)
+        self._validations: list[Validation] = []
+        self._status: Status = "running"
+        self._done = 0
         self._reader = SceneReader(experiment.dataset)
         self._scenes = scored_scenes(experiment.dataset.splits.get("val", ()))
+        self._leads = training.accelerator.is_main_process
+        self._journal: Journal | None = None
+        self._signals = Signals(speaks=self._leads)
 
     def run(self, *, resume: bool) -> None:
-        """Train to the end."""
-        start = self._restore() if resume else 0
+        """Train to the end.
+
+        Raises:
+            Interrupted: on a signal, after the training was saved.
+            RunError: where the loss diverges or the device's memory is too small.
+        """
+        start = self._keeper.restore(self._reporter) if resume else 0
         accelerator = self._training.accelerator
         # Nobody may still read what the main process is about to tidy.
         accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            self._lead(start)
-        else:
-            self._follow(start)
+        if self._leads:
+            self._keeper.tidy(start)
+        accelerator.wait_for_everyone()
+        self._done = start
+        self._validations = validations(self._folder.read_metrics())
+        if self._ended_at(start):
+            self._reporter.say(f"nothing left to do: the run is {self._status} after {start} steps")
+            return
+        with ExitStack() as stack:
+            stack.enter_context(self._signals)
+            if self._leads:
+                self._folder.note(status="running")
+                start_trackers(accelerator, self._config, self._folder)
+                total = self._training.total_steps
+                journal = Journal(self._folder, accelerator, self._reporter, start, total)
+                self._journal = stack.enter_context(journal)
+            try:
+                self._status = self._train(start)
+            except Exception:
+                self._note_end("interrupted")
+                raise
+            self._note_end(self._status)
 
-    def _follow(self, start: int) -> None:
-        """The same steps beside the main process, which alone logs, saves and validates."""
-        for record in self._training.steps(start):
-            if self._closes_round(record.step):
-                self._training.accelerator.wait_for_everyone()
+    def _ended_at(self, steps: int) -> bool:
+        """Whether an earlier start of this run came to its end, and its model is the one at hand."""
+        facts = self._folder.facts
+        if facts.get("status") not in ENDED or facts.get("steps") != steps:
+            return False
+        self._status = facts["status"]
+        return True
 
-    def _lead(self, start: int) -> None:
-        self._tidy(start)
-        total = self._training.total_steps
-        with (
-            SummaryWriter(str(self._folder.tensorboard), purge_step=start) as board,
-            self._reporter.bar("train", total, start) as bar,
-        ):
-            if start and not self._validated(start):
-                self._validate(start - 1, board)
-            for record in self._training.steps(start):
-                self._log(record, board, bar)
-                if self._closes_round(record.step):
-                    # Saved first: what a validation meets must not cost the epoch.
-                    self._save(record.step + 1)
-                    self._validate(record.step, board)
-                    drop_old(self._folder.checkpoints, self._config.runtime.keep_checkpoints)
-                    self._training.accelerator.wait_for_everyone()
+    def _note_end(self, status: Status) -> None:
+        if self._leads:
+            self._folder.note(status=status, steps=self._done)
 
-    def _tidy(self, start: int) -> None:
-        """Bring the folder to where step `start` finds it, whenever the run was stopped."""
-        locked = self._features.locked()
-        if locked is not None:
-            self._folder.lock(locked)
-        self._folder.forget_after(start)
-        for line in self._validations():
-            name = checkpoint_name(line["step"] + 1)
-            if any((at / name).is_dir() for at in (self._folder.checkpoints, self._folder.best)):
-                self._best = self._best.or_better(line)
-        saved = self._folder.checkpoints / checkpoint_name(self._best.steps)
-        if saved.is_dir():
-            keep_best(saved, self._folder.best)
+    def _train(self, start: int) -> Status:
+        """All steps from `start` on; how the training came to its end."""
+        if start:
+            self._reporter.say(f"resuming at step {start} of {self._training.total_steps}")
+            if self._closes_round(start - 1) and not self._validated(start):
+                self._validate(start - 1)
+            if self._runs_out_of_patience():
+                return "stopped early"
+        elif self._folder.facts.get("initial"):
+            # So that a run killed before its first checkpoint starts from the same weights again.
+            self._save(0)
+        with ExitStack() as stack:
+            profiler = None
+            if self._profiles and self._leads:
+                profiler = StepProfiler(self._folder.profile, start, self._reporter)
+                stack.enter_context(profiler)
+            for record in stack.enter_context(_closing(self._steps(start))):
+                if profiler is not None:
+                    profiler.advance()
+                self._after(record)
+                if self._closes_round(record.step) and self._runs_out_of_patience():
+                    return "stopped early"
+        return "finished"
 
-    def _validations(self) -> list[dict[str, Any]]:
-        return [line for line in self._folder.read_metrics() if line.get("split") == "val"]
+    def _steps(self, start: int) -> Iterator[StepRecord]:
+        try:
+            yield from self._training.steps(start)
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(
+                self._config,
+                self._folder.path,
+                unlabeled=self._training.objective.uses_unlabeled,
+                saved=self._keeper.saved is not None,
+                detail=str(error).splitlines()[0],
+            ) from error
+        except RuntimeError as error:
+            # A signal to the whole process group ends the loader's processes too.
+            if self._signals.number and "DataLoader worker" in str(error):
+                raise self._interrupted(self._signals.number) from error
+            raise
 
-    def _validated(self, steps: int) -> bool:
-        return any(line["step"] + 1 == steps for line in self._validations())
-
-    def report(self) -> TrainReport:
-        """What the training came to."""
-        return TrainReport(
-            run=self._folder.path,
-            steps=self._training.total_steps,
-            parameters=sum(one.numel() for one in self._training.student.parameters()),
-            best_miou=self._best.miou,
-            best_epoch=self._best.epoch,
-            weights=self._config.evaluation.weights,
-            random_teachers=self._features.random_teachers,
-            approximations=self._features.approximations,
-        )
-
-    def _restore(self) -> int:
-        checkpoint, warnings = newest_checkpoint(self._folder.checkpoints)
-        for warning in warnings:
-            self._reporter.warn(f"passing over a damaged checkpoint: {warning}")
-        if checkpoint is None:
-            self._reporter.warn("no checkpoint to resume from: starting at step 0")
-            return 0
-        changes = list(differences(checkpoint.state["parent"], self._parent))
-        if changes:
-            raise RunError(
-                f"the run was trained on other views or features: {changes[0]}",
-                where=checkpoint.path,
-                remedy="restore them, or start a new run with --run",
-            )
-        training = self._training
-        checkpoint.restore(training.student, training.ema, training.optimiser)
-        scaler = training.accelerator.scaler
-        if scaler is not None and checkpoint.state["scaler"]:
-            scaler.load_state_dict(checkpoint.state["scaler"])
-        step = int(checkpoint.state["step"])
-        self._reporter.say(f"resuming at step {step} of {training.total_steps}")
-        return step
+    def _after(self, record: StepRecord) -> None:
+        """What follows a step."""
+        self._done = record.step + 1
+        accelerator = self._training.accelerator
+        signal = self._signals.number if accelerator.num_processes == 1 else 0
+        if self._is_logged(record.step):
+            self._log(record)
+            signal = signal or self._agreed_signal()
+        elif self._journal is not None:
+            self._journal.passed()
+        every = self._config.runtime.checkpoint_every
+        closes = self._closes_round(record.step)
+        if signal or closes or (every is not None and self._done % every == 0):
+            # Before a validation too: what that meets must not cost the epoch.
+            self._save(self._done)
+        if signal:
+            raise self._interrupted(signal)
+        if closes:
+            self._validate(record.step)
 
     def _closes_round(self, step: int) -> bool:
-        """Whether `step` ends an epoch after which the model is saved and validated."""
+        """Whether `step` ends an epoch after which the model is validated, or the training."""
         if step + 1 == self._training.total_steps:
             return True
         epoch, place = divmod(step + 1, self._training.schedule.steps_per_epoch)
         return place == 0 and epoch % self._config.evaluation.every == 0
 
-    def _log(self, record: StepRecord, board: SummaryWriter, bar: Bar) -> None:
-        if (
-            record.step % self._config.runtime.log_every
-            and record.step + 1 < self._training.total_steps
-        ):
-            bar.advance()
-            return
-        losses = {name: float(loss) for name, loss in record.losses.items()}
+    def _is_logged(self, step: int) -> bool:
+        last = self._training.total_steps - 1
+        return step % self._config.runtime.log_every == 0 or step == last
+
+    def _log(self, record: StepRecord) -> None:
+        losses = {name: float(one) for name, one in self._training.reduce(record.losses).items()}
         if not math.isfinite(losses["loss"]):
             raise RunError(
                 f"the loss is {losses['loss']} at step {record.step}",
                 where=self._folder.path,
                 remedy="lower optimiser.lr, or use runtime.precision: fp32",
             )
-        line = asdict(record) | losses
-        del line["losses"]
-        self._folder.log(line)
-        for name, value in (losses | {"lr": record.lr}).items():
-            board.add_scalar(f"train/{name}", value, record.step)
-        bar.advance(note=self._note(losses["loss"]))
+        if self._journal is not None:
+            self._journal.step(record, losses, self._best)
 
-    def _note(self, loss: float) -> str:
-        best = "" if self._best.miou is None else f", best val mIoU {100 * self._best.miou:.2f}"
-        return f"loss {loss:.4f}{best}"
+    def _agreed_signal(self) -> int:
+        """The number of the signal that any of several processes got; all of them must ask."""
+        accelerator = self._training.accelerator
+        if accelerator.num_processes == 1:
+            return self._signals.number
+        own = torch.tensor([self._signals.number], device=accelerator.device)
+        found: Tensor = accelerator.reduce(own, "max")
+        return int(found)
 
-    def _validate(self, step: int, board: SummaryWriter) -> None:
+    def _save(self, steps: int) -> None:
+        training = self._training
+        share_buffers(training.accelerator, training.student, training.ema)
+        if self._leads:
+            self._keeper.save(steps)
+            self._keeper.drop_old()
+
+    def _validated(self, steps: int) -> bool:
+        return any(one.steps == steps for one in self._validations)
+
+    def _validate(self, step: int) -> None:
         """Score the model as `step` left it; the best one's checkpoint, saved already, is kept."""
         if not self._scenes:
             return
+        training, accelerator = self._training, self._training.accelerator
         which = self._config.evaluation.weights
-        model = self._training.ema if which == "ema" else self._training.student
-        matrix = count_confusion(
-            model, self._reader, self._scenes, self._config.evaluation.inference
+        model = training.ema if which == "ema" else training.student
+        matrix = shared_confusion(
+            model,
+            self._reader,
+            self._scenes,
+            self._config.evaluation.inference,
+            accelerator,
+            leaving=lambda: self._signals.number > 0,
         )
+        if matrix is None:
+            raise self._interrupted(self._agreed_signal())
         manifest = self._dataset.manifest
         result: Scores = scores(matrix, manifest.class_names, manifest.unscored)
-        iou = {one.name: one.iou for one in result.classes}
-        epoch = step // self._training.schedule.steps_per_epoch
-        line = {"step": step, "epoch": epoch, "miou": result.miou, "iou": iou}
-        self._folder.log(line | {"weights": which, "split": "val"})
-        board.add_scalar("val/miou", result.miou, step)
-        self._best = self._best.or_better(line)
-        if self._best.steps == step + 1:
-            keep_best(self._folder.checkpoints / checkpoint_name(step + 1), self._folder.best)
-
-    def _save(self, step: int) -> None:
-        training = self._training
-        scaler = training.accelerator.scaler
-        state = {
+        line: dict[str, Any] = {
             "step": step,
             "epoch": step // training.schedule.steps_per_epoch,
-            "scaler": None if scaler is None else scaler.state_dict(),
-            "parent": self._parent,
-            "teachers": [asdict(shape) for shape in self._features.shapes],
-            "random_teachers": list(self._features.random_teachers),
-            "approximations": list(self._features.approximations),
+            "miou": result.miou,
+            "iou": {one.name: one.iou for one in result.classes},
+            "weights": which,
+            "split": "val",
         }
-        save_checkpoint(
-            self._folder.checkpoints, training.student, training.ema, training.optimiser, state
+        self._validations.append(Validation.of(line))
+        if self._journal is not None:
+            self._journal.validation(line)
+            self._keeper.keep_best(self._validations)
+
+    def _runs_out_of_patience(self) -> bool:
+        patience = self._config.evaluation.patience
+        return patience is not None and since_best(self._validations) >= patience
+
+    @property
+    def _best(self) -> Validation | None:
+        return next(iter(self._keeper.available(self._validations)), None)
+
+    def _interrupted(self, signal: int) -> Interrupted:
+        name = {2: "SIGINT", 15: "SIGTERM"}[signal]
+        saved, total = self._keeper.saved, self._training.total_steps
+        kept = f"the checkpoint of step {saved} is kept" if saved is not None else "nothing is kept"
+        launcher = ""
+        if (processes := self._training.accelerator.num_processes) > 1:
+            launcher = f"torchrun --nproc-per-node {processes} -m cli.main "
+        command = f"{launcher or 'rsmtdf '}train {self._folder.config} --run {self._folder.path} --resume"
+        return Interrupted(
+            f"{name} after step {self._done} of {total}: {kept}",
+            where=self._folder.path,
+            remedy=f"go on with: {command}",
+            number=signal,
+        )
+
+    def report(self) -> TrainReport:
+        """What the training came to."""
+        best = self._best
+        return TrainReport(
+            run=self._folder.path,
+            status=self._status,
+            steps=self._done,
+            parameters=sum(one.numel() for one in self._training.student.parameters()),
+            best_miou=None if best is None else best.miou,
+            best_epoch=None if best is None else best.epoch,
+            weights=self._config.evaluation.weights,
+            random_teachers=self._features.random_teachers,
+            approximations=self._features.approximations,
         )

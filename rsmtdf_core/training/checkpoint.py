@@ -1,5 +1,7 @@
 """Checkpoints: safetensors and JSON, whole or absent, the newest whole one wins.
 
+Which of them stay is decided in `retention`.
+
 checkpoints/step-00000120/
   student.safetensors     parameters and buffers
   ema.safetensors         the same of the EMA model
@@ -9,7 +11,7 @@ checkpoints/step-00000120/
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,36 +171,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest whole checkpoint in `folder`, and a line for each newer one that is damaged."""
     warnings: list[str] = []
-    for path in sorted(folder.glob("step-*[0-9]"), reverse=True):
+    found = first_whole(reversed(checkpoints_in(folder)), warnings.append)
+    return found, warnings
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, whole or not, the oldest first."""
+    return sorted(folder.glob("step-*[0-9]"))
+
+
+def first_whole(paths: Iterable[Path], on_damaged: Callable[[str], None]) -> Checkpoint | None:
+    """The first of these checkpoints that is whole; `on_damaged` is told of those before it."""
+    for path in paths:
         try:
-            return load_checkpoint(path), warnings
+            return load_checkpoint(path)
         except (RunError, SafetensorError) as error:
-            warnings.append(str(error))
-    return None, warnings
-
-
-def keep_best(checkpoint: Path, folder: Path) -> None:
-    """Make `folder` hold `checkpoint` alone; its files are linked, or copied where links cannot be made."""
-    kept = folder / checkpoint.name
-    temporary = folder / f"{kept.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(checkpoint, temporary, copy_function=_link_or_copy)
-    shutil.rmtree(kept, ignore_errors=True)
-    temporary.rename(kept)
-    sync_folder(folder)
-    for other in folder.iterdir():
-        if other != kept:
-            shutil.rmtree(other)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def drop_old(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints in `folder`."""
-    for path in sorted(folder.glob("step-*[0-9]"))[:-keep]:
-        shutil.rmtree(path)
+            on_damaged(str(error))
+    return None

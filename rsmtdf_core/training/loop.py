@@ -30,16 +30,14 @@ class StepRecord:
         epoch: counted from 0.
         losses: by name, scalars still on the device, so that only logged steps wait for them.
         lr: the encoder's learning rate.
-        seconds: the whole step's wall time as the host saw it.
-        data_seconds: the part spent waiting for the batch and its targets.
+        seconds: wall time as the host saw it: of the whole `step`, and of the wait for its `data`.
     """
 
     step: int
     epoch: int
     losses: dict[str, Tensor]
     lr: float
-    seconds: float
-    data_seconds: float
+    seconds: dict[str, float]
 
 
 @dataclass
@@ -69,7 +67,13 @@ class Training:
     @property
     def total_steps(self) -> int:
         """Steps of the whole training."""
-        return self.settings.epochs * self.schedule.steps_per_epoch
+        steps = self.settings.epochs * self.schedule.steps_per_epoch
+        return min(steps, self.settings.max_steps or steps)
+
+    def reduce(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The means over all processes of one step's losses; all of them must ask."""
+        means: dict[str, Tensor] = self.accelerator.reduce(losses, "mean")
+        return means
 
     @property
     def schedule(self) -> BatchSchedule:
@@ -107,12 +111,16 @@ class Training:
                 update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
                 done = time.perf_counter()
                 detached = {name: loss.detach() for name, loss in losses.items()}
-                yield StepRecord(step, rows.epoch, detached, lr, done - began, ready - began)
+                seconds = {"step": done - began, "data": ready - began}
+                yield StepRecord(step, rows.epoch, detached, lr, seconds)
 
     def _set_rates(self, step: int) -> float:
         """Poly decay: lr * (1 - step / total) ** power, times the multiplier for all but the encoder."""
         left = 1 - step / self.total_steps
-        lr: float = self.settings.lr * left**self.settings.power
+        schedule = self.schedule
+        lr: float = (
+            self.settings.scaled_lr(schedule.batch * schedule.world) * left**self.settings.power
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = lr * group["multiplier"]
         return lr

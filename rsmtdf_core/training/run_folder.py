@@ -1,21 +1,25 @@
 """A run on disk: its config, metrics, checkpoints, and the features it read.
 
 <runs>/<name>/
-  run.json             marks the folder as a run, which --overwrite may delete; written first
+  run.json             marks the folder as a run, which --overwrite may delete; written first. Its status is
+                       running, interrupted, finished or stopped early; a killed run stays running
   config.yaml          resolved
   manifest.yaml        of the dataset
   metrics.jsonl        one line per logged step and per validation
   cache.lock.json      the views and stores that it reads
   checkpoints/step-*   the latest, and best/step-* the best by the chosen model
+  profile/             traces of --profile
   tensorboard/
   evaluation/<split>/  scores and pictures
 """
 
 import json
+import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -23,8 +27,15 @@ from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.store.metadata import sealed
+from rsmtdf_core.training.history import ranked, validations
+
+if TYPE_CHECKING:
+    from rsmtdf_core.training.checkpoint import Checkpoint
 
 FORMAT = 1
+
+Status = Literal["running", "interrupted", "finished", "stopped early"]
+ENDED: tuple[Status, ...] = ("finished", "stopped early")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The folder of the best checkpoint."""
+        """The folder of the best checkpoints."""
         return self.path / "best"
 
     @property
@@ -68,7 +79,29 @@ class RunFolder:
         """TensorBoard's event files."""
         return self.path / "tensorboard"
 
-    def prepare(self, config: str, manifest: str, *, resume: bool, overwrite: bool) -> None:
+    @property
+    def profile(self) -> Path:
+        """Traces of steps."""
+        return self.path / "profile"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What run.json tells: `status`, and where they apply `steps` done at the end, `initial` and `trackers`."""
+        return read_json(self.marker, RunError)
+
+    def note(self, **facts: object) -> None:
+        """Change some of what run.json tells."""
+        write_json(self.marker, self.facts | facts)
+
+    def prepare(
+        self,
+        config: str,
+        manifest: str,
+        *,
+        resume: bool,
+        overwrite: bool,
+        initial: Mapping[str, str] | None = None,
+    ) -> None:
         """Make the folder for a new run, or check that it is the run to resume.
 
         Args:
@@ -77,6 +110,7 @@ class RunFolder:
             manifest: the dataset's manifest as YAML.
             resume: whether a run is to be there.
             overwrite: whether a run that is there is deleted.
+            initial: which weights a new run starts from, for run.json.
 
         Raises:
             RunError: where a run is there and neither was asked for, where the folder holds something
@@ -103,7 +137,9 @@ class RunFolder:
             raise RunError(
                 "there is no run to resume", where=self.path, remedy="leave out --resume"
             )
-        write_json(self.marker, {"format": FORMAT})
+        if not self.marker.is_file():
+            started = {} if initial is None else {"initial": dict(initial)}
+            write_json(self.marker, {"format": FORMAT, "status": "running", **started})
         for path, text in ((self.config, config), (self.manifest, manifest)):
             with atomic_file(path) as file:
                 file.write(text.encode())
@@ -137,6 +173,28 @@ class RunFolder:
             except ValueError:
                 break
         return records
+
+    def sync_metrics(self) -> None:
+        """Make the lines survive a power cut, as a checkpoint does that is saved after them."""
+        if self.metrics.is_file():
+            with self.metrics.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def best_checkpoint(
+        self, on_damaged: Callable[[str], None] = lambda _: None
+    ) -> "Checkpoint | None":
+        """The whole checkpoint with the best validation, or the newest one where none was validated.
+
+        `on_damaged` is told of better ones that are damaged.
+        """
+        from rsmtdf_core.training.checkpoint import checkpoint_name, checkpoints_in, first_whole
+
+        kept, latest = (checkpoints_in(at)[::-1] for at in (self.best, self.checkpoints))
+        there = {path.name: path for path in [*latest, *kept]}
+        names = [checkpoint_name(one.steps) for one in ranked(validations(self.read_metrics()))]
+        scored = [there.pop(name) for name in names if name in there]
+        others = [path for path in [*kept, *latest] if path in there.values()]
+        return first_whole([*scored, *others], on_damaged)
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps from `step` on: they are computed again."""

@@ -79,3 +79,9 @@ class OptimiserSettings(Settings):
     scale_lr: Literal["linear", "none"] = "none"
     lr_batch: int = Field(default=32, ge=1)
     ema: float = Field(default=0.996, ge=0, lt=1)
+
+    def scaled_lr(self, global_batch: int) -> float:
+        """The learning rate in force where all processes together take `global_batch` labeled crops a step."""
+        if self.scale_lr == "none":
+            return self.lr
+        return self.lr * global_batch / self.lr_batch

@@ -127,7 +127,7 @@ def measure_steps(
 
     def step(name: str) -> None:
         record = next(arms[name])
-        waited[name].append(record.data_seconds / record.seconds)
+        waited[name].append(record.seconds["data"] / record.seconds["step"])
 
     for name in arms:
         step(name)

@@ -1,0 +1,88 @@
+"""What a training tells as it goes: metrics.jsonl, TensorBoard, trackers and the progress bar."""
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from accelerate import Accelerator
+from torch.utils.tensorboard import SummaryWriter
+
+from pipeline.reporter import Bar, Reporter
+from rsmtdf_core.training.history import Validation
+from rsmtdf_core.training.loop import StepRecord
+from rsmtdf_core.training.run_folder import RunFolder
+
+
+class Journal:
+    """Writes each logged step and each validation once, wherever it is wanted.
+
+    Args:
+        folder: the run's.
+        accelerator: holds the trackers.
+        reporter: shows the bar.
+        start: the first step, counted from 0.
+        total: steps of the whole training.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        accelerator: Accelerator,
+        reporter: Reporter,
+        start: int,
+        total: int,
+    ) -> None:
+        self._folder = folder
+        self._accelerator = accelerator
+        self._reporter = reporter
+        self._start, self._total = start, total
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as entering:
+            self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=self._start)
+            entering.enter_context(self._board)
+            bar = self._reporter.bar("train", self._total, self._start)
+            self._bar: Bar = entering.enter_context(bar)
+            self._stack = entering.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def passed(self) -> None:
+        """A step that is not logged."""
+        self._bar.advance()
+
+    def step(self, record: StepRecord, losses: dict[str, float], best: Validation | None) -> None:
+        """A logged step with its losses over all processes, and the best validation so far."""
+        self._folder.log(
+            {
+                "step": record.step,
+                "epoch": record.epoch,
+                "lr": record.lr,
+                **losses,
+                "seconds": record.seconds,
+            }
+        )
+        self._tell({f"train/{name}": one for name, one in (losses | {"lr": record.lr}).items()}, record.step)
+        note = f"loss {losses['loss']:.4f}"
+        if best is not None:
+            note += f", best val mIoU {100 * best.miou:.2f}"
+        self._bar.advance(note=note)
+
+    def validation(self, line: dict[str, Any]) -> None:
+        """A validation's line of metrics."""
+        self._folder.log(line)
+        self._tell({"val/miou": line["miou"]}, line["step"])
+
+    def _tell(self, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+        if self._accelerator.trackers:
+            self._accelerator.log(values, step=step)

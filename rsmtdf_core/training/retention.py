@@ -1,0 +1,70 @@
+"""Which checkpoints stay: the latest, and the best under names of their own. A kill leaves none half deleted."""
+
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from rsmtdf_core.files import sync_folder
+from rsmtdf_core.training.checkpoint import checkpoint_name, checkpoints_in
+
+_TEMPORARY = ".tmp"
+
+
+def keep_copy(checkpoint: Path, folder: Path) -> None:
+    """Put `checkpoint` into `folder` too; its files are linked, or copied where links cannot be made."""
+    kept = folder / checkpoint.name
+    temporary = folder / f"{kept.name}{_TEMPORARY}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(checkpoint, temporary, copy_function=_link_or_copy)
+    if kept.is_dir():
+        _delete(kept)
+    temporary.rename(kept)
+    sync_folder(folder)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def keep_only(folder: Path, names: Collection[str]) -> None:
+    """Delete the checkpoints in `folder` that have other names."""
+    for path in checkpoints_in(folder):
+        if path.name not in names:
+            _delete(path)
+
+
+def drop_old(folder: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints in `folder`."""
+    for path in checkpoints_in(folder)[:-keep]:
+        _delete(path)
+
+
+def _delete(path: Path) -> None:
+    # Renamed first: what a kill leaves behind must not look like a damaged checkpoint.
+    gone = path.with_name(f"gone-{path.name}{_TEMPORARY}")
+    shutil.rmtree(gone, ignore_errors=True)
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half written or half deleted."""
+    for path in folder.glob(f"*{_TEMPORARY}"):
+        shutil.rmtree(path)
+
+
+def set_aside(folder: Path, after: int) -> None:
+    """Rename checkpoints of more than `after` steps to `damaged-step-*`.
+
+    A run that goes on before them will write them anew, and meanwhile they count neither as the
+    latest nor as the best.
+    """
+    for path in checkpoints_in(folder):
+        if path.name > checkpoint_name(after):
+            aside = path.with_name(f"damaged-{path.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
