@@ -107,6 +107,11 @@ class Session:
     def _follow(self, start: int) -> None:
         """The same steps beside the main process, which alone logs, saves and validates."""
         for record in self._training.steps(start):
+            if (
+                record.step % self._config.runtime.log_every == 0
+                or record.step + 1 == self._training.total_steps
+            ):
+                self._training.reduce(record.losses)
             if self._closes_round(record.step):
                 self._training.accelerator.wait_for_everyone()
 
@@ -191,23 +196,23 @@ class Session:
         epoch, place = divmod(step + 1, self._training.schedule.steps_per_epoch)
         return place == 0 and epoch % self._config.evaluation.every == 0
 
+    def _is_logged(self, step: int) -> bool:
+        last = self._training.total_steps - 1
+        return step % self._config.runtime.log_every == 0 or step == last
+
     def _log(self, record: StepRecord, board: SummaryWriter, bar: Bar) -> None:
-        if (
-            record.step % self._config.runtime.log_every
-            and record.step + 1 < self._training.total_steps
-        ):
+        if not self._is_logged(record.step):
             bar.advance()
             return
-        losses = {name: float(loss) for name, loss in record.losses.items()}
+        losses = {name: float(loss) for name, loss in self._training.reduce(record.losses).items()}
         if not math.isfinite(losses["loss"]):
             raise RunError(
                 f"the loss is {losses['loss']} at step {record.step}",
                 where=self._folder.path,
                 remedy="lower optimiser.lr, or use runtime.precision: fp32",
             )
-        line = asdict(record) | losses
-        del line["losses"]
-        self._folder.log(line)
+        told = {"step": record.step, "epoch": record.epoch, "lr": record.lr}
+        self._folder.log(told | losses | {"seconds": record.clock.seconds()})
         for name, value in (losses | {"lr": record.lr}).items():
             board.add_scalar(f"train/{name}", value, record.step)
         bar.advance(note=self._note(losses["loss"]))

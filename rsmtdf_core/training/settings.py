@@ -79,3 +79,7 @@ class OptimiserSettings(Settings):
     scale_lr: Literal["linear", "none"] = "none"
     lr_batch: int = Field(default=32, ge=1)
     ema: float = Field(default=0.996, ge=0, lt=1)
+
+    def scaled_lr(self, global_batch: int) -> float:
+        """The encoder's first learning rate when this many labeled crops make a step."""
+        return self.lr * global_batch / self.lr_batch if self.scale_lr == "linear" else self.lr
