@@ -66,6 +66,7 @@ class Encoder(nn.Module):
         net.prune_intermediate_layers(list(self.taps), prune_norm=not self.is_vit, prune_head=True)
         self.net: Any = net
         self._checkpointed = False
+        self._momenta: dict[nn.Module, float | None] = {}
 
     def forward(self, images_B3HW: Tensor) -> list[Tensor]:
         """Normalised images -> four maps [B, C, h, w].
@@ -77,12 +78,12 @@ class Encoder(nn.Module):
             again = self._checkpointed and self.training and torch.is_grad_enabled()
             return _vit_taps(self.net, images_B3HW, self.taps, checkpointed=again)
         if self._checkpointed:
-            self._track_statistics(enabled=True)
+            self._move_statistics(enabled=True)
         maps: list[Tensor] = self.net.forward_intermediates(
             images_B3HW, indices=list(self.taps), intermediates_only=True
         )
         if self._checkpointed:
-            self._track_statistics(enabled=False)
+            self._move_statistics(enabled=False)
         return maps
 
     def checkpoint_activations(self, enabled: bool) -> None:
@@ -96,16 +97,17 @@ class Encoder(nn.Module):
         if not self.is_vit:
             _checkpoint_cnn(self.net, enabled)
         self._checkpointed = enabled
-        self._track_statistics(enabled=not enabled)
+        self._move_statistics(enabled=not enabled)
 
-    def _track_statistics(self, *, enabled: bool) -> None:
-        """Whether batch norms move their running statistics in training; in eval mode they use them still.
+    def _move_statistics(self, *, enabled: bool) -> None:
+        """Whether a pass in training moves the running statistics of batch norms.
 
         The backward pass, which runs them again, must not count a batch twice.
         """
         for module in self.net.modules():
-            if isinstance(module, _BatchNorm) and module.running_mean is not None:
-                module.track_running_stats = enabled
+            if isinstance(module, _BatchNorm):
+                given = self._momenta.setdefault(module, module.momentum)
+                module.momentum = given if enabled else 0.0
 
 
 def default_taps(depth: int) -> tuple[int, ...]:

@@ -40,7 +40,7 @@ def distillation_loss(
         kept: which tokens count; None keeps all.
         counts: by teacher name, what sums of distances are divided by: the tokens that count in the
             whole global batch over the number of processes, so that the losses of a batch's parts add
-            up to the batch's; 0 is taken for 1. None counts those given here.
+            up to the batch's. None counts those given here.
         settings: which distance; None for the reference's.
         spreads: by teacher name, what `distance` needs to standardise.
 
@@ -51,10 +51,12 @@ def distillation_loss(
     assert student.keys() == teacher.keys(), (student.keys(), teacher.keys())
     kind = (settings or DistillationSettings()).loss
     kept = kept or dict.fromkeys(student)
-    counts = counts or token_counts(teacher, kept)
+    if counts is None:
+        found = token_counts(teacher, kept)
+        counts = {name: count.clamp(min=1) for name, count in found.items()}
     losses = [
         _summed(kind, student[name], teacher[name], (spreads or {}).get(name), kept[name])
-        / counts[name].clamp(min=1)
+        / counts[name].float()
         for name in student
     ]
     return torch.stack(losses).mean()
