@@ -36,6 +36,8 @@ from rsmtdf_core.views.render import ViewRenderer
 
 # How long the other processes wait for the main one to save and validate.
 PATIENCE = timedelta(hours=6)
+# The backend of torch.compile.
+COMPILER = "inductor"
 
 
 def train(
@@ -108,7 +110,7 @@ def make_accelerator(config: ExperimentConfig) -> Accelerator:
         accelerator = Accelerator(
             cpu=config.runtime.device == "cpu",
             mixed_precision=precision,
-            dynamo_plugin=TorchDynamoPlugin(backend="inductor" if config.runtime.compile else "no"),
+            dynamo_plugin=TorchDynamoPlugin(backend=COMPILER if config.runtime.compile else "no"),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:
