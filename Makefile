@@ -45,7 +45,7 @@ bench: .venv/ready
 	cat outputs/benchmarks.md
 
 reliability: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/reliability -m reliability -n auto -rA
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests -m reliability -n auto -rA
 
 clean:
 	rm -rf .venv outputs

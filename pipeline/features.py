@@ -29,7 +29,7 @@ class Features:
     """What a training knows of its teachers.
 
     Attributes:
-        shapes: the tokens of each teacher, in the config's order; none where the method uses none.
+        shapes: the tokens of each teacher in use, in the config's order; none where the method uses none.
         targets: where tokens come from.
         crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None where no cached
             tokens are read.
@@ -90,9 +90,9 @@ def _targets(experiment: Experiment, device: torch.device) -> Features:
 
 def _cached(experiment: Experiment, device: torch.device) -> Features:
     config, plan = experiment.config, experiment.plan
-    readers, shapes, locked, random, stores = {}, {}, {}, [], []
+    readers, shapes, spreads, locked, random, stores = {}, {}, {}, {}, [], []
     crops = None
-    for teacher in config.teachers:
+    for teacher in config.distilled:
         identity = declared_identity(teacher, config.views.crop)
         store = find_store(config.runtime.cache_folder, plan, identity, teacher.declared_codec)
         rows = store.require(plan)
@@ -102,6 +102,7 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
         shapes[teacher.name] = TokenShape(
             teacher.name, *store.shape.record_shape, store.shape.input_size
         )
+        spreads[teacher.name] = torch.tensor(store.facts.parameters["std"], device=device)
         locked[teacher.name] = {
             "store": store_key(store.path),
             "identity": store.metadata.identity,
@@ -113,7 +114,9 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
     lock = {"views": plan.address, "plan": plan.fingerprint, "stores": locked}
     return Features(
         shapes=tuple(shapes.values()),
-        targets=CachedTargets(readers, shapes, plan, device, config.runtime.read_threads),
+        targets=CachedTargets(
+            readers, shapes, plan, device, spreads, threads=config.runtime.read_threads
+        ),
         crops=crops,
         lock=lock,
         stores=tuple(stores),
@@ -123,13 +126,19 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
 
 
 def _online(config: ExperimentConfig, device: torch.device) -> Features:
+    if config.objective.distillation.loss == "standardised-mse":
+        raise ConfigError(
+            "standardised-mse needs the spread of each channel, which only a store of features knows",
+            where="objective.distillation.loss",
+            remedy="--set objective.teachers=cached, or another objective.distillation.loss",
+        )
     teachers = {
-        one.name: load_teacher(one, config.views.crop, str(device)) for one in config.teachers
+        one.name: load_teacher(one, config.views.crop, str(device)) for one in config.distilled
     }
     return Features(
         shapes=tuple(teacher.shape for teacher in teachers.values()),
         targets=OnlineTargets(teachers),
-        random_teachers=tuple(one.name for one in config.teachers if one.weights == "random"),
+        random_teachers=tuple(one.name for one in config.distilled if one.weights == "random"),
     )
 
 

@@ -67,7 +67,7 @@ class Journal:
                 "epoch": record.epoch,
                 "lr": record.lr,
                 **losses,
-                "seconds": record.seconds,
+                "seconds": record.clock.seconds(),
             }
         )
         self._tell({f"train/{name}": one for name, one in (losses | {"lr": record.lr}).items()}, record.step)

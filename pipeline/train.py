@@ -11,7 +11,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import InitProcessGroupKwargs, set_seed
+from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin, set_seed
 
 from pipeline.config import ExperimentConfig, dump_config
 from pipeline.features import Features, find_features
@@ -36,6 +36,8 @@ from rsmtdf_core.views.render import ViewRenderer
 
 # How long the other processes wait for the main one to save and validate.
 PATIENCE = timedelta(hours=6)
+# The backend of torch.compile.
+COMPILER = "inductor"
 
 
 def train(
@@ -63,7 +65,8 @@ def train(
     training = make_training(experiment, features, accelerator)
     _require_fitting_window(config, training.student.encoder.patch)
     if config.objective.teachers == "cached":
-        assert live_teachers() == teachers_before, (
+        # Fewer are well: an extraction's worker in this process may be letting go of its own.
+        assert live_teachers() <= teachers_before, (
             "a teacher was loaded although its tokens are cached"
         )
     # Last, so that what cannot start leaves no folder and deletes no run.
@@ -107,6 +110,7 @@ def make_accelerator(config: ExperimentConfig) -> Accelerator:
         accelerator = Accelerator(
             cpu=config.runtime.device == "cpu",
             mixed_precision=precision,
+            dynamo_plugin=TorchDynamoPlugin(backend=COMPILER if config.runtime.compile else "no"),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:
@@ -145,9 +149,16 @@ def _require_fitting_window(config: ExperimentConfig, patch: int) -> None:
 def make_training(experiment: Experiment, features: Features, accelerator: Accelerator) -> Training:
     """The student, its EMA model, optimiser and sources of an experiment, at step 0."""
     config, manifest = experiment.config, experiment.dataset.manifest
-    objective = objective_class(config.objective.method)(config.objective, manifest.ignore_id)
+    objective = objective_class(config.objective.method)(
+        config.objective, manifest.ignore_id, config.seed
+    )
     student = Student(config.student, len(manifest.classes), config.views.crop, features.shapes)
     student.to(accelerator.device)
+    on_gpu = accelerator.device.type == "cuda"
+    if on_gpu:
+        student.to(memory_format=torch.channels_last)  # faster convolutions
+    ema = ema_copy(student)
+    student.encoder.checkpoint_activations(config.runtime.activation_checkpointing)
     schedule = BatchSchedule(
         experiment.plan,
         config.optimiser.batch,
@@ -158,14 +169,14 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
     return Training(
         accelerator=accelerator,
         student=student,
-        ema=ema_copy(student),
-        optimiser=make_optimiser(student, config.optimiser, accelerator.device),
+        ema=ema,
+        optimiser=make_optimiser(student, config.optimiser),
         objective=objective,
-        pixels=_pixels(
-            experiment, features, schedule, objective.uses_unlabeled, accelerator.device
-        ),
+        pixels=_pixels(experiment, features, schedule, objective.strong_views, pin=on_gpu),
         targets=features.targets,
         settings=config.optimiser,
+        parts=config.runtime.accumulate,
+        compiled=config.runtime.compile,
     )
 
 
@@ -173,13 +184,14 @@ def _pixels(
     experiment: Experiment,
     features: Features,
     schedule: BatchSchedule,
-    unlabeled: bool,
-    device: torch.device,
+    strong_views: int,
+    *,
+    pin: bool,
 ) -> PixelSource:
     runtime, plan = experiment.config.runtime, experiment.plan
     if features.pixels is not None:
         reader = FeatureReader(features.pixels, features.pixels.require(plan), runtime.check)
-        return CachedPixels(reader, schedule, unlabeled, device)
+        return CachedPixels(reader, schedule, strong_views, pin)
     renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
-    dataset = StepDataset(renderer, schedule, features.crops, unlabeled)
-    return RenderedPixels(dataset, runtime.workers, pin=device.type == "cuda")
+    dataset = StepDataset(renderer, schedule, features.crops, strong_views)
+    return RenderedPixels(dataset, runtime.workers, pin)

@@ -169,19 +169,6 @@ class Ring:
                     reader.prefetch(rows)
 
 
-def on_device(ring: Ring, device: torch.device) -> Iterator[tuple[int, dict[str, Tensor]]]:
-    """Each step's number and its records on `device`; they may be used until the next step is asked for."""
-    for slot in ring:
-        moved = {name: one.to(device, non_blocking=True) for name, one in slot.buffers.items()}
-        copied = torch.cuda.Event() if device.type == "cuda" else None
-        if copied is not None:
-            copied.record()
-        yield slot.step, moved
-        if copied is not None:
-            copied.synchronize()
-        slot.release()
-
-
 def _pieces(count: int, most: int) -> list[slice]:
     bounds = np.linspace(0, count, min(most, count) + 1).astype(int).tolist()
     return [slice(low, high) for low, high in pairwise(bounds)]

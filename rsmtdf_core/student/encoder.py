@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
 from rsmtdf_core.positions import resize_position
@@ -63,6 +65,8 @@ class Encoder(nn.Module):
             self.reductions = [levels[tap][1] for tap in self.taps]
         net.prune_intermediate_layers(list(self.taps), prune_norm=not self.is_vit, prune_head=True)
         self.net: Any = net
+        self._checkpointed = False
+        self._momenta: dict[nn.Module, float | None] = {}
 
     def forward(self, images_B3HW: Tensor) -> list[Tensor]:
         """Normalised images -> four maps [B, C, h, w].
@@ -71,11 +75,39 @@ class Encoder(nn.Module):
         tokens.
         """
         if self.is_vit:
-            return _vit_taps(self.net, images_B3HW, self.taps)
+            again = self._checkpointed and self.training and torch.is_grad_enabled()
+            return _vit_taps(self.net, images_B3HW, self.taps, checkpointed=again)
+        if self._checkpointed:
+            self._move_statistics(enabled=True)
         maps: list[Tensor] = self.net.forward_intermediates(
             images_B3HW, indices=list(self.taps), intermediates_only=True
         )
+        if self._checkpointed:
+            self._move_statistics(enabled=False)
         return maps
+
+    def checkpoint_activations(self, enabled: bool) -> None:
+        """Whether training computes a block's activations again in the backward pass, to save memory.
+
+        Losses and gradients are the same.
+
+        Raises:
+            ConfigError: a CNN for which timm cannot do that.
+        """
+        if not self.is_vit:
+            _checkpoint_cnn(self.net, enabled)
+        self._checkpointed = enabled
+        self._move_statistics(enabled=not enabled)
+
+    def _move_statistics(self, *, enabled: bool) -> None:
+        """Whether a pass in training moves the running statistics of batch norms.
+
+        The backward pass, which runs them again, must not count a batch twice.
+        """
+        for module in self.net.modules():
+            if isinstance(module, _BatchNorm):
+                given = self._momenta.setdefault(module, module.momentum)
+                module.momentum = given if enabled else 0.0
 
 
 def default_taps(depth: int) -> tuple[int, ...]:
@@ -83,11 +115,13 @@ def default_taps(depth: int) -> tuple[int, ...]:
     return REFERENCE_TAPS.get(depth) or tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
 
 
-def _vit_taps(net: VisionTransformer, images_B3HW: Tensor, taps: tuple[int, ...]) -> list[Tensor]:
+def _vit_taps(
+    net: VisionTransformer, images_B3HW: Tensor, taps: tuple[int, ...], *, checkpointed: bool
+) -> list[Tensor]:
     tokens, grid = _embed(net, images_B3HW)
     maps = []
     for number, block in enumerate(net.blocks):
-        tokens = block(tokens)
+        tokens = checkpoint(block, tokens, use_reentrant=False) if checkpointed else block(tokens)
         if number in taps:
             cells = net.norm(tokens)[:, net.num_prefix_tokens :]
             maps.append(cells.mT.reshape(*cells.mT.shape[:2], *grid))
@@ -216,6 +250,19 @@ def _is_plain_vit(net: nn.Module) -> bool:
     from timm.models import VisionTransformer
 
     return type(net) is VisionTransformer and type(net.patch_embed) is PatchEmbed
+
+
+def _checkpoint_cnn(net: Any, enabled: bool) -> None:  # noqa: ANN401 - timm ships no types
+    try:
+        net.set_grad_checkpointing(enabled)
+    # Some models lack the method, others have one that says by an assertion that they cannot.
+    except (AttributeError, AssertionError):
+        if enabled:
+            raise ConfigError(
+                f"timm cannot compute the activations of a {type(net).__name__} again",
+                where="runtime.activation_checkpointing",
+                remedy="--set runtime.activation_checkpointing=false, or choose another student.encoder",
+            ) from None
 
 
 def _pyramid_levels(net: Any, settings: StudentSettings) -> list[tuple[int, int]]:  # noqa: ANN401 - timm

@@ -1,11 +1,24 @@
-"""From the student's last tap to each teacher's tokens, and back into the tap."""
+"""From the student's last tap to each teacher's tokens, and back into the tap.
 
+Both fusions project every teacher's translated tokens to the tap's channels; they differ in how much
+of each source counts at a place. Layers that act on channels alone commute with the resize to the
+tap's grid, so they run before it, on the smaller grid.
+"""
+
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.student.resizing import resize_map
+from rsmtdf_core.student.settings import FusionSettings
+
+# Channels of queries and keys: enough to tell a handful of sources apart.
+ATTENTION_WIDTH = 64
+# What a source is taken to weigh at least where attention starts: the logarithm of 0 is no start.
+LEAST_PRIOR = 1e-3
 
 
 class Translator(nn.Module):
@@ -24,30 +37,133 @@ class Translator(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Last tap := w * student + (1 - w) / n * sum of the n teachers' projected tokens.
+    """What fusions share: a linear layer per teacher to the tap's channels, and the weights given.
 
     Args:
         student_channels: channels of the last tap.
         teacher_channels: by teacher name, channels of its tokens.
-        student_weight: w, in [0, 1].
+        settings: the weights of the student and of the teachers.
+
+    Raises:
+        ConfigError: the settings give weights to some of the teachers, but not to all.
     """
 
     def __init__(
-        self, student_channels: int, teacher_channels: Mapping[str, int], student_weight: float
+        self, student_channels: int, teacher_channels: Mapping[str, int], settings: FusionSettings
     ) -> None:
         super().__init__()
-        self.student_weight = student_weight
+        self.student_weight = settings.student_weight
+        self.teacher_weights = _teacher_weights(tuple(teacher_channels), settings)
         self.projections = nn.ModuleDict(
             {name: nn.Linear(width, student_channels) for name, width in teacher_channels.items()}
         )
 
     def forward(self, tap_BCHW: Tensor, tokens: Mapping[str, Tensor]) -> Tensor:
         """Fuse the tap [B, C, h, w] with translated tokens [B, h', w', D] of each teacher."""
-        # The reference resizes first; a linear layer commutes with that and is cheaper before.
-        height, width = tap_BCHW.shape[-2:]
-        projected = [
-            resize_map(projection(tokens[name]).permute(0, 3, 1, 2), (height, width))
-            for name, projection in self.projections.items()
-        ]
-        share = (1 - self.student_weight) / len(projected)
-        return self.student_weight * tap_BCHW + share * torch.stack(projected).sum(dim=0)
+        projected = {name: layer(tokens[name]) for name, layer in self.projections.items()}
+        return self._joined(tap_BCHW, projected)
+
+    def _joined(self, tap_BCHW: Tensor, projected: Mapping[str, Tensor]) -> Tensor:
+        """The fused tap, from projected tokens [B, h', w', C] on each teacher's own grid."""
+        raise NotImplementedError
+
+
+class WeightedFusion(Fusion):
+    """Last tap := w * student + sum over teachers of w_t * projected_t.
+
+    Without weights of their own, n teachers share what the student leaves: w_t = (1 - w) / n.
+    """
+
+    def _joined(self, tap_BCHW: Tensor, projected: Mapping[str, Tensor]) -> Tensor:
+        maps = {name: _on_grid(tokens, tap_BCHW) for name, tokens in projected.items()}
+        own = self.student_weight * tap_BCHW
+        if self.teacher_weights is None:
+            share = (1 - self.student_weight) / len(maps)
+            return own + share * torch.stack(list(maps.values())).sum(dim=0)
+        weighted = [self.teacher_weights[name] * found for name, found in maps.items()]
+        return own + torch.stack(weighted).sum(dim=0)
+
+
+class AttentionFusion(Fusion):
+    """Last tap := sum over sources of a_s * x_s, with weights that depend on the place.
+
+    The sources x_s at a place are the student's feature x_0 and each teacher's projected token x_t.
+    The student asks, all sources answer:
+
+        a = softmax over s of <Q x_0, K x_s> / sqrt(d) + b_s
+
+    Q and K are linear maps to d = 64 channels. The sources themselves are the values (a teacher's
+    projection is its value map), so the result stays among them. b_s says what a source weighs
+    whatever it holds; the student's is 0, as the softmax knows differences alone. Q starts at 0 and
+    b_s at the logarithm of w_s / w, so that training starts from what the weighted fusion does with
+    the same weights (scaled to the sum 1).
+    """
+
+    def __init__(
+        self, student_channels: int, teacher_channels: Mapping[str, int], settings: FusionSettings
+    ) -> None:
+        super().__init__(student_channels, teacher_channels, settings)
+        self.query = nn.Linear(student_channels, ATTENTION_WIDTH)
+        # Without bias: it would add the same to every source's score.
+        self.key = nn.Linear(student_channels, ATTENTION_WIDTH, bias=False)
+        nn.init.zeros_(self.query.weight)
+        nn.init.zeros_(self.query.bias)
+        shared = (1 - self.student_weight) / len(teacher_channels)
+        weights = self.teacher_weights or dict.fromkeys(teacher_channels, shared)
+        own = math.log(max(self.student_weight, LEAST_PRIOR))
+        self.priors = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.tensor(math.log(max(weights[name], LEAST_PRIOR)) - own))
+                for name in teacher_channels
+            }
+        )
+
+    def _joined(self, tap_BCHW: Tensor, projected: Mapping[str, Tensor]) -> Tensor:
+        features_BHWC = tap_BCHW.permute(0, 2, 3, 1)
+        query = self.query(features_BHWC).permute(0, 3, 1, 2) / math.sqrt(ATTENTION_WIDTH)
+        scores = [(query * self.key(features_BHWC).permute(0, 3, 1, 2)).sum(dim=1)]
+        sources = [tap_BCHW]
+        for name, tokens in projected.items():
+            key = _on_grid(self.key(tokens), tap_BCHW)
+            scores.append((query * key).sum(dim=1) + self.priors[name])
+            sources.append(_on_grid(tokens, tap_BCHW))
+        weights = torch.stack(scores).softmax(dim=0)
+        fused = [weight[:, None] * source for weight, source in zip(weights, sources, strict=True)]
+        return torch.stack(fused).sum(dim=0)
+
+
+def make_fusion(
+    student_channels: int, teacher_channels: Mapping[str, int], settings: FusionSettings
+) -> Fusion | None:
+    """The fusion of that mode; None where it is off or there are no teachers.
+
+    Raises:
+        ConfigError: the settings give weights to some of the teachers, but not to all.
+    """
+    if settings.mode == "off" or not teacher_channels:
+        return None
+    kind = WeightedFusion if settings.mode == "weighted" else AttentionFusion
+    return kind(student_channels, teacher_channels, settings)
+
+
+def _on_grid(tokens_BHWC: Tensor, tap_BCHW: Tensor) -> Tensor:
+    """Tokens [B, h', w', C] as a map [B, C, h, w] on the tap's grid."""
+    height, width = tap_BCHW.shape[-2:]
+    return resize_map(tokens_BHWC.permute(0, 3, 1, 2), (height, width))
+
+
+def _teacher_weights(
+    teachers: tuple[str, ...], settings: FusionSettings
+) -> dict[str, float] | None:
+    """The weight of each teacher in use; None where they share what the student leaves."""
+    given = settings.teacher_weights
+    if given is None:
+        return None
+    if missing := [name for name in teachers if name not in given]:
+        raise ConfigError(
+            f"the fusion has no weight for {', '.join(missing)}",
+            where="student.fusion.teacher_weights",
+            remedy=f"--set student.fusion.teacher_weights.{missing[0]}=0.1, or leave the weights out: "
+            "teachers then share what the student leaves",
+        )
+    return {name: given[name] for name in teachers}

@@ -13,7 +13,7 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.pixels import normalise
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.encoder import Encoder
-from rsmtdf_core.student.fusion import Fusion, Translator
+from rsmtdf_core.student.fusion import Translator, make_fusion
 from rsmtdf_core.student.resizing import resize_map, resize_tokens
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape
@@ -35,8 +35,9 @@ class Student(nn.Module):
     """Encoder, translators, fusion and head.
 
     A teacher that sees crops resized to a size at which the student's grid equals its own (the
-    reference's CLIP) is translated from a second pass of the encoder at that size; any other from
-    the last tap.
+    reference's CLIP) is translated from a second pass of the encoder at that size, or, where the
+    settings share the one pass, from the last tap resampled to that grid; any other teacher from
+    the last tap as it is.
 
     Args:
         settings: which encoder, head and fusion.
@@ -45,7 +46,8 @@ class Student(nn.Module):
         teachers: shapes of the teachers' tokens; none for training without distillation.
 
     Raises:
-        ConfigError: an encoder that cannot be had, or a crop that its patch does not divide.
+        ConfigError: an encoder that cannot be had, a crop that its patch does not divide, or fusion
+            weights that leave out a teacher.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class Student(nn.Module):
                 remedy=f"set views.crop to a multiple of {patch}, such as {nearest}",
             )
         width = self.encoder.channels[-1]
+        self._crop = crop
+        self._shares_pass = settings.second_encoding == "shared"
         self.grids = {teacher.teacher: teacher.grid for teacher in teachers}
         self.second_sizes = {
             teacher.teacher: _second_size(teacher, self.encoder.reductions[-1], crop)
@@ -75,18 +79,21 @@ class Student(nn.Module):
             }
         )
         fused = {teacher.teacher: teacher.channels for teacher in teachers}
-        self.fusion = (
-            Fusion(width, fused, settings.fusion.student_weight)
-            if fused and settings.fusion.mode == "weighted"
-            else None
-        )
+        self.fusion = make_fusion(width, fused, settings.fusion)
         reassemble = len(set(self.encoder.reductions)) == 1
         self.head = DPTHead(self.encoder.channels, settings.head, classes, reassemble=reassemble)
 
-    def forward(self, images_B3HW: Tensor) -> StudentOutput:
-        """Logits and translated tokens of normalised images; the patch divides their sides."""
-        taps = self.encoder(images_B3HW)
-        tokens = self._translate(images_B3HW, taps[-1])
+    def forward(self, images_B3HW: Tensor, channel_scale: Tensor | None = None) -> StudentOutput:
+        """Logits and translated tokens of normalised images; the patch divides their sides.
+
+        Args:
+            images_B3HW: normalised images.
+            channel_scale: [B, C], multiplies the channels of every tap as it leaves the encoder
+                (complementary dropout of UniMatch V2, arXiv 2410.10777); C is at least the width
+                of the widest tap, and a narrower one takes the first of them.
+        """
+        taps = self._taps(images_B3HW, channel_scale)
+        tokens = self._translate(images_B3HW, taps[-1], channel_scale)
         logits = self._decode(images_B3HW, taps, tokens)
         on_grids = {name: resize_tokens(found, self.grids[name]) for name, found in tokens.items()}
         return StudentOutput(logits, on_grids)
@@ -97,22 +104,45 @@ class Student(nn.Module):
 
     def logits(self, images_B3HW: Tensor) -> Tensor:
         """The logits alone: without fusion this spares the translators and the second pass."""
-        taps = self.encoder(images_B3HW)
+        taps = self._taps(images_B3HW)
         tokens = {} if self.fusion is None else self._translate(images_B3HW, taps[-1])
         return self._decode(images_B3HW, taps, tokens)
 
-    def _translate(self, images_B3HW: Tensor, last_BCHW: Tensor) -> dict[str, Tensor]:
-        """By teacher name, translated tokens on the grid of the pass they come from."""
-        passes: dict[int | None, Tensor] = {None: last_BCHW}
+    def _taps(self, images_B3HW: Tensor, channel_scale: Tensor | None = None) -> list[Tensor]:
+        taps: list[Tensor] = self.encoder(images_B3HW)
+        if channel_scale is None:
+            return taps
+        assert channel_scale.shape[1] >= max(self.encoder.channels), channel_scale.shape
+        scale_BC11 = channel_scale[:, :, None, None]
+        return [tap * scale_BC11[:, : tap.shape[1]].to(tap.dtype) for tap in taps]
+
+    def _translate(
+        self, images_B3HW: Tensor, last_BCHW: Tensor, channel_scale: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """By teacher name, translated tokens on the grid of the map they come from."""
+        maps: dict[int | None, Tensor] = {None: last_BCHW}
         tokens = {}
         for name, translator in self.translators.items():
             size = self.second_sizes[name]
-            if size not in passes:
+            if size not in maps:
                 assert size is not None
-                # A square at every image size, as in the reference.
-                passes[size] = self.encoder(resize_map(images_B3HW, (size, size)))[-1]
-            tokens[name] = translator(passes[size].permute(0, 2, 3, 1))
+                if self._shares_pass:
+                    maps[size] = self._resampled(last_BCHW, images_B3HW, self.grids[name])
+                else:
+                    # A square at every image size, as in the reference.
+                    smaller = resize_map(images_B3HW, (size, size))
+                    maps[size] = self._taps(smaller, channel_scale)[-1]
+            tokens[name] = translator(maps[size].permute(0, 2, 3, 1))
         return tokens
+
+    def _resampled(self, last_BCHW: Tensor, images_B3HW: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The last tap on a teacher's grid, which is to images of another size what it is to a crop."""
+        sides = images_B3HW.shape[-2:]
+        rows, columns = (
+            max(1, round(cells * side / self._crop))
+            for cells, side in zip(grid, sides, strict=True)
+        )
+        return resize_map(last_BCHW, (rows, columns))
 
     def _decode(
         self, images_B3HW: Tensor, taps: Sequence[Tensor], tokens: dict[str, Tensor]

@@ -21,8 +21,8 @@ class FusionSettings(Settings):
     Attributes:
         mode: "weighted" adds them, "attention" learns at each place how much of each counts, "off"
             leaves the tap alone (translators then serve the loss).
-        student_weight: weighted: weight of the student's own features, [0, 1].
-        teacher_weights: weighted: weight of each teacher by name; None shares the rest equally.
+        student_weight: weight of the student's own features, [0, 1]; attention starts from it.
+        teacher_weights: weight of each teacher by name; None shares the rest equally.
     """
 
     mode: _Mode = "weighted"

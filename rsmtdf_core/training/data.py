@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from rsmtdf_core.errors import RsmtdfError, StoreMismatchError
-from rsmtdf_core.training.schedule import BatchSchedule, StepRows
-from rsmtdf_core.views.draws import KeyedDraws
-from rsmtdf_core.views.photometric import draw_photometric
-from rsmtdf_core.views.plan import Photometric, ViewPlan
-from rsmtdf_core.views.render import ViewRenderer, crop_crc, paste
+from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.strong import mix, pasted_pixels
+from rsmtdf_core.views.plan import Photometric
+from rsmtdf_core.views.render import ViewRenderer, crop_crc, valid_pixels
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -25,25 +24,50 @@ class Batch(NamedTuple):
 
     Attributes:
         step: the step, counted from 0.
+        first: place of the first sample of each kind in the step's global batch.
+        total: labeled samples, and as many unlabeled ones, of the global batch.
         images: labeled weak views, uint8 [B, 3, S, S].
         masks: their class ids, uint8 [B, S, S].
         weak: unlabeled weak views, uint8 [U, 3, S, S].
-        mixed: unlabeled strong views with CutMix, uint8 [U, 3, S, S].
-        valid: False where an unlabeled weak view is padding, bool [U, S, S].
-        pasted: True where `mixed` shows the partner, bool [U, S, S].
+        mixed: V strong views with CutMix of each, uint8 [V, U, 3, S, S].
+        pasted: True where `mixed` shows the partner, bool [V, U, S, S].
+        valid: False where a weak view is padding, bool [B + U, S, S].
     """
 
     step: int
+    first: int
+    total: int
     images: Tensor
     masks: Tensor
     weak: Tensor
     mixed: Tensor
-    valid: Tensor
     pasted: Tensor
+    valid: Tensor
 
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch on `device`."""
-        return Batch(self.step, *(part.to(device, non_blocking=True) for part in self[1:]))
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by name."""
+        return dict(zip(self._fields[3:], self[3:], strict=True))
+
+    def pinned(self) -> "Batch":
+        """The same batch in pinned memory, from which a GPU copies without blocking."""
+        return Batch(*self[:3], *(tensor.pin_memory() for tensor in self[3:]))
+
+    def part(self, samples: slice) -> "Batch":
+        """These samples of each kind; unlabeled ones in whole pairs."""
+        labeled = len(self.images)
+        valid = torch.cat([self.valid[:labeled][samples], self.valid[labeled:][samples]])
+        return Batch(
+            self.step,
+            self.first + samples.start,
+            self.total,
+            self.images[samples],
+            self.masks[samples],
+            self.weak[samples],
+            self.mixed[:, samples],
+            self.pasted[:, samples],
+            valid,
+        )
 
 
 @dataclass
@@ -55,13 +79,13 @@ class StepDataset(Dataset[Batch]):
         schedule: which rows a step has.
         crops: crc32 of each plan row's geometric crop as the teachers saw it, uint32 [rows]; None skips the
             check (no cached tokens are used).
-        unlabeled: whether the objective needs unlabeled views.
+        strong_views: strong views of each unlabeled sample; 0 leaves unlabeled samples out.
     """
 
     renderer: ViewRenderer
     schedule: BatchSchedule
     crops: npt.NDArray[np.uint32] | None
-    unlabeled: bool
+    strong_views: int
 
     def __getitem__(self, step: int) -> Batch:
         """Render the batch of one step.
@@ -69,20 +93,20 @@ class StepDataset(Dataset[Batch]):
         Raises:
             StoreMismatchError: where a crop is not the one the teachers saw.
         """
-        rows = self.schedule.rows(step)
-        labeled = [int(row) for row in rows.labeled]
-        unlabeled = [int(row) for row in rows.unlabeled] if self.unlabeled else []
-        weak = [self._weak(row) for row in unlabeled]
-        mixed, pasted = self._mixed(unlabeled, rows)
-        return Batch(
-            step,
-            self._images([self._weak(row) for row in labeled]),
-            self._planes([self.renderer.mask(row) for row in labeled], torch.uint8),
-            self._images(weak),
-            self._images(mixed),
-            self._planes([self.renderer.valid(row) for row in unlabeled], torch.bool),
-            self._planes(pasted, torch.bool),
-        )
+        rows, plan = self.schedule.rows(step), self.renderer.plan
+        labeled = rows.labeled.tolist()
+        unlabeled = rows.unlabeled.tolist() if self.strong_views else []
+
+        def strong(place: int, change: Photometric | None) -> Pixels:
+            return self.renderer.strong(unlabeled[place], change)
+
+        # Weak views first: the strong ones are made of those that the renderer keeps.
+        weak = np.stack([self._weak(row) for row in labeled + unlabeled])
+        masks = np.stack([self.renderer.mask(row) for row in labeled])
+        mixed = [
+            mix(plan, unlabeled, rows.epoch, number, strong) for number in range(self.strong_views)
+        ]
+        return assembled(self.schedule, step, weak, masks, mixed)
 
     def _weak(self, row: int) -> Pixels:
         crop = self.renderer.weak(row)
@@ -95,39 +119,48 @@ class StepDataset(Dataset[Batch]):
             )
         return crop
 
-    def _mixed(
-        self, rows: list[int], step: StepRows
-    ) -> tuple[list[Pixels], list[npt.NDArray[np.bool_]]]:
-        plan = self.renderer.plan
-        fresh = plan.settings.teacher_sees == "weak"
-        strong = [
-            self.renderer.strong(row, fresh_photometric(plan, row, step.epoch) if fresh else None)
-            for row in rows
-        ]
-        size = self.renderer.plan.settings.crop
-        nothing, everything = np.zeros((size, size), np.bool_), np.ones((size, size), np.bool_)
-        boxes = [self.renderer.plan[row].box for row in rows]
-        mixed = [paste(strong[i], strong[i ^ 1], box) for i, box in enumerate(boxes)]
-        return mixed, [paste(nothing, everything, box) for box in boxes]
 
-    def _images(self, crops: list[Pixels]) -> Tensor:
-        size = self.renderer.plan.settings.crop
-        if not crops:
-            return torch.empty((0, 3, size, size), dtype=torch.uint8)
-        return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
+def assembled(
+    schedule: BatchSchedule,
+    step: int,
+    weak: Pixels,
+    masks: Pixels,
+    mixed: Sequence[Sequence[Pixels]],
+) -> Batch:
+    """The batch of a step from its views.
 
-    def _planes(self, planes: Sequence[npt.NDArray[Any]], dtype: torch.dtype) -> Tensor:
-        size = self.renderer.plan.settings.crop
-        if not planes:
-            return torch.empty((0, size, size), dtype=dtype)
-        return torch.from_numpy(np.stack(planes)).to(dtype)
+    Args:
+        schedule: which rows the step has.
+        step: the step.
+        weak: weak views of the labeled, then the unlabeled samples, uint8 [B + U, S, S, 3].
+        masks: class ids of the labeled ones, uint8 [B, S, S].
+        mixed: each kind of strong view, with CutMix, of the unlabeled samples, uint8 [S, S, 3] each.
+    """
+    rows, plan, labeled = schedule.rows(step), schedule.plan, len(masks)
+    unlabeled = rows.unlabeled.tolist() if mixed else []
+    size = plan.settings.crop
+    shape = (len(mixed), len(unlabeled), size, size)
+    strong, pasted = np.empty((*shape, 3), np.uint8), np.empty(shape, np.bool_)
+    for number, views in enumerate(mixed):
+        np.stack(views, out=strong[number])
+        np.stack(pasted_pixels(plan, unlabeled, rows.epoch, number), out=pasted[number])
+    valid = [valid_pixels(plan[row].geometry, size) for row in rows.labeled.tolist() + unlabeled]
+    return Batch(
+        step,
+        schedule.first,
+        schedule.total,
+        _channels_first(weak[:labeled]),
+        torch.from_numpy(np.ascontiguousarray(masks)),
+        _channels_first(weak[labeled:]),
+        _channels_first(strong),
+        torch.from_numpy(pasted),
+        torch.from_numpy(np.stack(valid)),
+    )
 
 
-def fresh_photometric(plan: ViewPlan, row: int, epoch: int) -> Photometric:
-    """New photometrics of a view for one epoch, where the teachers saw its geometry only."""
-    view = plan[row]
-    draws = KeyedDraws(plan.seed, plan.scenes[view.scene].id, view.number, "fresh", epoch)
-    return draw_photometric(plan.settings, draws)
+def _channels_first(views: Pixels) -> Tensor:
+    # Contiguous whatever the source: convolutions round by how pixels lie in memory.
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(views, -1, -3)))
 
 
 @dataclass

@@ -7,16 +7,16 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from rsmtdf_core.store.reader import FeatureReader
-from rsmtdf_core.store.ring import Ring, on_device
-from rsmtdf_core.training.data import Batch, StepDataset, batches, fresh_photometric
-from rsmtdf_core.training.schedule import BatchSchedule, StepRows
+from rsmtdf_core.store.ring import Ring
+from rsmtdf_core.training.ahead import ahead
+from rsmtdf_core.training.data import Batch, StepDataset, assembled, batches
+from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.strong import mix
 from rsmtdf_core.views.pixels import PIXELS
-from rsmtdf_core.views.plan import ViewPlan
-from rsmtdf_core.views.render import paste, render_photometric, valid_pixels
+from rsmtdf_core.views.plan import Photometric
+from rsmtdf_core.views.render import render_photometric
 
 
 class PixelSource(Protocol):
@@ -61,90 +61,57 @@ class RenderedPixels:
 class CachedPixels:
     """Views that stage one rendered; nothing is decoded, and nothing but fresh colours is computed.
 
-    A batch may be used until the next one is asked for.
-
     Attributes:
         reader: of the pixels' store, addressed by plan row.
         schedule: which rows a step has.
-        unlabeled: whether the objective needs unlabeled views.
-        device: where batches are wanted.
+        strong_views: strong views of each unlabeled sample; 0 leaves unlabeled samples out.
+        pin: whether batches come in pinned memory.
     """
 
     reader: FeatureReader
     schedule: BatchSchedule
-    unlabeled: bool
-    device: torch.device
+    strong_views: int
+    pin: bool
 
     @contextmanager
     def opened(self, start: int, stop: int) -> Iterator[Iterator[Batch]]:
         """The batches of steps `start` to `stop` - 1, in order."""
-        count = (1 + self.unlabeled) * self.schedule.batch
-        pin = self.device.type == "cuda"
-        with Ring({PIXELS: self.reader}, self._rows, start, stop, batch=count, pin=pin) as ring:
-            yield (
-                self._batch(step, buffers[PIXELS]) for step, buffers in on_device(ring, self.device)
-            )
+        count = (1 + (self.strong_views > 0)) * self.schedule.batch
+        with (
+            Ring({PIXELS: self.reader}, self._rows, start, stop, batch=count) as ring,
+            ahead(self._batches(ring)) as batches,
+        ):
+            yield batches
 
     def _rows(self, step: int) -> npt.NDArray[np.int64]:
         rows = self.schedule.rows(step)
-        return np.concatenate([rows.labeled, rows.unlabeled]) if self.unlabeled else rows.labeled
+        return np.concatenate([rows.labeled, rows.unlabeled]) if self.strong_views else rows.labeled
 
-    def _batch(self, step: int, records: Tensor) -> Batch:
-        """A step's batch from its records, uint8 [B + U, S, S, channels]."""
-        rows = self.schedule.rows(step)
-        # Contiguous as rendered batches are: convolutions round by how pixels lie in memory.
-        images = records[..., :3].permute(0, 3, 1, 2).contiguous()
+    def _batches(self, ring: Ring) -> Iterator[Batch]:
+        for slot in ring:
+            batch = self._batch(slot.step, slot.buffers[PIXELS].numpy())
+            slot.release()
+            yield batch.pinned() if self.pin else batch
+
+    def _batch(self, step: int, records: npt.NDArray[np.uint8]) -> Batch:
+        """A step's batch from its records, uint8 [B + U, S, S, channels]; it shares no memory with them."""
+        rows, plan = self.schedule.rows(step), self.schedule.plan
         labeled = len(rows.labeled)
-        unlabeled = rows.unlabeled.tolist() if self.unlabeled else []
-        mixed, pasted = self._mixed(records[labeled:], rows, unlabeled)
-        return Batch(
-            step,
-            images[:labeled],
-            records[:labeled, ..., 3],
-            images[labeled:],
-            mixed.permute(0, 3, 1, 2).contiguous(),
-            self._planes([valid_pixels(self._plan[row].geometry, self._crop) for row in unlabeled]),
-            self._planes(pasted),
-        )
+        unlabeled = rows.unlabeled.tolist() if self.strong_views else []
+        weak, last = records[..., :3], records[labeled:, ..., 3:]
+        sees = plan.settings.teacher_sees
 
-    def _mixed(
-        self, records: Tensor, step: StepRows, rows: list[int]
-    ) -> tuple[Tensor, list[npt.NDArray[np.bool_]]]:
-        """The mixed views, uint8 [U, S, S, 3], and where each shows its partner, bool [S, S]."""
-        boxes = [self._plan[row].box for row in rows]
-        nothing, everything = np.zeros((2, self._crop, self._crop), np.bool_)
-        everything = ~everything
-        pasted = [paste(nothing, everything, box) for box in boxes]
-        if self._plan.settings.teacher_sees == "mixed":
-            return records[..., 3:], pasted
-        strong = (
-            records[..., 3:].cpu().numpy()
-            if self._plan.settings.teacher_sees == "strong"
-            else self._fresh(records.cpu().numpy(), step, rows)
-        )
-        views = [paste(strong[i], strong[i ^ 1], box) for i, box in enumerate(boxes)]
-        mixed = np.stack(views) if views else np.empty((0, self._crop, self._crop, 3), np.uint8)
-        return torch.from_numpy(mixed).to(self.device), pasted
+        def strong(place: int, change: Photometric | None) -> npt.NDArray[np.uint8]:
+            if change is None:
+                kept: npt.NDArray[np.uint8] = last[place]
+                return kept
+            return render_photometric(np.ascontiguousarray(weak[labeled + place]), change)
 
-    def _fresh(
-        self, weak: npt.NDArray[np.uint8], step: StepRows, rows: list[int]
-    ) -> list[npt.NDArray[np.uint8]]:
-        """Strong views with new photometrics, as the teachers saw geometry only."""
-        changes = [fresh_photometric(self._plan, row, step.epoch) for row in rows]
-        return [
-            render_photometric(np.ascontiguousarray(view[..., :3]), change)
-            for view, change in zip(weak, changes, strict=True)
+        mixed = [
+            # Where teachers saw mixed views, these are what was kept.
+            list(last)
+            if number == 0 and sees == "mixed"
+            else mix(plan, unlabeled, rows.epoch, number, strong)
+            for number in range(self.strong_views)
         ]
-
-    def _planes(self, planes: list[npt.NDArray[np.bool_]]) -> Tensor:
-        if not planes:
-            return torch.empty((0, self._crop, self._crop), dtype=torch.bool)
-        return torch.from_numpy(np.stack(planes))
-
-    @property
-    def _plan(self) -> ViewPlan:
-        return self.schedule.plan
-
-    @property
-    def _crop(self) -> int:
-        return self._plan.settings.crop
+        return assembled(self.schedule, step, weak, records[:labeled, ..., 3], mixed)

@@ -71,6 +71,16 @@ class BatchSchedule:
         """Whether the plan holds unlabeled views; without them an epoch is a pass over the labeled scenes."""
         return bool(self.plan.unlabeled_scenes)
 
+    @property
+    def first(self) -> int:
+        """Place of this process's first sample of each kind in a step's global batch."""
+        return self.rank * self.batch
+
+    @property
+    def total(self) -> int:
+        """Labeled samples, and as many unlabeled ones, of a step's global batch."""
+        return self.batch * self.world
+
     @cached_property
     def steps_per_epoch(self) -> int:
         """Whole batches in one epoch."""

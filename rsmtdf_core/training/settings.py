@@ -81,7 +81,5 @@ class OptimiserSettings(Settings):
     ema: float = Field(default=0.996, ge=0, lt=1)
 
     def scaled_lr(self, global_batch: int) -> float:
-        """The learning rate in force where all processes together take `global_batch` labeled crops a step."""
-        if self.scale_lr == "none":
-            return self.lr
-        return self.lr * global_batch / self.lr_batch
+        """The encoder's first learning rate when this many labeled crops make a step."""
+        return self.lr * global_batch / self.lr_batch if self.scale_lr == "linear" else self.lr

@@ -5,7 +5,7 @@ Both are called with a step's rows and the pixels the student sees, so the loop 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.store.reader import FeatureReader
-from rsmtdf_core.store.ring import Ring, on_device
+from rsmtdf_core.store.ring import Ring, Slot
 from rsmtdf_core.teachers.teacher import Teacher
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.schedule import BatchSchedule, Rows, StepRows
 from rsmtdf_core.views.compose import box_cells
 from rsmtdf_core.views.plan import ViewPlan
@@ -28,10 +29,26 @@ class Targets:
     Attributes:
         tokens: by teacher, float32 [B + U, h, w, D]: labeled samples first.
         kept: by teacher, bool [B + U, h, w]: False where a token counts for nothing; None keeps all.
+        spreads: by teacher, the standard deviation of each channel over its store, float32 [D]; empty
+            where tokens come from no store.
     """
 
     tokens: dict[str, Tensor]
     kept: dict[str, Tensor] | None
+    spreads: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def part(self, samples: slice) -> "Targets":
+        """Those of these samples of each kind, as `Batch.part` takes them."""
+        kept = None if self.kept is None else _parts(self.kept, samples)
+        return Targets(_parts(self.tokens, samples), kept, self.spreads)
+
+
+def _parts(tensors: Mapping[str, Tensor], samples: slice) -> dict[str, Tensor]:
+    halves = {name: one.chunk(2) for name, one in tensors.items()}
+    return {
+        name: torch.cat([labeled[samples], unlabeled[samples]])
+        for name, (labeled, unlabeled) in halves.items()
+    }
 
 
 GetTargets = Callable[[StepRows, Tensor], Targets]
@@ -56,6 +73,7 @@ class CachedTargets:
         shapes: the tokens of each teacher.
         plan: the view plan that the readers' rows refer to.
         device: where the targets are wanted.
+        spreads: by teacher, the standard deviation of each channel, float32 [D].
         threads: threads that copy and decompress records.
     """
 
@@ -65,12 +83,14 @@ class CachedTargets:
         shapes: Mapping[str, TokenShape],
         plan: ViewPlan,
         device: torch.device,
+        spreads: Mapping[str, Tensor] | None = None,
         threads: int = 1,
     ) -> None:
         self._readers = readers
         self._shapes = shapes
         self._plan = plan
         self._device = device
+        self._spreads = {name: one.to(device) for name, one in (spreads or {}).items()}
         self._threads = threads
 
     @contextmanager
@@ -90,7 +110,7 @@ class CachedTargets:
             threads=self._threads,
             pin=self._device.type == "cuda",
         ) as ring:
-            records = on_device(ring, self._device)
+            records = on_device(ring, lambda slot: slot.buffers, self._device, Slot.release)
             yield lambda rows, _images: self._targets(rows, next(records)[1])
 
     def _targets(self, rows: StepRows, records: Mapping[str, Tensor]) -> Targets:
@@ -99,7 +119,7 @@ class CachedTargets:
             for name, one in records.items()
         }
         if self._plan.settings.teacher_sees == "mixed":
-            return Targets(tokens, None)
+            return Targets(tokens, None, self._spreads)
         return self._composed(tokens, rows)
 
     def _composed(self, tokens: dict[str, Tensor], rows: StepRows) -> Targets:
@@ -114,7 +134,7 @@ class CachedTargets:
                 inside, cut = (torch.from_numpy(one).to(own.device) for one in cells)
                 own[labeled + i] = torch.where(inside[..., None], whole[i ^ 1], whole[i])
                 kept[name][labeled + i] = ~cut
-        return Targets(tokens, kept)
+        return Targets(tokens, kept, self._spreads)
 
 
 class OnlineTargets:

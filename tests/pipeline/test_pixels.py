@@ -26,13 +26,18 @@ def batches_of(config):
     training = make_training(experiment, features, accelerator)
     with training.pixels.opened(0, training.total_steps) as batches:
         return training.pixels, [
-            [batch.step, *(part.clone() for part in batch[1:])] for batch in batches
+            [batch.step, *(part.clone() for part in batch[3:])] for batch in batches
         ]
 
 
+@pytest.mark.parametrize("method", ["supervised", "fixmatch", "unimatch-v2"])
 @pytest.mark.parametrize("sees", ["mixed", "strong", "weak"])
-def test_cached_pixels_are_the_rendered_ones(make_config, sees):
-    settings = (FIXMATCH, f"views.teacher_sees={sees}", "views.scale=[0.3, 1.2]")
+def test_cached_pixels_are_the_rendered_ones(make_config, sees, method):
+    settings = (
+        f"objective.method={method}",
+        f"views.teacher_sees={sees}",
+        "views.scale=[0.3, 1.2]",
+    )
     config = make_config(*settings, CACHED)
     report = extract(config)
     assert report.stores[-1].teacher == "pixels"

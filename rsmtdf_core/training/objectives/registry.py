@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 OBJECTIVES = {
     "supervised": "rsmtdf_core.training.objectives.supervised:Supervised",
     "fixmatch": "rsmtdf_core.training.objectives.fixmatch:FixMatch",
+    "unimatch-v2": "rsmtdf_core.training.objectives.unimatch_v2:UniMatchV2",
     "rs-mtdf": "rsmtdf_core.training.objectives.rs_mtdf:RsMtdf",
 }
 

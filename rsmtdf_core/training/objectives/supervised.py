@@ -3,7 +3,13 @@
 from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.objectives.base import Models, forward, labeled_loss
+from rsmtdf_core.training.objectives.base import (
+    Counts,
+    Models,
+    forward,
+    labeled_loss,
+    pixel_counts,
+)
 from rsmtdf_core.training.settings import ObjectiveSettings
 from rsmtdf_core.training.targets import Targets
 
@@ -11,16 +17,22 @@ from rsmtdf_core.training.targets import Targets
 class Supervised:
     """L = L_x."""
 
-    uses_unlabeled = False
+    strong_views = 0
     uses_teachers = False
 
-    def __init__(self, settings: ObjectiveSettings, ignore_id: int) -> None:
-        del settings
+    def __init__(self, settings: ObjectiveSettings, ignore_id: int, seed: int) -> None:
+        del settings, seed
         self._ignore_id = ignore_id
 
-    def __call__(self, models: Models, batch: Batch, targets: Targets | None) -> dict[str, Tensor]:
+    def counts(self, batch: Batch, targets: Targets | None) -> Counts:
+        """The labeled pixels."""
+        del targets
+        return pixel_counts(batch, self._ignore_id)
+
+    def __call__(
+        self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
+    ) -> dict[str, Tensor]:
         """Cross-entropy of the labeled weak views."""
         del targets
-        return {
-            "loss": labeled_loss(forward(models, batch.images).logits, batch.masks, self._ignore_id)
-        }
+        logits = forward(models, batch.images).logits
+        return {"loss": labeled_loss(logits, batch.masks, self._ignore_id, counts.labeled)}

@@ -25,7 +25,7 @@ def make(encoder="vit_tiny_patch16_224", crop=64, teachers=(), **settings) -> St
 
 
 @pytest.mark.parametrize(("encoder", "crop"), ENCODERS.items())
-@pytest.mark.parametrize("mode", ["weighted", "off"])
+@pytest.mark.parametrize("mode", ["weighted", "attention", "off"])
 def test_gradients_reach_every_parameter(encoder, crop, mode):
     student = make(encoder, crop, ALL, fusion=FusionSettings(mode=mode))
     output = student(torch.randn(2, 3, crop, crop))
@@ -39,6 +39,63 @@ def test_gradients_reach_every_parameter(encoder, crop, mode):
     loss.backward()
     idle = [name for name, value in student.named_parameters() if value.grad is None]
     assert idle == []
+
+
+@torch.inference_mode()
+def test_channels_scaled_to_zero_leave_nothing_of_an_image():
+    student = make(teachers=[OWN]).eval()
+    images = torch.randn(2, 3, 64, 64)
+    scale = torch.ones(2, max(student.encoder.channels))
+    torch.testing.assert_close(student(images, scale).logits, student(images).logits)
+    scale[1] = 0
+    logits = student(images, scale).logits
+    torch.testing.assert_close(logits[0], student(images).logits[0])
+    torch.testing.assert_close(logits[1], student(torch.randn(2, 3, 64, 64), scale).logits[1])
+
+
+@torch.inference_mode()
+def test_a_scale_multiplies_the_channels_of_each_tap():
+    student = make("resnet18")
+    student.eval()
+    images, scale = torch.randn(1, 3, 64, 64), torch.rand(1, 512) * 2
+    taps = student.encoder(images)
+    scaled = [tap * scale[:, : tap.shape[1], None, None] for tap in taps]
+    expected = resize_map(student.head(scaled), (64, 64))
+    torch.testing.assert_close(student(images, scale).logits, expected)
+
+
+@pytest.mark.parametrize("encoder", ["vit_tiny_patch16_224", "resnet18", "efficientnet_lite0"])
+def test_computing_activations_again_changes_nothing_but_memory(encoder):
+    student = make(encoder, ENCODERS[encoder], ALL).train()
+    images = torch.randn(2, 3, ENCODERS[encoder], ENCODERS[encoder])
+    start = {name: one.clone() for name, one in student.state_dict().items()}
+    found = []
+    for enabled in (False, True):
+        student.load_state_dict(start)
+        student.encoder.checkpoint_activations(enabled)
+        student.zero_grad()
+        torch.manual_seed(0)
+        output = student(images)
+        (output.logits.square().mean() + output.tokens["own"].square().mean()).backward()
+        gradients = [one.grad.clone() for one in student.parameters() if one.grad is not None]
+        buffers = [one.clone() for one in student.buffers() if one.is_floating_point()]
+        found.append((output.logits.detach(), gradients, buffers))
+    (plain, plain_gradients, plain_buffers), (again, again_gradients, again_buffers) = found
+    torch.testing.assert_close(again, plain)
+    torch.testing.assert_close(again_gradients, plain_gradients)
+    torch.testing.assert_close(again_buffers, plain_buffers)
+
+
+def test_activations_are_computed_again_only_where_there_are_gradients():
+    student = make(teachers=[]).train()
+    student.encoder.checkpoint_activations(enabled=True)
+    runs = []
+    student.encoder.net.blocks[1].register_forward_pre_hook(lambda *_: runs.append(1))
+    student(torch.randn(1, 3, 64, 64)).logits.sum().backward()
+    assert len(runs) == 2
+    with torch.no_grad():
+        student(torch.randn(1, 3, 64, 64))
+    assert len(runs) == 3
 
 
 @pytest.mark.parametrize(("encoder", "crop"), ENCODERS.items())
@@ -83,6 +140,25 @@ def test_teachers_of_one_input_size_share_a_second_pass_and_others_need_none():
     sizes.clear()
     student(torch.randn(1, 3, 96, 64))
     assert sizes == [(96, 64), (48, 48)]
+
+
+@torch.inference_mode()
+def test_a_shared_pass_serves_all_teachers():
+    student = make(teachers=ALL, second_encoding="shared").eval()
+    sizes = count_passes(student)
+    images = torch.randn(1, 3, 64, 64)
+    tokens = student(images).tokens
+    assert sizes == [(64, 64)]
+    last = student.encoder(images)[-1]
+    resampled = resize_map(last, (3, 3)).permute(0, 2, 3, 1)
+    torch.testing.assert_close(tokens["second"], student.translators["second"](resampled))
+    # An image of twice the crop has twice the places, so that a token covers what it covers of a crop.
+    seen = []
+    student.translators["second"].register_forward_pre_hook(
+        lambda _, inputs: seen.append(tuple(inputs[0].shape[1:3]))
+    )
+    student(torch.randn(1, 3, 128, 64))
+    assert seen == [(6, 3)]
 
 
 @torch.inference_mode()

@@ -1,0 +1,91 @@
+"""Every method and every kind of cached feature on real scenes, three seeds each, in one table.
+
+    python tests/benchmarks/experiment_dubai.py DUBAI WEIGHTS OUT
+
+DUBAI holds "Tile 1" to "Tile 8", WEIGHTS the two files that the packaged config `dubai-small` names. Runs that are
+finished are not run again, and one that was stopped goes on, so the script may be stopped at any time.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SEEDS = (0, 1, 2)
+TEACHERS = {
+    "dino": "dinov2_vits14_lineage_fp16.safetensors",
+    "lite0": "tf_efficientnet_lite0_fp16.safetensors",
+}
+
+
+def views(count: int) -> tuple[str, ...]:
+    """K views of each scene."""
+    return f"views.unlabeled_views={count}", f"views.labeled_views={count}"
+
+
+def codec(name: str) -> tuple[str, ...]:
+    """All teachers' tokens in one codec."""
+    return tuple(f"teachers.{teacher}.codec={name}" for teacher in TEACHERS)
+
+
+STANDARDISED = "objective.distillation.loss=standardised-mse"
+ARMS: dict[str, tuple[str, ...]] = {
+    "supervised": ("objective.method=supervised", *views(16)),
+    "fixmatch": ("objective.method=fixmatch", *views(16)),
+    "unimatch-v2": ("objective.method=unimatch-v2", *views(16)),
+    "rs-mtdf-k1": views(1),
+    "rs-mtdf-k4": views(4),
+    "rs-mtdf-k16": views(16),
+    "rs-mtdf-k4-int8": (*views(4), *codec("int8")),
+    "rs-mtdf-k4-transform": (*views(4), *codec("transform")),
+    "rs-mtdf-k4-online": (*views(4), "objective.teachers=online"),
+    "rs-mtdf-k16-standardised": (*views(16), STANDARDISED),
+}
+
+
+def main() -> None:
+    """Run what is missing, then compare."""
+    data, weights, out = (Path(word) for word in sys.argv[1:4])
+    runs = []
+    for seed in SEEDS:
+        for name, overrides in ARMS.items():
+            run = out / "runs" / f"{name}-seed{seed}"
+            settings = [*common(data, weights, out), *overrides, f"seed={seed}"]
+            if "supervised" not in name and "match" not in name:
+                rsmtdf("extract-features", "dubai-small", *flags(settings))
+            train(run, settings)
+            runs.append(str(run))
+    rsmtdf("compare", *runs, "--split", "test", "--out", str(out / "comparison"))
+
+
+def common(data: Path, weights: Path, out: Path) -> list[str]:
+    """What all arms share."""
+    settings = [f"data.root={data}", f"runtime.cache={out / 'cache'}"]
+    settings += [f"teachers.{name}.weights={weights / file}" for name, file in TEACHERS.items()]
+    return [*settings, f"student.weights={weights / TEACHERS['lite0']}"]
+
+
+def train(run: Path, settings: list[str]) -> None:
+    """Train and score a run unless that was done."""
+    if (run / "evaluation" / "test-ema" / "report.json").is_file():
+        return
+    marker = run / "run.json"
+    status = json.loads(marker.read_text()).get("status") if marker.is_file() else None
+    if status != "finished":
+        going_on = ["--resume"] if marker.is_file() else []
+        rsmtdf("train", "dubai-small", "--run", str(run), *going_on, *flags(settings))
+    rsmtdf("evaluate", str(run))
+
+
+def flags(settings: list[str]) -> list[str]:
+    """The settings as the command line takes them."""
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def rsmtdf(*words: str) -> None:
+    """Run a verb; the script ends where it fails."""
+    subprocess.run([sys.executable, "-m", "cli.main", *words], check=True)
+
+
+if __name__ == "__main__":
+    main()
