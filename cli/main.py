@@ -12,7 +12,9 @@ from cli import cache, config, data
 from cli.console import err, out
 from cli.demo import demo
 from cli.evaluate import evaluate
+from cli.export import export
 from cli.extract import extract_features
+from cli.import_official import import_official
 from cli.predict import predict
 from cli.train import train
 from rsmtdf_core import __version__
@@ -35,6 +37,8 @@ app.command("extract-features")(extract_features)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command("import-official")(import_official)
+app.command()(export)
 app.command()(demo)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")

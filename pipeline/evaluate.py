@@ -159,7 +159,8 @@ def evaluate(
     ]
     panel_picture(out / "panel.png", rows, manifest)
     legend_picture(out / "legend.png", manifest)
-    curves_picture(out / "curves.png", run.folder.read_metrics())
+    if metrics := run.folder.read_metrics():  # an imported run has none
+        curves_picture(out / "curves.png", metrics)
     return report, out
 
 

@@ -27,6 +27,8 @@ def resize_position(
     Returns:
         [1, prefix + rows * columns, D] in the embedding's dtype.
     """
+    if torch.compiler.is_exporting():
+        return _resize_any(position_1ND, prefix, old, new)
     if old == new:
         return position_1ND
     cells = position_1ND[:, prefix:].float().mT.reshape(1, -1, *old)
@@ -34,3 +36,39 @@ def resize_position(
     cells = F.interpolate(cells, scale_factor=scale, mode="bicubic", antialias=False)
     assert tuple(cells.shape[-2:]) == new
     return torch.cat([position_1ND[:, :prefix], cells.flatten(2).mT.to(position_1ND.dtype)], dim=1)
+
+
+def _resize_any(
+    position_1ND: Tensor, prefix: int, old: tuple[int, int], new: tuple[int, int]
+) -> Tensor:
+    """The same for an export, where `new` may stand for every grid: a matrix for each side, no branch."""
+    cells = position_1ND[:, prefix:].float().mT.reshape(-1, *old)
+    weights = [_cubic_weights(wanted, trained) for wanted, trained in zip(new, old, strict=True)]
+    as_trained = (weights[0][1] == old[0]) & (weights[1][1] == old[1])
+    rows, columns = (
+        torch.where(as_trained, torch.eye(wanted, trained), matrix)
+        for (matrix, _), wanted, trained in zip(weights, new, old, strict=True)
+    )
+    cells = (rows @ cells @ columns.mT).flatten(1).mT[None]
+    return torch.cat([position_1ND[:, :prefix], cells.to(position_1ND.dtype)], dim=1)
+
+
+def _cubic_weights(new: int, old: int) -> tuple[Tensor, Tensor]:
+    """What each of `old` cells gives to each of `new` ones, float32 [new, old], and `new` as a tensor [1]."""
+    places = torch.arange(new, dtype=torch.float32)
+    count = places[-1:] + 1
+    source = (places + 0.5) * (old / (count + POSITION_OFFSET)) - 0.5
+    first = source.floor()
+    total = torch.zeros(1)
+    for step in (-1, 0, 1, 2):
+        cell = (first + step).clamp(0, old - 1)
+        share = _cubic((source - first - step).abs())
+        total = total + share[:, None] * (cell[:, None] == torch.arange(old))
+    return total, count
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """The kernel of torch's bicubic resize (Keys, a = -0.75) at distances in [0, 2]."""
+    near = (1.25 * distance - 2.25) * distance * distance + 1
+    far = ((-0.75 * distance + 3.75) * distance - 6) * distance + 3
+    return torch.where(distance <= 1, near, far)

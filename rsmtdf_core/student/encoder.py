@@ -137,7 +137,9 @@ def _embed(net: VisionTransformer, images_B3HW: Tensor) -> tuple[Tensor, tuple[i
     # Past `PatchEmbed.forward`, which accepts no other size than the model's own.
     tokens = net.patch_embed.norm(net.patch_embed.proj(images_B3HW).flatten(2).mT)
     prefix = [
-        token.expand(len(tokens), -1, -1)
+        token.expand(
+            tokens.shape[0], -1, -1
+        )  # not len(), which an export would take for a constant
         for token in (net.cls_token, net.reg_token)
         if token is not None
     ]

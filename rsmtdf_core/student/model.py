@@ -138,8 +138,9 @@ class Student(nn.Module):
     def _resampled(self, last_BCHW: Tensor, images_B3HW: Tensor, grid: tuple[int, int]) -> Tensor:
         """The last tap on a teacher's grid, which is to images of another size what it is to a crop."""
         sides = images_B3HW.shape[-2:]
+        # Rounded, in whole numbers, which an export can follow too.
         rows, columns = (
-            max(1, round(cells * side / self._crop))
+            max(1, (2 * cells * side + self._crop) // (2 * self._crop))
             for cells, side in zip(grid, sides, strict=True)
         )
         return resize_map(last_BCHW, (rows, columns))

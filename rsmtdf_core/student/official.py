@@ -6,10 +6,19 @@ never feed the output: all of these are left out.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from rsmtdf_core.errors import RunError
+from rsmtdf_core.student.dpt import HEAD_WIDTHS
+from rsmtdf_core.student.settings import HeadSize
+from rsmtdf_core.tokens import TokenShape
+
+PATCH = 14
+# Crops that the official code trains on; CLIP sees them at 224 px, on a grid of 16 x 16.
+CROP, CLIP_SIZE = 518, 224
+_ENCODERS: dict[int, HeadSize] = {384: "small", 768: "base", 1024: "large", 1536: "giant"}
 
 _TEACHERS = ("Dino_teacher_model.", "clip_model.")
 _UNUSED = ("backbone.mask_token", "head.scratch.refinenet4.resConfUnit1.")
@@ -60,6 +69,62 @@ def from_official(
             remedy="give the state under 'model' of a checkpoint of the official RS-MTDF code",
         )
     return renamed
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialShape:
+    """What the shapes of an official student tell of it.
+
+    Attributes:
+        size: of the DINOv2 encoder, `vit_<size>_patch14_dinov2`.
+        head: of the DPT head.
+        classes: how many.
+        translator_hidden: width of the translators' hidden layer.
+        teachers: the tokens that it was taught by, DINOv2's and then CLIP's.
+    """
+
+    size: HeadSize
+    head: HeadSize
+    classes: int
+    translator_hidden: int
+    teachers: tuple[TokenShape, TokenShape]
+
+
+def official_shape(weights: Mapping[str, Tensor]) -> OfficialShape:
+    """Read the sizes of a student renamed by `from_official` (with its default names) off its shapes.
+
+    Raises:
+        RunError: a tensor that tells a size is missing or of a size that the official code has not.
+    """
+
+    def shape(name: str) -> list[int]:
+        if name not in weights:
+            raise RunError(
+                f"not a whole official RS-MTDF student: '{name}' of ours has no counterpart there",
+                remedy="give a checkpoint that the official RS-MTDF code saved, such as best.pth",
+            )
+        return list(weights[name].shape)
+
+    width = shape("encoder.net.cls_token")[-1]
+    features, classes = shape("head.output.0.weight")[0], shape("head.output.2.weight")[0]
+    heads = {HEAD_WIDTHS[head][0]: head for head in HEAD_WIDTHS}
+    if width not in _ENCODERS or features not in heads:
+        raise RunError(
+            f"an encoder of width {width} and a head of {features} features are no official sizes; "
+            f"known are {', '.join(map(str, _ENCODERS))} and {', '.join(map(str, heads))}"
+        )
+    dino, clip = (shape(f"translators.{name}.layers.2.weight")[0] for name in ("dino", "clip"))
+    grid, clip_grid = CROP // PATCH, CLIP_SIZE // PATCH
+    return OfficialShape(
+        size=_ENCODERS[width],
+        head=heads[features],
+        classes=classes,
+        translator_hidden=shape("translators.dino.layers.0.weight")[0],
+        teachers=(
+            TokenShape("dino", grid, grid, dino),
+            TokenShape("clip", clip_grid, clip_grid, clip, CLIP_SIZE),
+        ),
+    )
 
 
 def _rename(name: str, dino: str, clip: str) -> str | None:

@@ -4,13 +4,15 @@ Its weights sum to 1, so it commutes with every affine map that acts on channels
 the fusion use that to work on the smaller side of a resize.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def resize_map(map_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize [B, C, H, W] to `size` (rows, columns); the map itself where nothing changes."""
-    if map_BCHW.shape[-2:] == size:
+    # Such a comparison would pin the sizes of an exported model; there the resize leaves equal sizes as they are.
+    if not torch.compiler.is_exporting() and map_BCHW.shape[-2:] == size:
         return map_BCHW
     return F.interpolate(map_BCHW, size=size, mode="bilinear", align_corners=True)
 

@@ -1,0 +1,209 @@
+"""Runs from checkpoints of the official RS-MTDF code: scored, predicted with, exported or trained on like our own."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from pipeline.config import ExperimentConfig, dump_config, load_config
+from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
+from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.manifests.schema import Manifest, load_manifest
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.official import CROP, OfficialShape, from_official, official_shape
+from rsmtdf_core.training.checkpoint import load_weights, save_checkpoint
+from rsmtdf_core.training.ema import ema_copy
+from rsmtdf_core.training.loop import make_optimiser
+from rsmtdf_core.training.run_folder import RunFolder
+
+Model = Literal["student", "ema"]
+# The packaged config that has the reference's teachers and recipe.
+RECIPE = "loveda"
+_KEYS: dict[Model, str] = {"student": "model", "ema": "model_ema"}
+# What torch raises for damaged and foreign files; there is nothing narrower.
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
+
+
+class ImportReport(Settings):
+    """What an import made.
+
+    Attributes:
+        run: the run's folder.
+        size: of the encoder.
+        parameters: of the student.
+        left_out: tensors of the teachers that lay in the checkpoint, and of parts that never feed the output.
+        weights: the model that is scored by default.
+        official_score: the mIoU that the checkpoint says it reached, in percent; None where it says none.
+    """
+
+    run: Path
+    size: str
+    parameters: int
+    left_out: int
+    weights: Model
+    official_score: float | None
+
+
+def import_official(
+    checkpoint: Path,
+    dataset: str,
+    *,
+    root: Path | None = None,
+    run: Path | None = None,
+    weights: Model = "student",
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+) -> ImportReport:
+    """Make a run of an official checkpoint (`best.pth` or `latest.pth`).
+
+    Both of its models are kept where it has both; the official code selects and tests the student.
+
+    Args:
+        checkpoint: the official file.
+        dataset: a manifest's name or file, which tells what the classes are.
+        root: where the dataset lies; None takes `data/<dataset>`.
+        run: the folder to make; None takes `runs/<dataset>-<size>-official`.
+        weights: which model is scored by default.
+        overwrite: delete the run that is there.
+        reporter: told what is left out.
+
+    Raises:
+        MissingFileError: there is no such file.
+        RunError: it is no official checkpoint, lacks the model, or the classes are not the dataset's.
+    """
+    reporter = reporter or Silent()
+    manifest = load_manifest(dataset)
+    found = _read(checkpoint)
+    states = {which: _state(found, which, checkpoint) for which in _KEYS if _KEYS[which] in found}
+    if weights not in states:
+        raise RunError(
+            f"the checkpoint has no '{_KEYS[weights]}'",
+            where=checkpoint,
+            remedy=f"its keys are {', '.join(sorted(map(str, found)))}; see --model",
+        )
+    shape = official_shape(states[weights])
+    _require_classes(shape, manifest, checkpoint)
+    config = _config(shape, manifest, dataset, root, weights)
+    student = Student(config.student, shape.classes, CROP, shape.teachers)
+    load_weights(student, states.get("student") or states["ema"], checkpoint)
+    ema = ema_copy(student)
+    load_weights(ema, states.get("ema") or states["student"], checkpoint)
+    folder = RunFolder(run or Path("runs") / f"{config.name}-official")
+    digest = file_sha256(checkpoint)
+    folder.prepare(
+        dump_config(config),
+        yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        resume=False,
+        overwrite=overwrite,
+        initial={"path": str(checkpoint.resolve()), "fingerprint": digest},
+    )
+    state: dict[str, Any] = {
+        "step": 0,
+        "epoch": int(found.get("epoch") or 0),
+        "scaler": None,
+        "parent": {"views": None, "plan": None, "stores": {}, "official": digest},
+        "teachers": [asdict(one) for one in shape.teachers],
+        "random_teachers": [],
+        "approximations": [],
+    }
+    save_checkpoint(folder.best, student, ema, make_optimiser(student, config.optimiser), state)
+    folder.note(status="finished", steps=0)
+    if len(states) < len(_KEYS):
+        only = next(iter(states))
+        reporter.warn(f"the checkpoint has the {only} model alone: it serves as both")
+    left_out = len(found[_KEYS[weights]]) - len(states[weights])
+    score = found.get("previous_best")
+    return ImportReport(
+        run=folder.path,
+        size=shape.size,
+        parameters=sum(one.numel() for one in student.parameters()),
+        left_out=left_out,
+        weights=weights,
+        official_score=None if score is None else float(score),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The checkpoint's dictionary; tensors stay on the disk until they are looked at."""
+    if not path.is_file():
+        raise MissingFileError("the checkpoint does not exist", where=path)
+    try:
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            found = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except _DAMAGE as damage:
+        first = (str(damage).strip() or type(damage).__name__).splitlines()[0]
+        raise RunError(
+            f"not a readable checkpoint: {first}",
+            where=path,
+            remedy="give a file that the official RS-MTDF code saved, such as best.pth",
+        ) from damage
+    if not isinstance(found, dict) or not any(key in found for key in _KEYS.values()):
+        keys = ", ".join(sorted(map(str, found))[:5]) if isinstance(found, dict) else "no keys"
+        raise RunError(
+            f"not an official checkpoint: expected 'model' or 'model_ema', found {keys}", where=path
+        )
+    return found
+
+
+def _numpy_scalars() -> list[Any]:
+    """What a NumPy float such as the best score is stored as; none of it runs code."""
+    scalar = np.float64(0).__reduce__()[0]
+    dtypes = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
+    return [
+        np.dtype,
+        *dtypes,
+        scalar,
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+    ]
+
+
+def _state(found: Mapping[str, Any], which: Model, path: Path) -> dict[str, Tensor]:
+    try:
+        return from_official(found[_KEYS[which]])
+    except RunError as error:
+        raise RunError(error.what, where=f"{path}: {_KEYS[which]}", remedy=error.remedy) from error
+
+
+def _require_classes(shape: OfficialShape, manifest: Manifest, path: Path) -> None:
+    if shape.classes != len(manifest.classes):
+        raise RunError(
+            f"the checkpoint tells {shape.classes} classes apart, {manifest.name} has "
+            f"{len(manifest.classes)}: {', '.join(manifest.class_names)}",
+            where=path,
+            remedy="name the dataset that it was trained on with --dataset",
+        )
+
+
+def _config(
+    shape: OfficialShape, manifest: Manifest, dataset: str, root: Path | None, weights: Model
+) -> ExperimentConfig:
+    recipe = load_config(RECIPE)
+    if {one.name for one in recipe.teachers} != {one.teacher for one in shape.teachers}:
+        raise ConfigError("the recipe's teachers are not the official ones", where=RECIPE)
+    student = recipe.student.model_copy(
+        update={
+            "encoder": f"vit_{shape.size}_patch14_dinov2",
+            "weights": "random",
+            "head": shape.head,
+            "translator_hidden": shape.translator_hidden,
+        }
+    )
+    place = root or Path("data") / manifest.name
+    return recipe.model_copy(
+        update={
+            "name": f"{manifest.name}-{shape.size}",
+            "data": recipe.data.model_copy(update={"manifest": dataset, "root": place}),
+            "views": recipe.views.model_copy(update={"crop": CROP}),
+            "student": student,
+            "evaluation": recipe.evaluation.model_copy(update={"weights": weights}),
+        }
+    )
