@@ -1,4 +1,4 @@
-"""The command line: one verb a file; errors are told in two or three lines and end with status 1."""
+"""The command line: one verb a file; errors are told in two or three lines and end with a status of their own."""
 
 import logging
 import os
@@ -62,8 +62,9 @@ def main() -> None:
     try:
         app()
     except RsmtdfError as error:
-        err.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        kind = "[bold red]error:[/]" if error.status == 1 else "[bold]interrupted:[/]"
+        err.print(f"{kind} {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(error.status)
     except SystemExit as end:
         # Typer turns Ctrl-C into this status.
         if end.code == INTERRUPTED:

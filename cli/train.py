@@ -26,20 +26,42 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete the run that is there and start anew.")
     ] = False,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Start a new run from the weights of a run (its best), of a checkpoint, or of a .safetensors file.",
+        ),
+    ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train no more steps than that; sets optimiser.max_steps."),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Trace a few steps into the run's folder profile/.")
+    ] = False,
 ) -> None:
     """Train the student from the cached features; no teacher is loaded.
 
-    The method is objective.method: supervised, fixmatch or rs-mtdf. The first two need no features.
+    The method is objective.method: supervised, fixmatch, unimatch-v2 or rs-mtdf; only the last needs features.
+    Ctrl-C or SIGTERM finish the step in work, save it and end with status 130 or 143; a second one ends at once.
+
+    Three ways to begin where something is already: [cyan]--resume[/] goes on with the same run, to the same end as if
+    it had never stopped; [cyan]--init-from[/] starts a new run from other weights; [cyan]--overwrite[/] deletes the run
+    that is there. On several GPUs or machines: [cyan]torchrun --nproc-per-node N $(which rsmtdf) train CONFIG[/].
     """
     from pipeline.train import train as run_training
 
-    if resume and overwrite:
-        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    if resume and (overwrite or init_from):
+        raise typer.BadParameter("--resume excludes --overwrite and --init-from")
+    limit = [] if max_steps is None else [f"optimiser.max_steps={max_steps}"]
     report = run_training(
-        read_config(config, overrides, cache),
+        read_config(config, [*(overrides or []), *limit], cache),
         run,
         resume=resume,
         overwrite=overwrite,
+        init_from=init_from,
+        profile=profile,
         reporter=RichReporter(),
     )
     if int(os.environ.get("RANK", "0")) > 0:
@@ -49,8 +71,10 @@ def train(
         if report.best_miou is not None
         else "no validation split"
     )
+    stopped = " (stopped early)" if report.status == "stopped early" else ""
     out.print(
-        f"{report.steps} steps, {report.parameters / 1e6:.1f} M parameters, {best}", highlight=False
+        f"{report.steps} steps{stopped}, {report.parameters / 1e6:.1f} M parameters, {best}",
+        highlight=False,
     )
     out.print(f"[bold]run[/] {report.run}", soft_wrap=True, highlight=False)
     out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True, highlight=False)

@@ -29,7 +29,7 @@ from rsmtdf_core.manifests.scenes import Scene, find_scenes
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.training.checkpoint import Checkpoint, load_weights, newest_checkpoint
+from rsmtdf_core.training.checkpoint import Checkpoint, load_weights
 from rsmtdf_core.training.run_folder import RunFolder, open_run
 
 Split = Literal["train", "val", "test"]
@@ -71,7 +71,7 @@ def load_run(path: Path, weights: Literal["ema", "student"] | None = None) -> Tr
     """
     folder = open_run(path)
     config = load_config(str(folder.config))
-    checkpoint = newest_checkpoint(folder.best)[0] or newest_checkpoint(folder.checkpoints)[0]
+    checkpoint = folder.best_checkpoint()
     if checkpoint is None:
         raise RunError(
             "the run has no whole checkpoint",

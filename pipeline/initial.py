@@ -110,8 +110,7 @@ def start_from(initial: Initial, student: Student, ema: Student, reporter: Repor
     loaded = {
         name: initial.weights[name]
         for name in own
-        if name not in other_classes
-        and (name.split(".")[0] in _ALWAYS or _part(name) in fitting)
+        if name not in other_classes and (name.split(".")[0] in _ALWAYS or _part(name) in fitting)
     }
     for model in (student, ema):
         model.load_state_dict(own | loaded)

@@ -70,7 +70,10 @@ class Journal:
                 "seconds": record.clock.seconds(),
             }
         )
-        self._tell({f"train/{name}": one for name, one in (losses | {"lr": record.lr}).items()}, record.step)
+        self._tell(
+            {f"train/{name}": one for name, one in (losses | {"lr": record.lr}).items()},
+            record.step,
+        )
         note = f"loss {losses['loss']:.4f}"
         if best is not None:
             note += f", best val mIoU {100 * best.miou:.2f}"

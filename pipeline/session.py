@@ -5,8 +5,8 @@ Only the main one writes.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ class Session:
             if self._profiles and self._leads:
                 profiler = StepProfiler(self._folder.profile, start, self._reporter)
                 stack.enter_context(profiler)
-            for record in stack.enter_context(_closing(self._steps(start))):
+            for record in stack.enter_context(closing(self._steps(start))):
                 if profiler is not None:
                     profiler.advance()
                 self._after(record)
@@ -168,14 +168,14 @@ class Session:
                     return "stopped early"
         return "finished"
 
-    def _steps(self, start: int) -> Iterator[StepRecord]:
+    def _steps(self, start: int) -> Generator[StepRecord]:
         try:
             yield from self._training.steps(start)
         except torch.OutOfMemoryError as error:
             raise out_of_memory(
                 self._config,
                 self._folder.path,
-                unlabeled=self._training.objective.uses_unlabeled,
+                unlabeled=self._training.objective.strong_views > 0,
                 saved=self._keeper.saved is not None,
                 detail=str(error).splitlines()[0],
             ) from error
@@ -293,7 +293,9 @@ class Session:
         launcher = ""
         if (processes := self._training.accelerator.num_processes) > 1:
             launcher = f"torchrun --nproc-per-node {processes} -m cli.main "
-        command = f"{launcher or 'rsmtdf '}train {self._folder.config} --run {self._folder.path} --resume"
+        command = (
+            f"{launcher or 'rsmtdf '}train {self._folder.config} --run {self._folder.path} --resume"
+        )
         return Interrupted(
             f"{name} after step {self._done} of {total}: {kept}",
             where=self._folder.path,

@@ -16,7 +16,7 @@ _ONE_AND_THE_SAME = 1.0
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
-class Interrupted(RsmtdfError):
+class Interrupted(RsmtdfError):  # noqa: N818 - nothing went wrong
     """A training left early because it was told to; what it had computed is kept.
 
     Attributes:

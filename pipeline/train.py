@@ -15,9 +15,11 @@ from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin, set_seed
 
 from pipeline.config import ExperimentConfig, dump_config
 from pipeline.features import Features, find_features
+from pipeline.initial import find_initial, start_from
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
 from pipeline.session import Session, TrainReport
+from pipeline.trackers import require_trackers
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.inference import nearest_multiple
 from rsmtdf_core.manifests.reader import SceneReader
@@ -46,14 +48,28 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    init_from: Path | None = None,
+    profile: bool = False,
     reporter: Reporter | None = None,
 ) -> TrainReport:
     """Train as the config says, in the folder `run` (by default named after the config).
 
+    Args:
+        config: of the experiment.
+        run: the run's folder.
+        resume: go on with the run that is there.
+        overwrite: delete the run that is there.
+        init_from: a run, checkpoint or weights file that a new run starts from.
+        profile: trace a few steps.
+        reporter: shows progress.
+
     Raises:
         RunError: where the run folder is not as `resume` and `overwrite` expect, or the loss diverges.
         StoreError: where the cache does not hold the features that the config needs.
+        Interrupted: on SIGINT or SIGTERM, after the training was saved.
     """
+    assert not (resume and init_from), "a resumed run starts from its own weights"
+    require_trackers(config)
     teachers_before = live_teachers()
     experiment = plan_experiment(config)
     accelerator = make_accelerator(config)
@@ -69,6 +85,9 @@ def train(
         assert live_teachers() <= teachers_before, (
             "a teacher was loaded although its tokens are cached"
         )
+    initial = None if init_from is None else find_initial(init_from, reporter)
+    if initial is not None:
+        start_from(initial, training.student, training.ema, reporter)
     # Last, so that what cannot start leaves no folder and deletes no run.
     folder = RunFolder(run or config.run_folder)
     if accelerator.is_main_process:
@@ -78,9 +97,11 @@ def train(
             yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True),
             resume=resume,
             overwrite=overwrite,
+            initial=None if initial is None else initial.facts,
         )
     accelerator.wait_for_everyone()
-    session = Session(experiment, features, folder, training, reporter)
+    reporter.say(_opening(experiment, training))
+    session = Session(experiment, features, folder, training, reporter, profile=profile)
     cache = config.runtime.cache_folder
     if accelerator.is_main_process and features.stores:
         _warn(reporter, begin_run(cache, folder.path, features.stores))
@@ -89,6 +110,30 @@ def train(
         _warn(reporter, end_run(cache, folder.path))
     accelerator.end_training()
     return session.report()
+
+
+def _opening(experiment: Experiment, training: Training) -> str:
+    """What is trained, in a line."""
+    config, schedule = experiment.config, training.schedule
+    method = config.objective.method
+    labeled, unlabeled = (len(experiment.dataset.splits[one]) for one in ("labeled", "unlabeled"))
+    scenes = f"{labeled} labeled" + (
+        f" and {unlabeled} unlabeled" if training.objective.strong_views else ""
+    )
+    processes = training.accelerator.num_processes
+    each = f"{processes} x {schedule.batch}" if processes > 1 else f"{schedule.batch}"
+    parts = f" in {training.parts} parts" if training.parts > 1 else ""
+    optimiser = config.optimiser
+    rate = f"lr {optimiser.scaled_lr(schedule.total):g}"
+    if optimiser.scale_lr == "linear":
+        rate += f" (linear: {optimiser.lr:g} x {schedule.total} / {optimiser.lr_batch})"
+    else:
+        rate += " (not scaled by the batch)"
+    device, precision = training.accelerator.device.type, config.runtime.precision
+    return (
+        f"{method} on {scenes} scenes: {training.total_steps} steps of {each} labeled crops{parts}, "
+        f"{rate}, {precision} on {device}"
+    )
 
 
 def _warn(reporter: Reporter, warning: str | None) -> None:
@@ -110,6 +155,7 @@ def make_accelerator(config: ExperimentConfig) -> Accelerator:
         accelerator = Accelerator(
             cpu=config.runtime.device == "cpu",
             mixed_precision=precision,
+            log_with=list(config.runtime.trackers) or None,
             dynamo_plugin=TorchDynamoPlugin(backend=COMPILER if config.runtime.compile else "no"),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )

@@ -12,7 +12,12 @@ class RsmtdfError(Exception):
         what: one sentence that says what is wrong, with what was expected and what was found.
         where: the file, key or row at fault.
         remedy: a command or an edit that mends it.
+
+    Attributes:
+        status: what the process ends with.
     """
+
+    status: int = 1
 
     def __init__(self, what: str, *, where: object = None, remedy: str | None = None) -> None:
         super().__init__(what)

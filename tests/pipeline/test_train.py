@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import pipeline.keeping
 import pipeline.session
 from pipeline.evaluate import evaluate, load_run
 from pipeline.extract import extract
@@ -73,7 +74,7 @@ def test_a_resumed_training_ends_with_the_same_bits(make_config, monkeypatch):
     class Killed(BaseException):
         pass
 
-    save = pipeline.session.save_checkpoint
+    save = pipeline.keeping.save_checkpoint
     saved = []
 
     def save_then_die(*args):
@@ -83,10 +84,10 @@ def test_a_resumed_training_ends_with_the_same_bits(make_config, monkeypatch):
         return saved[-1]
 
     part = config.runtime.runs / "part"
-    monkeypatch.setattr(pipeline.session, "save_checkpoint", save_then_die)
+    monkeypatch.setattr(pipeline.keeping, "save_checkpoint", save_then_die)
     with pytest.raises(Killed):
         train(config, part)
-    monkeypatch.setattr(pipeline.session, "save_checkpoint", save)
+    monkeypatch.setattr(pipeline.keeping, "save_checkpoint", save)
     train(config, part, resume=True)
     for which in ("student", "ema", "optimiser"):
         first, second = _weights(whole, which), _weights(part, which)

@@ -1,5 +1,4 @@
 import json
-import os
 
 import pytest
 import torch
@@ -10,8 +9,6 @@ from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import write_json
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.training.checkpoint import (
-    drop_old,
-    keep_best,
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
@@ -77,54 +74,6 @@ def test_another_format_is_refused(tmp_path):
     write_json(path / "state.json", state | {"format": 99})
     with pytest.raises(RunError, match="format 99"):
         load_checkpoint(path)
-
-
-def test_only_the_latest_and_the_best_are_kept(tmp_path):
-    parts = _parts()
-    for step in (1, 2, 3):
-        saved = save_checkpoint(tmp_path / "all", *parts, {"step": step})
-        if step < 3:
-            keep_best(saved, tmp_path / "best")
-    drop_old(tmp_path / "all", 1)
-    assert [path.name for path in (tmp_path / "all").iterdir()] == ["step-00000003"]
-    assert [path.name for path in (tmp_path / "best").iterdir()] == ["step-00000002"]
-    assert newest_checkpoint(tmp_path / "best")[0] is not None
-
-
-def test_the_best_is_copied_where_links_cannot_be_made(tmp_path, monkeypatch):
-    saved = save_checkpoint(tmp_path / "all", *_parts(), {"step": 1})
-
-    def refuse(*_args):
-        raise OSError("no links here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    keep_best(saved, tmp_path / "best")
-    kept = load_checkpoint(tmp_path / "best" / saved.name)
-    assert kept.fingerprint == load_checkpoint(saved).fingerprint
-
-
-def test_a_kill_while_the_best_is_kept_leaves_the_earlier_best(tmp_path, monkeypatch):
-    parts = _parts()
-    first, second = (save_checkpoint(tmp_path / "all", *parts, {"step": s}) for s in (1, 2))
-    keep_best(first, tmp_path / "best")
-
-    class Killed(BaseException):
-        pass
-
-    link, linked = os.link, []
-
-    def link_once_then_die(*args):
-        if linked:
-            raise Killed
-        linked.append(link(*args))
-
-    monkeypatch.setattr(os, "link", link_once_then_die)
-    with pytest.raises(Killed):
-        keep_best(second, tmp_path / "best")
-    assert newest_checkpoint(tmp_path / "best")[0].path.name == first.name
-    monkeypatch.setattr(os, "link", link)
-    keep_best(second, tmp_path / "best")
-    assert [path.name for path in (tmp_path / "best").iterdir()] == [second.name]
 
 
 def test_the_fingerprint_tells_of_weights_and_of_what_they_were_trained_on(tmp_path):
