@@ -116,10 +116,9 @@ def _opening(experiment: Experiment, training: Training) -> str:
     """What is trained, in a line."""
     config, schedule = experiment.config, training.schedule
     method = config.objective.method
-    labeled, unlabeled = (len(experiment.dataset.splits[one]) for one in ("labeled", "unlabeled"))
-    scenes = f"{labeled} labeled" + (
-        f" and {unlabeled} unlabeled" if training.objective.strong_views else ""
-    )
+    scenes = f"{len(experiment.plan.labeled_scenes)} labeled"
+    if training.objective.strong_views:
+        scenes += f" and {len(experiment.plan.unlabeled_scenes)} unlabeled"
     processes = training.accelerator.num_processes
     each = f"{processes} x {schedule.batch}" if processes > 1 else f"{schedule.batch}"
     parts = f" in {training.parts} parts" if training.parts > 1 else ""
