@@ -16,9 +16,10 @@ from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin, set_seed
 from pipeline.config import ExperimentConfig, dump_config
 from pipeline.features import Features, find_features
 from pipeline.initial import find_initial, start_from
+from pipeline.journal import TrainReport
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
-from pipeline.session import Session, TrainReport
+from pipeline.session import Session
 from pipeline.trackers import require_trackers
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.inference import nearest_multiple
