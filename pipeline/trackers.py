@@ -71,9 +71,12 @@ def _stay_offline(config: ExperimentConfig) -> None:
     if environment["WANDB_MODE"] == "offline":
         environment.setdefault("WANDB_ERROR_REPORTING", "false")
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    if "MLFLOW_TRACKING_URI" not in environment:
-        environment["MLFLOW_TRACKING_URI"] = mlflow_folder(config).as_uri()
+    if "mlflow" in config.runtime.trackers and "MLFLOW_TRACKING_URI" not in environment:
         environment.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        import mlflow
+
+        # Not by the environment: this process may go on with a run elsewhere.
+        mlflow.set_tracking_uri(mlflow_folder(config).as_uri())
 
 
 def mlflow_folder(config: ExperimentConfig) -> Path:

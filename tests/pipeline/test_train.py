@@ -223,11 +223,12 @@ def test_a_resumed_run_knows_its_best_and_keeps_it(make_config, monkeypatch):
     class Killed(BaseException):
         pass
 
-    def die(*_args):
-        raise Killed
+    def die(_keeper, found):
+        if found:
+            raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.keeping, "keep_copy", die)
+        patch.setattr(pipeline.keeping.Keeper, "keep_best", die)
         with pytest.raises(Killed):
             train(config)
     folder = open_run(config.run_folder)
