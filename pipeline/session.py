@@ -18,7 +18,7 @@ from pipeline.profiling import StepProfiler
 from pipeline.reporter import Reporter
 from pipeline.scoring import scored_scenes
 from pipeline.signals import Interrupted, Signals, interrupted
-from pipeline.trackers import start_trackers
+from pipeline.trackers import finish_trackers, start_trackers
 from pipeline.validation import share_buffers, shared_confusion
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.scores import Scores, scores
@@ -86,12 +86,22 @@ class Session:
         if self._ended_at(start):
             self._reporter.say(f"nothing left to do: the run is {self._status} after {start} steps")
             return
+        with self._signals:
+            try:
+                self._run(start)
+            except Interrupted:
+                # torchrun ends the others as soon as one leaves: not before all is written.
+                accelerator.wait_for_everyone()
+                raise
+
+    def _run(self, start: int) -> None:
+        """Train from `start` to the end, with all that is told meanwhile."""
         with ExitStack() as stack:
-            stack.enter_context(self._signals)
             if self._leads:
                 self._folder.note(status="running")
+                accelerator, total = self._training.accelerator, self._training.total_steps
                 start_trackers(accelerator, self._config, self._folder)
-                total = self._training.total_steps
+                stack.callback(finish_trackers, accelerator)
                 journal = Journal(self._folder, accelerator, self._reporter, start, total)
                 self._journal = stack.enter_context(journal)
             try:
