@@ -127,7 +127,9 @@ class RunFolder:
                 )
             else:
                 self._require_same(config, manifest)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self.path.is_dir() and not all(
+            self._is_marker_to_be(one) for one in self.path.iterdir()
+        ):
             raise RunError(
                 "the folder holds files, and they are not a run's",
                 where=self.path,
@@ -138,11 +140,17 @@ class RunFolder:
                 "there is no run to resume", where=self.path, remedy="leave out --resume"
             )
         if not self.marker.is_file():
+            for leftover in self.path.glob(f"{self.marker.name}.tmp-*"):
+                leftover.unlink()
             started = {} if initial is None else {"initial": dict(initial)}
             write_json(self.marker, {"format": FORMAT, "status": "running", **started})
         for path, text in ((self.config, config), (self.manifest, manifest)):
             with atomic_file(path) as file:
                 file.write(text.encode())
+
+    def _is_marker_to_be(self, path: Path) -> bool:
+        """Whether this is all that a process left that was killed before there was a run."""
+        return path.name.startswith(f"{self.marker.name}.tmp-")
 
     def _delete(self) -> None:
         # The marker last: a kill must not leave a folder that --overwrite does not know as a run.

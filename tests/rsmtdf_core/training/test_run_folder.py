@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -106,6 +107,25 @@ def test_a_kill_while_a_run_is_deleted_leaves_one_that_can_be(tmp_path, monkeypa
     assert run.marker.is_file()
     _prepare(tmp_path, overwrite=True)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_kill_before_there_is_a_run_leaves_a_place_for_one(tmp_path, monkeypatch):
+    def die(*_paths, **_words):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        # What a kill does: nothing is tidied either.
+        patch.setattr(Path, "replace", die)
+        patch.setattr(Path, "unlink", die)
+        with pytest.raises(SystemExit):
+            _prepare(tmp_path)
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["run.json.tmp"]
+    _prepare(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.yaml",
+        "manifest.yaml",
+        "run.json",
+    ]
 
 
 def test_what_is_noted_is_added_to_what_was(tmp_path):
