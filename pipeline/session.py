@@ -5,7 +5,6 @@ Only the main one writes.
 """
 
 import math
-from collections.abc import Generator
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -140,22 +139,13 @@ class Session:
             if self._profiles and self._leads:
                 profiler = StepProfiler(self._folder.profile, start, self._reporter)
                 stack.enter_context(profiler)
-            for record in stack.enter_context(closing(self._steps(start))):
+            for record in stack.enter_context(closing(self._training.steps(start))):
                 if profiler is not None:
                     profiler.advance()
                 self._after(record)
                 if self._closes_round(record.step) and self._runs_out_of_patience():
                     return "stopped early"
         return "finished"
-
-    def _steps(self, start: int) -> Generator[StepRecord]:
-        try:
-            yield from self._training.steps(start)
-        except RuntimeError as error:
-            # A signal to the whole process group ends the loader's processes too.
-            if self._signals.number and "DataLoader worker" in str(error):
-                raise self._interrupted(self._signals.number) from error
-            raise
 
     def _too_little_memory(self, detail: str) -> RunError:
         return too_little_for_a_step(

@@ -122,3 +122,23 @@ def workers(pid):
 def rank(pid):
     facts = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return next((one[5:].decode() for one in facts if one.startswith(b"RANK=")), "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_of_a_job_leaves_the_loaders_alive_until_it_is_saved(
+    config_file, make_config, number
+):
+    settings = ("objective.method=fixmatch", "optimiser.epochs=4000", "evaluation.every=4000")
+    words = [sys.executable, "-m", "cli.main", "train", str(config_file)]
+    for one in (*settings, "runtime.workers=2"):
+        words += ["--set", one]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    run = make_config(*settings).run_folder
+    wait_for(run / "metrics.jsonl", 3, process)
+    os.killpg(process.pid, number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, told
+    assert "Traceback" not in told
+    checkpoint, _ = newest_checkpoint(run / "checkpoints")
+    assert checkpoint.state["step"] == lines_of(run)[-1]["step"] + 1
