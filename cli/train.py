@@ -65,7 +65,9 @@ def train(
         reporter=RichReporter(),
     )
     if int(os.environ.get("RANK", "0")) > 0:
-        return  # under torchrun the first process speaks for all
+        # Under torchrun the first process speaks for all. Torn down at once, an interpreter may find a thread
+        # of gloo still at work, and aborts.
+        os._exit(0)
     best = (
         f"best val mIoU [bold]{percent(report.best_miou)}[/] ({report.weights}, epoch {report.best_epoch})"
         if report.best_miou is not None

@@ -1,6 +1,7 @@
-"""What a training tells as it goes: metrics.jsonl, TensorBoard, trackers and the progress bar."""
+"""What a training tells: metrics.jsonl, TensorBoard, trackers and the progress bar; at its end, a report."""
 
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,9 +9,36 @@ from accelerate import Accelerator
 from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.reporter import Bar, Reporter
+from rsmtdf_core.settings import Settings
 from rsmtdf_core.training.history import Validation
 from rsmtdf_core.training.loop import StepRecord
-from rsmtdf_core.training.run_folder import RunFolder
+from rsmtdf_core.training.run_folder import RunFolder, Status
+
+
+class TrainReport(Settings):
+    """What a training came to.
+
+    Attributes:
+        run: the run's folder.
+        status: finished or stopped early.
+        steps: steps trained in all.
+        parameters: of the student.
+        best_miou: on the validation split, in 0..1; None without one.
+        best_epoch: the epoch it was reached in, from 1.
+        weights: which model was scored.
+        random_teachers: teachers whose weights are random.
+        approximations: how distillation differs from the reference.
+    """
+
+    run: Path
+    status: Status
+    steps: int
+    parameters: int
+    best_miou: float | None
+    best_epoch: int | None
+    weights: str
+    random_teachers: tuple[str, ...]
+    approximations: tuple[str, ...]
 
 
 class Journal:

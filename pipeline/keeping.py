@@ -1,6 +1,7 @@
 """What a training keeps of itself: checkpoints, which of them are best, and where it goes on from."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pipeline.features import Features
@@ -8,7 +9,12 @@ from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.training.checkpoint import checkpoint_name, newest_checkpoint, save_checkpoint
+from rsmtdf_core.training.checkpoint import (
+    checkpoint_name,
+    checkpoints_in,
+    first_whole,
+    save_checkpoint,
+)
 from rsmtdf_core.training.history import Validation, ranked, validations
 from rsmtdf_core.training.loop import Training
 from rsmtdf_core.training.retention import (
@@ -51,9 +57,10 @@ class Keeper:
             RunError: where it was trained on other views or features, or where none is whole and the
                 weights that the run started from are gone.
         """
-        checkpoint, warnings = newest_checkpoint(self._folder.checkpoints)
-        for warning in warnings:
-            reporter.warn(f"passing over a damaged checkpoint: {warning}")
+        checkpoint = first_whole(
+            self._newest_first(),
+            lambda damage: reporter.warn(f"passing over a damaged checkpoint: {damage}"),
+        )
         if checkpoint is None:
             if initial := self._folder.facts.get("initial"):
                 raise RunError(
@@ -77,6 +84,12 @@ class Keeper:
             scaler.load_state_dict(checkpoint.state["scaler"])
         self.saved = int(checkpoint.state["step"])
         return self.saved
+
+    def _newest_first(self) -> list[Path]:
+        """All checkpoints, the best ones too: they may be whole where the latest are not."""
+        places = (self._folder.checkpoints, self._folder.best)
+        found = [path for place in places for path in checkpoints_in(place)]
+        return sorted(found, key=lambda path: path.name, reverse=True)
 
     def tidy(self, start: int) -> None:
         """Bring the folder to where step `start` finds it, whenever the run was stopped."""

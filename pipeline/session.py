@@ -5,58 +5,26 @@ Only the main one writes.
 """
 
 import math
-from collections.abc import Generator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from pipeline.features import Features
-from pipeline.journal import Journal
+from pipeline.journal import Journal, TrainReport
 from pipeline.keeping import Keeper
-from pipeline.memory import out_of_memory
+from pipeline.memory import told, too_little_for_a_step, too_little_for_a_validation
 from pipeline.plan import Experiment
 from pipeline.profiling import StepProfiler
 from pipeline.reporter import Reporter
 from pipeline.scoring import scored_scenes
-from pipeline.signals import Interrupted, Signals
-from pipeline.trackers import start_trackers
+from pipeline.signals import Interrupted, Signals, interrupted
+from pipeline.trackers import finish_trackers, start_trackers
 from pipeline.validation import share_buffers, shared_confusion
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.scores import Scores, scores
 from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.settings import Settings
 from rsmtdf_core.training.history import Validation, since_best, validations
 from rsmtdf_core.training.loop import StepRecord, Training
 from rsmtdf_core.training.run_folder import ENDED, RunFolder, Status
-
-
-class TrainReport(Settings):
-    """What a training came to.
-
-    Attributes:
-        run: the run's folder.
-        status: finished or stopped early.
-        steps: steps trained in all.
-        parameters: of the student.
-        best_miou: on the validation split, in 0..1; None without one.
-        best_epoch: the epoch it was reached in, from 1.
-        weights: which model was scored.
-        random_teachers: teachers whose weights are random.
-        approximations: how distillation differs from the reference.
-    """
-
-    run: Path
-    status: Status
-    steps: int
-    parameters: int
-    best_miou: float | None
-    best_epoch: int | None
-    weights: str
-    random_teachers: tuple[str, ...]
-    approximations: tuple[str, ...]
 
 
 class Session:
@@ -117,16 +85,27 @@ class Session:
         if self._ended_at(start):
             self._reporter.say(f"nothing left to do: the run is {self._status} after {start} steps")
             return
+        with self._signals:
+            try:
+                self._run(start)
+            except Interrupted:
+                # torchrun ends the others as soon as one leaves: not before all is written.
+                accelerator.wait_for_everyone()
+                raise
+
+    def _run(self, start: int) -> None:
+        """Train from `start` to the end, with all that is told meanwhile."""
         with ExitStack() as stack:
-            stack.enter_context(self._signals)
             if self._leads:
                 self._folder.note(status="running")
+                accelerator, total = self._training.accelerator, self._training.total_steps
                 start_trackers(accelerator, self._config, self._folder)
-                total = self._training.total_steps
+                stack.callback(finish_trackers, accelerator)
                 journal = Journal(self._folder, accelerator, self._reporter, start, total)
                 self._journal = stack.enter_context(journal)
             try:
-                self._status = self._train(start)
+                with told(self._too_little_memory):
+                    self._status = self._train(start)
             except Exception:
                 self._note_end("interrupted")
                 raise
@@ -160,7 +139,7 @@ class Session:
             if self._profiles and self._leads:
                 profiler = StepProfiler(self._folder.profile, start, self._reporter)
                 stack.enter_context(profiler)
-            for record in stack.enter_context(closing(self._steps(start))):
+            for record in stack.enter_context(closing(self._training.steps(start))):
                 if profiler is not None:
                     profiler.advance()
                 self._after(record)
@@ -168,22 +147,14 @@ class Session:
                     return "stopped early"
         return "finished"
 
-    def _steps(self, start: int) -> Generator[StepRecord]:
-        try:
-            yield from self._training.steps(start)
-        except torch.OutOfMemoryError as error:
-            raise out_of_memory(
-                self._config,
-                self._folder.path,
-                unlabeled=self._training.objective.strong_views > 0,
-                saved=self._keeper.saved is not None,
-                detail=str(error).splitlines()[0],
-            ) from error
-        except RuntimeError as error:
-            # A signal to the whole process group ends the loader's processes too.
-            if self._signals.number and "DataLoader worker" in str(error):
-                raise self._interrupted(self._signals.number) from error
-            raise
+    def _too_little_memory(self, detail: str) -> RunError:
+        return too_little_for_a_step(
+            self._config,
+            self._folder.config,
+            unlabeled=self._training.objective.strong_views > 0,
+            saved=self._keeper.saved is not None,
+            detail=detail,
+        )
 
     def _after(self, record: StepRecord) -> None:
         """What follows a step."""
@@ -192,7 +163,7 @@ class Session:
         signal = self._signals.number if accelerator.num_processes == 1 else 0
         if self._is_logged(record.step):
             self._log(record)
-            signal = signal or self._agreed_signal()
+            signal = signal or self._signals.agreed(accelerator)
         elif self._journal is not None:
             self._journal.passed()
         every = self._config.runtime.checkpoint_every
@@ -227,15 +198,6 @@ class Session:
         if self._journal is not None:
             self._journal.step(record, losses, self._best)
 
-    def _agreed_signal(self) -> int:
-        """The number of the signal that any of several processes got; all of them must ask."""
-        accelerator = self._training.accelerator
-        if accelerator.num_processes == 1:
-            return self._signals.number
-        own = torch.tensor([self._signals.number], device=accelerator.device)
-        found: Tensor = accelerator.reduce(own, "max")
-        return int(found)
-
     def _save(self, steps: int) -> None:
         training = self._training
         share_buffers(training.accelerator, training.student, training.ema)
@@ -253,16 +215,20 @@ class Session:
         training, accelerator = self._training, self._training.accelerator
         which = self._config.evaluation.weights
         model = training.ema if which == "ema" else training.student
-        matrix = shared_confusion(
-            model,
-            self._reader,
-            self._scenes,
-            self._config.evaluation.inference,
-            accelerator,
-            leaving=lambda: self._signals.number > 0,
-        )
+        inference = self._config.evaluation.inference
+        with told(
+            lambda detail: too_little_for_a_validation(inference, self._folder.config, detail)
+        ):
+            matrix = shared_confusion(
+                model,
+                self._reader,
+                self._scenes,
+                inference,
+                accelerator,
+                leaving=lambda: self._signals.number > 0,
+            )
         if matrix is None:
-            raise self._interrupted(self._agreed_signal())
+            raise self._interrupted(self._signals.agreed(accelerator))
         manifest = self._dataset.manifest
         result: Scores = scores(matrix, manifest.class_names, manifest.unscored)
         line: dict[str, Any] = {
@@ -286,21 +252,14 @@ class Session:
     def _best(self) -> Validation | None:
         return next(iter(self._keeper.available(self._validations)), None)
 
-    def _interrupted(self, signal: int) -> Interrupted:
-        name = {2: "SIGINT", 15: "SIGTERM"}[signal]
-        saved, total = self._keeper.saved, self._training.total_steps
-        kept = f"the checkpoint of step {saved} is kept" if saved is not None else "nothing is kept"
-        launcher = ""
-        if (processes := self._training.accelerator.num_processes) > 1:
-            launcher = f"torchrun --nproc-per-node {processes} -m cli.main "
-        command = (
-            f"{launcher or 'rsmtdf '}train {self._folder.config} --run {self._folder.path} --resume"
-        )
-        return Interrupted(
-            f"{name} after step {self._done} of {total}: {kept}",
-            where=self._folder.path,
-            remedy=f"go on with: {command}",
-            number=signal,
+    def _interrupted(self, number: int) -> Interrupted:
+        return interrupted(
+            number,
+            self._folder,
+            done=self._done,
+            total=self._training.total_steps,
+            saved=self._keeper.saved,
+            processes=self._training.accelerator.num_processes,
         )
 
     def report(self) -> TrainReport:

@@ -8,7 +8,12 @@ import time
 from types import FrameType, TracebackType
 from typing import Self
 
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.training.run_folder import RunFolder
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # torchrun hands on a Ctrl-C that the terminal has sent to its processes already.
@@ -28,6 +33,34 @@ class Interrupted(RsmtdfError):  # noqa: N818 - nothing went wrong
     ) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.status = 128 + number
+
+
+def interrupted(
+    number: int, run: RunFolder, *, done: int, total: int, saved: int | None, processes: int
+) -> Interrupted:
+    """What a training tells that leaves at a signal, with the command that goes on with it.
+
+    Args:
+        number: of the signal.
+        run: the training's folder.
+        done: steps trained.
+        total: steps of the whole training.
+        saved: steps of the newest checkpoint; None without one.
+        processes: how many train together.
+    """
+    kept = "nothing is kept" if saved is None else f"the checkpoint of step {saved} is kept"
+    words = f"train {run.config} --run {run.path} --resume"
+    command = (
+        f"rsmtdf {words}"
+        if processes == 1
+        else f"torchrun --nproc-per-node {processes} $(which rsmtdf) {words}"
+    )
+    return Interrupted(
+        f"{signal.Signals(number).name} after step {done} of {total}: {kept}",
+        where=run.path,
+        remedy=f"go on with: {command}",
+        number=number,
+    )
 
 
 class Signals:
@@ -62,6 +95,14 @@ class Signals:
     ) -> None:
         for one, handler in self._before.items():
             signal.signal(one, handler)
+
+    def agreed(self, accelerator: Accelerator) -> int:
+        """The number of the signal that any of the processes got; all of them must ask."""
+        if accelerator.num_processes == 1:
+            return self.number
+        own = torch.tensor([self.number], device=accelerator.device)
+        found: Tensor = accelerator.reduce(own, "max")
+        return int(found)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._pid:

@@ -62,6 +62,13 @@ def start_trackers(accelerator: Accelerator, config: ExperimentConfig, folder: R
     folder.note(trackers=known | {name: chosen[name] for name in config.runtime.trackers})
 
 
+def finish_trackers(accelerator: Accelerator) -> None:
+    """Let every tracker write what it still holds."""
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.trackers.clear()
+
+
 def _stay_offline(config: ExperimentConfig) -> None:
     environment = os.environ
     environment.setdefault("WANDB_MODE", "offline")

@@ -16,9 +16,10 @@ from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin, set_seed
 from pipeline.config import ExperimentConfig, dump_config
 from pipeline.features import Features, find_features
 from pipeline.initial import find_initial, start_from
+from pipeline.journal import TrainReport
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
-from pipeline.session import Session, TrainReport
+from pipeline.session import Session
 from pipeline.trackers import require_trackers
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.inference import nearest_multiple
@@ -120,17 +121,19 @@ def _opening(experiment: Experiment, training: Training) -> str:
     if training.objective.strong_views:
         scenes += f" and {len(experiment.plan.unlabeled_scenes)} unlabeled"
     processes = training.accelerator.num_processes
-    each = f"{processes} x {schedule.batch}" if processes > 1 else f"{schedule.batch}"
+    batch = f"{schedule.total}"
+    if processes > 1:
+        batch += f" ({processes} processes x {schedule.batch})"
     parts = f" in {training.parts} parts" if training.parts > 1 else ""
     optimiser = config.optimiser
     rate = f"lr {optimiser.scaled_lr(schedule.total):g}"
     if optimiser.scale_lr == "linear":
         rate += f" (linear: {optimiser.lr:g} x {schedule.total} / {optimiser.lr_batch})"
     else:
-        rate += " (not scaled by the batch)"
+        rate += " (scale_lr: none)"
     device, precision = training.accelerator.device.type, config.runtime.precision
     return (
-        f"{method} on {scenes} scenes: {training.total_steps} steps of {each} labeled crops{parts}, "
+        f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} labeled crops{parts}, "
         f"{rate}, {precision} on {device}"
     )
 

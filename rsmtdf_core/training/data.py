@@ -1,5 +1,6 @@
 """Batches of pixels: views rendered in loader workers, checked against the crops the teachers saw."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -176,6 +177,12 @@ class _Carrier(Dataset[Batch | RsmtdfError]):
             return error
 
 
+def _outlive_signals(_worker: int) -> None:
+    """Leave it to the training to stop its workers: a scheduler's signal goes to all processes at once."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+
+
 def batches(
     dataset: StepDataset, start: int, stop: int, workers: int, *, pin: bool
 ) -> Iterator[Batch]:
@@ -193,6 +200,7 @@ def batches(
         prefetch_factor=2 if workers else None,
         # Its own generator: the loader would draw from the global one, which a resumed run restores.
         generator=torch.Generator(),
+        worker_init_fn=_outlive_signals,
     )
     for batch in loader:
         if isinstance(batch, RsmtdfError):

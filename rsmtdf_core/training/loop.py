@@ -4,7 +4,7 @@ A step: batch to the device, targets, then, in as many parts as asked for, losse
 rate of that step; EMA.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
@@ -83,7 +83,7 @@ class Training:
         """Which rows each step has."""
         return self.pixels.schedule
 
-    def steps(self, start: int = 0) -> Iterator[StepRecord]:
+    def steps(self, start: int = 0) -> Generator[StepRecord]:
         """Train from step `start` to the end, yielding after each step."""
         device, stop = self.accelerator.device, self.total_steps
         wrapped, optimiser = self.accelerator.prepare(self.student, self.optimiser)

@@ -106,7 +106,7 @@ class RunFolder:
 
         Args:
             config: the resolved config as YAML. A resumed run may change its `runtime`, but not the
-                `runtime.precision`, and keeps the new one.
+                `runtime.precision`, and its `evaluation.inference.batch`, and keeps the new ones.
             manifest: the dataset's manifest as YAML.
             resume: whether a run is to be there.
             overwrite: whether a run that is there is deleted.
@@ -118,7 +118,7 @@ class RunFolder:
         """
         if self.marker.is_file():
             if overwrite:
-                shutil.rmtree(self.path)
+                self._delete()
             elif not resume:
                 raise RunError(
                     "a run is there already",
@@ -127,7 +127,9 @@ class RunFolder:
                 )
             else:
                 self._require_same(config, manifest)
-        elif self.path.is_dir() and any(self.path.iterdir()):
+        elif self.path.is_dir() and not all(
+            self._is_marker_to_be(one) for one in self.path.iterdir()
+        ):
             raise RunError(
                 "the folder holds files, and they are not a run's",
                 where=self.path,
@@ -138,11 +140,26 @@ class RunFolder:
                 "there is no run to resume", where=self.path, remedy="leave out --resume"
             )
         if not self.marker.is_file():
+            for leftover in self.path.glob(f"{self.marker.name}.tmp-*"):
+                leftover.unlink()
             started = {} if initial is None else {"initial": dict(initial)}
             write_json(self.marker, {"format": FORMAT, "status": "running", **started})
         for path, text in ((self.config, config), (self.manifest, manifest)):
             with atomic_file(path) as file:
                 file.write(text.encode())
+
+    def _is_marker_to_be(self, path: Path) -> bool:
+        """Whether this is all that a process left that was killed before there was a run."""
+        return path.name.startswith(f"{self.marker.name}.tmp-")
+
+    def _delete(self) -> None:
+        # The marker last: a kill must not leave a folder that --overwrite does not know as a run.
+        for path in self.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != self.marker:
+                path.unlink()
+        self.marker.unlink()
 
     def _require_same(self, config: str, manifest: str) -> None:
         open_run(self.path)
@@ -152,7 +169,7 @@ class RunFolder:
         ]
         if changes:
             raise RunError(
-                f"the config differs from that of the run to resume: {changes[0]}",
+                f"the config differs from that of the run to resume: {'; '.join(changes)}",
                 where=self.config,
                 remedy="undo the change, or start a new run with --run",
             )
@@ -212,8 +229,12 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _deciding(config: dict[str, Any]) -> dict[str, Any]:
-    """What decides what a run computes: everything but where and how fast."""
-    return {**config, "runtime": {"precision": config["runtime"]["precision"]}}
+    """What decides what a run computes: everything but where, how fast and how much at a time."""
+    deciding = {**config, "runtime": {"precision": config["runtime"]["precision"]}}
+    if inference := config.get("evaluation", {}).get("inference"):
+        kept = {name: value for name, value in inference.items() if name != "batch"}
+        deciding["evaluation"] = {**config["evaluation"], "inference": kept}
+    return deciding
 
 
 def open_run(path: Path) -> RunFolder:

@@ -33,11 +33,6 @@ from rsmtdf_core.training.checkpoint import newest_checkpoint
 from rsmtdf_core.training.run_folder import open_run
 
 
-def _losses(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if "loss" in k} for line in lines if "loss" in line]
-
-
 def _weights(run, which="student"):
     newest = max((run / "checkpoints").iterdir())
     return load_file(newest / f"{which}.safetensors")

@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -63,6 +66,90 @@ def test_what_decides_the_result_may_not_change(tmp_path, config, manifest, chan
     with pytest.raises(RunError, match=change):
         _prepare(tmp_path, config, manifest, resume=True)
     assert run.config.read_text() == _config()
+
+
+def test_every_key_that_differs_is_named(tmp_path):
+    _prepare(tmp_path)
+    with pytest.raises(RunError) as caught:
+        _prepare(tmp_path, _config(lr=0.5, precision="bf16"), "name: two\n", resume=True)
+    for key in ("optimiser.lr", "runtime.precision", "manifest.name"):
+        assert f"{key}: expected" in caught.value.what
+
+
+def test_how_many_windows_are_predicted_at_a_time_may_change(tmp_path):
+    def config(batch, window=64):
+        inference = {"batch": batch, "window": window}
+        return yaml.safe_dump(
+            {"evaluation": {"inference": inference}, "runtime": {"precision": "fp32"}}
+        )
+
+    run = _prepare(tmp_path, config(4))
+    _prepare(tmp_path, config(2), resume=True)
+    assert run.config.read_text() == config(2)
+    with pytest.raises(RunError, match=r"evaluation\.inference\.window"):
+        _prepare(tmp_path, config(2, window=32), resume=True)
+
+
+def test_a_kill_while_a_run_is_deleted_leaves_one_that_can_be(tmp_path, monkeypatch):
+    run = _prepare(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    gone = []
+
+    def die(path):
+        gone.append(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            _prepare(tmp_path, overwrite=True)
+    assert gone == [tmp_path / "checkpoints"]
+    assert run.marker.is_file()
+    _prepare(tmp_path, overwrite=True)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_kill_before_there_is_a_run_leaves_a_place_for_one(tmp_path, monkeypatch):
+    def die(*_paths, **_words):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        # What a kill does: nothing is tidied either.
+        patch.setattr(Path, "replace", die)
+        patch.setattr(Path, "unlink", die)
+        with pytest.raises(SystemExit):
+            _prepare(tmp_path)
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["run.json.tmp"]
+    _prepare(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "config.yaml",
+        "manifest.yaml",
+        "run.json",
+    ]
+
+
+def test_what_is_noted_is_added_to_what_was(tmp_path):
+    run = RunFolder(tmp_path)
+    run.prepare(_config(), MANIFEST, resume=False, overwrite=False, initial={"path": "x"})
+    run.note(status="finished", steps=8)
+    assert run.facts == {
+        "format": 1,
+        "status": "finished",
+        "steps": 8,
+        "initial": {"path": "x"},
+    }
+
+
+def test_lines_of_steps_that_are_computed_again_are_dropped_with_a_torn_one(tmp_path):
+    run = _prepare(tmp_path)
+    for step in range(4):
+        run.log({"step": step})
+    with run.metrics.open("a") as file:
+        file.write('{"step": 4, "lo')
+    run.forget_after(3)
+    run.log({"step": 3, "again": True})
+    assert [line["step"] for line in run.read_metrics()] == [0, 1, 2, 3]
+    assert run.metrics.read_text().count("\n") == 4
 
 
 def test_nothing_to_resume_makes_no_folder(tmp_path):

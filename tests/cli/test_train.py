@@ -1,0 +1,53 @@
+"""What `rsmtdf train --help` teaches, and how its words reach the training."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+import pipeline.train
+from cli.main import app
+
+ROOM = {"COLUMNS": "200", "TERM": "dumb"}
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["train", *words], env=ROOM)
+
+
+def test_help_tells_the_three_words_apart():
+    result = run("--help")
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    assert "--resume goes on with the same run" in text
+    assert "--init-from starts a new run from other weights" in text
+    assert "--overwrite deletes the run that is there" in text
+    for word in ("130 or 143", "--max-steps", "--profile", "torchrun --nproc-per-node N"):
+        assert word in text
+
+
+@pytest.mark.parametrize("other", [("--overwrite",), ("--init-from", "runs/x")])
+def test_going_on_excludes_starting_anew(other):
+    result = run("demo", "--resume", *other)
+    assert result.exit_code == 2
+    assert "--resume excludes --overwrite and --init-from" in result.output
+
+
+def test_the_words_reach_the_training(monkeypatch):
+    asked = {}
+
+    def trained(config, folder, **words):
+        asked.update(words, steps=config.optimiser.max_steps, folder=folder)
+        return SimpleNamespace(
+            steps=7, parameters=2e6, best_miou=None, status="stopped early", run=Path("runs/x")
+        )
+
+    monkeypatch.setattr(pipeline.train, "train", trained)
+    words = ("--max-steps", "7", "--profile", "--overwrite", "--init-from", "runs/y")
+    result = run("demo", "--set", "data.root=.", "--run", "runs/x", *words)
+    assert result.exit_code == 0, result.output
+    assert asked["steps"] == 7
+    assert (asked["profile"], asked["overwrite"], asked["resume"]) == (True, True, False)
+    assert (asked["init_from"], asked["folder"]) == (Path("runs/y"), Path("runs/x"))
+    assert "7 steps (stopped early), 2.0 M parameters, no validation split" in result.output

@@ -1,0 +1,102 @@
+"""Validation shared by processes counts what one process counts."""
+
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.plan import plan_experiment
+from pipeline.scoring import count_confusion, scored_scenes
+from pipeline.validation import shared_confusion
+from rsmtdf_core.evaluation.scores import scores
+from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.student.model import Student
+
+ALONE = SimpleNamespace(
+    process_index=0,
+    num_processes=1,
+    device=torch.device("cpu"),
+    reduce=lambda counts, _reduction: counts,
+)
+SHARED = """
+import os
+import sys
+import numpy as np
+from accelerate import Accelerator
+from pipeline.config import load_config
+from scoring_tests import scoring_of
+from pipeline.validation import shared_confusion
+
+accelerator = Accelerator(cpu=True)
+student, reader, scenes, inference = scoring_of(load_config(sys.argv[1]))
+matrix = shared_confusion(student, reader, scenes, inference, accelerator, leaving=lambda: False)
+left = shared_confusion(
+    student, reader, scenes, inference, accelerator, leaving=lambda: accelerator.process_index == 1
+)
+assert left is None, "all leave where one does"
+np.save(f"{sys.argv[2]}/{accelerator.process_index}.npy", matrix)
+# Torn down at once, an interpreter may find a thread of gloo still at work, and aborts.
+os._exit(0)
+"""
+
+
+def scoring_of(config):
+    """The same student of random weights in every process, and five scenes to score."""
+    experiment = plan_experiment(config)
+    dataset = experiment.dataset
+    torch.manual_seed(0)
+    student = Student(config.student, len(dataset.manifest.classes), config.views.crop, ())
+    scenes = scored_scenes((*dataset.splits["val"], *dataset.splits["train"]))[:5]
+    return student, SceneReader(dataset), scenes, config.evaluation.inference
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
+def test_every_scene_counts_once_whatever_the_number_of_processes(
+    make_config, config_file, tmp_path, processes
+):
+    student, reader, scenes, inference = scoring_of(make_config())
+    assert len(scenes) == 5
+    expected = count_confusion(student, reader, scenes, inference)
+    script = tmp_path / "shared.py"
+    script.write_text(SHARED)
+    shutil.copy(__file__, tmp_path / "scoring_tests.py")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    words += [f"--nproc-per-node={processes}", str(script), str(config_file), str(tmp_path)]
+    done = subprocess.run(
+        words,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for process in range(processes):
+        np.testing.assert_array_equal(np.load(tmp_path / f"{process}.npy"), expected)
+    manifest = reader.dataset.manifest
+    assert scores(expected, manifest.class_names, manifest.unscored).miou > 0
+
+
+def test_a_process_alone_counts_every_pixel_of_every_scene_once(make_config):
+    student, reader, scenes, inference = scoring_of(make_config())
+    matrix = shared_confusion(student, reader, scenes, inference, ALONE, leaving=lambda: False)
+    labeled = sum(int((reader.mask(one) != 255).sum()) for one in scenes)
+    assert matrix.sum() == labeled
+
+
+def test_leaving_is_asked_for_after_each_scene(make_config):
+    asked = []
+
+    def leaving():
+        asked.append(True)
+        return len(asked) == 3
+
+    scoring = scoring_of(make_config())
+    assert shared_confusion(*scoring, ALONE, leaving=leaving) is None
+    assert len(asked) == 3
