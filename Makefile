@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := rsmtdf_core pipeline cli data_manifests tests
 
-.PHONY: help demo test check format bench reliability clean
+.PHONY: help demo test check format bench experiment reliability clean
 
 help:
 	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
@@ -12,6 +12,7 @@ help:
 	@echo "make format  format and mend what can be mended"
 	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
+	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, hours"
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rsmtdf needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -43,6 +44,12 @@ bench: .venv/ready
 	$(BIN)/python tests/benchmarks/bench_training.py >> outputs/benchmarks.md
 	if [ -d ../shared/weights ]; then $(BIN)/python tests/benchmarks/bench_transform.py >> outputs/benchmarks.md; fi
 	cat outputs/benchmarks.md
+
+# Every method and kind of feature on real scenes, three seeds: hours on two cores; may be stopped and goes on.
+DUBAI ?= ../shared/data/dubai
+WEIGHTS ?= ../shared/weights
+experiment: .venv/ready
+	$(BIN)/python tests/benchmarks/experiment_dubai.py $(DUBAI) $(WEIGHTS) outputs/experiment
 
 reliability: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests -m reliability -n auto -rA

@@ -134,7 +134,7 @@ def prepare(root: Path, options: argparse.Namespace) -> None:
 
 def identity(shape: TokenShape) -> dict[str, object]:
     """What names a store of made-up tokens."""
-    return {"made up": shape.teacher}
+    return {"made up": shape.teacher, "weights_sha256": None}
 
 
 def make_store(experiment: Experiment, shape: TokenShape, codec: str) -> None:
