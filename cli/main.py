@@ -14,6 +14,7 @@ from cli.demo import demo
 from cli.evaluate import evaluate
 from cli.extract import extract_features
 from cli.predict import predict
+from cli.runs import runs
 from cli.train import train
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
@@ -35,6 +36,7 @@ app.command("extract-features")(extract_features)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(runs)
 app.command()(demo)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")

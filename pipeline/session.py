@@ -120,9 +120,9 @@ class Session:
         with ExitStack() as stack:
             stack.enter_context(self._signals)
             if self._leads:
-                self._folder.note(status="running")
-                start_trackers(accelerator, self._config, self._folder)
                 total = self._training.total_steps
+                self._folder.note(status="running", total=total)
+                start_trackers(accelerator, self._config, self._folder)
                 journal = Journal(self._folder, accelerator, self._reporter, start, total)
                 self._journal = stack.enter_context(journal)
             try:
@@ -270,6 +270,7 @@ class Session:
             "epoch": step // training.schedule.steps_per_epoch,
             "miou": result.miou,
             "iou": {one.name: one.iou for one in result.classes},
+            "overall_accuracy": result.overall_accuracy,
             "weights": which,
             "split": "val",
         }
