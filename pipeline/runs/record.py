@@ -155,14 +155,17 @@ def _lock(folder: RunFolder, config: ExperimentConfig) -> dict[str, Any] | None:
         return None
     lock = unsealed(read_json(path, RunError), path)
     cached = config.objective.method in DISTILLING and config.objective.teachers == "cached"
-    if cached and not _names_stores(lock):
+    names = {one.name for one in config.distilled}
+    if cached and not _names_stores(lock, names):
         raise RunError("the file does not name the stores that the run read", where=path)
     return lock
 
 
-def _names_stores(lock: dict[str, Any]) -> bool:
+def _names_stores(lock: dict[str, Any], names: set[str]) -> bool:
     stores = lock.get("stores")
-    return isinstance(stores, dict) and all(
+    if not isinstance(stores, dict) or set(stores) != names:
+        return False
+    return all(
         isinstance(one, dict)
         and isinstance(one.get("store"), str)
         and isinstance(one.get("codec"), dict)

@@ -101,19 +101,21 @@ def _features(record: RunRecord) -> RunFeatures:
     views = config.views.unlabeled_views
     if config.objective.teachers == "online":
         return RunFeatures(source="online", teachers=teachers, views=views, pixels=pixels)
-    locked = lock.get("stores") or {}
-    codecs = [one["codec"] for one in locked.values()]
+    locked = lock.get("stores")
+    codecs = [
+        locked[one.name]["codec"] if locked else one.declared_codec for one in config.distilled
+    ]
     return RunFeatures(
         source="cached",
-        teachers=tuple(locked) or teachers,
-        codecs=tuple(map(_label, codecs or [one.declared_codec for one in config.distilled])),
+        teachers=teachers,
+        codecs=tuple(map(codec_label, codecs)),
         views=views,
-        stores=tuple(one["store"] for one in locked.values()),
+        stores=tuple(locked[name]["store"] for name in teachers) if locked else (),
         pixels=pixels,
     )
 
 
-def _label(codec: dict[str, Any]) -> str:
+def codec_label(codec: dict[str, Any]) -> str:
     """A declared codec as names of stores have it: fp16, transform-0.99."""
     quality = f"-{codec['quality']}" if "quality" in codec else ""
     return f"{codec.get('name', 'unknown')}{quality}"
