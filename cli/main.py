@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli import cache, config, data
+from cli.compare import compare
 from cli.console import err, out
 from cli.demo import demo
 from cli.evaluate import evaluate
@@ -16,6 +17,7 @@ from cli.export import export
 from cli.extract import extract_features
 from cli.import_official import import_official
 from cli.predict import predict
+from cli.runs import runs
 from cli.train import train
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
@@ -37,6 +39,8 @@ app.command("extract-features")(extract_features)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(runs)
+app.command()(compare)
 app.command("import-official")(import_official)
 app.command()(export)
 app.command()(demo)

@@ -97,8 +97,8 @@ class Session:
         """Train from `start` to the end, with all that is told meanwhile."""
         with ExitStack() as stack:
             if self._leads:
-                self._folder.note(status="running")
                 accelerator, total = self._training.accelerator, self._training.total_steps
+                self._folder.note(status="running", total=total)
                 start_trackers(accelerator, self._config, self._folder)
                 stack.callback(finish_trackers, accelerator)
                 journal = Journal(self._folder, accelerator, self._reporter, start, total)
@@ -236,6 +236,7 @@ class Session:
             "epoch": step // training.schedule.steps_per_epoch,
             "miou": result.miou,
             "iou": {one.name: one.iou for one in result.classes},
+            "overall_accuracy": result.overall_accuracy,
             "weights": which,
             "split": "val",
         }

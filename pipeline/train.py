@@ -200,6 +200,8 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
     objective = objective_class(config.objective.method)(
         config.objective, manifest.ignore_id, config.seed
     )
+    # Again: a teacher that was built for the loop has drawn numbers too.
+    set_seed(config.seed)
     student = Student(config.student, len(manifest.classes), config.views.crop, features.shapes)
     student.to(accelerator.device)
     on_gpu = accelerator.device.type == "cuda"

@@ -86,7 +86,7 @@ class RunFolder:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What run.json tells: `status`, and where they apply `steps` done at the end, `initial` and `trackers`."""
+        """What run.json tells: `status`, `total` steps, and where they apply `steps` done, `initial`, `trackers`."""
         return read_json(self.marker, RunError)
 
     def note(self, **facts: object) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from safetensors.torch import load_file
 
 import pipeline.train
@@ -161,6 +163,16 @@ def test_cached_tokens_give_the_losses_of_online_teachers(make_config, codec, li
         # A part may be near 0, where a single pixel that crosses the confidence shows.
         assert (np.abs(found - expected) <= limit * whole).all(), name
     assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
+
+
+def test_a_student_starts_from_the_same_weights_whoever_was_built_before(make_config, tmp_path):
+    # Unlike random ones, teachers from a file draw numbers as they are built.
+    torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "cnn.pth")
+    settings = (f"teachers.cnn.weights={tmp_path / 'cnn.pth'}", "optimiser.max_steps=1")
+    extract(make_config(*settings))
+    (cached,) = trained(make_config(*settings), "cached")
+    (online,) = trained(make_config(*settings, "objective.teachers=online"), "online")
+    assert cached["loss_x"] == online["loss_x"]
 
 
 def test_no_teacher_is_built_when_features_are_cached(extracted, monkeypatch):

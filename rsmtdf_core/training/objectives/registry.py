@@ -15,6 +15,8 @@ OBJECTIVES = {
     "unimatch-v2": "rsmtdf_core.training.objectives.unimatch_v2:UniMatchV2",
     "rs-mtdf": "rsmtdf_core.training.objectives.rs_mtdf:RsMtdf",
 }
+# Those that learn from teachers, so that telling so loads no torch either.
+DISTILLING = frozenset({"rs-mtdf"})
 
 
 def objective_class(method: str) -> "type[Objective]":
