@@ -52,7 +52,7 @@ experiment: .venv/ready
 	$(BIN)/python tests/benchmarks/experiment_dubai.py $(DUBAI) $(WEIGHTS) outputs/experiment
 
 reliability: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests -m reliability -n auto -rA
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests -m reliability -n auto -rA --timeout 7200
 
 clean:
 	rm -rf .venv outputs

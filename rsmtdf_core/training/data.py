@@ -1,7 +1,7 @@
 """Batches of pixels: views rendered in loader workers, checked against the crops the teachers saw."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from rsmtdf_core.errors import RsmtdfError, StoreMismatchError
 from rsmtdf_core.training.schedule import BatchSchedule
@@ -185,7 +186,7 @@ def _outlive_signals(_worker: int) -> None:
 
 def batches(
     dataset: StepDataset, start: int, stop: int, workers: int, *, pin: bool
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The batches of steps `start` to `stop` - 1 in order, rendered ahead by `workers` processes.
 
     Raises:
@@ -202,7 +203,14 @@ def batches(
         generator=torch.Generator(),
         worker_init_fn=_outlive_signals,
     )
-    for batch in loader:
-        if isinstance(batch, RsmtdfError):
-            raise batch
-        yield batch
+    loaded = iter(loader)
+    try:
+        for batch in loaded:
+            if isinstance(batch, RsmtdfError):
+                raise batch
+            yield batch
+    finally:
+        # Now, not when the iterator is freed: an error that somebody keeps holds it by its frames, and at
+        # the end of the process the workers, deaf to signals, would be waited for without end.
+        if isinstance(loaded, _MultiProcessingDataLoaderIter):
+            loaded._shutdown_workers()

@@ -1,7 +1,7 @@
 """Where the pixels of a step come from: rendered ahead by loader processes, or read from the cache."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,7 +54,8 @@ class RenderedPixels:
     @contextmanager
     def opened(self, start: int, stop: int) -> Iterator[Iterator[Batch]]:
         """The batches of steps `start` to `stop` - 1, in order."""
-        yield batches(self.dataset, start, stop, self.workers, pin=self.pin)
+        with closing(batches(self.dataset, start, stop, self.workers, pin=self.pin)) as found:
+            yield found
 
 
 @dataclass

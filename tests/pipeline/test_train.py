@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -154,6 +155,26 @@ def test_pixels_that_are_not_those_the_teachers_saw_are_refused(make_config, mon
     assert "Traceback" not in str(caught.value)
     assert caught.value.where.startswith("scene ")
     assert "extract-features" in caught.value.remedy
+    # While the error is kept.
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("ends", ["loader", "step"])
+def test_loader_processes_end_with_the_training_whoever_keeps_what_ended_it(
+    make_config, monkeypatch, ends
+):
+    def fail(*_args):
+        raise KeyError("a mistake in the code")
+
+    at = {
+        "loader": "rsmtdf_core.views.render.render_image",
+        "step": "rsmtdf_core.training.objectives.supervised.Supervised.__call__",
+    }[ends]
+    monkeypatch.setattr(at, fail)
+    with pytest.raises(KeyError) as caught:
+        train(make_config("objective.method=supervised", "runtime.workers=2"))
+    assert caught.value.__traceback__ is not None
+    assert not multiprocessing.active_children()
 
 
 def test_a_run_is_not_overwritten_unless_asked(make_config):

@@ -38,6 +38,7 @@ def _server(*arguments: str) -> Iterator[Run]:
         try:
             yield run
         finally:
+            process.stdin.write("\n")
             process.stdin.close()
 
 

@@ -1,7 +1,8 @@
 """Runs extractions in processes forked from one that has imported all they need; Python starts slowly.
 
 Each line of stdin is a JSON list of jobs, which run at the same time; the answer is the list of their
-exit codes, minus the signal's number for those that were killed.
+exit codes, minus the signal's number for those that were killed. An empty line ends it: the end of stdin
+may not come while another process holds a copy of the pipe.
 
     cache, job       a `harness.Job` in that folder; or
     config           arguments of `pipeline.config.load_config`
@@ -80,7 +81,7 @@ def _forked(task: dict) -> int:
 
 
 def main() -> None:
-    """Serve until stdin ends."""
+    """Serve until an empty line, or the end of stdin."""
     torch.set_num_threads(1)
     # Only a power cut loses what was not synced, and waiting for the disk takes most of the time.
     os.fsync = lambda _: None
@@ -88,6 +89,8 @@ def main() -> None:
         import pipeline.extract  # noqa: F401 - for the children
     print("[]", flush=True)
     for line in sys.stdin:
+        if not line.strip():
+            break
         tasks = json.loads(line)
         began = time.monotonic()
         children = [_forked(task) for task in tasks]
