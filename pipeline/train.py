@@ -21,6 +21,7 @@ from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
 from pipeline.session import Session
 from pipeline.trackers import require_trackers
+from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.inference import nearest_multiple
 from rsmtdf_core.manifests.reader import SceneReader
@@ -170,6 +171,8 @@ def make_accelerator(config: ExperimentConfig) -> Accelerator:
         raise RunError(
             "runtime.device is cuda, but there is no GPU", remedy="--set runtime.device=auto"
         )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     set_seed(config.seed)
     return accelerator
 

@@ -1,14 +1,18 @@
 """Every method and every kind of cached feature on real scenes, three seeds each, in one table.
 
-    python tests/benchmarks/experiment_dubai.py DUBAI WEIGHTS OUT
+    python tests/benchmarks/experiment_dubai.py DUBAI WEIGHTS OUT [JOBS]
 
-DUBAI holds "Tile 1" to "Tile 8", WEIGHTS the two files that the packaged config `dubai-small` names. Runs that are
-finished are not run again, and one that was stopped goes on, so the script may be stopped at any time.
+DUBAI holds "Tile 1" to "Tile 8", WEIGHTS the two files that the packaged config `dubai-small` names. JOBS runs train
+at the same time and share the cores (2, as one of these small models keeps no two cores busy). Runs that are finished
+are not run again, and one that was stopped goes on, so the script may be stopped at any time.
 """
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 SEEDS = (0, 1, 2)
@@ -46,15 +50,19 @@ ARMS: dict[str, tuple[str, ...]] = {
 def main() -> None:
     """Run what is missing, then compare."""
     data, weights, out = (Path(word) for word in sys.argv[1:4])
-    runs = []
-    for seed in SEEDS:
-        for name, overrides in ARMS.items():
-            run = out / "runs" / f"{name}-seed{seed}"
-            settings = [*common(data, weights, out), *overrides, f"seed={seed}"]
-            if "supervised" not in name and "match" not in name:
-                rsmtdf("extract-features", "dubai-small", *flags(settings))
-            train(run, settings)
-            runs.append(str(run))
+    jobs = int(sys.argv[4]) if len(sys.argv) > 4 else 2
+    shared = common(data, weights, out)
+    for name, overrides in ARMS.items():
+        if name.startswith("rs-mtdf") and "online" not in name:
+            rsmtdf("extract-features", "dubai-small", *flags([*shared, *overrides]))
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    wanted = [
+        (out / "runs" / f"{name}-seed{seed}", [*shared, *overrides, f"seed={seed}"])
+        for seed, (name, overrides) in product(SEEDS, ARMS.items())
+    ]
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda one: train(*one, threads), wanted))
+    runs = [str(run) for run, _ in wanted]
     rsmtdf("compare", *runs, "--split", "test", "--out", str(out / "comparison"))
 
 
@@ -65,7 +73,7 @@ def common(data: Path, weights: Path, out: Path) -> list[str]:
     return [*settings, f"student.weights={weights / TEACHERS['lite0']}"]
 
 
-def train(run: Path, settings: list[str]) -> None:
+def train(run: Path, settings: list[str], threads: int) -> None:
     """Train and score a run unless that was done."""
     if (run / "evaluation" / "test-ema" / "report.json").is_file():
         return
@@ -73,8 +81,10 @@ def train(run: Path, settings: list[str]) -> None:
     status = json.loads(marker.read_text()).get("status") if marker.is_file() else None
     if status != "finished":
         going_on = ["--resume"] if marker.is_file() else []
-        rsmtdf("train", "dubai-small", "--run", str(run), *going_on, *flags(settings))
-    rsmtdf("evaluate", str(run))
+        rsmtdf(
+            "train", "dubai-small", "--run", str(run), *going_on, *flags(settings), threads=threads
+        )
+    rsmtdf("evaluate", str(run), threads=threads)
 
 
 def flags(settings: list[str]) -> list[str]:
@@ -82,9 +92,10 @@ def flags(settings: list[str]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
-def rsmtdf(*words: str) -> None:
+def rsmtdf(*words: str, threads: int | None = None) -> None:
     """Run a verb; the script ends where it fails."""
-    subprocess.run([sys.executable, "-m", "cli.main", *words], check=True)
+    limit = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+    subprocess.run([sys.executable, "-m", "cli.main", *words], check=True, env=os.environ | limit)
 
 
 if __name__ == "__main__":
