@@ -17,10 +17,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from made_up import SHAPES, made_up_features, make_store
 from timing import Line, alternate, table
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -29,23 +31,11 @@ from pipeline.demo_scenes import draw_scenes
 from pipeline.extract import extract
 from pipeline.features import Features, find_features
 from pipeline.pixels import find_pixels
-from pipeline.plan import Experiment, plan_experiment
+from pipeline.plan import plan_experiment
 from pipeline.train import make_accelerator, make_training
-from rsmtdf_core.store.codecs import declare_codec
-from rsmtdf_core.store.creation import create_store
-from rsmtdf_core.store.find import find_store
-from rsmtdf_core.store.group import ViewGroup
-from rsmtdf_core.store.reader import FeatureReader
-from rsmtdf_core.store.writing import write_block
-from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.checkpoint import save_checkpoint
 from rsmtdf_core.training.loop import Training
-from rsmtdf_core.training.targets import CachedTargets
 
-SHAPES = {
-    "dino": TokenShape("dino", 37, 37, 768),
-    "clip": TokenShape("clip", 16, 16, 1024, input_size=224),
-}
 CODECS = ("fp16", "int8", "transform")
 ROUNDS = 3
 BATCH_ROUNDS, BATCHES = 5, 12
@@ -96,6 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), options)
         lines = measure_steps(Path(folder), options)
+        lines += measure_products(torch.device(options.device))
         lines += measure_pixels(config_of(Path(folder), options, ()))
     sys.stdout.write(table(lines))
 
@@ -137,40 +128,6 @@ def prepare(root: Path, options: argparse.Namespace) -> None:
     for codec in CODECS:
         for shape in SHAPES.values():
             make_store(experiment, shape, codec)
-
-
-def identity(shape: TokenShape) -> dict[str, object]:
-    """What names a store of made-up tokens."""
-    return {"made up": shape.teacher, "weights_sha256": None}
-
-
-def make_store(experiment: Experiment, shape: TokenShape, codec: str) -> None:
-    """A whole store of made-up tokens."""
-    plan = experiment.plan
-    group = ViewGroup.grown_by(experiment.config.runtime.cache_folder, plan)
-    rows = group.rows(plan)
-    store = create_store(
-        group,
-        identity(shape),
-        shape,
-        declare_codec(codec),
-        lambda: np.stack([smooth_tokens(shape, row) for row in range(16)]),
-    )
-    wanted = set(rows.tolist())
-    for block in store.blocks(rows):
-        records = (smooth_tokens(shape, row) if row in wanted else None for row in block)
-        store.append(write_block(store.path, block, records))
-    store.commit(rows, 0.0)
-
-
-def smooth_tokens(shape: TokenShape, row: int) -> np.ndarray:
-    """Maps whose spectrum falls as that of real token maps, float32 [h, w, D]."""
-    draws = np.random.default_rng(row).standard_normal(shape.record_shape).astype(np.float32)
-    spectrum = np.fft.rfft2(draws, axes=(0, 1))
-    u, v = np.fft.fftfreq(shape.height)[:, None], np.fft.rfftfreq(shape.width)
-    spectrum /= (1 + 20 * np.hypot(u, v))[..., None] ** 2
-    strength = np.linspace(3, 0.1, shape.channels)
-    return (np.fft.irfft2(spectrum, s=shape.grid, axes=(0, 1)) * strength).astype(np.float32)
 
 
 def serve(root: Path, options: argparse.Namespace) -> None:
@@ -236,17 +193,6 @@ def operations_of(training: Training) -> float:
         sum([one.mean() for one in output.tokens.values()], output.logits.mean()).backward()
     training.optimiser.zero_grad(set_to_none=True)
     return float(counter.get_total_flops())
-
-
-def made_up_features(experiment: Experiment, codec: str, device: torch.device) -> Features:
-    """What a training from the made-up stores knows of its teachers."""
-    cache, plan = experiment.config.runtime.cache_folder, experiment.plan
-    readers = {}
-    for name, shape in SHAPES.items():
-        store = find_store(cache, plan, identity(shape), declare_codec(codec))
-        readers[name] = FeatureReader(store, store.require(plan))
-    targets = CachedTargets(readers, SHAPES, plan, device)
-    return Features(tuple(SHAPES.values()), targets, pixels=find_pixels(experiment))
 
 
 def bare_passes(config: ExperimentConfig) -> Iterator[dict[str, float]]:
@@ -369,6 +315,26 @@ def measure_steps(root: Path, options: argparse.Namespace) -> list[Line]:
     if options.peak_tflops:
         lines.append(("share of the device's peak", operations / options.peak_tflops, ""))
     return lines
+
+
+def measure_products(device: torch.device) -> list[Line]:
+    """What the processor itself gains from bf16: a product as a ViT-S block has it, for four crops."""
+    arms = {}
+    for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        left = torch.randn(5480, 384, device=device, dtype=dtype)
+        arms[name] = partial(products, left, torch.randn(384, 1536, device=device, dtype=dtype))
+    for arm in arms.values():
+        arm()
+    times = alternate(arms, BATCH_ROUNDS)
+    return [("one matrix product, bf16 / fp32", times["bf16"] / times["fp32"], "")]
+
+
+def products(left: torch.Tensor, right: torch.Tensor) -> None:
+    """The same product again and again, to the end."""
+    for _ in range(BATCHES):
+        left @ right
+    if left.device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def measure_pixels(config: ExperimentConfig) -> list[Line]:
