@@ -12,7 +12,7 @@ help:
 	@echo "make format  format and mend what can be mended"
 	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
-	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, hours"
+	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, an hour or two"
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rsmtdf needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -45,11 +45,14 @@ bench: .venv/ready
 	if [ -d ../shared/weights ]; then $(BIN)/python tests/benchmarks/bench_transform.py >> outputs/benchmarks.md; fi
 	cat outputs/benchmarks.md
 
-# Every method and kind of feature on real scenes, three seeds: hours on two cores; may be stopped and goes on.
+# Every method and kind of feature on real scenes, three seeds, then how far losses drift by codec: an hour or two on
+# two cores; may be stopped and goes on.
 DUBAI ?= ../shared/data/dubai
 WEIGHTS ?= ../shared/weights
 experiment: .venv/ready
 	$(BIN)/python tests/benchmarks/experiment_dubai.py $(DUBAI) $(WEIGHTS) outputs/experiment
+	$(BIN)/python tests/benchmarks/loss_curves.py $(DUBAI) $(WEIGHTS) outputs/experiment > outputs/loss_curves.md
+	cat outputs/loss_curves.md
 
 reliability: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests -m reliability -n auto -rA --timeout 7200

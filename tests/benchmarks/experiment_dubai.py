@@ -32,7 +32,6 @@ def codec(name: str) -> tuple[str, ...]:
     return tuple(f"teachers.{teacher}.codec={name}" for teacher in TEACHERS)
 
 
-STANDARDISED = "objective.distillation.loss=standardised-mse"
 ARMS: dict[str, tuple[str, ...]] = {
     "supervised": ("objective.method=supervised", *views(16)),
     "fixmatch": ("objective.method=fixmatch", *views(16)),
@@ -43,7 +42,6 @@ ARMS: dict[str, tuple[str, ...]] = {
     "rs-mtdf-k4-int8": (*views(4), *codec("int8")),
     "rs-mtdf-k4-transform": (*views(4), *codec("transform")),
     "rs-mtdf-k4-online": (*views(4), "objective.teachers=online"),
-    "rs-mtdf-k16-standardised": (*views(16), STANDARDISED),
 }
 
 
