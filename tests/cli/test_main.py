@@ -77,6 +77,7 @@ def test_a_wrong_key_is_told_in_a_line_with_status_1():
         (("evaluate", "nowhere"), "rsmtdf train CONFIG"),
         (("evaluate", "nowhere", "--protocol", "offical"), "did you mean 'official'?"),
         (("evaluate", "nowhere", "--set", "data.root=x"), "takes no other data.root"),
+        (("compare", "nowhere", "--protocol", "dwl"), "--split val or --split test"),
         (("predict", "nowhere", "x.png"), "there is no run here"),
         (("data", "check", "dubai", "--root", "nowhere"), "nowhere"),
     ],

@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 import pipeline.evaluate
 from cli.main import app
+from pipeline.compare import compare
 from pipeline.evaluate import evaluate, load_run
 from pipeline.train import train
-from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.registry import PROTOCOLS
 from rsmtdf_core.evaluation.report import read_report
@@ -85,6 +86,52 @@ def test_overrides_change_how_scenes_pass_through_the_model_and_nothing_else(run
         evaluate(run, overrides=["evaluation.inference.scale=[1]"])
 
 
+def test_runs_are_compared_by_the_protocol_named(run):
+    report, _ = evaluate(run, protocols=["rsmtdf", "official"])
+    (group,) = (found := compare([run], None, "test", protocol="official")).groups
+    assert group.miou.mean == report.by_protocol["official"].scores.miou != report.scores.miou
+    assert found.measure == "mIoU on test by protocol official"
+    (group,) = (found := compare([run], None, "test")).groups
+    assert group.miou.mean == report.scores.miou
+    assert found.measure == "mIoU on test by protocol rsmtdf"
+
+
+def test_a_protocol_that_comes_to_no_mean_is_told_and_breaks_no_table(run, monkeypatch, tmp_path):
+    counts = PixelCounts(np.eye(6, dtype=int), np.zeros(6, int))
+    counts.matrix[5, 5] = 0
+    count = pipeline.evaluate.count_confusion
+
+    def counted(*arguments):
+        count(*arguments)
+        return counts
+
+    monkeypatch.setattr(pipeline.evaluate, "count_confusion", counted)
+    report, _ = evaluate(run, protocols=["dwl"])
+    assert (report.scores.miou, report.scores.absent) == (None, ("soil",))
+    found = compare([run], tmp_path / "out", "test")
+    assert found.groups[0].miou is None
+    assert any("comes to no mean IoU" in sentence for sentence in found.warnings)
+    assert not any("no score yet" in sentence for sentence in found.warnings)
+
+
+def test_a_run_not_scored_by_the_protocol_named_is_told_with_what_mends_it(run):
+    evaluate(run, protocols=["rsmtdf"])
+    with pytest.raises(RunError, match="1 of 1 runs have not been scored by protocol dwl") as error:
+        compare([run], None, "test", protocol="dwl")
+    assert error.value.remedy == (
+        f"rsmtdf evaluate {run} --split test --protocol rsmtdf --protocol dwl"
+    )
+
+
+def test_reports_by_different_protocols_are_called_unfair(run, make_config):
+    other = train(make_config(*SHORT, "seed=1")).run
+    evaluate(run, protocols=["rsmtdf"])
+    evaluate(other, protocols=["official"])
+    found = compare([run, other], None, "test")
+    assert "the reports differ in protocol" in found.warnings
+    assert found.measure == "mIoU on test by protocol rsmtdf and official"
+
+
 def test_the_command_prints_a_table_for_each_protocol_with_its_rule(run):
     words = ["evaluate", str(run), "--protocol", "rsmtdf", "--protocol", "official"]
     words += ["--set", "evaluation.inference.flips=[vertical]"]
@@ -94,3 +141,7 @@ def test_the_command_prints_a_table_for_each_protocol_with_its_rule(run):
     assert said.index("protocol rsmtdf") < said.index("protocol official")
     assert "Pixels whose truth is ignored count nowhere" in said
     assert "faults included" in said
+    compared = ["compare", str(run), "--split", "test", "--protocol", "official"]
+    result = CliRunner().invoke(app, [*compared, "--out", str(run.parent / "out")])
+    assert result.exit_code == 0, result.output
+    assert "by protocol official" in " ".join(result.output.split())
