@@ -27,11 +27,13 @@ class InferenceSettings(Settings):
     window: int = Field(default=518, gt=0)
     overlap: float = Field(default=0.33, ge=0.0, lt=1.0)
     batch: int = Field(default=4, gt=0)
-    scales: tuple[Scale, ...] = Field(default=(1.0,), min_length=1)
+    scales: tuple[Scale, ...] = (1.0,)
     flips: tuple[Literal["horizontal", "vertical"], ...] = ()
 
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
+        if not self.scales:
+            raise ValueError("scales: at least one is needed, such as [1]")
         for key, values in (("scales", self.scales), ("flips", self.flips)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: each counts once, found {', '.join(map(str, values))}")

@@ -129,7 +129,7 @@ def test_logarithms_are_finite_where_a_model_is_sure() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"scales": []}, "at least 1 item"),
+        ({"scales": []}, "scales: at least one is needed"),
         ({"scales": [0.0]}, "greater than 0"),
         ({"scales": [1.0, 1]}, "scales: each counts once"),
         ({"flips": ["diagonal"]}, "'horizontal' or 'vertical'"),
