@@ -31,6 +31,13 @@ def compare(
             show_default="the best validations",
         ),
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare scores by this protocol, with --split: rsmtdf, official or dwl.",
+            show_default="the first of each report",
+        ),
+    ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="A column for each class.")] = False,
 ) -> None:
     """Compare runs: mean and sample standard deviation over the seeds of each configuration.
@@ -42,7 +49,9 @@ def compare(
     from pipeline.compare import cells, columns
     from pipeline.compare import compare as compare_runs
 
-    found = compare_runs(runs, folder, split.value if split else None, classes=classes)
+    found = compare_runs(
+        runs, folder, split.value if split else None, classes=classes, protocol=protocol
+    )
     heads = columns(found, classes=classes)
     shown = table(f"{found.measure} on {found.dataset}, per cent", *heads)
     for group in found.groups:

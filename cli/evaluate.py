@@ -11,6 +11,7 @@ from cli.options import Run
 
 if TYPE_CHECKING:
     from rsmtdf_core.evaluation.report import EvaluationReport
+    from rsmtdf_core.evaluation.scores import ProtocolScores
 
 
 class Split(StrEnum):
@@ -38,12 +39,40 @@ def evaluate(
     root: Annotated[
         Path | None, typer.Option(help="The data root, where it has moved since training.")
     ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The rule for the scores: rsmtdf (ours), official (as the official scripts count, faults included) "
+            "or dwl (as the DWL code counts). May be given several times: one pass, a table for each.",
+            show_default="rsmtdf",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override how scenes pass through the model, e.g. [cyan]--set "
+            r"evaluation.inference.scales=\[0.75,1,1.25][/] or [cyan]--set "
+            r"evaluation.inference.flips=\[horizontal][/]. May be given several times.",
+        ),
+    ] = None,
 ) -> None:
-    """Score a run's best model: a table here, JSON, CSV and pictures in the run's folder."""
+    """Score a run's best model: a table here, JSON, CSV and pictures in the run's folder.
+
+    Public tables disagree on ignored pixels and absent classes by whole points of mIoU. Name the protocol whose
+    numbers you compare with; the report carries its rule in words.
+    """
     from pipeline.evaluate import evaluate as score
 
     report, folder = score(
-        run, split.value, weights.value if weights else None, root, RichReporter()
+        run,
+        split.value,
+        weights.value if weights else None,
+        root,
+        RichReporter(),
+        protocols=protocol or ["rsmtdf"],
+        overrides=overrides or [],
     )
     show_report(report)
     out.print(f"[bold]report and pictures[/] {folder}", soft_wrap=True, highlight=False)
@@ -51,8 +80,17 @@ def evaluate(
 
 def show_report(report: "EvaluationReport") -> None:
     """Print the scores with everything one must know to read them."""
-    scores = report.scores
     title = f"{report.run} on {report.dataset} {report.split} ({report.images} scenes, {report.weights})"
+    for one in report.by_protocol.values():
+        _show_scores(title, one)
+    for sentence in report.notes:
+        out.print(f"[dim]{sentence}[/]", highlight=False)
+    for sentence in report.cautions:
+        err.print(f"[bold yellow]{sentence}[/]")
+
+
+def _show_scores(title: str, under: "ProtocolScores") -> None:
+    scores = under.scores
     shown = table(title, "class", "IoU", "F1", "precision", "recall", "pixels")
     for one in scores.classes:
         name = one.name if one.scored else f"{one.name} (not scored)"
@@ -63,12 +101,11 @@ def show_report(report: "EvaluationReport") -> None:
     out.print(shown)
     out.print(
         f"OA {percent(scores.overall_accuracy)}  kappa {percent(scores.kappa)}  "
-        f"protocol [bold]{report.protocol}[/]",
+        f"protocol [bold]{under.protocol}[/]",
         highlight=False,
     )
+    out.print(f"[dim]{under.protocol_description}[/]", highlight=False)
+    if scores.unscored:
+        out.print(f"left out of the means: {', '.join(scores.unscored)}", highlight=False)
     if scores.absent:
-        out.print(f"absent, left out of the means: {', '.join(scores.absent)}", highlight=False)
-    for sentence in report.notes:
-        out.print(f"[dim]{sentence}[/]", highlight=False)
-    for sentence in report.cautions:
-        err.print(f"[bold yellow]{sentence}[/]")
+        out.print(f"absent in truth and prediction: {', '.join(scores.absent)}", highlight=False)

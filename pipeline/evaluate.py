@@ -1,5 +1,6 @@
 """Scores a run on a split: report, tables and pictures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ import torch
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.reporter import Reporter, Silent
 from pipeline.scoring import Pixels, count_confusion, scored_scenes
-from rsmtdf_core.errors import DataError, RunError
+from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.evaluation.pictures import (
     PanelRow,
     confusion_picture,
@@ -17,13 +18,13 @@ from rsmtdf_core.evaluation.pictures import (
     legend_picture,
     panel_picture,
 )
+from rsmtdf_core.evaluation.protocols.registry import find_protocols
 from rsmtdf_core.evaluation.report import (
     EvaluationReport,
     cautions,
     write_csv,
     write_report,
 )
-from rsmtdf_core.evaluation.scores import scores
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Scene, find_scenes
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
@@ -34,6 +35,8 @@ from rsmtdf_core.training.run_folder import RunFolder, open_run
 
 Split = Literal["train", "val", "test"]
 PANEL_SCENES = 4
+# What may differ from the training: how scenes pass through the model, and on what.
+_FREE = ("evaluation.inference.", "runtime.device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +66,31 @@ class TrainedRun:
         return cautions(state["random_teachers"], state["approximations"])
 
 
-def load_run(path: Path, weights: Literal["ema", "student"] | None = None) -> TrainedRun:
+def load_run(
+    path: Path,
+    weights: Literal["ema", "student"] | None = None,
+    overrides: Sequence[str] = (),
+) -> TrainedRun:
     """Load a run's best model; `weights` is by default the one it was selected by.
+
+    Args:
+        path: the run's folder.
+        weights: the EMA model or the student.
+        overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
 
     Raises:
         RunError: where there is no run or no whole checkpoint.
+        ConfigError: where an override is wrong, or changes what was trained.
     """
+    for override in overrides:
+        if not override.startswith(_FREE):
+            raise ConfigError(
+                f"a trained run takes no other {override.partition('=')[0]}",
+                where=f"--set {override}",
+                remedy=f"set {_FREE[0]}* or {_FREE[1]}",
+            )
     folder = open_run(path)
-    config = load_config(str(folder.config))
+    config = load_config(str(folder.config), overrides)
     checkpoint = folder.best_checkpoint()
     if checkpoint is None:
         raise RunError(
@@ -96,6 +116,9 @@ def evaluate(
     weights: Literal["ema", "student"] | None = None,
     root: Path | None = None,
     reporter: Reporter | None = None,
+    *,
+    protocols: Sequence[str] = ("rsmtdf",),
+    overrides: Sequence[str] = (),
 ) -> tuple[EvaluationReport, Path]:
     """Score a run on a split; the report and the folder that holds it with its tables and pictures.
 
@@ -105,12 +128,16 @@ def evaluate(
         weights: the EMA model or the student; by default the one the run was selected by.
         root: the data root, where it is not that of the run's config any more.
         reporter: shows progress.
+        protocols: names of the rules for the scores, at least one; the first is the report's own.
+        overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
 
     Raises:
+        ConfigError: where a protocol is unknown or an override is wrong.
         DataError: where the split has no scene with a mask.
     """
     reporter = reporter or Silent()
-    run = load_run(path, weights)
+    rules = find_protocols(protocols)
+    run = load_run(path, weights, overrides)
     manifest = run.manifest
     dataset = find_scenes(manifest, root or run.config.data.root)
     scenes = scored_scenes(dataset.splits.get(split, ()))
@@ -130,9 +157,12 @@ def evaluate(
                 predictions[scene.id] = ids
             bar.advance()
 
-        matrix = count_confusion(run.student, reader, scenes, run.config.evaluation.inference, seen)
+        counts = count_confusion(run.student, reader, scenes, run.config.evaluation.inference, seen)
     state = run.checkpoint.state
+    first, *others = (rule(counts, manifest) for rule in rules)
     report = EvaluationReport(
+        **dict(first),
+        others=tuple(others),
         run=run.folder.path.name,
         dataset=manifest.name,
         split=split,
@@ -140,8 +170,8 @@ def evaluate(
         parent=run.checkpoint.fingerprint,
         inference=run.config.evaluation.inference,
         images=len(scenes),
-        scores=scores(matrix, manifest.class_names, manifest.unscored),
-        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
+        confusion=tuple(tuple(row) for row in counts.matrix.tolist()),
+        ignored=tuple(counts.ignored.tolist()),
         random_teachers=tuple(state["random_teachers"]),
         approximations=tuple(state["approximations"]),
         notes=_notes(run),
@@ -151,7 +181,7 @@ def evaluate(
     write_csv(out / "scores.csv", report)
     warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
     confusion_picture(
-        out / "confusion.png", matrix, manifest.class_names, f"Confusion matrix{warning}"
+        out / "confusion.png", counts.matrix, manifest.class_names, f"Confusion matrix{warning}"
     )
     rows = [
         PanelRow(one.id + warning, reader.image(one), reader.mask(one), predictions[one.id])

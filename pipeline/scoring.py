@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rsmtdf_core.evaluation.inference import predict_logits
-from rsmtdf_core.evaluation.scores import Confusion
+from rsmtdf_core.evaluation.averaging import averaged_logits
+from rsmtdf_core.evaluation.counts import Confusion, PixelCounts
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Scene
@@ -21,7 +21,7 @@ def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -
     """Class ids uint8 [H, W] of an image uint8 [H, W, 3]."""
     device = next(student.parameters()).device
     pixels = student.normalise(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
-    logits = predict_logits(
+    logits = averaged_logits(
         lambda images: student.logits(images.to(device)).float(),
         pixels,
         inference,
@@ -36,8 +36,8 @@ def count_confusion(
     scenes: Sequence[Scene],
     inference: InferenceSettings,
     on_scene: Callable[[Scene, Pixels], None] = lambda _scene, _ids: None,
-) -> npt.NDArray[np.int64]:
-    """Predict every scene and count its pixels, int64 [C, C] by true and predicted class.
+) -> PixelCounts:
+    """Predict every scene and count its pixels by true and predicted class.
 
     `on_scene` gets each prediction. The student is put into eval mode and left in it.
     """
@@ -48,7 +48,7 @@ def count_confusion(
         ids = predict_ids(student, reader.image(scene), inference)
         confusion.add(reader.mask(scene), ids)
         on_scene(scene, ids)
-    return confusion.matrix
+    return confusion.counts
 
 
 def scored_scenes(scenes: Sequence[Scene]) -> tuple[Scene, ...]:

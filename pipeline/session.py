@@ -20,7 +20,7 @@ from pipeline.signals import Interrupted, Signals, interrupted
 from pipeline.trackers import finish_trackers, start_trackers
 from pipeline.validation import share_buffers, shared_confusion
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.evaluation.scores import Scores, scores
+from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.training.history import Validation, since_best, validations
 from rsmtdf_core.training.loop import StepRecord, Training
@@ -219,7 +219,7 @@ class Session:
         with told(
             lambda detail: too_little_for_a_validation(inference, self._folder.config, detail)
         ):
-            matrix = shared_confusion(
+            counts = shared_confusion(
                 model,
                 self._reader,
                 self._scenes,
@@ -227,10 +227,9 @@ class Session:
                 accelerator,
                 leaving=lambda: self._signals.number > 0,
             )
-        if matrix is None:
+        if counts is None:
             raise self._interrupted(self._signals.agreed(accelerator))
-        manifest = self._dataset.manifest
-        result: Scores = scores(matrix, manifest.class_names, manifest.unscored)
+        result = RSMTDF.score(counts, self._dataset.manifest)
         line: dict[str, Any] = {
             "step": step,
             "epoch": step // training.schedule.steps_per_epoch,

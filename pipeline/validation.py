@@ -1,15 +1,15 @@
-"""Validation in the middle of a training: every process scores its share, and all end with the same matrix."""
+"""Validation in the middle of a training: every process scores its share, and all end with the same counts."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
 
 from pipeline.scoring import Pixels, count_confusion
+from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Scene
@@ -27,8 +27,8 @@ def shared_confusion(
     inference: InferenceSettings,
     accelerator: Accelerator,
     leaving: Callable[[], bool],
-) -> npt.NDArray[np.int64] | None:
-    """Pixel counts int64 [C, C] over all scenes, of which each process predicts its share.
+) -> PixelCounts | None:
+    """Pixel counts over all scenes, of which each process predicts its share.
 
     Every scene counts once, whatever the number of processes. None where `leaving` became true in
     any of them, which is looked at after each scene.
@@ -39,19 +39,20 @@ def shared_confusion(
             raise _Left
 
     classes = len(reader.dataset.manifest.classes)
-    matrix, left = np.zeros((classes, classes), np.int64), leaving()
+    counts, left = PixelCounts.zeros(classes), leaving()
     share = scenes[accelerator.process_index :: accelerator.num_processes]
     if not left:
         try:
-            matrix = count_confusion(student, reader, share, inference, look)
+            counts = count_confusion(student, reader, share, inference, look)
         except _Left:
             left = True
-    counts = torch.tensor([*matrix.ravel().tolist(), int(left)], device=accelerator.device)
-    total = accelerator.reduce(counts, "sum").cpu().numpy()
+    rows = np.vstack([counts.matrix, counts.ignored])
+    numbers = torch.tensor([*rows.ravel().tolist(), int(left)], device=accelerator.device)
+    total = accelerator.reduce(numbers, "sum").cpu().numpy()
     if total[-1]:
         return None
-    summed: npt.NDArray[np.int64] = total[:-1].reshape(classes, classes)
-    return summed
+    summed = total[:-1].reshape(classes + 1, classes)
+    return PixelCounts(summed[:classes], summed[classes])
 
 
 def share_buffers(accelerator: Accelerator, *models: nn.Module) -> None:

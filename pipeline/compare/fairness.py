@@ -95,7 +95,11 @@ def _of_runs(runs: Sequence[Scored]) -> Iterator[str]:
     unfinished: Callable[[Scored], bool] = lambda one: not one.record.ended  # noqa: E731
     for what, which in (
         ("the training has not come to its end", unfinished),
-        ("there is no score yet", lambda one: one.score.miou is None),
+        ("there is no score yet", lambda one: one.score.miou is None and one.report is None),
+        (
+            "the protocol comes to no mean IoU, as a class occurs nowhere",
+            lambda one: one.score.miou is None and one.report is not None,
+        ),
         ("the report is of a checkpoint that is gone; run `rsmtdf evaluate` again", is_stale),
     ):
         if names := [one.name for one in runs if which(one)]:
@@ -103,16 +107,14 @@ def _of_runs(runs: Sequence[Scored]) -> Iterator[str]:
     if random := {name for one in runs for name in one.record.random_teachers}:
         yield cautions(sorted(random), ())[0]
     reports = [one.report for one in runs if one.report is not None]
-    if (
-        len(
-            {
-                (one.images, one.protocol, one.inference.model_dump_json(exclude={"batch"}))
-                for one in reports
-            }
-        )
-        > 1
+    inferences = {one.inference.model_dump_json(exclude={"batch"}) for one in reports}
+    for what, kinds in (
+        ("scenes", {one.images for one in reports}),
+        ("protocol", {one.protocol for one in runs}),
+        ("inference", inferences),
     ):
-        yield "the reports differ in scenes, protocol or inference"
+        if len(kinds) > 1:
+            yield f"the reports differ in {what}"
     yield from sorted({sentence for one in reports for sentence in one.approximations})
 
 

@@ -7,11 +7,13 @@ from pipeline.compare.fairness import require_one_dataset, unfairness
 from pipeline.compare.groups import Group, group_runs
 from pipeline.compare.labels import label_groups
 from pipeline.compare.pictures import curves_picture, scores_picture
-from pipeline.compare.scoring import Split, score_runs
+from pipeline.compare.scoring import Scored, Split, score_runs
 from pipeline.compare.tables import write_tables
 from pipeline.compare.values import Comparison, GroupScores, Spread
 from pipeline.runs import RunRecord, find_runs, read_run
-from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.errors import ConfigError, RsmtdfError
+from rsmtdf_core.evaluation.protocols.registry import find_protocols
+from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 
 OUT = Path("comparison")
 
@@ -22,6 +24,7 @@ def compare(
     split: Split | None = None,
     *,
     classes: bool = False,
+    protocol: str | None = None,
 ) -> Comparison:
     """Compare runs over their seeds; tables and pictures are written into the folder `out`.
 
@@ -30,20 +33,30 @@ def compare(
         out: table.csv, table.json, table.md, curves.png and scores.png go there; None writes nothing.
         split: compares the reports that `rsmtdf evaluate` wrote of it; None compares the best validations.
         classes: whether the tables have a column for each class.
+        protocol: the rule whose scores are compared; by default the first of each report.
 
     Raises:
+        ConfigError: where the protocol is unknown, or is named without a split.
         RunError: where there is no run, a run named itself is damaged or was not scored on the split, or
             the runs are of several datasets.
     """
+    if protocol is not None:
+        find_protocols([protocol])
+        if split is None:
+            raise ConfigError(
+                f"validations during training are scored by protocol {RSMTDF.name} alone",
+                where="--protocol",
+                remedy="name the split of the reports to compare: --split val or --split test",
+            )
     records, left_out = _read(paths)
-    runs = score_runs(records, split)
+    runs = score_runs(records, split, protocol)
     require_one_dataset(runs)
     groups = group_runs(runs)
     labels = label_groups([group.settings for group in groups])
     names = [label for label, _ in labels]
     comparison = Comparison(
         dataset=runs[0].record.manifest.name,
-        measure="best validation mIoU" if split is None else f"mIoU on {split}",
+        measure=_measure(runs, split),
         groups=tuple(_scores(group, *named) for group, named in zip(groups, labels, strict=True)),
         warnings=(*left_out, *unfairness(groups, names)),
     )
@@ -53,6 +66,13 @@ def compare(
         curves_picture(out / "curves.png", comparison, lines)
         scores_picture(out / "scores.png", comparison)
     return comparison
+
+
+def _measure(runs: Sequence[Scored], split: Split | None) -> str:
+    if split is None:
+        return "best validation mIoU"
+    protocols = dict.fromkeys(one.protocol for one in runs)
+    return f"mIoU on {split} by protocol {' and '.join(protocols)}"
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[tuple[str, RunRecord]], list[str]]:

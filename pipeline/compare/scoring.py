@@ -8,6 +8,7 @@ from typing import Literal
 from pipeline.compare.values import RunScore
 from pipeline.runs import RunRecord
 from rsmtdf_core.errors import RsmtdfError, RunError
+from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.evaluation.report import EvaluationReport, read_report
 from rsmtdf_core.files import read_json
 from rsmtdf_core.fingerprints import fingerprint
@@ -24,39 +25,64 @@ class Scored:
         record: what its folder holds.
         score: the score.
         report: where the score was read; None where it is the best validation of the metrics.
+        protocol: whose score it is.
     """
 
     name: str
     record: RunRecord
     score: RunScore
     report: EvaluationReport | None
+    protocol: str
 
 
-def score_runs(records: Sequence[tuple[str, RunRecord]], split: Split | None) -> list[Scored]:
-    """The scores of runs, each given with its name; `split` None takes the best validations.
+def score_runs(
+    records: Sequence[tuple[str, RunRecord]], split: Split | None, protocol: str | None = None
+) -> list[Scored]:
+    """The scores of runs, each given with its name.
+
+    Args:
+        records: the runs.
+        split: whose reports are read; None takes the best validations.
+        protocol: the rule whose scores are read of a report; None takes the report's first.
 
     Raises:
-        RunError: where a run was not evaluated on the split; the commands for all such are named.
+        RunError: where a run was not evaluated on the split or by the protocol; the commands for all such
+            are named.
     """
     reports: list[EvaluationReport | None] = [None] * len(records)
     if split is not None:
-        paths = [_report_path(record, split) for _, record in records]
-        missing = [
-            record.folder.path
-            for (_, record), path in zip(records, paths, strict=True)
-            if not path.is_file()
-        ]
-        if missing:
-            raise RunError(
-                f"{len(missing)} of {len(records)} runs have not been scored on {split}",
-                where=missing[0],
-                remedy="; ".join(f"rsmtdf evaluate {path} --split {split}" for path in missing),
-            )
-        reports = [read_report(path) for path in paths]
+        reports = list(_read_reports([record for _, record in records], split, protocol))
     return [
-        Scored(name, record, _score(name, record, report), report)
+        _scored(name, record, report, protocol)
         for (name, record), report in zip(records, reports, strict=True)
     ]
+
+
+def _read_reports(
+    records: Sequence[RunRecord], split: Split, protocol: str | None
+) -> list[EvaluationReport]:
+    places = [record.folder.path for record in records]
+    paths = [_report_path(record, split) for record in records]
+    if missing := [place for place, path in zip(places, paths, strict=True) if not path.is_file()]:
+        raise RunError(
+            f"{len(missing)} of {len(records)} runs have not been scored on {split}",
+            where=missing[0],
+            remedy="; ".join(f"rsmtdf evaluate {place} --split {split}" for place in missing),
+        )
+    reports = [read_report(path) for path in paths]
+    commands = {
+        place: f"rsmtdf evaluate {place} --split {split} --protocol "
+        + " --protocol ".join([*report.by_protocol, protocol])
+        for place, report in zip(places, reports, strict=True)
+        if protocol is not None and protocol not in report.by_protocol
+    }
+    if commands:
+        raise RunError(
+            f"{len(commands)} of {len(records)} runs have not been scored by protocol {protocol}",
+            where=next(iter(commands)),
+            remedy="; ".join(commands.values()),
+        )
+    return reports
 
 
 def _report_path(record: RunRecord, split: Split) -> Path:
@@ -64,12 +90,16 @@ def _report_path(record: RunRecord, split: Split) -> Path:
     return record.folder.path / "evaluation" / f"{split}-{weights}" / "report.json"
 
 
-def _score(name: str, record: RunRecord, report: EvaluationReport | None) -> RunScore:
+def _scored(
+    name: str, record: RunRecord, report: EvaluationReport | None, protocol: str | None
+) -> Scored:
     best = record.best
     miou, accuracy, classes = None, None, dict.fromkeys(record.manifest.class_names)
     if report is not None:
-        miou, accuracy = report.scores.miou, report.scores.overall_accuracy
-        classes = {one.name: one.iou for one in report.scores.classes}
+        protocol = protocol or report.protocol
+        scores = report.by_protocol[protocol].scores
+        miou, accuracy = scores.miou, scores.overall_accuracy
+        classes = {one.name: one.iou for one in scores.classes}
     elif best is not None:
         line = next(
             one
@@ -78,7 +108,7 @@ def _score(name: str, record: RunRecord, report: EvaluationReport | None) -> Run
         )
         miou, accuracy = best.miou, line.get("overall_accuracy")
         classes |= line["iou"]
-    return RunScore(
+    score = RunScore(
         run=name,
         path=record.folder.path,
         seed=record.config.seed,
@@ -89,6 +119,7 @@ def _score(name: str, record: RunRecord, report: EvaluationReport | None) -> Run
         best_steps=None if best is None else best.steps,
         classes=classes,
     )
+    return Scored(name, record, score, report, protocol or RSMTDF.name)
 
 
 def is_stale(scored: Scored) -> bool:

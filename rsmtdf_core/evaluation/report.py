@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +11,10 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.evaluation.scores import PROTOCOL, PROTOCOL_DESCRIPTION, Scores
+from rsmtdf_core.evaluation.scores import ProtocolScores, Scores
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
-from rsmtdf_core.settings import Settings
 
 _COLUMNS = ("run", "split", "weights", "protocol", "cautions", "class", "scored", "support")
 _MEASURES = ("iou", "f1", "precision", "recall", "overall_accuracy", "kappa")
@@ -30,8 +29,8 @@ def cautions(random_teachers: Sequence[str], approximations: Sequence[str]) -> t
     return warning, *approximations
 
 
-class EvaluationReport(Settings):
-    """What one checkpoint scores on one split.
+class EvaluationReport(ProtocolScores):
+    """What one checkpoint scores on one split, by one protocol and maybe by others.
 
     Attributes:
         run: name of the run.
@@ -41,14 +40,13 @@ class EvaluationReport(Settings):
         parent: fingerprint of the checkpoint.
         inference: how scenes passed through the model.
         images: number of scenes with a mask.
-        scores: the scores under `protocol`.
+        others: the same predictions under other protocols than `protocol`.
         confusion: pixel counts, a row for each class of the truth.
+        ignored: predictions by class on pixels that the truth ignores.
         random_teachers: teachers of the run that had random weights; with any, its scores say
             nothing about the method.
         approximations: where the run departs from the exact method, one sentence each.
         notes: what else a reader must know, such as how the splits were made.
-        protocol: name of the rule for the scores.
-        protocol_description: that rule in words.
     """
 
     run: str
@@ -58,13 +56,12 @@ class EvaluationReport(Settings):
     parent: str
     inference: InferenceSettings
     images: int
-    scores: Scores
+    others: tuple[ProtocolScores, ...] = ()
     confusion: tuple[tuple[int, ...], ...]
+    ignored: tuple[int, ...] = ()
     random_teachers: tuple[str, ...] = ()
     approximations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    protocol: str = PROTOCOL
-    protocol_description: str = PROTOCOL_DESCRIPTION
 
     @property
     def cautions(self) -> tuple[str, ...]:
@@ -75,6 +72,16 @@ class EvaluationReport(Settings):
     def matrix(self) -> npt.NDArray[np.int64]:
         """The confusion matrix as an array, int64 [C, C]."""
         return np.array(self.confusion, dtype=np.int64)
+
+    @property
+    def by_protocol(self) -> dict[str, ProtocolScores]:
+        """All scores by the name of their protocol, those under `protocol` first."""
+        first = ProtocolScores(
+            protocol=self.protocol,
+            protocol_description=self.protocol_description,
+            scores=self.scores,
+        )
+        return {one.protocol: one for one in (first, *self.others)}
 
     def fingerprint(self) -> str:
         """The sha256 of all fields; the parent's fingerprint is one of them."""
@@ -94,6 +101,8 @@ def read_report(path: Path) -> EvaluationReport:
     """
     fields = read_json(path, RunError)
     written = fields.pop("fingerprint", None)
+    # Of what is written, not of the model: a report from before a field was there stays whole.
+    found = fingerprint(fields)
     remedy = "score the run again: rsmtdf evaluate"
     try:
         report = EvaluationReport.model_validate(fields)
@@ -103,7 +112,7 @@ def read_report(path: Path) -> EvaluationReport:
         raise RunError(
             f"not an evaluation report: {key}: {first['msg']}", where=path, remedy=remedy
         ) from None
-    if report.fingerprint() != written:
+    if found != written:
         raise RunError(
             "the report was changed after it was written: its fingerprint does not match",
             where=path,
@@ -113,35 +122,38 @@ def read_report(path: Path) -> EvaluationReport:
 
 
 def write_csv(path: Path, report: EvaluationReport) -> None:
-    """Write the scores as a table: a row for each class and a last one, `(all scored)`, for all.
+    """Write the scores as a table: for each protocol a row for each class and a last one, `(all scored)`, for all.
 
     Every row names run, split, weights, protocol and cautions, so that the tables of several runs can be
     joined. A score that does not exist is an empty cell.
     """
-    common = {key: getattr(report, key) for key in ("run", "split", "weights", "protocol")}
+    common = {key: getattr(report, key) for key in ("run", "split", "weights")}
     common["cautions"] = "; ".join(report.cautions)
-    overall = report.scores
     rows = [
-        {**common, "class": one.name, **one.model_dump(exclude={"name"})} for one in overall.classes
+        {**common, "protocol": name, **row}
+        for name, one in report.by_protocol.items()
+        for row in _rows(one.scores)
     ]
-    rows.append(
-        {
-            **common,
-            "class": "(all scored)",
-            "scored": True,
-            "support": sum(one.support for one in overall.classes if one.scored),
-            "iou": overall.miou,
-            "f1": overall.mf1,
-            "overall_accuracy": overall.overall_accuracy,
-            "kappa": overall.kappa,
-        }
-    )
     text = io.StringIO()
     table = csv.DictWriter(text, [*_COLUMNS, *_MEASURES], lineterminator="\n")
     table.writeheader()
     table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     with atomic_file(path) as file:
         file.write(text.getvalue().encode())
+
+
+def _rows(scores: Scores) -> Iterator[dict[str, object]]:
+    for one in scores.classes:
+        yield {"class": one.name, **one.model_dump(exclude={"name"})}
+    yield {
+        "class": "(all scored)",
+        "scored": True,
+        "support": sum(one.support for one in scores.classes if one.scored),
+        "iou": scores.miou,
+        "f1": scores.mf1,
+        "overall_accuracy": scores.overall_accuracy,
+        "kappa": scores.kappa,
+    }
 
 
 def _cell(value: object) -> object:

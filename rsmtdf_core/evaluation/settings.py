@@ -1,10 +1,12 @@
 """How a trained model is run over whole scenes; a report carries it, as it changes the scores."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rsmtdf_core.settings import Settings
+
+Scale = Annotated[float, Field(gt=0, le=8)]
 
 
 class InferenceSettings(Settings):
@@ -16,9 +18,23 @@ class InferenceSettings(Settings):
         window: side in px of a sliding window; a multiple of the model's patch.
         overlap: share of a window that the next one covers again, in [0, 1).
         batch: most windows that the model sees at a time.
+        scales: sizes relative to the scene's own that it passes through at; their class probabilities are averaged.
+        flips: mirrored copies that pass through beside each size, averaged with it. The work grows by the number of
+            scales times one more than the number of flips.
     """
 
     mode: Literal["whole", "slide"] = "whole"
     window: int = Field(default=518, gt=0)
     overlap: float = Field(default=0.33, ge=0.0, lt=1.0)
     batch: int = Field(default=4, gt=0)
+    scales: tuple[Scale, ...] = (1.0,)
+    flips: tuple[Literal["horizontal", "vertical"], ...] = ()
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        if not self.scales:
+            raise ValueError("scales: at least one is needed, such as [1]")
+        for key, values in (("scales", self.scales), ("flips", self.flips)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}: each counts once, found {', '.join(map(str, values))}")
+        return self

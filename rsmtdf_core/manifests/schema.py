@@ -103,6 +103,18 @@ class SplitSpec(Settings):
         return f"{where}, {drawn}" if where else drawn
 
 
+class ProtocolFacts(Settings):
+    """Where public evaluation code treats the dataset in a way of its own; see `evaluation.protocols`.
+
+    Attributes:
+        official_ignores: names of classes whose pixels the official script ignores; None: the unscored ones.
+        dwl_counts_ignored: whether the DWL code counts predictions on ignored pixels as wrong.
+    """
+
+    official_ignores: tuple[str, ...] | None = None
+    dwl_counts_ignored: bool = False
+
+
 class Manifest(Settings):
     """A dataset as reviewed by a person.
 
@@ -112,6 +124,7 @@ class Manifest(Settings):
         classes: in the order of their ids, 0 up.
         ignore_id: id of pixels that are neither learnt nor scored; not a class id.
         unscored: names of classes that are learnt but left out of the scores.
+        protocols: what other protocols than ours do differently with this dataset.
         images: path pattern of the images below the data root (see `patterns`).
         masks: path pattern of the masks, with the same fields; None where there are none.
         mask_encoding: how the masks' pixels become class ids.
@@ -125,6 +138,7 @@ class Manifest(Settings):
     classes: tuple[ClassSpec, ...] = Field(min_length=1, max_length=255)
     ignore_id: int = Field(default=255, ge=0, le=255)
     unscored: tuple[str, ...] = ()
+    protocols: ProtocolFacts = ProtocolFacts()
     images: PathPattern
     masks: PathPattern | None
     mask_encoding: Annotated[IndexMasks | ColorMasks, Field(discriminator="encoding")]
@@ -161,11 +175,15 @@ class Manifest(Settings):
                 raise ValueError(f"{what} must differ, found twice: {', '.join(repeated)}")
         if self.ignore_id < len(self.classes):
             raise ValueError(f"ignore_id {self.ignore_id} is the id of a class; use 255")
-        for name in self.unscored:
-            if name not in self.class_names:
-                raise ValueError(
-                    f"unscored names no class: '{name}'{suggestion(name, self.class_names)}"
-                )
+        for key, names in {
+            "unscored": self.unscored,
+            "protocols.official_ignores": self.protocols.official_ignores or (),
+        }.items():
+            for name in names:
+                if name not in self.class_names:
+                    raise ValueError(
+                        f"{key} names no class: '{name}'{suggestion(name, self.class_names)}"
+                    )
         if not self.scored_ids:
             raise ValueError("every class is unscored")
         return self

@@ -89,6 +89,8 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "evaluation.inference.window": (32, set()),
     "evaluation.inference.overlap": (0.5, set()),
     "evaluation.inference.batch": (2, set()),
+    "evaluation.inference.scales": ([0.5, 1.0], set()),
+    "evaluation.inference.flips": (["horizontal"], set()),
     "runtime.device": ("auto", set()),
     "runtime.precision": ("bf16", set()),
     "runtime.accumulate": (2, set()),

@@ -27,6 +27,7 @@ from rsmtdf_core.errors import (
     StoreMismatchError,
     StoreNotFoundError,
 )
+from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.manifests.schema import load_manifest
 from rsmtdf_core.store.metadata import unsealed
 from rsmtdf_core.teachers.teacher import live_teachers
@@ -256,7 +257,8 @@ def test_a_resumed_run_knows_its_best_and_keeps_it(make_config, monkeypatch):
     first = max((folder.path / "checkpoints").iterdir()).name
     with monkeypatch.context() as patch:
         # A later epoch that scores nothing at all must not take the place of the best.
-        patch.setattr(pipeline.validation, "count_confusion", lambda *_: np.eye(6, dtype=int)[::-1])
+        wrong = PixelCounts(np.eye(6, dtype=int)[::-1], np.zeros(6, int))
+        patch.setattr(pipeline.validation, "count_confusion", lambda *_: wrong)
         report = train(config, resume=True)
     assert report.best_epoch == 1
     assert [path.name for path in folder.best.iterdir()] == [first]

@@ -13,7 +13,7 @@ import torch
 from pipeline.plan import plan_experiment
 from pipeline.scoring import count_confusion, scored_scenes
 from pipeline.validation import shared_confusion
-from rsmtdf_core.evaluation.scores import scores
+from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.student.model import Student
 
@@ -34,15 +34,24 @@ from pipeline.validation import shared_confusion
 
 accelerator = Accelerator(cpu=True)
 student, reader, scenes, inference = scoring_of(load_config(sys.argv[1]))
-matrix = shared_confusion(student, reader, scenes, inference, accelerator, leaving=lambda: False)
+counts = shared_confusion(student, reader, scenes, inference, accelerator, leaving=lambda: False)
 left = shared_confusion(
     student, reader, scenes, inference, accelerator, leaving=lambda: accelerator.process_index == 1
 )
 assert left is None, "all leave where one does"
-np.save(f"{sys.argv[2]}/{accelerator.process_index}.npy", matrix)
+np.savez(f"{sys.argv[2]}/{accelerator.process_index}.npz", **counts._asdict())
 # Torn down at once, an interpreter may find a thread of gloo still at work, and aborts.
 os._exit(0)
 """
+
+
+class PartlyIgnored(SceneReader):
+    """The upper third of every mask is ignored."""
+
+    def mask(self, scene):
+        mask = super().mask(scene).copy()
+        mask[: len(mask) // 3] = 255
+        return mask
 
 
 def scoring_of(config):
@@ -52,7 +61,7 @@ def scoring_of(config):
     torch.manual_seed(0)
     student = Student(config.student, len(dataset.manifest.classes), config.views.crop, ())
     scenes = scored_scenes((*dataset.splits["val"], *dataset.splits["train"]))[:5]
-    return student, SceneReader(dataset), scenes, config.evaluation.inference
+    return student, PartlyIgnored(dataset), scenes, config.evaluation.inference
 
 
 @pytest.mark.slow
@@ -78,16 +87,19 @@ def test_every_scene_counts_once_whatever_the_number_of_processes(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for process in range(processes):
-        np.testing.assert_array_equal(np.load(tmp_path / f"{process}.npy"), expected)
-    manifest = reader.dataset.manifest
-    assert scores(expected, manifest.class_names, manifest.unscored).miou > 0
+        found = np.load(tmp_path / f"{process}.npz")
+        np.testing.assert_array_equal(found["matrix"], expected.matrix)
+        np.testing.assert_array_equal(found["ignored"], expected.ignored)
+    assert expected.ignored.sum() > 0
+    assert RSMTDF.score(expected, reader.dataset.manifest).miou > 0
 
 
 def test_a_process_alone_counts_every_pixel_of_every_scene_once(make_config):
     student, reader, scenes, inference = scoring_of(make_config())
-    matrix = shared_confusion(student, reader, scenes, inference, ALONE, leaving=lambda: False)
-    labeled = sum(int((reader.mask(one) != 255).sum()) for one in scenes)
-    assert matrix.sum() == labeled
+    counts = shared_confusion(student, reader, scenes, inference, ALONE, leaving=lambda: False)
+    masks = [reader.mask(one) for one in scenes]
+    assert counts.matrix.sum() == sum(int((mask != 255).sum()) for mask in masks)
+    assert counts.ignored.sum() == sum(int((mask == 255).sum()) for mask in masks) > 0
 
 
 def test_leaving_is_asked_for_after_each_scene(make_config):

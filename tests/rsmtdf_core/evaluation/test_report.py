@@ -8,16 +8,25 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.errors import RunError
+from rsmtdf_core.evaluation.counts import PixelCounts
+from rsmtdf_core.evaluation.protocols.registry import find_protocols
 from rsmtdf_core.evaluation.report import EvaluationReport, read_report, write_csv, write_report
-from rsmtdf_core.evaluation.scores import scores
 from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.fingerprints import fingerprint
+
+from .protocols.conftest import manifest_of
 
 MATRIX = np.array([[80, 20, 0], [10, 90, 0], [0, 0, 0]])
+IGNORED = np.array([7, 0, 0])
 
 
 @pytest.fixture
 def report() -> EvaluationReport:
+    rules = find_protocols(["rsmtdf", "official"])
+    first, second = (one(PixelCounts(MATRIX, IGNORED), manifest_of(3)) for one in rules)
     return EvaluationReport(
+        **dict(first),
+        others=(second,),
         run="demo",
         dataset="synthetic",
         split="test",
@@ -25,8 +34,8 @@ def report() -> EvaluationReport:
         parent="ab" * 32,
         inference=InferenceSettings(),
         images=3,
-        scores=scores(MATRIX, ("water", "road", "forest")),
         confusion=tuple(map(tuple, MATRIX.tolist())),
+        ignored=tuple(IGNORED.tolist()),
         random_teachers=("clip",),
         notes=("split by area",),
     )
@@ -45,6 +54,27 @@ def test_the_file_names_the_protocol_in_words(report: EvaluationReport, tmp_path
     fields = json.loads((tmp_path / "report.json").read_text())
     assert fields["protocol"] == "rsmtdf"
     assert "ignored" in fields["protocol_description"]
+    (other,) = fields["others"]
+    assert other["protocol"] == "official"
+    assert "faults included" in other["protocol_description"]
+
+
+def test_scores_are_found_by_the_name_of_their_protocol(report: EvaluationReport) -> None:
+    assert list(report.by_protocol) == ["rsmtdf", "official"]
+    assert report.by_protocol["rsmtdf"].scores == report.scores
+    assert report.by_protocol["official"].scores.classes[0].precision == pytest.approx(80 / 97)
+
+
+def test_a_report_from_before_there_were_several_protocols_is_read(
+    report: EvaluationReport, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.json"
+    fields = report.model_dump(mode="json", exclude={"others", "ignored"})
+    for key in ("scales", "flips"):
+        del fields["inference"][key]
+    path.write_text(json.dumps(fields | {"fingerprint": fingerprint(fields)}) + "\n")
+    found = read_report(path)
+    assert (found.scores, found.others, found.ignored) == (report.scores, (), ())
 
 
 def test_the_fingerprint_changes_with_parent_and_scores(report: EvaluationReport) -> None:
@@ -66,7 +96,7 @@ def test_a_report_that_was_edited_is_refused(report: EvaluationReport, tmp_path:
 def test_a_file_that_is_no_report_is_refused_with_the_key(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text("{}\n")
-    with pytest.raises(RunError, match="not an evaluation report: run"):
+    with pytest.raises(RunError, match="not an evaluation report: protocol"):
         read_report(path)
 
 
@@ -75,7 +105,11 @@ def test_the_table_has_a_row_for_each_class_and_one_for_the_means(
 ) -> None:
     write_csv(tmp_path / "scores.csv", report)
     with (tmp_path / "scores.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        table = list(csv.DictReader(file))
+    assert [row["protocol"] for row in table] == 4 * ["rsmtdf"] + 4 * ["official"]
+    rows, official = table[:4], table[4:]
+    assert float(official[2]["iou"]) == 0
+    assert float(official[3]["iou"]) == pytest.approx((80 / 110 + 90 / 120) / 3, abs=1e-6)
     assert [row["class"] for row in rows] == ["water", "road", "forest", "(all scored)"]
     assert {row["run"] for row in rows} == {"demo"}
     assert float(rows[0]["iou"]) == pytest.approx(80 / 110, abs=1e-6)

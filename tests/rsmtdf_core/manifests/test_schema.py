@@ -36,6 +36,8 @@ def test_names_ids_and_palette_follow_the_class_order():
     ("changes", "message"),
     [
         ({"unscored": ["hihg"]}, "did you mean 'high'"),
+        ({"protocols": {"official_ignores": ["lwo"]}}, "did you mean 'low'"),
+        ({"protocols": {"oficial_ignores": []}}, "did you mean 'official_ignores'"),
         ({"unscored": ["low", "high"]}, "every class is unscored"),
         ({"ignore_id": 1}, "ignore_id 1 is the id of a class"),
         ({"classes": [{"name": "a", "color": "#000000"}] * 2}, "class names must differ"),

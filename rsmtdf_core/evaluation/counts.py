@@ -1,0 +1,68 @@
+"""What every protocol starts from: pixels counted by true and predicted class, over all scenes."""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+
+class PixelCounts(NamedTuple):
+    """The pixels of scored scenes.
+
+    Attributes:
+        matrix: int64 [C, C], pixels whose truth is a class: a row for each true class, a column for
+            each predicted one.
+        ignored: int64 [C], the predictions on the other pixels, which the truth ignores. Some public
+            code counts them against a class.
+    """
+
+    matrix: npt.NDArray[np.int64]
+    ignored: npt.NDArray[np.int64]
+
+    @classmethod
+    def zeros(cls, classes: int) -> Self:
+        """Nothing counted yet."""
+        return cls(np.zeros((classes, classes), np.int64), np.zeros(classes, np.int64))
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """All predictions by class, those on ignored pixels among them, int64 [C]."""
+        return np.asarray(self.matrix.sum(axis=0) + self.ignored)
+
+
+class Confusion:
+    """Counts that grow scene by scene.
+
+    Args:
+        classes: number of classes C; ids are 0..C-1.
+        ignore_id: the truth's id of pixels that are ignored.
+    """
+
+    def __init__(self, classes: int, ignore_id: int = 255) -> None:
+        self._classes = classes
+        self._ignore_id = ignore_id
+        self._counts = PixelCounts.zeros(classes)
+
+    def add(self, truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> None:
+        """Count one scene: class ids [H, W] of the truth and of the prediction."""
+        import torch
+        from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+        assert truth.shape == prediction.shape, f"{truth.shape} is not {prediction.shape}"
+        assert prediction.size == 0 or prediction.max() < self._classes, "a prediction has no class"
+        counts = multiclass_confusion_matrix(
+            # int64, as the pair of ids C * truth + prediction does not fit into a byte
+            torch.from_numpy(prediction.astype(np.int64)),
+            torch.from_numpy(truth.astype(np.int64)),
+            num_classes=self._classes,
+            ignore_index=self._ignore_id,
+            validate_args=False,  # would sort every scene's pixels; the reader has checked the ids
+        )
+        matrix, ignored = self._counts
+        matrix += counts.numpy()
+        ignored += np.bincount(prediction[truth == self._ignore_id], minlength=self._classes)
+
+    @property
+    def counts(self) -> PixelCounts:
+        """What was counted so far."""
+        return PixelCounts(*(part.copy() for part in self._counts))

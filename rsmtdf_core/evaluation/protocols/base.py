@@ -1,0 +1,99 @@
+"""What a protocol is, and what the protocols share.
+
+Public code disagrees on ignored pixels, on classes that do not occur and on which classes count, by
+whole points of mIoU. So each rule has a name and a description, and every report carries both.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.evaluation.counts import PixelCounts
+from rsmtdf_core.evaluation.scores import ClassScores, ProtocolScores, Scores
+from rsmtdf_core.manifests.schema import Manifest
+
+Floats = npt.NDArray[np.float64]
+Numbers = Floats | npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A named, exact rule for turning predictions into scores.
+
+    Attributes:
+        name: what the command line and reports call it.
+        description: the rule in words, for reports.
+        score: the rule. It raises DataError where no pixel of the truth has a scored class.
+    """
+
+    name: str
+    description: str
+    score: Callable[[PixelCounts, Manifest], Scores]
+
+    def __call__(self, counts: PixelCounts, manifest: Manifest) -> ProtocolScores:
+        """The scores of `counts`, with the rule beside them."""
+        scores = self.score(counts, manifest)
+        return ProtocolScores(
+            protocol=self.name, protocol_description=self.description, scores=scores
+        )
+
+
+def ratios(numerators: Numbers, denominators: Numbers) -> Floats:
+    """Quotients [C]; NaN where the denominator is 0 or NaN itself."""
+    quotients = np.full(len(numerators), np.nan)
+    np.divide(numerators, denominators, out=quotients, where=denominators > 0)
+    return quotients
+
+
+def number(value: float) -> float | None:
+    """A plain number; None for NaN, which JSON does not know."""
+    return None if np.isnan(value) else float(value)
+
+
+def class_scores(
+    names: tuple[str, ...],
+    scored: npt.NDArray[np.bool_],
+    support: npt.NDArray[np.int64],
+    measures: Mapping[str, Floats],
+) -> tuple[ClassScores, ...]:
+    """One entry a class.
+
+    Args:
+        names: the C class names.
+        scored: bool [C], whether the means take a class in.
+        support: int64 [C], pixels of the truth.
+        measures: `iou`, `f1`, `precision` and `recall`, each [C] in [0, 1] or NaN.
+    """
+    return tuple(
+        ClassScores(
+            name=name,
+            scored=bool(scored[index]),
+            support=int(support[index]),
+            iou=number(measures["iou"][index]),
+            f1=number(measures["f1"][index]),
+            precision=number(measures["precision"][index]),
+            recall=number(measures["recall"][index]),
+        )
+        for index, name in enumerate(names)
+    )
+
+
+def require_truth(support: npt.NDArray[np.int64], scored: npt.NDArray[np.bool_]) -> None:
+    """Refuse a truth without a pixel of a scored class.
+
+    Raises:
+        DataError: where there is none.
+    """
+    if not support[scored].sum():
+        raise DataError(
+            "nothing to score: no pixel of the truth has a scored class",
+            remedy="give the split scenes with masks; `rsmtdf data check` counts their pixels",
+        )
+
+
+def absent_classes(names: tuple[str, ...], absent: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    """The names where `absent`, bool [C], holds."""
+    return tuple(name for name, missing in zip(names, absent, strict=True) if missing)

@@ -1,0 +1,71 @@
+"""`dwl`: the numbers of the code of DWL, zhu-xlab/RS-DWL, faults included.
+
+That is "Decouple and weight semi-supervised semantic segmentation of remote sensing images" (Huang et al., ISPRS
+Journal 2024); read from its `test.py`, `utils/metric.py` and `options/test_options.py` at commit 98c2bea.
+
+One confusion matrix over all pixels whose truth is a class id. IoU and F1 in percent are rounded to two digits;
+then one class is taken out, clutter of Potsdam or unknown of DeepGlobe (the manifest's unscored classes),
+and the rest averaged. Accuracy and kappa, the latter rounded to four digits, are over the full matrix, with that
+class in. A mean with NaN in it is NaN: there is no mean F1 where a scored class has no right pixel, and no mean
+IoU either where one occurs nowhere.
+
+LoveDA is taken with its raw masks, in which no-data is class 0 of 8, and that is the class taken out. So
+predictions on its ignored pixels count against the class predicted (`protocols.dwl_counts_ignored` in the
+manifest). A model of 7 classes never predicts the eighth.
+"""
+
+import numpy as np
+
+from rsmtdf_core.evaluation.counts import PixelCounts
+from rsmtdf_core.evaluation.protocols.base import (
+    Floats,
+    Protocol,
+    absent_classes,
+    class_scores,
+    number,
+    ratios,
+    require_truth,
+)
+from rsmtdf_core.evaluation.scores import Scores
+from rsmtdf_core.manifests.schema import Manifest
+
+
+def _score(counts: PixelCounts, manifest: Manifest) -> Scores:
+    matrix, names = counts.matrix, manifest.class_names
+    scored = np.array([name not in manifest.unscored for name in names])
+    right, truth = matrix.diagonal(), matrix.sum(axis=1)
+    require_truth(truth, scored)
+    ignored = counts.ignored if manifest.protocols.dwl_counts_ignored else 0 * counts.ignored
+    predicted = matrix.sum(axis=0) + ignored
+    union = truth + predicted - right
+    precision, recall = ratios(right, predicted), ratios(right, truth)
+    iou = _percent(ratios(right, union))
+    f1 = _percent(ratios(2 * precision * recall, precision + recall))
+    total = float(predicted.sum())
+    agreement = float(right.sum()) / total
+    chance = float((predicted / total) @ (truth / total))
+    measures = {"iou": iou, "f1": f1, "precision": precision, "recall": recall}
+    return Scores(
+        classes=class_scores(names, scored, truth, measures),
+        miou=number(iou[scored].mean()),
+        mf1=number(f1[scored].mean()),
+        overall_accuracy=agreement,
+        kappa=None if chance >= 1 else round((agreement - chance) / (1 - chance), 4),
+        absent=absent_classes(names, scored & (union == 0)),
+    )
+
+
+def _percent(shares: Floats) -> Floats:
+    """Shares in [0, 1], rounded to two digits of a percent as the code's tables are."""
+    return np.around(100 * shares, 2) / 100
+
+
+DWL = Protocol(
+    "dwl",
+    "As the code of DWL (zhu-xlab/RS-DWL) computes it, faults included. IoU and F1 over the full matrix, "
+    "rounded to 0.01 %; their means leave unscored classes out. No mean F1 where a scored class has no right "
+    "pixel, no mean IoU where one occurs nowhere. Accuracy and kappa with unscored classes in. Predictions "
+    "on ignored pixels count nowhere, but for LoveDA, whose no-data is a class there: they are "
+    "wrong, as part of IoU, F1, accuracy and kappa.",
+    _score,
+)

@@ -1,0 +1,63 @@
+"""`official`: the numbers of the evaluation scripts of earth-insights/RS-MTDF, faults included.
+
+Read from `eval/eval_loveda.py`, `eval_Potsdam.py` and `eval_deepglobe.py` of June 2025. The three share
+one rule and differ in a class that each turns into ignored pixels before it counts: none for LoveDA;
+unknown for DeepGlobe; for Potsdam class 0, which is impervious surfaces, so that clutter is scored in their
+place. The manifest names it (`protocols.official_ignores`), else its unscored classes are taken.
+
+IoU leaves out predictions on ignored pixels. Precision, and with it F1 and kappa, takes them in. The
+script of DeepGlobe reads the config of Potsdam, with 6 classes; a checkpoint of 7 does not fit that, so
+here it has its 7.
+"""
+
+import numpy as np
+
+from rsmtdf_core.evaluation.counts import PixelCounts
+from rsmtdf_core.evaluation.protocols.base import (
+    Protocol,
+    absent_classes,
+    class_scores,
+    require_truth,
+)
+from rsmtdf_core.evaluation.scores import Scores
+from rsmtdf_core.manifests.schema import Manifest
+
+_TINY = 1e-10  # the scripts add it to each denominator
+
+
+def _score(counts: PixelCounts, manifest: Manifest) -> Scores:
+    names, ignores = manifest.class_names, manifest.protocols.official_ignores
+    dropped = manifest.unscored if ignores is None else ignores
+    kept = np.array([name not in dropped for name in names])
+    matrix = counts.matrix * kept[:, None]
+    right, truth = matrix.diagonal(), matrix.sum(axis=1)
+    require_truth(truth, kept)
+    union = truth + matrix.sum(axis=0) - right
+    precision = right / (counts.predicted + _TINY)
+    recall = right / (truth + _TINY)
+    iou = right / (union + _TINY)
+    f1 = 2 * precision * recall / (precision + recall + _TINY)
+    # In floats: the scripts' integers would overflow beyond 3e9 pixels.
+    total, predicted = float(truth.sum()), counts.predicted[kept].astype(float)
+    agreement = float(right.sum()) / (total + _TINY)
+    chance = float(predicted @ truth[kept]) / (total**2 + _TINY)
+    measures = {"iou": iou, "f1": f1, "precision": precision, "recall": recall}
+    shown = {name: np.where(kept, values, np.nan) for name, values in measures.items()}
+    return Scores(
+        classes=class_scores(names, kept, truth, shown),
+        miou=float(iou[kept].mean()),
+        mf1=float(f1[kept].mean()),
+        overall_accuracy=agreement,
+        kappa=(agreement - chance) / (1 - chance + _TINY),
+        absent=absent_classes(names, kept & (union == 0)),
+    )
+
+
+OFFICIAL = Protocol(
+    "official",
+    "As the official evaluation scripts compute it, faults included. A class that the dataset's script "
+    "drops is ignored truth (Potsdam: class 0, so that clutter is scored; DeepGlobe: unknown, with 7 "
+    "classes where the script loads 6). IoU without predictions on ignored pixels; precision, F1 and "
+    "kappa with them. Absent classes count as 0 in both means.",
+    _score,
+)

@@ -1,0 +1,147 @@
+"""A run is scored by several protocols in one pass, in the way that the command line says."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import pipeline.evaluate
+from cli.main import app
+from pipeline.compare import compare
+from pipeline.evaluate import evaluate, load_run
+from pipeline.train import train
+from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.evaluation.counts import PixelCounts
+from rsmtdf_core.evaluation.protocols.registry import PROTOCOLS
+from rsmtdf_core.evaluation.report import read_report
+from rsmtdf_core.manifests.reader import SceneReader
+
+ALL = ("official", "rsmtdf", "dwl")
+SHORT = ("objective.method=supervised", "optimiser.epochs=1")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder for a run that is trained once."""
+    return tmp_path_factory.mktemp("trained")
+
+
+@pytest.fixture
+def run(trained, make_config, monkeypatch, tmp_path):
+    """A copy of a short training; the upper third of what it is scored on is ignored."""
+    if not (trained / "run").exists():
+        train(make_config(*SHORT), trained / "run")
+    mask = SceneReader.mask
+
+    def partly_ignored(reader, scene):
+        ids = mask(reader, scene).copy()
+        ids[: len(ids) // 3] = 255
+        return ids
+
+    monkeypatch.setattr(SceneReader, "mask", partly_ignored)
+    return shutil.copytree(trained / "run", tmp_path / "run")
+
+
+def test_several_protocols_score_the_predictions_of_one_pass(run, monkeypatch):
+    passes = []
+    count = pipeline.evaluate.count_confusion
+
+    def counted(*arguments):
+        passes.append(arguments)
+        return count(*arguments)
+
+    monkeypatch.setattr(pipeline.evaluate, "count_confusion", counted)
+    report, folder = evaluate(run, protocols=ALL)
+    assert len(passes) == 1
+    assert read_report(folder / "report.json") == report
+    assert (report.protocol, list(report.by_protocol)) == ("official", list(ALL))
+    assert sum(report.ignored) == 2 * 24 * 72
+    counts = PixelCounts(report.matrix, np.array(report.ignored))
+    manifest = load_run(run).manifest
+    for name in ALL:
+        assert report.by_protocol[name] == PROTOCOLS[name](counts, manifest)
+    with (folder / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["protocol"] for row in rows if row["class"] == "(all scored)"] == list(ALL)
+
+
+def test_a_report_is_by_our_own_protocol_unless_another_is_asked_for(run):
+    report, _ = evaluate(run)
+    assert (report.protocol, report.others) == ("rsmtdf", ())
+
+
+def test_overrides_change_how_scenes_pass_through_the_model_and_nothing_else(run):
+    plain, _ = evaluate(run)
+    scales = "evaluation.inference.scales=[0.5, 1.0, 1.5]"
+    averaged, _ = evaluate(run, overrides=[scales, "evaluation.inference.flips=[horizontal]"])
+    assert averaged.inference.scales == (0.5, 1.0, 1.5)
+    assert averaged.inference.flips == ("horizontal",)
+    assert averaged.matrix.sum() == plain.matrix.sum()
+    assert averaged.confusion != plain.confusion
+    with pytest.raises(ConfigError, match=r"takes no other student\.encoder"):
+        evaluate(run, overrides=["student.encoder=test_vit"])
+    with pytest.raises(ConfigError, match="did you mean 'scales'"):
+        evaluate(run, overrides=["evaluation.inference.scale=[1]"])
+
+
+def test_runs_are_compared_by_the_protocol_named(run):
+    report, _ = evaluate(run, protocols=["rsmtdf", "official"])
+    (group,) = (found := compare([run], None, "test", protocol="official")).groups
+    assert group.miou.mean == report.by_protocol["official"].scores.miou != report.scores.miou
+    assert found.measure == "mIoU on test by protocol official"
+    (group,) = (found := compare([run], None, "test")).groups
+    assert group.miou.mean == report.scores.miou
+    assert found.measure == "mIoU on test by protocol rsmtdf"
+
+
+def test_a_protocol_that_comes_to_no_mean_is_told_and_breaks_no_table(run, monkeypatch, tmp_path):
+    counts = PixelCounts(np.eye(6, dtype=int), np.zeros(6, int))
+    counts.matrix[5, 5] = 0
+    count = pipeline.evaluate.count_confusion
+
+    def counted(*arguments):
+        count(*arguments)
+        return counts
+
+    monkeypatch.setattr(pipeline.evaluate, "count_confusion", counted)
+    report, _ = evaluate(run, protocols=["dwl"])
+    assert (report.scores.miou, report.scores.absent) == (None, ("soil",))
+    found = compare([run], tmp_path / "out", "test")
+    assert found.groups[0].miou is None
+    assert any("comes to no mean IoU" in sentence for sentence in found.warnings)
+    assert not any("no score yet" in sentence for sentence in found.warnings)
+
+
+def test_a_run_not_scored_by_the_protocol_named_is_told_with_what_mends_it(run):
+    evaluate(run, protocols=["rsmtdf"])
+    with pytest.raises(RunError, match="1 of 1 runs have not been scored by protocol dwl") as error:
+        compare([run], None, "test", protocol="dwl")
+    assert error.value.remedy == (
+        f"rsmtdf evaluate {run} --split test --protocol rsmtdf --protocol dwl"
+    )
+
+
+def test_reports_by_different_protocols_are_called_unfair(run, make_config):
+    other = train(make_config(*SHORT, "seed=1")).run
+    evaluate(run, protocols=["rsmtdf"])
+    evaluate(other, protocols=["official"])
+    found = compare([run, other], None, "test")
+    assert "the reports differ in protocol" in found.warnings
+    assert found.measure == "mIoU on test by protocol rsmtdf and official"
+
+
+def test_the_command_prints_a_table_for_each_protocol_with_its_rule(run):
+    words = ["evaluate", str(run), "--protocol", "rsmtdf", "--protocol", "official"]
+    words += ["--set", "evaluation.inference.flips=[vertical]"]
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert said.index("protocol rsmtdf") < said.index("protocol official")
+    assert "Pixels whose truth is ignored count nowhere" in said
+    assert "faults included" in said
+    compared = ["compare", str(run), "--split", "test", "--protocol", "official"]
+    result = CliRunner().invoke(app, [*compared, "--out", str(run.parent / "out")])
+    assert result.exit_code == 0, result.output
+    assert "by protocol official" in " ".join(result.output.split())
