@@ -1,7 +1,8 @@
 """The stage: every input through the student in windows that are blended, row after row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from pipeline.evaluate import TrainedRun, load_run
 from pipeline.predict.inputs import Job, Kind, find_jobs
-from pipeline.predict.layers import BY_ROWS, derive, layer_rows, open_layer
+from pipeline.predict.layers import BY_ROWS, Writer, derive, layer_rows, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
@@ -27,6 +28,16 @@ from rsmtdf_core.rasters.reading import import_rasterio, open_raster
 
 FACTS = "predictions.json"
 _ROWS = 32  # whose probabilities are computed at a time
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How all inputs are predicted."""
+
+    trained: TrainedRun
+    inference: InferenceSettings
+    bands: BandSettings | None
+    settings: PredictSettings
 
 
 def predict(
@@ -57,23 +68,21 @@ def predict(
     settings, reporter = settings or PredictSettings(), reporter or Silent()
     jobs = find_jobs(inputs, out, settings)
     trained = load_run(run)
-    bands = settings.bands or trained.manifest.bands
-    how = _inference(trained)
-    heights = [_checked_height(job, bands, reporter) for job in jobs]
-    _claim(out, jobs, _facts(trained, how, bands, settings), overwrite=settings.overwrite)
+    way = _Way(trained, _inference(trained), settings.bands or trained.manifest.bands, settings)
+    heights = [_checked_height(job, way.bands, reporter) for job in jobs]
+    _claim(out, jobs, _facts(way), overwrite=settings.overwrite)
     for sentence in trained.cautions:
         reporter.warn(sentence)
     missing = [_missing(job, settings) for job in jobs]
     if kept := missing.count([]):
         reporter.say(f"{kept} of {len(jobs)} are there already; --overwrite computes them anew")
-    rows = sum(height for height, kinds in zip(heights, missing, strict=True) if _by_rows(kinds))
-    with reporter.bar("predict, rows", rows) as bar:
-        for job, kinds in zip(jobs, missing, strict=True):
-            if _by_rows(kinds):
-                _write_rows(job, _by_rows(kinds), trained, how, bands, settings, bar)
-            for kind in kinds:
-                if kind not in BY_ROWS:
-                    derive(job, kind, trained.manifest, bands)
+    if any(missing):
+        rows = sum(
+            height for height, kinds in zip(heights, missing, strict=True) if _by_rows(kinds)
+        )
+        with reporter.bar("predict, rows", rows) as bar:
+            for job, kinds in zip(jobs, missing, strict=True):
+                _write(job, kinds, way, bar)
     return [job.files["map"] for job in jobs]
 
 
@@ -104,21 +113,17 @@ def _checked_height(job: Job, bands: BandSettings | None, reporter: Reporter) ->
         return raster.frame.height
 
 
-def _facts(
-    trained: TrainedRun,
-    how: InferenceSettings,
-    bands: BandSettings | None,
-    settings: PredictSettings,
-) -> dict[str, Any]:
+def _facts(way: _Way) -> dict[str, Any]:
     """What decides the files' content."""
+    trained = way.trained
     return {
         "format": 1,
         "run": trained.folder.path.resolve().name,
         "checkpoint": trained.checkpoint.fingerprint,
         "weights": trained.weights,
-        "inference": how.model_dump(mode="json", exclude={"batch"}),
-        "bands": None if bands is None else bands.model_dump(mode="json"),
-        "cog": settings.cog,
+        "inference": way.inference.model_dump(mode="json", exclude={"batch"}),
+        "bands": None if way.bands is None else way.bands.model_dump(mode="json"),
+        "cog": way.settings.cog,
     }
 
 
@@ -155,31 +160,38 @@ def _by_rows(kinds: Sequence[Kind]) -> list[Kind]:
     return [kind for kind in kinds if kind in BY_ROWS]
 
 
-def _write_rows(
-    job: Job,
-    kinds: Sequence[Kind],
-    trained: TrainedRun,
-    how: InferenceSettings,
-    bands: BandSettings | None,
-    settings: PredictSettings,
-    bar: Bar,
-) -> None:
-    manifest = trained.manifest
+def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
+    """Write the files of one input that are missing: first what comes by rows, then what the map becomes."""
+    manifest, by_rows = way.trained.manifest, _by_rows(kinds)
     for kind in kinds:
         _sweep(job.files[kind])
-    with ExitStack() as stack:
-        source, frame = stack.enter_context(open_source(job.source, bands, tiff=job.is_tiff))
-        writers = {
-            kind: stack.enter_context(open_layer(job, kind, frame, manifest, cog=settings.cog))
-            for kind in kinds
-        }
-        for top, logits in _logits(trained, source, how):
-            for start in range(0, logits.shape[1], _ROWS):
-                part = logits[:, start : start + _ROWS]
-                valid = source.valid(top + start, part.shape[1])
-                for kind, writer in writers.items():
-                    writer.write(layer_rows(kind, part, valid, manifest.ignore_id))
-            bar.advance(logits.shape[1], job.source.name)
+    if by_rows:
+        with ExitStack() as stack:
+            source, frame = stack.enter_context(
+                open_source(job.source, way.bands, tiff=job.is_tiff)
+            )
+            writers = {
+                kind: stack.enter_context(
+                    open_layer(job, kind, frame, manifest, cog=way.settings.cog)
+                )
+                for kind in by_rows
+            }
+            for top, logits in _logits(way, source):
+                _write_rows(writers, source, top, logits, manifest.ignore_id)
+                bar.advance(logits.shape[1], job.source.name)
+    for kind in kinds:
+        if kind not in BY_ROWS:
+            derive(job, kind, manifest, way.bands)
+
+
+def _write_rows(
+    writers: Mapping[Kind, Writer], source: Source, top: int, logits: Tensor, ignore_id: int
+) -> None:
+    for start in range(0, logits.shape[1], _ROWS):
+        part = logits[:, start : start + _ROWS]
+        valid = source.valid(top + start, part.shape[1])
+        for kind, writer in writers.items():
+            writer.write(layer_rows(kind, part, valid, ignore_id))
 
 
 def _sweep(path: Path) -> None:
@@ -190,14 +202,15 @@ def _sweep(path: Path) -> None:
                 rest.unlink(missing_ok=True)
 
 
-def _logits(
-    trained: TrainedRun, source: Source, how: InferenceSettings
-) -> Iterator[tuple[int, Tensor]]:
-    student = trained.student
+def _logits(way: _Way, source: Source) -> Iterator[tuple[int, Tensor]]:
+    student = way.trained.student
     device = next(student.parameters()).device
 
     def read(top: int, left: int, height: int, width: int) -> Tensor:
         pixels = source.rows(top, height)[:, left : left + width]
         return student.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
 
-    return blended_rows(lambda windows: student.logits(windows.to(device)), read, source.size, how)
+    def model(windows: Tensor) -> Tensor:
+        return student.logits(windows.to(device))
+
+    return blended_rows(model, read, source.size, way.inference)

@@ -195,7 +195,7 @@ def _require_eight_bits(path: Path, dataset: RasterioDataset, bands: BandSetting
         where=path,
         remedy="say in the manifest what becomes black and white, for example "
         f"`bands: {{indices: {list(bands.indices)}, scale: [{ranges}]}}` "
-        "(the 2nd and 98th percentiles in the middle of this file)",
+        "(the 2nd and 98th percentiles in the middle of this file); `rsmtdf predict` takes --bands and --scale, too",
     )
 
 
