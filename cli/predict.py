@@ -64,6 +64,14 @@ def predict(
             show_default="as the run's manifest says",
         ),
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most windows that the model sees at a time; fewer need less memory.",
+            show_default="as in the run's config",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Compute anew what is there already.")
     ] = False,
@@ -85,6 +93,7 @@ def predict(
         polygons=polygons,
         cog=cog,
         overwrite=overwrite,
+        batch=batch,
         bands=_bands(bands, scale),
     )
     for path in predict_inputs(run, inputs, folder, settings, RichReporter()):

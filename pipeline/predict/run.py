@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor
 
 from pipeline.evaluate import TrainedRun, load_run
+from pipeline.memory import told
 from pipeline.predict.inputs import Job, Kind, find_jobs
 from pipeline.predict.layers import BY_ROWS, Writer, derive, layer_rows, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
-from rsmtdf_core.errors import DataError
+from rsmtdf_core.errors import DataError, RunError
 from rsmtdf_core.evaluation.inference import require_fitting_window
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_rows
@@ -64,11 +66,17 @@ def predict(
         MissingFileError, DataError: an input is missing, damaged or has not the bands that the run
             reads; names clash; `out` cannot be written, or has files of other runs.
         ConfigError: a GeoTIFF is to be read or written and rasterio is not installed.
+        RunError: there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
     jobs = find_jobs(inputs, out, settings)
     trained = load_run(run)
-    way = _Way(trained, _inference(trained), settings.bands or trained.manifest.bands, settings)
+    way = _Way(
+        trained,
+        _inference(trained, settings.batch),
+        settings.bands or trained.manifest.bands,
+        settings,
+    )
     heights = [_checked_height(job, way.bands, reporter) for job in jobs]
     _claim(out, jobs, _facts(way), overwrite=settings.overwrite)
     for sentence in trained.cautions:
@@ -80,19 +88,36 @@ def predict(
         rows = sum(
             height for height, kinds in zip(heights, missing, strict=True) if _by_rows(kinds)
         )
-        with reporter.bar("predict, rows", rows) as bar:
+        with told(partial(_too_little, way.inference)), reporter.bar("predict, rows", rows) as bar:
             for job, kinds in zip(jobs, missing, strict=True):
                 _write(job, kinds, way, bar)
     return [job.files["map"] for job in jobs]
 
 
-def _inference(trained: TrainedRun) -> InferenceSettings:
+def _inference(trained: TrainedRun, batch: int | None) -> InferenceSettings:
     """The run's windows, else its crops; overlaps fade into each other."""
     inference = trained.config.evaluation.inference
     window = inference.window if inference.mode == "slide" else trained.config.views.crop
-    how = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
+    how = inference.model_copy(
+        update={
+            "mode": "slide",
+            "blend": "hann",
+            "window": window,
+            "batch": batch or inference.batch,
+        }
+    )
     require_fitting_window(how, trained.student.encoder.patch)
     return how
+
+
+def _too_little(how: InferenceSettings, detail: str) -> RunError:
+    return RunError(
+        f"the device's memory is too small to predict {how.batch} windows of {how.window} px at a time ({detail})",
+        where="--batch",
+        remedy=f"run the command again with --batch {how.batch // 2}"
+        if how.batch > 1
+        else "predict on a larger device, or a CPU",
+    )
 
 
 def _checked_height(job: Job, bands: BandSettings | None, reporter: Reporter) -> int:

@@ -50,12 +50,16 @@ class _RasterSource:
     def __init__(self, raster: Raster) -> None:
         self._raster = raster
         self.size = raster.frame.height, raster.frame.width
+        self._forget()
+
+    def _forget(self) -> None:
         self._kept = (0, 0)
-        self._pixels = np.empty((0, raster.frame.width, 3), np.uint8)
-        self._valid = np.empty((0, raster.frame.width), bool)
+        self._pixels = np.empty((0, self.size[1], 3), np.uint8)
+        self._valid = np.empty((0, self.size[1]), bool)
 
     def rows(self, top: int, count: int) -> Pixels:
         if self._kept != (top, count):
+            self._forget()  # before the next are there too
             self._pixels, self._valid = self._raster.read(top, 0, count, self.size[1])
             self._kept = top, count
         return self._pixels

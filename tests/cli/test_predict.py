@@ -43,6 +43,12 @@ def test_each_flag_sets_what_it_names(asked, flag):
     assert asked[0][3] == PredictSettings(**{flag: True})
 
 
+def test_fewer_windows_at_a_time_may_be_asked_for(asked):
+    assert call("--batch", "2").exit_code == 0
+    assert asked[0][3] == PredictSettings(batch=2)
+    assert call("--batch", "0").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

@@ -15,7 +15,7 @@ from pipeline.evaluate import load_run
 from pipeline.predict import PredictSettings, predict
 from pipeline.reporter import Silent
 from pipeline.scoring import predict_ids
-from rsmtdf_core.errors import ConfigError, DataError
+from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.rasters.bands import BandSettings
 from rsmtdf_core.student.model import Student
 from tests.rasters import CRS, TRANSFORM, halved, ramp, rasterio, write_tiff
@@ -223,6 +223,19 @@ def test_without_rasterio_images_are_predicted_and_rasters_name_the_extra(
         with pytest.raises(ConfigError) as told:
             predict(run, [source], tmp_path / "out", settings)
         assert told.value.remedy == "pip install 'rsmtdf[geo]'"
+
+
+def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypatch):
+    def logits(_self: Student, images: Tensor) -> Tensor:
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images
+
+    monkeypatch.setattr(Student, "logits", logits)
+    with pytest.raises(RunError, match="4 windows of 64 px at a time") as told:
+        predict(run, [raster], tmp_path / "out")
+    assert "--batch 2" in told.value.remedy
+    assert predict(run, [raster], tmp_path / "out", PredictSettings(batch=2))[0].is_file()
 
 
 @pytest.mark.skipif(
