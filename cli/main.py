@@ -99,6 +99,7 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)
         logging.getLogger("timm").setLevel(logging.ERROR)
+        logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # its errors are raised, too
 
 
 if __name__ == "__main__":

@@ -1,23 +1,110 @@
-"""`rsmtdf predict`: class maps of single images."""
+"""`rsmtdf predict`: class maps of images, GeoTIFFs and folders of them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import RichReporter, out
 from cli.options import Run
 
+if TYPE_CHECKING:
+    from rsmtdf_core.rasters.bands import BandSettings
+
 
 def predict(
     run: Run,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images to predict.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...", help="PNG, JPEG or GeoTIFF files, and folders of them at any depth."
+        ),
+    ],
     folder: Annotated[Path, typer.Option("--out", help="Where the maps are written.")] = Path(
         "predictions"
     ),
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Also write <name>-probabilities.tif, one band a class: 254 times the probability in uint8, "
+            "255 where there is no data.",
+        ),
+    ] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Also write <name>-confidence.tif: the largest probability, in the same units.",
+        ),
+    ] = False,
+    polygons: Annotated[
+        bool,
+        typer.Option(
+            "--polygons",
+            help="Also write <name>-polygons.geojson: connected areas of one class, in longitude and latitude "
+            "(EPSG:4326). For GeoTIFFs alone.",
+        ),
+    ] = False,
+    cog: Annotated[
+        bool, typer.Option("--cog", help="Write Cloud Optimized GeoTIFFs, with overviews.")
+    ] = False,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            help="The bands shown as red, green and blue, counted from 1, e.g. [cyan]4,3,2[/]. With --scale it "
+            "takes the place of the manifest's [cyan]bands[/].",
+            show_default="as the run's manifest says, else the first three",
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="The values that become black and white, e.g. [cyan]0,3000[/]; needed above 8 bits.",
+            show_default="as the run's manifest says",
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most windows that the model sees at a time; fewer need less memory.",
+            show_default="as in the run's config",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Compute anew what is there already.")
+    ] = False,
 ) -> None:
-    """Predict single images: a palette PNG of class ids, and a panel with legend to look at."""
-    from pipeline.predict import predict as predict_images
+    """Predict images and rasters of any size in overlapping windows that fade into each other.
 
-    for path in predict_images(run, images, folder, RichReporter()):
+    A GeoTIFF becomes a GeoTIFF of class ids at the same place on the earth, with a colour table and the
+    manifest's ignore id where the input has no data; it is read and written by rows, however large. Another
+    image becomes a palette PNG, and a panel with legend to look at.
+
+    Files appear whole, and what the same run wrote before is kept: after Ctrl-C run the command again.
+    """
+    from pipeline.predict import PredictSettings
+    from pipeline.predict import predict as predict_inputs
+
+    settings = PredictSettings(
+        probabilities=probabilities,
+        confidence=confidence,
+        polygons=polygons,
+        cog=cog,
+        overwrite=overwrite,
+        batch=batch,
+        bands=_bands(bands, scale),
+    )
+    for path in predict_inputs(run, inputs, folder, settings, RichReporter()):
         out.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _bands(indices: str | None, scale: str | None) -> "BandSettings | None":
+    """The choice of bands as options name it."""
+    from rsmtdf_core.rasters.bands import BandSettings
+    from rsmtdf_core.validation import validate
+
+    given = {"indices": indices, "scale": scale}
+    values = {key: value.split(",") for key, value in given.items() if value is not None}
+    return validate(BandSettings, values, "--bands, --scale") if values else None

@@ -17,26 +17,32 @@ _MOST_BYTES = 2**28
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that becomes `path` only if the block ends without an error.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield the name of a file to write, which becomes `path` only if the block ends without an error.
 
     The temporary name ends in `.tmp-<32 hex digits>`, another for each call on any thread or machine that
-    shares the folder. The file and its folder are synced before the rename is reported. Where
-    something fails, the temporary file is removed and that first error is raised.
+    shares the folder. Whoever writes the file syncs it; its folder is synced here. Where something
+    fails, the temporary file is removed and that first error is raised.
     """
     _make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
     try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):  # a full or failing disk may refuse this too
             temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that becomes `path` as `atomic_path` says; it is synced before the rename."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _make_folder(folder: Path) -> None:

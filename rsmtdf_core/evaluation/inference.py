@@ -5,7 +5,6 @@ the resolution of scenes much larger than a crop.
 """
 
 from collections.abc import Callable
-from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.evaluation.tiles import blended_rows
 
 
 @torch.inference_mode()
@@ -37,6 +37,16 @@ def predict_logits(
     assert image.ndim == 3, f"expected [3, H, W], found {tuple(image.shape)}"
     if settings.mode == "whole":
         return _whole(model, image, multiple)
+    require_fitting_window(settings, multiple)
+    return _slide(model, image, settings)
+
+
+def require_fitting_window(settings: InferenceSettings, multiple: int) -> None:
+    """See that a model that takes multiples of `multiple` px takes the windows.
+
+    Raises:
+        ConfigError: where it does not, with the nearest window that it takes.
+    """
     if settings.window % multiple:
         nearest = nearest_multiple(settings.window, multiple)
         raise ConfigError(
@@ -45,22 +55,11 @@ def predict_logits(
             where="inference.window",
             remedy=f"set inference.window to {nearest}",
         )
-    return _slide(model, image, settings)
 
 
 def nearest_multiple(length: int, multiple: int) -> int:
     """The multiple nearest to `length`, at least one; halves go up, as in the official code."""
     return max(1, int(length / multiple + 0.5)) * multiple
-
-
-def window_starts(length: int, window: int, overlap: float) -> list[int]:
-    """Where windows start along one side; the last one lies flush with the border.
-
-    A side no longer than the window has one start, 0: the scene is padded there.
-    """
-    stride = max(1, int(window * (1 - overlap)))
-    last = max(0, length - window)
-    return [*range(0, last, stride), last]
 
 
 def _whole(model: Callable[[Tensor], Tensor], image: Tensor, multiple: int) -> Tensor:
@@ -75,24 +74,9 @@ def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _slide(model: Callable[[Tensor], Tensor], image: Tensor, settings: InferenceSettings) -> Tensor:
-    height, width = image.shape[-2:]
-    window = settings.window
-    padded = F.pad(image, (0, max(0, window - width), 0, max(0, window - height)))
-    rows = window_starts(height, window, settings.overlap)
-    columns = window_starts(width, window, settings.overlap)
-    places = [
-        (..., slice(top, top + window), slice(left, left + window))
-        for top, left in product(rows, columns)
-    ]
-    total = None
-    seen = torch.zeros(padded.shape[-2:])
-    for start in range(0, len(places), settings.batch):
-        batch = places[start : start + settings.batch]
-        logits = model(torch.stack([padded[place] for place in batch])).float().cpu()
-        if total is None:
-            total = torch.zeros(logits.shape[1], *padded.shape[-2:])
-        for place, window_logits in zip(batch, logits, strict=True):
-            total[place] += window_logits
-            seen[place] += 1
-    assert total is not None, "a scene has at least one window"
-    return (total / seen)[:, :height, :width]
+    def read(top: int, left: int, height: int, width: int) -> Tensor:
+        return image[:, top : top + height, left : left + width]
+
+    size = image.shape[-2], image.shape[-1]
+    parts = [logits.clone() for _, logits in blended_rows(model, read, size, settings)]
+    return torch.cat(parts, dim=1)

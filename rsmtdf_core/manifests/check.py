@@ -4,6 +4,7 @@ Where `find_scenes` stops at the first fault, this names all of them and counts 
 class.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.manifests.files import read_image, read_mask
+from rsmtdf_core.manifests.files import image_size, mask_size, read_mask, read_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.patterns import match_files
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
@@ -105,27 +106,42 @@ def check_dataset(
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
     seen = _Seen(np.zeros(len(manifest.classes) + 1, np.int64))
     size: tuple[int, int] | None = None
+    bands = manifest.bands
     try:
-        height, width = read_image(root / pair.image).shape[:2]
-        size = height, width
-        seen.scenes = sum(1 for _ in cut_scenes(pair, (width, height), manifest.window))
+        size = image_size(root / pair.image, bands)
+        has_data = False
+        for part in strips(root / pair.image, bands, size):
+            _, valid = read_pixels(root / pair.image, bands, part)
+            has_data |= valid is None or bool(valid.any())
+        if not has_data:
+            seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
+        seen.scenes = sum(1 for _ in cut_scenes(pair, size, manifest.window))
     except RsmtdfError as error:
         seen.problems.append(Problem(file=pair.image, what=error.what))
-    if pair.mask is None:
-        return seen
-    try:
-        ids, unknown = encode_mask(read_mask(root / pair.mask, manifest), manifest)
-    except RsmtdfError as error:
-        seen.problems.append(Problem(file=pair.mask, what=error.what))
-        return seen
+    if pair.mask is not None:
+        try:
+            _open_mask(manifest, root, pair.mask, size, seen)
+        except RsmtdfError as error:
+            seen.problems.append(Problem(file=pair.mask, what=error.what))
+    return seen
+
+
+def _open_mask(
+    manifest: Manifest, root: Path, mask: str, image: tuple[int, int] | None, seen: _Seen
+) -> None:
+    size = mask_size(root / mask)
+    unknown: Counter[str] = Counter()
+    counts = np.zeros(256, np.int64)
+    for part in strips(root / mask, manifest.bands, size):
+        ids, strange = encode_mask(read_mask(root / mask, manifest, part), manifest)
+        unknown.update(strange)
+        counts += np.bincount(ids.ravel(), minlength=256)
     if unknown:
-        seen.problems.append(Problem(file=pair.mask, what=unknown_values(unknown)))
-    if size is not None and ids.shape != size:
-        seen.problems.append(Problem(file=pair.mask, what=size_differs(ids.shape, size)))
-    counts = np.bincount(ids.ravel(), minlength=256)
+        seen.problems.append(Problem(file=mask, what=unknown_values(unknown)))
+    if image is not None and size != image:
+        seen.problems.append(Problem(file=mask, what=size_differs(size[::-1], image[::-1])))
     seen.pixels[:-1] = counts[: len(manifest.classes)]
     seen.pixels[-1] = counts[manifest.ignore_id]
-    return seen
 
 
 def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> list[Problem]:

@@ -1,9 +1,14 @@
-"""Image files as arrays, every failure told as a DataError that names the file."""
+"""Image files as arrays, every failure told as a DataError that names the file.
+
+Pillow reads them, but for rasters whose bands the manifest chooses and for TIFFs that it cannot read:
+those go through rasterio, which reads no more than the part that is asked for.
+"""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,28 +16,70 @@ from PIL import Image
 
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.manifests.schema import IndexMasks, Manifest
+from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.rasters.reading import Valid, open_dataset, open_raster, told_reading
+
+T = TypeVar("T", bound=np.generic)
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 _INDEX_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 
 
-def image_size(path: Path) -> tuple[int, int]:
+_TIFF = frozenset({".tif", ".tiff"})
+_STRIP = 1024  # rows of a raster that are read at a time where all of it is to be seen
+
+Part = tuple[int, int, int, int]  # top, left, height, width, px
+
+
+def image_size(path: Path, bands: BandSettings | None = None) -> tuple[int, int]:
     """Width and height, px, from the header.
 
     Raises:
-        MissingFileError, DataError: the file is missing or no image.
+        MissingFileError, DataError: the file is missing or no image, or has not those bands.
     """
+    if by_rasterio(path, bands):
+        with open_raster(path, bands) as raster:
+            return raster.frame.width, raster.frame.height
     with _opened(path) as image:
         width, height = image.size
     return width, height
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
+def by_rasterio(path: Path, bands: BandSettings | None) -> bool:
+    """Whether rasterio reads an image: where bands are chosen, and TIFFs that are too much for Pillow."""
+    if bands is not None:
+        return True
+    return path.suffix.lower() in _TIFF and _pillow_mode(path) not in _EIGHT_BIT_MODES
+
+
+def read_image(
+    path: Path, bands: BandSettings | None = None, part: Part | None = None
+) -> npt.NDArray[np.uint8]:
     """An image as uint8 [H, W, 3], RGB; transparency is dropped, grey becomes three equal bands.
 
+    Args:
+        path: the file.
+        bands: the manifest's choice of bands.
+        part: which part is wanted; all by default.
+
     Raises:
-        MissingFileError, DataError: the file is missing, no image, cut off, or not of 8 bits.
+        MissingFileError, DataError: the file is missing, no image, cut off, not of 8 bits though no
+            scale is given, or has not those bands.
     """
+    return read_pixels(path, bands, part)[0]
+
+
+def read_pixels(
+    path: Path, bands: BandSettings | None = None, part: Part | None = None
+) -> tuple[npt.NDArray[np.uint8], Valid | None]:
+    """The same as `read_image`, and where there is data, bool [H, W]: None where the file cannot say.
+
+    Raises:
+        MissingFileError, DataError: as for `read_image`.
+    """
+    if by_rasterio(path, bands):
+        with open_raster(path, bands) as raster:
+            return raster.read(*(part or (0, 0, raster.frame.height, raster.frame.width)))
     with _opened(path) as image:
         if image.mode not in _EIGHT_BIT_MODES:
             raise DataError(
@@ -40,30 +87,90 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
                 where=path,
                 remedy="convert the image to 8 bits with a stretch of your choice",
             )
-        return np.asarray(image.convert("RGB"))
+        return _cut(np.asarray(image.convert("RGB")), part), None
 
 
-def read_mask(path: Path, manifest: Manifest) -> npt.NDArray[np.integer]:
+def strips(path: Path, bands: BandSettings | None, size: tuple[int, int]) -> Iterator[Part]:
+    """Parts that together are an image of `size` (width, height): more than one where rasterio reads it."""
+    width, height = size
+    rows = _STRIP if by_rasterio(path, bands) else height
+    for top in range(0, height, rows):
+        yield top, 0, min(rows, height - top), width
+
+
+def mask_size(path: Path) -> tuple[int, int]:
+    """Width and height of a mask, px, from the header.
+
+    Raises:
+        MissingFileError, DataError: the file is missing or no image.
+    """
+    if path.suffix.lower() in _TIFF and _pillow_mode(path) is None:
+        with open_dataset(path) as dataset:
+            return dataset.width, dataset.height
+    with _opened(path) as image:
+        width, height = image.size
+    return width, height
+
+
+def read_mask(path: Path, manifest: Manifest, part: Part | None = None) -> npt.NDArray[np.integer]:
     """A mask's raw pixels: integers [H, W] for "indices", uint8 [H, W, 3] for "colors".
 
     Raises:
         MissingFileError, DataError: the file is missing, no image, cut off, or of another kind
             than the manifest says.
     """
+    if path.suffix.lower() in _TIFF and (manifest.bands or _pillow_mode(path) is None):
+        return _read_mask_raster(path, manifest, part)
     with _opened(path) as image:
         if not isinstance(manifest.mask_encoding, IndexMasks):
             if image.mode in {"RGB", "RGBA", "P"}:
-                return np.asarray(image.convert("RGB"))
-            raise _wrong_kind(path, "colours", image.mode, "indices")
+                return _cut(np.asarray(image.convert("RGB")), part)
+            raise _wrong_kind(path, "colours", f"an image of mode {image.mode}", "indices")
         if image.mode not in _INDEX_MODES:
-            raise _wrong_kind(path, "one band of class indices", image.mode, "colors")
+            raise _wrong_kind(
+                path, "one band of class indices", f"an image of mode {image.mode}", "colors"
+            )
         raw = np.asarray(image)
-        return raw.astype(np.uint8) if raw.dtype == bool else raw
+        return _cut(raw.astype(np.uint8) if raw.dtype == bool else raw, part)
+
+
+def _read_mask_raster(path: Path, manifest: Manifest, part: Part | None) -> npt.NDArray[np.integer]:
+    indices = isinstance(manifest.mask_encoding, IndexMasks)
+    with open_dataset(path) as dataset:
+        kinds = set(dataset.dtypes)
+        found = f"{dataset.count} bands of {', '.join(sorted(kinds))}"
+        if indices and (dataset.count != 1 or np.dtype(dataset.dtypes[0]).kind not in "iu"):
+            raise _wrong_kind(path, "one band of class indices", found, "colors")
+        if not indices and (dataset.count < 3 or kinds != {"uint8"}):
+            raise _wrong_kind(path, "colours", found, "indices")
+        top, left, height, width = part or (0, 0, dataset.height, dataset.width)
+        window = ((top, top + height), (left, left + width))
+        with told_reading(path):
+            raw: npt.NDArray[np.integer] = dataset.read(1 if indices else [1, 2, 3], window=window)
+    return raw if indices else np.moveaxis(raw, 0, 2)
+
+
+def _cut(pixels: npt.NDArray[T], part: Part | None) -> npt.NDArray[T]:
+    if part is None:
+        return pixels
+    top, left, height, width = part
+    return pixels[top : top + height, left : left + width]
+
+
+def _pillow_mode(path: Path) -> str | None:
+    """How Pillow would read a file; None where it cannot, or finds it too large."""
+    try:
+        with _opened(path) as image:
+            return str(image.mode)
+    except MissingFileError:
+        raise
+    except DataError:
+        return None
 
 
 def _wrong_kind(path: Path, expected: str, mode: str, other: str) -> DataError:
     return DataError(
-        f"the manifest expects a mask with {expected}, found an image of mode {mode}",
+        f"the manifest expects a mask with {expected}, found {mode}",
         where=path,
         remedy=f"if the masks hold {other}, set mask_encoding.encoding to that in the manifest",
     )

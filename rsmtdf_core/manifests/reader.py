@@ -1,7 +1,8 @@
 """Decoded scenes for everyone who needs pixels, with the last files kept in memory.
 
 Views of one scene, and windows of one raster, come in bursts; decoding is the dear part, so whole
-decoded files are kept up to a number of bytes.
+decoded files are kept up to a number of bytes. Of a raster that rasterio reads, only the scene's
+window is read and kept.
 """
 
 from collections import OrderedDict
@@ -13,11 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.manifests.files import image_size, read_image, read_mask
+from rsmtdf_core.manifests.files import (
+    Part,
+    by_rasterio,
+    image_size,
+    mask_size,
+    read_image,
+    read_mask,
+    read_pixels,
+)
 from rsmtdf_core.manifests.masks import encode_mask
-from rsmtdf_core.manifests.scenes import Dataset, Scene
+from rsmtdf_core.manifests.scenes import Dataset, Scene, Window
 
 Pixels = npt.NDArray[np.uint8]
+_Key = tuple[
+    str, str, Window | None
+]  # image or mask, path, and the window where that alone was read
 
 
 class SceneReader:
@@ -37,7 +49,8 @@ class SceneReader:
         self._forget()
 
     def _forget(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], Pixels] = OrderedDict()
+        self._kept: OrderedDict[_Key, Pixels] = OrderedDict()
+        self._rasters: dict[str, bool] = {}
         self._kept_bytes = 0
         self._lock = Lock()
 
@@ -54,43 +67,71 @@ class SceneReader:
         Raises:
             MissingFileError, DataError: the file is missing, unreadable or of another size.
         """
-        return _cut(self._cached("image", scene.image, self._decode_image), scene, scene.image)
+        path, bands = self.dataset.root / scene.image, self.dataset.manifest.bands
+        if self._by_rasterio(scene):
+            self._require_same_size(scene)
+            key = ("image", scene.image, scene.window)
+            return self._cached(key, lambda: read_image(path, bands, _part(scene)))
+        whole = self._cached(("image", scene.image, None), lambda: read_image(path))
+        return _cut(whole, scene, scene.image)
 
     def mask(self, scene: Scene) -> Pixels:
-        """Class ids of a scene that has a mask, uint8 [H, W].
+        """Class ids of a scene that has a mask, uint8 [H, W]; ignored where its raster has no data.
 
         Raises:
             MissingFileError, DataError: the file is missing, unreadable, of another size than its
                 image, or holds ids or colours that no class has.
         """
         assert scene.mask is not None, f"{scene.id} has no mask"
-        whole = self._cached("mask", scene.mask, lambda path: self._decode_mask(path, scene.image))
+        if self._by_rasterio(scene):
+            key = ("mask", scene.mask, scene.window)
+            return self._cached(key, lambda: self._decode_mask_part(scene))
+        whole = self._cached(("mask", scene.mask, None), lambda: self._decode_mask(scene, None))
         return _cut(whole, scene, scene.mask)
 
-    def _decode_image(self, path: str) -> Pixels:
-        return read_image(self.dataset.root / path)
+    def _by_rasterio(self, scene: Scene) -> bool:
+        """Looked up once for each file, as it may take opening it."""
+        if scene.image not in self._rasters:
+            path = self.dataset.root / scene.image
+            self._rasters[scene.image] = by_rasterio(path, self.dataset.manifest.bands)
+        return self._rasters[scene.image]
 
-    def _decode_mask(self, path: str, image: str) -> Pixels:
+    def _require_same_size(self, scene: Scene) -> None:
+        if scene.window is None:
+            size = image_size(self.dataset.root / scene.image, self.dataset.manifest.bands)
+            if size != (scene.width, scene.height):
+                raise _changed(scene, *size)
+
+    def _decode_mask_part(self, scene: Scene) -> Pixels:
         root, manifest = self.dataset.root, self.dataset.manifest
-        ids, unknown = encode_mask(read_mask(root / path, manifest), manifest)
+        ids = self._decode_mask(scene, _part(scene))
+        _, valid = read_pixels(root / scene.image, manifest.bands, _part(scene))
+        if valid is not None:
+            ids[~valid] = manifest.ignore_id
+        return ids
+
+    def _decode_mask(self, scene: Scene, part: Part | None) -> Pixels:
+        root, manifest = self.dataset.root, self.dataset.manifest
+        assert scene.mask is not None
+        path = root / scene.mask
+        image, mask = image_size(root / scene.image, manifest.bands), mask_size(path)
+        if mask != image:
+            raise DataError(size_differs(mask[::-1], image[::-1]), where=path)
+        ids, unknown = encode_mask(read_mask(path, manifest, part), manifest)
         if unknown:
             raise DataError(
                 unknown_values(unknown),
-                where=root / path,
+                where=path,
                 remedy="add them to the manifest as a class or under mask_encoding.ignore",
             )
-        width, height = image_size(root / image)
-        if ids.shape != (height, width):
-            raise DataError(size_differs(ids.shape, (height, width)), where=root / path)
         return ids
 
-    def _cached(self, kind: str, path: str, decode: Callable[[str], Pixels]) -> Pixels:
-        key = (kind, path)
+    def _cached(self, key: _Key, decode: Callable[[], Pixels]) -> Pixels:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        pixels = decode(path)
+        pixels = decode()
         pixels.setflags(write=False)
         with self._lock:
             if key not in self._kept and pixels.nbytes <= self.cache_bytes:
@@ -117,15 +158,25 @@ def size_differs(mask: tuple[int, ...], image: tuple[int, int]) -> str:
     )
 
 
+def _part(scene: Scene) -> Part:
+    if scene.window is None:
+        return 0, 0, scene.height, scene.width
+    return scene.window.top, scene.window.left, scene.height, scene.width
+
+
+def _changed(scene: Scene, width: int, height: int) -> DataError:
+    return DataError(
+        f"expected {scene.width} x {scene.height} px, found {width} x {height} px: "
+        "the file changed since the scenes were found",
+        where=scene.image,
+    )
+
+
 def _cut(whole: Pixels, scene: Scene, path: str) -> Pixels:
     height, width = whole.shape[:2]
     if scene.window is None:
         if (height, width) != (scene.height, scene.width):
-            raise DataError(
-                f"expected {scene.width} x {scene.height} px, found {width} x {height} px: "
-                "the file changed since the scenes were found",
-                where=path,
-            )
+            raise _changed(scene, width, height)
         return whole
     left, top = scene.window.left, scene.window.top
     part = whole[top : top + scene.height, left : left + scene.width]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.fingerprints import canonical_json, file_sha256
+from rsmtdf_core.fingerprints import canonical_json, file_sha256, fingerprint
 from rsmtdf_core.manifests.files import image_size
 from rsmtdf_core.manifests.patterns import match_files
 from rsmtdf_core.manifests.schema import Manifest, SplitSpec, WindowSpec
@@ -39,7 +39,7 @@ class Scene:
         width: of the scene (the window's), px.
         height: of the scene (the window's), px.
         window: its place in the raster; None where the scene is the whole image.
-        sha256: of the image file's bytes, as far as known (see `with_digests`).
+        sha256: of the image file's bytes and the choice of bands, as far as known (see `with_digests`).
     """
 
     id: str
@@ -83,7 +83,9 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
     sizes = dict(
         zip(
             pairs,
-            in_threads(lambda pair: image_size(root / pair.image), list(pairs.values())),
+            in_threads(
+                lambda pair: image_size(root / pair.image, manifest.bands), list(pairs.values())
+            ),
             strict=True,
         )
     )
@@ -227,17 +229,22 @@ def draw_labeled(
 
 
 def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
-    """The scenes with the sha256 of their image files; each file is read once.
+    """The scenes with the digests of what decides their pixels; each file is read once.
+
+    That is the sha256 of the image file, or, where the manifest chooses bands, the fingerprint of
+    [that sha256, the bands].
 
     Raises:
         MissingFileError: an image is gone.
     """
+    bands = dataset.manifest.bands
 
     def digest(image: str) -> str:
         try:
-            return file_sha256(dataset.root / image)
+            of_file = file_sha256(dataset.root / image)
         except FileNotFoundError:
             raise MissingFileError("the image is gone", where=dataset.root / image) from None
+        return of_file if bands is None else fingerprint([of_file, bands.model_dump(mode="json")])
 
     images = list(dict.fromkeys(scene.image for scene in scenes))
     digests = dict(zip(images, in_threads(digest, images), strict=True))

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.manifests.patterns import pattern_fields
+from rsmtdf_core.rasters.bands import BandSettings
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
 
@@ -129,6 +130,8 @@ class Manifest(Settings):
         masks: path pattern of the masks, with the same fields; None where there are none.
         mask_encoding: how the masks' pixels become class ids.
         window: set where scenes are windows of larger rasters.
+        bands: set where images are GeoTIFFs whose bands are chosen or scaled; student and teachers see
+            the same. Left out where it is not set, as in manifests from before the key.
         splits: which scenes are for training, choosing and testing; windows of one raster stay
             together.
     """
@@ -143,6 +146,7 @@ class Manifest(Settings):
     masks: PathPattern | None
     mask_encoding: Annotated[IndexMasks | ColorMasks, Field(discriminator="encoding")]
     window: WindowSpec | None = None
+    bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
     splits: dict[SplitName, SplitSpec] = Field(min_length=1)
 
     @property

@@ -233,6 +233,7 @@ def _deciding(config: dict[str, Any]) -> dict[str, Any]:
     deciding = {**config, "runtime": {"precision": config["runtime"]["precision"]}}
     if inference := config.get("evaluation", {}).get("inference"):
         kept = {name: value for name, value in inference.items() if name != "batch"}
+        kept.setdefault("blend", "uniform")  # what runs from before the key did
         deciding["evaluation"] = {**config["evaluation"], "inference": kept}
     return deciding
 

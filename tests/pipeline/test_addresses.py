@@ -86,6 +86,7 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "evaluation.every": (2, set()),
     "evaluation.patience": (2, set()),
     "evaluation.inference.mode": ("whole", set()),
+    "evaluation.inference.blend": ("hann", set()),
     "evaluation.inference.window": (32, set()),
     "evaluation.inference.overlap": (0.5, set()),
     "evaluation.inference.batch": (2, set()),

@@ -1,18 +1,15 @@
 """What scenes of any size go through, whole or in windows."""
 
-from itertools import pairwise
-
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.evaluation.inference import nearest_multiple, predict_logits, window_starts
+from rsmtdf_core.evaluation.inference import nearest_multiple, predict_logits
 from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.evaluation.tiles import window_starts
 
 WHOLE = InferenceSettings()
 SLIDE = InferenceSettings(mode="slide", window=28, overlap=0.33, batch=3)
@@ -87,22 +84,6 @@ def test_logits_are_float32_even_from_a_half_precision_model() -> None:
         logits = predict_logits(lambda images: images.bfloat16(), draw_image(30, 30), how, 14)
         assert logits.dtype == torch.float32
         assert not logits.requires_grad
-
-
-@given(
-    length=st.integers(1, 400),
-    window=st.integers(1, 120),
-    overlap=st.floats(0, 1, exclude_max=True),
-)
-@settings(deadline=None)
-def test_windows_cover_a_side_and_the_last_is_flush(
-    length: int, window: int, overlap: float
-) -> None:
-    starts = window_starts(length, window, overlap)
-    assert starts[0] == 0
-    assert starts[-1] == max(0, length - window)
-    assert starts == sorted(set(starts))
-    assert all(after - before <= window for before, after in pairwise(starts))
 
 
 def test_a_window_that_the_model_cannot_take_is_refused_with_the_nearest_that_it_can() -> None:

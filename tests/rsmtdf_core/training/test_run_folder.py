@@ -90,6 +90,17 @@ def test_how_many_windows_are_predicted_at_a_time_may_change(tmp_path):
         _prepare(tmp_path, config(2, window=32), resume=True)
 
 
+def test_a_run_from_before_windows_were_blended_goes_on_as_it_was(tmp_path):
+    def config(**inference):
+        values = {"evaluation": {"inference": inference}, "runtime": {"precision": "fp32"}}
+        return yaml.safe_dump(values)
+
+    _prepare(tmp_path, config(window=64))
+    _prepare(tmp_path, config(window=64, blend="uniform"), resume=True)
+    with pytest.raises(RunError, match=r"evaluation\.inference\.blend"):
+        _prepare(tmp_path, config(window=64, blend="hann"), resume=True)
+
+
 def test_a_kill_while_a_run_is_deleted_leaves_one_that_can_be(tmp_path, monkeypatch):
     run = _prepare(tmp_path)
     (tmp_path / "checkpoints").mkdir()

@@ -1,0 +1,101 @@
+"""From files and folders to what is predicted and the files that it becomes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline.predict.settings import PredictSettings
+from rsmtdf_core.errors import DataError, MissingFileError
+
+Kind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
+
+TIFF = frozenset({".tif", ".tiff"})
+IMAGES = frozenset({".png", ".jpg", ".jpeg"}) | TIFF
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input with the files that it becomes, by kind; `map` is always among them."""
+
+    source: Path
+    files: dict[Kind, Path]
+
+    @property
+    def is_tiff(self) -> bool:
+        """Whether the map is a GeoTIFF, too, rather than a PNG."""
+        return self.source.suffix.lower() in TIFF
+
+
+def find_jobs(inputs: Sequence[Path], out: Path, settings: PredictSettings) -> list[Job]:
+    """The images named, and all in folders named; what is in `out` is left out.
+
+    An image below a folder keeps its path in `out`.
+
+    Raises:
+        MissingFileError, DataError: an input is missing, a folder has no image, or two files would
+            have one name, or that of an input.
+    """
+    jobs = [
+        _job(source, out / place.parent / place.stem, settings)
+        for source, place in _sources(inputs, out)
+    ]
+    sources = {job.source.resolve() for job in jobs}
+    owners: dict[Path, Path] = {}
+    for job in jobs:
+        for path in job.files.values():
+            if path.resolve() in sources:
+                raise _clash(f"the output of {job.source} would replace an input", path)
+            if (other := owners.setdefault(path.resolve(), job.source)) != job.source:
+                raise _clash(f"{other} and {job.source} would both be written to one file", path)
+    return jobs
+
+
+def _clash(what: str, path: Path) -> DataError:
+    return DataError(what, where=path, remedy="predict into another folder with --out")
+
+
+def _sources(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+    """Each image once, with its place in `out`."""
+    seen = set()
+    for path in inputs:
+        for image in [path] if not path.is_dir() else _images(path, out):
+            if not image.is_file():
+                raise MissingFileError("the image is missing", where=image)
+            if image.resolve() not in seen:
+                seen.add(image.resolve())
+                yield image, image.relative_to(path) if path.is_dir() else Path(image.name)
+
+
+def _images(folder: Path, out: Path) -> list[Path]:
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMAGES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not path.resolve().is_relative_to(out.resolve())
+    ]
+    if not found:
+        raise DataError(
+            f"no image is in the folder: no file ends in {', '.join(sorted(IMAGES))}",
+            where=folder,
+            remedy="name the folder that the images are in",
+        )
+    return found
+
+
+def _job(source: Path, stem: Path, settings: PredictSettings) -> Job:
+    tiff = source.suffix.lower() in TIFF
+    endings: dict[Kind, str] = {"map": ".tif" if tiff else ".png"}
+    if not tiff:
+        endings["panel"] = "-panel.png"
+    if settings.probabilities:
+        endings["probabilities"] = "-probabilities.tif"
+    if settings.confidence:
+        endings["confidence"] = "-confidence.tif"
+    if settings.polygons:
+        endings["polygons"] = "-polygons.geojson"
+    return Job(
+        source, {kind: stem.with_name(stem.name + ending) for kind, ending in endings.items()}
+    )

@@ -1,0 +1,105 @@
+"""The files that a prediction becomes, written row by row or, as pictures and polygons, from the map."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from pipeline.predict.inputs import Job, Kind
+from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
+from rsmtdf_core.files import atomic_file
+from rsmtdf_core.manifests.files import read_image
+from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.rasters.polygons import write_polygons
+from rsmtdf_core.rasters.reading import Frame, Pixels, Valid
+from rsmtdf_core.rasters.writing import Layer, raster_file
+
+STEPS = 254  # a probability p is stored as round(254 p); 255 is no data
+NO_DATA = 255
+BY_ROWS: tuple[Kind, ...] = ("map", "probabilities", "confidence")
+
+
+class Writer(Protocol):
+    """Takes the rows of a file from the top downward."""
+
+    def write(self, rows: Pixels) -> None:
+        """Append rows, uint8 [bands, rows, width]."""
+        ...
+
+
+def open_layer(
+    job: Job, kind: Kind, frame: Frame, manifest: Manifest, *, cog: bool
+) -> AbstractContextManager[Writer]:
+    """A writer for one of `BY_ROWS`; its file appears whole when the context ends."""
+    if kind == "map" and not job.is_tiff:
+        return _png_file(job.files[kind], (frame.height, frame.width), manifest)
+    return raster_file(job.files[kind], frame, _layer(kind, manifest), cog=cog)
+
+
+def layer_rows(kind: Kind, logits: Tensor, valid: Valid, ignore_id: int) -> Pixels:
+    """Rows of one of `BY_ROWS`, uint8 [bands, rows, width].
+
+    Args:
+        kind: which.
+        logits: float32 [C, rows, width].
+        valid: where the input has data, bool [rows, width].
+        ignore_id: stands in the map where it has none.
+    """
+    if kind == "map":
+        ids: Pixels = logits.numpy().argmax(axis=0, keepdims=True).astype(np.uint8)
+        ids[:, ~valid] = ignore_id
+        return ids
+    probabilities = logits.softmax(dim=0)
+    if kind == "confidence":
+        probabilities = probabilities.amax(dim=0, keepdim=True)
+    stored: Pixels = (probabilities * STEPS).round().numpy().astype(np.uint8)
+    stored[:, ~valid] = NO_DATA
+    return stored
+
+
+def derive(job: Job, kind: Kind, manifest: Manifest, bands: BandSettings | None) -> None:
+    """Write what is made from a map that is whole: a panel to look at, or polygons."""
+    if kind == "polygons":
+        write_polygons(job.files[kind], job.files["map"], manifest.class_names)
+        return
+    with Image.open(job.files["map"]) as picture:
+        ids = np.asarray(picture)
+    row = PanelRow(job.source.stem, read_image(job.source, bands), None, ids)
+    panel_picture(job.files[kind], [row], manifest)
+
+
+def _layer(kind: Kind, manifest: Manifest) -> Layer:
+    if kind == "map":
+        colors = {number: tuple(color) for number, color in enumerate(manifest.palette.tolist())}
+        names = {f"class_{number}": name for number, name in enumerate(manifest.class_names)}
+        return Layer(["class"], manifest.ignore_id, colors, tags=names)
+    bands = manifest.class_names if kind == "probabilities" else ("confidence",)
+    return Layer(bands, NO_DATA, scale=1 / STEPS)
+
+
+class _Collector:
+    """Rows of a picture that is small enough to be kept whole."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.ids = np.empty(size, np.uint8)
+        self._top = 0
+
+    def write(self, rows: Pixels) -> None:
+        """Append rows, uint8 [1, rows, width]."""
+        self.ids[self._top : self._top + rows.shape[1]] = rows[0]
+        self._top += rows.shape[1]
+
+
+@contextmanager
+def _png_file(path: Path, size: tuple[int, int], manifest: Manifest) -> Iterator[Writer]:
+    collector = _Collector(size)
+    yield collector
+    picture = Image.fromarray(collector.ids)
+    picture.putpalette(manifest.palette.tobytes())
+    with atomic_file(path) as file:
+        picture.save(file, format="PNG")

@@ -1,0 +1,241 @@
+"""The stage: every input through the student in windows that are blended, row after row."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.evaluate import TrainedRun, load_run
+from pipeline.memory import told
+from pipeline.predict.inputs import Job, Kind, find_jobs
+from pipeline.predict.layers import BY_ROWS, Writer, derive, layer_rows, open_layer
+from pipeline.predict.settings import PredictSettings
+from pipeline.predict.sources import Source, open_source
+from pipeline.reporter import Bar, Reporter, Silent
+from rsmtdf_core.errors import DataError, RunError
+from rsmtdf_core.evaluation.inference import require_fitting_window
+from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.evaluation.tiles import blended_rows
+from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.manifests.files import image_size
+from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.rasters.polygons import require_crs
+from rsmtdf_core.rasters.reading import import_rasterio, open_raster
+
+FACTS = "predictions.json"
+_ROWS = 32  # whose probabilities are computed at a time
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How all inputs are predicted."""
+
+    trained: TrainedRun
+    inference: InferenceSettings
+    bands: BandSettings | None
+    settings: PredictSettings
+
+
+def predict(
+    run: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    settings: PredictSettings | None = None,
+    reporter: Reporter | None = None,
+) -> list[Path]:
+    """Predict images, GeoTIFFs and folders of them; the maps of class ids, in the order of the inputs.
+
+    A GeoTIFF becomes `<name>.tif`, a palette raster at the same place on the earth; another image
+    `<name>.png`, a palette picture, and `<name>-panel.png`. Files appear whole. Those that the same
+    run wrote before, in the same way, are kept, so that what was killed goes on.
+
+    Args:
+        run: the run's folder; its best model is used.
+        inputs: files, and folders that are looked through.
+        out: the folder that is written to; `predictions.json` in it says how.
+        settings: what is written.
+        reporter: shows progress.
+
+    Raises:
+        MissingFileError, DataError: an input is missing, damaged or has not the bands that the run
+            reads; names clash; `out` cannot be written, or has files of other runs.
+        ConfigError: a GeoTIFF is to be read or written and rasterio is not installed.
+        RunError: there is no run, or the device has too little memory.
+    """
+    settings, reporter = settings or PredictSettings(), reporter or Silent()
+    jobs = find_jobs(inputs, out, settings)
+    trained = load_run(run)
+    way = _Way(
+        trained,
+        _inference(trained, settings.batch),
+        settings.bands or trained.manifest.bands,
+        settings,
+    )
+    heights = [_checked_height(job, way.bands, reporter) for job in jobs]
+    _claim(out, jobs, _facts(way), overwrite=settings.overwrite)
+    for sentence in trained.cautions:
+        reporter.warn(sentence)
+    missing = [_missing(job, settings) for job in jobs]
+    if kept := missing.count([]):
+        reporter.say(f"{kept} of {len(jobs)} are there already; --overwrite computes them anew")
+    if any(missing):
+        rows = sum(
+            height for height, kinds in zip(heights, missing, strict=True) if _by_rows(kinds)
+        )
+        with told(partial(_too_little, way.inference)), reporter.bar("predict, rows", rows) as bar:
+            for job, kinds in zip(jobs, missing, strict=True):
+                _write(job, kinds, way, bar)
+    return [job.files["map"] for job in jobs]
+
+
+def _inference(trained: TrainedRun, batch: int | None) -> InferenceSettings:
+    """The run's windows, else its crops; overlaps fade into each other."""
+    inference = trained.config.evaluation.inference
+    window = inference.window if inference.mode == "slide" else trained.config.views.crop
+    how = inference.model_copy(
+        update={
+            "mode": "slide",
+            "blend": "hann",
+            "window": window,
+            "batch": batch or inference.batch,
+        }
+    )
+    require_fitting_window(how, trained.student.encoder.patch)
+    return how
+
+
+def _too_little(how: InferenceSettings, detail: str) -> RunError:
+    return RunError(
+        f"the device's memory is too small to predict {how.batch} windows of {how.window} px at a time ({detail})",
+        where="--batch",
+        remedy=f"run the command again with --batch {how.batch // 2}"
+        if how.batch > 1
+        else "predict on a larger device, or a CPU",
+    )
+
+
+def _checked_height(job: Job, bands: BandSettings | None, reporter: Reporter) -> int:
+    """The height of an input, px, whose header promises that it can be predicted."""
+    if not job.is_tiff:
+        if "polygons" in job.files:
+            require_crs(job.source, None)
+        if job.files.keys() - {"map", "panel"}:
+            import_rasterio(job.source)
+        return image_size(job.source, bands)[1]
+    with open_raster(job.source, bands) as raster:
+        if "polygons" in job.files:
+            require_crs(job.source, raster.frame.crs)
+        if raster.frame.crs is None:
+            reporter.warn(
+                f"{job.source} has no coordinate reference system, so its map has none either"
+            )
+        return raster.frame.height
+
+
+def _facts(way: _Way) -> dict[str, Any]:
+    """What decides the files' content."""
+    trained = way.trained
+    return {
+        "format": 1,
+        "run": trained.folder.path.resolve().name,
+        "checkpoint": trained.checkpoint.fingerprint,
+        "weights": trained.weights,
+        "inference": way.inference.model_dump(mode="json", exclude={"batch"}),
+        "bands": None if way.bands is None else way.bands.model_dump(mode="json"),
+        "cog": way.settings.cog,
+    }
+
+
+def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: bool) -> None:
+    """Note in `out` how its maps are made; refuse what was made in another way."""
+    noted = out / FACTS
+    if not overwrite:
+        there = [path for job in jobs for path in job.files.values() if path.exists()]
+        known = noted.is_file()
+        found = list(differences(read_json(noted, DataError), facts)) if known else []
+        if found or (there and not known):
+            raise DataError(
+                "the folder has maps of another run, or made in another way: " + "; ".join(found)
+                if found
+                else f"{len(there)} files are there already, the first is {there[0]}",
+                where=out,
+                remedy="name another folder with --out, or replace files with --overwrite",
+            )
+    try:
+        write_json(noted, facts)
+    except OSError as error:
+        raise DataError(
+            f"the folder cannot be written: {error.strerror}",
+            where=out,
+            remedy="name another one with --out",
+        ) from None
+
+
+def _missing(job: Job, settings: PredictSettings) -> list[Kind]:
+    return [kind for kind, path in job.files.items() if settings.overwrite or not path.exists()]
+
+
+def _by_rows(kinds: Sequence[Kind]) -> list[Kind]:
+    return [kind for kind in kinds if kind in BY_ROWS]
+
+
+def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
+    """Write the files of one input that are missing: first what comes by rows, then what the map becomes."""
+    manifest, by_rows = way.trained.manifest, _by_rows(kinds)
+    for kind in kinds:
+        _sweep(job.files[kind])
+    if by_rows:
+        with ExitStack() as stack:
+            source, frame = stack.enter_context(
+                open_source(job.source, way.bands, tiff=job.is_tiff)
+            )
+            writers = {
+                kind: stack.enter_context(
+                    open_layer(job, kind, frame, manifest, cog=way.settings.cog)
+                )
+                for kind in by_rows
+            }
+            for top, logits in _logits(way, source):
+                _write_rows(writers, source, top, logits, manifest.ignore_id)
+                bar.advance(logits.shape[1], job.source.name)
+    for kind in kinds:
+        if kind not in BY_ROWS:
+            derive(job, kind, manifest, way.bands)
+
+
+def _write_rows(
+    writers: Mapping[Kind, Writer], source: Source, top: int, logits: Tensor, ignore_id: int
+) -> None:
+    for start in range(0, logits.shape[1], _ROWS):
+        part = logits[:, start : start + _ROWS]
+        valid = source.valid(top + start, part.shape[1])
+        for kind, writer in writers.items():
+            writer.write(layer_rows(kind, part, valid, ignore_id))
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed process left of a file."""
+    if path.parent.is_dir():
+        for rest in path.parent.iterdir():
+            if rest.name.startswith(f"{path.name}.tmp-"):
+                rest.unlink(missing_ok=True)
+
+
+def _logits(way: _Way, source: Source) -> Iterator[tuple[int, Tensor]]:
+    student = way.trained.student
+    device = next(student.parameters()).device
+
+    def read(top: int, left: int, height: int, width: int) -> Tensor:
+        pixels = source.rows(top, height)[:, left : left + width]
+        return student.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
+
+    def model(windows: Tensor) -> Tensor:
+        return student.logits(windows.to(device))
+
+    return blended_rows(model, read, source.size, way.inference)

@@ -1,0 +1,172 @@
+"""GeoTIFFs written from the top downward: tiled, compressed, and whole or absent."""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.errors import DataError, RsmtdfError
+from rsmtdf_core.files import atomic_path
+from rsmtdf_core.rasters.reading import Frame, RasterioDataset, import_rasterio
+
+BLOCK = 256  # px, side of a tile
+_CACHE = 32  # MiB of blocks that GDAL keeps
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a raster of uint8 bands says of itself.
+
+    Attributes:
+        names: of the bands, in their order.
+        nodata: the value that stands for no data.
+        colors: RGB by value, where the one band holds class ids.
+        scale: what a value is multiplied with to get the quantity; 1 for ids.
+        tags: further facts.
+    """
+
+    names: Sequence[str]
+    nodata: int
+    colors: Mapping[int, tuple[int, int, int]] | None = None
+    scale: float = 1.0
+    tags: Mapping[str, str] | None = None
+
+
+class RowWriter:
+    """Takes rows from the top downward and writes them by whole tiles, so that none is packed twice."""
+
+    def __init__(self, dataset: RasterioDataset, bands: int, width: int) -> None:
+        self._dataset = dataset
+        self._pending = np.empty((bands, 0, width), np.uint8)
+        self._top = 0
+
+    def write(self, rows: Pixels) -> None:
+        """Append rows, uint8 [bands, rows, width]."""
+        self._pending = np.concatenate([self._pending, rows], axis=1)
+        self._flush(self._pending.shape[1] // BLOCK * BLOCK)
+
+    def finish(self) -> None:
+        """Write what is left of the last row of tiles."""
+        self._flush(self._pending.shape[1])
+        assert self._top == self._dataset.height, "every row was given"
+
+    def _flush(self, rows: int) -> None:
+        if not rows:
+            return
+        width = self._pending.shape[2]
+        window = ((self._top, self._top + rows), (0, width))
+        self._dataset.write(self._pending[:, :rows], window=window)
+        self._pending = self._pending[:, rows:].copy()
+        self._top += rows
+
+
+@contextmanager
+def raster_file(
+    path: Path, frame: Frame, layer: Layer, *, cog: bool = False
+) -> Iterator[RowWriter]:
+    """Yield a writer for a GeoTIFF of uint8 that becomes `path` if the block ends without an error.
+
+    Args:
+        path: the file; its folder is made.
+        frame: size, coordinate reference system and transform.
+        layer: its bands.
+        cog: write a Cloud Optimized GeoTIFF: with overviews, and laid out for reads over HTTP.
+
+    Raises:
+        DataError: the file cannot be written, say as the disk is full.
+        ConfigError: rasterio is not installed.
+    """
+    rasterio = import_rasterio(path)
+    with _told(path), rasterio.Env(GDAL_CACHEMAX=_CACHE), atomic_path(path) as temporary:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(temporary, "w", **_profile(frame, layer)) as dataset:
+                _describe(dataset, layer)
+                writer = RowWriter(dataset, len(layer.names), frame.width)
+                yield writer
+                writer.finish()
+            if cog:
+                _make_cog(temporary, averaged=layer.colors is None)
+        _sync(temporary)
+
+
+def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
+    return {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": len(layer.names),
+        "width": frame.width,
+        "height": frame.height,
+        "crs": frame.crs,
+        "transform": frame.transform,
+        "nodata": layer.nodata,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "compress": "deflate",
+        "interleave": "band",
+        "bigtiff": "if_safer",
+    }
+
+
+def _describe(dataset: RasterioDataset, layer: Layer) -> None:
+    """Say what the bands are; a GeoTIFF wants its colour table before its first pixels."""
+    if layer.colors is not None:
+        table = {value: (*color, 255) for value, color in layer.colors.items()}
+        dataset.write_colormap(1, table | {layer.nodata: (0, 0, 0, 0)})
+    for place, name in enumerate(layer.names, 1):
+        dataset.set_band_description(place, name)
+    if layer.scale != 1:
+        dataset.scales = [layer.scale] * len(layer.names)
+    dataset.update_tags(**(layer.tags or {}))
+
+
+def _make_cog(path: Path, *, averaged: bool) -> None:
+    """Rewrite a GeoTIFF in place as a Cloud Optimized one; ids are thinned out, quantities averaged."""
+    from rasterio.shutil import copy
+
+    resampling = "average" if averaged else "nearest"
+    with atomic_path(path) as temporary:
+        copy(
+            path,
+            temporary,
+            driver="COG",
+            compress="deflate",
+            overview_resampling=resampling,
+            bigtiff="if_safer",
+        )
+
+
+def _sync(path: Path) -> None:
+    """See that the bytes are on the disk before the file gets its name."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell what rasterio or the system cannot write as an error that names the file."""
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except (RasterioError, OSError) as error:
+        if isinstance(error, RsmtdfError):
+            raise
+        cause = error.__cause__ or error
+        raise DataError(
+            f"the file cannot be written: {cause}",
+            where=path,
+            remedy="make room, or name a folder that can be written",
+        ) from None

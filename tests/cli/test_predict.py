@@ -1,0 +1,78 @@
+"""What the options of `rsmtdf predict` become."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import pipeline.predict
+from cli.main import app
+from pipeline.predict import PredictSettings
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.rasters.bands import BandSettings
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The arguments that the stage was called with."""
+    calls = []
+
+    def record(run, inputs, out, settings, reporter):
+        calls.append((run, inputs, out, settings))
+        return [out / "a.tif"]
+
+    monkeypatch.setattr(pipeline.predict, "predict", record)
+    return calls
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(app, ["predict", "run", "a.tif", "folder", *arguments])
+
+
+def test_without_options_maps_alone_are_written(asked):
+    done = call()
+    assert done.exit_code == 0
+    assert "predictions/a.tif" in done.output
+    inputs = [Path("a.tif"), Path("folder")]
+    assert asked == [(Path("run"), inputs, Path("predictions"), PredictSettings())]
+
+
+@pytest.mark.parametrize("flag", ["probabilities", "confidence", "polygons", "cog", "overwrite"])
+def test_each_flag_sets_what_it_names(asked, flag):
+    assert call(f"--{flag}").exit_code == 0
+    assert asked[0][3] == PredictSettings(**{flag: True})
+
+
+def test_fewer_windows_at_a_time_may_be_asked_for(asked):
+    assert call("--batch", "2").exit_code == 0
+    assert asked[0][3] == PredictSettings(batch=2)
+    assert call("--batch", "0").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--bands", "4,3,2"], BandSettings(indices=(4, 3, 2))),
+        (["--scale", "0, 3000.5"], BandSettings(scale=[0, 3000.5])),
+        (["--bands", "1,1,1", "--scale=-1,1"], BandSettings(indices=(1, 1, 1), scale=[-1, 1])),
+    ],
+)
+def test_bands_and_scale_are_read_as_numbers(asked, options, expected):
+    assert call(*options).exit_code == 0
+    assert asked[0][3].bands == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        (["--bands", "4,3"], "indices"),
+        (["--bands", "r,g,b"], "indices"),
+        (["--scale", "9,1"], "low"),
+    ],
+)
+def test_bands_that_are_none_are_told(asked, options, key):
+    done = call(*options)
+    assert isinstance(done.exception, ConfigError)
+    assert key in done.exception.what
+    assert done.exception.where == "--bands, --scale"
+    assert not asked

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.predict.inputs import find_jobs
+from pipeline.predict.settings import PredictSettings
+from rsmtdf_core.errors import DataError, MissingFileError
+
+PLAIN = PredictSettings()
+ALL = PredictSettings(probabilities=True, confidence=True, polygons=True)
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return [folder / name for name in names]
+
+
+def outputs(inputs, out, settings=PLAIN):
+    return sorted(
+        str(path.relative_to(out))
+        for job in find_jobs(inputs, out, settings)
+        for path in job.files.values()
+    )
+
+
+def test_rasters_stay_rasters_and_images_become_pictures_with_panels(tmp_path):
+    inputs = touch(tmp_path, "a b.TIF", "c.jpeg")
+    assert outputs(inputs, tmp_path / "out") == ["a b.tif", "c-panel.png", "c.png"]
+
+
+def test_layers_have_the_maps_name(tmp_path):
+    (source,) = touch(tmp_path, "a.v2.tiff")
+    layers = ["confidence.tif", "polygons.geojson", "probabilities.tif"]
+    expected = [*(f"a.v2-{layer}" for layer in layers), "a.v2.tif"]
+    assert outputs([source], tmp_path / "out", ALL) == expected
+
+
+def test_a_folder_gives_its_images_at_any_depth_in_order(tmp_path):
+    touch(tmp_path, "b.tif", "x/a.tif", "x/notes.txt", ".hidden/c.tif", "x/.d.tif", "out/e.tif")
+    assert outputs([tmp_path], tmp_path / "out") == ["b.tif", "x/a.tif"]
+
+
+def test_an_image_that_is_named_twice_is_predicted_once(tmp_path):
+    (source,) = touch(tmp_path / "in", "a.tif")
+    assert len(find_jobs([source, tmp_path / "in", source], tmp_path / "out", PLAIN)) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "settings"),
+    [
+        (("a.png", "a.jpg"), PLAIN),
+        (("x/a.tif", "y/a.tif"), PLAIN),
+        (("a.png", "a-panel.jpg"), PLAIN),
+        (("a.png", "a.tif"), PredictSettings(confidence=True)),
+    ],
+)
+def test_inputs_that_would_be_written_to_one_file_are_told(tmp_path, names, settings):
+    inputs = touch(tmp_path, *names)
+    with pytest.raises(DataError, match="would both be written to one file") as told:
+        find_jobs(inputs, tmp_path / "out", settings)
+    assert "--out" in told.value.remedy
+
+
+def test_an_input_is_never_replaced(tmp_path):
+    (source,) = touch(tmp_path, "a.tif")
+    with pytest.raises(DataError, match="would replace an input") as told:
+        find_jobs([source], tmp_path, PredictSettings(overwrite=True))
+    assert told.value.where == str(source)
+
+
+def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
+    with pytest.raises(MissingFileError, match="image is missing"):
+        find_jobs([tmp_path / "a.tif"], tmp_path / "out", PLAIN)
+    touch(tmp_path / "in", "notes.txt")
+    with pytest.raises(DataError, match="no image is in the folder") as told:
+        find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
+    assert told.value.where == str(tmp_path / "in")

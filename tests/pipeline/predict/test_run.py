@@ -1,0 +1,262 @@
+"""Maps of rasters and images: where they lie, what they hold, and what is left when work ends early."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from pipeline.evaluate import load_run
+from pipeline.predict import PredictSettings, predict
+from pipeline.reporter import Silent
+from pipeline.scoring import predict_ids
+from rsmtdf_core.errors import ConfigError, DataError, RunError
+from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.student.model import Student
+from tests.rasters import CRS, TRANSFORM, halved, ramp, rasterio, write_tiff
+
+ALL = PredictSettings(probabilities=True, confidence=True, polygons=True)
+ALL_RASTERS = PredictSettings(probabilities=True, confidence=True)
+
+
+@pytest.fixture(autouse=True)
+def _eyes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six classes by the colours around a pixel, as the maps of an untrained student show one class."""
+
+    def logits(_self: Student, images: Tensor) -> Tensor:
+        blurred = F.avg_pool2d(images, 9, stride=1, padding=4)
+        return torch.cat([blurred, -blurred], dim=1)
+
+    monkeypatch.setattr(Student, "logits", logits)
+
+
+class Stopping(Silent):
+    """Ends the work when the first rows were written, as Ctrl-C does."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        raise KeyboardInterrupt
+
+
+class Telling(Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as found:
+        return found.read()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+
+
+def reference(run: Path, pixels: np.ndarray) -> np.ndarray:
+    """Ids by the code that evaluates, with the blending of maps."""
+    trained = load_run(run)
+    how = trained.config.evaluation.inference.model_copy(update={"blend": "hann"})
+    return predict_ids(trained.student, pixels, how)
+
+
+def test_a_raster_becomes_a_map_at_the_same_place(run, raster, tmp_path):
+    (path,) = predict(run, [raster], tmp_path / "out")
+    manifest = load_run(run).manifest
+    seen = np.moveaxis(read(raster), 0, 2)
+    expected = reference(run, seen)
+    expected[:10, :20] = manifest.ignore_id
+    assert len(np.unique(expected)) > 2
+    with rasterio.open(path) as found:
+        assert (found.read(1) == expected).all()
+        assert (found.crs, found.transform) == (CRS, TRANSFORM)
+        assert found.nodata == manifest.ignore_id
+        assert found.colormap(1)[1] == (*manifest.palette[1].tolist(), 255)
+        assert found.profile["tiled"]
+
+
+def test_an_image_becomes_a_palette_picture_and_a_panel(run, pixels, tmp_path):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (path,) = predict(run, [tmp_path / "a.png"], tmp_path / "out")
+    assert names(tmp_path / "out") == ["a-panel.png", "a.png", "predictions.json"]
+    with Image.open(path) as found:
+        assert found.mode == "P"
+        assert (np.asarray(found) == reference(run, pixels)).all()
+
+
+def test_probabilities_and_confidence_belong_to_the_map(run, raster, tmp_path):
+    (path,) = predict(run, [raster], tmp_path / "out", ALL)
+    ids, manifest = read(path)[0], load_run(run).manifest
+    probabilities = read(tmp_path / "out" / "a-probabilities.tif").astype(int)
+    confidence = read(tmp_path / "out" / "a-confidence.tif")[0]
+    known = ids != manifest.ignore_id
+    assert known.sum() == ids.size - 200
+    assert (probabilities[:, ~known] == 255).all()
+    assert (confidence[~known] == 255).all()
+    classes = len(manifest.classes)
+    assert (abs(probabilities[:, known].sum(axis=0) - 254) <= classes / 2).all()
+    assert (probabilities.max(axis=0) == confidence).all()
+    own = np.take_along_axis(probabilities, np.where(known, ids, 0)[None].astype(int), axis=0)[0]
+    assert (own == confidence)[known].all()
+    with rasterio.open(tmp_path / "out" / "a-probabilities.tif") as found:
+        assert found.descriptions == manifest.class_names
+        assert found.crs == CRS
+    features = json.loads((tmp_path / "out" / "a-polygons.geojson").read_text())["features"]
+    present = {manifest.class_names[number] for number in np.unique(ids[known])}
+    assert {one["properties"]["class"] for one in features} == present
+
+
+def test_a_raster_without_data_becomes_a_map_without_classes(run, tmp_path):
+    source = write_tiff(tmp_path / "a.tif", np.zeros((3, 40, 70), np.uint8), nodata=0)
+    (path,) = predict(run, [source], tmp_path / "out", ALL)
+    assert (read(path) == load_run(run).manifest.ignore_id).all()
+    assert json.loads((tmp_path / "out" / "a-polygons.geojson").read_text())["features"] == []
+
+
+def test_sixteen_bits_are_scaled_as_asked_and_refused_else(run, tmp_path):
+    source = write_tiff(tmp_path / "a.tif", ramp(4, 40, 40))
+    with pytest.raises(DataError, match="8 bits, found uint16"):
+        predict(run, [source], tmp_path / "out")
+    bands = BandSettings(indices=[4, 3, 2], scale=[[4000, 4255], [3000, 3255], [2000, 2255]])
+    (path,) = predict(run, [source], tmp_path / "out", PredictSettings(bands=bands))
+    seen = np.clip(ramp(1, 40, 40)[0] - 1000, 0, 255).astype(np.uint8)
+    assert (read(path)[0] == reference(run, np.stack([seen] * 3, axis=2))).all()
+
+
+def test_a_cloud_optimized_map_is_the_same_map(run, raster, tmp_path):
+    plain, cog = (
+        predict(run, [raster], tmp_path / str(cog), PredictSettings(cog=cog))[0]
+        for cog in (False, True)
+    )
+    assert (read(plain) == read(cog)).all()
+    with rasterio.open(cog) as found:
+        assert found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_a_folder_is_looked_through_and_its_own_output_left_out(run, raster, pixels, tmp_path):
+    folder = raster.parent
+    (folder / "deeper").mkdir()
+    Image.fromarray(pixels).save(folder / "deeper" / "b.jpg")
+    for _ in range(2):  # the second time with what the first wrote
+        found = predict(run, [folder], folder / "maps")
+        assert found == [folder / "maps" / "a.tif", folder / "maps" / "deeper" / "b.png"]
+
+
+def test_what_is_there_is_kept_and_what_is_missing_is_made(run, raster, tmp_path):
+    out = tmp_path / "out"
+    predict(run, [raster], out, ALL)
+    before = {name: (out / name).read_bytes() for name in names(out)}
+    (out / "a-confidence.tif").unlink()
+    (out / "a-polygons.geojson").unlink()
+    (out / "a.tif.tmp-rest").write_bytes(b"of a killed process")
+    kept = (out / "a.tif").stat()
+    predict(run, [raster], out, ALL)
+    assert (out / "a.tif").stat() == kept
+    predict(run, [raster], out, ALL.model_copy(update={"overwrite": True}))
+    assert (out / "a.tif").stat().st_ino != kept.st_ino
+    assert {name: (out / name).read_bytes() for name in names(out)} == before
+
+
+def test_work_that_is_stopped_leaves_nothing_half_and_goes_on(run, raster, pixels, tmp_path):
+    Image.fromarray(pixels).save(raster.with_name("b.png"))
+    with pytest.raises(KeyboardInterrupt):
+        predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS, Stopping())
+    assert names(tmp_path / "out") == ["predictions.json"]
+    predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS)
+    assert len(names(tmp_path / "out")) == 8
+
+
+def test_maps_that_were_made_in_another_way_are_not_mixed_with_these(run, raster, tmp_path):
+    out = tmp_path / "out"
+    predict(run, [raster], out)
+    with pytest.raises(DataError, match="made in another way: cog: expected false, found true"):
+        predict(run, [raster], out, PredictSettings(cog=True))
+    predict(run, [raster], out, PredictSettings(cog=True, overwrite=True))
+    (out / "predictions.json").unlink()
+    with pytest.raises(DataError, match="1 files are there already") as told:
+        predict(run, [raster], out)
+    assert "--overwrite" in told.value.remedy
+
+
+def test_a_raster_without_a_place_is_mapped_with_a_warning_but_has_no_polygons(run, tmp_path):
+    source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=None)
+    telling = Telling()
+    (path,) = predict(run, [source], tmp_path / "out", reporter=telling)
+    with rasterio.open(path) as found:
+        assert found.crs is None
+    assert any("no coordinate reference system" in one for one in telling.warnings)
+    with pytest.raises(DataError, match="polygons have no place") as told:
+        predict(run, [source], tmp_path / "polygons", ALL)
+    assert told.value.where == str(source)
+    assert not (tmp_path / "polygons").exists()
+
+
+def test_a_raster_cut_off_is_named_and_leaves_no_map(run, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 300, 300), np.uint8)
+    source = halved(write_tiff(tmp_path / "a.tif", noise))
+    with pytest.raises(DataError, match="cannot be read") as told:
+        predict(run, [source], tmp_path / "out")
+    assert told.value.where == str(source)
+    assert not list((tmp_path / "out").glob("a*"))
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(run, raster, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError, match="the folder cannot be written") as told:
+        predict(run, [raster], tmp_path / "file" / "out")
+    assert told.value.where == str(tmp_path / "file" / "out")
+
+
+def test_without_rasterio_images_are_predicted_and_rasters_name_the_extra(
+    run, raster, pixels, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    Image.fromarray(pixels).save(tmp_path / "b.png")
+    predict(run, [tmp_path / "b.png"], tmp_path / "out")
+    for source, settings in ((raster, None), (tmp_path / "b.png", ALL_RASTERS)):
+        with pytest.raises(ConfigError) as told:
+            predict(run, [source], tmp_path / "out", settings)
+        assert told.value.remedy == "pip install 'rsmtdf[geo]'"
+
+
+def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypatch):
+    def logits(_self: Student, images: Tensor) -> Tensor:
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images
+
+    monkeypatch.setattr(Student, "logits", logits)
+    with pytest.raises(RunError, match="4 windows of 64 px at a time") as told:
+        predict(run, [raster], tmp_path / "out")
+    assert "--batch 2" in told.value.remedy
+    assert predict(run, [raster], tmp_path / "out", PredictSettings(batch=2))[0].is_file()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="needs Linux's peak of memory"
+)
+def test_memory_does_not_grow_with_the_rasters_height(run, tmp_path):
+    width, heights = 1500, (300, 4200)
+    peaks = []
+    for height in (heights[0], *heights):  # the first makes everything be loaded
+        source = write_tiff(tmp_path / f"{height}.tif", np.ones((3, height, width), np.uint8))
+        before = _memory("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+        predict(run, [source], tmp_path / "out", PredictSettings(overwrite=True, confidence=True))
+        peaks.append(_memory("VmHWM") - before)
+    logits = 6 * 4 * width * (heights[1] - heights[0])
+    assert peaks[2] - peaks[1] < logits / 6
+
+
+def _memory(name: str) -> int:
+    """A number of /proc/self/status, bytes."""
+    (line,) = (
+        one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(name)
+    )
+    return 1024 * int(line.split()[1])
