@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import RichReporter, out, percent, table
+from cli.data_init import init
 from cli.options import copy_file
 from rsmtdf_core.manifests.check import DatasetCheck
 from rsmtdf_core.manifests.schema import Manifest, load_manifest, packaged_manifests
@@ -21,7 +22,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def data() -> None:
-    """Look at manifests and check datasets against them."""
+    """Write manifests, look at them, and check datasets against them."""
 
 
 @app.command("list")
@@ -39,6 +40,9 @@ def copy(
     """Write a packaged manifest to a file of your own, comments included."""
     load_manifest(name)
     copy_file(Path(str(files("data_manifests"))) / f"{name}.yaml", path)
+
+
+app.command()(init)
 
 
 @app.command()

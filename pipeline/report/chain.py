@@ -151,7 +151,10 @@ def _plan(record: RunRecord, lock: dict[str, Any]) -> tuple[Link, ...]:
     written = plan if isinstance(plan, str) else ""
     return (
         Link(
-            step="view plan", name=str(lock.get("views", "not cached"))[:16], fingerprint=written, facts=facts
+            step="view plan",
+            name=str(lock.get("views", "not cached"))[:16],
+            fingerprint=written,
+            facts=facts,
         ),
     )
 
