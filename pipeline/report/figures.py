@@ -11,6 +11,17 @@ from pipeline.report.markup import Html, element, joined, table
 from rsmtdf_core.evaluation.pictures import short_count
 
 
+def group_legend(groups: Sequence[Group]) -> Html:
+    """The groups' inks and names."""
+    entries = (element("li", swatch(at), group.label) for at, group in enumerate(groups))
+    return element("ul", *entries, class_="legend")
+
+
+def swatch(number: int) -> Html:
+    """A square in a group's ink."""
+    return element("span", class_=f"swatch {ink(number)}", aria_hidden="true")
+
+
 def class_bars(groups: Sequence[Group]) -> Html:
     """The IoU of each class, a bar for each group, with one standard deviation to either side."""
     names = list(groups[0].scores.classes)
@@ -26,6 +37,7 @@ def class_bars(groups: Sequence[Group]) -> Html:
                 "p",
                 "IoU in per cent: the mean over the seeds, and one standard deviation to either side.",
             ),
+            group_legend(groups),
             element("dl", *blocks),
         )
     )
@@ -45,8 +57,9 @@ def _bar(number: int, group: Group, name: str) -> Html:
         class_="track",
         aria_hidden="true",
     )
-    number_text = element("span", spread_text(spread), class_="number")
-    return element("dd", track, number_text, title=said, aria_label=said)
+    label = element("span", f"{group.label}: ", class_="unseen")
+    number_text = element("span", label, spread_text(spread), class_="number")
+    return element("dd", track, number_text, title=said)
 
 
 def confusion_table(group: Group) -> Html:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from pipeline.compare import cells, columns
-from pipeline.report.charts import Series, ink, line_chart, metric_curve
-from pipeline.report.figures import class_bars, confusion_table
+from pipeline.report.charts import Series, line_chart, metric_curve
+from pipeline.report.figures import class_bars, confusion_table, group_legend, swatch
 from pipeline.report.gather import Group, Material
 from pipeline.report.markup import Html, element, joined, table
 from pipeline.report.origin import chain_list, cost_table
@@ -88,7 +88,7 @@ def _head(material: Material) -> Html:
 def _scores(material: Material) -> Html:
     comparison = material.comparison
     rows = [
-        [joined((_swatch(number), one)) if place == 0 else one for place, one in enumerate(row)]
+        [joined((swatch(number), one)) if place == 0 else one for place, one in enumerate(row)]
         for number, row in enumerate(cells(group, classes=False) for group in comparison.groups)
     ]
     measure = f"{comparison.measure}, per cent: mean ± sample standard deviation over the seeds."
@@ -130,7 +130,7 @@ def _confusion(material: Material) -> Html:
     ]
     for number, group in enumerate(material.groups):
         inner = confusion_table(group)
-        head = element("summary", _swatch(number), group.label)
+        head = element("summary", swatch(number), group.label)
         opened = "open" if number == 0 else None
         parts.append(element("details", head, inner, open=opened) if several else inner)
     return joined(parts)
@@ -150,12 +150,7 @@ def _curves(material: Material) -> Html:
     ]
     if not any(charts):
         return element("p", "No metrics were recorded: these runs were imported.")
-    names = element(
-        "ul",
-        *(element("li", _swatch(number), group.label) for number, group in enumerate(groups)),
-        class_="legend",
-    )
-    return joined((names, element("div", *charts, class_="charts")))
+    return joined((group_legend(groups), element("div", *charts, class_="charts")))
 
 
 def _validations(group: Group) -> Iterator[list[tuple[float, float]]]:
@@ -198,10 +193,6 @@ def _foot(material: Material) -> Html:
         element("p", element("strong", f"Protocol {found.protocol}. "), found.protocol_description),
         *(element("p", note) for note in notes),
     )
-
-
-def _swatch(number: int) -> Html:
-    return element("span", class_=f"swatch {ink(number)}", aria_hidden="true")
 
 
 def _percent(value: float | None) -> str:

@@ -195,6 +195,15 @@ def test_without_the_data_the_scores_stand_without_panels(runs, tmp_path):
     assert page.count("svg") > 1
 
 
+def test_runs_without_metrics_have_scores_and_no_curves(runs):
+    for name in ("f0", "f1", "r"):
+        (runs / name / "metrics.jsonl").unlink()
+    page = written(runs, scenes=0)
+    assert "No metrics were recorded" in page.text
+    assert page.count("svg") == 0
+    assert page.count("table") > 3
+
+
 def test_runs_that_were_not_scored_or_have_damaged_reports_are_refused(runs, tmp_path):
     out = tmp_path / "page.html"
     place = runs / "f1" / "evaluation" / "test-ema" / "report.json"
