@@ -1,5 +1,6 @@
 """`rsmtdf data`: whether a dataset on this machine is what its manifest says."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -9,17 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import RichReporter, out, percent, table
+from cli.data_init import init
 from cli.options import copy_file
-from rsmtdf_core.manifests.check import DatasetCheck, check_dataset
-from rsmtdf_core.manifests.scenes import find_pairs, split_pairs
+from rsmtdf_core.manifests.check import DatasetCheck
 from rsmtdf_core.manifests.schema import Manifest, load_manifest, packaged_manifests
+
+_MOST = 3  # files named in one line
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def data() -> None:
-    """Look at manifests and check datasets against them."""
+    """Write manifests, look at them, and check datasets against them."""
 
 
 @app.command("list")
@@ -39,6 +42,9 @@ def copy(
     copy_file(Path(str(files("data_manifests"))) / f"{name}.yaml", path)
 
 
+app.command()(init)
+
+
 @app.command()
 def check(
     manifest: Annotated[
@@ -48,19 +54,33 @@ def check(
     root: Annotated[
         Path, typer.Option(help="The folder that the manifest's path patterns start from.")
     ],
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Also write samples.png (scenes with their masks), classes.png (classes by split) and "
+            "check.json there.",
+        ),
+    ] = None,
 ) -> None:
     """Open every image and mask, count each class's pixels and name each wrong file.
 
-    Ends with status 1 where a problem was found.
+    An image that is in two splits is named as a problem too, whatever its files are called: the same bytes, or
+    the same pixels in another format. Ends with status 1 where a problem was found.
     """
+    from pipeline.check_data import check_data
+
     spec = load_manifest(manifest)
-    splits = split_pairs(spec, find_pairs(spec, root))
-    total = len({pair.id for members in splits.values() for pair in members})
-    with RichReporter().bar("opening files", total) as bar:
-        result = check_dataset(spec, root, on_scene=bar.advance)
+    result = check_data(spec, root, pictures, RichReporter())
     out.print(_splits_table(spec, result))
+    for split in result.splits:
+        if split.labeled and split.unlabeled:
+            out.print(Text(f"without labels in {split.name}: {_some(split.unlabeled)}"))
     for note in result.notes:
         out.print(Text(f"note: {note}"))
+    if pictures is not None:
+        out.print(f"[bold]pictures[/] {pictures}", soft_wrap=True, highlight=False)
     if result.problems:
         out.print(_problems_table(result))
         raise typer.Exit(1)
@@ -87,6 +107,11 @@ def _problems_table(result: DatasetCheck) -> Table:
     for problem in result.problems:
         made.add_row(Text(problem.file, overflow="fold"), Text(problem.what))
     return made
+
+
+def _some(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _MOST} more" if len(files) > _MOST else ""
+    return f"{len(files)} images: {', '.join(files[:_MOST])}{more}"
 
 
 def _share(count: int, total: int) -> str:

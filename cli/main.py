@@ -17,6 +17,7 @@ from cli.export import export
 from cli.extract import extract_features
 from cli.import_official import import_official
 from cli.predict import predict
+from cli.report import report
 from cli.runs import runs
 from cli.train import train
 from rsmtdf_core import __version__
@@ -41,6 +42,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(runs)
 app.command()(compare)
+app.command()(report)
 app.command("import-official")(import_official)
 app.command()(export)
 app.command()(demo)

@@ -41,24 +41,25 @@ class PanelRow(NamedTuple):
         title: what is written above the row, such as the scene's id.
         image: uint8 [H, W, 3].
         truth: class ids uint8 [H, W]; None where the scene has no mask.
-        prediction: class ids uint8 [H, W].
+        prediction: class ids uint8 [H, W]; None where nothing was predicted.
     """
 
     title: str
     image: npt.NDArray[np.uint8]
     truth: npt.NDArray[np.uint8] | None
-    prediction: npt.NDArray[np.uint8]
+    prediction: npt.NDArray[np.uint8] | None
 
 
 def panel_picture(path: Path, rows: Sequence[PanelRow], manifest: Manifest) -> None:
     """Write image, truth and prediction of each scene side by side, with a legend below.
 
-    The truth's column is left out where no scene has a mask. The panels of a row have one size, its
-    longer side 480 px.
+    The truth's column is left out where no scene has a mask, the prediction's where none has one. The panels
+    of a row have one size, its longer side 480 px.
     """
     assert rows, "a panel picture has at least one row"
-    with_truth = any(row.truth is not None for row in rows)
-    heads = ("Image", "Truth", "Prediction") if with_truth else ("Image", "Prediction")
+    heads = ["Image"]
+    heads += ["Truth"] if any(row.truth is not None for row in rows) else []
+    heads += ["Prediction"] if any(row.prediction is not None for row in rows) else []
     width = 2 * MARGIN + len(heads) * _PANEL + (len(heads) - 1) * _GAP
     ignored = any(row.truth is not None and (row.truth == manifest.ignore_id).any() for row in rows)
     entries = _class_entries(manifest, ignored=ignored)

@@ -1,11 +1,11 @@
 """A dataset checked against the disk before hours are spent on it: every file is opened.
 
-Where `find_scenes` stops at the first fault, this names all of them and counts the pixels of each
-class.
+Where `find_scenes` stops at the first fault, this names all of them, counts the pixels of each class and
+finds images that are in two splits under different names.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_duplicates
 from rsmtdf_core.manifests.files import image_size, mask_size, read_mask, read_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.patterns import match_files
@@ -36,11 +37,21 @@ class Problem(Settings):
 
 
 class SplitCheck(Settings):
-    """What a split holds; pixels are those of masks that could be read."""
+    """What a split holds.
+
+    Attributes:
+        name: of the split.
+        scenes: how many.
+        labeled: how many of them have a mask.
+        unlabeled: images without a mask, posix paths relative to the data root.
+        pixels: of each class, in the masks that could be read.
+        ignored: pixels of these masks that have no class.
+    """
 
     name: str
     scenes: int
     labeled: int
+    unlabeled: tuple[str, ...]
     pixels: dict[str, int]
     ignored: int
 
@@ -56,10 +67,14 @@ class DatasetCheck(Settings):
 
 @dataclass
 class _Seen:
-    """What was found in one pair; pixel counts int64 [C + 1], ignored pixels last."""
+    """What was found in one pair; pixel counts int64 [C + 1], ignored pixels last.
+
+    The content is None where the image could not be read.
+    """
 
     pixels: npt.NDArray[np.int64]
     scenes: int = 0
+    content: Content | None = None
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -91,6 +106,7 @@ def check_dataset(
     for split, members in splits.items():
         if split != "train":
             problems += _missing_masks(split, members)
+    problems += _duplicates(splits, seen)
     checks = tuple(
         _split_check(manifest, split, members, seen) for split, members in splits.items()
     )
@@ -109,12 +125,15 @@ def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
     bands = manifest.bands
     try:
         size = image_size(root / pair.image, bands)
+        content = ContentHash(size)
         has_data = False
         for part in strips(root / pair.image, bands, size):
-            _, valid = read_pixels(root / pair.image, bands, part)
+            pixels, valid = read_pixels(root / pair.image, bands, part)
+            content.add(pixels)
             has_data |= valid is None or bool(valid.any())
         if not has_data:
             seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
+        seen.content = content.of(root, pair.image)
         seen.scenes = sum(1 for _ in cut_scenes(pair, size, manifest.window))
     except RsmtdfError as error:
         seen.problems.append(Problem(file=pair.image, what=error.what))
@@ -168,6 +187,16 @@ def _missing_masks(split: str, members: Sequence[ScenePair]) -> list[Problem]:
     ]
 
 
+def _duplicates(
+    splits: Mapping[str, Sequence[ScenePair]], seen: Mapping[str, _Seen]
+) -> list[Problem]:
+    contents = {
+        split: [found for pair in members if (found := seen[pair.id].content) is not None]
+        for split, members in splits.items()
+    }
+    return [Problem(file=file, what=what) for file, what in find_duplicates(contents)]
+
+
 def _split_check(
     manifest: Manifest, split: str, members: Sequence[ScenePair], seen: dict[str, _Seen]
 ) -> SplitCheck:
@@ -178,6 +207,7 @@ def _split_check(
         name=split,
         scenes=sum(seen[pair.id].scenes for pair in members),
         labeled=sum(seen[pair.id].scenes for pair in members if pair.mask is not None),
+        unlabeled=tuple(pair.image for pair in members if pair.mask is None),
         pixels=dict(zip(manifest.class_names, pixels[:-1].tolist(), strict=True)),
         ignored=int(pixels[-1]),
     )

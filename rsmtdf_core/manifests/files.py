@@ -5,7 +5,7 @@ those go through rasterio, which reads no more than the part that is asked for.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -15,13 +15,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.manifests.schema import IndexMasks, Manifest
+from rsmtdf_core.manifests.schema import ColorMasks, IndexMasks, Manifest, color_rgb
 from rsmtdf_core.rasters.bands import BandSettings
 from rsmtdf_core.rasters.reading import Valid, open_dataset, open_raster, told_reading
 
 T = TypeVar("T", bound=np.generic)
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
+_COLOR_MODES = frozenset({"RGB", "RGBA", "P"})
+_GREY_MODES = frozenset({"1", "L"})
 _INDEX_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 
 
@@ -50,6 +52,16 @@ def by_rasterio(path: Path, bands: BandSettings | None) -> bool:
     if bands is not None:
         return True
     return path.suffix.lower() in _TIFF and _pillow_mode(path) not in _EIGHT_BIT_MODES
+
+
+def image_mode(path: Path) -> str:
+    """Pillow's name of an image's bands, such as RGB, from the header.
+
+    Raises:
+        MissingFileError, DataError: the file is missing or no image.
+    """
+    with _opened(path) as image:
+        return str(image.mode)
 
 
 def read_image(
@@ -81,13 +93,18 @@ def read_pixels(
         with open_raster(path, bands) as raster:
             return raster.read(*(part or (0, 0, raster.frame.height, raster.frame.width)))
     with _opened(path) as image:
-        if image.mode not in _EIGHT_BIT_MODES:
-            raise DataError(
-                f"expected an image of 8 bits a band, found mode {image.mode}",
-                where=path,
-                remedy="convert the image to 8 bits with a stretch of your choice",
-            )
+        require_eight_bits(path, image.mode)
         return _cut(np.asarray(image.convert("RGB")), part), None
+
+
+def require_eight_bits(path: Path, mode: str) -> None:
+    """Raise a DataError where the bands of the image at `path` are of another kind."""
+    if mode not in _EIGHT_BIT_MODES:
+        raise DataError(
+            f"expected an image of 8 bits a band, found mode {mode}",
+            where=path,
+            remedy="convert the image to 8 bits with a stretch of your choice",
+        )
 
 
 def strips(path: Path, bands: BandSettings | None, size: tuple[int, int]) -> Iterator[Part]:
@@ -115,6 +132,8 @@ def mask_size(path: Path) -> tuple[int, int]:
 def read_mask(path: Path, manifest: Manifest, part: Part | None = None) -> npt.NDArray[np.integer]:
     """A mask's raw pixels: integers [H, W] for "indices", uint8 [H, W, 3] for "colors".
 
+    Grey masks, say of 0 and 255, are colours where the manifest names nothing but greys.
+
     Raises:
         MissingFileError, DataError: the file is missing, no image, cut off, or of another kind
             than the manifest says.
@@ -122,8 +141,10 @@ def read_mask(path: Path, manifest: Manifest, part: Part | None = None) -> npt.N
     if path.suffix.lower() in _TIFF and (manifest.bands or _pillow_mode(path) is None):
         return _read_mask_raster(path, manifest, part)
     with _opened(path) as image:
-        if not isinstance(manifest.mask_encoding, IndexMasks):
-            if image.mode in {"RGB", "RGBA", "P"}:
+        encoding = manifest.mask_encoding
+        if isinstance(encoding, ColorMasks):
+            colors = [*(spec.color for spec in manifest.classes), *encoding.ignore]
+            if image.mode in _COLOR_MODES or (image.mode in _GREY_MODES and _are_grey(colors)):
                 return _cut(np.asarray(image.convert("RGB")), part)
             raise _wrong_kind(path, "colours", f"an image of mode {image.mode}", "indices")
         if image.mode not in _INDEX_MODES:
@@ -166,6 +187,32 @@ def _pillow_mode(path: Path) -> str | None:
         raise
     except DataError:
         return None
+
+
+def _are_grey(colors: Iterable[str]) -> bool:
+    return all(len(set(color_rgb(color))) == 1 for color in colors)
+
+
+def read_values(path: Path, *, colors: bool) -> npt.NDArray[np.integer]:
+    """A mask's raw pixels before any manifest says what they are.
+
+    Args:
+        path: the mask; one with a palette has both indices and colours.
+        colors: whether uint8 [H, W, 3] is wanted, or integers [H, W].
+
+    Raises:
+        MissingFileError, DataError: the file is missing, no image, cut off, or of the other kind.
+    """
+    with _opened(path) as image:
+        if image.mode in (_COLOR_MODES if colors else _INDEX_MODES):
+            raw = np.asarray(image.convert("RGB") if colors else image)
+            return raw.astype(np.uint8) if raw.dtype == bool else raw
+        expected = "colours, as others do" if colors else "one band of class indices"
+        raise DataError(
+            f"expected a mask with {expected}, found an image of mode {image.mode}",
+            where=path,
+            remedy="export all masks in one way, as PNG of 8 bits with one band or as RGB",
+        )
 
 
 def _wrong_kind(path: Path, expected: str, mode: str, other: str) -> DataError:

@@ -4,6 +4,8 @@ from typer.testing import CliRunner
 from cli.data import app
 from pipeline.demo_scenes import draw_scenes
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.manifests.scenes import find_pairs, split_pairs
+from rsmtdf_core.manifests.schema import load_manifest
 
 
 @pytest.fixture
@@ -38,3 +40,22 @@ def test_a_users_mistake_reaches_the_main_command(root):
 
 def test_the_root_is_needed():
     assert check("synthetic").exit_code == 2
+
+
+def test_pictures_and_unlabeled_images_are_told(root, tmp_path):
+    manifest = load_manifest("synthetic")
+    train = split_pairs(manifest, find_pairs(manifest, root))["train"]
+    (root / train[0].mask).unlink()
+    result = check("synthetic", "--root", root, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert f"without labels in train: 1 images: {train[0].image}" in result.output
+    assert (tmp_path / "out" / "samples.png").is_file()
+
+
+def test_copies_in_two_splits_end_with_status_1(root):
+    images = sorted((root / "images").iterdir())
+    for image in images:
+        image.write_bytes(images[0].read_bytes())
+    result = check("synthetic", "--root", root)
+    assert result.exit_code == 1
+    assert "the same bytes as" in result.output

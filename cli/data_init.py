@@ -1,0 +1,137 @@
+"""`rsmtdf data init`: a manifest for a folder of one's own."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cli.console import RichReporter, out
+
+if TYPE_CHECKING:
+    from pipeline.init_data import Draft, Looked, NamedClass
+
+_MOST = 200  # characters of a cell
+
+
+def init(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with images and masks.")],
+    path: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file to write.", show_default="manifest.yaml in DIR"),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="Names of the classes, in the order of their values."),
+    ] = None,
+    classes_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with a class a line, each with its colour (#RRGGBB) if you like."
+        ),
+    ] = None,
+    ignore: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUES",
+            help="Values of masks that stand for no class: 0,255 or '#000000'; none for none.",
+            show_default="guessed",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+    ] = False,
+) -> None:
+    """Look at a folder and write a manifest for it, with comments; say what was guessed and why.
+
+    Finds pairs in images/ + masks/ (or labels/, annotations/, gt/), names that end in _mask or _label beside their
+    images, and folders train, val and test; tells class indices from colours by the pixels. At a terminal it asks for
+    names and ignored values.
+    """
+    from pipeline.init_data import (
+        NamedClass,
+        draft,
+        look,
+        read_classes,
+        require_free,
+        write_manifest,
+    )
+
+    if classes is not None and classes_from is not None:
+        raise typer.BadParameter("--classes and --classes-from exclude each other")
+    path = path or root / "manifest.yaml"
+    if root.is_dir():
+        require_free(path, overwrite=overwrite)
+    looked = look(root, RichReporter())
+    named = read_classes(classes_from) if classes_from else None
+    if classes is not None:
+        named = [NamedClass(one.strip()) for one in classes.split(",")]
+    ignored = None if ignore is None else _values(ignore)
+    if yes or not _at_terminal():
+        made = draft(looked, path, named, ignored)
+        out.print(_table(made))
+    else:
+        made = _asked(looked, path, named, ignored)
+    write_manifest(made, path, overwrite=overwrite)
+    out.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    out.print(f"check it: rsmtdf data check {path} --root {root}", highlight=False, soft_wrap=True)
+
+
+def _asked(
+    looked: "Looked",
+    path: Path,
+    named: "list[NamedClass] | None",
+    ignored: list[int | str] | None,
+) -> "Draft":
+    """The draft after questions on what flags left open.
+
+    Raises:
+        typer.Abort: where it is not to be written.
+    """
+    from pipeline.init_data import NamedClass, draft
+
+    made = draft(looked, path, None, ignored)
+    out.print(_table(made))
+    if looked.values is not None and ignored is None:
+        guess = ",".join(map(str, made.manifest.mask_encoding.ignore)) or "none"
+        ignored = _values(typer.prompt("Values that stand for no class", default=guess))
+        made = draft(looked, path, None, ignored)
+    if named is None:
+        guess = ",".join(made.manifest.class_names)
+        answer = typer.prompt("Names of the classes, in this order", default=guess)
+        named = [NamedClass(one.strip()) for one in answer.split(",")]
+    made = draft(looked, path, named, ignored)
+    typer.confirm(f"Write {path}?", default=True, abort=True)
+    return made
+
+
+def _values(text: str) -> list[int | str]:
+    """Values as typed: numbers, or colours with their sign."""
+    words = [one.strip() for one in text.split(",")]
+    if words in ([""], ["none"]):
+        return []
+    wrong = [one for one in words if not (one.isdigit() or one.startswith("#"))]
+    if wrong:
+        raise typer.BadParameter(f"expected numbers or colours as #RRGGBB, found {wrong[0]!r}")
+    return [int(one) if one.isdigit() else one.upper() for one in words]
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _table(made: "Draft") -> Table:
+    shown = Table(
+        title="what was found", title_justify="left", title_style="bold", header_style="bold"
+    )
+    for column in ("", "guess", "why"):
+        shown.add_column(column, overflow="fold")
+    for what, guess, why in made.guesses:
+        shown.add_row(
+            what,
+            *(Text(one if len(one) <= _MOST else f"{one[:_MOST]} ...") for one in (guess, why)),
+        )
+    return shown

@@ -1,0 +1,47 @@
+"""`rsmtdf report`: one page on runs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import RichReporter, err, out
+
+
+class Split(StrEnum):
+    """The splits that a run may have been scored on."""
+
+    val = "val"
+    test = "test"
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Runs' folders, or folders that hold runs."),
+    ],
+    path: Annotated[Path, typer.Option("--out", help="The HTML file; it is replaced.")] = Path(
+        "report.html"
+    ),
+    split: Annotated[
+        Split, typer.Option(help="Show what `rsmtdf evaluate --split` wrote.")
+    ] = Split.test,
+    scenes: Annotated[
+        int, typer.Option(min=0, help="How many scenes to show; their predictions are computed.")
+    ] = 4,
+    root: Annotated[
+        Path | None, typer.Option(help="The data root, where it has moved since training.")
+    ] = None,
+) -> None:
+    """Write one HTML page on runs that were evaluated, to look at or to send: it needs no network.
+
+    It has the table over seeds with what makes it unfair, bars for each class, confusion matrices, curves, scenes to
+    swipe over, what stage one cost, and the chain from scenes to scores with its fingerprints.
+    """
+    from pipeline.report import report as write
+
+    made = write(runs, path, split.value, scenes, root, RichReporter())
+    for sentence in made.comparison.warnings:
+        err.print(f"[yellow]{sentence}[/]", highlight=False, soft_wrap=True)
+    out.print(f"[bold]report[/] {made.path}", soft_wrap=True, highlight=False)

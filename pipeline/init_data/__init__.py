@@ -1,0 +1,19 @@
+"""A folder becomes a manifest: looked at, guessed, told, and written with comments for a person to go on from.
+
+`looking` reads the folder, `naming` gives classes names and colours, `text` writes YAML, `drafting` puts it together.
+"""
+
+from pipeline.init_data.drafting import Draft, draft, require_free, write_manifest
+from pipeline.init_data.looking import Looked, look
+from pipeline.init_data.naming import NamedClass, read_classes
+
+__all__ = [
+    "Draft",
+    "Looked",
+    "NamedClass",
+    "draft",
+    "look",
+    "read_classes",
+    "require_free",
+    "write_manifest",
+]

@@ -1,0 +1,105 @@
+"""A manifest as YAML with comments that tell what was seen."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.init_data.looking import Looked
+from rsmtdf_core.manifests.guessing import MaskGuess, SplitGuess, Value
+from rsmtdf_core.manifests.schema import ClassSpec, SplitSpec
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")
+
+
+def manifest_text(
+    looked: Looked,
+    path: Path,
+    classes: Sequence[ClassSpec],
+    masks: MaskGuess | None,
+    splits: SplitGuess,
+) -> str:
+    """The manifest as YAML.
+
+    Args:
+        looked: what was seen.
+        path: where it will be written.
+        classes: in the order of their ids.
+        masks: how they encode classes; None where there are none.
+        splits: which scenes are for what.
+    """
+    layout = looked.layout
+    title = looked.root.resolve().name
+    lines = [
+        "# Guessed by `rsmtdf data init`: look through it, mend what is wrong, and check it with",
+        f"#   rsmtdf data check {_word(path)} --root {_word(looked.root)}",
+        f"name: {_slug(title)}",
+        f"title: {_text(title)}",
+        "classes:    # in the order of their ids: the first is 0",
+        *_class_lines(looked, classes, masks),
+        f"images: {_text(layout.images)}",
+        f"masks: {'null' if layout.masks is None else _text(layout.masks)}",
+        "mask_encoding:",
+        *_encoding_lines(masks),
+        "# window: {size: 512, stride: 512}    # for large rasters: scenes are windows of them",
+        f"splits:    # {splits.why}",
+        *(f"  {split}: {_split(spec)}" for split, spec in splits.splits.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _slug(title: str) -> str:
+    """A name as manifests have it: it starts with a letter."""
+    name = re.sub(r"[^a-z0-9_-]+", "-", title.lower()).strip("-_")
+    return name if re.match(r"[a-z]", name) else f"data-{name}".rstrip("-")
+
+
+def _class_lines(
+    looked: Looked, classes: Sequence[ClassSpec], masks: MaskGuess | None
+) -> Iterator[str]:
+    counts = {} if looked.values is None else looked.values.counts
+    total = sum(counts.values()) or 1
+    for number, spec in enumerate(classes):
+        value: Value = spec.color
+        if masks is not None and masks.encoding == "indices":
+            value = masks.offset + number
+        share = 100 * _count(counts, value) / total
+        yield f"  - {{name: {_text(spec.name)}, color: {_text(spec.color)}}}    # {share:.2f} % of the pixels"
+
+
+def _count(counts: Mapping[Value, int], value: Value) -> int:
+    """The pixels of a value; a grey colour may stand for the number of its bands."""
+    if value in counts or isinstance(value, int):
+        return counts.get(value, 0)
+    return counts.get(int(value[1:3], 16), 0)
+
+
+def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
+    yield f"  encoding: {'indices' if masks is None else masks.encoding}"
+    if masks is not None and masks.encoding == "indices":
+        yield f"  offset: {masks.offset}    # the value of the first class in the masks"
+    yield f"  ignore: {_flow(() if masks is None else masks.ignore)}    # values that stand for no class"
+
+
+def _split(spec: SplitSpec) -> str:
+    parts = []
+    if spec.where:
+        where = (f"{field}: {_flow(values)}" for field, values in spec.where.items())
+        parts.append(f"where: {{{', '.join(where)}}}")
+    if spec.share != (0.0, 1.0):
+        parts.append(f"share: [{spec.share[0]:g}, {spec.share[1]:g}]")
+    return f"{{{', '.join(parts)}}}"
+
+
+def _flow(values: Sequence[Value]) -> str:
+    return f"[{', '.join(str(one) if isinstance(one, int) else _text(one) for one in values)}]"
+
+
+def _text(text: str) -> str:
+    # JSON's strings are YAML's, with quotes, so that no name is taken for a number or a date.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _word(path: Path) -> str:
+    text = str(path)
+    return text if _PLAIN.fullmatch(text) else _text(text)

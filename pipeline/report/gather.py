@@ -1,0 +1,120 @@
+"""Everything that the page tells, read and checked before a line of it is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.compare import Comparison, GroupScores, compare
+from pipeline.compare.scoring import Split
+from pipeline.report.chain import Link, Shelf, StoreCost, chain
+from pipeline.report.swipe import Panel, make_panels
+from pipeline.reporter import Reporter
+from pipeline.runs import RunRecord, read_run
+from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.evaluation.report import EvaluationReport, read_report
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run with its report and the chain behind it."""
+
+    name: str
+    record: RunRecord
+    report: EvaluationReport
+    chain: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but the seed, and their scores together."""
+
+    scores: GroupScores
+    members: tuple[Member, ...]
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others, with the words that no result may go without."""
+        return self.scores.label + (" (RANDOM WEIGHTS)" if self.scores.random_teachers else "")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the page is made of.
+
+    Attributes:
+        comparison: the scores over seeds, with warnings.
+        groups: in the order of the comparison.
+        split: that was scored.
+        costs: what stage one spent on the stores of all runs.
+        panels: of some scenes.
+        no_panels: why there are none; empty where there are.
+    """
+
+    comparison: Comparison
+    groups: tuple[Group, ...]
+    split: Split
+    costs: tuple[StoreCost, ...]
+    panels: tuple[Panel, ...]
+    no_panels: str
+
+    @property
+    def first(self) -> Member:
+        """The first run: what all runs share is read from it."""
+        return self.groups[0].members[0]
+
+
+def gather(
+    paths: Sequence[Path], split: Split, scenes: int, root: Path | None, reporter: Reporter
+) -> Material:
+    """Read runs, reports and stores, and predict the scenes of the panels.
+
+    Raises:
+        RsmtdfError: where a run is damaged, was not scored on the split, or is of another dataset.
+    """
+    comparison = _briefly_named(compare(paths, None, split, classes=True))
+    shelf = Shelf()
+    groups = tuple(
+        Group(scores, tuple(_member(run.run, run.path, split, shelf) for run in scores.runs))
+        for scores in comparison.groups
+    )
+    panels, why = _panels(groups, split, scenes, root, reporter)
+    return Material(comparison, groups, split, shelf.costs, panels, why)
+
+
+def _briefly_named(comparison: Comparison) -> Comparison:
+    """Runs by the names of their folders where these are all different: a page is sent to others."""
+    runs = [run for group in comparison.groups for run in group.runs]
+    names = {run.path: run.path.resolve().name for run in runs}
+    if len(set(names.values())) < len(runs):
+        return comparison
+    groups = (
+        group.model_copy(
+            update={
+                "runs": tuple(run.model_copy(update={"run": names[run.path]}) for run in group.runs)
+            }
+        )
+        for group in comparison.groups
+    )
+    return comparison.model_copy(update={"groups": tuple(groups)})
+
+
+def _member(name: str, path: Path, split: Split, shelf: Shelf) -> Member:
+    record = read_run(path)
+    weights = record.config.evaluation.weights
+    found = read_report(path / "evaluation" / f"{split}-{weights}" / "report.json")
+    return Member(name, record, found, chain(record, name, found, shelf))
+
+
+def _panels(
+    groups: Sequence[Group], split: Split, count: int, root: Path | None, reporter: Reporter
+) -> tuple[tuple[Panel, ...], str]:
+    if count == 0:
+        return (), "none were asked for"
+    # The first seed of each group: a choice that no score has a part in.
+    shown = [(group.label, group.members[0].record) for group in groups]
+    try:
+        return tuple(make_panels(shown, split, count, root, reporter)), ""
+    except RsmtdfError as error:
+        # The scores stand without pictures: data may lie on another machine by now.
+        reporter.warn(f"the page has no panels: {error.what} ({error.where})")
+        return (), error.what

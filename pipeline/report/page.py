@@ -1,0 +1,199 @@
+"""The page's parts, from its warnings to the chain of provenance, in the order in which they are read."""
+
+from collections.abc import Iterator
+
+from pipeline.compare import cells, columns
+from pipeline.report.charts import Series, line_chart, metric_curve
+from pipeline.report.figures import class_bars, confusion_table, group_legend, swatch
+from pipeline.report.gather import Group, Material
+from pipeline.report.markup import Html, element, joined, table
+from pipeline.report.origin import chain_list, cost_table
+from pipeline.report.swipe import legend, panel
+from rsmtdf_core.evaluation.report import cautions
+
+_LOSSES = {
+    "loss": "each method's own sum",
+    "loss_x": "training loss, labeled",
+    "loss_u": "training loss, unlabeled",
+    "loss_distill": "training loss, distillation",
+}
+
+
+def title(material: Material) -> Html:
+    """What the browser's tab says."""
+    count = sum(len(group.members) for group in material.groups)
+    words = f"{material.comparison.dataset}, {material.split}: {count} runs"
+    return joined((f"RANDOM WEIGHTS: {words}" if _random(material) else words,))
+
+
+def body(material: Material) -> Html:
+    """All that stands on the page."""
+    sections = (
+        ("scores", "Scores", _scores(material)),
+        ("classes", "Classes", class_bars(material.groups)),
+        ("confusion", "Confusion", _confusion(material)),
+        ("curves", "Training", _curves(material)),
+        ("scenes", "Scenes", _scenes(material)),
+        ("cost", "Cost of stage one", cost_table(material.costs)),
+        ("provenance", "Provenance", chain_list(material.groups)),
+    )
+    links = (element("a", head, href=f"#{name}") for name, head, _ in sections)
+    return joined(
+        (
+            _head(material),
+            element("nav", *links, aria_label="Sections"),
+            *(
+                element("section", element("h2", head), inner, id=name)
+                for name, head, inner in sections
+            ),
+            _foot(material),
+        )
+    )
+
+
+def _random(material: Material) -> list[str]:
+    return sorted({name for group in material.groups for name in group.scores.random_teachers})
+
+
+def _head(material: Material) -> Html:
+    found = material.first.report
+    manifest = material.first.record.manifest
+    said = (
+        f"{found.images} scenes of the {material.split} split, {found.weights} model, "
+        f"protocol {found.protocol}"
+    )
+    random = [
+        element("p", sentence, class_="alarm", role="alert")
+        for sentence in (cautions(_random(material), ()) if _random(material) else ())
+    ]
+    # The comparison says it too, among what is less than fair.
+    others = [one for one in material.comparison.warnings if not one.startswith("RANDOM WEIGHTS")]
+    notes = [
+        element(
+            "div",
+            element("strong", "Read this first"),
+            element("ul", *(element("li", sentence) for sentence in others)),
+            class_="caution",
+        )
+    ]
+    return element(
+        "header",
+        *random,
+        element("h1", manifest.title),
+        element("p", said, class_="lead"),
+        *(notes if others else ()),
+    )
+
+
+def _scores(material: Material) -> Html:
+    comparison = material.comparison
+    rows = [
+        [joined((swatch(number), one)) if place == 0 else one for place, one in enumerate(row)]
+        for number, row in enumerate(cells(group, classes=False) for group in comparison.groups)
+    ]
+    measure = f"{comparison.measure}, per cent: mean ± sample standard deviation over the seeds."
+    return joined(
+        (
+            element("p", measure),
+            table(columns(comparison, classes=False), rows, "Scores of each group over its seeds"),
+            element("details", element("summary", "Each run"), _runs(material)),
+        )
+    )
+
+
+def _runs(material: Material) -> Html:
+    rows = [
+        [
+            run.run,
+            str(run.seed),
+            _percent(run.miou),
+            _percent(run.overall_accuracy),
+            "-" if run.best_steps is None else f"{run.best_steps:,}",
+            f"{run.steps:,}",
+            run.status,
+        ]
+        for group in material.comparison.groups
+        for run in group.runs
+    ]
+    heads = ("run", "seed", "mIoU", "pixel accuracy", "best step", "steps", "status")
+    return table(heads, rows, "Scores of each run")
+
+
+def _confusion(material: Material) -> Html:
+    several = len(material.groups) > 1
+    parts = [
+        element(
+            "p",
+            "Where the pixels of each true class went, in per cent of its row; the seeds of a group are "
+            "added up.",
+        )
+    ]
+    for number, group in enumerate(material.groups):
+        inner = confusion_table(group)
+        head = element("summary", swatch(number), group.label)
+        opened = "open" if number == 0 else None
+        parts.append(element("details", head, inner, open=opened) if several else inner)
+    return joined(parts)
+
+
+def _curves(material: Material) -> Html:
+    groups = material.groups
+    runs = [one.record for group in groups for one in group.members]
+    losses = sorted({name for one in runs for line in one.lines for name in line if "loss" in name})
+    validated = [Series(number, tuple(_validations(group))) for number, group in enumerate(groups)]
+    charts = [
+        line_chart("Validation mIoU", validated, "per cent"),
+        *(
+            line_chart(name, _series(groups, name), _LOSSES.get(name, "training loss"))
+            for name in losses
+        ),
+    ]
+    if not any(charts):
+        return element("p", "No metrics were recorded: these runs were imported.")
+    return joined((group_legend(groups), element("div", *charts, class_="charts")))
+
+
+def _validations(group: Group) -> Iterator[list[tuple[float, float]]]:
+    for one in group.members:
+        lines = [line for line in one.record.lines if line.get("split") == "val"]
+        yield list(metric_curve(lines, "miou", scale=100))
+
+
+def _series(groups: tuple[Group, ...], name: str) -> list[Series]:
+    return [
+        Series(number, tuple(metric_curve(one.record.lines, name) for one in group.members))
+        for number, group in enumerate(groups)
+    ]
+
+
+def _scenes(material: Material) -> Html:
+    if not material.panels:
+        return element("p", f"No scenes are shown: {material.no_panels}.")
+    seeds = {group.members[0].record.config.seed for group in material.groups}
+    said = (
+        f"{len(material.panels)} scenes at even distances through the {material.split} split; predictions of "
+        f"the first seed of each group ({', '.join(map(str, sorted(seeds)))})."
+    )
+    return joined(
+        (
+            element("p", said),
+            legend(material.first.record.manifest),
+            element("div", *map(panel, material.panels), class_="panels"),
+        )
+    )
+
+
+def _foot(material: Material) -> Html:
+    found = material.first.report
+    notes = dict.fromkeys(
+        note for group in material.groups for one in group.members for note in one.report.notes
+    )
+    return element(
+        "footer",
+        element("p", element("strong", f"Protocol {found.protocol}. "), found.protocol_description),
+        *(element("p", note) for note in notes),
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"

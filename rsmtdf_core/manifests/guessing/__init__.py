@@ -1,0 +1,27 @@
+"""A folder looked at, so that its manifest need not be written from nothing.
+
+`layout` finds images and their masks, `encoding` what the masks' values mean, `splits` which scenes are for what.
+Each says why it guessed as it did; a person has the last word.
+"""
+
+from rsmtdf_core.manifests.guessing.encoding import (
+    MaskGuess,
+    MaskValues,
+    Value,
+    count_values,
+    guess_encoding,
+)
+from rsmtdf_core.manifests.guessing.layout import Layout, guess_layout
+from rsmtdf_core.manifests.guessing.splits import SplitGuess, guess_splits
+
+__all__ = [
+    "Layout",
+    "MaskGuess",
+    "MaskValues",
+    "SplitGuess",
+    "Value",
+    "count_values",
+    "guess_encoding",
+    "guess_layout",
+    "guess_splits",
+]

@@ -1,0 +1,176 @@
+"""What the values of masks mean: class indices or colours, and which of them stand for no class."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.manifests.files import image_mode, read_values
+from rsmtdf_core.manifests.scenes import in_threads
+
+_MOST = 255  # classes
+_MOST_COLORS = 64  # more in all masks, and they are no labels but a picture, or were stored lossily
+_COLOR_MODES = frozenset({"RGB", "RGBA"})
+_IGNORE = 255
+_RARE = 1e-4  # share of all pixels
+_MOST_GAPS = 8  # missing between indices, beside as many as there are classes
+
+Value = int | str
+"""A class index, or a colour "#RRGGBB"."""
+
+
+@dataclass(frozen=True)
+class MaskValues:
+    """What all masks hold together.
+
+    Attributes:
+        kind: whether their values are numbers or colours.
+        counts: pixels of each value, in the order of the values.
+        grey: whether numbers may be read as grey colours: masks of 8 bits.
+    """
+
+    kind: Literal["indices", "colors"]
+    counts: dict[Value, int]
+    grey: bool = False
+
+
+@dataclass(frozen=True)
+class MaskGuess:
+    """How masks encode classes.
+
+    Attributes:
+        encoding: as a manifest names it.
+        classes: the value of each class, in the order of the class ids; a value that no mask has stands
+            for a class that does not occur.
+        ignore: values that stand for no class.
+        why: the reasons, in words.
+    """
+
+    encoding: Literal["indices", "colors"]
+    classes: tuple[Value, ...]
+    ignore: tuple[Value, ...]
+    why: str
+
+    @property
+    def offset(self) -> int:
+        """The value of class 0 in masks of indices."""
+        return int(self.classes[0]) if self.encoding == "indices" else 0
+
+
+def count_values(
+    root: Path, masks: Sequence[str], on_mask: Callable[[], None] = lambda: None
+) -> MaskValues:
+    """Count the pixels of each value in masks.
+
+    Args:
+        root: the data root.
+        masks: posix paths relative to it, at least one.
+        on_mask: called after each, in the caller's thread.
+
+    Raises:
+        MissingFileError, DataError: a mask is unreadable, of another kind than the others, or holds so many
+            values that it is no mask.
+    """
+    # A palette has both; one mask without tells what all are.
+    colors = any(
+        one in _COLOR_MODES for one in in_threads(lambda one: image_mode(root / one), masks)
+    )
+    total: Counter[int] = Counter()
+    grey = True
+    read = in_threads(lambda one: read_values(root / one, colors=colors), masks)
+    for path, values in zip(masks, read, strict=True):
+        grey &= values.dtype == np.uint8
+        codes = values.astype(np.int64) @ (65536, 256, 1) if colors else values
+        found, counts = np.unique(codes, return_counts=True)
+        total.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        most = _MOST_COLORS if colors else _MOST + 1
+        if len(total) > most:
+            raise DataError(
+                f"the masks hold more than {most} different {'colours' if colors else 'values'}: "
+                "no labels, or labels that were stored lossily, as JPEG does",
+                where=root / path,
+                remedy="export the masks as PNG, without smoothing",
+            )
+        on_mask()
+    if colors:
+        return MaskValues("colors", {_color(code): total[code] for code in sorted(total)})
+    return MaskValues("indices", {code: total[code] for code in sorted(total)}, grey)
+
+
+def guess_encoding(found: MaskValues, ignore: Sequence[Value] | None = None) -> MaskGuess:
+    """What the values most likely mean.
+
+    Args:
+        found: what the masks hold.
+        ignore: the values that stand for no class, where somebody said so.
+
+    Raises:
+        DataError: where no class is left, or the numbers cannot be class ids.
+    """
+    if found.kind == "colors":
+        return _of_colors(found.counts, ignore)
+    numbers = [int(value) for value in found.counts]
+    chosen = _ignored_numbers(numbers) if ignore is None else [int(one) for one in ignore]
+    classes = [int(one) for one in _without(numbers, chosen)]
+    low, high = min(classes), max(classes)
+    gaps = high - low + 1 - len(classes)
+    if gaps <= len(classes) + _MOST_GAPS and high - low < _MOST:
+        why = f"one band with the values {_listed(numbers)}"
+        why += f"; {gaps} between them never occur" if gaps else ""
+        why += f"; {_listed(chosen)} is ignored" if chosen else ""
+        why += "; if 0 means no data, say --ignore 0" if low == 0 and len(classes) > 2 else ""
+        return MaskGuess("indices", tuple(range(low, high + 1)), tuple(chosen), why)
+    if not found.grey:
+        raise DataError(
+            f"masks hold the values {_listed(numbers)}, too far apart for class ids",
+            remedy="store them as 0, 1, 2 ... in 8 bits",
+        )
+    grey: dict[Value, int] = {_color(number * 0x010101): found.counts[number] for number in numbers}
+    dropped = None if ignore is None else [_color(one * 0x010101) for one in chosen]
+    guess = _of_colors(grey, dropped)
+    why = f"grey values {_listed(numbers)}, too far apart for class ids: told as grey colours"
+    return MaskGuess("colors", guess.classes, guess.ignore, why)
+
+
+def _ignored_numbers(numbers: Sequence[int]) -> list[int]:
+    """255 where at least two lower values are there: with one alone, both are classes."""
+    return [_IGNORE] if _IGNORE in numbers and len(numbers) > 2 and numbers[-2] < 128 else []
+
+
+def _of_colors(counts: dict[Value, int], ignore: Sequence[Value] | None) -> MaskGuess:
+    colors = list(counts)
+    total = sum(counts.values())
+    why = [f"{len(colors)} colours"]
+    if ignore is None:
+        rare = [one for one in colors if counts[one] < _RARE * total]
+        black = [one for one in colors if one == "#000000" and len(colors) - len(rare) > 3]
+        chosen = list(dict.fromkeys([*black, *(rare if len(rare) < len(colors) else [])]))
+        why += ["black beside three others or more is mostly no class"] if black else []
+        why += [f"ignored, under 0.01 % of the pixels: {_listed(rare)}"] if rare else []
+    else:
+        chosen = list(ignore)
+        why += [f"{_listed(chosen)} is ignored"] if chosen else []
+    return MaskGuess("colors", tuple(_without(colors, chosen)), tuple(chosen), "; ".join(why))
+
+
+def _without(values: Sequence[Value], ignore: Sequence[Value]) -> list[Value]:
+    left = [one for one in values if one not in ignore]
+    if not left:
+        raise DataError(
+            f"no class is left: the masks hold {_listed(values)}, and all of it is ignored",
+            remedy="name fewer values with --ignore",
+        )
+    return left
+
+
+def _listed(values: Sequence[Value]) -> str:
+    shown = ", ".join(map(str, values[:12]))
+    return f"{shown} and {len(values) - 12} more" if len(values) > 12 else shown
+
+
+def _color(code: int) -> str:
+    return f"#{code:06X}"

@@ -1,0 +1,87 @@
+"""`rsmtdf data init`: flags, or questions at a terminal, and a table of what was guessed."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cli import data_init
+from cli.data import app
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.manifests.schema import load_manifest
+
+
+@pytest.fixture
+def root(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for number in range(8):
+        image = np.full((4, 6, 3), 20 * number, np.uint8)
+        Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
+        mask = np.resize(np.arange(3, dtype=np.uint8), (4, 6))
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
+    return tmp_path
+
+
+def run(*words, typed=None):
+    return CliRunner().invoke(app, [*map(str, words)], input=typed, env={"COLUMNS": "160"})
+
+
+def test_it_tells_its_guesses_and_the_check_passes(root):
+    result = run("init", root)
+    assert result.exit_code == 0, result.output
+    for word in (
+        "images/{name}.png",
+        "masks/{name}.png",
+        "6 x 4 px",
+        "RGB",
+        "indices",
+        "by chance",
+    ):
+        assert word in result.output
+    path = root / "manifest.yaml"
+    assert f"rsmtdf data check {path} --root {root}" in result.output
+    assert run("check", path, "--root", root).exit_code == 0
+
+
+def test_flags_answer_what_would_be_asked(root, tmp_path):
+    words = ["--classes", "road, roof", "--ignore", "0", "--out", tmp_path / "mine.yaml", "--yes"]
+    assert run("init", root, *words).exit_code == 0
+    manifest = load_manifest(str(tmp_path / "mine.yaml"))
+    assert manifest.class_names == ("road", "roof")
+    assert (manifest.mask_encoding.offset, manifest.mask_encoding.ignore) == (1, (0,))
+    listed = tmp_path / "classes.txt"
+    listed.write_text("a\nb\nc\n")
+    assert run("init", root, "--classes-from", listed, "--ignore", "none").exit_code == 0
+    assert load_manifest(str(root / "manifest.yaml")).class_names == ("a", "b", "c")
+
+
+def test_at_a_terminal_it_asks(root, monkeypatch):
+    monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
+    result = run("init", root, typed="0\nroad,roof\ny\n")
+    assert result.exit_code == 0, result.output
+    manifest = load_manifest(str(root / "manifest.yaml"))
+    assert manifest.class_names == ("road", "roof")
+    assert manifest.mask_encoding.ignore == (0,)
+
+
+def test_who_says_no_gets_no_file(root, monkeypatch):
+    monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
+    result = run("init", root, typed="\n\nn\n")
+    assert result.exit_code == 1
+    assert not (root / "manifest.yaml").exists()
+
+
+def test_a_file_that_is_there_is_kept_and_nothing_is_read_before(root):
+    (root / "manifest.yaml").write_text("mine: 1\n")
+    (root / "masks" / "0.png").write_bytes(b"no image")
+    assert isinstance(run("init", root).exception, ConfigError)
+    assert (root / "manifest.yaml").read_text() == "mine: 1\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--classes", "a", "--classes-from", "b.txt"], ["--ignore", "sky"]],
+)
+def test_flags_that_make_no_sense_are_refused(root, words):
+    assert run("init", root, *words).exit_code == 2

@@ -1,0 +1,53 @@
+"""A checked dataset is shown: samples of each split, classes by split, and all of it as JSON."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.check_data import check_data
+from pipeline.demo_scenes import draw_scenes
+from rsmtdf_core.manifests.schema import load_manifest
+
+
+@pytest.fixture
+def root(tmp_path):
+    draw_scenes(tmp_path / "data", 20, 64, seed=0)
+    return tmp_path / "data"
+
+
+def test_nothing_is_written_unless_asked_for(root):
+    before = sorted(root.parent.rglob("*"))
+    assert check_data(load_manifest("synthetic"), root).problems == ()
+    assert sorted(root.parent.rglob("*")) == before
+
+
+def test_samples_classes_and_json_are_written(root, tmp_path):
+    manifest = load_manifest("synthetic")
+    result = check_data(manifest, root, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "check.json",
+        "classes.png",
+        "samples.png",
+    ]
+    with Image.open(tmp_path / "out" / "samples.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+        # Three splits of up to three scenes, panels of 480 px below each other.
+        assert picture.height > 8 * 480
+        assert picture.width < 3 * 480
+    shown = {tuple(color) for color in np.unique(pixels, axis=0).tolist()}
+    assert sum(tuple(color) in shown for color in manifest.palette.tolist()) >= 5
+    assert json.loads((tmp_path / "out" / "check.json").read_text()) == result.model_dump(
+        mode="json"
+    )
+
+
+def test_damaged_files_are_left_out_of_the_samples_and_named(root, tmp_path):
+    manifest = load_manifest("synthetic")
+    for image in (root / "images").iterdir():
+        image.write_bytes(b"no image")
+    result = check_data(manifest, root, tmp_path / "out")
+    assert len(result.problems) == 20
+    assert not (tmp_path / "out" / "samples.png").exists()
+    assert (tmp_path / "out" / "classes.png").exists()
