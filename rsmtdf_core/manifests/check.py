@@ -4,7 +4,7 @@ Where `find_scenes` stops at the first fault, this names all of them and counts 
 class.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,13 +17,17 @@ from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.patterns import match_files
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
 from rsmtdf_core.manifests.scenes import (
+    Scene,
     ScenePair,
+    choose_scenes,
     cut_scenes,
     find_pairs,
     in_threads,
+    missing_scenes,
+    refuse_shared,
     split_pairs,
 )
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.manifests.schema import Manifest, SplitName
 from rsmtdf_core.settings import Settings
 
 
@@ -45,21 +49,38 @@ class SplitCheck(Settings):
 
 
 class DatasetCheck(Settings):
-    """The outcome: `problems` are to be mended, `notes` are to be known."""
+    """The outcome: `problems` are to be mended, `notes` are to be known.
+
+    Attributes:
+        manifest: its name.
+        splits: what each holds.
+        problems: wrong files.
+        notes: what may be meant so.
+        unmatched: pixels of masks whose colour matches no class and that are ignored.
+    """
 
     manifest: str
     splits: tuple[SplitCheck, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    unmatched: int = 0
 
 
 @dataclass
 class _Seen:
-    """What was found in one pair; pixel counts int64 [C + 1], ignored pixels last."""
+    """What was found in one pair.
 
-    pixels: npt.NDArray[np.int64]
-    scenes: int = 0
+    Attributes:
+        scenes: those of its image, where that could be opened.
+        pixels: of each scene whose mask could be read, int64 [C + 1], ignored pixels last.
+        problems: what is wrong with its files.
+        unknown: pixels of the mask that match no class and are ignored.
+    """
+
+    scenes: list[Scene] = field(default_factory=list)
+    pixels: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unknown: int = 0
 
 
 def check_dataset(
@@ -87,28 +108,45 @@ def check_dataset(
             on_scene()
     problems = [problem for found in seen.values() for problem in found.problems]
     problems += _lone_masks(manifest, root, pairs)
+    scenes: dict[SplitName, tuple[Scene, ...]] = {}
     for split, members in splits.items():
         if split != "train":
             problems += _missing_masks(split, members)
-    checks = tuple(
-        _split_check(manifest, split, members, seen) for split, members in splits.items()
-    )
-    unused = len(pairs) - len(used)
+        cut = [scene for pair in members for scene in seen[pair.id].scenes]
+        scenes[split] = choose_scenes(manifest, split, cut)
+        opened = {pair.id for pair in members if seen[pair.id].scenes}
+        problems += [
+            Problem(file=scene, what=f"splits.{split} lists this scene, which is outside its image")
+            for scene in missing_scenes(manifest, split, scenes[split])
+            if scene.rpartition("@")[0] in opened
+        ]
+    refuse_shared(manifest, scenes)
+    checks = tuple(_split_check(manifest, split, some, seen) for split, some in scenes.items())
     return DatasetCheck(
         manifest=manifest.name,
         splits=checks,
         problems=tuple(dict.fromkeys(sorted(problems, key=lambda problem: problem.file))),
-        notes=tuple(_notes(checks)) + ((f"{unused} images are in no split",) if unused else ()),
+        notes=(*_notes(checks), *_left_out(len(pairs) - len(used), seen)),
+        unmatched=sum(found.unknown for found in seen.values()),
     )
 
 
+def _left_out(unused: int, seen: dict[str, _Seen]) -> Iterator[str]:
+    """Notes on images and pixels that will not be used."""
+    if unused:
+        yield f"{unused} images are in no split"
+    masks = [found.unknown for found in seen.values() if found.unknown]
+    if masks:
+        yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
+
+
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
-    seen = _Seen(np.zeros(len(manifest.classes) + 1, np.int64))
+    seen = _Seen()
     size: tuple[int, int] | None = None
     try:
         height, width = read_image(root / pair.image).shape[:2]
         size = height, width
-        seen.scenes = sum(1 for _ in cut_scenes(pair, (width, height), manifest.window))
+        seen.scenes = list(cut_scenes(pair, (width, height), manifest.window))
     except RsmtdfError as error:
         seen.problems.append(Problem(file=pair.image, what=error.what))
     if pair.mask is None:
@@ -118,13 +156,18 @@ def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
     except RsmtdfError as error:
         seen.problems.append(Problem(file=pair.mask, what=error.what))
         return seen
-    if unknown:
+    if unknown and manifest.mask_encoding.tolerant:
+        seen.unknown = sum(unknown.values())
+    elif unknown:
         seen.problems.append(Problem(file=pair.mask, what=unknown_values(unknown)))
     if size is not None and ids.shape != size:
         seen.problems.append(Problem(file=pair.mask, what=size_differs(ids.shape, size)))
-    counts = np.bincount(ids.ravel(), minlength=256)
-    seen.pixels[:-1] = counts[: len(manifest.classes)]
-    seen.pixels[-1] = counts[manifest.ignore_id]
+    for scene in seen.scenes:
+        left, top = (scene.window.left, scene.window.top) if scene.window else (0, 0)
+        part = ids[top : top + scene.height, left : left + scene.width]
+        counts = np.bincount(part.ravel(), minlength=256)
+        kept = [*range(len(manifest.classes)), manifest.ignore_id]
+        seen.pixels[scene.id] = counts[kept]
     return seen
 
 
@@ -153,15 +196,16 @@ def _missing_masks(split: str, members: Sequence[ScenePair]) -> list[Problem]:
 
 
 def _split_check(
-    manifest: Manifest, split: str, members: Sequence[ScenePair], seen: dict[str, _Seen]
+    manifest: Manifest, split: SplitName, scenes: Sequence[Scene], seen: dict[str, _Seen]
 ) -> SplitCheck:
-    pixels = sum(
-        (seen[pair.id].pixels for pair in members), np.zeros(len(manifest.classes) + 1, np.int64)
-    )
+    counted = {scene: counts for found in seen.values() for scene, counts in found.pixels.items()}
+    pixels = np.zeros(len(manifest.classes) + 1, np.int64)
+    for scene in scenes:
+        pixels += counted.get(scene.id, 0)
     return SplitCheck(
         name=split,
-        scenes=sum(seen[pair.id].scenes for pair in members),
-        labeled=sum(seen[pair.id].scenes for pair in members if pair.mask is not None),
+        scenes=len(scenes),
+        labeled=sum(1 for scene in scenes if scene.mask is not None),
         pixels=dict(zip(manifest.class_names, pixels[:-1].tolist(), strict=True)),
         ignored=int(pixels[-1]),
     )

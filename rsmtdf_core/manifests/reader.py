@@ -73,7 +73,7 @@ class SceneReader:
     def _decode_mask(self, path: str, image: str) -> Pixels:
         root, manifest = self.dataset.root, self.dataset.manifest
         ids, unknown = encode_mask(read_mask(root / path, manifest), manifest)
-        if unknown:
+        if unknown and not manifest.mask_encoding.tolerant:
             raise DataError(
                 unknown_values(unknown),
                 where=root / path,
