@@ -60,14 +60,25 @@ def _encode_band(
         known |= here
     if known.all():
         return Counter()
-    strange, places, counts = np.unique(values[~known], return_inverse=True, return_counts=True)
     if isinstance(encoding, IndexMasks):
-        return Counter(dict(zip(map(str, strange), counts.tolist(), strict=True)))
+        return _counted(values[~known])
+    codes = values[~known]
+    # Tables over all 2^24 colours: where every pixel of a mask is off, sorting them would take many times longer.
+    unmatched = np.zeros(2**24, bool)
+    unmatched[codes] = True
+    strange = np.flatnonzero(unmatched)
     near = _nearest(strange, np.array(list(meaning)), encoding)
-    matched = np.array([manifest.ignore_id, *meaning.values()], np.uint8)[near + 1]
-    ids[~known] = matched[places]
-    left = zip((f"#{value:06X}" for value in strange[near < 0]), counts[near < 0], strict=True)
-    return Counter({name: int(count) for name, count in left})
+    table = np.full(2**24, manifest.ignore_id, np.uint8)
+    table[strange] = np.array([manifest.ignore_id, *meaning.values()], np.uint8)[near + 1]
+    unmatched[strange[near >= 0]] = False
+    ids[~known] = table[codes]
+    left = _counted(codes[unmatched[codes]])
+    return Counter({f"#{int(code):06X}": count for code, count in left.items()})
+
+
+def _counted(values: npt.NDArray[np.integer]) -> Counter[str]:
+    found, counts = np.unique(values, return_counts=True)
+    return Counter(dict(zip(map(str, found), counts.tolist(), strict=True)))
 
 
 def _nearest(
