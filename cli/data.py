@@ -9,24 +9,27 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import RichReporter, out, percent, table
+from cli.data_prepare import download, prepare
 from cli.options import copy_file
 from rsmtdf_core.manifests.check import DatasetCheck, check_dataset
 from rsmtdf_core.manifests.scenes import find_pairs, split_pairs
 from rsmtdf_core.manifests.schema import Manifest, load_manifest, packaged_manifests
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(download)
+app.command()(prepare)
 
 
 @app.callback()
 def data() -> None:
-    """Look at manifests and check datasets against them."""
+    """Fetch and prepare benchmarks, look at manifests and check datasets against them."""
 
 
 @app.command("list")
 def list_manifests() -> None:
     """Name the manifests that come with the package."""
     for name in packaged_manifests():
-        out.print(f"[bold]{name:<12}[/] {load_manifest(name).title}", highlight=False)
+        out.print(f"[bold]{name:<18}[/] {load_manifest(name).title}", highlight=False)
 
 
 @app.command()
