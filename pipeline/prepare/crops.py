@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.prepare.benchmarks import CROP, Benchmark
+from pipeline.prepare.manifests import MASKS_REMEDY
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_file
@@ -66,24 +67,29 @@ class Cutter:
             MissingFileError, DataError: a file is missing, unreadable or not what the manifest says.
         """
         image = read_image(self.root / pair.image)
-        raw = None if pair.mask is None else read_mask(self.root / pair.mask, self.manifest)
-        unknown: dict[str, int] = {}
-        ids = None
-        if raw is not None:
-            assert pair.mask is not None
-            if raw.shape[:2] != image.shape[:2]:
+        ids, unknown = None, 0
+        if pair.mask is not None:
+            ids, unknown = self._class_ids(self.root / pair.mask)
+            if ids.shape != image.shape[:2]:
                 size = image.shape[0], image.shape[1]
-                raise DataError(size_differs(raw.shape, size), where=self.root / pair.mask)
-            ids, unknown = encode_mask(raw, self.manifest)
-            if unknown and not self.manifest.mask_encoding.tolerant:
-                raise DataError(unknown_values(unknown), where=self.root / pair.mask)
+                raise DataError(size_differs(ids.shape, size), where=self.root / pair.mask)
         for (image_path, mask_path), (top, left) in zip(
             self.paths(pair), _corners(image.shape), strict=True
         ):
             _save(self.to / image_path, _padded(image, top, left, 0))
             if ids is not None:
                 _save(self.to / mask_path, _padded(ids, top, left, self.padding))
-        return sum(unknown.values())
+        return unknown
+
+    def _class_ids(self, mask: Path) -> tuple[Pixels, int]:
+        """Class ids of a whole mask, and how many of its pixels match no class."""
+        try:
+            ids, unknown = encode_mask(read_mask(mask, self.manifest), self.manifest)
+        except DataError as error:
+            raise DataError(error.what, where=mask, remedy=MASKS_REMEDY) from None
+        if unknown and not self.manifest.mask_encoding.tolerant:
+            raise DataError(unknown_values(unknown), where=mask, remedy=MASKS_REMEDY)
+        return ids, sum(unknown.values())
 
     def paths(self, pair: ScenePair) -> list[tuple[str, str]]:
         """Image and mask path of each crop of a tile, below `to`."""

@@ -21,6 +21,11 @@ from rsmtdf_core.manifests.schema import (
 
 MaskKind = Literal["published", "ids", "ids-from-1"]
 
+MASKS_REMEDY = (
+    "fetch or mend the files named above; if the masks hold class ids, say so with --masks ids (from 0, 255 is no "
+    "class) or --masks ids-from-1 (0 is no class)"
+)
+
 _ENCODINGS = {
     "ids": IndexMasks(encoding="indices", offset=0, ignore=(255,)),
     "ids-from-1": IndexMasks(encoding="indices", offset=1, ignore=(0,)),

@@ -12,6 +12,7 @@ from pipeline.prepare.crops import Cutter, PaddingLabel, cut_all
 from pipeline.prepare.expected import find_originals, refuse
 from pipeline.prepare.layout import Layout, find_layout
 from pipeline.prepare.manifests import (
+    MASKS_REMEDY,
     MaskKind,
     cut_manifest,
     listed_manifest,
@@ -34,11 +35,6 @@ from rsmtdf_core.manifests.schema import Manifest, SplitSpec
 from rsmtdf_core.manifests.splits import split_notes
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import suggestion
-
-MASKS_REMEDY = (
-    "fetch or mend the files named above; if the masks hold class ids, say so with --masks ids (from 0, 255 is no "
-    "class) or --masks ids-from-1 (0 is no class)"
-)
 
 
 class PrepareSettings(Settings):
@@ -194,26 +190,26 @@ def _layout(benchmark: Benchmark, settings: PrepareSettings, reporter: Reporter)
 def _manifests(
     tiles: _Tiles, settings: PrepareSettings, lists: Sequence[OfficialLists]
 ) -> tuple[list[Manifest], tuple[str, ...]]:
-    """Our own splits and the official ones, over the files as they are; and all notes."""
-    made = [
-        original_manifest(tiles.benchmark, name, tiles.layout, settings.masks, tiles.notes)
-        for name in tiles.benchmark.manifests
-    ]
-    if tiles.layout.cropped:
-        # Without the tiles, nothing says that the crops are complete: a share drawn of them would be another one.
-        made = []
-        if not lists:
-            raise DataError(
-                "these files are crops, which only lists tell how to split",
-                where=tiles.layout.root,
-                remedy="name a folder of official lists with --splits, or the original tiles with --from",
-            )
-    notes = list(tiles.notes)
+    """The official splits and our own, over the files as they are; and all notes."""
+    listed, notes = [], list(tiles.notes)
     for one in lists:
         ids, left_out = _listed(tiles, one, partial=settings.partial)
         notes += left_out
-        made.append(listed_manifest(tiles.manifest, one, ids, (*tiles.notes, *left_out)))
-    return made, tuple(notes)
+        listed.append(listed_manifest(tiles.manifest, one, ids, (*tiles.notes, *left_out)))
+    if not tiles.layout.cropped:
+        own = [
+            original_manifest(tiles.benchmark, name, tiles.layout, settings.masks, tiles.notes)
+            for name in tiles.benchmark.manifests
+        ]
+        return [*listed, *own], tuple(notes)
+    # Without the tiles, nothing says that the crops are complete: a share drawn of them would be another one.
+    if not lists:
+        raise DataError(
+            "these files are crops, which only lists tell how to split",
+            where=tiles.layout.root,
+            remedy="name a folder of official lists with --splits, or the original tiles with --from",
+        )
+    return listed, tuple(notes)
 
 
 def _listed(

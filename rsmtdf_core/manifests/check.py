@@ -126,7 +126,7 @@ def check_dataset(
         manifest=manifest.name,
         splits=checks,
         problems=tuple(dict.fromkeys(sorted(problems, key=lambda problem: problem.file))),
-        notes=(*_notes(checks), *_left_out(len(pairs) - len(used), seen)),
+        notes=(*_notes(checks), *_left_out(len(pairs) - len(used), seen), *_listed(manifest)),
         unmatched=sum(found.unknown for found in seen.values()),
     )
 
@@ -138,6 +138,11 @@ def _left_out(unused: int, seen: dict[str, _Seen]) -> Iterator[str]:
     masks = [found.unknown for found in seen.values() if found.unknown]
     if masks:
         yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
+
+
+def _listed(manifest: Manifest) -> Iterator[str]:
+    if manifest.labeled is not None:
+        yield f"{len(manifest.labeled)} training scenes are listed as labeled; masks of others are not learnt"
 
 
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:

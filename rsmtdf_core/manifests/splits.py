@@ -16,7 +16,7 @@ def split_notes(dataset: Dataset) -> tuple[str, ...]:
         if name in ("train", "test")
     ]
     notes = [f"split of manifest {manifest.name}: {'; '.join(rules)}"]
-    if manifest.window is not None or manifest.parent:
+    if (manifest.window is not None or manifest.parent) and dataset.splits.get("test"):
         notes.append(_by_crop_or_by_tile(dataset))
     return (*notes, *manifest.notes)
 

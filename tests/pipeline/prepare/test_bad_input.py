@@ -71,7 +71,7 @@ CASES = [
     ("truncated mask", MASK, noisy, "image"),
     ("empty file", MASK, lambda path: path.write_bytes(b""), "cannot be read"),
     ("text for an image", IMAGE, lambda path: path.write_text("404"), "cannot be read"),
-    ("mask of ids", MASK, painted("L", (SIZE, SIZE), 1), "expects a mask with colours"),
+    ("mask of ids", MASK, painted("L", (SIZE, SIZE), 1), "say so with --masks ids"),
     ("image too small", IMAGE, painted("RGB", (500, SIZE), 1), "expected 600 x 600 px, found 500"),
     ("mask too small", MASK, painted("RGB", (SIZE, 500), 1), "found 600 x 500 px"),
     ("mask missing", MASK, Path.unlink, "its mask train/1_mask.png is missing"),

@@ -100,7 +100,7 @@ def load_plainly(name, line, folder):
 
 
 def scenes_of(report):
-    manifest = load_manifest(str(report.manifests[-1].path))
+    manifest = load_manifest(str(report.manifests[0].path))
     dataset = find_scenes(manifest, report.root)
     labeled = set(manifest.labeled)
     train = dataset.splits["train"]
@@ -160,7 +160,7 @@ def test_a_config_with_an_official_manifest_trains_on_the_listed_labels(tmp_path
         (tiles / path).parent.mkdir(parents=True)
         Image.new("RGB", (SIZE, SIZE), "#00FF00").save(tiles / path)
     report = run(name, tiles, tmp_path / "to", splits=(write_lists(tmp_path, name),))
-    manifest = report.manifests[-1].path
+    manifest = report.manifests[0].path
     config = load_config("folder", [f"data.manifest={manifest}", f"data.root={report.root}"])
     labeled, unlabeled = training_scenes(scenes_of(report)[0], config)
     assert {scene.id for scene in labeled} == {"2/10@0,0", "2/10@1024,0"}

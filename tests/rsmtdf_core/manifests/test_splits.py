@@ -133,6 +133,7 @@ def test_lists_are_read_from_files_beside_the_manifest(tmp_path, root):
     labeled, unlabeled = listed_labeled(scenes, manifest.labeled, seed=0)
     assert [scene.id for scene in labeled] == ["s1"]
     assert [scene.id for scene in unlabeled] == ["s0"]
+    assert any("1 training scenes" in note for note in check_dataset(manifest, root).notes)
 
 
 @pytest.mark.parametrize(
