@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cli.console import RichReporter, out, percent, table
 from cli.data_init import init
+from cli.data_prepare import download, prepare
 from cli.options import copy_file
 from rsmtdf_core.manifests.check import DatasetCheck
 from rsmtdf_core.manifests.schema import Manifest, load_manifest, packaged_manifests
@@ -18,18 +19,20 @@ from rsmtdf_core.manifests.schema import Manifest, load_manifest, packaged_manif
 _MOST = 3  # files named in one line
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(download)
+app.command()(prepare)
 
 
 @app.callback()
 def data() -> None:
-    """Write manifests, look at them, and check datasets against them."""
+    """Fetch and prepare benchmarks, write manifests, look at them, and check datasets against them."""
 
 
 @app.command("list")
 def list_manifests() -> None:
     """Name the manifests that come with the package."""
     for name in packaged_manifests():
-        out.print(f"[bold]{name:<12}[/] {load_manifest(name).title}", highlight=False)
+        out.print(f"[bold]{name:<18}[/] {load_manifest(name).title}", highlight=False)
 
 
 @app.command()

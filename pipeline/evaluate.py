@@ -26,8 +26,9 @@ from rsmtdf_core.evaluation.report import (
     write_report,
 )
 from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.manifests.scenes import Scene, find_scenes
+from rsmtdf_core.manifests.scenes import Dataset, Scene, find_scenes
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
+from rsmtdf_core.manifests.splits import split_notes
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.checkpoint import Checkpoint, load_weights
@@ -174,7 +175,7 @@ def evaluate(
         ignored=tuple(counts.ignored.tolist()),
         random_teachers=tuple(state["random_teachers"]),
         approximations=tuple(state["approximations"]),
-        notes=_notes(run),
+        notes=_notes(run, dataset),
     )
     out = run.folder.path / "evaluation" / f"{split}-{run.weights}"
     write_report(out / "report.json", report)
@@ -194,18 +195,17 @@ def evaluate(
     return report, out
 
 
-def _notes(run: TrainedRun) -> tuple[str, ...]:
+def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
     """How scenes were split and labeled: scores of other splits do not compare."""
-    splits = run.manifest.splits
-    rules = [
-        f"{name} = {spec.describe()}" for name, spec in splits.items() if name in ("train", "test")
-    ]
     data = run.config.data
-    sentence = (
-        f"split of manifest {run.manifest.name}: {'; '.join(rules)}; {data.labeled:.3g} of the training "
-        f"scenes labeled (seed {data.labeled_seed})"
+    listed = run.manifest.labeled
+    labeled = (
+        f"{data.labeled:.3g} of the training scenes labeled (seed {data.labeled_seed})"
+        if listed is None
+        else f"{len(listed)} training scenes listed as labeled"
     )
-    return (sentence,)
+    rule, *more = split_notes(dataset)
+    return (f"{rule}; {labeled}", *more)
 
 
 def _spread(scenes: tuple[Scene, ...], count: int) -> tuple[Scene, ...]:

@@ -3,7 +3,14 @@
 from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
-from rsmtdf_core.manifests.scenes import Dataset, Scene, draw_labeled, find_scenes, with_digests
+from rsmtdf_core.manifests.scenes import (
+    Dataset,
+    Scene,
+    draw_labeled,
+    find_scenes,
+    listed_labeled,
+    with_digests,
+)
 from rsmtdf_core.manifests.schema import load_manifest
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
@@ -54,6 +61,8 @@ def plan_experiment(config: ExperimentConfig) -> Experiment:
 def training_scenes(
     dataset: Dataset, config: ExperimentConfig
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """The labeled and the unlabeled training scenes, with digests."""
+    """The labeled and the unlabeled training scenes, with digests; a manifest's list goes before the config's share."""
     scenes = with_digests(dataset, dataset.splits["train"])
+    if (listed := dataset.manifest.labeled) is not None:
+        return listed_labeled(scenes, frozenset(listed), config.data.labeled_seed)
     return draw_labeled(scenes, config.data.labeled, config.data.labeled_seed)

@@ -77,7 +77,7 @@ def summarise(record: RunRecord, name: str) -> RunSummary:
         path=record.folder.path,
         method=config.objective.method,
         dataset=record.manifest.name,
-        labeled=config.data.labeled,
+        labeled=record.manifest.labeled_share or config.data.labeled,
         labeled_seed=config.data.labeled_seed,
         seed=config.seed,
         steps=record.steps,

@@ -5,7 +5,7 @@ finds images that are in two splits under different names.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,13 +19,17 @@ from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.patterns import match_files
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
 from rsmtdf_core.manifests.scenes import (
+    Scene,
     ScenePair,
+    choose_scenes,
     cut_scenes,
     find_pairs,
     in_threads,
+    missing_scenes,
+    refuse_shared,
     split_pairs,
 )
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.manifests.schema import Manifest, SplitName
 from rsmtdf_core.settings import Settings
 
 
@@ -57,25 +61,40 @@ class SplitCheck(Settings):
 
 
 class DatasetCheck(Settings):
-    """The outcome: `problems` are to be mended, `notes` are to be known."""
+    """The outcome: `problems` are to be mended, `notes` are to be known.
+
+    Attributes:
+        manifest: its name.
+        splits: what each holds.
+        problems: wrong files.
+        notes: what may be meant so.
+        unmatched: pixels of masks whose colour matches no class and that are ignored.
+    """
 
     manifest: str
     splits: tuple[SplitCheck, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    unmatched: int = 0
 
 
 @dataclass
 class _Seen:
-    """What was found in one pair; pixel counts int64 [C + 1], ignored pixels last.
+    """What was found in one pair.
 
-    The content is None where the image could not be read.
+    Attributes:
+        scenes: those of its image, where that could be opened.
+        pixels: of each scene whose mask could be read, int64 [C + 1], ignored pixels last.
+        content: of its image, where that could be read.
+        problems: what is wrong with its files.
+        unknown: pixels of the mask that match no class and are ignored.
     """
 
-    pixels: npt.NDArray[np.int64]
-    scenes: int = 0
+    scenes: list[Scene] = field(default_factory=list)
+    pixels: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     content: Content | None = None
     problems: list[Problem] = field(default_factory=list)
+    unknown: int = 0
 
 
 def check_dataset(
@@ -103,24 +122,46 @@ def check_dataset(
             on_scene()
     problems = [problem for found in seen.values() for problem in found.problems]
     problems += _lone_masks(manifest, root, pairs)
+    scenes: dict[SplitName, tuple[Scene, ...]] = {}
     for split, members in splits.items():
         if split != "train":
             problems += _missing_masks(split, members)
+        cut = [scene for pair in members for scene in seen[pair.id].scenes]
+        scenes[split] = choose_scenes(manifest, split, cut)
+        opened = {pair.id for pair in members if seen[pair.id].scenes}
+        problems += [
+            Problem(file=scene, what=f"splits.{split} lists this scene, which is outside its image")
+            for scene in missing_scenes(manifest, split, scenes[split])
+            if scene.rpartition("@")[0] in opened
+        ]
+    refuse_shared(manifest, scenes)
     problems += _duplicates(splits, seen)
-    checks = tuple(
-        _split_check(manifest, split, members, seen) for split, members in splits.items()
-    )
-    unused = len(pairs) - len(used)
+    checks = tuple(_split_check(manifest, split, some, seen) for split, some in scenes.items())
     return DatasetCheck(
         manifest=manifest.name,
         splits=checks,
         problems=tuple(dict.fromkeys(sorted(problems, key=lambda problem: problem.file))),
-        notes=tuple(_notes(checks)) + ((f"{unused} images are in no split",) if unused else ()),
+        notes=(*_notes(checks), *_left_out(len(pairs) - len(used), seen), *_listed(manifest)),
+        unmatched=sum(found.unknown for found in seen.values()),
     )
 
 
+def _left_out(unused: int, seen: dict[str, _Seen]) -> Iterator[str]:
+    """Notes on images and pixels that will not be used."""
+    if unused:
+        yield f"{unused} images are in no split"
+    masks = [found.unknown for found in seen.values() if found.unknown]
+    if masks:
+        yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
+
+
+def _listed(manifest: Manifest) -> Iterator[str]:
+    if manifest.labeled is not None:
+        yield f"{len(manifest.labeled)} training scenes are listed as labeled; masks of others are not learnt"
+
+
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
-    seen = _Seen(np.zeros(len(manifest.classes) + 1, np.int64))
+    seen = _Seen()
     size: tuple[int, int] | None = None
     bands = manifest.bands
     try:
@@ -134,7 +175,7 @@ def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
         if not has_data:
             seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
         seen.content = content.of(root, pair.image)
-        seen.scenes = sum(1 for _ in cut_scenes(pair, size, manifest.window))
+        seen.scenes = list(cut_scenes(pair, size, manifest.window))
     except RsmtdfError as error:
         seen.problems.append(Problem(file=pair.image, what=error.what))
     if pair.mask is not None:
@@ -150,17 +191,26 @@ def _open_mask(
 ) -> None:
     size = mask_size(root / mask)
     unknown: Counter[str] = Counter()
-    counts = np.zeros(256, np.int64)
     for part in strips(root / mask, manifest.bands, size):
         ids, strange = encode_mask(read_mask(root / mask, manifest, part), manifest)
         unknown.update(strange)
-        counts += np.bincount(ids.ravel(), minlength=256)
-    if unknown:
+        _count(manifest, ids, part[0], seen)
+    if unknown and manifest.mask_encoding.tolerant:
+        seen.unknown = unknown.total()
+    elif unknown:
         seen.problems.append(Problem(file=mask, what=unknown_values(unknown)))
     if image is not None and size != image:
         seen.problems.append(Problem(file=mask, what=size_differs(size[::-1], image[::-1])))
-    seen.pixels[:-1] = counts[: len(manifest.classes)]
-    seen.pixels[-1] = counts[manifest.ignore_id]
+
+
+def _count(manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, seen: _Seen) -> None:
+    """Add the rows of a mask from `top` on to the scenes that they are part of."""
+    kept = [*range(len(manifest.classes)), manifest.ignore_id]
+    for scene in seen.scenes:
+        left, first = (scene.window.left, scene.window.top) if scene.window else (0, 0)
+        rows = slice(max(0, first - top), max(0, first + scene.height - top))
+        counts = np.bincount(ids[rows, left : left + scene.width].ravel(), minlength=256)[kept]
+        seen.pixels[scene.id] = seen.pixels.get(scene.id, np.zeros_like(counts)) + counts
 
 
 def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> list[Problem]:
@@ -188,9 +238,9 @@ def _missing_masks(split: str, members: Sequence[ScenePair]) -> list[Problem]:
 
 
 def _duplicates(
-    splits: Mapping[str, Sequence[ScenePair]], seen: Mapping[str, _Seen]
+    splits: Mapping[SplitName, Sequence[ScenePair]], seen: Mapping[str, _Seen]
 ) -> list[Problem]:
-    contents = {
+    contents: dict[str, list[Content]] = {
         split: [found for pair in members if (found := seen[pair.id].content) is not None]
         for split, members in splits.items()
     }
@@ -198,16 +248,17 @@ def _duplicates(
 
 
 def _split_check(
-    manifest: Manifest, split: str, members: Sequence[ScenePair], seen: dict[str, _Seen]
+    manifest: Manifest, split: SplitName, scenes: Sequence[Scene], seen: dict[str, _Seen]
 ) -> SplitCheck:
-    pixels = sum(
-        (seen[pair.id].pixels for pair in members), np.zeros(len(manifest.classes) + 1, np.int64)
-    )
+    counted = {scene: counts for found in seen.values() for scene, counts in found.pixels.items()}
+    pixels = np.zeros(len(manifest.classes) + 1, np.int64)
+    for scene in scenes:
+        pixels += counted.get(scene.id, 0)
     return SplitCheck(
         name=split,
-        scenes=sum(seen[pair.id].scenes for pair in members),
-        labeled=sum(seen[pair.id].scenes for pair in members if pair.mask is not None),
-        unlabeled=tuple(pair.image for pair in members if pair.mask is None),
+        scenes=len(scenes),
+        labeled=sum(1 for scene in scenes if scene.mask is not None),
+        unlabeled=tuple(dict.fromkeys(scene.image for scene in scenes if scene.mask is None)),
         pixels=dict(zip(manifest.class_names, pixels[:-1].tolist(), strict=True)),
         ignored=int(pixels[-1]),
     )

@@ -1,11 +1,15 @@
 """Mask pixels as class ids, and class ids as colours."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.manifests.schema import IndexMasks, Manifest, color_rgb
+from rsmtdf_core.manifests.schema import ColorMasks, IndexMasks, Manifest, color_rgb
+
+# Masks are converted in bands of about this many pixels: what is needed on the way stays small beside a raster.
+_BAND_PIXELS = 2**22
 
 
 def encode_mask(
@@ -21,6 +25,19 @@ def encode_mask(
         class ids uint8 [H, W], and the count of pixels of each raw id or colour that no class
         has; those pixels are ignored.
     """
+    height, width = raw.shape[:2]
+    ids = np.empty((height, width), np.uint8)
+    unknown: Counter[str] = Counter()
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        unknown += _encode_band(raw[top : top + rows], manifest, ids[top : top + rows])
+    return ids, dict(unknown)
+
+
+def _encode_band(
+    raw: npt.NDArray[np.integer], manifest: Manifest, ids: npt.NDArray[np.uint8]
+) -> Counter[str]:
+    """Write the class ids of some rows into `ids`; the counts of what no class has."""
     encoding = manifest.mask_encoding
     if isinstance(encoding, IndexMasks):
         values: npt.NDArray[np.integer] = raw
@@ -32,24 +49,50 @@ def encode_mask(
         values = _packed(raw)
         class_values = [_code(spec.color) for spec in manifest.classes]
         ignored = [_code(color) for color in encoding.ignore]
-    ids = np.full(values.shape, manifest.ignore_id, np.uint8)
+    # A value may be a class's and ignored at once, say an unused class 255: ignoring, told last, wins.
+    meaning = dict(zip(class_values, range(len(manifest.classes)), strict=True))
+    meaning |= dict.fromkeys(ignored, manifest.ignore_id)
+    ids[:] = manifest.ignore_id
     known = np.zeros(values.shape, bool)
-    for class_id, value in enumerate(class_values):
+    for value, class_id in meaning.items():
         here = values == value
         ids[here] = class_id
         known |= here
-    for value in ignored:
-        here = values == value
-        # A value may be a class's and ignored at once, say an unused class 255: ignoring wins.
-        ids[here] = manifest.ignore_id
-        known |= here
     if known.all():
-        return ids, {}
-    strange, counts = np.unique(values[~known], return_counts=True)
-    named = (
-        str(value) if isinstance(encoding, IndexMasks) else f"#{value:06X}" for value in strange
-    )
-    return ids, dict(zip(named, counts.tolist(), strict=True))
+        return Counter()
+    if isinstance(encoding, IndexMasks):
+        return _counted(values[~known])
+    codes = values[~known]
+    # Tables over all 2^24 colours: where every pixel of a mask is off, sorting them would take many times longer.
+    unmatched = np.zeros(2**24, bool)
+    unmatched[codes] = True
+    strange = np.flatnonzero(unmatched)
+    near = _nearest(strange, np.array(list(meaning)), encoding)
+    table = np.full(2**24, manifest.ignore_id, np.uint8)
+    table[strange] = np.array([manifest.ignore_id, *meaning.values()], np.uint8)[near + 1]
+    unmatched[strange[near >= 0]] = False
+    ids[~known] = table[codes]
+    left = _counted(codes[unmatched[codes]])
+    return Counter({f"#{int(code):06X}": count for code, count in left.items()})
+
+
+def _counted(values: npt.NDArray[np.integer]) -> Counter[str]:
+    found, counts = np.unique(values, return_counts=True)
+    return Counter(dict(zip(map(str, found), counts.tolist(), strict=True)))
+
+
+def _nearest(
+    colors: npt.NDArray[np.integer], meant: npt.NDArray[np.integer], encoding: ColorMasks
+) -> npt.NDArray[np.intp]:
+    """For each packed colour [N], the place in `meant` [M] of the one that it stands for; -1 for none."""
+    found, wanted = _unpacked(colors), _unpacked(meant)
+    if encoding.match == "exact":
+        return np.full(len(found), -1, np.intp)
+    if encoding.match == "threshold":
+        found = np.where(found >= 128, 255, 0)
+    squares = ((found[:, None] - wanted[None]) ** 2).sum(axis=2)
+    limit = 0 if encoding.match == "threshold" else encoding.max_distance**2
+    return np.where(squares.min(axis=1) <= limit, squares.argmin(axis=1), -1)
 
 
 def colorize(ids: npt.NDArray[np.uint8], manifest: Manifest) -> npt.NDArray[np.uint8]:
@@ -57,6 +100,10 @@ def colorize(ids: npt.NDArray[np.uint8], manifest: Manifest) -> npt.NDArray[np.u
     table = np.zeros((256, 3), np.uint8)
     table[: len(manifest.classes)] = manifest.palette
     return table[ids]
+
+
+def _unpacked(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    return np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], axis=-1).astype(np.int64)
 
 
 def _packed(raw: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:

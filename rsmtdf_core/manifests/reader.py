@@ -118,7 +118,7 @@ class SceneReader:
         if mask != image:
             raise DataError(size_differs(mask[::-1], image[::-1]), where=path)
         ids, unknown = encode_mask(read_mask(path, manifest, part), manifest)
-        if unknown:
+        if unknown and not manifest.mask_encoding.tolerant:
             raise DataError(
                 unknown_values(unknown),
                 where=path,

@@ -1,7 +1,8 @@
 """From a manifest and a folder to typed scenes; only file names and image headers are read."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.fingerprints import canonical_json, file_sha256, fingerprint
 from rsmtdf_core.manifests.files import image_size
 from rsmtdf_core.manifests.patterns import match_files
-from rsmtdf_core.manifests.schema import Manifest, SplitSpec, WindowSpec
+from rsmtdf_core.manifests.schema import Manifest, SplitName, SplitSpec, WindowSpec
 from rsmtdf_core.validation import suggestion
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_PLACE = re.compile(r"@\d+,\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Dataset:
 
     manifest: Manifest
     root: Path
-    splits: dict[str, tuple[Scene, ...]]
+    splits: dict[SplitName, tuple[Scene, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,27 @@ class ScenePair:
     mask: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """What is drawn where crops of one tile stay together."""
+
+    id: str
+
+
+Drawable = TypeVar("Drawable", Scene, ScenePair, _Parent)
+
+
 def find_scenes(manifest: Manifest, root: Path) -> Dataset:
     """Find the scenes of each split, sorted by the image's id, its windows row by row.
 
     Raises:
         MissingFileError: the root is no folder, or no image matches the manifest's pattern.
         DataError: an image's header cannot be read, two files stand for one scene, a split names a
-            value that no scene has, or a scene is in both the training split and another.
+            value that no scene has or lists one that is not there, or a scene is in both the training split and
+            another.
     """
-    splits = split_pairs(manifest, find_pairs(manifest, root))
-    pairs = {pair.id: pair for members in splits.values() for pair in members}
+    members = split_pairs(manifest, find_pairs(manifest, root))
+    pairs = {pair.id: pair for some in members.values() for pair in some}
     sizes = dict(
         zip(
             pairs,
@@ -89,18 +103,16 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
             strict=True,
         )
     )
-    return Dataset(
-        manifest,
-        root,
-        {
-            split: tuple(
-                scene
-                for pair in members
-                for scene in cut_scenes(pair, sizes[pair.id], manifest.window)
-            )
-            for split, members in splits.items()
-        },
-    )
+    splits = {}
+    for split, some in members.items():
+        cut = [
+            scene for pair in some for scene in cut_scenes(pair, sizes[pair.id], manifest.window)
+        ]
+        splits[split] = choose_scenes(manifest, split, cut)
+        if missing := missing_scenes(manifest, split, splits[split]):
+            raise _not_there(manifest, split, missing)
+    refuse_shared(manifest, splits)
+    return Dataset(manifest, root, splits)
 
 
 def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
@@ -125,29 +137,26 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
     ]
 
 
-def split_pairs(manifest: Manifest, pairs: Sequence[ScenePair]) -> dict[str, list[ScenePair]]:
+def split_pairs(manifest: Manifest, pairs: Sequence[ScenePair]) -> dict[SplitName, list[ScenePair]]:
     """Deal out pairs to the manifest's splits, each sorted by id.
 
+    Where a split takes single windows, it has every pair that any of its windows may be of.
+
     Raises:
-        DataError: a split names a value that no scene has, or a scene is in both the training split
-            and another.
+        DataError: a split names a value that no scene has, or lists a scene of an image that is not there.
     """
-    splits: dict[str, list[ScenePair]] = {
-        name: _members(name, spec, pairs) for name, spec in manifest.splits.items()
-    }
-    learnt = {pair.id for pair in splits.get("train", [])}
-    for name in splits.keys() - {"train"}:
-        if shared := sorted(learnt & {pair.id for pair in splits[name]}):
-            raise DataError(
-                f"{len(shared)} scenes are in both train and {name}, the first is {shared[0]}",
-                where=f"manifest {manifest.name}",
-                remedy="give the splits different values in `where`, or shares of one seed that "
-                "do not overlap",
+    return {name: _members(manifest, name, pairs) for name in manifest.splits}
+
+
+def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -> list[ScenePair]:
+    spec = manifest.splits[split]
+    if spec.scenes is not None:
+        wanted = dict.fromkeys(_image_id(scene) for scene in spec.scenes)
+        if absent := wanted.keys() - {pair.id for pair in pairs}:
+            raise _not_there(
+                manifest, split, [one for one in spec.scenes if _image_id(one) in absent]
             )
-    return splits
-
-
-def _members(split: str, spec: SplitSpec, pairs: Sequence[ScenePair]) -> list[ScenePair]:
+        return [pair for pair in pairs if pair.id in wanted]
     for field, values in spec.where.items():
         present = sorted({pair.fields[field] for pair in pairs})
         for value in values:
@@ -157,16 +166,83 @@ def _members(split: str, spec: SplitSpec, pairs: Sequence[ScenePair]) -> list[Sc
                     where=f"splits.{split}.where.{field}; found: {', '.join(present[:20])}",
                     remedy="edit the manifest, or put the missing files below the root",
                 )
-    chosen = _drawn(
-        [
-            pair
-            for pair in pairs
-            if all(pair.fields[field] in values for field, values in spec.where.items())
-        ],
-        spec.seed,
+    matching = [
+        pair
+        for pair in pairs
+        if all(pair.fields[field] in values for field, values in spec.where.items())
+    ]
+    if spec.by == "crop":
+        return matching if manifest.window is not None else _slice(matching, spec)
+    parents = {pair.id: parent_of(manifest, pair.id) for pair in matching}
+    chosen = set(_slice([_Parent(name) for name in dict.fromkeys(parents.values())], spec))
+    return [pair for pair in matching if _Parent(parents[pair.id]) in chosen]
+
+
+def choose_scenes(
+    manifest: Manifest, split: SplitName, scenes: Sequence[Scene]
+) -> tuple[Scene, ...]:
+    """Of the scenes cut from a split's pairs, those that the split takes, in their order."""
+    spec = manifest.splits[split]
+    if spec.scenes is not None:
+        listed = set(spec.scenes)
+        return tuple(scene for scene in scenes if scene.id in listed)
+    if spec.by == "crop" and manifest.window is not None:
+        return tuple(_slice(scenes, spec))
+    return tuple(scenes)
+
+
+def missing_scenes(manifest: Manifest, split: SplitName, found: Sequence[Scene]) -> list[str]:
+    """Ids that the split lists and that were not found: windows outside of their image."""
+    known = {scene.id for scene in found}
+    return [scene for scene in manifest.splits[split].scenes or () if scene not in known]
+
+
+def refuse_shared(manifest: Manifest, splits: Mapping[SplitName, Sequence[Scene]]) -> None:
+    """Refuse scenes that are learnt from and scored.
+
+    Raises:
+        DataError: a scene is in both the training split and another.
+    """
+    learnt = {scene.id for scene in splits.get("train", ())}
+    for name, scenes in splits.items():
+        shared = sorted(learnt & {scene.id for scene in scenes})
+        if name != "train" and shared:
+            raise DataError(
+                f"{len(shared)} scenes are in both train and {name}, the first is {shared[0]}",
+                where=f"manifest {manifest.name}",
+                remedy="give the splits different values in `where`, other lists, or shares of one seed "
+                "that do not overlap",
+            )
+
+
+def parent_of(manifest: Manifest, scene: str) -> str:
+    """The id of what a scene (or pair) of this id was cut from: its tile, or else its image."""
+    image = _image_id(scene)
+    if not manifest.parent:
+        return image
+    values = dict(zip(manifest.fields, image.split("/"), strict=True))
+    return "/".join(values[field] for field in manifest.parent)
+
+
+def _image_id(scene: str) -> str:
+    """The id without the place of a window; an image's own name may have an @ too."""
+    return _PLACE.sub("", scene)
+
+
+def _not_there(manifest: Manifest, split: SplitName, missing: Sequence[str]) -> DataError:
+    return DataError(
+        f"{len(missing)} scenes that splits.{split} lists are not there, the first is {missing[0]}",
+        where=f"manifest {manifest.name}",
+        remedy="put the missing files below the root, or take the scenes off the list",
     )
-    low, high = (int(share * len(chosen) + 0.5) for share in spec.share)
-    return sorted(chosen[low:high], key=lambda pair: pair.id)
+
+
+def _slice(items: Sequence[Drawable], spec: SplitSpec) -> list[Drawable]:
+    """The share of the items that the split takes, in the order of the items."""
+    drawn = _drawn(items, spec.seed)
+    low, high = (int(share * len(drawn) + 0.5) for share in spec.share)
+    chosen = {item.id for item in drawn[low:high]}
+    return [item for item in items if item.id in chosen]
 
 
 def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) -> Iterator[Scene]:
@@ -228,6 +304,24 @@ def draw_labeled(
     return tuple(labeled), tuple(scene for scene in drawn if scene.id not in chosen)
 
 
+def listed_labeled(
+    scenes: Sequence[Scene], listed: Collection[str], seed: int
+) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+    """The scenes whose ids are listed as labeled, and the others, as `draw_labeled` returns them.
+
+    Raises:
+        DataError: a listed scene has no mask.
+    """
+    drawn = _drawn(scenes, seed)
+    labeled = tuple(scene for scene in drawn if scene.id in listed)
+    for scene in labeled:
+        if scene.mask is None:
+            raise DataError(
+                "the manifest lists this scene as labeled, but it has no mask", where=scene.image
+            )
+    return labeled, tuple(scene for scene in drawn if scene.id not in listed)
+
+
 def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
     """The scenes with the digests of what decides their pixels; each file is read once.
 
@@ -255,9 +349,6 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """`map` in threads, results in the order of the items; for work that waits for the disk."""
     with ThreadPoolExecutor() as pool:
         yield from pool.map(work, items)
-
-
-Drawable = TypeVar("Drawable", Scene, ScenePair)
 
 
 def _drawn(items: Sequence[Drawable], seed: int) -> list[Drawable]:

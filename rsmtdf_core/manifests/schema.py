@@ -6,13 +6,14 @@ class list, colour or split is hidden in code.
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, Field, model_validator
 
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.manifests.lists import read_scene_list
 from rsmtdf_core.manifests.patterns import pattern_fields
 from rsmtdf_core.rasters.bands import BandSettings
 from rsmtdf_core.settings import Settings
@@ -51,12 +52,33 @@ class IndexMasks(Settings):
     offset: int = 0
     ignore: tuple[int, ...] = ()
 
+    @property
+    def tolerant(self) -> bool:
+        """Whether values that no class has are ignored rather than refused."""
+        return False
+
 
 class ColorMasks(Settings):
-    """Masks in the classes' colours; pixels with a colour in `ignore` are ignored."""
+    """Masks in the classes' colours; pixels with a colour in `ignore` are ignored.
+
+    Attributes:
+        encoding: tells this kind from the others.
+        ignore: colours that stand for no class.
+        match: how a pixel's colour becomes a class's. exact: it is equal, and other colours are refused.
+            threshold: equal after each channel becomes 0 below 128, else 255. nearest: the nearest, within
+            `max_distance`. With the last two, colours that still match nothing are counted and ignored.
+        max_distance: Euclidean, in RGB of 0 to 255.
+    """
 
     encoding: Literal["colors"]
     ignore: tuple[Color, ...] = ()
+    match: Literal["exact", "threshold", "nearest"] = "exact"
+    max_distance: float = Field(default=100.0, gt=0, lt=442)
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether colours that no class has are ignored rather than refused."""
+        return self.match != "exact"
 
 
 class WindowSpec(Settings):
@@ -75,17 +97,21 @@ class WindowSpec(Settings):
 
 
 class SplitSpec(Settings):
-    """Which scenes a split takes.
+    """Which scenes a split takes: those of a list, or those that a rule chooses.
 
     Attributes:
         where: values that a field of the path pattern may have; every field named must match.
-        share: of the scenes that match, in an order drawn with `seed`, the slice between two.
+        share: of what matches, in an order drawn with `seed`, the slice between two.
         seed: of that order; splits that share scenes between them use one seed.
+        by: what is drawn: whole parents (all crops of a tile or raster stay together), or single crops.
+        scenes: the scenes' ids, instead of a rule; in a file, the name of a list beside the manifest.
     """
 
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     share: tuple[float, float] = (0.0, 1.0)
     seed: int = 0
+    by: Literal["parent", "crop"] = "parent"
+    scenes: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _is_a_slice(self) -> Self:
@@ -94,13 +120,23 @@ class SplitSpec(Settings):
             raise ValueError(f"share goes up from 0 at least to 1 at most, found [{low}, {high}]")
         return self
 
+    @model_validator(mode="after")
+    def _is_a_list_or_a_rule(self) -> Self:
+        if self.scenes is not None and self.model_copy(update={"scenes": None}) != SplitSpec():
+            raise ValueError("scenes are listed, so where, share, seed and by have no place")
+        return self
+
     def describe(self) -> str:
-        """The rule in words, for reports."""
+        """The list or rule in words, for reports."""
+        if self.scenes is not None:
+            return f"{len(self.scenes)} listed scenes"
         where = " and ".join(f"{key} {', '.join(names)}" for key, names in self.where.items())
         low, high = self.share
         if (low, high) == (0.0, 1.0):
             return where or "all scenes"
         drawn = f"{low:.0%} to {high:.0%} by chance (seed {self.seed})"
+        if self.by == "crop":
+            drawn = f"{drawn}, crop by crop"
         return f"{where}, {drawn}" if where else drawn
 
 
@@ -132,8 +168,13 @@ class Manifest(Settings):
         window: set where scenes are windows of larger rasters.
         bands: set where images are GeoTIFFs whose bands are chosen or scaled; student and teachers see
             the same. Left out where it is not set, as in manifests from before the key.
-        splits: which scenes are for training, choosing and testing; windows of one raster stay
+        parent: names of the fields that tell from which tile an image was cut; empty where images are no
+            crops of something larger.
+        splits: which scenes are for training, choosing and testing; by default crops of one parent stay
             together.
+        labeled: ids of the training scenes whose masks may be used, where they are listed rather than drawn;
+            in a file, the name of a list beside the manifest.
+        notes: what a reader of scores must know of this data; every report repeats it.
     """
 
     name: str = Field(pattern="^[a-z][a-z0-9_-]*$")
@@ -147,7 +188,10 @@ class Manifest(Settings):
     mask_encoding: Annotated[IndexMasks | ColorMasks, Field(discriminator="encoding")]
     window: WindowSpec | None = None
     bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
+    parent: tuple[str, ...] = ()
     splits: dict[SplitName, SplitSpec] = Field(min_length=1)
+    labeled: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -168,6 +212,12 @@ class Manifest(Settings):
     def fields(self) -> tuple[str, ...]:
         """Names of the image pattern's fields, in their order."""
         return pattern_fields(self.images)
+
+    @property
+    def labeled_share(self) -> float | None:
+        """The share of the training scenes that is listed as labeled; None where none is listed."""
+        listed = self.splits["train"].scenes if "train" in self.splits else None
+        return None if self.labeled is None or not listed else len(self.labeled) / len(listed)
 
     @model_validator(mode="after")
     def _has_coherent_classes(self) -> Self:
@@ -198,13 +248,38 @@ class Manifest(Settings):
             raise ValueError(
                 f'images and masks need the same fields: "{self.images}", "{self.masks}"'
             )
-        for split, spec in self.splits.items():
-            for field in spec.where:
+        named = {f"splits.{split}.where": spec.where for split, spec in self.splits.items()}
+        for key, fields in {"parent": self.parent, **named}.items():
+            for field in fields:
                 if field not in self.fields:
                     raise ValueError(
-                        f"splits.{split}.where: '{field}' is no field of the images pattern"
+                        f"{key}: '{field}' is no field of the images pattern"
                         f"{suggestion(field, self.fields)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _matches_colors_that_can_be_told_apart(self) -> Self:
+        encoding = self.mask_encoding
+        if isinstance(encoding, ColorMasks) and encoding.match == "threshold":
+            for color in (*(spec.color for spec in self.classes), *encoding.ignore):
+                if not set(color_rgb(color)) <= {0, 255}:
+                    raise ValueError(f"mask_encoding.match: threshold cannot match {color}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_labeled_scenes_of_the_training_split(self) -> Self:
+        if self.labeled is None:
+            return self
+        train = self.splits.get("train")
+        if train is None or train.scenes is None:
+            raise ValueError("labeled lists scenes, so splits.train must list its scenes too")
+        if not self.labeled:
+            raise ValueError("labeled lists no scene")
+        if strange := sorted(set(self.labeled) - set(train.scenes)):
+            raise ValueError(
+                f"labeled: {len(strange)} scenes are not in splits.train, the first is {strange[0]}"
+            )
         return self
 
 
@@ -222,7 +297,7 @@ def load_manifest(name_or_path: str) -> Manifest:
     """
     if name_or_path.endswith((".yaml", ".yml")):
         path = Path(name_or_path)
-        return validate(Manifest, load_yaml(path), str(path))
+        return validate(Manifest, _with_lists(load_yaml(path), path.parent), str(path))
     known = packaged_manifests()
     if name_or_path not in known:
         raise ConfigError(
@@ -231,3 +306,15 @@ def load_manifest(name_or_path: str) -> Manifest:
         )
     with resources.as_file(resources.files("data_manifests") / f"{name_or_path}.yaml") as path:
         return validate(Manifest, load_yaml(path), name_or_path)
+
+
+def _with_lists(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The manifest's values with ids in place of each list file's name."""
+    splits = values.get("splits")
+    holders = [(values, "labeled")]
+    if isinstance(splits, dict):
+        holders += [(spec, "scenes") for spec in splits.values() if isinstance(spec, dict)]
+    for holder, key in holders:
+        if isinstance(name := holder.get(key), str):
+            holder[key] = read_scene_list(folder, name)
+    return values

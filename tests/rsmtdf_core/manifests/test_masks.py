@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -47,3 +48,50 @@ def test_ignored_pixels_are_shown_black():
     assert colorize(np.array([[255, 1]], np.uint8), COLORS).tolist() == [
         [[0, 0, 0], [160, 176, 192]]
     ]
+
+
+CUBE = [
+    {"name": "urban", "color": "#00FFFF"},
+    {"name": "barren", "color": "#FFFFFF"},
+    {"name": "unknown", "color": "#000000"},
+]
+
+
+@pytest.mark.parametrize(
+    ("color", "match", "expected"),
+    [
+        ((3, 250, 251), "exact", None),
+        ((127, 128, 255), "threshold", 0),
+        ((128, 128, 128), "threshold", 1),
+        ((127, 127, 0), "threshold", 2),
+        ((255, 0, 0), "threshold", None),
+        ((60, 255, 175), "nearest", 0),  # 100 away
+        ((61, 255, 175), "nearest", None),
+        ((200, 200, 200), "nearest", 1),  # 95.3 away
+        ((255, 0, 0), "nearest", None),
+    ],
+)
+def test_off_colours_are_matched_as_the_manifest_says(color, match, expected):
+    encoding = {"encoding": "colors", "match": match, "max_distance": 100}
+    manifest = make_manifest(classes=CUBE, mask_encoding=encoding)
+    raw = np.array([[(0, 255, 255), color, color]], np.uint8)
+    ids, unknown = encode_mask(raw, manifest)
+    assert ids.tolist() == [[0, *[255 if expected is None else expected] * 2]]
+    name = "#{:02X}{:02X}{:02X}".format(*color)
+    assert unknown == ({name: 2} if expected is None else {})
+
+
+def test_large_masks_are_converted_in_bands_like_small_ones(monkeypatch):
+    raw = np.random.default_rng(0).integers(0, 5, (23, 7)).astype(np.uint8)
+    manifest = make_manifest()
+    whole = encode_mask(raw, manifest)
+    monkeypatch.setattr("rsmtdf_core.manifests.masks._BAND_PIXELS", 20)
+    ids, unknown = encode_mask(raw, manifest)
+    assert np.array_equal(ids, whole[0])
+    assert unknown == whole[1]
+    assert unknown.keys() == {"3", "4"}
+
+
+def test_threshold_needs_colours_at_the_ends_of_each_channel():
+    with pytest.raises(ValueError, match="threshold cannot match #102030"):
+        make_manifest(mask_encoding={"encoding": "colors", "match": "threshold"})

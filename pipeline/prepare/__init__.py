@@ -1,0 +1,6 @@
+"""From the archives of a published benchmark to manifests: checked, unpacked and, where asked for, cut into crops."""
+
+from pipeline.prepare.benchmarks import BENCHMARKS, Benchmark
+from pipeline.prepare.run import PrepareReport, PrepareSettings, prepare
+
+__all__ = ["BENCHMARKS", "Benchmark", "PrepareReport", "PrepareSettings", "prepare"]

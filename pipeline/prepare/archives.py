@@ -1,0 +1,122 @@
+"""Zip archives unpacked so that a file is whole or absent, and nothing lands outside of the folder."""
+
+import hashlib
+import shutil
+import stat
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from zlib import error as ZlibError
+
+from pipeline.prepare.benchmarks import Benchmark
+from pipeline.reporter import Reporter
+from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.files import atomic_file, read_json, write_json
+
+_BLOCK = 2**20
+
+
+def unpack_all(
+    benchmark: Benchmark, archives: Sequence[Path], to: Path, reporter: Reporter, *, partial: bool
+) -> None:
+    """Unpack archives, and those inside of them, below `to`; what is there whole is not written again.
+
+    Raises:
+        MissingFileError, DataError: see `unpack`; or an archive's md5 is not the published one, which
+            `partial` turns into a warning.
+    """
+    waiting = list(archives)
+    while waiting:
+        archive = waiting.pop(0)
+        if not archive.is_file():
+            raise MissingFileError("the archive is missing", where=archive)
+        mark = to / ".unpacked" / f"{archive.name}.json"
+        state = {"bytes": archive.stat().st_size, "modified": archive.stat().st_mtime_ns}
+        if mark.is_file() and read_json(mark, DataError) == state:
+            continue
+        _check_md5(benchmark, archive, reporter, partial=partial)
+        waiting += unpack(archive, to, reporter)
+        write_json(mark, state)
+
+
+def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
+    """Unpack one archive; the archives that were inside of it.
+
+    Members go into a folder of the archive's name, unless the archive has one folder at its top already.
+
+    Raises:
+        DataError: it is no zip archive, damaged, encrypted, larger than the free space, or has a member
+            that would land outside of `to`.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if _wanted(archive, member)]
+            _require_space(archive, members, to)
+            tops = {PurePosixPath(member.filename).parts[0] for member in members}
+            flat = len(tops) != 1 or any("/" not in member.filename for member in members)
+            base = to / archive.stem if flat else to
+            with reporter.bar(f"unpacking {archive.name}", len(members)) as bar:
+                for member in members:
+                    _write(opened, member, base / member.filename)
+                    bar.advance()
+    except (zipfile.BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(
+            f"expected a whole zip archive without a password: {error}",
+            where=archive,
+            remedy="fetch the archive again",
+        ) from None
+    inner = [member.filename for member in members if member.filename.lower().endswith(".zip")]
+    return [base / name for name in inner]
+
+
+def _wanted(archive: Path, member: zipfile.ZipInfo) -> bool:
+    """Whether a member is a file of the data; refuses those that would leave the folder."""
+    path = PurePosixPath(member.filename)
+    link = stat.S_ISLNK(member.external_attr >> 16)
+    if path.is_absolute() or ".." in path.parts or "\\" in member.filename or link:
+        raise DataError(
+            f"the member '{member.filename}' would be written outside of the folder",
+            where=archive,
+            remedy="this is not an archive of the dataset: fetch it from its makers",
+        )
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not (member.is_dir() or hidden)
+
+
+def _require_space(archive: Path, members: Sequence[zipfile.ZipInfo], to: Path) -> None:
+    needed = sum(member.file_size for member in members)
+    to.mkdir(parents=True, exist_ok=True)
+    if needed > (free := shutil.disk_usage(to).free):
+        raise DataError(
+            f"unpacking needs {needed:,} bytes, {free:,} are free in {to}",
+            where=archive,
+            remedy="name another folder with --to",
+        )
+
+
+def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    if path.is_file() and path.stat().st_size == member.file_size:
+        return
+    with opened.open(member) as source, atomic_file(path) as target:
+        shutil.copyfileobj(source, target, _BLOCK)  # the archive's crc is compared at its end
+
+
+def _check_md5(benchmark: Benchmark, archive: Path, reporter: Reporter, *, partial: bool) -> None:
+    expected = benchmark.md5.get(archive.name)
+    if expected is None or (found := file_md5(archive)) == expected:
+        return
+    what = f"{archive.name} should have the md5 {expected}, found {found}"
+    if not partial:
+        raise DataError(
+            what,
+            where=archive,
+            remedy=f"fetch it again: rsmtdf data download {benchmark.name} --to DIR; or take it as it is "
+            "with --partial",
+        )
+    reporter.warn(what)
+
+
+def file_md5(path: Path) -> str:
+    """The md5 (32 hex digits) of a file's bytes, as publishers of archives give it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,0 +1,138 @@
+"""What each benchmark should be: its files, counts, sizes and the names of its published crops.
+
+Classes, colours and splits are in the packaged manifests; this is what only preparing needs.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+CROP = 512  # px; side and stride of the published crops
+
+# What a field of a file name may be; the others are numbers.
+_FIELDS = {"part": "Train|Val", "area": "Rural|Urban"}
+_FIELD = re.compile(r"\{([a-z]+)\}")
+
+
+@dataclass(frozen=True)
+class FileName:
+    """A file's path below some folder, with {fields}, as in a manifest's pattern."""
+
+    pattern: str
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """Matches whole posix paths; the group `prefix` is the folder that the pattern starts from."""
+        parts = _FIELD.split(self.pattern)
+        literals, fields = parts[::2], parts[1::2]
+        groups = [f"(?P<{name}>{_FIELDS.get(name, '[0-9]+')})" for name in fields]
+        middle = "".join(
+            group + re.escape(text) for group, text in zip(groups, literals[1:], strict=True)
+        )
+        return re.compile(rf"(?P<prefix>(?:.*/)?){re.escape(literals[0])}{middle}")
+
+    def matched(self, path: str) -> tuple[str, dict[str, str]] | None:
+        """The prefix and the fields of a path; None where it is another file."""
+        found = self.regex.fullmatch(path)
+        if found is None:
+            return None
+        fields = found.groupdict()
+        return fields.pop("prefix"), fields
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One published dataset.
+
+    Attributes:
+        name: also that of its first packaged manifest.
+        manifests: packaged manifests, one for each of our splits.
+        image: name of an original image.
+        masks: names that a mask may have; archives differ.
+        size: width and height of every image, px.
+        counts: how many images there should be, by the value of `counted_by`.
+        counted_by: a field, or None where all are counted together under "".
+        crop_image: name of a crop; {crop} counts from 1, row by row.
+        crop_mask: the same.
+        crops_from_1: whether published crops keep raw ids, the first class being 1 and 0 no class.
+        padding_class: what the published crops have where they reach over the image; None where none does.
+        md5: of the archives, where they were published.
+        urls: of the archives that may be fetched without a login.
+        source: where to get it and in which form.
+    """
+
+    name: str
+    manifests: tuple[str, ...]
+    image: FileName
+    masks: tuple[FileName, ...]
+    size: tuple[int, int]
+    counts: Mapping[str, int]
+    counted_by: str | None
+    crop_image: FileName
+    crop_mask: FileName
+    source: str
+    crops_from_1: bool = False
+    padding_class: int | None = None
+    md5: Mapping[str, str] = field(default_factory=dict)
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+
+_LOVEDA = "https://zenodo.org/records/5706578/files"
+
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark(
+            name="loveda",
+            manifests=("loveda", "loveda-published", "loveda-areas"),
+            image=FileName("{part}/{area}/images_png/{name}.png"),
+            masks=(FileName("{part}/{area}/masks_png/{name}.png"),),
+            size=(1024, 1024),
+            counts={"Train": 2522, "Val": 1669},
+            counted_by="part",
+            crop_image=FileName("{part}/{area}/images_png/{name}_{crop}.png"),
+            crop_mask=FileName("{part}/{area}/masks_png/{name}_{crop}.png"),
+            crops_from_1=True,
+            # As the record that the archives are fetched from gives them, by way of torchgeo.
+            md5={
+                "Train.zip": "de2b196043ed9b4af1690b3f9a7d558f",
+                "Val.zip": "84cae2577468ff0b5386758bb386d31d",
+            },
+            urls={name: f"{_LOVEDA}/{name}?download=1" for name in ("Train.zip", "Val.zip")},
+            source="Train.zip and Val.zip of https://zenodo.org/records/5706578: "
+            "rsmtdf data download loveda --to DIR",
+        ),
+        Benchmark(
+            name="potsdam",
+            manifests=("potsdam",),
+            image=FileName("top_potsdam_{row}_{column}_RGB.tif"),
+            masks=(
+                FileName("top_potsdam_{row}_{column}_label.tif"),
+                FileName("top_potsdam_{row}_{column}_label_noBoundary.tif"),
+            ),
+            size=(6000, 6000),
+            counts={"": 38},
+            counted_by=None,
+            crop_image=FileName("image/top_potsdam_{row}_{column}_{crop}_RGB.tif"),
+            crop_mask=FileName("label/top_potsdam_{row}_{column}_{crop}_label.tif"),
+            padding_class=5,
+            source="ask for it at https://www.isprs.org/education/benchmarks/UrbanSemLab (a form): "
+            "2_Ortho_RGB.zip and 5_Labels_all.zip",
+        ),
+        Benchmark(
+            name="deepglobe",
+            manifests=("deepglobe",),
+            image=FileName("{tile}_sat.jpg"),
+            masks=(FileName("{tile}_mask.png"),),
+            size=(2448, 2448),
+            counts={"": 803},
+            counted_by=None,
+            crop_image=FileName("data_cropped/{tile}_sat_{crop}.jpg"),
+            crop_mask=FileName("data_cropped/{tile}_mask_{crop}.png"),
+            padding_class=0,
+            source="the land cover track of https://competitions.codalab.org/competitions/18468, "
+            "or its copy on Kaggle (balraj98/deepglobe-land-cover-classification-dataset); both need a login",
+        ),
+    )
+}

@@ -1,0 +1,172 @@
+"""The official lists of crops: labeled.txt, unlabeled.txt, val.txt and test.txt, read as they come.
+
+The official code reads Potsdam's paths relative to the data root, those of DeepGlobe and LoveDA relative to the working
+directory. Here a line names a tile and a crop's number, wherever that lies, so each convention is read alike.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.prepare.benchmarks import CROP, Benchmark, FileName
+from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.manifests.lists import ListedPair, read_pair_list
+from rsmtdf_core.manifests.scenes import ScenePair
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCrop:
+    """A crop that a list names.
+
+    Attributes:
+        place: the file and line.
+        tile: values of the tile's fields, joined by "/".
+        number: place of the crop in its tile, from 1, row by row.
+    """
+
+    place: str
+    tile: str
+    number: int
+
+    @property
+    def id(self) -> str:
+        """The id of the crop where it is an image of its own."""
+        return f"{self.tile}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialLists:
+    """The lists of one folder; the training split is `labeled` and `unlabeled`."""
+
+    name: str
+    labeled: tuple[ListedCrop, ...]
+    unlabeled: tuple[ListedCrop, ...]
+    val: tuple[ListedCrop, ...]
+    test: tuple[ListedCrop, ...]
+
+    @property
+    def splits(self) -> dict[str, tuple[ListedCrop, ...]]:
+        """The crops by the manifest's names of splits."""
+        return {"train": (*self.labeled, *self.unlabeled), "val": self.val, "test": self.test}
+
+
+def read_official(benchmark: Benchmark, folder: Path) -> OfficialLists:
+    """Read a folder such as splits/Potsdam/1; val.txt and test.txt lie in it or above it.
+
+    Without unlabeled.txt, as where all crops are labeled, the training split is the labeled list.
+
+    Raises:
+        MissingFileError: a list is missing.
+        DataError: a line is no crop of the benchmark, image and mask do not belong together, or a crop is
+            named twice.
+    """
+
+    def crops(name: str) -> tuple[ListedCrop, ...]:
+        return tuple(_crop(benchmark, pair) for pair in read_pair_list(_find(folder, name)))
+
+    labeled = crops("labeled.txt")
+    unlabeled = crops("unlabeled.txt") if (folder / "unlabeled.txt").exists() else ()
+    lists = OfficialLists(
+        _name(benchmark, folder), labeled, unlabeled, crops("val.txt"), crops("test.txt")
+    )
+    seen: dict[str, str] = {}
+    for crop in (*labeled, *unlabeled, *lists.val, *lists.test):
+        if crop.id in seen:
+            raise DataError(
+                f"crop {crop.number} of {crop.tile} is listed twice, first in {seen[crop.id]}",
+                where=crop.place,
+                remedy="remove one of the two lines",
+            )
+        seen[crop.id] = crop.place
+    return lists
+
+
+def window_ids(
+    benchmark: Benchmark, crops: Sequence[ListedCrop], pairs: Sequence[ScenePair]
+) -> dict[ListedCrop, str]:
+    """Ids of the windows of the original tiles that crops stand for; those of absent tiles are left out.
+
+    Raises:
+        DataError: a tile has no crop of that number.
+    """
+    width, height = benchmark.size
+    columns, rows = -(-width // CROP), -(-height // CROP)
+    tiles = {pair.id for pair in pairs}
+    for crop in crops:
+        if not 1 <= crop.number <= columns * rows:
+            raise DataError(
+                f"a tile of {width} x {height} px has the crops 1 to {columns * rows}, found {crop.number}",
+                where=crop.place,
+            )
+    return {
+        crop: f"{crop.tile}@{(crop.number - 1) % columns * CROP},{(crop.number - 1) // columns * CROP}"
+        for crop in crops
+        if crop.tile in tiles
+    }
+
+
+def crop_ids(
+    benchmark: Benchmark, crops: Sequence[ListedCrop], pairs: Sequence[ScenePair]
+) -> dict[ListedCrop, str]:
+    """Ids of the crops that are images on disk; absent ones are left out."""
+    del benchmark  # the same arguments as `window_ids`
+    present = {pair.id for pair in pairs}
+    return {crop: crop.id for crop in crops if crop.id in present}
+
+
+def require_all(
+    crops: Sequence[ListedCrop], found: dict[ListedCrop, str], expected: Callable[[ListedCrop], str]
+) -> None:
+    """Refuse lists with crops that are not there.
+
+    Raises:
+        DataError: names the first missing crop's line and its file.
+    """
+    missing = [crop for crop in crops if crop not in found]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(crops)} listed crops are not there; the first needs "
+            f"{expected(missing[0])}",
+            where=missing[0].place,
+            remedy="give the folder that has them with --from, or leave them out with --partial",
+        )
+
+
+def _find(folder: Path, name: str) -> Path:
+    places = [folder / name, folder.parent / name] if name in ("val.txt", "test.txt") else []
+    for place in places or [folder / name]:
+        if place.is_file():
+            return place
+    raise MissingFileError(
+        f"the list {name} is missing",
+        where=" or ".join(map(str, places or [folder / name])),
+        remedy="name the folder of one share of labels with --splits, such as splits/Potsdam/1",
+    )
+
+
+def _crop(benchmark: Benchmark, pair: ListedPair) -> ListedCrop:
+    image = _fields(benchmark.crop_image, pair.image)
+    mask = _fields(benchmark.crop_mask, pair.mask)
+    if image is None or image != mask:
+        wrong = (
+            "expected" if image is None else "the mask is another crop's than the image; expected"
+        )
+        raise DataError(
+            f"{wrong} {benchmark.crop_image.pattern} {benchmark.crop_mask.pattern}, found "
+            f"{pair.image} {pair.mask}",
+            where=pair.place,
+            remedy=f"these lists are not of {benchmark.name}, or their names were changed",
+        )
+    *tile, number = image.values()
+    return ListedCrop(pair.place, "/".join(tile), int(number))
+
+
+def _fields(name: FileName, path: str) -> dict[str, str] | None:
+    match = name.matched(path) or FileName(name.pattern.rpartition("/")[2]).matched(path)
+    return None if match is None else match[1]
+
+
+def _name(benchmark: Benchmark, folder: Path) -> str:
+    share = re.sub("[^a-z0-9_-]", "-", folder.resolve().name.lower())
+    return f"{benchmark.name}-official-{share}"
