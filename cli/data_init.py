@@ -1,6 +1,7 @@
 """`rsmtdf data init`: a manifest for a folder of one's own."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import RichReporter, out
+from cli.console import RichReporter, err, out
+from rsmtdf_core.errors import RsmtdfError
 
 if TYPE_CHECKING:
     from pipeline.init_data import Draft, Looked, NamedClass
@@ -91,7 +93,7 @@ def _asked(
     Raises:
         typer.Abort: where it is not to be written.
     """
-    from pipeline.init_data import NamedClass, draft
+    from pipeline.init_data import draft
 
     made = draft(looked, path, None, ignored)
     out.print(_table(made))
@@ -100,12 +102,27 @@ def _asked(
         ignored = _values(typer.prompt("Values that stand for no class", default=guess))
         made = draft(looked, path, None, ignored)
     if named is None:
-        guess = ",".join(made.manifest.class_names)
-        answer = typer.prompt("Names of the classes, in this order", default=guess)
-        named = [NamedClass(one.strip()) for one in answer.split(",")]
-    made = draft(looked, path, named, ignored)
+        made = _named(looked, path, ignored, made.manifest.class_names)
+    else:
+        made = draft(looked, path, named, ignored)
     typer.confirm(f"Write {path}?", default=True, abort=True)
     return made
+
+
+def _named(
+    looked: "Looked", path: Path, ignored: list[int | str] | None, guess: Sequence[str]
+) -> "Draft":
+    """The draft with names that fit the masks; asked again until they do."""
+    from pipeline.init_data import NamedClass, draft
+
+    while True:
+        answer = typer.prompt("Names of the classes, in this order", default=",".join(guess))
+        try:
+            return draft(
+                looked, path, [NamedClass(one.strip()) for one in answer.split(",")], ignored
+            )
+        except RsmtdfError as error:
+            err.print(Text(error.what, style="yellow"))
 
 
 def _values(text: str) -> list[int | str]:

@@ -163,7 +163,7 @@ def _features(record: RunRecord, name: str, lock: dict[str, Any], shelf: Shelf) 
     if not record.distils:
         method = record.config.objective.method
         return (
-            Link(step="teacher", name="none", facts=(f"{method} learns from labels alone",)),
+            Link(step="teacher", name="none", facts=(f"{method} needs none",)),
             *_pixels(record, name, lock, shelf),
         )
     links: list[Link] = []

@@ -60,16 +60,17 @@ def _cost_row(one: StoreCost) -> list[str]:
 
 
 def chain_list(groups: Sequence[Group]) -> Html:
-    """A chain for each run; the first is open."""
+    """A chain for each run; the first that reads stores is open, or the first of all."""
     runs = [one for group in groups for one in group.members]
+    opened = next((one for one in runs if any(link.step == "store" for link in one.chain)), runs[0])
     return joined(
         element(
             "details",
             element("summary", one.name),
             _chain(one.chain),
-            open="open" if number == 0 else None,
+            open="open" if one is opened else None,
         )
-        for number, one in enumerate(runs)
+        for one in runs
     )
 
 

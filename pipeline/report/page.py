@@ -170,8 +170,9 @@ def _scenes(material: Material) -> Html:
     if not material.panels:
         return element("p", f"No scenes are shown: {material.no_panels}.")
     seeds = {group.members[0].record.config.seed for group in material.groups}
+    count = len(material.panels)
     said = (
-        f"{len(material.panels)} scenes at even distances through the {material.split} split; predictions of "
+        f"{count} scene{'s' if count > 1 else ''} at even distances through the {material.split} split; predictions of "
         f"the first seed of each group ({', '.join(map(str, sorted(seeds)))})."
     )
     return joined(

@@ -65,6 +65,14 @@ def test_at_a_terminal_it_asks(root, monkeypatch):
     assert manifest.mask_encoding.ignore == (0,)
 
 
+def test_names_that_do_not_fit_are_asked_for_again(root, monkeypatch):
+    monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
+    result = run("init", root, typed="none\nroad,roof\nroad,roof,tree\ny\n")
+    assert result.exit_code == 0, result.output
+    assert "2 names for 3 classes" in result.output
+    assert load_manifest(str(root / "manifest.yaml")).class_names == ("road", "roof", "tree")
+
+
 def test_who_says_no_gets_no_file(root, monkeypatch):
     monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
     result = run("init", root, typed="\n\nn\n")
