@@ -69,8 +69,8 @@ def predict(
         RunError: there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
-    jobs = find_jobs(inputs, out, settings)
     trained = load_run(run)
+    jobs = find_jobs(inputs, out, settings)
     way = _Way(
         trained,
         _inference(trained, settings.batch),

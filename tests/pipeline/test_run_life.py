@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from pipeline.reporter import Silent
 from pipeline.signals import Interrupted
 from pipeline.train import train
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
+from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.training.checkpoint import checkpoints_in, newest_checkpoint
 from rsmtdf_core.training.run_folder import open_run
 
@@ -210,12 +212,11 @@ def test_the_best_checkpoints_are_kept_and_the_very_best_is_scored(make_config, 
         *SUPERVISED, "optimiser.epochs=4", "runtime.keep_best=2", "runtime.keep_checkpoints=1"
     )
     scores = iter([0.3, 0.5, 0.2, 0.4])
-    true_scores = pipeline.session.scores
 
     def ranked(*arguments):
-        return true_scores(*arguments).model_copy(update={"miou": next(scores)})
+        return RSMTDF.score(*arguments).model_copy(update={"miou": next(scores)})
 
-    monkeypatch.setattr(pipeline.session, "scores", ranked)
+    monkeypatch.setattr(pipeline.session, "RSMTDF", replace(RSMTDF, score=ranked))
     report = train(config)
     assert (report.best_epoch, report.best_miou) == (2, 0.5)
     steps = [int(path.name.removeprefix("step-")) for path in checkpoints_in(report.run / "best")]
