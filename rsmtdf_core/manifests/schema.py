@@ -68,12 +68,16 @@ class ColorMasks(Settings):
             threshold: equal after each channel becomes 0 below 128, else 255. nearest: the nearest, within
             `max_distance`. With the last two, colours that still match nothing are counted and ignored.
         max_distance: Euclidean, in RGB of 0 to 255.
+
+    The last two are told only where they are not the default: pixels cached before the keys came keep their address.
     """
 
     encoding: Literal["colors"]
     ignore: tuple[Color, ...] = ()
-    match: Literal["exact", "threshold", "nearest"] = "exact"
-    max_distance: float = Field(default=100.0, gt=0, lt=442)
+    match: Literal["exact", "threshold", "nearest"] = Field(
+        default="exact", exclude_if=lambda match: match == "exact"
+    )
+    max_distance: float = Field(default=100.0, gt=0, lt=442, exclude_if=lambda most: most == 100.0)
 
     @property
     def tolerant(self) -> bool:

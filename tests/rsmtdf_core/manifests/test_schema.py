@@ -56,3 +56,9 @@ def test_names_ids_and_palette_follow_the_class_order():
 def test_a_wrong_manifest_is_refused_with_its_key(changes, message):
     with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
         validate(Manifest, manifest_values(**changes), "mine.yaml")
+
+
+def test_keys_that_say_nothing_new_leave_the_address_of_cached_pixels_as_it_was():
+    exact = load_manifest("dubai").mask_encoding.model_dump(mode="json")
+    assert exact.keys() == {"encoding", "ignore"}
+    assert load_manifest("deepglobe").mask_encoding.model_dump(mode="json")["match"] == "threshold"
