@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import RichReporter, err, out, percent, table
-from cli.options import Run
+from cli.options import InferenceOverrides, Run
 
 if TYPE_CHECKING:
     from rsmtdf_core.evaluation.report import EvaluationReport
@@ -47,16 +47,7 @@ def evaluate(
             show_default="rsmtdf",
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Override how scenes pass through the model, e.g. [cyan]--set "
-            r"evaluation.inference.scales=\[0.75,1,1.25][/] or [cyan]--set "
-            r"evaluation.inference.flips=\[horizontal][/]. May be given several times.",
-        ),
-    ] = None,
+    overrides: InferenceOverrides = None,
 ) -> None:
     """Score a run's best model: a table here, JSON, CSV and pictures in the run's folder.
 

@@ -26,6 +26,16 @@ Overrides = Annotated[
         "[cyan]--set teachers.dino.weights=dinov2_vitb14_pretrain.pth[/]. May be given several times.",
     ),
 ]
+InferenceOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override how images pass through the model, e.g. [cyan]--set "
+        r"evaluation.inference.scales=\[0.75,1,1.25][/] or [cyan]--set "
+        r"evaluation.inference.flips=\[horizontal][/]. May be given several times.",
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import RichReporter, out
-from cli.options import Run
+from cli.options import InferenceOverrides, Run
 
 if TYPE_CHECKING:
     from rsmtdf_core.rasters.bands import BandSettings
@@ -64,23 +64,17 @@ def predict(
             show_default="as the run's manifest says",
         ),
     ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Most windows that the model sees at a time; fewer need less memory.",
-            show_default="as in the run's config",
-        ),
-    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Compute anew what is there already.")
     ] = False,
+    overrides: InferenceOverrides = None,
 ) -> None:
     """Predict images and rasters of any size in overlapping windows that fade into each other.
 
     A GeoTIFF becomes a GeoTIFF of class ids at the same place on the earth, with a colour table and the
-    manifest's ignore id where the input has no data; it is read and written by rows, however large. Another
-    image becomes a palette PNG, and a panel with legend to look at.
+    manifest's ignore id where the input has no data; it is read and written in parts, however large. Another
+    image becomes a palette PNG, and a panel with legend to look at. Windows are as in the run's config, and so are
+    the sizes and mirrored copies of each that are averaged.
 
     Files appear whole, and what the same run wrote before is kept: after Ctrl-C run the command again.
     """
@@ -93,10 +87,10 @@ def predict(
         polygons=polygons,
         cog=cog,
         overwrite=overwrite,
-        batch=batch,
         bands=_bands(bands, scale),
     )
-    for path in predict_inputs(run, inputs, folder, settings, RichReporter()):
+    maps = predict_inputs(run, inputs, folder, settings, RichReporter(), overrides=overrides or [])
+    for path in maps:
         out.print(str(path), soft_wrap=True, highlight=False)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rsmtdf_core.evaluation.averaging import averaged_logits
+from rsmtdf_core.evaluation.averaging import scene_logits
 from rsmtdf_core.evaluation.counts import Confusion, PixelCounts
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.manifests.reader import SceneReader
@@ -21,7 +21,7 @@ def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -
     """Class ids uint8 [H, W] of an image uint8 [H, W, 3]."""
     device = next(student.parameters()).device
     pixels = student.normalise(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
-    logits = averaged_logits(
+    logits = scene_logits(
         lambda images: student.logits(images.to(device)).float(),
         pixels,
         inference,

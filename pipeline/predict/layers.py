@@ -1,4 +1,4 @@
-"""The files that a prediction becomes, written row by row or, as pictures and polygons, from the map."""
+"""The files that a prediction becomes, written block by block or, as pictures and polygons, from the map."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,33 +21,33 @@ from rsmtdf_core.rasters.writing import Layer, raster_file
 
 STEPS = 254  # a probability p is stored as round(254 p); 255 is no data
 NO_DATA = 255
-BY_ROWS: tuple[Kind, ...] = ("map", "probabilities", "confidence")
+BY_BLOCKS: tuple[Kind, ...] = ("map", "probabilities", "confidence")
 
 
 class Writer(Protocol):
-    """Takes the rows of a file from the top downward."""
+    """Takes the blocks of a file from the top downward, each row of them from left to right."""
 
-    def write(self, rows: Pixels) -> None:
-        """Append rows, uint8 [bands, rows, width]."""
+    def write(self, top: int, left: int, block: Pixels) -> None:
+        """Add a block, uint8 [bands, rows, columns], at its place."""
         ...
 
 
 def open_layer(
     job: Job, kind: Kind, frame: Frame, manifest: Manifest, *, cog: bool
 ) -> AbstractContextManager[Writer]:
-    """A writer for one of `BY_ROWS`; its file appears whole when the context ends."""
+    """A writer for one of `BY_BLOCKS`; its file appears whole when the context ends."""
     if kind == "map" and not job.is_tiff:
         return _png_file(job.files[kind], (frame.height, frame.width), manifest)
     return raster_file(job.files[kind], frame, _layer(kind, manifest), cog=cog)
 
 
-def layer_rows(kind: Kind, logits: Tensor, valid: Valid, ignore_id: int) -> Pixels:
-    """Rows of one of `BY_ROWS`, uint8 [bands, rows, width].
+def layer_block(kind: Kind, logits: Tensor, valid: Valid, ignore_id: int) -> Pixels:
+    """A block of one of `BY_BLOCKS`, uint8 [bands, rows, columns].
 
     Args:
         kind: which.
-        logits: float32 [C, rows, width].
-        valid: where the input has data, bool [rows, width].
+        logits: float32 [C, rows, columns].
+        valid: where the input has data, bool [rows, columns].
         ignore_id: stands in the map where it has none.
     """
     if kind == "map":
@@ -83,16 +83,15 @@ def _layer(kind: Kind, manifest: Manifest) -> Layer:
 
 
 class _Collector:
-    """Rows of a picture that is small enough to be kept whole."""
+    """A picture that is small enough to be kept whole."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.ids = np.empty(size, np.uint8)
-        self._top = 0
 
-    def write(self, rows: Pixels) -> None:
-        """Append rows, uint8 [1, rows, width]."""
-        self.ids[self._top : self._top + rows.shape[1]] = rows[0]
-        self._top += rows.shape[1]
+    def write(self, top: int, left: int, block: Pixels) -> None:
+        """Add a block, uint8 [1, rows, columns], at its place."""
+        _, rows, columns = block.shape
+        self.ids[top : top + rows, left : left + columns] = block[0]
 
 
 @contextmanager

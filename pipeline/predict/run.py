@@ -1,9 +1,10 @@
-"""The stage: every input through the student in windows that are blended, row after row."""
+"""The stage: every input through the student in windows that are blended, block after block."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from torch import Tensor
 from pipeline.evaluate import TrainedRun, load_run
 from pipeline.memory import told
 from pipeline.predict.inputs import Job, Kind, find_jobs
-from pipeline.predict.layers import BY_ROWS, Writer, derive, layer_rows, open_layer
+from pipeline.predict.layers import BY_BLOCKS, derive, layer_block, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
 from rsmtdf_core.errors import DataError, RunError
+from rsmtdf_core.evaluation.averaging import averaged_logits
 from rsmtdf_core.evaluation.inference import require_fitting_window
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.evaluation.tiles import blended_rows
+from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.manifests.files import image_size
@@ -29,7 +31,6 @@ from rsmtdf_core.rasters.polygons import require_crs
 from rsmtdf_core.rasters.reading import import_rasterio, open_raster
 
 FACTS = "predictions.json"
-_ROWS = 32  # whose probabilities are computed at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ def predict(
     out: Path,
     settings: PredictSettings | None = None,
     reporter: Reporter | None = None,
+    *,
+    overrides: Sequence[str] = (),
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them; the maps of class ids, in the order of the inputs.
 
@@ -61,73 +64,80 @@ def predict(
         out: the folder that is written to; `predictions.json` in it says how.
         settings: what is written.
         reporter: shows progress.
+        overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
 
     Raises:
         MissingFileError, DataError: an input is missing, damaged or has not the bands that the run
             reads; names clash; `out` cannot be written, or has files of other runs.
-        ConfigError: a GeoTIFF is to be read or written and rasterio is not installed.
+        ConfigError: a GeoTIFF is to be read or written and rasterio is not installed; an override is wrong.
         RunError: there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
-    trained = load_run(run)
+    trained = load_run(run, overrides=overrides)
     jobs = find_jobs(inputs, out, settings)
-    way = _Way(
-        trained,
-        _inference(trained, settings.batch),
-        settings.bands or trained.manifest.bands,
-        settings,
-    )
-    heights = [_checked_height(job, way.bands, reporter) for job in jobs]
+    way = _Way(trained, _inference(trained), settings.bands or trained.manifest.bands, settings)
+    sizes = [_checked_size(job, way.bands, reporter) for job in jobs]
     _claim(out, jobs, _facts(way), overwrite=settings.overwrite)
-    for sentence in trained.cautions:
+    for sentence in (*trained.cautions, *_seams(way.inference)):
         reporter.warn(sentence)
     missing = [_missing(job, settings) for job in jobs]
     if kept := missing.count([]):
         reporter.say(f"{kept} of {len(jobs)} are there already; --overwrite computes them anew")
     if any(missing):
-        rows = sum(
-            height for height, kinds in zip(heights, missing, strict=True) if _by_rows(kinds)
+        windows = sum(
+            _count_windows(size, way.inference)
+            for size, kinds in zip(sizes, missing, strict=True)
+            if _by_blocks(kinds)
         )
-        with told(partial(_too_little, way.inference)), reporter.bar("predict, rows", rows) as bar:
+        with (
+            told(partial(_too_little, way.inference)),
+            reporter.bar("predict, windows", windows) as bar,
+        ):
             for job, kinds in zip(jobs, missing, strict=True):
                 _write(job, kinds, way, bar)
     return [job.files["map"] for job in jobs]
 
 
-def _inference(trained: TrainedRun, batch: int | None) -> InferenceSettings:
+def _inference(trained: TrainedRun) -> InferenceSettings:
     """The run's windows, else its crops; overlaps fade into each other."""
     inference = trained.config.evaluation.inference
     window = inference.window if inference.mode == "slide" else trained.config.views.crop
-    how = inference.model_copy(
-        update={
-            "mode": "slide",
-            "blend": "hann",
-            "window": window,
-            "batch": batch or inference.batch,
-        }
-    )
+    how = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
     require_fitting_window(how, trained.student.encoder.patch)
     return how
+
+
+def _seams(how: InferenceSettings) -> Iterator[str]:
+    if how.overlap == 0:
+        yield (
+            "the run's windows do not overlap, so maps show where they meet; "
+            "--set evaluation.inference.overlap=0.33 lets them fade into each other"
+        )
+
+
+def _count_windows(size: tuple[int, int], how: InferenceSettings) -> int:
+    return prod(len(window_starts(side, how.window, how.overlap)) for side in size)
 
 
 def _too_little(how: InferenceSettings, detail: str) -> RunError:
     return RunError(
         f"the device's memory is too small to predict {how.batch} windows of {how.window} px at a time ({detail})",
-        where="--batch",
-        remedy=f"run the command again with --batch {how.batch // 2}"
+        where="evaluation.inference.batch",
+        remedy=f"run the command again with --set evaluation.inference.batch={how.batch // 2}"
         if how.batch > 1
         else "predict on a larger device, or a CPU",
     )
 
 
-def _checked_height(job: Job, bands: BandSettings | None, reporter: Reporter) -> int:
-    """The height of an input, px, whose header promises that it can be predicted."""
+def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> tuple[int, int]:
+    """Height and width of an input, px, whose header promises that it can be predicted."""
     if not job.is_tiff:
         if "polygons" in job.files:
             require_crs(job.source, None)
         if job.files.keys() - {"map", "panel"}:
             import_rasterio(job.source)
-        return image_size(job.source, bands)[1]
+        width, height = image_size(job.source, bands)
+        return height, width
     with open_raster(job.source, bands) as raster:
         if "polygons" in job.files:
             require_crs(job.source, raster.frame.crs)
@@ -135,7 +145,7 @@ def _checked_height(job: Job, bands: BandSettings | None, reporter: Reporter) ->
             reporter.warn(
                 f"{job.source} has no coordinate reference system, so its map has none either"
             )
-        return raster.frame.height
+        return raster.frame.height, raster.frame.width
 
 
 def _facts(way: _Way) -> dict[str, Any]:
@@ -181,16 +191,16 @@ def _missing(job: Job, settings: PredictSettings) -> list[Kind]:
     return [kind for kind, path in job.files.items() if settings.overwrite or not path.exists()]
 
 
-def _by_rows(kinds: Sequence[Kind]) -> list[Kind]:
-    return [kind for kind in kinds if kind in BY_ROWS]
+def _by_blocks(kinds: Sequence[Kind]) -> list[Kind]:
+    return [kind for kind in kinds if kind in BY_BLOCKS]
 
 
 def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
-    """Write the files of one input that are missing: first what comes by rows, then what the map becomes."""
-    manifest, by_rows = way.trained.manifest, _by_rows(kinds)
+    """Write the files of one input that are missing: first what comes by blocks, then what the map becomes."""
+    manifest, by_blocks = way.trained.manifest, _by_blocks(kinds)
     for kind in kinds:
         _sweep(job.files[kind])
-    if by_rows:
+    if by_blocks:
         with ExitStack() as stack:
             source, frame = stack.enter_context(
                 open_source(job.source, way.bands, tiff=job.is_tiff)
@@ -199,24 +209,16 @@ def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
                 kind: stack.enter_context(
                     open_layer(job, kind, frame, manifest, cog=way.settings.cog)
                 )
-                for kind in by_rows
+                for kind in by_blocks
             }
-            for top, logits in _logits(way, source):
-                _write_rows(writers, source, top, logits, manifest.ignore_id)
-                bar.advance(logits.shape[1], job.source.name)
+            for top, left, logits in _logits(way, source):
+                valid = source.valid(top, left, *logits.shape[1:])
+                for kind, writer in writers.items():
+                    writer.write(top, left, layer_block(kind, logits, valid, manifest.ignore_id))
+                bar.advance(note=job.source.name)
     for kind in kinds:
-        if kind not in BY_ROWS:
+        if kind not in BY_BLOCKS:
             derive(job, kind, manifest, way.bands)
-
-
-def _write_rows(
-    writers: Mapping[Kind, Writer], source: Source, top: int, logits: Tensor, ignore_id: int
-) -> None:
-    for start in range(0, logits.shape[1], _ROWS):
-        part = logits[:, start : start + _ROWS]
-        valid = source.valid(top + start, part.shape[1])
-        for kind, writer in writers.items():
-            writer.write(layer_rows(kind, part, valid, ignore_id))
 
 
 def _sweep(path: Path) -> None:
@@ -227,15 +229,17 @@ def _sweep(path: Path) -> None:
                 rest.unlink(missing_ok=True)
 
 
-def _logits(way: _Way, source: Source) -> Iterator[tuple[int, Tensor]]:
+def _logits(way: _Way, source: Source) -> Iterator[tuple[int, int, Tensor]]:
     student = way.trained.student
     device = next(student.parameters()).device
 
     def read(top: int, left: int, height: int, width: int) -> Tensor:
-        pixels = source.rows(top, height)[:, left : left + width]
+        pixels = source.read(top, left, height, width)
         return student.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
 
     def model(windows: Tensor) -> Tensor:
-        return student.logits(windows.to(device))
+        return averaged_logits(
+            student.logits, windows.to(device), way.inference, student.encoder.patch
+        )
 
-    return blended_rows(model, read, source.size, way.inference)
+    return blended_blocks(model, read, source.size, way.inference)

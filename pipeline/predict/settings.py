@@ -1,7 +1,5 @@
 """What `rsmtdf predict` writes."""
 
-from pydantic import Field
-
 from rsmtdf_core.rasters.bands import BandSettings
 from rsmtdf_core.settings import Settings
 
@@ -15,7 +13,6 @@ class PredictSettings(Settings):
         polygons: GeoJSON of connected areas of one class, in longitude and latitude.
         cog: rasters are Cloud Optimized GeoTIFFs.
         overwrite: what is there already is computed anew.
-        batch: most windows that the model sees at a time, where not as many as in the run's config.
         bands: which bands are read, where not those of the run's manifest.
     """
 
@@ -24,5 +21,4 @@ class PredictSettings(Settings):
     polygons: bool = False
     cog: bool = False
     overwrite: bool = False
-    batch: int | None = Field(default=None, gt=0)
     bands: BandSettings | None = None

@@ -13,19 +13,19 @@ from rsmtdf_core.rasters.reading import Frame, Pixels, Raster, Valid, open_raste
 
 
 class Source(Protocol):
-    """Rows of pixels, asked for from the top downward."""
+    """Parts of an image, asked for row after row of windows from the top downward."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width, px."""
         ...
 
-    def rows(self, top: int, count: int) -> Pixels:
-        """Rows of RGB, uint8 [count, W, 3]."""
+    def read(self, top: int, left: int, height: int, width: int) -> Pixels:
+        """A window of RGB, uint8 [height, width, 3]."""
         ...
 
-    def valid(self, top: int, count: int) -> Valid:
-        """Where rows among those last read have data, bool [count, W]."""
+    def valid(self, top: int, left: int, height: int, width: int) -> Valid:
+        """Where a part of the windows that were last read has data, bool [height, width]."""
         ...
 
 
@@ -36,12 +36,12 @@ class _ImageSource:
         self._pixels = pixels
         self.size = pixels.shape[0], pixels.shape[1]
 
-    def rows(self, top: int, count: int) -> Pixels:
-        return self._pixels[top : top + count]
+    def read(self, top: int, left: int, height: int, width: int) -> Pixels:
+        return self._pixels[top : top + height, left : left + width]
 
-    def valid(self, top: int, count: int) -> Valid:
-        del top
-        return np.ones((count, self.size[1]), bool)
+    def valid(self, top: int, left: int, height: int, width: int) -> Valid:
+        del top, left
+        return np.ones((height, width), bool)
 
 
 class _RasterSource:
@@ -57,17 +57,17 @@ class _RasterSource:
         self._pixels = np.empty((0, self.size[1], 3), np.uint8)
         self._valid = np.empty((0, self.size[1]), bool)
 
-    def rows(self, top: int, count: int) -> Pixels:
-        if self._kept != (top, count):
+    def read(self, top: int, left: int, height: int, width: int) -> Pixels:
+        if self._kept != (top, height):
             self._forget()  # before the next are there too
-            self._pixels, self._valid = self._raster.read(top, 0, count, self.size[1])
-            self._kept = top, count
-        return self._pixels
+            self._pixels, self._valid = self._raster.read(top, 0, height, self.size[1])
+            self._kept = top, height
+        return self._pixels[:, left : left + width]
 
-    def valid(self, top: int, count: int) -> Valid:
+    def valid(self, top: int, left: int, height: int, width: int) -> Valid:
         start = top - self._kept[0]
-        assert 0 <= start <= start + count <= self._kept[1], "these rows were not read last"
-        return self._valid[start : start + count]
+        assert 0 <= start <= start + height <= self._kept[1], "these rows were not read last"
+        return self._valid[start : start + height, left : left + width]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.evaluation.tiles import blended_rows
+from rsmtdf_core.evaluation.tiles import blended_blocks
 
 
 @torch.inference_mode()
@@ -78,5 +78,9 @@ def _slide(model: Callable[[Tensor], Tensor], image: Tensor, settings: Inference
         return image[:, top : top + height, left : left + width]
 
     size = image.shape[-2], image.shape[-1]
-    parts = [logits.clone() for _, logits in blended_rows(model, read, size, settings)]
-    return torch.cat(parts, dim=1)
+    whole = torch.empty(0)
+    for top, left, logits in blended_blocks(model, read, size, settings):
+        if not len(whole):
+            whole = torch.empty(len(logits), *size)
+        whole[:, top : top + logits.shape[1], left : left + logits.shape[2]] = logits
+    return whole

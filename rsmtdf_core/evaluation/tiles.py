@@ -1,7 +1,8 @@
-"""Windows over a raster of any size, and their logits blended into one map, a band of rows at a time.
+"""Windows over a raster of any size, and their logits blended into one map, a block at a time.
 
-Only the rows that later windows still touch are kept: 4 C w W bytes for C classes, windows of w px
-and a raster W px wide, however high it is.
+Each pixel is given out as soon as its last window is seen. What is kept for later windows are sums over the rows
+that the next row of windows touches again: 4 C v W bytes for C classes, a raster W px wide and an overlap of
+v px, however high the raster is.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,13 +20,14 @@ Read = Callable[
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:
-    """Where windows start along one side; the last one lies flush with the border.
+    """Where windows start along one side, at distances that differ by no more than 1 px.
 
-    A side no longer than the window has one start, 0: the scene is padded there.
+    The last one lies flush with the border. Neighbours overlap by at least the share `overlap`. A side no longer
+    than the window has one start, 0: the scene is padded there.
     """
-    stride = max(1, int(window * (1 - overlap)))
     last = max(0, length - window)
-    return [*range(0, last, stride), last]
+    steps = -(-last // max(1, int(window * (1 - overlap))))
+    return [0, *(last * step // steps for step in range(1, steps + 1))]
 
 
 def blend_weights(window: int, blend: Blend) -> Tensor:
@@ -41,10 +43,10 @@ def blend_weights(window: int, blend: Blend) -> Tensor:
 
 
 @torch.inference_mode()
-def blended_rows(
+def blended_blocks(
     model: Callable[[Tensor], Tensor], read: Read, size: tuple[int, int], how: InferenceSettings
-) -> Iterator[tuple[int, Tensor]]:
-    """The model's logits over a raster, from the top downward.
+) -> Iterator[tuple[int, int, Tensor]]:
+    """The model's logits over a raster, in blocks from the top downward, each row of them from left to right.
 
     Each pixel is the mean of the logits that its windows give it, weighted by `blend_weights`. Of a
     model that gives the same logits for a pixel in every window this changes nothing but rounding:
@@ -58,31 +60,39 @@ def blended_rows(
         how: window, overlap, blend and batch; a raster smaller than a window is padded with 0.
 
     Yields:
-        The first of the finished rows, and their logits, float32 [C, rows, width] on the CPU. They
-        are valid until the next are asked for.
+        Top and left of a block, and its logits, float32 [C, rows, columns] on the CPU. Blocks do not overlap and
+        cover the raster; those of one row of windows have the same rows.
     """
     (height, width), window = size, how.window
     tops, lefts = (window_starts(side, window, how.overlap) for side in size)
     weights = blend_weights(window, how.blend)
+    # Windows lie on a grid and their weights are products, so the weights' sums are products too.
+    weights_2d = weights[:, None] * weights
     row_sums, column_sums = (
         _summed(weights, starts, max(side, window))
         for starts, side in ((tops, height), (lefts, width))
     )
-    # Windows lie on a grid and their weights are products, so the weights' sums are products too.
-    weights_2d = weights[:, None] * weights
-    band = torch.empty(0)
-    for top, below in pairwise([*tops, height]):
-        for left, logits in _row_of_windows(model, read, top, lefts, size, how):
-            if not len(band):
-                band = torch.zeros(len(logits), window, max(width, window))
-            band[..., left : left + window] += logits.mul_(weights_2d)
-        done = below - top
-        finished = band[:, :done]
-        finished /= row_sums[top:below, None] * column_sums
-        yield top, finished[..., :width]
-        for one in band:  # class by class, as the copy needs as much again
-            one[:-done] = one[done:].clone()
-            one[-done:] = 0
+    most_kept = window - min(after - top for top, after in pairwise([*tops, tops[-1] + window]))
+    kept = torch.empty(0)  # [C, most_kept, W]: what earlier rows of windows add to the next one
+    touched = 0  # rows of `kept` that hold something
+    for top, below in pairwise([*tops, tops[-1] + window]):
+        rest = torch.empty(
+            0
+        )  # [C, window, columns]: what this row's windows so far add to the next one
+        row = _row_of_windows(model, read, top, lefts, size, how)
+        for (left, sums), right in zip(row, [*lefts[1:], lefts[-1] + window], strict=True):
+            if not len(kept):
+                kept = torch.zeros(len(sums), most_kept, max(width, window))
+            sums.mul_(weights_2d)
+            if len(rest):
+                sums[..., : rest.shape[-1]] += rest
+            done, rest = sums.tensor_split([right - left], dim=-1)
+            done[:, :touched] += kept[:, :touched, left:right]
+            kept[:, : window - (below - top), left:right] = done[:, below - top :]
+            finished = done[:, : below - top]
+            finished /= row_sums[top:below, None] * column_sums[left:right]
+            yield top, left, finished[:, : height - top, : width - left]
+        touched = window - (below - top)
 
 
 def _summed(weights: Tensor, starts: list[int], length: int) -> Tensor:

@@ -40,38 +40,47 @@ class Layer:
     tags: Mapping[str, str] | None = None
 
 
-class RowWriter:
-    """Takes rows from the top downward and writes them by whole tiles, so that none is packed twice."""
+class BlockWriter:
+    """Takes blocks of any size and writes them by whole rows of tiles, so that no tile is packed twice."""
 
-    def __init__(self, dataset: RasterioDataset, bands: int, width: int) -> None:
+    def __init__(self, dataset: RasterioDataset) -> None:
         self._dataset = dataset
-        self._pending = np.empty((bands, 0, width), np.uint8)
-        self._top = 0
+        self._waiting: dict[int, Pixels] = {}  # rows of tiles [bands, BLOCK, width] by their top
 
-    def write(self, rows: Pixels) -> None:
-        """Append rows, uint8 [bands, rows, width]."""
-        self._pending = np.concatenate([self._pending, rows], axis=1)
-        self._flush(self._pending.shape[1] // BLOCK * BLOCK)
+    def write(self, top: int, left: int, block: Pixels) -> None:
+        """Add a block, uint8 [bands, rows, columns], at its place.
+
+        Blocks come from the top downward, each row of them from left to right.
+        """
+        bands, rows, columns = block.shape
+        bottom = top + rows
+        for start in range(top // BLOCK * BLOCK, bottom, BLOCK):
+            if start not in self._waiting:
+                self._waiting[start] = np.empty((bands, BLOCK, self._dataset.width), np.uint8)
+            first, last = max(top, start), min(bottom, start + BLOCK)
+            part = block[:, first - top : last - top]
+            self._waiting[start][:, first - start : last - start, left : left + columns] = part
+        if left + columns == self._dataset.width:
+            self._flush(bottom)
 
     def finish(self) -> None:
-        """Write what is left of the last row of tiles."""
-        self._flush(self._pending.shape[1])
-        assert self._top == self._dataset.height, "every row was given"
+        """See that every block was given."""
+        assert not self._waiting, "every block was given"
 
-    def _flush(self, rows: int) -> None:
-        if not rows:
-            return
-        width = self._pending.shape[2]
-        window = ((self._top, self._top + rows), (0, width))
-        self._dataset.write(self._pending[:, :rows], window=window)
-        self._pending = self._pending[:, rows:].copy()
-        self._top += rows
+    def _flush(self, bottom: int) -> None:
+        """Write the rows of tiles that end above `bottom`."""
+        height, width = self._dataset.height, self._dataset.width
+        for start in list(self._waiting):
+            end = min(start + BLOCK, height)
+            if end <= bottom:
+                tiles = self._waiting.pop(start)
+                self._dataset.write(tiles[:, : end - start], window=((start, end), (0, width)))
 
 
 @contextmanager
 def raster_file(
     path: Path, frame: Frame, layer: Layer, *, cog: bool = False
-) -> Iterator[RowWriter]:
+) -> Iterator[BlockWriter]:
     """Yield a writer for a GeoTIFF of uint8 that becomes `path` if the block ends without an error.
 
     Args:
@@ -90,7 +99,7 @@ def raster_file(
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             with rasterio.open(temporary, "w", **_profile(frame, layer)) as dataset:
                 _describe(dataset, layer)
-                writer = RowWriter(dataset, len(layer.names), frame.width)
+                writer = BlockWriter(dataset)
                 yield writer
                 writer.finish()
             if cog:

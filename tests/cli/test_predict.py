@@ -17,8 +17,8 @@ def asked(monkeypatch):
     """The arguments that the stage was called with."""
     calls = []
 
-    def record(run, inputs, out, settings, reporter):
-        calls.append((run, inputs, out, settings))
+    def record(run, inputs, out, settings, reporter, *, overrides):
+        calls.append((run, inputs, out, settings, overrides))
         return [out / "a.tif"]
 
     monkeypatch.setattr(pipeline.predict, "predict", record)
@@ -34,7 +34,7 @@ def test_without_options_maps_alone_are_written(asked):
     assert done.exit_code == 0
     assert "predictions/a.tif" in done.output
     inputs = [Path("a.tif"), Path("folder")]
-    assert asked == [(Path("run"), inputs, Path("predictions"), PredictSettings())]
+    assert asked == [(Path("run"), inputs, Path("predictions"), PredictSettings(), [])]
 
 
 @pytest.mark.parametrize("flag", ["probabilities", "confidence", "polygons", "cog", "overwrite"])
@@ -43,10 +43,10 @@ def test_each_flag_sets_what_it_names(asked, flag):
     assert asked[0][3] == PredictSettings(**{flag: True})
 
 
-def test_fewer_windows_at_a_time_may_be_asked_for(asked):
-    assert call("--batch", "2").exit_code == 0
-    assert asked[0][3] == PredictSettings(batch=2)
-    assert call("--batch", "0").exit_code == 2
+def test_how_windows_pass_through_the_model_may_be_set(asked):
+    overrides = ["evaluation.inference.batch=2", "evaluation.inference.flips=[vertical]"]
+    assert call("--set", overrides[0], "--set", overrides[1]).exit_code == 0
+    assert asked[0][4] == overrides
 
 
 @pytest.mark.parametrize(

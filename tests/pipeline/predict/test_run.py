@@ -36,7 +36,7 @@ def _eyes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Stopping(Silent):
-    """Ends the work when the first rows were written, as Ctrl-C does."""
+    """Ends the work when the first block was written, as Ctrl-C does."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
         raise KeyboardInterrupt
@@ -234,8 +234,39 @@ def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypa
     monkeypatch.setattr(Student, "logits", logits)
     with pytest.raises(RunError, match="4 windows of 64 px at a time") as told:
         predict(run, [raster], tmp_path / "out")
-    assert "--batch 2" in told.value.remedy
-    assert predict(run, [raster], tmp_path / "out", PredictSettings(batch=2))[0].is_file()
+    smaller = "evaluation.inference.batch=2"
+    assert f"--set {smaller}" in told.value.remedy
+    assert predict(run, [raster], tmp_path / "out", overrides=[smaller])[0].is_file()
+
+
+def test_windows_are_averaged_over_sizes_and_mirrors_where_asked_for(run, raster, tmp_path):
+    """The eyes are the same in every mirror, so flips change nothing; a smaller copy is blurred more."""
+    plain, flipped, smaller = (
+        read(predict(run, [raster], tmp_path / str(number), overrides=overrides)[0])
+        for number, overrides in enumerate(
+            (
+                [],
+                ["evaluation.inference.flips=[horizontal,vertical]"],
+                ["evaluation.inference.scales=[0.5]"],
+            )
+        )
+    )
+    assert (plain == flipped).mean() > 0.99
+    assert 0.5 < (plain == smaller).mean() < 0.99
+
+
+def test_windows_that_do_not_overlap_are_told(run, raster, tmp_path):
+    telling = Telling()
+    overrides = ["evaluation.inference.overlap=0"]
+    predict(run, [raster], tmp_path / "out", reporter=telling, overrides=overrides)
+    assert any("evaluation.inference.overlap=0.33" in one for one in telling.warnings)
+
+
+@pytest.mark.parametrize("key", ["optimiser.epochs=3", "evaluation.inference.windw=64"])
+def test_keys_that_are_not_about_predicting_are_refused_before_any_work(run, raster, tmp_path, key):
+    with pytest.raises(ConfigError):
+        predict(run, [raster], tmp_path / "out", overrides=[key])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(

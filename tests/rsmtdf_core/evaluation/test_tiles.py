@@ -9,24 +9,30 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rsmtdf_core.evaluation.settings import Blend, InferenceSettings
-from rsmtdf_core.evaluation.tiles import blend_weights, blended_rows, window_starts
+from rsmtdf_core.evaluation.tiles import blend_weights, blended_blocks, window_starts
 
 BLENDS = st.sampled_from(["uniform", "hann"])
 overlaps = st.floats(0, 0.9)
 
 
 def blended(model, image: Tensor, how: InferenceSettings) -> Tensor:
-    """The bands put together; checks that they follow upon each other."""
+    """The blocks put together; checks that they cover each pixel once, and follow upon each other."""
 
     def read(top, left, height, width):
         return image[:, top : top + height, left : left + width]
 
     size = image.shape[1], image.shape[2]
-    parts: list[Tensor] = []
-    for top, logits in blended_rows(model, read, size, how):
-        assert top == sum(part.shape[1] for part in parts)
-        parts.append(logits.clone())
-    return torch.cat(parts, dim=1)
+    whole, times, places = torch.empty(0), torch.zeros(size), []
+    for top, left, logits in blended_blocks(model, read, size, how):
+        if not len(whole):
+            whole = torch.zeros(len(logits), *size)
+        rows, columns = slice(top, top + logits.shape[1]), slice(left, left + logits.shape[2])
+        whole[:, rows, columns] = logits
+        times[rows, columns] += 1
+        places.append((top, left))
+    assert (times == 1).all()
+    assert places == sorted(places)
+    return whole
 
 
 @given(
@@ -41,8 +47,11 @@ def test_windows_cover_a_side_and_the_last_is_flush(
     starts = window_starts(length, window, overlap)
     assert starts[0] == 0
     assert starts[-1] == max(0, length - window)
-    assert starts == sorted(set(starts))
-    assert all(after - before <= window for before, after in pairwise(starts))
+    steps = [after - before for before, after in pairwise(starts)]
+    assert all(1 <= step <= max(1, window * (1 - overlap)) for step in steps)
+    assert max(steps, default=0) - min(steps, default=0) <= 1
+    # No more windows than are needed for that overlap.
+    assert (len(starts) - 2) * max(1, int(window * (1 - overlap))) < max(1, length - window)
 
 
 @given(
@@ -120,7 +129,7 @@ def test_rows_are_read_from_the_top_downward_and_no_further_than_a_window_ahead(
         return torch.zeros(3, height, width)
 
     how = InferenceSettings(mode="slide", window=16, overlap=0.25)
-    for top, logits in blended_rows(lambda windows: windows, read, (100, 30), how):
+    for top, _, logits in blended_blocks(lambda windows: windows, read, (100, 30), how):
         assert reads[-1] == (top, 16)
         assert logits.shape[1] <= 16
     assert [top for top, _ in reads] == sorted(top for top, _ in reads)

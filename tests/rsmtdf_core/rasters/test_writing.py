@@ -17,14 +17,15 @@ def draw_ids(bands: int = 1) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 2, (bands, FRAME.height, FRAME.width), np.uint8)
 
 
-def write_in_parts(path, layer, values, step, **options):
-    with raster_file(path, FRAME, layer, **options) as writer:
+def write_in_parts(path, layer, values, step):
+    with raster_file(path, FRAME, layer) as writer:
         for top in range(0, FRAME.height, step):
-            writer.write(values[:, top : top + step])
+            for left in range(0, FRAME.width, step):
+                writer.write(top, left, values[:, top : top + step, left : left + step])
 
 
 @pytest.mark.parametrize("step", [7, 256, 300, 520])
-def test_rows_in_parts_of_any_size_become_one_tiled_raster(tmp_path, step):
+def test_blocks_of_any_size_become_one_tiled_raster(tmp_path, step):
     ids = draw_ids()
     write_in_parts(tmp_path / "a.tif", IDS, ids, step)
     with rasterio.open(tmp_path / "a.tif") as found:
@@ -43,7 +44,7 @@ def test_a_cloud_optimized_one_has_overviews_and_the_same_pixels_and_colours(tmp
     big = Frame(1100, 600, CRS, TRANSFORM)
     ids = np.random.default_rng(0).integers(0, 2, (1, 600, 1100), np.uint8)
     with raster_file(tmp_path / "a.tif", big, IDS, cog=True) as writer:
-        writer.write(ids)
+        writer.write(0, 0, ids)
     with rasterio.open(tmp_path / "a.tif") as found:
         assert found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert found.overviews(1)
@@ -67,7 +68,7 @@ def test_nothing_is_left_where_the_work_fails(tmp_path):
 
     def write_and_stop():
         with raster_file(tmp_path / "a.tif", FRAME, IDS) as writer:
-            writer.write(draw_ids()[:, :300])
+            writer.write(0, 0, draw_ids()[:, :300])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
