@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import RichReporter, err, out
+from cli.options import Bands, Scale, read_bands
 from rsmtdf_core.errors import RsmtdfError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def init(
             show_default="guessed",
         ),
     ] = None,
+    bands: Bands = None,
+    scale: Scale = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it is there.")
@@ -50,8 +53,9 @@ def init(
     """Look at a folder and write a manifest for it, with comments; say what was guessed and why.
 
     Finds pairs in images/ + masks/ (or labels/, annotations/, gt/), names that end in _mask or _label beside their
-    images, and folders train, val and test; tells class indices from colours by the pixels. At a terminal it asks for
-    names and ignored values.
+    images, and folders train, val and test; tells class indices from colours by the pixels. For GeoTIFFs it chooses the
+    bands that are called red, green and blue, else the first three, and above 8 bits a range of values to show. At a
+    terminal it asks for names and ignored values.
     """
     from pipeline.init_data import (
         NamedClass,
@@ -67,7 +71,7 @@ def init(
     path = path or root / "manifest.yaml"
     if root.is_dir():
         require_free(path, overwrite=overwrite)
-    looked = look(root, RichReporter())
+    looked = look(root, RichReporter(), read_bands(bands, scale))
     named = read_classes(classes_from) if classes_from else None
     if classes is not None:
         named = [NamedClass(one.strip()) for one in classes.split(",")]

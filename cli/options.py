@@ -9,6 +9,7 @@ from cli.console import out
 
 if TYPE_CHECKING:
     from pipeline.config import ExperimentConfig
+    from rsmtdf_core.rasters.bands import BandSettings
 
 Config = Annotated[
     str,
@@ -47,6 +48,32 @@ Cache = Annotated[
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, as `rsmtdf train` named it.")
 ]
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B",
+        help="The bands of a GeoTIFF shown as red, green and blue, counted from 1, e.g. [cyan]4,3,2[/].",
+        show_default="as the manifest says, else by their names, else the first three",
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH",
+        help="The values that become black and white, e.g. [cyan]0,3000[/]; needed above 8 bits.",
+        show_default="as the manifest says",
+    ),
+]
+
+
+def read_bands(indices: str | None, scale: str | None) -> "BandSettings | None":
+    """The choice of bands as `--bands` and `--scale` name it; None where neither is given."""
+    from rsmtdf_core.rasters.bands import BandSettings
+    from rsmtdf_core.validation import validate
+
+    given = {"indices": indices, "scale": scale}
+    values = {key: value.split(",") for key, value in given.items() if value is not None}
+    return validate(BandSettings, values, "--bands, --scale") if values else None
 
 
 def copy_file(source: Path, path: Path) -> None:

@@ -1,15 +1,12 @@
 """`rsmtdf predict`: class maps of images, GeoTIFFs and folders of them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli.console import RichReporter, out
-from cli.options import InferenceOverrides, Run
-
-if TYPE_CHECKING:
-    from rsmtdf_core.rasters.bands import BandSettings
+from cli.options import Bands, InferenceOverrides, Run, Scale, read_bands
 
 
 def predict(
@@ -49,21 +46,8 @@ def predict(
     cog: Annotated[
         bool, typer.Option("--cog", help="Write Cloud Optimized GeoTIFFs, with overviews.")
     ] = False,
-    bands: Annotated[
-        str | None,
-        typer.Option(
-            help="The bands shown as red, green and blue, counted from 1, e.g. [cyan]4,3,2[/]. With --scale it "
-            "takes the place of the manifest's [cyan]bands[/].",
-            show_default="as the run's manifest says, else the first three",
-        ),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            help="The values that become black and white, e.g. [cyan]0,3000[/]; needed above 8 bits.",
-            show_default="as the run's manifest says",
-        ),
-    ] = None,
+    bands: Bands = None,
+    scale: Scale = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Compute anew what is there already.")
     ] = False,
@@ -87,18 +71,8 @@ def predict(
         polygons=polygons,
         cog=cog,
         overwrite=overwrite,
-        bands=_bands(bands, scale),
+        bands=read_bands(bands, scale),
     )
     maps = predict_inputs(run, inputs, folder, settings, RichReporter(), overrides=overrides or [])
     for path in maps:
         out.print(str(path), soft_wrap=True, highlight=False)
-
-
-def _bands(indices: str | None, scale: str | None) -> "BandSettings | None":
-    """The choice of bands as options name it."""
-    from rsmtdf_core.rasters.bands import BandSettings
-    from rsmtdf_core.validation import validate
-
-    given = {"indices": indices, "scale": scale}
-    values = {key: value.split(",") for key, value in given.items() if value is not None}
-    return validate(BandSettings, values, "--bands, --scale") if values else None

@@ -106,11 +106,7 @@ def _guesses(
             f"{len(layout.mask_files)} files" if layout.masks else "nothing beside the images",
         ),
         ("sizes", *_sizes(looked.sizes)),
-        (
-            "bands",
-            ", ".join(looked.modes),
-            "; ".join(f"{n} {mode}" for mode, n in looked.modes.items()),
-        ),
+        ("bands", *_bands(looked)),
         (
             "encoding",
             "-" if masks is None else masks.encoding,
@@ -120,6 +116,15 @@ def _guesses(
         ("classes", names, f"{len(classes)} classes"),
         ("splits", rules, splits.why),
     ]
+
+
+def _bands(looked: Looked) -> tuple[str, str]:
+    kinds = "; ".join(f"{count} of {kind}" for kind, count in looked.kinds.items())
+    if looked.bands is None:
+        return "as they are", kinds
+    ranges = "; ".join(f"{low:g} to {high:g}" for low, high in looked.bands.scale or ())
+    shown = f"{', '.join(map(str, looked.bands.indices))} as red, green and blue"
+    return f"{shown}, {ranges}" if ranges else shown, kinds
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> tuple[str, str]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.reporter import Reporter, Silent
-from rsmtdf_core.manifests.files import image_mode, image_size, require_eight_bits
+from rsmtdf_core.manifests.files import by_rasterio, image_mode, image_size, require_eight_bits
 from rsmtdf_core.manifests.guessing import Layout, MaskValues, count_values, guess_layout
 from rsmtdf_core.manifests.scenes import in_threads
+from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.rasters.guessing import guess_bands, raster_kind
 
 
 @dataclass(frozen=True)
@@ -18,32 +20,47 @@ class Looked:
         root: the folder.
         layout: its files and the patterns that pair them.
         sizes: images of each width and height, px.
-        modes: images of each kind of bands, in Pillow's names.
+        kinds: images of each kind of bands, in Pillow's names or as "4 bands of uint16".
+        bands: which bands are shown, and how they are scaled; None where all images are of 8 bits and nobody chose.
         values: what the masks hold; None where there are none.
     """
 
     root: Path
     layout: Layout
     sizes: Counter[tuple[int, int]]
-    modes: Counter[str]
+    kinds: Counter[str]
+    bands: BandSettings | None
     values: MaskValues | None
 
 
-def look(root: Path, reporter: Reporter | None = None) -> Looked:
+def look(root: Path, reporter: Reporter | None = None, bands: BandSettings | None = None) -> Looked:
     """Find images and masks below `root`, read every image's header and every mask's pixels.
+
+    Args:
+        root: the folder.
+        reporter: shows progress.
+        bands: which bands are shown, where somebody chose.
 
     Raises:
         MissingFileError, DataError: where there is no image, or a file cannot be what it seems.
+        ConfigError: where rasterio is needed and not installed.
     """
     layout = guess_layout(root)
     paths = [root / one for one in layout.image_files]
-    sizes = Counter(in_threads(image_size, paths))
-    modes: Counter[str] = Counter()
-    for path, mode in zip(paths, in_threads(image_mode, paths), strict=True):
-        require_eight_bits(path, mode)
-        modes[mode] += 1
+    kinds = list(in_threads(_kind, paths))
+    if bands is not None or any(by_rasterio(path, None) for path in paths):
+        bands = guess_bands(paths, bands)
+    sizes = Counter(in_threads(lambda path: image_size(path, bands), paths))
     values = None
     if layout.mask_files:
         with (reporter or Silent()).bar("reading masks", len(layout.mask_files)) as bar:
             values = count_values(root, layout.mask_files, bar.advance)
-    return Looked(root, layout, sizes, modes, values)
+    return Looked(root, layout, sizes, Counter(kinds), bands, values)
+
+
+def _kind(path: Path) -> str:
+    if by_rasterio(path, None):
+        return raster_kind(path)
+    mode = image_mode(path)
+    require_eight_bits(path, mode)
+    return mode

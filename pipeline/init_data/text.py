@@ -41,6 +41,7 @@ def manifest_text(
         f"masks: {'null' if layout.masks is None else _text(layout.masks)}",
         "mask_encoding:",
         *_encoding_lines(masks),
+        *_band_lines(looked),
         "# window: {size: 512, stride: 512}    # for large rasters: scenes are windows of them",
         f"splits:    # {splits.why}",
         *(f"  {split}: {_split(spec)}" for split, spec in splits.splits.items()),
@@ -79,6 +80,16 @@ def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
     if masks is not None and masks.encoding == "indices":
         yield f"  offset: {masks.offset}    # the value of the first class in the masks"
     yield f"  ignore: {_flow(() if masks is None else masks.ignore)}    # values that stand for no class"
+
+
+def _band_lines(looked: Looked) -> Iterator[str]:
+    if looked.bands is None:
+        return
+    yield f"bands:    # {', '.join(looked.kinds)}"
+    yield f"  indices: {_flow(looked.bands.indices)}    # shown as red, green and blue; counted from 1"
+    if looked.bands.scale is not None:
+        ranges = ", ".join(f"[{low:g}, {high:g}]" for low, high in looked.bands.scale)
+        yield f"  scale: [{ranges}]    # what becomes black and white, for each of them"
 
 
 def _split(spec: SplitSpec) -> str:

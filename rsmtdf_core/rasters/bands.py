@@ -47,6 +47,13 @@ class BandSettings(Settings):
         return self
 
 
+def middle_range(values: npt.NDArray[np.generic]) -> Range:
+    """The 2nd and 98th percentiles of values [N], a range that shows them well; at least 1 wide."""
+    known = values.astype(np.float64)
+    low, high = map(float, np.percentile(known, [2, 98]) if known.size else (0.0, 1.0))
+    return low, high if high > low else low + 1
+
+
 def scaled(
     values: npt.NDArray[np.generic], bands: BandSettings, valid: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.uint8]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
-from rsmtdf_core.rasters.bands import BandSettings, scaled
+from rsmtdf_core.rasters.bands import BandSettings, middle_range, scaled
 
 Pixels = npt.NDArray[np.uint8]
 Valid = npt.NDArray[np.bool_]
@@ -189,7 +189,8 @@ def _require_eight_bits(path: Path, dataset: RasterioDataset, bands: BandSetting
     kinds = sorted({dataset.dtypes[index - 1] for index in bands.indices})
     if kinds == ["uint8"]:
         return
-    ranges = ", ".join(f"[{low:g}, {high:g}]" for low, high in _middle_ranges(path, dataset, bands))
+    found = map(middle_range, middle_values(path, dataset, bands))
+    ranges = ", ".join(f"[{low:g}, {high:g}]" for low, high in found)
     raise DataError(
         f"expected bands of 8 bits, found {', '.join(kinds)} and no scale",
         where=path,
@@ -199,22 +200,19 @@ def _require_eight_bits(path: Path, dataset: RasterioDataset, bands: BandSetting
     )
 
 
-def _middle_ranges(
-    path: Path,
-    dataset: RasterioDataset,
-    bands: BandSettings,
-) -> list[tuple[float, float]]:
-    """For each band the 2nd and 98th percentiles of the values in the raster's middle."""
+def middle_values(
+    path: Path, dataset: RasterioDataset, bands: BandSettings
+) -> list[npt.NDArray[np.generic]]:
+    """For each of the three bands the values [N] in the middle of a raster, those without data left out.
+
+    Raises:
+        DataError: the file is damaged there.
+    """
     sides = min(_SAMPLE, dataset.height), min(_SAMPLE, dataset.width)
     top, left = (dataset.height - sides[0]) // 2, (dataset.width - sides[1]) // 2
     window = ((top, top + sides[0]), (left, left + sides[1]))
     values, valid = _read_values(path, dataset, bands, window)
-    found = []
-    for band in values:
-        known = band[valid].astype(np.float64)
-        low, high = np.percentile(known, [2, 98]) if known.size else (0.0, 1.0)
-        found.append((float(low), float(high) if high > low else float(low) + 1))
-    return found
+    return [band[valid] for band in values]
 
 
 @contextmanager

@@ -93,3 +93,16 @@ def test_a_file_that_is_there_is_kept_and_nothing_is_read_before(root):
 )
 def test_flags_that_make_no_sense_are_refused(root, words):
     assert run("init", root, *words).exit_code == 2
+
+
+def test_bands_and_their_range_may_be_named(root):
+    rasters = pytest.importorskip("tests.rasters")
+    for number in range(8):
+        (root / "images" / f"{number}.png").unlink()
+        rasters.write_tiff(root / "images" / f"{number}.tif", rasters.ramp(4, 4, 6))
+    assert run("init", root, "--bands", "4,3,2", "--scale", "0,5000").exit_code == 0
+    bands = load_manifest(str(root / "manifest.yaml")).bands
+    assert bands is not None
+    assert bands.indices == (4, 3, 2)
+    assert bands.scale == ((0, 5000),) * 3
+    assert run("check", root / "manifest.yaml", "--root", root).exit_code == 0

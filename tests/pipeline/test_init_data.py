@@ -163,3 +163,21 @@ def test_genuine_samples_pass_the_manifests_that_are_guessed(shared, tmp_path, n
     path = tmp_path / "manifest.yaml"
     write_manifest(draft(look(root), path), path)
     assert check_data(load_manifest(str(path)), root).problems == ()
+
+
+def test_rasters_of_many_bands_get_a_choice_of_bands_that_the_dataset_passes(tmp_path):
+    rasters = pytest.importorskip("tests.rasters")
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for number in range(8):
+        values = rasters.ramp(4, 20, 30) + np.uint16(number)
+        rasters.write_tiff(tmp_path / "images" / f"{number}.tif", values)
+        rasters.write_tiff(
+            tmp_path / "masks" / f"{number}.tif", values[:1].astype(np.uint8) % 3, nodata=255
+        )
+    manifest = made(tmp_path)
+    assert manifest.bands is not None
+    assert manifest.bands.indices == (1, 2, 3)
+    assert manifest.bands.scale is not None
+    assert manifest.bands.scale[2][0] == pytest.approx(3010, abs=30)
+    assert check_data(manifest, tmp_path).problems == ()
