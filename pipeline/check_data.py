@@ -58,7 +58,9 @@ def _rows(reader: SceneReader, split: str, pairs: Sequence[ScenePair]) -> Iterat
     manifest, root = reader.dataset.manifest, reader.dataset.root
     for pair in pairs:
         try:
-            scenes = list(cut_scenes(pair, image_size(root / pair.image), manifest.window))
+            scenes = list(
+                cut_scenes(pair, image_size(root / pair.image, manifest.bands), manifest.window)
+            )
             scene = scenes[len(scenes) // 2]
             truth = None if scene.mask is None else reader.mask(scene)
             row = PanelRow(f"{split}: {scene.id}", reader.image(scene), truth, None)

@@ -100,7 +100,7 @@ def test_bands_and_their_range_may_be_named(root):
     for number in range(8):
         (root / "images" / f"{number}.png").unlink()
         rasters.write_tiff(
-            root / "images" / f"{number}.tif", rasters.ramp(4, 4, 6) + np.uint16(number)
+            root / "images" / f"{number}.tif", rasters.ramp(4, 4, 6) + np.uint16(100 * number)
         )
     assert run("init", root, "--bands", "4,3,2", "--scale", "0,5000").exit_code == 0
     bands = load_manifest(str(root / "manifest.yaml")).bands

@@ -180,4 +180,5 @@ def test_rasters_of_many_bands_get_a_choice_of_bands_that_the_dataset_passes(tmp
     assert manifest.bands.indices == (1, 2, 3)
     assert manifest.bands.scale is not None
     assert manifest.bands.scale[2][0] == pytest.approx(3010, abs=30)
-    assert check_data(manifest, tmp_path).problems == ()
+    assert check_data(manifest, tmp_path, tmp_path / "check").problems == ()
+    assert (tmp_path / "check" / "samples.png").is_file()
