@@ -1,5 +1,6 @@
 """Arguments and options that several verbs share, so that they are told in the same words."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,13 @@ Cache = Annotated[
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, as `rsmtdf train` named it.")
 ]
+
+
+class ScoredSplit(StrEnum):
+    """The splits that reports on runs may be of."""
+
+    val = "val"
+    test = "test"
 
 
 def copy_file(source: Path, path: Path) -> None:

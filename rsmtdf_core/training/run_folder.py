@@ -10,7 +10,7 @@
   checkpoints/step-*   the latest, and best/step-* the best by the chosen model
   profile/             traces of --profile
   tensorboard/
-  evaluation/<split>/  scores and pictures
+  evaluation/          <split>-<weights>/report.json, with tables and pictures beside it
 """
 
 import json
@@ -83,6 +83,10 @@ class RunFolder:
     def profile(self) -> Path:
         """Traces of steps."""
         return self.path / "profile"
+
+    def report(self, split: str, weights: str) -> Path:
+        """Where the scores of one of the run's two models on a split are; tables and pictures lie beside."""
+        return self.path / "evaluation" / f"{split}-{weights}" / "report.json"
 
     @property
     def facts(self) -> dict[str, Any]:
