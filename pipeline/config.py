@@ -275,8 +275,3 @@ def _item(items: list[Any], key: str) -> int | None:
         i for i, item in enumerate(items) if isinstance(item, dict) and item.get("name") == key
     ]
     return named[0] if named else None
-
-
-def dump_config(config: ExperimentConfig) -> str:
-    """The config as YAML, resolved: every key with the value in force."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

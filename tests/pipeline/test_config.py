@@ -2,15 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import dump_config, find_config, load_config, packaged_configs
+from pipeline.config import find_config, load_config, packaged_configs
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.validation import dump_yaml
 
 
 @pytest.mark.parametrize("name", sorted(packaged_configs()))
 def test_every_packaged_config_is_valid_and_survives_a_round_trip(name, tmp_path):
     config = load_config(name)
     copy = tmp_path / "copy.yaml"
-    copy.write_text(dump_config(config))
+    copy.write_text(dump_yaml(config))
     assert load_config(str(copy)) == config
 
 
