@@ -44,8 +44,8 @@ class DataSettings(Settings):
     Attributes:
         manifest: a packaged manifest's name, or the path of one.
         root: the folder that the manifest's paths are relative to.
-        labeled: share of the training scenes whose masks are used, e.g. 1/8; where the manifest lists its
-            labeled scenes, those are taken instead.
+        labeled: share of the training scenes whose masks are used, e.g. 1/8; without effect where the manifest
+            lists its labeled scenes.
         labeled_seed: draws those scenes; smaller shares are inside larger ones.
     """
 

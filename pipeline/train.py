@@ -77,7 +77,7 @@ def train(
     if reporter is None or not accelerator.is_main_process:
         reporter = Silent()
     features = find_features(experiment, accelerator.device)
-    for sentence in features.cautions:
+    for sentence in (*experiment.cautions, *features.cautions):
         reporter.warn(sentence)
     training = make_training(experiment, features, accelerator)
     _require_fitting_window(config, training.student.encoder.patch)
