@@ -55,6 +55,43 @@ def test_wrong_overrides_are_refused_by_name(config_file, override, message):
     assert message in str(caught.value)
 
 
+OVERLAP = "evaluation.inference.overlap=7"
+BATCH = "optimiser.batch=4"
+ONLINE = ("objective.teachers=online", "views.teacher_sees=weak")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "faulty"),
+    [
+        ((OVERLAP,), (OVERLAP,)),
+        ((BATCH, OVERLAP, "seed=1"), (OVERLAP,)),
+        ((OVERLAP, "student.widht=3", "seed=1"), (OVERLAP, "student.widht=3")),
+        # Settings that are wrong only together: the error names another key, or one of two.
+        (("seed=1", "teachers.cnn.name=vit"), ("teachers.cnn.name=vit",)),
+        (("runtime.accumulate=3", BATCH), ("runtime.accumulate=3",)),
+        (("seed=1", *ONLINE), ONLINE),
+        (("seed=-1", "seed=-2"), ("seed=-1", "seed=-2")),
+    ],
+)
+def test_what_an_override_makes_wrong_is_placed_there(config_file, overrides, faulty):
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(config_file), overrides)
+    assert caught.value.where == ", ".join(f"--set {one}" for one in faulty)
+
+
+def test_what_is_wrong_in_the_file_is_placed_there(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("name: x\nseed: -1\ndata: {manifest: synthetic}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(path), ["data.root=."])
+    assert (caught.value.where, caught.value.what.count("\n")) == (str(path), 0)
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(path), ["data.root=.", OVERLAP])
+    assert caught.value.where == f"--set {OVERLAP}, {path}"
+    for key in ("seed: expected", "evaluation.inference.overlap: expected"):
+        assert key in caught.value.what
+
+
 def test_online_teachers_need_mixed_views(config_file):
     with pytest.raises(ConfigError, match="teacher_sees: mixed"):
         load_config(str(config_file), ["objective.teachers=online", "views.teacher_sees=weak"])
