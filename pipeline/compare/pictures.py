@@ -45,7 +45,7 @@ def curves_picture(path: Path, comparison: Comparison, lines: Sequence[Sequence[
         axes = figure.add_subplot(grid[1 + place // 2, place % 2])
         title = f"{name}: each method's own sum" if name == "loss" else name
         _draw(axes, [[metric_curve(run, name) for run in group] for group in lines], title)
-    labels = [group.label for group in comparison.groups]
+    labels = [group.title for group in comparison.groups]
     handles = [_handle(index) for index in range(len(labels))]
     columns = max(1, min(4, 110 // max(map(len, labels))))
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)

@@ -96,7 +96,7 @@ def _ticks(low: float, high: float) -> list[float]:
     """Round numbers at even distances, the first at `low` or below and the last at `high` or above."""
     # Means of equal values may differ in their last digits.
     if high - low <= 1e-9 * max(abs(low), abs(high)):
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+        low, high = low - 0.5 * abs(low), high + 0.5 * abs(high) if high else 1.0
     raw = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(raw))
     width = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)

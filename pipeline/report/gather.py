@@ -64,6 +64,11 @@ class Material:
         return self.groups[0].members[0]
 
     @property
+    def several_seeds(self) -> bool:
+        """Whether any group has a spread."""
+        return any(len(group.members) > 1 for group in self.groups)
+
+    @property
     def protocols(self) -> dict[str, str]:
         """The rules in words: of the protocol of the scores, and of others that every run was scored by."""
         reports = [one.report for group in self.groups for one in group.members]

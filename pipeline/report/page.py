@@ -33,7 +33,7 @@ def body(material: Material) -> Html:
     """All that stands on the page."""
     sections = (
         ("scores", "Scores", _scores(material)),
-        ("classes", "Classes", class_bars(material.groups)),
+        ("classes", "Classes", class_bars(material.groups, spread=material.several_seeds)),
         ("confusion", "Confusion", _confusion(material)),
         ("curves", "Training", _curves(material)),
         ("scenes", "Scenes", _scenes(material)),
@@ -82,7 +82,8 @@ def _scores(material: Material) -> Html:
         [joined((swatch(number), one)) if place == 0 else one for place, one in enumerate(row)]
         for number, row in enumerate(cells(group, classes=False) for group in comparison.groups)
     ]
-    measure = f"{comparison.measure}, per cent: mean ± sample standard deviation over the seeds."
+    more = ": mean ± sample standard deviation over the seeds" if material.several_seeds else ""
+    measure = f"{comparison.measure}, per cent{more}."
     return joined(
         (
             element("p", measure),
@@ -134,12 +135,9 @@ def _runs(material: Material) -> Html:
 
 def _confusion(material: Material) -> Html:
     several = len(material.groups) > 1
+    more = "; the seeds of a group are added up" if material.several_seeds else ""
     parts = [
-        element(
-            "p",
-            "Where the pixels of each true class went, in per cent of its row; the seeds of a group are "
-            "added up.",
-        )
+        element("p", f"Where the pixels of each true class went, in per cent of its row{more}.")
     ]
     for number, group in enumerate(material.groups):
         inner = confusion_table(group)

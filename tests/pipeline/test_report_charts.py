@@ -42,6 +42,8 @@ def test_a_flat_curve_has_a_chart(value):
     drawn = line_chart("loss", [Series(0, ([(step, value) for step in range(1, 101)],))], "a step")
     heights = {pair.split(",")[1] for pair in re.findall(r'points="([^"]+)"', drawn)[0].split(" ")}
     assert len(heights) == 1
+    levels = re.findall(r'class="axis end">(-?[\d.e+-]+)</text>', drawn)
+    assert min(map(float, levels)) >= 0, "no loss is below"
 
 
 def test_values_next_to_nothing_have_a_chart():
