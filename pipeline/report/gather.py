@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.compare import Comparison, GroupScores, compare_groups
+from pipeline.compare import Comparison, GroupScores, Spread, compare_groups
 from pipeline.compare.scoring import Scored, Split
 from pipeline.report.chain import Link, chain
 from pipeline.report.costs import Shelf, StoreCost
@@ -36,6 +36,10 @@ class Group:
     def label(self) -> str:
         """What tells it from the others."""
         return self.scores.title
+
+    def miou(self, protocol: str) -> Spread | None:
+        """The mean IoU over its runs by any protocol that all were scored by."""
+        return Spread.of(one.report.by_protocol[protocol].scores.miou for one in self.members)
 
 
 @dataclass(frozen=True)

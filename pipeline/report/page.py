@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.compare import Spread, cells, columns
+from pipeline.compare import cells, columns
 from pipeline.compare.tables import spread_text
 from pipeline.report.charts import Series, line_chart
 from pipeline.report.figures import class_bars, confusion_table, group_legend, swatch
@@ -78,16 +78,14 @@ def _head(material: Material) -> Html:
 
 def _scores(material: Material) -> Html:
     comparison = material.comparison
-    rows = [
-        [joined((swatch(number), one)) if place == 0 else one for place, one in enumerate(row)]
-        for number, row in enumerate(cells(group, classes=False) for group in comparison.groups)
-    ]
+    rows = (cells(group, classes=False) for group in comparison.groups)
+    inked = [[joined((swatch(at), name)), *row] for at, (name, *row) in enumerate(rows)]
     more = ": mean ± sample standard deviation over the seeds" if material.several_seeds else ""
     measure = f"{comparison.measure}, per cent{more}."
     return joined(
         (
             element("p", measure),
-            table(columns(comparison, classes=False), rows, "Scores of each group over its seeds"),
+            table(columns(comparison, classes=False), inked, "Scores of each group over its seeds"),
             element("details", element("summary", "Each run"), _runs(material)),
             _other_protocols(material),
         )
@@ -100,16 +98,8 @@ def _other_protocols(material: Material) -> Html:
     if not names:
         return Html("")
     rows = [
-        [
-            joined((swatch(number), group.label)),
-            *(
-                spread_text(
-                    Spread.of(one.report.by_protocol[name].scores.miou for one in group.members)
-                )
-                for name in names
-            ),
-        ]
-        for number, group in enumerate(material.groups)
+        [joined((swatch(at), group.label)), *(spread_text(group.miou(name)) for name in names)]
+        for at, group in enumerate(material.groups)
     ]
     shown = table(("group", *names), rows, "mIoU of each group by other protocols")
     return element("details", element("summary", "mIoU by other protocols"), shown)
