@@ -14,8 +14,9 @@ from cli.cache_info import show_entry
 from cli.cache_plan import plan
 from cli.cache_transcode import transcode
 from cli.cache_verify import verify
-from cli.console import RichReporter, err, out, size, table
+from cli.console import RichReporter, err, out, table
 from rsmtdf_core.store.catalogue import Catalogue, StoreEntry, find_entry, read_catalogue
+from rsmtdf_core.words import bytes_text
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(plan)
@@ -73,7 +74,7 @@ def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
             entry.label,
             entry.codec,
             f"{entry.views} of {entry.rows}",
-            size(entry.bytes),
+            bytes_text(entry.bytes),
             _state(entry),
             f"{_days(entry)} d ago",
             ", ".join(_keepers(entry)) or "-",
@@ -167,14 +168,16 @@ def gc(
     shown = table("would be deleted" if report.dry else "deleted", "what", "size", "why")
     for one in report.deleted:
         name = str(one.path.relative_to(folder))
-        shown.add_row(Text(name, overflow="fold"), size(one.bytes), one.why)
+        shown.add_row(Text(name, overflow="fold"), bytes_text(one.bytes), one.why)
     if report.deleted:
         out.print(shown)
     for spared in report.kept:
         name = str(spared.path.relative_to(folder))
         err.print(Text(f"kept {name}: {spared.why}"), soft_wrap=True)
     verb = "would be freed" if report.dry else "freed"
-    out.print(f"{size(report.freed)} {verb}, stores take {size(report.left)}", highlight=False)
+    out.print(
+        f"{bytes_text(report.freed)} {verb}, stores take {bytes_text(report.left)}", highlight=False
+    )
     if max_bytes and limits.max_bytes is not None and report.left > limits.max_bytes:
         err.print(f"[yellow]that is more than {max_bytes}: what is left is needed[/]")
         raise typer.Exit(1)
@@ -201,9 +204,9 @@ def du(cache: _Cache = None) -> None:
             taken = sum(one.bytes for one in entries)
             share = f"{100 * taken / total:.1f}" if total else "-"
             views = sum(one.views for one in entries)
-            shown.add_row(label, str(len(entries)), str(views), size(taken), share)
+            shown.add_row(label, str(len(entries)), str(views), bytes_text(taken), share)
         out.print(shown)
-    out.print(f"[bold]{size(total)}[/] in {catalogue.cache}", highlight=False, soft_wrap=True)
+    out.print(f"[bold]{bytes_text(total)}[/] in {catalogue.cache}", highlight=False, soft_wrap=True)
 
 
 @app.command("export")
@@ -240,7 +243,7 @@ def export_(
     )
     out.print(
         f"exported {report.views} records of {len(report.stores)} stores: {report.files} files, "
-        f"{size(report.bytes)}; {report.there} files were there",
+        f"{bytes_text(report.bytes)}; {report.there} files were there",
         highlight=False,
     )
     out.print(f"take them: rsmtdf cache import {destination}", soft_wrap=True, highlight=False)
@@ -266,7 +269,7 @@ def import_(
     report = import_stores(source, _folder(cache), teacher, chosen, RichReporter())
     out.print(
         f"imported {report.views} records of {len(report.stores)} stores: {report.files} files, "
-        f"{size(report.bytes)}; {report.there} files were here",
+        f"{bytes_text(report.bytes)}; {report.there} files were here",
         highlight=False,
     )
     for name in report.stores:

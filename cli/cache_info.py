@@ -7,9 +7,10 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from cli.console import out, size, table
+from cli.console import out, table
 from rsmtdf_core.store.catalogue import StoreEntry
 from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.words import bytes_text
 
 
 def show_entry(entry: StoreEntry) -> None:
@@ -92,10 +93,10 @@ def _certificate(entry: StoreEntry) -> Table:
 
 
 def _add_cost(tree: Tree, entry: StoreEntry) -> None:
-    a_view = f", {size(entry.bytes / entry.views)} a view" if entry.views else ""
+    a_view = f", {bytes_text(entry.bytes / entry.views)} a view" if entry.views else ""
     speed = f", {1000 * entry.seconds / entry.views:.1f} ms a view" if entry.views else ""
     cost = tree.add("cost")
-    cost.add(f"{size(entry.bytes)} on disk{a_view}")
+    cost.add(f"{bytes_text(entry.bytes)} on disk{a_view}")
     cost.add(f"{entry.seconds:.1f} s of the teacher{speed}")
     cost.add(f"last used {_date(entry.last_used)}")
 

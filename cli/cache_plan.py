@@ -6,8 +6,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import RichReporter, out, size, table
+from cli.console import RichReporter, out, table
 from cli.options import Cache, Config, Overrides, read_config
+from rsmtdf_core.words import bytes_text
 
 if TYPE_CHECKING:
     from pipeline.planner import PlanReport
@@ -58,8 +59,8 @@ def _measured_table(report: "PlanReport") -> Table:
         made.add_row(f"teacher {name}, a view", span(one.seconds))
     made.add_row("rendering, a view on one core", span(found.render_seconds))
     made.add_row("student's step without teachers", span(found.step_seconds))
-    made.add_row("sustained writing", f"{size(found.write_bandwidth)}/s")
-    made.add_row("disk free", size(found.disk_free))
+    made.add_row("sustained writing", f"{bytes_text(found.write_bandwidth)}/s")
+    made.add_row("disk free", bytes_text(found.disk_free))
     return made
 
 
@@ -83,9 +84,9 @@ def _stores_table(report: "PlanReport") -> Table:
                 name,
                 one.label,
                 _size_of(one),
-                size(one.bytes),
+                bytes_text(one.bytes),
                 f"{one.present}",
-                f"{size(codec.read_bandwidth)}/s",
+                f"{bytes_text(codec.read_bandwidth)}/s",
                 span(one.read_seconds),
             )
         made.add_section()
@@ -106,7 +107,7 @@ def _choices_table(report: "PlanReport") -> Table:
     def row(label: str, *cells: str) -> None:
         made.add_row(label, *cells)
 
-    row("size", *(size(one.bytes) for one in estimates))
+    row("size", *(bytes_text(one.bytes) for one in estimates))
     row("of that missing", *(_missing(one) for one in estimates))
     row("extraction", *(span(one.extraction_seconds) for one in estimates))
     row("bound by", *(one.bound for one in estimates))
@@ -131,12 +132,12 @@ def _verdict(report: "PlanReport") -> str:
 
 def _size_of(one: "StoreEstimate") -> str:
     if not one.meaningful:
-        return f"{size(one.bytes_a_view)} (means nothing)"
-    return size(one.bytes_a_view) if one.exact else f"~{size(one.bytes_a_view)}"
+        return f"{bytes_text(one.bytes_a_view)} (means nothing)"
+    return bytes_text(one.bytes_a_view) if one.exact else f"~{bytes_text(one.bytes_a_view)}"
 
 
 def _missing(one: "Estimate") -> str:
-    return size(one.missing_bytes) + ("" if one.fits else " (does not fit)")
+    return bytes_text(one.missing_bytes) + ("" if one.fits else " (does not fit)")
 
 
 def _reading(one: "Estimate") -> str:

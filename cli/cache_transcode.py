@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out, size
+from cli.console import RichReporter, out
+from rsmtdf_core.words import bytes_text
 
 
 def transcode(
@@ -50,8 +51,8 @@ def transcode(
     if not report.new:
         out.print("[bold]is there already[/]: nothing was made", highlight=False)
     out.print(
-        f"{report.views} records, {report.new} of them new: {size(report.bytes)}, "
-        f"{report.source_bytes / report.bytes:.1f} times smaller than the source's {size(report.source_bytes)}",
+        f"{report.views} records, {report.new} of them new: {bytes_text(report.bytes)}, "
+        f"{report.source_bytes / report.bytes:.1f} times smaller than the source's {bytes_text(report.source_bytes)}",
         highlight=False,
     )
     cosine = report.certificate.get("centred_cosine")

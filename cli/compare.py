@@ -1,19 +1,12 @@
 """`rsmtdf compare`: runs side by side, over their seeds."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.console import err, out, table
-
-
-class Split(StrEnum):
-    """The splits that a run may have been scored on."""
-
-    val = "val"
-    test = "test"
+from cli.options import ScoredSplit
 
 
 def compare(
@@ -25,7 +18,7 @@ def compare(
         Path, typer.Option("--out", help="Where tables and pictures are written.")
     ] = Path("comparison"),
     split: Annotated[
-        Split | None,
+        ScoredSplit | None,
         typer.Option(
             help="Compare what `rsmtdf evaluate --split` wrote.",
             show_default="the best validations",

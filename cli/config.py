@@ -1,11 +1,12 @@
 """`rsmtdf config`: look at configs and take one to start from."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.console import out
+from cli.console import err, out
 from cli.options import Config, Overrides, copy_file, read_config
 
 app = typer.Typer(no_args_is_help=True, help="Look at configs and take one to start from.")
@@ -23,10 +24,21 @@ def list_configs() -> None:
 
 @app.command()
 def show(config: Config, overrides: Overrides = None) -> None:
-    """Print a config resolved: every key with the value in force, checked."""
-    from pipeline.config import dump_config
+    """Print a config resolved: every key with the value in force, checked.
 
-    typer.echo(dump_config(read_config(config, overrides)), nl=False)
+    Where the manifest lists its labeled scenes, a data.labeled that was set has no effect; that is said here too.
+    """
+    from pipeline.plan import unheeded
+    from rsmtdf_core.errors import RsmtdfError
+    from rsmtdf_core.manifests.schema import load_manifest
+    from rsmtdf_core.validation import dump_yaml
+
+    found = read_config(config, overrides)
+    typer.echo(dump_yaml(found), nl=False)
+    # A config may be looked at before its manifest is there.
+    with suppress(RsmtdfError):
+        for sentence in unheeded(found, load_manifest(found.data.manifest)):
+            err.print(f"[yellow]{sentence}[/]", highlight=False, soft_wrap=True)
 
 
 @app.command()

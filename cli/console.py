@@ -87,12 +87,3 @@ def table(title: str, *columns: str) -> Table:
 def percent(value: float | None) -> str:
     """A share in 0..1 as per cent; a dash for none."""
     return "-" if value is None else f"{100 * value:.2f}"
-
-
-def size(count: float) -> str:
-    """A number of bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.1f} {unit}" if unit != "B" else f"{count:.0f} B"
-        count /= 1024
-    return f"{count:.1f} TiB"

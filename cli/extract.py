@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, size, table
+from cli.console import RichReporter, err, out, table
 from cli.options import Cache, Config, Overrides, read_config
+from rsmtdf_core.words import bytes_text
 
 
 def extract_features(
@@ -34,7 +35,12 @@ def extract_features(
         speed = f"{store.new / store.seconds:.1f}" if store.seconds else "-"
         name = f"{store.teacher} (RANDOM WEIGHTS)" if store.random_weights else store.teacher
         stores.add_row(
-            name, str(store.views), str(store.new), size(store.bytes), f"{store.seconds:.1f}", speed
+            name,
+            str(store.views),
+            str(store.new),
+            bytes_text(store.bytes),
+            f"{store.seconds:.1f}",
+            speed,
         )
     out.print(stores)
     out.print(f"[bold]store[/] {report.group}", soft_wrap=True, highlight=False)

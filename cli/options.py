@@ -1,5 +1,6 @@
 """Arguments and options that several verbs share, so that they are told in the same words."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,6 +75,13 @@ def read_bands(indices: str | None, scale: str | None) -> "BandSettings | None":
     given = {"indices": indices, "scale": scale}
     values = {key: value.split(",") for key, value in given.items() if value is not None}
     return validate(BandSettings, values, "--bands, --scale") if values else None
+
+
+class ScoredSplit(StrEnum):
+    """The splits that reports on runs may be of."""
+
+    val = "val"
+    test = "test"
 
 
 def copy_file(source: Path, path: Path) -> None:

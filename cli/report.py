@@ -1,19 +1,12 @@
 """`rsmtdf report`: one page on runs."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.console import RichReporter, err, out
-
-
-class Split(StrEnum):
-    """The splits that a run may have been scored on."""
-
-    val = "val"
-    test = "test"
+from cli.options import ScoredSplit
 
 
 def report(
@@ -25,8 +18,8 @@ def report(
         "report.html"
     ),
     split: Annotated[
-        Split, typer.Option(help="Show what `rsmtdf evaluate --split` wrote.")
-    ] = Split.test,
+        ScoredSplit, typer.Option(help="Show what `rsmtdf evaluate --split` wrote.")
+    ] = ScoredSplit.test,
     scenes: Annotated[
         int, typer.Option(min=0, help="How many scenes to show; their predictions are computed.")
     ] = 4,

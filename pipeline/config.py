@@ -1,7 +1,7 @@
 """One YAML file drives both stages: read, overridden from the command line, validated strictly."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 from importlib.resources import files
@@ -44,8 +44,8 @@ class DataSettings(Settings):
     Attributes:
         manifest: a packaged manifest's name, or the path of one.
         root: the folder that the manifest's paths are relative to.
-        labeled: share of the training scenes whose masks are used, e.g. 1/8; where the manifest lists its
-            labeled scenes, those are taken instead.
+        labeled: share of the training scenes whose masks are used, e.g. 1/8; without effect where the manifest
+            lists its labeled scenes.
         labeled_seed: draws those scenes; smaller shares are inside larger ones.
     """
 
@@ -221,16 +221,54 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentC
     """Read a config and apply overrides of the form `dotted.key=value`, the value read as YAML.
 
     Raises:
-        ConfigError: with one line for each thing that is wrong.
+        ConfigError: with one line for each thing that is wrong, and whether it stands in the file or in an override.
     """
     path = find_config(name_or_path)
+    values = _overridden(path, overrides)
+    try:
+        return validate(ExperimentConfig, values, str(path))
+    except ConfigError as error:
+        raise _placed(error, path, overrides) from None
+
+
+def _overridden(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
+    """The values of a config file with the overrides in place."""
     values = load_yaml(path)
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"expected key=value, found {override!r}", where="--set")
         _assign(values, key.split("."), _value(text, override), override)
-    return validate(ExperimentConfig, values, str(path))
+    return values
+
+
+def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigError:
+    """The same error with the places where it comes from: an override is at fault if things are right without it.
+
+    Found by trying, as an error need not name the key that was set: two settings may be wrong only together.
+    """
+
+    def wrong(kept: Iterable[str]) -> set[str]:
+        try:
+            validate(ExperimentConfig, _overridden(path, kept), str(path))
+        except ConfigError as found:
+            return set(found.what.splitlines())
+        return set()
+
+    lines = set(error.what.splitlines())
+    in_file = lines & wrong(())
+    if lines == in_file:
+        return error
+    faulty = [
+        one
+        for one in dict.fromkeys(overrides)
+        if wrong([other for other in overrides if other != one]) < lines
+    ]
+    # Of two wrong values of one key neither is at fault by itself.
+    places = [f"--set {one}" for one in faulty or overrides]
+    if in_file:
+        places.append(str(path))
+    return ConfigError(error.what, where=", ".join(places), remedy="correct the keys named above")
 
 
 def _value(text: str, override: str) -> object:
@@ -275,8 +313,3 @@ def _item(items: list[Any], key: str) -> int | None:
         i for i, item in enumerate(items) if isinstance(item, dict) and item.get("name") == key
     ]
     return named[0] if named else None
-
-
-def dump_config(config: ExperimentConfig) -> str:
-    """The config as YAML, resolved: every key with the value in force."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 
 from pipeline.config import ExperimentConfig, load_config
+from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
-from pipeline.scoring import Pixels, count_confusion, scored_scenes
+from pipeline.scoring import Pixels, count_confusion, evenly, scored_scenes
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.evaluation.pictures import (
     PanelRow,
@@ -150,7 +151,7 @@ def evaluate(
         )
     reader = SceneReader(dataset)
     predictions: dict[str, Pixels] = {}
-    shown = _spread(scenes, PANEL_SCENES)
+    shown = evenly(scenes, PANEL_SCENES)
     with reporter.bar(f"evaluate {split}", len(scenes)) as bar:
 
         def seen(scene: Scene, ids: Pixels) -> None:
@@ -177,8 +178,9 @@ def evaluate(
         approximations=tuple(state["approximations"]),
         notes=_notes(run, dataset),
     )
-    out = run.folder.path / "evaluation" / f"{split}-{run.weights}"
-    write_report(out / "report.json", report)
+    place = run.folder.report(split, run.weights)
+    out = place.parent
+    write_report(place, report)
     write_csv(out / "scores.csv", report)
     warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
     confusion_picture(
@@ -197,18 +199,5 @@ def evaluate(
 
 def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
     """How scenes were split and labeled: scores of other splits do not compare."""
-    data = run.config.data
-    listed = run.manifest.labeled
-    labeled = (
-        f"{data.labeled:.3g} of the training scenes labeled (seed {data.labeled_seed})"
-        if listed is None
-        else f"{len(listed)} training scenes listed as labeled"
-    )
     rule, *more = split_notes(dataset)
-    return (f"{rule}; {labeled}", *more)
-
-
-def _spread(scenes: tuple[Scene, ...], count: int) -> tuple[Scene, ...]:
-    """At most `count` scenes at even distances through the list."""
-    step = max(1, len(scenes) // count)
-    return scenes[::step][:count]
+    return (f"{rule}; {labeled_rule(run.config, run.manifest)}", *more)

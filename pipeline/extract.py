@@ -89,6 +89,8 @@ def extract(
     config = _absolute(config)
     _fetch_student(config, reporter)
     experiment, group = _planned(config)
+    for sentence in experiment.cautions:
+        reporter.warn(sentence)
     rows = group.rows(experiment.plan)
     parts = complete_parts(experiment, rows)
     rendered, waiting = 0, 0.0

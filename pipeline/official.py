@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
-from pipeline.config import ExperimentConfig, dump_config, load_config
+from pipeline.config import ExperimentConfig, load_config
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
 from rsmtdf_core.fingerprints import file_sha256
@@ -99,8 +98,8 @@ def import_official(
     folder = RunFolder(run or Path("runs") / f"{config.name}-official")
     digest = file_sha256(checkpoint)
     folder.prepare(
-        dump_config(config),
-        yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        config,
+        manifest,
         resume=False,
         overwrite=overwrite,
         initial={"path": str(checkpoint.resolve()), "fingerprint": digest},

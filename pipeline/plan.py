@@ -11,7 +11,7 @@ from rsmtdf_core.manifests.scenes import (
     listed_labeled,
     with_digests,
 )
-from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 
@@ -29,6 +29,11 @@ class Experiment:
     config: ExperimentConfig
     dataset: Dataset
     plan: ViewPlan
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user set to no effect, a sentence each."""
+        return unheeded(self.config, self.dataset.manifest)
 
     def drawn_again(self, group: ViewGroup) -> "Experiment":
         """The same experiment with the views and pairs that `group` has by now."""
@@ -66,3 +71,22 @@ def training_scenes(
     if (listed := dataset.manifest.labeled) is not None:
         return listed_labeled(scenes, frozenset(listed), config.data.labeled_seed)
     return draw_labeled(scenes, config.data.labeled, config.data.labeled_seed)
+
+
+def unheeded(config: ExperimentConfig, manifest: Manifest) -> tuple[str, ...]:
+    """Settings that a user wrote down and that the manifest overrules, a sentence each."""
+    if manifest.labeled is None or "labeled" not in config.data.model_fields_set:
+        return ()
+    sentence = (
+        f"data.labeled: {config.data.labeled:g} has no effect, as the manifest {manifest.name} lists its labeled "
+        f"scenes, {len(manifest.labeled):,} of them"
+    )
+    return (sentence,)
+
+
+def labeled_rule(config: ExperimentConfig, manifest: Manifest) -> str:
+    """Which training scenes are labeled, for reports."""
+    if manifest.labeled is not None:
+        return f"{len(manifest.labeled)} training scenes listed as labeled"
+    data = config.data
+    return f"{data.labeled:.3g} of the training scenes labeled (seed {data.labeled_seed})"

@@ -51,6 +51,12 @@ def count_confusion(
     return confusion.counts
 
 
+def evenly(scenes: Sequence[Scene], count: int) -> tuple[Scene, ...]:
+    """At most `count` scenes, at least one, at even distances through the list: a choice without regard to scores."""
+    step = max(1, len(scenes) // count)
+    return tuple(scenes[::step][:count])
+
+
 def scored_scenes(scenes: Sequence[Scene]) -> tuple[Scene, ...]:
     """The scenes that have a mask."""
     return tuple(scene for scene in scenes if scene.mask is not None)

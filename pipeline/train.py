@@ -8,12 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin, set_seed
 
-from pipeline.config import ExperimentConfig, dump_config
+from pipeline.config import ExperimentConfig
 from pipeline.features import Features, find_features
 from pipeline.initial import find_initial, start_from
 from pipeline.journal import TrainReport
@@ -78,7 +77,7 @@ def train(
     if reporter is None or not accelerator.is_main_process:
         reporter = Silent()
     features = find_features(experiment, accelerator.device)
-    for sentence in features.cautions:
+    for sentence in (*experiment.cautions, *features.cautions):
         reporter.warn(sentence)
     training = make_training(experiment, features, accelerator)
     _require_fitting_window(config, training.student.encoder.patch)
@@ -93,10 +92,9 @@ def train(
     # Last, so that what cannot start leaves no folder and deletes no run.
     folder = RunFolder(run or config.run_folder)
     if accelerator.is_main_process:
-        manifest = experiment.dataset.manifest.model_dump(mode="json")
         folder.prepare(
-            dump_config(config),
-            yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True),
+            config,
+            experiment.dataset.manifest,
             resume=resume,
             overwrite=overwrite,
             initial=None if initial is None else initial.facts,

@@ -1,4 +1,4 @@
-"""Settings from YAML, with errors that name the key, what was expected and what was found.
+"""Settings from YAML and to YAML, with errors that name the key, what was expected and what was found.
 
 Pydantic's own report is written for the author of a model; here each problem becomes one line in
 the words of the file that the user wrote.
@@ -63,6 +63,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
             remedy="write key: value",
         )
     return value
+
+
+def dump_yaml(settings: BaseModel) -> str:
+    """Settings as YAML that `load_yaml` and `validate` read back: every key with the value in force."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def validate(model: type[M], value: object, where: str) -> M:

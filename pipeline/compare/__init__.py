@@ -4,7 +4,7 @@
 `pictures` write what was found.
 """
 
-from pipeline.compare.run import OUT, compare
+from pipeline.compare.run import OUT, compare, compare_groups
 from pipeline.compare.tables import cells, columns
 from pipeline.compare.values import Comparison, GroupScores, RunScore, Spread
 
@@ -17,4 +17,5 @@ __all__ = [
     "cells",
     "columns",
     "compare",
+    "compare_groups",
 ]

@@ -92,16 +92,16 @@ def _of_seeds(groups: Sequence[Group], labels: Sequence[str]) -> Iterator[str]:
 
 
 def _of_runs(runs: Sequence[Scored]) -> Iterator[str]:
-    unfinished: Callable[[Scored], bool] = lambda one: not one.record.ended  # noqa: E731
-    for what, which in (
-        ("the training has not come to its end", unfinished),
+    told: tuple[tuple[str, Callable[[Scored], bool]], ...] = (
+        ("the training has not come to its end", lambda one: not one.record.ended),
         ("there is no score yet", lambda one: one.score.miou is None and one.report is None),
         (
             "the protocol comes to no mean IoU, as a class occurs nowhere",
             lambda one: one.score.miou is None and one.report is not None,
         ),
         ("the report is of a checkpoint that is gone; run `rsmtdf evaluate` again", is_stale),
-    ):
+    )
+    for what, which in told:
         if names := [one.name for one in runs if which(one)]:
             yield f"{what}: {_some(names)}"
     if random := {name for one in runs for name in one.record.random_teachers}:

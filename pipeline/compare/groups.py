@@ -62,7 +62,9 @@ def deciding_settings(record: RunRecord) -> Flat:
         for key, value in flat_settings(plain)
         if not key.startswith(_FREE) or key == _PRECISION
     }
-    manifest = record.manifest.model_dump(mode="json", exclude={"title", "classes", "name"})
+    manifest = record.manifest.model_dump(
+        mode="json", exclude={"title", "classes", "name", "notes"}
+    )
     flat |= dict(flat_settings({"manifest": manifest}))
     if initial := record.facts.get("initial"):
         place, weights = Path(str(initial["path"])).name, initial.get("weights", "")

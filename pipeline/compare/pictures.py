@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.compare.tables import spread_text
 from pipeline.compare.values import Comparison
 from rsmtdf_core.evaluation.canvas import DPI, FAINT, INK, MUTED, SERIES
+from rsmtdf_core.evaluation.curves import Curve, metric_curve, smoothed
 from rsmtdf_core.files import atomic_file
 
 if TYPE_CHECKING:
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 Lines = Sequence[Mapping[str, Any]]
 """The metrics of one run."""
-_Curve = dict[int, float]  # by step
 _COLORS = (*SERIES, INK)
 Dash = Literal["-", "--", ":", "-."]
 _DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
-_SMOOTHED = 30  # a loss is drawn as its mean over one part in so many
 
 
 def curves_picture(path: Path, comparison: Comparison, lines: Sequence[Sequence[Lines]]) -> None:
@@ -40,14 +38,14 @@ def curves_picture(path: Path, comparison: Comparison, lines: Sequence[Sequence[
     grid = figure.add_gridspec(rows, 2)
     _draw(
         figure.add_subplot(grid[0, :]),
-        [[_validations(run) for run in group] for group in lines],
+        [[metric_curve(run, "miou", scale=100) for run in group] for group in lines],
         f"validation mIoU on {comparison.dataset}, per cent",
     )
     for place, name in enumerate(losses):
         axes = figure.add_subplot(grid[1 + place // 2, place % 2])
         title = f"{name}: each method's own sum" if name == "loss" else name
-        _draw(axes, [[_losses(run, name) for run in group] for group in lines], title)
-    labels = [group.label for group in comparison.groups]
+        _draw(axes, [[metric_curve(run, name) for run in group] for group in lines], title)
+    labels = [group.title for group in comparison.groups]
     handles = [_handle(index) for index in range(len(labels))]
     columns = max(1, min(4, 110 // max(map(len, labels))))
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
@@ -78,11 +76,7 @@ def scores_picture(path: Path, comparison: Comparison) -> None:
             color=INK,
             size=9,
         )
-    names = [
-        f"{one.label}{' (RANDOM WEIGHTS)' if one.random_teachers else ''}, n = {len(one.runs)}"
-        for one in groups
-    ]
-    axes.set_yticks(range(len(groups)), names)
+    axes.set_yticks(range(len(groups)), [f"{one.title}, n = {len(one.runs)}" for one in groups])
     axes.set_ylim(len(groups) - 0.4, -0.6)
     _plain(axes, grid="x")
     axes.set_xlabel(
@@ -92,24 +86,16 @@ def scores_picture(path: Path, comparison: Comparison) -> None:
     _save(figure, path)
 
 
-def _validations(run: Lines) -> _Curve:
-    return {line["step"] + 1: 100 * line["miou"] for line in run if line.get("split") == "val"}
-
-
-def _losses(run: Lines, name: str) -> _Curve:
-    return {line["step"] + 1: line[name] for line in run if name in line}
-
-
-def _draw(axes: "Axes", groups: Sequence[Sequence[_Curve]], title: str) -> None:
+def _draw(axes: "Axes", groups: Sequence[Sequence[Curve]], title: str) -> None:
     for index, runs in enumerate(groups):
-        found = [run for run in runs if run]
+        found = [dict(run) for run in runs if run]
         if not found:
             continue
         color, dash = _COLORS[index % len(_COLORS)], _dash(index)
         # At steps that all runs have, so that the mean never jumps because one of them ends.
         steps = np.array(sorted(set.intersection(*(set(run) for run in found))))
         values = np.array([[run[step] for step in steps] for run in found]).reshape(len(found), -1)
-        values = np.stack([_smoothed(one) for one in values])
+        values = np.stack([smoothed(one) for one in values])
         mean, marker = values.mean(axis=0), "o" if len(steps) <= 30 else None
         axes.plot(steps, mean, dash, color=color, linewidth=2, marker=marker, markersize=3.5)
         if len(found) > 1:
@@ -119,16 +105,6 @@ def _draw(axes: "Axes", groups: Sequence[Sequence[_Curve]], title: str) -> None:
     axes.set_title(title, loc="left", size=10, color=INK)
     axes.set_xlabel("steps", color=MUTED)
     _plain(axes, grid="y")
-
-
-def _smoothed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The mean over the points at most a part of the curve away; short curves stay as they are."""
-    reach = len(values) // _SMOOTHED
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    places = np.arange(len(values))
-    low, high = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
-    smoothed: npt.NDArray[np.float64] = (sums[high] - sums[low]) / (high - low)
-    return smoothed
 
 
 def _dash(index: int) -> Dash:

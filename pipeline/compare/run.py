@@ -40,6 +40,19 @@ def compare(
         RunError: where there is no run, a run named itself is damaged or was not scored on the split, or
             the runs are of several datasets.
     """
+    comparison, groups = compare_groups(paths, split, protocol)
+    if out is not None:
+        write_tables(out, comparison, classes=classes)
+        lines = [[one.record.lines for one in group.runs] for group in groups]
+        curves_picture(out / "curves.png", comparison, lines)
+        scores_picture(out / "scores.png", comparison)
+    return comparison
+
+
+def compare_groups(
+    paths: Sequence[Path], split: Split | None = None, protocol: str | None = None
+) -> tuple[Comparison, list[Group]]:
+    """A comparison, and for each of its groups the runs behind it; see `compare`."""
     if protocol is not None:
         find_protocols([protocol])
         if split is None:
@@ -60,12 +73,7 @@ def compare(
         groups=tuple(_scores(group, *named) for group, named in zip(groups, labels, strict=True)),
         warnings=(*left_out, *unfairness(groups, names)),
     )
-    if out is not None:
-        write_tables(out, comparison, classes=classes)
-        lines = [[one.record.lines for one in group.runs] for group in groups]
-        curves_picture(out / "curves.png", comparison, lines)
-        scores_picture(out / "scores.png", comparison)
-    return comparison
+    return comparison, groups
 
 
 def _measure(runs: Sequence[Scored], split: Split | None) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pipeline.compare.values import RunScore
@@ -62,7 +61,7 @@ def _read_reports(
     records: Sequence[RunRecord], split: Split, protocol: str | None
 ) -> list[EvaluationReport]:
     places = [record.folder.path for record in records]
-    paths = [_report_path(record, split) for record in records]
+    paths = [one.folder.report(split, one.config.evaluation.weights) for one in records]
     if missing := [place for place, path in zip(places, paths, strict=True) if not path.is_file()]:
         raise RunError(
             f"{len(missing)} of {len(records)} runs have not been scored on {split}",
@@ -83,11 +82,6 @@ def _read_reports(
             remedy="; ".join(commands.values()),
         )
     return reports
-
-
-def _report_path(record: RunRecord, split: Split) -> Path:
-    weights = record.config.evaluation.weights
-    return record.folder.path / "evaluation" / f"{split}-{weights}" / "report.json"
 
 
 def _scored(

@@ -34,10 +34,9 @@ def columns(comparison: Comparison, *, classes: bool) -> list[str]:
 
 def cells(group: GroupScores, *, classes: bool) -> list[str]:
     """A group's row below `columns`."""
-    mark = " (RANDOM WEIGHTS)" if group.random_teachers else ""
     each = [spread_text(one) for one in group.classes.values()] if classes else []
     return [
-        group.label + mark,
+        group.title,
         str(len({one.seed for one in group.runs})),
         spread_text(group.miou),
         group.best_steps,

@@ -79,6 +79,11 @@ class GroupScores(Settings):
     classes: dict[str, Spread | None]
 
     @property
+    def title(self) -> str:
+        """Its label, with the words that no result of random weights may go without."""
+        return f"{self.label} (RANDOM WEIGHTS)" if self.random_teachers else self.label
+
+    @property
     def best_steps(self) -> str:
         """The steps at which its runs were best: a number, or from the first to the last."""
         found = sorted(one.best_steps for one in self.runs if one.best_steps is not None)

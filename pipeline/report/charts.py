@@ -1,20 +1,19 @@
 """Line charts as inline SVG, whose inks are the page's, light or dark."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from pipeline.report.markup import Html, element, joined
+from rsmtdf_core.evaluation.curves import Curve, smoothed
 
-SERIES = 6  # colours that the page's style has
+_INKS = 6  # colours that the page's style has
 _WIDTH, _HEIGHT = 520, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 40
-_SMOOTHED = 30  # a curve is drawn as its mean over one part in so many
 _DOTTED = 20  # points; a shorter curve has its points marked
 _TICKS = 5
-
-Curve = Sequence[tuple[float, float]]
-"""Steps and values, by step."""
 
 
 class Series(NamedTuple):
@@ -29,20 +28,9 @@ class Series(NamedTuple):
     curves: tuple[Curve, ...]
 
 
-def metric_curve(lines: Sequence[Mapping[str, Any]], name: str, *, scale: float = 1.0) -> Curve:
-    """The steps trained and the finite values of one metric in a run's lines."""
-    return [
-        (line["step"] + 1, scale * line[name])
-        for line in lines
-        if isinstance(line.get(name), int | float) and math.isfinite(line[name])
-    ]
-
-
 def line_chart(title: str, series: Sequence[Series], unit: str) -> Html:
     """A chart with one line for each curve, smoothed where curves are long; empty without any point."""
-    smooth = [
-        (one.ink, _smoothed(curve)) for one in series for curve in one.curves if len(curve) > 0
-    ]
+    smooth = [(one.ink, _smoothed(curve)) for one in series for curve in one.curves if curve]
     if not smooth:
         return Html("")
     steps = [step for _, curve in smooth for step, _ in curve]
@@ -75,7 +63,7 @@ def line_chart(title: str, series: Sequence[Series], unit: str) -> Html:
 
 def ink(number: int) -> str:
     """The classes that give a line or a swatch the look of a group."""
-    return f"ink{number % SERIES} dash{number // SERIES % 3}"
+    return f"ink{number % _INKS} dash{number // _INKS % 3}"
 
 
 def _level(y: float, text: str) -> Html:
@@ -100,21 +88,18 @@ def _curve(points: Sequence[tuple[float, float]], number: int) -> Html:
 
 
 def _smoothed(curve: Curve) -> Curve:
-    """The mean over the points at most a part of the curve away; short curves stay as they are."""
-    reach = len(curve) // _SMOOTHED
-    windows = (
-        (step, [value for _, value in curve[max(0, at - reach) : at + reach + 1]])
-        for at, (step, _) in enumerate(curve)
-    )
-    return [(step, sum(near) / len(near)) for step, near in windows]
+    steps, values = zip(*curve, strict=True)
+    return list(zip(steps, smoothed(np.array(values, np.float64)).tolist(), strict=True))
 
 
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers at even distances, the first at `low` or below and the last at `high` or above."""
-    if high <= low:
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    # Means of equal values may differ in their last digits.
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        low, high = low - 0.5 * abs(low), high + 0.5 * abs(high) if high else 1.0
     raw = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(raw))
     width = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = math.floor(low / width + 1e-9), math.ceil(high / width - 1e-9)
-    return [round(number * width, 10) for number in range(first, last + 1)]
+    digits = 2 - math.floor(math.log10(width))
+    return [round(number * width, digits) for number in range(first, last + 1)]

@@ -22,8 +22,8 @@ def swatch(number: int) -> Html:
     return element("span", class_=f"swatch {ink(number)}", aria_hidden="true")
 
 
-def class_bars(groups: Sequence[Group]) -> Html:
-    """The IoU of each class, a bar for each group, with one standard deviation to either side."""
+def class_bars(groups: Sequence[Group], *, spread: bool) -> Html:
+    """The IoU of each class, a bar for each group; `spread` makes room for its standard deviation."""
     names = list(groups[0].scores.classes)
     unscored = groups[0].members[0].record.manifest.unscored
     blocks = []
@@ -31,14 +31,12 @@ def class_bars(groups: Sequence[Group]) -> Html:
         head = f"{name} (not scored)" if name in unscored else name
         bars = [_bar(number, group, name) for number, group in enumerate(groups)]
         blocks.append(element("div", element("dt", head), *bars, class_="bars"))
+    more = ": the mean over the seeds, and one standard deviation to either side" if spread else ""
     return joined(
         (
-            element(
-                "p",
-                "IoU in per cent: the mean over the seeds, and one standard deviation to either side.",
-            ),
+            element("p", f"IoU in per cent{more}."),
             group_legend(groups),
-            element("dl", *blocks),
+            element("dl", *blocks, style=f"--numbers: {7.2 if spread else 3.2}rem"),
         )
     )
 

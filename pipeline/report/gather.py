@@ -1,17 +1,18 @@
 """Everything that the page tells, read and checked before a line of it is written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.compare import Comparison, GroupScores, compare
-from pipeline.compare.scoring import Split
-from pipeline.report.chain import Link, Shelf, StoreCost, chain
+from pipeline.compare import Comparison, GroupScores, Spread, compare_groups
+from pipeline.compare.scoring import Scored, Split
+from pipeline.report.chain import Link, chain
+from pipeline.report.costs import Shelf, StoreCost
 from pipeline.report.swipe import Panel, make_panels
 from pipeline.reporter import Reporter
-from pipeline.runs import RunRecord, read_run
+from pipeline.runs import RunRecord
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.evaluation.report import EvaluationReport, read_report
+from rsmtdf_core.evaluation.report import EvaluationReport
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,12 @@ class Group:
 
     @property
     def label(self) -> str:
-        """What tells it from the others, with the words that no result may go without."""
-        return self.scores.label + (" (RANDOM WEIGHTS)" if self.scores.random_teachers else "")
+        """What tells it from the others."""
+        return self.scores.title
+
+    def miou(self, protocol: str) -> Spread | None:
+        """The mean IoU over its runs by any protocol that all were scored by."""
+        return Spread.of(one.report.by_protocol[protocol].scores.miou for one in self.members)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,21 @@ class Material:
         """The first run: what all runs share is read from it."""
         return self.groups[0].members[0]
 
+    @property
+    def several_seeds(self) -> bool:
+        """Whether any group has a spread."""
+        return any(len(group.members) > 1 for group in self.groups)
+
+    @property
+    def protocols(self) -> dict[str, str]:
+        """The rules in words: of the protocol of the scores, and of others that every run was scored by."""
+        reports = [one.report for group in self.groups for one in group.members]
+        return {
+            name: one.protocol_description
+            for name, one in reports[0].by_protocol.items()
+            if name == reports[0].protocol or all(name in other.by_protocol for other in reports)
+        }
+
 
 def gather(
     paths: Sequence[Path], split: Split, scenes: int, root: Path | None, reporter: Reporter
@@ -71,11 +91,12 @@ def gather(
     Raises:
         RsmtdfError: where a run is damaged, was not scored on the split, or is of another dataset.
     """
-    comparison = _briefly_named(compare(paths, None, split, classes=True))
+    comparison, grouped = compare_groups(paths, split)
+    comparison = _briefly_named(comparison)
     shelf = Shelf()
     groups = tuple(
-        Group(scores, tuple(_member(run.run, run.path, split, shelf) for run in scores.runs))
-        for scores in comparison.groups
+        Group(scores, tuple(_members(scores, group.runs, shelf)))
+        for scores, group in zip(comparison.groups, grouped, strict=True)
     )
     panels, why = _panels(groups, split, scenes, root, reporter)
     return Material(comparison, groups, split, shelf.costs, panels, why)
@@ -98,11 +119,11 @@ def _briefly_named(comparison: Comparison) -> Comparison:
     return comparison.model_copy(update={"groups": tuple(groups)})
 
 
-def _member(name: str, path: Path, split: Split, shelf: Shelf) -> Member:
-    record = read_run(path)
-    weights = record.config.evaluation.weights
-    found = read_report(path / "evaluation" / f"{split}-{weights}" / "report.json")
-    return Member(name, record, found, chain(record, name, found, shelf))
+def _members(scores: GroupScores, runs: Sequence[Scored], shelf: Shelf) -> Iterator[Member]:
+    for named, one in zip(scores.runs, runs, strict=True):
+        assert one.report is not None, "runs of a split are scored by their reports"
+        links = chain(one.record, named.run, one.report, shelf)
+        yield Member(named.run, one.record, one.report, links)
 
 
 def _panels(

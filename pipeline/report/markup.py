@@ -62,12 +62,3 @@ def scrolling(inner: Html, label: str) -> Html:
 def data_uri(content: bytes, kind: str) -> str:
     """Bytes of media type `kind` as an address that needs no network."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def bytes_text(count: float) -> str:
-    """A number of bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.report.chain import Link, StoreCost
+from pipeline.report.chain import Link
+from pipeline.report.costs import StoreCost
 from pipeline.report.gather import Group
-from pipeline.report.markup import Html, bytes_text, element, joined, table
+from pipeline.report.markup import Html, element, joined, table
+from rsmtdf_core.words import bytes_text, counted
 
 _SHORT = 12  # digits of a fingerprint that are shown; the whole one is in its title
 
@@ -44,7 +46,7 @@ def cost_table(costs: Sequence[StoreCost]) -> Html:
 
 
 def _cost_row(one: StoreCost) -> list[str]:
-    readers = f"{len(one.runs)} run{'s' if len(one.runs) > 1 else ''}"
+    readers = counted(len(one.runs), "run")
     if one.state == "gone":
         return [one.key, one.teacher, "gone", "-", "-", "-", "-", readers]
     return [

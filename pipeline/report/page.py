@@ -1,15 +1,18 @@
 """The page's parts, from its warnings to the chain of provenance, in the order in which they are read."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from pipeline.compare import cells, columns
-from pipeline.report.charts import Series, line_chart, metric_curve
+from pipeline.compare.tables import spread_text
+from pipeline.report.charts import Series, line_chart
 from pipeline.report.figures import class_bars, confusion_table, group_legend, swatch
 from pipeline.report.gather import Group, Material
 from pipeline.report.markup import Html, element, joined, table
 from pipeline.report.origin import chain_list, cost_table
 from pipeline.report.swipe import legend, panel
+from rsmtdf_core.evaluation.curves import metric_curve
 from rsmtdf_core.evaluation.report import cautions
+from rsmtdf_core.words import counted
 
 _LOSSES = {
     "loss": "each method's own sum",
@@ -22,7 +25,7 @@ _LOSSES = {
 def title(material: Material) -> Html:
     """What the browser's tab says."""
     count = sum(len(group.members) for group in material.groups)
-    words = f"{material.comparison.dataset}, {material.split}: {count} runs"
+    words = f"{material.comparison.dataset}, {material.split}: {counted(count, 'run')}"
     return joined((f"RANDOM WEIGHTS: {words}" if _random(material) else words,))
 
 
@@ -30,7 +33,7 @@ def body(material: Material) -> Html:
     """All that stands on the page."""
     sections = (
         ("scores", "Scores", _scores(material)),
-        ("classes", "Classes", class_bars(material.groups)),
+        ("classes", "Classes", class_bars(material.groups, spread=material.several_seeds)),
         ("confusion", "Confusion", _confusion(material)),
         ("curves", "Training", _curves(material)),
         ("scenes", "Scenes", _scenes(material)),
@@ -62,43 +65,44 @@ def _head(material: Material) -> Html:
         f"{found.images} scenes of the {material.split} split, {found.weights} model, "
         f"protocol {found.protocol}"
     )
-    random = [
-        element("p", sentence, class_="alarm", role="alert")
-        for sentence in (cautions(_random(material), ()) if _random(material) else ())
-    ]
-    # The comparison says it too, among what is less than fair.
-    others = [one for one in material.comparison.warnings if not one.startswith("RANDOM WEIGHTS")]
-    notes = [
-        element(
-            "div",
-            element("strong", "Read this first"),
-            element("ul", *(element("li", sentence) for sentence in others)),
-            class_="caution",
-        )
-    ]
-    return element(
-        "header",
-        *random,
-        element("h1", manifest.title),
-        element("p", said, class_="lead"),
-        *(notes if others else ()),
-    )
+    alarms = cautions(_random(material), ())
+    # The comparison says these too, among what is less than fair.
+    warnings = [one for one in material.comparison.warnings if one not in alarms]
+    parts = [element("p", sentence, class_="alarm", role="alert") for sentence in alarms]
+    parts += [element("h1", manifest.title), element("p", said, class_="lead")]
+    if warnings:
+        listed = element("ul", *(element("li", sentence) for sentence in warnings))
+        parts.append(element("div", element("strong", "Read this first"), listed, class_="caution"))
+    return element("header", *parts)
 
 
 def _scores(material: Material) -> Html:
     comparison = material.comparison
-    rows = [
-        [joined((swatch(number), one)) if place == 0 else one for place, one in enumerate(row)]
-        for number, row in enumerate(cells(group, classes=False) for group in comparison.groups)
-    ]
-    measure = f"{comparison.measure}, per cent: mean ± sample standard deviation over the seeds."
+    rows = (cells(group, classes=False) for group in comparison.groups)
+    inked = [[joined((swatch(at), name)), *row] for at, (name, *row) in enumerate(rows)]
+    more = ": mean ± sample standard deviation over the seeds" if material.several_seeds else ""
+    measure = f"{comparison.measure}, per cent{more}."
     return joined(
         (
             element("p", measure),
-            table(columns(comparison, classes=False), rows, "Scores of each group over its seeds"),
+            table(columns(comparison, classes=False), inked, "Scores of each group over its seeds"),
             element("details", element("summary", "Each run"), _runs(material)),
+            _other_protocols(material),
         )
     )
+
+
+def _other_protocols(material: Material) -> Html:
+    """MIoU by the further protocols that every run was scored by; the footer has their rules."""
+    names = list(material.protocols)[1:]
+    if not names:
+        return Html("")
+    rows = [
+        [joined((swatch(at), group.label)), *(spread_text(group.miou(name)) for name in names)]
+        for at, group in enumerate(material.groups)
+    ]
+    shown = table(("group", *names), rows, "mIoU of each group by other protocols")
+    return element("details", element("summary", "mIoU by other protocols"), shown)
 
 
 def _runs(material: Material) -> Html:
@@ -121,12 +125,9 @@ def _runs(material: Material) -> Html:
 
 def _confusion(material: Material) -> Html:
     several = len(material.groups) > 1
+    more = "; the seeds of a group are added up" if material.several_seeds else ""
     parts = [
-        element(
-            "p",
-            "Where the pixels of each true class went, in per cent of its row; the seeds of a group are "
-            "added up.",
-        )
+        element("p", f"Where the pixels of each true class went, in per cent of its row{more}.")
     ]
     for number, group in enumerate(material.groups):
         inner = confusion_table(group)
@@ -140,9 +141,8 @@ def _curves(material: Material) -> Html:
     groups = material.groups
     runs = [one.record for group in groups for one in group.members]
     losses = sorted({name for one in runs for line in one.lines for name in line if "loss" in name})
-    validated = [Series(number, tuple(_validations(group))) for number, group in enumerate(groups)]
     charts = [
-        line_chart("Validation mIoU", validated, "per cent"),
+        line_chart("Validation mIoU", _series(groups, "miou", scale=100), "per cent"),
         *(
             line_chart(name, _series(groups, name), _LOSSES.get(name, "training loss"))
             for name in losses
@@ -153,15 +153,12 @@ def _curves(material: Material) -> Html:
     return joined((group_legend(groups), element("div", *charts, class_="charts")))
 
 
-def _validations(group: Group) -> Iterator[list[tuple[float, float]]]:
-    for one in group.members:
-        lines = [line for line in one.record.lines if line.get("split") == "val"]
-        yield list(metric_curve(lines, "miou", scale=100))
-
-
-def _series(groups: tuple[Group, ...], name: str) -> list[Series]:
+def _series(groups: Sequence[Group], name: str, *, scale: float = 1.0) -> list[Series]:
     return [
-        Series(number, tuple(metric_curve(one.record.lines, name) for one in group.members))
+        Series(
+            number,
+            tuple(metric_curve(one.record.lines, name, scale=scale) for one in group.members),
+        )
         for number, group in enumerate(groups)
     ]
 
@@ -170,10 +167,9 @@ def _scenes(material: Material) -> Html:
     if not material.panels:
         return element("p", f"No scenes are shown: {material.no_panels}.")
     seeds = {group.members[0].record.config.seed for group in material.groups}
-    count = len(material.panels)
     said = (
-        f"{count} scene{'s' if count > 1 else ''} at even distances through the {material.split} split; predictions of "
-        f"the first seed of each group ({', '.join(map(str, sorted(seeds)))})."
+        f"{counted(len(material.panels), 'scene')} at even distances through the {material.split} split; predictions "
+        f"of the first seed of each group ({', '.join(map(str, sorted(seeds)))})."
     )
     return joined(
         (
@@ -185,13 +181,15 @@ def _scenes(material: Material) -> Html:
 
 
 def _foot(material: Material) -> Html:
-    found = material.first.report
     notes = dict.fromkeys(
         note for group in material.groups for one in group.members for note in one.report.notes
     )
     return element(
         "footer",
-        element("p", element("strong", f"Protocol {found.protocol}. "), found.protocol_description),
+        *(
+            element("p", element("strong", f"Protocol {name}. "), rule)
+            for name, rule in material.protocols.items()
+        ),
         *(element("p", note) for note in notes),
     )
 

@@ -7,7 +7,7 @@ from string import Template
 
 from pipeline.compare import Comparison
 from pipeline.compare.scoring import Split
-from pipeline.report.chain import StoreCost
+from pipeline.report.costs import StoreCost
 from pipeline.report.gather import gather
 from pipeline.report.page import body, title
 from pipeline.reporter import Reporter, Silent

@@ -13,7 +13,8 @@ from pipeline.evaluate import Split, load_run
 from pipeline.report.markup import Html, data_uri, element
 from pipeline.reporter import Reporter
 from pipeline.runs import RunRecord
-from pipeline.scoring import predict_ids, scored_scenes
+from pipeline.scoring import evenly, predict_ids, scored_scenes
+from rsmtdf_core.evaluation.pictures import class_entries
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Scene, find_scenes
 from rsmtdf_core.manifests.schema import Manifest
@@ -57,7 +58,7 @@ def make_panels(
     Args:
         shown: runs with the name of their group.
         split: whose scenes are shown.
-        count: how many, at even distances through the split.
+        count: how many, one at least, at even distances through the split.
         root: the data root, where it is not that of the first run's config any more.
         reporter: shows progress.
 
@@ -66,14 +67,14 @@ def make_panels(
     """
     first = shown[0][1]
     dataset = find_scenes(first.manifest, root or first.config.data.root)
-    scenes = _spread(scored_scenes(dataset.splits.get(split, ())), count)
+    scenes = evenly(scored_scenes(dataset.splits.get(split, ())), count)
     reader = SceneReader(dataset)
-    layers = {scene.id: list(_seen(reader, scene)) for scene in scenes}
+    layers = {scene.id: list(_given(reader, scene)) for scene in scenes}
     with reporter.bar("predict scenes", len(shown) * len(scenes)) as bar:
         for label, record in shown:
             run = load_run(record.folder.path)
+            inference = run.config.evaluation.inference
             for scene in scenes:
-                inference = run.config.evaluation.inference
                 ids = predict_ids(run.student, reader.image(scene), inference)
                 layers[scene.id].append(_classes(f"Prediction, {label}", ids, first.manifest))
                 bar.advance()
@@ -102,18 +103,17 @@ def panel(one: Panel) -> Html:
 
 def legend(manifest: Manifest) -> Html:
     """The classes' colours and names."""
-    entries = [(spec.name, spec.color) for spec in manifest.classes] + [("not labeled", "#000000")]
     return element(
         "ul",
         *(
             element("li", element("span", class_="swatch", style=f"background: {color}"), name)
-            for name, color in entries
+            for name, color in class_entries(manifest, ignored=True)
         ),
         class_="legend",
     )
 
 
-def _seen(reader: SceneReader, scene: Scene) -> Iterator[Layer]:
+def _given(reader: SceneReader, scene: Scene) -> Iterator[Layer]:
     size = _fitted(scene.width, scene.height)
     image = Image.fromarray(reader.image(scene)).resize(size, Image.Resampling.BICUBIC)
     yield Layer("Image", data_uri(_encoded(image, "JPEG"), "image/jpeg"))
@@ -139,8 +139,3 @@ def _encoded(picture: Image.Image, kind: str) -> bytes:
 def _fitted(width: int, height: int) -> tuple[int, int]:
     scale = min(1.0, _LONGEST / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _spread(scenes: Sequence[Scene], count: int) -> Sequence[Scene]:
-    step = max(1, len(scenes) // max(1, count))
-    return scenes[::step][:count]

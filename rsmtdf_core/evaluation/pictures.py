@@ -23,6 +23,7 @@ from rsmtdf_core.evaluation.canvas import (
     legend_width,
     text_width,
 )
+from rsmtdf_core.evaluation.curves import smoothed
 from rsmtdf_core.manifests.masks import colorize
 from rsmtdf_core.manifests.schema import Manifest
 
@@ -62,7 +63,7 @@ def panel_picture(path: Path, rows: Sequence[PanelRow], manifest: Manifest) -> N
     heads += ["Prediction"] if any(row.prediction is not None for row in rows) else []
     width = 2 * MARGIN + len(heads) * _PANEL + (len(heads) - 1) * _GAP
     ignored = any(row.truth is not None and (row.truth == manifest.ignore_id).any() for row in rows)
-    entries = _class_entries(manifest, ignored=ignored)
+    entries = class_entries(manifest, ignored=ignored)
     sizes = [_fitted(row.image.shape[1], row.image.shape[0]) for row in rows]
     body = sum(height for _, height in sizes) + 52 * len(rows)
     height = MARGIN + 24 + body + 34 + legend_height(width - 2 * MARGIN, entries) + MARGIN
@@ -116,14 +117,15 @@ def _resized(
 
 def legend_picture(path: Path, manifest: Manifest) -> None:
     """Write the classes' colours and names, to lie beside coloured predictions."""
-    entries = _class_entries(manifest, ignored=False)
+    entries = class_entries(manifest, ignored=False)
     inner = min(legend_width(entries), 3 * _PANEL)
     height = 2 * MARGIN + legend_height(inner, entries)
     with canvas(path, inner + 2 * MARGIN, height) as page:
         page.legend(MARGIN, MARGIN, inner, entries)
 
 
-def _class_entries(manifest: Manifest, *, ignored: bool) -> list[Entry]:
+def class_entries(manifest: Manifest, *, ignored: bool) -> list[Entry]:
+    """A legend's names and colours of the classes; `ignored` adds what is not labeled."""
     entries = [
         (f"{spec.name} (not scored)" if spec.name in manifest.unscored else spec.name, spec.color)
         for spec in manifest.classes
@@ -292,7 +294,7 @@ def _chart(page: Canvas, place: tuple[int, int], series: _Series, *, percent: bo
         steps, values = map(np.array, series[name])
         if len(values) >= _SMOOTHED_FROM:
             axes.plot(steps, values, color=color, linewidth=0.7, alpha=0.25)
-            values = _running_mean(values, len(values) // 30)
+            values = smoothed(values)
         dots = "o" if len(values) <= 30 else None
         axes.plot(steps, values, color=color, linewidth=1.8, marker=dots, markersize=3.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -309,11 +311,3 @@ def _chart(page: Canvas, place: tuple[int, int], series: _Series, *, percent: bo
     else:
         axes.set_ylim(bottom=min(0.0, *axes.get_ylim()))
     axes.set_xlabel("step", color=MUTED, size=8.5, labelpad=6)
-
-
-def _running_mean(values: npt.NDArray[np.float64], reach: int) -> npt.NDArray[np.float64]:
-    """The mean over the points at most `reach` before or after each point; fewer at the ends."""
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    places = np.arange(len(values))
-    low, high = np.maximum(0, places - reach), np.minimum(len(values), places + reach + 1)
-    return np.asarray((sums[high] - sums[low]) / (high - low))

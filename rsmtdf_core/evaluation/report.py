@@ -121,6 +121,11 @@ def read_report(path: Path) -> EvaluationReport:
     return report
 
 
+def written_fingerprint(path: Path) -> str:
+    """The fingerprint in a report's file: an earlier version's report had fewer fields than one of today has."""
+    return str(read_json(path, RunError)["fingerprint"])
+
+
 def write_csv(path: Path, report: EvaluationReport) -> None:
     """Write the scores as a table: for each protocol a row for each class and a last one, `(all scored)`, for all.
 

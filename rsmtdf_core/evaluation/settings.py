@@ -34,6 +34,21 @@ class InferenceSettings(Settings):
     scales: tuple[Scale, ...] = (1.0,)
     flips: tuple[Literal["horizontal", "vertical"], ...] = ()
 
+    def describe(self) -> str:
+        """The same in words, for reports; the batch decides nothing."""
+        words: list[str] = [self.mode]
+        if self.mode == "slide":
+            words += [
+                f"window {self.window} px",
+                f"overlap {self.overlap:g}",
+                f"blend {self.blend}",
+            ]
+        if self.scales != (1.0,):
+            words.append(f"scales {' '.join(f'{scale:g}' for scale in self.scales)}")
+        if self.flips:
+            words.append(f"flips {' '.join(self.flips)}")
+        return ", ".join(words)
+
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
         if not self.scales:

@@ -24,6 +24,7 @@ from rsmtdf_core.manifests.scenes import (
     choose_scenes,
     cut_scenes,
     find_pairs,
+    image_id,
     in_threads,
     missing_scenes,
     refuse_shared,
@@ -130,9 +131,11 @@ def check_dataset(
         scenes[split] = choose_scenes(manifest, split, cut)
         opened = {pair.id for pair in members if seen[pair.id].scenes}
         problems += [
-            Problem(file=scene, what=f"splits.{split} lists this scene, which is outside its image")
+            Problem(
+                file=scene, what=f"splits.{split} lists this scene, which its image does not have"
+            )
             for scene in missing_scenes(manifest, split, scenes[split])
-            if scene.rpartition("@")[0] in opened
+            if image_id(scene) in opened
         ]
     refuse_shared(manifest, scenes)
     problems += _duplicates(splits, seen)
@@ -141,7 +144,7 @@ def check_dataset(
         manifest=manifest.name,
         splits=checks,
         problems=tuple(dict.fromkeys(sorted(problems, key=lambda problem: problem.file))),
-        notes=(*_notes(checks), *_left_out(len(pairs) - len(used), seen), *_listed(manifest)),
+        notes=(*_lacking(checks), *_left_out(len(pairs) - len(used), seen), *_listed(manifest)),
         unmatched=sum(found.unknown for found in seen.values()),
     )
 
@@ -264,14 +267,13 @@ def _split_check(
     )
 
 
-def _notes(checks: Sequence[SplitCheck]) -> list[str]:
-    notes = []
+def _lacking(checks: Sequence[SplitCheck]) -> Iterator[str]:
+    """Notes on what splits do not have."""
     for check in checks:
+        absent = [name for name, count in check.pixels.items() if count == 0]
         if check.scenes == 0:
-            notes.append(f"split {check.name} has no scene")
+            yield f"split {check.name} has no scene"
         elif check.labeled == 0:
-            notes.append(f"split {check.name} has no labeled scene")
-        else:
-            absent = [name for name, count in check.pixels.items() if count == 0]
-            notes += [f"split {check.name} has no pixel of {', '.join(absent)}"] if absent else []
-    return notes
+            yield f"split {check.name} has no labeled scene"
+        elif absent:
+            yield f"split {check.name} has no pixel of {', '.join(absent)}"

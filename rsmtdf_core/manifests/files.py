@@ -25,8 +25,6 @@ _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", 
 _COLOR_MODES = frozenset({"RGB", "RGBA", "P"})
 _GREY_MODES = frozenset({"1", "L"})
 _INDEX_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
-
-
 _TIFF = frozenset({".tif", ".tiff"})
 _STRIP = 1024  # rows of a raster that are read at a time where all of it is to be seen
 

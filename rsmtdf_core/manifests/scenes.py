@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,16 +73,6 @@ class ScenePair:
     mask: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Parent:
-    """What is drawn where crops of one tile stay together."""
-
-    id: str
-
-
-Drawable = TypeVar("Drawable", Scene, ScenePair, _Parent)
-
-
 def find_scenes(manifest: Manifest, root: Path) -> Dataset:
     """Find the scenes of each split, sorted by the image's id, its windows row by row.
 
@@ -151,10 +141,10 @@ def split_pairs(manifest: Manifest, pairs: Sequence[ScenePair]) -> dict[SplitNam
 def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -> list[ScenePair]:
     spec = manifest.splits[split]
     if spec.scenes is not None:
-        wanted = dict.fromkeys(_image_id(scene) for scene in spec.scenes)
+        wanted = dict.fromkeys(image_id(scene) for scene in spec.scenes)
         if absent := wanted.keys() - {pair.id for pair in pairs}:
             raise _not_there(
-                manifest, split, [one for one in spec.scenes if _image_id(one) in absent]
+                manifest, split, [one for one in spec.scenes if image_id(one) in absent]
             )
         return [pair for pair in pairs if pair.id in wanted]
     for field, values in spec.where.items():
@@ -171,11 +161,14 @@ def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -
         for pair in pairs
         if all(pair.fields[field] in values for field, values in spec.where.items())
     ]
+    if spec.by == "crop" and manifest.window is not None:
+        return matching
     if spec.by == "crop":
-        return matching if manifest.window is not None else _slice(matching, spec)
-    parents = {pair.id: parent_of(manifest, pair.id) for pair in matching}
-    chosen = set(_slice([_Parent(name) for name in dict.fromkeys(parents.values())], spec))
-    return [pair for pair in matching if _Parent(parents[pair.id]) in chosen]
+        units = {pair.id: pair.id for pair in matching}
+    else:
+        units = {pair.id: parent_of(manifest, pair.id) for pair in matching}
+    chosen = _chosen(set(units.values()), spec)
+    return [pair for pair in matching if units[pair.id] in chosen]
 
 
 def choose_scenes(
@@ -184,11 +177,12 @@ def choose_scenes(
     """Of the scenes cut from a split's pairs, those that the split takes, in their order."""
     spec = manifest.splits[split]
     if spec.scenes is not None:
-        listed = set(spec.scenes)
-        return tuple(scene for scene in scenes if scene.id in listed)
-    if spec.by == "crop" and manifest.window is not None:
-        return tuple(_slice(scenes, spec))
-    return tuple(scenes)
+        taken = set(spec.scenes)
+    elif spec.by == "crop" and manifest.window is not None:
+        taken = _chosen([scene.id for scene in scenes], spec)
+    else:
+        return tuple(scenes)
+    return tuple(scene for scene in scenes if scene.id in taken)
 
 
 def missing_scenes(manifest: Manifest, split: SplitName, found: Sequence[Scene]) -> list[str]:
@@ -217,14 +211,14 @@ def refuse_shared(manifest: Manifest, splits: Mapping[SplitName, Sequence[Scene]
 
 def parent_of(manifest: Manifest, scene: str) -> str:
     """The id of what a scene (or pair) of this id was cut from: its tile, or else its image."""
-    image = _image_id(scene)
+    image = image_id(scene)
     if not manifest.parent:
         return image
     values = dict(zip(manifest.fields, image.split("/"), strict=True))
     return "/".join(values[field] for field in manifest.parent)
 
 
-def _image_id(scene: str) -> str:
+def image_id(scene: str) -> str:
     """The id without the place of a window; an image's own name may have an @ too."""
     return _PLACE.sub("", scene)
 
@@ -237,12 +231,16 @@ def _not_there(manifest: Manifest, split: SplitName, missing: Sequence[str]) -> 
     )
 
 
-def _slice(items: Sequence[Drawable], spec: SplitSpec) -> list[Drawable]:
-    """The share of the items that the split takes, in the order of the items."""
-    drawn = _drawn(items, spec.seed)
+def _chosen(ids: Iterable[str], spec: SplitSpec) -> set[str]:
+    """The share of the ids that the split takes."""
+    drawn = sorted(ids, key=lambda name: _rank(spec.seed, name))
     low, high = (int(share * len(drawn) + 0.5) for share in spec.share)
-    chosen = {item.id for item in drawn[low:high]}
-    return [item for item in items if item.id in chosen]
+    return set(drawn[low:high])
+
+
+def _rank(seed: int, name: str) -> bytes:
+    """Where an id comes in the order that a seed draws: the same on every machine, whatever else is there."""
+    return hashlib.sha256(canonical_json([seed, name])).digest()
 
 
 def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) -> Iterator[Scene]:
@@ -322,6 +320,10 @@ def listed_labeled(
     return labeled, tuple(scene for scene in drawn if scene.id not in listed)
 
 
+def _drawn(scenes: Sequence[Scene], seed: int) -> list[Scene]:
+    return sorted(scenes, key=lambda scene: _rank(seed, scene.id))
+
+
 def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
     """The scenes with the digests of what decides their pixels; each file is read once.
 
@@ -349,8 +351,3 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """`map` in threads, results in the order of the items; for work that waits for the disk."""
     with ThreadPoolExecutor() as pool:
         yield from pool.map(work, items)
-
-
-def _drawn(items: Sequence[Drawable], seed: int) -> list[Drawable]:
-    """In the order of sha256(seed, id): the same on every machine and for every listing order."""
-    return sorted(items, key=lambda item: hashlib.sha256(canonical_json([seed, item.id])).digest())

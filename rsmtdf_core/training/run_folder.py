@@ -10,7 +10,7 @@
   checkpoints/step-*   the latest, and best/step-* the best by the chosen model
   profile/             traces of --profile
   tensorboard/
-  evaluation/<split>/  scores and pictures
+  evaluation/          <split>-<weights>/report.json, with tables and pictures beside it
 """
 
 import json
@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.metadata import sealed
 from rsmtdf_core.training.history import ranked, validations
+from rsmtdf_core.validation import dump_yaml, load_yaml, validate
 
 if TYPE_CHECKING:
     from rsmtdf_core.training.checkpoint import Checkpoint
@@ -84,6 +84,10 @@ class RunFolder:
         """Traces of steps."""
         return self.path / "profile"
 
+    def report(self, split: str, weights: str) -> Path:
+        """Where the scores of one of the run's two models on a split are; tables and pictures lie beside."""
+        return self.path / "evaluation" / f"{split}-{weights}" / "report.json"
+
     @property
     def facts(self) -> dict[str, Any]:
         """What run.json tells: `status`, `total` steps, and where they apply `steps` done, `initial`, `trackers`."""
@@ -95,8 +99,8 @@ class RunFolder:
 
     def prepare(
         self,
-        config: str,
-        manifest: str,
+        config: Settings,
+        manifest: Settings,
         *,
         resume: bool,
         overwrite: bool,
@@ -105,9 +109,9 @@ class RunFolder:
         """Make the folder for a new run, or check that it is the run to resume.
 
         Args:
-            config: the resolved config as YAML. A resumed run may change its `runtime`, but not the
+            config: the experiment's. A resumed run may change its `runtime`, but not the
                 `runtime.precision`, and its `evaluation.inference.batch`, and keeps the new ones.
-            manifest: the dataset's manifest as YAML.
+            manifest: the dataset's. A resumed run may change its `title`, `notes` and `protocols`.
             resume: whether a run is to be there.
             overwrite: whether a run that is there is deleted.
             initial: which weights a new run starts from, for run.json.
@@ -115,6 +119,7 @@ class RunFolder:
         Raises:
             RunError: where a run is there and neither was asked for, where the folder holds something
                 else than a run, or where the run to resume is another one.
+            ConfigError: where the config or the manifest of the run to resume is damaged.
         """
         if self.marker.is_file():
             if overwrite:
@@ -144,9 +149,9 @@ class RunFolder:
                 leftover.unlink()
             started = {} if initial is None else {"initial": dict(initial)}
             write_json(self.marker, {"format": FORMAT, "status": "running", **started})
-        for path, text in ((self.config, config), (self.manifest, manifest)):
+        for path, settings in ((self.config, config), (self.manifest, manifest)):
             with atomic_file(path) as file:
-                file.write(text.encode())
+                file.write(dump_yaml(settings).encode())
 
     def _is_marker_to_be(self, path: Path) -> bool:
         """Whether this is all that a process left that was killed before there was a run."""
@@ -161,11 +166,13 @@ class RunFolder:
                 path.unlink()
         self.marker.unlink()
 
-    def _require_same(self, config: str, manifest: str) -> None:
+    def _require_same(self, config: Settings, manifest: Settings) -> None:
         open_run(self.path)
         changes = [
-            *differences(_deciding(_parsed(self.config.read_text())), _deciding(_parsed(config))),
-            *differences(_parsed(self.manifest.read_text()), _parsed(manifest), "manifest"),
+            *differences(_deciding(_kept(self.config, config)), _deciding(config)),
+            *differences(
+                _data_facts(_kept(self.manifest, manifest)), _data_facts(manifest), "manifest"
+            ),
         ]
         if changes:
             raise RunError(
@@ -224,18 +231,20 @@ class RunFolder:
         write_json(self.path / "cache.lock.json", sealed({"format": FORMAT, **features}))
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    return dict(yaml.safe_load(text))
+def _kept(path: Path, like: Settings) -> Settings:
+    """What a run wrote, as settings of today: a key that came later has its default, which is what the run did."""
+    return validate(type(like), load_yaml(path), str(path))
 
 
-def _deciding(config: dict[str, Any]) -> dict[str, Any]:
+def _deciding(config: Settings) -> dict[str, Any]:
     """What decides what a run computes: everything but where, how fast and how much at a time."""
-    deciding = {**config, "runtime": {"precision": config["runtime"]["precision"]}}
-    if inference := config.get("evaluation", {}).get("inference"):
-        kept = {name: value for name, value in inference.items() if name != "batch"}
-        kept.setdefault("blend", "uniform")  # what runs from before the key did
-        deciding["evaluation"] = {**config["evaluation"], "inference": kept}
-    return deciding
+    deciding = config.model_dump(mode="json", exclude={"evaluation": {"inference": {"batch"}}})
+    return {**deciding, "runtime": {"precision": deciding["runtime"]["precision"]}}
+
+
+def _data_facts(manifest: Settings) -> dict[str, Any]:
+    """What decides the same of the data: words do not, nor do rules that no training is scored by."""
+    return manifest.model_dump(mode="json", exclude={"title", "notes", "protocols"})
 
 
 def open_run(path: Path) -> RunFolder:

@@ -86,6 +86,8 @@ class CutMixSettings(Settings):
 class ViewSettings(Settings):
     """All settings of a view plan.
 
+    They are part of every address: a key that is added is to be told only where it is not the default (`exclude_if`).
+
     Attributes:
         crop: side of the square views, px.
         scale: a scene is resized so that its long side is this range times its own.

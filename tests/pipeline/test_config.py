@@ -2,15 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import dump_config, find_config, load_config, packaged_configs
+from pipeline.config import find_config, load_config, packaged_configs
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.validation import dump_yaml
 
 
 @pytest.mark.parametrize("name", sorted(packaged_configs()))
 def test_every_packaged_config_is_valid_and_survives_a_round_trip(name, tmp_path):
     config = load_config(name)
     copy = tmp_path / "copy.yaml"
-    copy.write_text(dump_config(config))
+    copy.write_text(dump_yaml(config))
     assert load_config(str(copy)) == config
 
 
@@ -52,6 +53,43 @@ def test_wrong_overrides_are_refused_by_name(config_file, override, message):
     with pytest.raises(ConfigError) as caught:
         load_config(str(config_file), [override])
     assert message in str(caught.value)
+
+
+OVERLAP = "evaluation.inference.overlap=7"
+BATCH = "optimiser.batch=4"
+ONLINE = ("objective.teachers=online", "views.teacher_sees=weak")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "faulty"),
+    [
+        ((OVERLAP,), (OVERLAP,)),
+        ((BATCH, OVERLAP, "seed=1"), (OVERLAP,)),
+        ((OVERLAP, "student.widht=3", "seed=1"), (OVERLAP, "student.widht=3")),
+        # Settings that are wrong only together: the error names another key, or one of two.
+        (("seed=1", "teachers.cnn.name=vit"), ("teachers.cnn.name=vit",)),
+        (("runtime.accumulate=3", BATCH), ("runtime.accumulate=3",)),
+        (("seed=1", *ONLINE), ONLINE),
+        (("seed=-1", "seed=-2"), ("seed=-1", "seed=-2")),
+    ],
+)
+def test_what_an_override_makes_wrong_is_placed_there(config_file, overrides, faulty):
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(config_file), overrides)
+    assert caught.value.where == ", ".join(f"--set {one}" for one in faulty)
+
+
+def test_what_is_wrong_in_the_file_is_placed_there(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("name: x\nseed: -1\ndata: {manifest: synthetic}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(path), ["data.root=."])
+    assert (caught.value.where, caught.value.what.count("\n")) == (str(path), 0)
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(path), ["data.root=.", OVERLAP])
+    assert caught.value.where == f"--set {OVERLAP}, {path}"
+    for key in ("seed: expected", "evaluation.inference.overlap: expected"):
+        assert key in caught.value.what
 
 
 def test_online_teachers_need_mixed_views(config_file):

@@ -84,6 +84,9 @@ def test_overrides_change_how_scenes_pass_through_the_model_and_nothing_else(run
         evaluate(run, overrides=["student.encoder=test_vit"])
     with pytest.raises(ConfigError, match="did you mean 'scales'"):
         evaluate(run, overrides=["evaluation.inference.scale=[1]"])
+    with pytest.raises(ConfigError) as caught:
+        evaluate(run, overrides=["evaluation.inference.overlap=7"])
+    assert caught.value.where == "--set evaluation.inference.overlap=7"
 
 
 def test_runs_are_compared_by_the_protocol_named(run):

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import yaml
+from typer.testing import CliRunner
 
 import data_manifests
+from cli.main import app
 from pipeline.evaluate import evaluate
+from pipeline.extract import extract
+from pipeline.plan import plan_experiment
+from pipeline.reporter import Silent
 from pipeline.runs import list_runs
 from pipeline.train import train
 from rsmtdf_core.manifests.schema import load_manifest
@@ -53,3 +58,34 @@ def test_reports_say_that_test_crops_share_tiles_and_which_scenes_were_labeled(
     )
     (summary,) = list_runs(run.parent).runs
     assert summary.labeled == 0.25
+
+
+class Told(Silent):
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def test_a_share_of_labels_that_was_set_and_has_no_effect_is_told(
+    config_file, make_config, tmp_path
+):
+    manifest = f"data.manifest={listed_manifest(tmp_path)}"
+    settings = (manifest, "objective.method=fixmatch", "optimiser.max_steps=1")
+    sentence = "data.labeled: 0.25 has no effect, as the manifest synthetic lists its labeled scenes, 1 of them"
+    told = Told()
+    train(make_config(*settings), reporter=told)
+    assert told.warnings == [sentence]
+    assert plan_experiment(make_config()).cautions == (), "here it has"
+    result = CliRunner().invoke(app, ["config", "show", str(config_file), "--set", manifest])
+    assert result.exit_code == 0
+    assert sentence in result.stderr
+    assert "labeled: 0.25" in result.stdout
+
+    told.warnings.clear()
+    extract(make_config(manifest, "views.unlabeled_views=1"), reporter=told)
+    assert told.warnings == [sentence]
+
+    config_file.write_text(config_file.read_text().replace(", labeled: 1/4", ""))
+    assert plan_experiment(make_config(manifest)).cautions == (), "nobody had set it"

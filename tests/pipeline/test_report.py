@@ -125,6 +125,20 @@ def test_it_says_what_comparison_and_reports_say(runs):
         assert f"{count:,} pixels" in titles, "the seeds of a group are added up"
 
 
+def test_it_has_the_protocols_that_every_run_was_scored_by(runs):
+    for name in ("f0", "f1"):
+        evaluate(runs / name, protocols=["rsmtdf", "dwl", "official"])
+    evaluate(runs / "r", protocols=["rsmtdf", "official"])
+    page = written(runs, scenes=0)
+    found = compare([runs], None, "test", protocol="official")
+    assert "mIoU by other protocols group official fixmatch" in " ".join(page.text.split())
+    for group in found.groups:
+        assert spread_text(group.miou) in page.text
+    rules = read_report(runs / "f0" / "evaluation" / "test-ema" / "report.json").by_protocol
+    assert rules["official"].protocol_description in page.text
+    assert rules["dwl"].protocol_description not in page.text, "one run has no such score"
+
+
 def test_random_weights_stand_on_top(runs):
     page = written(runs, scenes=0)
     before, _, _ = page.text.partition("Scores")

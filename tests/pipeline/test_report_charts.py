@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.charts import Series, line_chart, metric_curve
-from pipeline.report.markup import Html, bytes_text, element, joined, table
+from pipeline.report.charts import Series, line_chart
+from pipeline.report.markup import Html, element, joined, table
+from rsmtdf_core.evaluation.curves import metric_curve
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6))
 curves = st.lists(st.tuples(st.integers(1, 10**6), numbers), min_size=1, max_size=70)
@@ -34,6 +35,21 @@ def test_higher_values_stand_higher_and_later_ones_further_right():
     assert x1 > x0
     assert y1 < y0
     assert 'class="ink1 dash0"' in drawn
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.820312, 1e-13, 3e6])
+def test_a_flat_curve_has_a_chart(value):
+    drawn = line_chart("loss", [Series(0, ([(step, value) for step in range(1, 101)],))], "a step")
+    heights = {pair.split(",")[1] for pair in re.findall(r'points="([^"]+)"', drawn)[0].split(" ")}
+    assert len(heights) == 1
+    levels = re.findall(r'class="axis end">(-?[\d.e+-]+)</text>', drawn)
+    assert min(map(float, levels)) >= 0, "no loss is below"
+
+
+def test_values_next_to_nothing_have_a_chart():
+    drawn = line_chart("loss", [Series(0, ([(1, 0.0), (2, 1e-13)],))], "a step")
+    levels = re.findall(r'class="axis end">(-?[\d.e+-]+)</text>', drawn)
+    assert len(set(levels)) == len(levels) > 1
 
 
 def test_long_curves_are_smoothed_and_have_no_dots():
@@ -63,10 +79,3 @@ def test_tables_scroll_by_keyboard_and_name_themselves():
     assert 'tabindex="0"' in made
     assert 'aria-label="what it holds"' in made
     assert '<th scope="row">&lt;x&gt;</th><td>1</td>' in made
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**40, "1.0 TiB")]
-)
-def test_bytes_for_people(count, text):
-    assert bytes_text(count) == text

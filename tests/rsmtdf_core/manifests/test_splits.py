@@ -53,10 +53,11 @@ def test_a_listed_scene_that_is_not_there_is_named(root, scene):
     assert scene in str(caught.value)
 
 
-def test_a_window_outside_its_image_is_a_problem_of_the_check(root):
-    manifest = make_manifest(window=WINDOW, splits={"train": {"scenes": ["s0@0,0", "s0@80,0"]}})
+@pytest.mark.parametrize("scene", ["s0@80,0", "s0"])
+def test_a_listed_scene_that_is_no_window_of_its_image_is_a_problem_of_the_check(root, scene):
+    manifest = make_manifest(window=WINDOW, splits={"train": {"scenes": ["s0@0,0", scene]}})
     (problem,) = check_dataset(manifest, root).problems
-    assert problem.file == "s0@80,0"
+    assert problem.file == scene
 
 
 def test_a_scene_listed_for_training_and_testing_is_refused(root):

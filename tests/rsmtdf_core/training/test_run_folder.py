@@ -4,28 +4,60 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsmtdf_core.errors import RunError
+from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.settings import Settings
 from rsmtdf_core.training.run_folder import RunFolder, open_run
-
-MANIFEST = "name: one\n"
-
-
-def _config(lr: float = 5e-6, **runtime: object) -> str:
-    values = {"precision": "fp32", "workers": 0} | runtime
-    return yaml.safe_dump({"optimiser": {"lr": lr}, "runtime": values})
+from rsmtdf_core.validation import dump_yaml
 
 
-def _prepare(path, config=None, manifest=MANIFEST, *, resume=False, overwrite=False) -> RunFolder:
+class Runtime(Settings):
+    precision: str = "fp32"
+    workers: int = 0
+
+
+class Inference(Settings):
+    batch: int = 4
+    window: int = 64
+    blend: str = "uniform"
+
+
+class Evaluation(Settings):
+    inference: Inference = Inference()
+
+
+class Config(Settings):
+    """The keys of a config that a run folder knows, and one that it does not."""
+
+    lr: float = 5e-6
+    evaluation: Evaluation = Evaluation()
+    runtime: Runtime = Runtime()
+
+
+class Manifest(Settings):
+    name: str = "one"
+    title: str = "One"
+    notes: tuple[str, ...] = ()
+
+
+def _config(lr: float = 5e-6, **runtime: object) -> Config:
+    return Config(lr=lr, runtime=Runtime(**runtime))
+
+
+def _scored(**inference: object) -> Config:
+    return Config(evaluation=Evaluation(inference=Inference(**inference)))
+
+
+def _prepare(path, config=None, manifest=None, *, resume=False, overwrite=False) -> RunFolder:
     folder = RunFolder(path)
-    folder.prepare(config or _config(), manifest, resume=resume, overwrite=overwrite)
+    folder.prepare(config or _config(), manifest or Manifest(), resume=resume, overwrite=overwrite)
     return folder
 
 
 def test_a_new_run_keeps_its_config_and_manifest(tmp_path):
     _prepare(tmp_path / "run")
     run = open_run(tmp_path / "run")
-    assert run.config.read_text() == _config()
-    assert run.manifest.read_text() == MANIFEST
+    assert run.config.read_text() == dump_yaml(_config())
+    assert run.manifest.read_text() == dump_yaml(Manifest())
 
 
 def test_overwriting_deletes_a_run(tmp_path):
@@ -33,7 +65,7 @@ def test_overwriting_deletes_a_run(tmp_path):
     run.log({"step": 1})
     _prepare(tmp_path, _config(lr=1.0), overwrite=True)
     assert run.read_metrics() == []
-    assert run.config.read_text() == _config(lr=1.0)
+    assert run.config.read_text() == dump_yaml(_config(lr=1.0))
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "thesis.tex"])
@@ -50,55 +82,63 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path, name, overwrite):
 def test_where_and_how_fast_may_change_and_is_kept(tmp_path):
     run = _prepare(tmp_path)
     _prepare(tmp_path, _config(workers=4), resume=True)
-    assert run.config.read_text() == _config(workers=4)
+    assert run.config.read_text() == dump_yaml(_config(workers=4))
 
 
 @pytest.mark.parametrize(
     ("config", "manifest", "change"),
     [
-        (_config(lr=0.5), MANIFEST, r"optimiser\.lr: expected 5e-06, found 0\.5"),
-        (_config(precision="bf16"), MANIFEST, r"runtime\.precision: expected fp32, found bf16"),
-        (_config(), "name: two\n", r"manifest\.name: expected one, found two"),
+        (_config(lr=0.5), Manifest(), r"lr: expected 5e-06, found 0\.5"),
+        (_config(precision="bf16"), Manifest(), r"runtime\.precision: expected fp32, found bf16"),
+        (_config(), Manifest(name="two"), r"manifest\.name: expected one, found two"),
     ],
 )
 def test_what_decides_the_result_may_not_change(tmp_path, config, manifest, change):
     run = _prepare(tmp_path)
     with pytest.raises(RunError, match=change):
         _prepare(tmp_path, config, manifest, resume=True)
-    assert run.config.read_text() == _config()
+    assert run.config.read_text() == dump_yaml(_config())
 
 
 def test_every_key_that_differs_is_named(tmp_path):
     _prepare(tmp_path)
     with pytest.raises(RunError) as caught:
-        _prepare(tmp_path, _config(lr=0.5, precision="bf16"), "name: two\n", resume=True)
-    for key in ("optimiser.lr", "runtime.precision", "manifest.name"):
+        _prepare(tmp_path, _config(0.5, precision="bf16"), Manifest(name="two"), resume=True)
+    for key in ("lr", "runtime.precision", "manifest.name"):
         assert f"{key}: expected" in caught.value.what
 
 
 def test_how_many_windows_are_predicted_at_a_time_may_change(tmp_path):
-    def config(batch, window=64):
-        inference = {"batch": batch, "window": window}
-        return yaml.safe_dump(
-            {"evaluation": {"inference": inference}, "runtime": {"precision": "fp32"}}
-        )
-
-    run = _prepare(tmp_path, config(4))
-    _prepare(tmp_path, config(2), resume=True)
-    assert run.config.read_text() == config(2)
+    run = _prepare(tmp_path, _scored(batch=4))
+    _prepare(tmp_path, _scored(batch=2), resume=True)
+    assert run.config.read_text() == dump_yaml(_scored(batch=2))
     with pytest.raises(RunError, match=r"evaluation\.inference\.window"):
-        _prepare(tmp_path, config(2, window=32), resume=True)
+        _prepare(tmp_path, _scored(batch=2, window=32), resume=True)
 
 
-def test_a_run_from_before_windows_were_blended_goes_on_as_it_was(tmp_path):
-    def config(**inference):
-        values = {"evaluation": {"inference": inference}, "runtime": {"precision": "fp32"}}
-        return yaml.safe_dump(values)
+def test_words_of_the_manifest_may_change_and_are_kept(tmp_path):
+    run = _prepare(tmp_path)
+    said = Manifest(title="First", notes=("by hand",))
+    _prepare(tmp_path, manifest=said, resume=True)
+    assert run.manifest.read_text() == dump_yaml(said)
 
-    _prepare(tmp_path, config(window=64))
-    _prepare(tmp_path, config(window=64, blend="uniform"), resume=True)
-    with pytest.raises(RunError, match=r"evaluation\.inference\.blend"):
-        _prepare(tmp_path, config(window=64, blend="hann"), resume=True)
+
+def test_a_key_that_came_after_the_run_has_its_default_there(tmp_path):
+    run = _prepare(tmp_path)
+    run.config.write_text(yaml.safe_dump({"evaluation": {"inference": {"window": 64}}}))
+    run.manifest.write_text("{name: one, title: One}")
+    with pytest.raises(RunError, match=r"inference\.blend: expected uniform, found hann"):
+        _prepare(tmp_path, _scored(blend="hann"), resume=True)
+    _prepare(tmp_path, _scored(), resume=True)
+    assert run.config.read_text() == dump_yaml(_scored())
+
+
+def test_a_key_that_this_version_does_not_know_is_named(tmp_path):
+    run = _prepare(tmp_path)
+    run.config.write_text("lr: 5.0e-6\nmomentum: 0.9\n")
+    with pytest.raises(ConfigError, match="unknown key 'momentum'") as caught:
+        _prepare(tmp_path, resume=True)
+    assert caught.value.where == str(run.config)
 
 
 def test_a_kill_while_a_run_is_deleted_leaves_one_that_can_be(tmp_path, monkeypatch):
@@ -141,7 +181,7 @@ def test_a_kill_before_there_is_a_run_leaves_a_place_for_one(tmp_path, monkeypat
 
 def test_what_is_noted_is_added_to_what_was(tmp_path):
     run = RunFolder(tmp_path)
-    run.prepare(_config(), MANIFEST, resume=False, overwrite=False, initial={"path": "x"})
+    run.prepare(_config(), Manifest(), resume=False, overwrite=False, initial={"path": "x"})
     run.note(status="finished", steps=8)
     assert run.facts == {
         "format": 1,

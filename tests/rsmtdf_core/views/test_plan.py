@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.manifests.scenes import Window
-from rsmtdf_core.views.plan import VIEW_DTYPE, Geometry, make_plan
+from rsmtdf_core.views.plan import VIEW_DTYPE, Geometry, drawing_fields, make_plan
 from rsmtdf_core.views.settings import ViewSettings
 
 SETTINGS = ViewSettings(crop=56, unlabeled_views=2, labeled_views=3)
@@ -147,6 +147,18 @@ def test_roles_and_counts_are_not_part_of_the_address(plan, scenes):
 def test_paths_are_not_part_of_the_address(plan, scenes):
     moved = [replace(scene, image="elsewhere.png") for scene in scenes]
     assert make_plan(moved[:4], moved[4:], SETTINGS, 0).address == plan.address
+
+
+def test_default_settings_say_in_addresses_what_they_always_said():
+    """A key that comes later is left out where it has its default, or no cache would be found again."""
+    told = drawing_fields(ViewSettings(), 0)["settings"]
+    inner = {name: set(values) for name, values in told.items() if isinstance(values, dict)}
+    assert inner == {
+        "jitter": {"p", "brightness", "contrast", "saturation", "hue"},
+        "blur": {"p", "sigma"},
+        "cutmix": {"p", "area", "aspect"},
+    }
+    assert set(told) - set(inner) == {"crop", "scale", "flip", "grayscale", "teacher_sees"}
 
 
 def test_address_fields_survive_json(plan):

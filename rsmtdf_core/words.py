@@ -1,0 +1,15 @@
+"""Numbers as people read them, in one way wherever they are told."""
+
+
+def bytes_text(count: float) -> str:
+    """A number of bytes: 950 B, 12.5 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def counted(count: int, word: str) -> str:
+    """A count and what is counted: 1 run, 2 runs."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -1,0 +1,19 @@
+import pytest
+
+from rsmtdf_core.words import bytes_text, counted
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**40, "1.0 TiB")]
+)
+def test_bytes_for_people(count, text):
+    assert bytes_text(count) == text
+
+
+def test_one_is_not_many():
+    assert [counted(count, "run") for count in (0, 1, 2, 1234)] == [
+        "0 runs",
+        "1 run",
+        "2 runs",
+        "1,234 runs",
+    ]
