@@ -94,7 +94,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             crop_image=FileName("{part}/{area}/images_png/{name}_{crop}.png"),
             crop_mask=FileName("{part}/{area}/masks_png/{name}_{crop}.png"),
             crops_from_1=True,
-            # As the record that the archives are fetched from gives them, by way of torchgeo.
+            # As torchgeo's `datasets/loveda.py` has them, which fetches the same archives.
             md5={
                 "Train.zip": "de2b196043ed9b4af1690b3f9a7d558f",
                 "Val.zip": "84cae2577468ff0b5386758bb386d31d",
