@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_duplicates
-from rsmtdf_core.manifests.files import image_size, mask_size, read_mask, read_pixels, strips
+from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.patterns import match_files
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
@@ -168,10 +168,11 @@ def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
         size = image_size(root / pair.image, bands)
         content = ContentHash(size)
         has_data = False
-        for part in strips(root / pair.image, bands, size):
-            pixels, valid = read_pixels(root / pair.image, bands, part)
-            content.add(pixels)
-            has_data |= valid is None or bool(valid.any())
+        with open_pixels(root / pair.image, bands) as read:
+            for part in strips(size):
+                pixels, valid = read(part)
+                content.add(pixels)
+                has_data |= valid is None or bool(valid.any())
         if not has_data:
             seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
         seen.content = content.of(root, pair.image)
@@ -191,10 +192,11 @@ def _open_mask(
 ) -> None:
     size = mask_size(root / mask)
     unknown: Counter[str] = Counter()
-    for part in strips(root / mask, manifest.bands, size):
-        ids, strange = encode_mask(read_mask(root / mask, manifest, part), manifest)
-        unknown.update(strange)
-        _count(manifest, ids, part[0], seen)
+    with open_mask(root / mask, manifest) as read:
+        for part in strips(size):
+            ids, strange = encode_mask(read(part), manifest)
+            unknown.update(strange)
+            _count(manifest, ids, part[0], seen)
     if unknown and manifest.mask_encoding.tolerant:
         seen.unknown = unknown.total()
     elif unknown:
