@@ -45,6 +45,20 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(file.fileno())
 
 
+def make_folder(folder: Path, error: type[RsmtdfError], remedy: str) -> None:
+    """Make a folder that is to be written to, and those above it, before any work.
+
+    Raises:
+        RsmtdfError: of the type given, where it cannot be made: a file is in its place, or the system forbids it.
+    """
+    try:
+        _make_folder(folder)
+    except OSError as wrong:
+        raise error(
+            f"the folder cannot be written: {wrong.strerror}", where=folder, remedy=remedy
+        ) from None
+
+
 def _make_folder(folder: Path) -> None:
     """Make a folder and those above it, each so that it survives a power cut."""
     if not folder.is_dir():
