@@ -5,12 +5,13 @@ with such a line whose crops are all there is not cut again.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,12 @@ from pipeline.reporter import Reporter
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.manifests.files import read_image, read_mask
+from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
 from rsmtdf_core.manifests.scenes import ScenePair
 from rsmtdf_core.manifests.schema import Manifest
 
-PaddingLabel = Literal["ignore", "dwl"]
 Pixels = npt.NDArray[np.uint8]
 
 _LEDGER = "crops.jsonl"
@@ -66,41 +66,48 @@ class Cutter:
         Raises:
             MissingFileError, DataError: a file is missing, unreadable or not what the manifest says.
         """
-        image = read_image(self.root / pair.image)
+        size = image_size(self.root / pair.image)
         ids, unknown = None, 0
         if pair.mask is not None:
-            ids, unknown = self._class_ids(self.root / pair.mask)
-            if ids.shape != image.shape[:2]:
-                size = image.shape[0], image.shape[1]
-                raise DataError(size_differs(ids.shape, size), where=self.root / pair.mask)
-        for (image_path, mask_path), (top, left) in zip(
-            self.paths(pair), _corners(image.shape), strict=True
-        ):
-            _save(self.to / image_path, _padded(image, top, left, 0))
-            if ids is not None:
-                _save(self.to / mask_path, _padded(ids, top, left, self.padding))
+            ids, unknown = self._class_ids(self.root / pair.mask, size)
+        with open_pixels(self.root / pair.image) as read:
+            for number, (image_path, mask_path) in enumerate(self.paths(pair), 1):
+                left, top = self.benchmark.corner(number)
+                if left == 0:  # a tile is read by rows of crops
+                    row, _ = read((top, 0, min(CROP, size[1] - top), size[0]))
+                _save(self.to / image_path, _padded(row[:, left : left + CROP], 0))
+                if ids is not None:
+                    part = ids[top : top + CROP, left : left + CROP]
+                    _save(self.to / mask_path, _padded(part, self.padding))
         return unknown
 
-    def _class_ids(self, mask: Path) -> tuple[Pixels, int]:
-        """Class ids of a whole mask, and how many of its pixels match no class."""
+    def _class_ids(self, mask: Path, image: tuple[int, int]) -> tuple[Pixels, int]:
+        """Class ids of a whole mask, and how many of its pixels match no class; `image` is its image's size."""
+        if (size := mask_size(mask)) != image:
+            raise DataError(size_differs(size[::-1], image[::-1]), where=mask, remedy=MASKS_REMEDY)
+        ids = np.empty(size[::-1], np.uint8)
+        unknown: Counter[str] = Counter()
         try:
-            ids, unknown = encode_mask(read_mask(mask, self.manifest), self.manifest)
+            with open_mask(mask, self.manifest) as read:
+                for part in strips(size):
+                    rows = slice(part[0], part[0] + part[2])
+                    ids[rows], strange = encode_mask(read(part), self.manifest)
+                    unknown.update(strange)
         except DataError as error:
             raise DataError(error.what, where=mask, remedy=MASKS_REMEDY) from None
         if unknown and not self.manifest.mask_encoding.tolerant:
             raise DataError(unknown_values(unknown), where=mask, remedy=MASKS_REMEDY)
-        return ids, sum(unknown.values())
+        return ids, unknown.total()
 
     def paths(self, pair: ScenePair) -> list[tuple[str, str]]:
         """Image and mask path of each crop of a tile, below `to`."""
-        width, height = self.benchmark.size
-        count = len(list(_corners((height, width))))
+        names = self.benchmark.crop_image.pattern, self.benchmark.crop_mask.pattern
         return [
             (
-                self.benchmark.crop_image.pattern.format(**pair.fields, crop=number),
-                self.benchmark.crop_mask.pattern.format(**pair.fields, crop=number),
+                names[0].format(**pair.fields, crop=number),
+                names[1].format(**pair.fields, crop=number),
             )
-            for number in range(1, count + 1)
+            for number in range(1, self.benchmark.crops + 1)
         ]
 
     def is_whole(self, pair: ScenePair) -> bool:
@@ -191,17 +198,9 @@ def _line(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
-def _corners(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Top and left of each crop of a tile [H, W, ...], row by row."""
-    for top in range(0, shape[0], CROP):
-        for left in range(0, shape[1], CROP):
-            yield top, left
-
-
-def _padded(whole: Pixels, top: int, left: int, padding: int) -> Pixels:
-    """The crop at a place, filled up at its right and bottom to CROP x CROP."""
-    part = whole[top : top + CROP, left : left + CROP]
-    crop = np.full((CROP, CROP, *whole.shape[2:]), padding, np.uint8)
+def _padded(part: Pixels, padding: int) -> Pixels:
+    """A part of a tile [h, w, ...] filled up at its right and bottom to CROP x CROP."""
+    crop = np.full((CROP, CROP, *part.shape[2:]), padding, np.uint8)
     crop[: part.shape[0], : part.shape[1]] = part
     return crop
 
