@@ -1,7 +1,7 @@
 """Cuts the 512-px crops of the published protocol, with class ids as masks; may be stopped and goes on.
 
-A tile's crops are written first, each whole or absent, then a line in `crops.jsonl` that says from which files. A tile
-with such a line whose crops are all there is not cut again.
+A tile's crops are written first, each whole or absent, and synced, then a line in `crops.jsonl` that says from which
+files. A tile with such a line whose crops are all there is not cut again.
 """
 
 import json
@@ -21,7 +21,7 @@ from pipeline.prepare.benchmarks import CROP, Benchmark
 from pipeline.prepare.manifests import MASKS_REMEDY
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.files import atomic_file
+from rsmtdf_core.files import atomic_file, atomic_path, sync_files
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
@@ -32,7 +32,7 @@ from rsmtdf_core.manifests.schema import Manifest
 Pixels = npt.NDArray[np.uint8]
 
 _LEDGER = "crops.jsonl"
-# A tile of 6000 px takes 250 MB while it is cut, so more threads cost more than they bring.
+# A tile of 6000 px takes 300 MB while it is cut, so more threads cost more than they bring.
 _MOST_THREADS = 8
 _SAVE: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
@@ -79,6 +79,7 @@ class Cutter:
                 if ids is not None:
                     part = ids[top : top + CROP, left : left + CROP]
                     _save(self.to / mask_path, _padded(part, self.padding))
+        sync_files(self.files(pair))
         return unknown
 
     def _class_ids(self, mask: Path, image: tuple[int, int]) -> tuple[Pixels, int]:
@@ -110,12 +111,16 @@ class Cutter:
             for number in range(1, self.benchmark.crops + 1)
         ]
 
+    def files(self, pair: ScenePair) -> list[Path]:
+        """All files that a tile becomes."""
+        names = [image for image, _ in self.paths(pair)]
+        if pair.mask is not None:
+            names += [mask for _, mask in self.paths(pair)]
+        return [self.to / name for name in names]
+
     def is_whole(self, pair: ScenePair) -> bool:
         """Whether all crops of a tile are there."""
-        return all(
-            (self.to / image).is_file() and (pair.mask is None or (self.to / mask).is_file())
-            for image, mask in self.paths(pair)
-        )
+        return all(path.is_file() for path in self.files(pair))
 
     def source(self, pair: ScenePair) -> dict[str, list[int]]:
         """Size and time of a tile's files, which tell whether they are those that were cut."""
@@ -209,5 +214,12 @@ def _save(path: Path, pixels: Pixels) -> None:
     kind, options = _SAVE[path.suffix]
     if kind == "TIFF" and pixels.ndim == 2:
         options = {"compression": "tiff_deflate"}
-    with atomic_file(path) as file:
-        Image.fromarray(pixels).save(file, kind, **options)
+    try:
+        with atomic_path(path, sync=False) as temporary:
+            Image.fromarray(pixels).save(temporary, kind, **options)
+    except OSError as error:
+        raise DataError(
+            f"the crop cannot be written: {error.strerror or error}",
+            where=path,
+            remedy="make room and run the same command again: it goes on with the tiles that are not cut",
+        ) from None
