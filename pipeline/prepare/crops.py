@@ -4,10 +4,8 @@ A tile's crops are written first, each whole or absent, and synced, then a line 
 files. A tile with such a line whose crops are all there is not cut again.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
@@ -18,20 +16,19 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.prepare.benchmarks import CROP, Benchmark
+from pipeline.prepare.ledger import LEDGER, CutTile, append_tile, read_ledger, write_ledger
 from pipeline.prepare.manifests import MASKS_REMEDY
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.files import atomic_file, atomic_path, sync_files
-from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.files import atomic_path, sync_files
 from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
-from rsmtdf_core.manifests.scenes import ScenePair
+from rsmtdf_core.manifests.scenes import ScenePair, in_threads
 from rsmtdf_core.manifests.schema import Manifest
 
 Pixels = npt.NDArray[np.uint8]
 
-_LEDGER = "crops.jsonl"
 # A tile of 6000 px takes 300 MB while it is cut, so more threads cost more than they bring.
 _MOST_THREADS = 8
 _SAVE: dict[str, tuple[str, dict[str, Any]]] = {
@@ -118,10 +115,6 @@ class Cutter:
             names += [mask for _, mask in self.paths(pair)]
         return [self.to / name for name in names]
 
-    def is_whole(self, pair: ScenePair) -> bool:
-        """Whether all crops of a tile are there."""
-        return all(path.is_file() for path in self.files(pair))
-
     def source(self, pair: ScenePair) -> dict[str, list[int]]:
         """Size and time of a tile's files, which tell whether they are those that were cut."""
         states = {path: (self.root / path).stat() for path in (pair.image, pair.mask) if path}
@@ -134,73 +127,37 @@ def cut_all(cutter: Cutter, pairs: Sequence[ScenePair], reporter: Reporter) -> i
     Raises:
         DataError: a tile is wrong, or the folder has crops that were cut in another way.
     """
-    settings = {
+    how = {
         "benchmark": cutter.benchmark.name,
         "padding": cutter.padding,
         "masks": cutter.manifest.mask_encoding.model_dump(mode="json"),
     }
-    ledger = cutter.to / _LEDGER
-    done = dict(_read_ledger(ledger, settings))
-    ready = [
-        pair
-        for pair in pairs
-        if pair.id in done
-        and done[pair.id]["source"] == cutter.source(pair)
-        and cutter.is_whole(pair)
-    ]
-    unknown: int = sum(done[pair.id]["unknown"] for pair in ready)
-    known = {pair.id for pair in ready}
-    waiting = [pair for pair in pairs if pair.id not in known]
-    with atomic_file(ledger) as file:  # without a line that a kill cut short
-        for line in [settings, *(done[pair.id] for pair in ready)]:
-            file.write(_line(line))
+    ledger = cutter.to / LEDGER
+    known = read_ledger(ledger, how)
+    ready = {pair.id for pair in pairs if _is_cut(cutter, pair, known)}
+    waiting = [pair for pair in pairs if pair.id not in ready]
+    cut = [known[pair.id] for pair in pairs if pair.id in ready]
+    write_ledger(ledger, how, cut)  # without a line that a kill cut short
     threads = min(_MOST_THREADS, cpu_count() or 1)
     with (
-        reporter.bar("cutting tiles", len(pairs), len(ready)) as bar,
+        reporter.bar("cutting tiles", len(pairs), len(cut)) as bar,
         ledger.open("ab") as file,
-        ThreadPoolExecutor(threads) as pool,
     ):
-        try:
-            for pair, found in zip(waiting, pool.map(cutter.cut, waiting), strict=True):
-                unknown += found
-                line = {"id": pair.id, "source": cutter.source(pair), "unknown": found}
-                file.write(_line(line))
-                file.flush()
-                bar.advance(note=pair.id)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return unknown
+        for pair, unknown in zip(waiting, in_threads(cutter.cut, waiting, threads), strict=True):
+            cut.append(CutTile(pair.id, cutter.source(pair), unknown))
+            append_tile(file, cut[-1])
+            bar.advance(note=pair.id)
+    return sum(tile.unknown for tile in cut)
 
 
-def _read_ledger(
-    path: Path, settings: Mapping[str, object]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not path.is_file():
-        return
-    lines = [line for line in path.read_bytes().split(b"\n")[:-1] if line]
-    try:
-        first, *others = (json.loads(line) for line in lines)
-        if first != settings:
-            raise DataError(
-                "the crops here were cut in another way: "
-                + "; ".join(differences(first, settings)),
-                where=path,
-                remedy="name another folder with --to, or delete this one",
-            )
-        yield from ((line["id"], line) for line in others)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"the list of crops is damaged: {error}",
-            where=path,
-            remedy="delete this file: the tiles are then cut again",
-        ) from None
-
-
-def _line(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, sort_keys=True).encode() + b"\n"
+def _is_cut(cutter: Cutter, pair: ScenePair, known: Mapping[str, CutTile]) -> bool:
+    """Whether all crops of a tile are there, cut from the files that are there now."""
+    tile = known.get(pair.id)
+    return (
+        tile is not None
+        and tile.source == cutter.source(pair)
+        and all(path.is_file() for path in cutter.files(pair))
+    )
 
 
 def _padded(part: Pixels, padding: int) -> Pixels:

@@ -182,6 +182,18 @@ def test_colours_of_no_class_are_counted_and_ignored(root, tmp_path):
     assert (ids == 255).sum() == 100
 
 
+@pytest.mark.parametrize("content", [b"", b"{}\n{}\n", b"[1]\n", b"\0\0\0\n", b"{\n"])
+def test_a_damaged_list_of_crops_is_named(root, tmp_path, content):
+    report = run("deepglobe", root, tmp_path / "to", crops=True)
+    for manifest in report.manifests:
+        manifest.path.unlink()
+    ledger = report.root / "crops.jsonl"
+    ledger.write_bytes(content)
+    refused("deepglobe", root, tmp_path / "to", "is damaged", str(ledger), crops=True)
+    ledger.unlink()
+    assert run("deepglobe", root, tmp_path / "to", crops=True).images == 2
+
+
 def test_tiles_without_a_mask_are_accepted_as_unlabeled_when_partial(root, tmp_path):
     (root / MASK.format(1)).unlink()
     report = run("deepglobe", root, tmp_path, partial=True, crops=True)
