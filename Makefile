@@ -42,6 +42,7 @@ bench: .venv/ready
 	mkdir -p outputs
 	$(BIN)/python tests/benchmarks/bench_store.py > outputs/benchmarks.md
 	$(BIN)/python tests/benchmarks/bench_training.py >> outputs/benchmarks.md
+	$(BIN)/python tests/benchmarks/bench_prepare.py >> outputs/benchmarks.md
 	if [ -d ../shared/weights ]; then $(BIN)/python tests/benchmarks/bench_transform.py >> outputs/benchmarks.md; fi
 	cat outputs/benchmarks.md
 

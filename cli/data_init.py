@@ -1,5 +1,6 @@
 """`rsmtdf data init`: a manifest for a folder of one's own."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,8 +83,9 @@ def init(
     else:
         made = _asked(looked, path, named, ignored)
     write_manifest(made, path, overwrite=overwrite)
-    out.print(f"wrote {path}", highlight=False, soft_wrap=True)
-    out.print(f"check it: rsmtdf data check {path} --root {root}", highlight=False, soft_wrap=True)
+    out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+    command = shlex.join(["rsmtdf", "data", "check", str(path), "--root", str(root)])
+    out.print(f"check it: {command}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _asked(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pipeline.prepare.archives import file_md5
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.files import sync_folder
+from rsmtdf_core.files import make_folder, sync_folder
 
 _BLOCK = 2**20
 _TIMEOUT = 60  # seconds without a byte
@@ -35,20 +35,18 @@ def download(
         DataError: the server cannot be reached or refuses, or the bytes are not those that were published.
     """
     reporter = reporter or Silent()
-    to.mkdir(parents=True, exist_ok=True)
-    done = []
+    make_folder(to, DataError, "name another one with --to")
     for name, url in urls.items():
         path = to / name
-        if not path.is_file():
-            part = path.with_name(name + _PART)
-            _fetch(url, part, reporter)
-            _require_md5(part, md5[name], url)
-            part.replace(path)
-            sync_folder(to)
-        else:
+        if path.is_file():
             _require_md5(path, md5[name], url)
-        done.append(path)
-    return tuple(done)
+            continue
+        part = path.with_name(name + _PART)
+        _fetch(url, part, reporter)
+        _require_md5(part, md5[name], url)
+        part.replace(path)
+        sync_folder(to)
+    return tuple(to / name for name in urls)
 
 
 def _fetch(url: str, part: Path, reporter: Reporter) -> None:
@@ -57,22 +55,20 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
         raise DataError("expected an address of http or https", where=url)
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 - checked above
-    remedy = "run the same command again: it goes on where it stopped"
+    again = "run the same command again: it goes on where it stopped"
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - checked above
             if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
                 have = 0  # the server sends all of it
-            left = int(answer.headers.get("Content-Length", 0))
-            mebibytes = -(-(have + left) // _BLOCK)
+            total = have + int(answer.headers.get("Content-Length", 0))
+            mebibytes = -(-total // _BLOCK)
             with (
                 part.open("r+b" if have else "wb") as file,
                 reporter.bar(f"fetching {part.stem} (MiB)", mebibytes, have // _BLOCK) as bar,
             ):
                 file.seek(have)
-                received = 0
                 while block := answer.read(_BLOCK):
-                    file.write(block)
-                    received += len(block)
+                    have += file.write(block)
                     bar.advance()
                 file.flush()
                 os.fsync(file.fileno())
@@ -80,14 +76,18 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
             return  # nothing is missing; the md5 tells whether it is right
-        raise DataError(f"the server answers {error.code} {error.reason}", where=url) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"the download broke off: {error}", where=url, remedy=remedy) from None
-    if received < left:
         raise DataError(
-            f"the download broke off after {have + received:,} of {have + left:,} bytes",
+            f"the server answers {error.code} {error.reason}",
             where=url,
-            remedy=remedy,
+            remedy=f"try again later, or fetch it by hand into {part.parent}",
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(f"the download broke off: {error}", where=url, remedy=again) from None
+    if have < total:
+        raise DataError(
+            f"the download broke off after {have:,} of {total:,} bytes",
+            where=url,
+            remedy=again,
         )
 
 

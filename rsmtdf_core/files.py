@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -17,12 +17,12 @@ _MOST_BYTES = 2**28
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield the name of a file to write, which becomes `path` only if the block ends without an error.
 
     The temporary name ends in `.tmp-<32 hex digits>`, another for each call on any thread or machine that
-    shares the folder. Whoever writes the file syncs it; its folder is synced here. Where something
-    fails, the temporary file is removed and that first error is raised.
+    shares the folder. Whoever writes the file syncs it; its folder is synced here, unless `sync` leaves both to
+    `sync_files`. Where something fails, the temporary file is removed and that first error is raised.
     """
     _make_folder(path.parent)
     temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
@@ -33,7 +33,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with suppress(OSError):  # a full or failing disk may refuse this too
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 @contextmanager
@@ -45,6 +46,20 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(file.fileno())
 
 
+def make_folder(folder: Path, error: type[RsmtdfError], remedy: str) -> None:
+    """Make a folder that is to be written to, and those above it, before any work.
+
+    Raises:
+        RsmtdfError: of the type given, where it cannot be made: a file is in its place, or the system forbids it.
+    """
+    try:
+        _make_folder(folder)
+    except OSError as wrong:
+        raise error(
+            f"the folder cannot be written: {wrong.strerror}", where=folder, remedy=remedy
+        ) from None
+
+
 def _make_folder(folder: Path) -> None:
     """Make a folder and those above it, each so that it survives a power cut."""
     if not folder.is_dir():
@@ -53,9 +68,23 @@ def _make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
+def sync_files(paths: Iterable[Path]) -> None:
+    """Make files, and the renames that made them, survive a power cut: many at once take less time than one by one."""
+    folders = set()
+    for path in paths:
+        _sync(path)
+        folders.add(path.parent)
+    for folder in folders:
+        sync_folder(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

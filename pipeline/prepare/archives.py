@@ -4,39 +4,36 @@ import hashlib
 import shutil
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from zlib import error as ZlibError
 
 from pipeline.prepare.benchmarks import Benchmark
 from pipeline.reporter import Reporter
-from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.files import atomic_file, read_json, write_json
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.files import atomic_file, make_folder, read_json, write_json
 
 _BLOCK = 2**20
 
 
 def unpack_all(
-    benchmark: Benchmark, archives: Sequence[Path], to: Path, reporter: Reporter, *, partial: bool
+    benchmark: Benchmark, archives: Iterable[Path], to: Path, reporter: Reporter, *, partial: bool
 ) -> None:
     """Unpack archives, and those inside of them, below `to`; what is there whole is not written again.
 
     Raises:
-        MissingFileError, DataError: see `unpack`; or an archive's md5 is not the published one, which
-            `partial` turns into a warning.
+        DataError: see `unpack`; or an archive's md5 is not the published one, which `partial` turns into a
+            warning.
     """
-    waiting = list(archives)
-    while waiting:
-        archive = waiting.pop(0)
-        if not archive.is_file():
-            raise MissingFileError("the archive is missing", where=archive)
+    for archive in archives:
         mark = to / ".unpacked" / f"{archive.name}.json"
         state = {"bytes": archive.stat().st_size, "modified": archive.stat().st_mtime_ns}
         if mark.is_file() and read_json(mark, DataError) == state:
             continue
         _check_md5(benchmark, archive, reporter, partial=partial)
-        waiting += unpack(archive, to, reporter)
-        write_json(mark, state)
+        inner = unpack(archive, to, reporter)
+        unpack_all(benchmark, inner, to, reporter, partial=partial)
+        write_json(mark, state)  # last: an archive is done when those inside of it are
 
 
 def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
@@ -51,12 +48,13 @@ def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if _wanted(archive, member)]
-            _require_space(archive, members, to)
             tops = {PurePosixPath(member.filename).parts[0] for member in members}
             flat = len(tops) != 1 or any("/" not in member.filename for member in members)
             base = to / archive.stem if flat else to
-            with reporter.bar(f"unpacking {archive.name}", len(members)) as bar:
-                for member in members:
+            lacking = [one for one in members if not _is_there(base / one.filename, one)]
+            _require_space(archive, lacking, to)
+            with reporter.bar(f"unpacking {archive.name}", len(lacking)) as bar:
+                for member in lacking:
                     _write(opened, member, base / member.filename)
                     bar.advance()
     except (zipfile.BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError) as error:
@@ -65,8 +63,7 @@ def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
             where=archive,
             remedy="fetch the archive again",
         ) from None
-    inner = [member.filename for member in members if member.filename.lower().endswith(".zip")]
-    return [base / name for name in inner]
+    return [base / one.filename for one in members if one.filename.lower().endswith(".zip")]
 
 
 def _wanted(archive: Path, member: zipfile.ZipInfo) -> bool:
@@ -85,7 +82,7 @@ def _wanted(archive: Path, member: zipfile.ZipInfo) -> bool:
 
 def _require_space(archive: Path, members: Sequence[zipfile.ZipInfo], to: Path) -> None:
     needed = sum(member.file_size for member in members)
-    to.mkdir(parents=True, exist_ok=True)
+    make_folder(to, DataError, "name another one with --to")
     if needed > (free := shutil.disk_usage(to).free):
         raise DataError(
             f"unpacking needs {needed:,} bytes, {free:,} are free in {to}",
@@ -94,9 +91,11 @@ def _require_space(archive: Path, members: Sequence[zipfile.ZipInfo], to: Path) 
         )
 
 
+def _is_there(path: Path, member: zipfile.ZipInfo) -> bool:
+    return path.is_file() and path.stat().st_size == member.file_size
+
+
 def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    if path.is_file() and path.stat().st_size == member.file_size:
-        return
     with opened.open(member) as source, atomic_file(path) as target:
         shutil.copyfileobj(source, target, _BLOCK)  # the archive's crc is compared at its end
 

@@ -32,6 +32,12 @@ class FileName:
         )
         return re.compile(rf"(?P<prefix>(?:.*/)?){re.escape(literals[0])}{middle}")
 
+    @cached_property
+    def forms(self) -> tuple["FileName", ...]:
+        """The name and, where its folders tell nothing, the name without them: users name that folder itself."""
+        folders, _, name = self.pattern.rpartition("/")
+        return (self, FileName(name)) if folders and not _FIELD.search(folders) else (self,)
+
     def matched(self, path: str) -> tuple[str, dict[str, str]] | None:
         """The prefix and the fields of a path; None where it is another file."""
         found = self.regex.fullmatch(path)
@@ -77,6 +83,25 @@ class Benchmark:
     md5: Mapping[str, str] = field(default_factory=dict)
     urls: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def columns(self) -> int:
+        """Crops in a row of a tile; the last reaches over it where its side is no multiple of a crop's."""
+        return -(-self.size[0] // CROP)
+
+    @property
+    def crops(self) -> int:
+        """Crops of a tile."""
+        return self.columns * -(-self.size[1] // CROP)
+
+    def corner(self, number: int) -> tuple[int, int]:
+        """Left and top of a crop in its tile, px; they count from 1, row by row."""
+        row, column = divmod(number - 1, self.columns)
+        return column * CROP, row * CROP
+
+    def number(self, left: int, top: int) -> int:
+        """The number of the crop whose corner is there."""
+        return top // CROP * self.columns + left // CROP + 1
+
 
 _LOVEDA = "https://zenodo.org/records/5706578/files"
 
@@ -94,7 +119,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             crop_image=FileName("{part}/{area}/images_png/{name}_{crop}.png"),
             crop_mask=FileName("{part}/{area}/masks_png/{name}_{crop}.png"),
             crops_from_1=True,
-            # As the record that the archives are fetched from gives them, by way of torchgeo.
+            # As torchgeo's `datasets/loveda.py` has them, which fetches the same archives.
             md5={
                 "Train.zip": "de2b196043ed9b4af1690b3f9a7d558f",
                 "Val.zip": "84cae2577468ff0b5386758bb386d31d",

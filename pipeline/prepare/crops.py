@@ -1,38 +1,35 @@
 """Cuts the 512-px crops of the published protocol, with class ids as masks; may be stopped and goes on.
 
-A tile's crops are written first, each whole or absent, then a line in `crops.jsonl` that says from which files. A tile
-with such a line whose crops are all there is not cut again.
+A tile's crops are written first, each whole or absent, and synced, then a line in `crops.jsonl` that says from which
+files. A tile with such a line whose crops are all there is not cut again.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from pipeline.prepare.benchmarks import CROP, Benchmark
+from pipeline.prepare.ledger import LEDGER, CutTile, append_tile, read_ledger, write_ledger
 from pipeline.prepare.manifests import MASKS_REMEDY
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.files import atomic_file
-from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.manifests.files import read_image, read_mask
+from rsmtdf_core.files import atomic_path, sync_files
+from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
-from rsmtdf_core.manifests.scenes import ScenePair
+from rsmtdf_core.manifests.scenes import ScenePair, in_threads
 from rsmtdf_core.manifests.schema import Manifest
 
-PaddingLabel = Literal["ignore", "dwl"]
 Pixels = npt.NDArray[np.uint8]
 
-_LEDGER = "crops.jsonl"
-# A tile of 6000 px takes 250 MB while it is cut, so more threads cost more than they bring.
+# A tile of 6000 px takes 300 MB while it is cut, so more threads cost more than they bring.
 _MOST_THREADS = 8
 _SAVE: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
@@ -66,49 +63,57 @@ class Cutter:
         Raises:
             MissingFileError, DataError: a file is missing, unreadable or not what the manifest says.
         """
-        image = read_image(self.root / pair.image)
+        size = image_size(self.root / pair.image)
         ids, unknown = None, 0
         if pair.mask is not None:
-            ids, unknown = self._class_ids(self.root / pair.mask)
-            if ids.shape != image.shape[:2]:
-                size = image.shape[0], image.shape[1]
-                raise DataError(size_differs(ids.shape, size), where=self.root / pair.mask)
-        for (image_path, mask_path), (top, left) in zip(
-            self.paths(pair), _corners(image.shape), strict=True
-        ):
-            _save(self.to / image_path, _padded(image, top, left, 0))
-            if ids is not None:
-                _save(self.to / mask_path, _padded(ids, top, left, self.padding))
+            ids, unknown = self._class_ids(self.root / pair.mask, size)
+        with open_pixels(self.root / pair.image) as read:
+            for number, (image_path, mask_path) in enumerate(self.paths(pair), 1):
+                left, top = self.benchmark.corner(number)
+                if left == 0:  # a tile is read by rows of crops
+                    row, _ = read((top, 0, min(CROP, size[1] - top), size[0]))
+                _save(self.to / image_path, _padded(row[:, left : left + CROP], 0))
+                if ids is not None:
+                    part = ids[top : top + CROP, left : left + CROP]
+                    _save(self.to / mask_path, _padded(part, self.padding))
+        sync_files(self.files(pair))
         return unknown
 
-    def _class_ids(self, mask: Path) -> tuple[Pixels, int]:
-        """Class ids of a whole mask, and how many of its pixels match no class."""
+    def _class_ids(self, mask: Path, image: tuple[int, int]) -> tuple[Pixels, int]:
+        """Class ids of a whole mask, and how many of its pixels match no class; `image` is its image's size."""
+        if (size := mask_size(mask)) != image:
+            raise DataError(size_differs(size[::-1], image[::-1]), where=mask, remedy=MASKS_REMEDY)
+        ids = np.empty(size[::-1], np.uint8)
+        unknown: Counter[str] = Counter()
         try:
-            ids, unknown = encode_mask(read_mask(mask, self.manifest), self.manifest)
+            with open_mask(mask, self.manifest) as read:
+                for part in strips(size):
+                    rows = slice(part[0], part[0] + part[2])
+                    ids[rows], strange = encode_mask(read(part), self.manifest)
+                    unknown.update(strange)
         except DataError as error:
             raise DataError(error.what, where=mask, remedy=MASKS_REMEDY) from None
         if unknown and not self.manifest.mask_encoding.tolerant:
             raise DataError(unknown_values(unknown), where=mask, remedy=MASKS_REMEDY)
-        return ids, sum(unknown.values())
+        return ids, unknown.total()
 
     def paths(self, pair: ScenePair) -> list[tuple[str, str]]:
         """Image and mask path of each crop of a tile, below `to`."""
-        width, height = self.benchmark.size
-        count = len(list(_corners((height, width))))
+        names = self.benchmark.crop_image.pattern, self.benchmark.crop_mask.pattern
         return [
             (
-                self.benchmark.crop_image.pattern.format(**pair.fields, crop=number),
-                self.benchmark.crop_mask.pattern.format(**pair.fields, crop=number),
+                names[0].format(**pair.fields, crop=number),
+                names[1].format(**pair.fields, crop=number),
             )
-            for number in range(1, count + 1)
+            for number in range(1, self.benchmark.crops + 1)
         ]
 
-    def is_whole(self, pair: ScenePair) -> bool:
-        """Whether all crops of a tile are there."""
-        return all(
-            (self.to / image).is_file() and (pair.mask is None or (self.to / mask).is_file())
-            for image, mask in self.paths(pair)
-        )
+    def files(self, pair: ScenePair) -> list[Path]:
+        """All files that a tile becomes."""
+        names = [image for image, _ in self.paths(pair)]
+        if pair.mask is not None:
+            names += [mask for _, mask in self.paths(pair)]
+        return [self.to / name for name in names]
 
     def source(self, pair: ScenePair) -> dict[str, list[int]]:
         """Size and time of a tile's files, which tell whether they are those that were cut."""
@@ -122,86 +127,42 @@ def cut_all(cutter: Cutter, pairs: Sequence[ScenePair], reporter: Reporter) -> i
     Raises:
         DataError: a tile is wrong, or the folder has crops that were cut in another way.
     """
-    settings = {
+    how = {
         "benchmark": cutter.benchmark.name,
         "padding": cutter.padding,
         "masks": cutter.manifest.mask_encoding.model_dump(mode="json"),
     }
-    ledger = cutter.to / _LEDGER
-    done = dict(_read_ledger(ledger, settings))
-    ready = [
-        pair
-        for pair in pairs
-        if pair.id in done
-        and done[pair.id]["source"] == cutter.source(pair)
-        and cutter.is_whole(pair)
-    ]
-    unknown: int = sum(done[pair.id]["unknown"] for pair in ready)
-    known = {pair.id for pair in ready}
-    waiting = [pair for pair in pairs if pair.id not in known]
-    with atomic_file(ledger) as file:  # without a line that a kill cut short
-        for line in [settings, *(done[pair.id] for pair in ready)]:
-            file.write(_line(line))
+    ledger = cutter.to / LEDGER
+    known = read_ledger(ledger, how)
+    ready = {pair.id for pair in pairs if _is_cut(cutter, pair, known)}
+    waiting = [pair for pair in pairs if pair.id not in ready]
+    cut = [known[pair.id] for pair in pairs if pair.id in ready]
+    write_ledger(ledger, how, cut)  # without a line that a kill cut short
     threads = min(_MOST_THREADS, cpu_count() or 1)
     with (
-        reporter.bar("cutting tiles", len(pairs), len(ready)) as bar,
+        reporter.bar("cutting tiles", len(pairs), len(cut)) as bar,
         ledger.open("ab") as file,
-        ThreadPoolExecutor(threads) as pool,
     ):
-        try:
-            for pair, found in zip(waiting, pool.map(cutter.cut, waiting), strict=True):
-                unknown += found
-                line = {"id": pair.id, "source": cutter.source(pair), "unknown": found}
-                file.write(_line(line))
-                file.flush()
-                bar.advance(note=pair.id)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return unknown
+        for pair, unknown in zip(waiting, in_threads(cutter.cut, waiting, threads), strict=True):
+            cut.append(CutTile(pair.id, cutter.source(pair), unknown))
+            append_tile(file, cut[-1])
+            bar.advance(note=pair.id)
+    return sum(tile.unknown for tile in cut)
 
 
-def _read_ledger(
-    path: Path, settings: Mapping[str, object]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not path.is_file():
-        return
-    lines = [line for line in path.read_bytes().split(b"\n")[:-1] if line]
-    try:
-        first, *others = (json.loads(line) for line in lines)
-        if first != settings:
-            raise DataError(
-                "the crops here were cut in another way: "
-                + "; ".join(differences(first, settings)),
-                where=path,
-                remedy="name another folder with --to, or delete this one",
-            )
-        yield from ((line["id"], line) for line in others)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(
-            f"the list of crops is damaged: {error}",
-            where=path,
-            remedy="delete this file: the tiles are then cut again",
-        ) from None
+def _is_cut(cutter: Cutter, pair: ScenePair, known: Mapping[str, CutTile]) -> bool:
+    """Whether all crops of a tile are there, cut from the files that are there now."""
+    tile = known.get(pair.id)
+    return (
+        tile is not None
+        and tile.source == cutter.source(pair)
+        and all(path.is_file() for path in cutter.files(pair))
+    )
 
 
-def _line(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, sort_keys=True).encode() + b"\n"
-
-
-def _corners(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Top and left of each crop of a tile [H, W, ...], row by row."""
-    for top in range(0, shape[0], CROP):
-        for left in range(0, shape[1], CROP):
-            yield top, left
-
-
-def _padded(whole: Pixels, top: int, left: int, padding: int) -> Pixels:
-    """The crop at a place, filled up at its right and bottom to CROP x CROP."""
-    part = whole[top : top + CROP, left : left + CROP]
-    crop = np.full((CROP, CROP, *whole.shape[2:]), padding, np.uint8)
+def _padded(part: Pixels, padding: int) -> Pixels:
+    """A part of a tile [h, w, ...] filled up at its right and bottom to CROP x CROP."""
+    crop = np.full((CROP, CROP, *part.shape[2:]), padding, np.uint8)
     crop[: part.shape[0], : part.shape[1]] = part
     return crop
 
@@ -210,5 +171,12 @@ def _save(path: Path, pixels: Pixels) -> None:
     kind, options = _SAVE[path.suffix]
     if kind == "TIFF" and pixels.ndim == 2:
         options = {"compression": "tiff_deflate"}
-    with atomic_file(path) as file:
-        Image.fromarray(pixels).save(file, kind, **options)
+    try:
+        with atomic_path(path, sync=False) as temporary:
+            Image.fromarray(pixels).save(temporary, kind, **options)
+    except OSError as error:
+        raise DataError(
+            f"the crop cannot be written: {error.strerror or error}",
+            where=path,
+            remedy="make room and run the same command again: it goes on with the tiles that are not cut",
+        ) from None

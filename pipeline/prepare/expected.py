@@ -42,7 +42,11 @@ def find_originals(
     found = Counter(_counted(benchmark, pair) for pair in pairs)
     for value in benchmark.counts:
         if not found[value]:
-            raise DataError(_count_differs(benchmark, value, 0), where=root)
+            raise DataError(
+                _count_differs(benchmark, value, 0),
+                where=root,
+                remedy=f"its splits need some of each; get {benchmark.source}",
+            )
     return pairs, tuple(f"partial data: {lack}" for lack in lacks[:_SHOWN])
 
 
@@ -54,7 +58,7 @@ def refuse(problems: Sequence[str], where: Path, remedy: str) -> None:
     """
     more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
     listed = "\n  ".join([*problems[:_SHOWN], *more])
-    raise DataError(f"{len(problems)} problems:\n  {listed}", where=where, remedy=remedy)
+    raise DataError(f"{len(problems)} wrong or missing:\n  {listed}", where=where, remedy=remedy)
 
 
 def _counted(benchmark: Benchmark, pair: ScenePair) -> str | None:

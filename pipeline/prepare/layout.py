@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.prepare.benchmarks import Benchmark, FileName
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.manifests.patterns import pattern_fields
+
+_NOT_IN_PATTERNS = "{}*?\\"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,11 @@ class Layout:
     masks: str
     cropped: bool
 
+    @property
+    def tile_fields(self) -> tuple[str, ...]:
+        """The fields that tell a tile, whether these are tiles or crops of them."""
+        return tuple(field for field in pattern_fields(self.images) if field != "crop")
+
 
 def find_layout(benchmark: Benchmark, root: Path, skip: Sequence[Path] = ()) -> Layout | None:
     """The layout with the most pairs; whole tiles go before crops; None where there is neither.
@@ -33,42 +42,47 @@ def find_layout(benchmark: Benchmark, root: Path, skip: Sequence[Path] = ()) -> 
         benchmark: what is looked for.
         root: searched with all of its folders.
         skip: folders that are not looked into.
+
+    Raises:
+        DataError: the files lie in a folder whose name cannot be part of a path pattern.
     """
     files = list(_files(root, {path.resolve() for path in skip}))
-    for cropped, image, masks in (
-        (False, benchmark.image, benchmark.masks),
-        (True, benchmark.crop_image, (benchmark.crop_mask,)),
-        (True, _inside(benchmark.crop_image), (_inside(benchmark.crop_mask),)),
-    ):
-        if best := _best(files, image, masks):
-            return Layout(root, *best, cropped=cropped)
+    if best := _best(root, files, benchmark.image, benchmark.masks):
+        return Layout(root, *best, cropped=False)
+    for image, mask in zip(benchmark.crop_image.forms, benchmark.crop_mask.forms, strict=True):
+        if best := _best(root, files, image, (mask,)):
+            return Layout(root, *best, cropped=True)
     return None
 
 
-def _inside(name: FileName) -> FileName:
-    """The name without its first folder: users name that folder itself too."""
-    return FileName(name.pattern.rpartition("/")[2])
-
-
 def _best(
-    files: Sequence[str], image: FileName, masks: Sequence[FileName]
+    root: Path, files: Sequence[str], image: FileName, masks: Sequence[FileName]
 ) -> tuple[str, str] | None:
     """The patterns of the images and masks with the most pairs, then images, then the first by name."""
-    images = _by_prefix(files, image)
+    images = _by_prefix(root, files, image)
     ranked = [
         (-len(keys & others), -len(keys), prefix + image.pattern, other + mask.pattern)
         for mask in masks
-        for other, others in _by_prefix(files, mask).items()
+        for other, others in _by_prefix(root, files, mask).items()
         for prefix, keys in images.items()
     ]
     return min(ranked)[2:] if ranked else None
 
 
-def _by_prefix(files: Sequence[str], name: FileName) -> dict[str, set[tuple[str, ...]]]:
+def _by_prefix(root: Path, files: Sequence[str], name: FileName) -> dict[str, set[tuple[str, ...]]]:
+    """The files of a name by the folder that it starts from: the values of its fields."""
     found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for path in files:
         if match := name.matched(path):
-            found[match[0]].add(tuple(match[1].values()))
+            prefix, fields = match
+            found[prefix].add(tuple(fields.values()))
+    for prefix in found:
+        if any(sign in prefix for sign in _NOT_IN_PATTERNS):
+            raise DataError(
+                f"a folder's name has one of {' '.join(_NOT_IN_PATTERNS)}, which path patterns cannot have",
+                where=root / prefix,
+                remedy="rename the folder",
+            )
     return found
 
 

@@ -1,15 +1,14 @@
 """The manifests that preparing leaves: the packaged ones, pointed at the files as they are on this machine."""
 
 from pathlib import Path
-from typing import Literal
 
 import yaml
 
-from pipeline.prepare.benchmarks import CROP, Benchmark
+from pipeline.prepare.benchmarks import Benchmark
 from pipeline.prepare.layout import Layout
 from pipeline.prepare.official import OfficialLists
+from pipeline.prepare.settings import MaskKind
 from rsmtdf_core.files import atomic_file
-from rsmtdf_core.manifests.patterns import pattern_fields
 from rsmtdf_core.manifests.scenes import Dataset
 from rsmtdf_core.manifests.schema import (
     IndexMasks,
@@ -18,8 +17,6 @@ from rsmtdf_core.manifests.schema import (
     SplitSpec,
     load_manifest,
 )
-
-MaskKind = Literal["published", "ids", "ids-from-1"]
 
 MASKS_REMEDY = (
     "fetch or mend the files named above; if the masks hold class ids, say so with --masks ids (from 0, 255 is no "
@@ -41,7 +38,7 @@ def original_manifest(
     if layout.cropped:
         published: MaskKind = "ids-from-1" if benchmark.crops_from_1 else "ids"
         masks = published if masks == "published" else masks
-        changes |= {"window": None, "parent": tuple(_tile_fields(layout.images))}
+        changes |= {"window": None, "parent": layout.tile_fields}
     if masks != "published":
         changes["mask_encoding"] = _ENCODINGS[masks]
     return _changed(packaged, changes | {"notes": (*packaged.notes, *notes)})
@@ -85,9 +82,8 @@ def cut_manifest(
 def crop_id(benchmark: Benchmark, window: str) -> str:
     """The id of the crop that was cut where a window of a tile is."""
     tile, _, place = window.rpartition("@")
-    left, top = (int(value) // CROP for value in place.split(","))
-    columns = -(-benchmark.size[0] // CROP)
-    return f"{tile}/{top * columns + left + 1}"
+    left, top = map(int, place.split(","))
+    return f"{tile}/{benchmark.number(left, top)}"
 
 
 def listed_manifest(
@@ -132,7 +128,3 @@ def _write_list(folder: Path, manifest: str, name: str, scenes: list[str]) -> st
 def _changed(manifest: Manifest, changes: dict[str, object]) -> Manifest:
     """A validated copy with other values."""
     return Manifest.model_validate({**dict(manifest), **changes})
-
-
-def _tile_fields(images: str) -> list[str]:
-    return [field for field in pattern_fields(images) if field != "crop"]

@@ -5,11 +5,12 @@ directory. Here a line names a tile and a crop's number, wherever that lies, so 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.prepare.benchmarks import CROP, Benchmark, FileName
+from pipeline.prepare.benchmarks import Benchmark, FileName
+from pipeline.prepare.layout import Layout
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.manifests.lists import ListedPair, read_pair_list
 from rsmtdf_core.manifests.scenes import ScenePair
@@ -82,41 +83,44 @@ def read_official(benchmark: Benchmark, folder: Path) -> OfficialLists:
     return lists
 
 
-def window_ids(
-    benchmark: Benchmark, crops: Sequence[ListedCrop], pairs: Sequence[ScenePair]
-) -> dict[ListedCrop, str]:
-    """Ids of the windows of the original tiles that crops stand for; those of absent tiles are left out.
+def read_all(benchmark: Benchmark, folders: Sequence[Path]) -> list[OfficialLists]:
+    """Read several folders, each of which becomes a manifest.
 
     Raises:
-        DataError: a tile has no crop of that number.
+        MissingFileError, DataError: as for `read_official`; or two folders would give manifests of one name.
     """
-    width, height = benchmark.size
-    columns, rows = -(-width // CROP), -(-height // CROP)
-    tiles = {pair.id for pair in pairs}
-    for crop in crops:
-        if not 1 <= crop.number <= columns * rows:
+    lists: list[OfficialLists] = []
+    for folder in folders:
+        lists.append(read_official(benchmark, folder))
+        if lists[-1].name in {one.name for one in lists[:-1]}:
             raise DataError(
-                f"a tile of {width} x {height} px has the crops 1 to {columns * rows}, found {crop.number}",
-                where=crop.place,
+                f"two folders of lists would become one manifest, {lists[-1].name}",
+                where=folder,
+                remedy="rename the folder, or prepare it into another with --to",
             )
-    return {
-        crop: f"{crop.tile}@{(crop.number - 1) % columns * CROP},{(crop.number - 1) // columns * CROP}"
-        for crop in crops
-        if crop.tile in tiles
-    }
+    return lists
 
 
-def crop_ids(
-    benchmark: Benchmark, crops: Sequence[ListedCrop], pairs: Sequence[ScenePair]
+def scene_ids(
+    benchmark: Benchmark, crops: Sequence[ListedCrop], pairs: Sequence[ScenePair], *, cropped: bool
 ) -> dict[ListedCrop, str]:
-    """Ids of the crops that are images on disk; absent ones are left out."""
-    del benchmark  # the same arguments as `window_ids`
+    """Ids of the scenes that crops are; those of absent files are left out.
+
+    Args:
+        benchmark: tells where a crop is in its tile.
+        crops: the crops.
+        pairs: the files that are there.
+        cropped: whether these are crops; else tiles, of which the crops are windows.
+    """
     present = {pair.id for pair in pairs}
-    return {crop: crop.id for crop in crops if crop.id in present}
+    if cropped:
+        return {crop: crop.id for crop in crops if crop.id in present}
+    corners = {crop: benchmark.corner(crop.number) for crop in crops if crop.tile in present}
+    return {crop: f"{crop.tile}@{left},{top}" for crop, (left, top) in corners.items()}
 
 
 def require_all(
-    crops: Sequence[ListedCrop], found: dict[ListedCrop, str], expected: Callable[[ListedCrop], str]
+    crops: Sequence[ListedCrop], found: Mapping[ListedCrop, str], layout: Layout
 ) -> None:
     """Refuse lists with crops that are not there.
 
@@ -125,10 +129,12 @@ def require_all(
     """
     missing = [crop for crop in crops if crop not in found]
     if missing:
+        first = missing[0]
+        fields = dict(zip(layout.tile_fields, first.tile.split("/"), strict=True))
         raise DataError(
             f"{len(missing)} of {len(crops)} listed crops are not there; the first needs "
-            f"{expected(missing[0])}",
-            where=missing[0].place,
+            f"{layout.root / layout.images.format(**fields, crop=first.number)}",
+            where=first.place,
             remedy="give the folder that has them with --from, or leave them out with --partial",
         )
 
@@ -159,12 +165,18 @@ def _crop(benchmark: Benchmark, pair: ListedPair) -> ListedCrop:
             remedy=f"these lists are not of {benchmark.name}, or their names were changed",
         )
     *tile, number = image.values()
+    if not 1 <= int(number) <= benchmark.crops:
+        width, height = benchmark.size
+        raise DataError(
+            f"a tile of {width} x {height} px has the crops 1 to {benchmark.crops}, found {number}",
+            where=pair.place,
+            remedy="these lists are of crops of another size, or were changed: fetch them again",
+        )
     return ListedCrop(pair.place, "/".join(tile), int(number))
 
 
 def _fields(name: FileName, path: str) -> dict[str, str] | None:
-    match = name.matched(path) or FileName(name.pattern.rpartition("/")[2]).matched(path)
-    return None if match is None else match[1]
+    return next((match[1] for form in name.forms if (match := form.matched(path))), None)
 
 
 def _name(benchmark: Benchmark, folder: Path) -> str:

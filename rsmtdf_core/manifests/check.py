@@ -7,6 +7,7 @@ finds images that are in two splits under different names.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import cpu_count
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_duplicates
-from rsmtdf_core.manifests.files import image_size, mask_size, read_mask, read_pixels, strips
+from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.patterns import match_files
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
@@ -115,9 +116,9 @@ def check_dataset(
     splits = split_pairs(manifest, pairs)
     used = list({pair.id: pair for members in splits.values() for pair in members}.values())
     seen: dict[str, _Seen] = {}
-    for pair, found in zip(
-        used, in_threads(lambda pair: _open_pair(manifest, root, pair), used), strict=True
-    ):
+    # Decoding fills a core, and a raster's memory with it.
+    contents = in_threads(lambda pair: _open_pair(manifest, root, pair), used, cpu_count())
+    for pair, found in zip(used, contents, strict=True):
         seen[pair.id] = found
         if on_scene is not None:
             on_scene()
@@ -166,19 +167,9 @@ def _listed(manifest: Manifest) -> Iterator[str]:
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
     seen = _Seen()
     size: tuple[int, int] | None = None
-    bands = manifest.bands
     try:
-        size = image_size(root / pair.image, bands)
-        content = ContentHash(size)
-        has_data = False
-        for part in strips(root / pair.image, bands, size):
-            pixels, valid = read_pixels(root / pair.image, bands, part)
-            content.add(pixels)
-            has_data |= valid is None or bool(valid.any())
-        if not has_data:
-            seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
-        seen.content = content.of(root, pair.image)
-        seen.scenes = list(cut_scenes(pair, size, manifest.window))
+        size = image_size(root / pair.image, manifest.bands)
+        _open_image(manifest, root, pair, size, seen)
     except RsmtdfError as error:
         seen.problems.append(Problem(file=pair.image, what=error.what))
     if pair.mask is not None:
@@ -189,15 +180,32 @@ def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
     return seen
 
 
+def _open_image(
+    manifest: Manifest, root: Path, pair: ScenePair, size: tuple[int, int], seen: _Seen
+) -> None:
+    content = ContentHash(size)
+    has_data = False
+    with open_pixels(root / pair.image, manifest.bands) as read:
+        for part in strips(size):
+            pixels, valid = read(part)
+            content.add(pixels)
+            has_data |= valid is None or bool(valid.any())
+    if not has_data:
+        seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
+    seen.content = content.of(root, pair.image)
+    seen.scenes = list(cut_scenes(pair, size, manifest.window))
+
+
 def _open_mask(
     manifest: Manifest, root: Path, mask: str, image: tuple[int, int] | None, seen: _Seen
 ) -> None:
     size = mask_size(root / mask)
     unknown: Counter[str] = Counter()
-    for part in strips(root / mask, manifest.bands, size):
-        ids, strange = encode_mask(read_mask(root / mask, manifest, part), manifest)
-        unknown.update(strange)
-        _count(manifest, ids, part[0], seen)
+    with open_mask(root / mask, manifest) as read:
+        for part in strips(size):
+            ids, strange = encode_mask(read(part), manifest)
+            unknown.update(strange)
+            _count(manifest, ids, part[0], seen)
     if unknown and manifest.mask_encoding.tolerant:
         seen.unknown = unknown.total()
     elif unknown:

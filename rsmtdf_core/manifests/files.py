@@ -5,10 +5,9 @@ those go through rasterio, which reads no more than the part that is asked for.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,13 @@ from PIL import Image
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.manifests.schema import ColorMasks, IndexMasks, Manifest, color_rgb
 from rsmtdf_core.rasters.bands import BandSettings
-from rsmtdf_core.rasters.reading import Valid, open_dataset, open_raster, told_reading
-
-T = TypeVar("T", bound=np.generic)
+from rsmtdf_core.rasters.reading import (
+    RasterioDataset,
+    Valid,
+    open_dataset,
+    open_raster,
+    told_reading,
+)
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 _COLOR_MODES = frozenset({"RGB", "RGBA", "P"})
@@ -87,12 +90,30 @@ def read_pixels(
     Raises:
         MissingFileError, DataError: as for `read_image`.
     """
+    with open_pixels(path, bands) as read:
+        return read(part)
+
+
+@contextmanager
+def open_pixels(
+    path: Path, bands: BandSettings | None = None
+) -> Iterator[Callable[[Part | None], tuple[npt.NDArray[np.uint8], Valid | None]]]:
+    """What `read_pixels` returns, for part after part of an image that is opened once; None asks for all.
+
+    Raises:
+        MissingFileError, DataError: as for `read_image`.
+    """
     if by_rasterio(path, bands):
         with open_raster(path, bands) as raster:
-            return raster.read(*(part or (0, 0, raster.frame.height, raster.frame.width)))
+            frame = raster.frame
+            yield lambda part: raster.read(*(part or (0, 0, frame.height, frame.width)))
+        return
     with _opened(path) as image:
         require_eight_bits(path, image.mode)
-        return _cut(np.asarray(image.convert("RGB")), part), None
+        yield lambda part: (
+            _decoded(path, image, part, rgb=True).astype(np.uint8, copy=False),
+            None,
+        )
 
 
 def require_eight_bits(path: Path, mode: str) -> None:
@@ -105,12 +126,11 @@ def require_eight_bits(path: Path, mode: str) -> None:
         )
 
 
-def strips(path: Path, bands: BandSettings | None, size: tuple[int, int]) -> Iterator[Part]:
-    """Parts that together are an image of `size` (width, height): more than one where rasterio reads it."""
+def strips(size: tuple[int, int]) -> Iterator[Part]:
+    """Parts that together are an image of `size` (width, height), from the top downward."""
     width, height = size
-    rows = _STRIP if by_rasterio(path, bands) else height
-    for top in range(0, height, rows):
-        yield top, 0, min(rows, height - top), width
+    for top in range(0, height, _STRIP):
+        yield top, 0, min(_STRIP, height - top), width
 
 
 def mask_size(path: Path) -> tuple[int, int]:
@@ -136,44 +156,77 @@ def read_mask(path: Path, manifest: Manifest, part: Part | None = None) -> npt.N
         MissingFileError, DataError: the file is missing, no image, cut off, or of another kind
             than the manifest says.
     """
+    with open_mask(path, manifest) as read:
+        return read(part)
+
+
+@contextmanager
+def open_mask(
+    path: Path, manifest: Manifest
+) -> Iterator[Callable[[Part | None], npt.NDArray[np.integer]]]:
+    """What `read_mask` returns, for part after part of a mask that is opened once; None asks for all.
+
+    Raises:
+        MissingFileError, DataError: as for `read_mask`.
+    """
+    encoding = manifest.mask_encoding
     if path.suffix.lower() in _TIFF and (manifest.bands or _pillow_mode(path) is None):
-        return _read_mask_raster(path, manifest, part)
+        with open_dataset(path) as dataset:
+            yield _raster_reader(path, dataset, indices=isinstance(encoding, IndexMasks))
+        return
     with _opened(path) as image:
-        encoding = manifest.mask_encoding
-        if isinstance(encoding, ColorMasks):
+        found = f"an image of mode {image.mode}"
+        if isinstance(encoding, IndexMasks):
+            if image.mode not in _INDEX_MODES:
+                raise _wrong_kind(path, "one band of class indices", found, "colors")
+        else:
             colors = [*(spec.color for spec in manifest.classes), *encoding.ignore]
-            if image.mode in _COLOR_MODES or (image.mode in _GREY_MODES and _are_grey(colors)):
-                return _cut(np.asarray(image.convert("RGB")), part)
-            raise _wrong_kind(path, "colours", f"an image of mode {image.mode}", "indices")
-        if image.mode not in _INDEX_MODES:
-            raise _wrong_kind(
-                path, "one band of class indices", f"an image of mode {image.mode}", "colors"
-            )
-        raw = np.asarray(image)
-        return _cut(raw.astype(np.uint8) if raw.dtype == bool else raw, part)
+            if image.mode not in _COLOR_MODES and not (
+                image.mode in _GREY_MODES and _are_grey(colors)
+            ):
+                raise _wrong_kind(path, "colours", found, "indices")
+        yield lambda part: _decoded(path, image, part, rgb=isinstance(encoding, ColorMasks))
 
 
-def _read_mask_raster(path: Path, manifest: Manifest, part: Part | None) -> npt.NDArray[np.integer]:
-    indices = isinstance(manifest.mask_encoding, IndexMasks)
-    with open_dataset(path) as dataset:
-        kinds = set(dataset.dtypes)
-        found = f"{dataset.count} bands of {', '.join(sorted(kinds))}"
-        if indices and (dataset.count != 1 or np.dtype(dataset.dtypes[0]).kind not in "iu"):
-            raise _wrong_kind(path, "one band of class indices", found, "colors")
-        if not indices and (dataset.count < 3 or kinds != {"uint8"}):
-            raise _wrong_kind(path, "colours", found, "indices")
+def _raster_reader(
+    path: Path, dataset: RasterioDataset, *, indices: bool
+) -> Callable[[Part | None], npt.NDArray[np.integer]]:
+    kinds = set(dataset.dtypes)
+    found = f"{dataset.count} bands of {', '.join(sorted(kinds))}"
+    if indices and (dataset.count != 1 or np.dtype(dataset.dtypes[0]).kind not in "iu"):
+        raise _wrong_kind(path, "one band of class indices", found, "colors")
+    if not indices and (dataset.count < 3 or kinds != {"uint8"}):
+        raise _wrong_kind(path, "colours", found, "indices")
+
+    def read(part: Part | None) -> npt.NDArray[np.integer]:
         top, left, height, width = part or (0, 0, dataset.height, dataset.width)
         window = ((top, top + height), (left, left + width))
         with told_reading(path):
             raw: npt.NDArray[np.integer] = dataset.read(1 if indices else [1, 2, 3], window=window)
-    return raw if indices else np.moveaxis(raw, 0, 2)
+        return raw if indices else np.moveaxis(raw, 0, 2)
+
+    return read
 
 
-def _cut(pixels: npt.NDArray[T], part: Part | None) -> npt.NDArray[T]:
-    if part is None:
-        return pixels
-    top, left, height, width = part
-    return pixels[top : top + height, left : left + width]
+def _decoded(
+    path: Path, image: Image.Image, part: Part | None, *, rgb: bool
+) -> npt.NDArray[np.integer]:
+    """A part's pixels as integers, [H, W, 3] where `rgb`, else [H, W].
+
+    They are converted by rows: a large image would be in memory four times if it were converted in one piece.
+    """
+    top, left, height, width = part or (0, 0, image.height, image.width)
+    pixels: npt.NDArray[np.integer] = np.empty(0, np.uint8)
+    for start in range(0, height, _STRIP):
+        stop = min(start + _STRIP, height)
+        with _told(path):
+            rows = image.crop((left, top + start, left + width, top + stop))
+        values = np.asarray(rows.convert("RGB") if rgb and rows.mode != "RGB" else rows)
+        if not start:
+            kind = np.uint8 if values.dtype == bool else values.dtype
+            pixels = np.empty((height, *values.shape[1:]), kind)
+        pixels[start:stop] = values
+    return pixels
 
 
 def _pillow_mode(path: Path) -> str | None:
@@ -203,8 +256,7 @@ def read_values(path: Path, *, colors: bool) -> npt.NDArray[np.integer]:
     """
     with _opened(path) as image:
         if image.mode in (_COLOR_MODES if colors else _INDEX_MODES):
-            raw = np.asarray(image.convert("RGB") if colors else image)
-            return raw.astype(np.uint8) if raw.dtype == bool else raw
+            return _decoded(path, image, None, rgb=colors)
         expected = "colours, as others do" if colors else "one band of class indices"
         raise DataError(
             f"expected a mask with {expected}, found an image of mode {image.mode}",
@@ -223,17 +275,24 @@ def _wrong_kind(path: Path, expected: str, mode: str, other: str) -> DataError:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
+    """Pillow's image of a file, not decoded yet."""
+    with _told(path), warnings.catch_warnings():
+        # Rasters beyond Pillow's first limit are usual here; the second, an error, holds.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path)
+    with image:
+        yield image
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell what Pillow cannot open or decode as an error that names the file."""
     try:
-        with warnings.catch_warnings():
-            # Rasters beyond Pillow's first limit are usual here; the second, an error, holds.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
-        with image:
-            yield image
+        yield
     except FileNotFoundError:
-        raise MissingFileError("the file is missing", where=path) from None
-    except DataError:
-        raise
+        raise MissingFileError(
+            "the file is missing", where=path, remedy="put it there, or name the one that is meant"
+        ) from None
     except Image.DecompressionBombError as error:
         raise DataError(
             str(error), where=path, remedy="cut the raster into smaller files"

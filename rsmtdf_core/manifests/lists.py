@@ -76,9 +76,15 @@ def _lines(path: Path) -> list[tuple[str, str]]:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise MissingFileError("the list is missing", where=path) from None
+        raise MissingFileError(
+            "the list is missing", where=path, remedy="put it there, or name the list that is meant"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the list cannot be read as text: {error}", where=path) from None
+        raise DataError(
+            f"the list cannot be read as text: {error}",
+            where=path,
+            remedy="save it as plain text in UTF-8, one scene or crop a line",
+        ) from None
     first: dict[str, int] = {}
     lines = []
     for number, line in enumerate(content.splitlines(), 1):

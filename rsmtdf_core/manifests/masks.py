@@ -107,8 +107,12 @@ def _unpacked(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
 
 
 def _packed(raw: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
-    red, green, blue = (raw[..., band].astype(np.uint32) for band in range(3))
-    return (red << 16) | (green << 8) | blue
+    """Colours [..., 3] as numbers 0xRRGGBB; in place, as each array on the way would be larger than the mask."""
+    codes = raw[..., 0].astype(np.uint32)
+    for band in (1, 2):
+        codes <<= 8
+        codes |= raw[..., band]
+    return codes
 
 
 def _code(color: str) -> int:

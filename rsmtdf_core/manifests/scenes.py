@@ -347,7 +347,13 @@ def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]
     return tuple(replace(scene, sha256=digests[scene.image]) for scene in scenes)
 
 
-def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """`map` in threads, results in the order of the items; for work that waits for the disk."""
-    with ThreadPoolExecutor() as pool:
+def in_threads(work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> Iterator[R]:
+    """`map` in threads, results in the order of the items; for work that waits for the disk.
+
+    Args:
+        work: what is done with an item.
+        items: the items.
+        most: threads, where each takes much memory; by default some more than there are cores.
+    """
+    with ThreadPoolExecutor(most) as pool:
         yield from pool.map(work, items)

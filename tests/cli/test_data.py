@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from cli.data import app
 from pipeline.demo_scenes import draw_scenes
-from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.errors import ConfigError, RsmtdfError
 from rsmtdf_core.manifests.scenes import find_pairs, split_pairs
 from rsmtdf_core.manifests.schema import load_manifest
 
@@ -59,3 +61,83 @@ def test_copies_in_two_splits_end_with_status_1(root):
     result = check("synthetic", "--root", root)
     assert result.exit_code == 1
     assert "the same bytes as" in result.output
+
+
+BESIDE = """name: mine
+title: Mine
+classes: [{name: ground, color: "#000000"}]
+images: images/{name}.png
+masks: MASKS
+mask_encoding: {encoding: indices}
+splits: {train: {scenes: train.txt}}
+"""
+
+
+def beside(folder, masks="masks/{name}.png", names=b"\xef\xbb\xbfa b\r\n", encoding="utf-8-sig"):
+    """A manifest as an editor on Windows writes it, its list and two scenes, in a folder with a space."""
+    root = folder / "my data"
+    for kind, mode in (("images", "RGB"), ("masks", "L")):
+        (root / kind).mkdir(parents=True)
+        for at, name in enumerate(("a b", "c d")):
+            Image.new(mode, (8, 6), at if mode == "RGB" else 0).save(root / kind / f"{name}.png")
+    if names is not None:
+        (root / "train.txt").write_bytes(names)
+    text = BESIDE.replace("MASKS", masks).replace("\n", "\r\n")
+    (root / "my manifest.yaml").write_bytes(text.encode(encoding))
+    return root / "my manifest.yaml", root
+
+
+def test_line_ends_byte_order_marks_and_spaces_make_no_difference(tmp_path):
+    path, root = beside(tmp_path)
+    result = check(path, "--root", root)
+    assert result.exit_code == 0, result.output
+    assert "1 images are in no split" in result.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "file"),
+    [
+        ({"encoding": "utf-16"}, "cannot be read", "my manifest.yaml"),
+        ({"masks": "../masks/{name}.png"}, "relative to the data root", "my manifest.yaml"),
+        ({"masks": "/masks/{name}.png"}, "relative to the data root", "my manifest.yaml"),
+        ({"masks": "masks\\{name}.png"}, "relative to the data root", "my manifest.yaml"),
+        ({"names": None}, "the list is missing", "train.txt"),
+        ({"names": b"a b\na b\n"}, "'a b' is in line 1 already", "train.txt, line 2"),
+        ({"names": b"a b\nx y\n"}, "not there, the first is x y", "manifest mine"),
+    ],
+    ids=["UTF-16", "escape", "absolute", "backslash", "no list", "duplicate id", "no such scene"],
+)
+def test_wrong_manifests_and_lists_are_named(tmp_path, changes, message, file):
+    path, root = beside(tmp_path, **changes)
+    error = check(path, "--root", root).exception
+    assert isinstance(error, RsmtdfError)
+    assert message in error.what
+    assert file in error.where
+
+
+@pytest.mark.parametrize(
+    ("file", "mode", "message"),
+    [
+        ("masks/0003.png", "LA", "expects a mask with colours"),
+        ("masks/0003.png", "L", "expects a mask with colours"),
+        ("images/0003.png", "I;16", "8 bits a band"),
+    ],
+)
+def test_files_of_another_kind_are_named(root, file, mode, message):
+    Image.new(mode, (64, 64)).save(root / file)
+    result = check("synthetic", "--root", root)
+    assert result.exit_code == 1
+    assert file in result.output
+    assert message in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_truncated_png_is_named(root, kind):
+    path = root / kind / "0003.png"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    result = check("synthetic", "--root", root)
+    assert result.exit_code == 1
+    assert f"{kind}/0003.png" in result.output
+    assert "cannot be read" in result.output

@@ -1,5 +1,7 @@
 """`rsmtdf data init`: flags, or questions at a terminal, and a table of what was guessed."""
 
+import shlex
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli import data_init
 from cli.data import app
-from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.manifests.schema import load_manifest
 
 
@@ -108,3 +110,51 @@ def test_bands_and_their_range_may_be_named(root):
     assert bands.indices == (4, 3, 2)
     assert bands.scale == ((0, 5000),) * 3
     assert run("check", root / "manifest.yaml", "--root", root).exit_code == 0
+
+
+def test_the_command_that_checks_can_be_pasted_where_names_have_spaces(root, tmp_path):
+    spaced = root.rename(tmp_path.parent / f"{tmp_path.name} my data")
+    result = run("init", spaced)
+    assert result.exit_code == 0, result.output
+    words = shlex.split(result.output.rpartition("check it: rsmtdf data ")[2])
+    assert words == ["check", str(spaced / "manifest.yaml"), "--root", str(spaced)]
+    assert run(*words).exit_code == 0
+
+
+def cut_off(path):
+    noise = np.random.default_rng(0).integers(0, 3, (200, 200), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def saved(pixels):
+    return lambda path: Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "spoil", "message", "named"),
+    [
+        ("masks/3.png", cut_off, "cannot be read", "masks/3.png"),
+        ("masks/3.png", lambda path: path.write_bytes(b""), "cannot be read", "masks/3.png"),
+        # One mask in colours tells what all should be.
+        ("masks/3.png", saved(np.zeros((4, 6, 3), np.uint8)), "mask with colours", "masks/0.png"),
+        ("masks/3.png", saved(np.full((4, 6), 1000, np.uint16)), "too far apart", "masks/3.png"),
+        ("images/3.png", saved(np.zeros((4, 6), np.uint16)), "8 bits a band", "images/3.png"),
+        ("images/3.png", lambda path: path.write_text("404"), "cannot be read", "images/3.png"),
+        (
+            "images/3.jpg",
+            saved(np.zeros((4, 6, 3), np.uint8)),
+            "stand for one scene",
+            "images/3.jpg",
+        ),
+    ],
+    ids=["truncated", "empty", "RGB", "far id", "16 bits", "text", "duplicate id"],
+)
+def test_a_wrong_file_is_named_and_no_manifest_is_written(root, file, spoil, message, named):
+    spoil(root / file)
+    error = run("init", root).exception
+    assert isinstance(error, DataError)
+    assert message in str(error)
+    assert named in str(error)
+    assert error.remedy
+    assert not (root / "manifest.yaml").exists()

@@ -1,8 +1,8 @@
 """What the values of masks mean: class indices or colours, and which of them stand for no class."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -31,11 +31,13 @@ class MaskValues:
         kind: whether their values are numbers or colours.
         counts: pixels of each value, in the order of the values.
         grey: whether numbers may be read as grey colours: masks of 8 bits.
+        first: the first mask that holds a value, by value, for messages.
     """
 
     kind: Literal["indices", "colors"]
     counts: dict[Value, int]
     grey: bool = False
+    first: Mapping[Value, Path] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def count_values(
         one in _COLOR_MODES for one in in_threads(lambda one: image_mode(root / one), masks)
     )
     total: Counter[int] = Counter()
+    first: dict[int, Path] = {}
     grey = True
     read = in_threads(lambda one: read_values(root / one, colors=colors), masks)
     for path, values in zip(masks, read, strict=True):
@@ -87,6 +90,7 @@ def count_values(
         codes = values.astype(np.int64) @ (65536, 256, 1) if colors else values
         found, counts = np.unique(codes, return_counts=True)
         total.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        first = dict.fromkeys(found.tolist(), root / path) | first
         most = _MOST_COLORS if colors else _MOST + 1
         if len(total) > most:
             raise DataError(
@@ -96,9 +100,13 @@ def count_values(
                 remedy="export the masks as PNG, without smoothing",
             )
         on_mask()
-    if colors:
-        return MaskValues("colors", {_color(code): total[code] for code in sorted(total)})
-    return MaskValues("indices", {code: total[code] for code in sorted(total)}, grey)
+    name: Callable[[int], Value] = _color if colors else int
+    return MaskValues(
+        "colors" if colors else "indices",
+        {name(code): total[code] for code in sorted(total)},
+        grey and not colors,
+        {name(code): path for code, path in first.items()},
+    )
 
 
 def guess_encoding(found: MaskValues, ignore: Sequence[Value] | None = None) -> MaskGuess:
@@ -127,6 +135,7 @@ def guess_encoding(found: MaskValues, ignore: Sequence[Value] | None = None) -> 
     if not found.grey:
         raise DataError(
             f"masks hold the values {_listed(numbers)}, too far apart for class ids",
+            where=found.first.get(high),
             remedy="store them as 0, 1, 2 ... in 8 bits",
         )
     grey: dict[Value, int] = {_color(number * 0x010101): found.counts[number] for number in numbers}
@@ -162,6 +171,7 @@ def _without(values: Sequence[Value], ignore: Sequence[Value]) -> list[Value]:
     if not left:
         raise DataError(
             f"no class is left: the masks hold {_listed(values)}, and all of it is ignored",
+            where="--ignore",
             remedy="name fewer values with --ignore",
         )
     return left

@@ -66,7 +66,8 @@ def _named(layout: Layout, field: str) -> SplitGuess:
     if "train" not in folders:
         raise DataError(
             "no folder is called train",
-            remedy="write the manifest by hand: rsmtdf data copy folder",
+            where=layout.images,
+            remedy="write the manifest by hand: rsmtdf data copy folder mine.yaml",
         )
     whole = {split: SplitSpec(where={field: values}) for split, values in folders.items()}
     own = folders["train"]

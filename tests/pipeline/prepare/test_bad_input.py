@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.prepare import BENCHMARKS, PrepareSettings, prepare
+from pipeline.prepare import BENCHMARKS, PrepareSettings, archives, prepare
 from pipeline.prepare.archives import file_md5, unpack_all
 from pipeline.reporter import Silent
-from rsmtdf_core.errors import DataError, RsmtdfError
+from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.manifests.scenes import find_scenes
+from rsmtdf_core.manifests.schema import load_manifest
 
 SIZE = 600  # px: four crops, three of them padded
 IMAGE, MASK = "train/{}_sat.jpg", "train/{}_mask.png"
@@ -59,19 +61,41 @@ def painted(mode, size, value):
     return lambda path: Image.new(mode, size, value).save(path)
 
 
-def noisy(path):
-    """So that cutting the file off loses pixels."""
-    pixels = np.random.default_rng(0).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
-    Image.fromarray(pixels).save(path)
-    cut_off(path)
+def truncated(*bands):
+    """Noise, so that cutting the file off loses pixels."""
+
+    def spoil(path):
+        pixels = np.random.default_rng(0).integers(0, 8, (SIZE, SIZE, *bands)).astype(np.uint8)
+        Image.fromarray(pixels).save(path)
+        cut_off(path)
+
+    return spoil
+
+
+def sixteen_bits(path):
+    Image.fromarray(np.full((SIZE, SIZE), 3000, np.uint16)).save(path)
+
+
+def refused(name, source, to, *words, **settings):
+    """Refused with all words and a way to mend it; nothing half-written is left."""
+    with pytest.raises(RsmtdfError) as caught:
+        run(name, source, to, **settings)
+    for word in words:
+        assert word in str(caught.value)
+    assert caught.value.where
+    assert caught.value.remedy
+    assert not list(to.glob("*.yaml"))
+    assert not list(to.rglob("*.tmp-*"))
 
 
 CASES = [
-    ("truncated image", IMAGE, noisy, "image"),
-    ("truncated mask", MASK, noisy, "image"),
+    ("truncated image", IMAGE, truncated(3), "image"),
+    ("truncated mask", MASK, truncated(3), "image"),
     ("empty file", MASK, lambda path: path.write_bytes(b""), "cannot be read"),
     ("text for an image", IMAGE, lambda path: path.write_text("404"), "cannot be read"),
     ("mask of ids", MASK, painted("L", (SIZE, SIZE), 1), "say so with --masks ids"),
+    ("mask of two bands", MASK, painted("LA", (SIZE, SIZE), (1, 1)), "expects a mask with colours"),
+    ("folder for an image", IMAGE, lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
     ("image too small", IMAGE, painted("RGB", (500, SIZE), 1), "expected 600 x 600 px, found 500"),
     ("mask too small", MASK, painted("RGB", (SIZE, 500), 1), "found 600 x 500 px"),
     ("mask missing", MASK, Path.unlink, "its mask train/1_mask.png is missing"),
@@ -85,29 +109,64 @@ CASES = [
 )
 def test_a_wrong_file_is_named(root, tmp_path, file, spoil, message, crops):
     spoil(root / file.format(1))
-    with pytest.raises(RsmtdfError) as caught:
-        run("deepglobe", root, tmp_path / "to", crops=crops)
-    assert message in str(caught.value)
-    assert file.format(1) in str(caught.value)
-    assert not list((tmp_path / "to").glob("*.yaml"))
+    refused("deepglobe", root, tmp_path / "to", message, file.format(1), crops=crops)
 
 
 @pytest.mark.parametrize("crops", [False, True], ids=["windows", "crops"])
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("kind", "spoil", "message"),
     [
-        (painted("RGB", (SIZE, SIZE), "#00FF00"), "expects a mask with one band of class indices"),
-        (painted("L", (SIZE, SIZE), 8), "no class has 8 (360000 px)"),
+        ("masks", painted("RGB", (SIZE, SIZE), "#00FF00"), "one band of class indices"),
+        ("masks", painted("LA", (SIZE, SIZE), (1, 1)), "one band of class indices"),
+        ("masks", painted("L", (SIZE, SIZE), 8), "no class has 8 (360000 px)"),
+        ("masks", truncated(), "cannot be read"),
+        ("images", truncated(3), "cannot be read"),
+        ("images", sixteen_bits, "expected an image of 8 bits a band"),
     ],
-    ids=["RGB where ids are declared", "id out of range"],
+    ids=[
+        "RGB where ids are declared",
+        "two bands where ids are declared",
+        "id out of range",
+        "truncated PNG mask",
+        "truncated PNG image",
+        "16 bits",
+    ],
 )
-def test_a_wrong_mask_of_ids_is_named(loveda_root, tmp_path, spoil, message, crops):
-    mask = loveda_root / "Val/Rural/masks_png/7.png"
-    spoil(mask)
-    with pytest.raises(DataError) as caught:
-        run("loveda", loveda_root, tmp_path / "to", crops=crops)
-    assert message in str(caught.value)
-    assert "Val/Rural/masks_png/7.png" in str(caught.value)
+def test_a_wrong_png_is_named(loveda_root, tmp_path, kind, spoil, message, crops):
+    file = f"Val/Rural/{kind}_png/7.png"
+    spoil(loveda_root / file)
+    refused("loveda", loveda_root, tmp_path / "to", message, file, crops=crops)
+
+
+def test_a_mask_of_nodata_alone_is_one_without_classes(loveda_root, tmp_path):
+    painted("L", (SIZE, SIZE), 0)(loveda_root / "Val/Rural/masks_png/7.png")
+    assert run("loveda", loveda_root, tmp_path / "to").unmatched == 0
+    report = run("loveda", loveda_root, tmp_path / "crops", crops=True)
+    with Image.open(report.root / "Val/Rural/masks_png/7_1.png") as crop:
+        assert (np.asarray(crop) == 255).all()
+
+
+def test_folders_may_have_spaces_but_no_sign_of_a_pattern(root, tmp_path):
+    spaced = tmp_path / "my data" / "Deep Globe"
+    spaced.mkdir(parents=True)
+    root.joinpath("train").rename(spaced / "train 1")
+    report = run("deepglobe", spaced.parent, tmp_path / "to")
+    manifest = load_manifest(str(report.manifests[0].path))
+    assert manifest.images == "Deep Globe/train 1/{tile}_sat.jpg"
+    assert sum(map(len, find_scenes(manifest, report.root).splits.values())) == 8
+    (spaced / "train 1").rename(spaced / "train{1}")
+    refused("deepglobe", spaced.parent, tmp_path / "b", "{ } * ?", str(spaced / "train{1}"))
+
+
+@pytest.mark.parametrize("crops", [False, True], ids=["windows", "crops"])
+def test_a_file_where_the_folder_should_be_is_told_before_any_work(root, tmp_path, crops):
+    (tmp_path / "to").write_text("mine")
+    refused(
+        "deepglobe", root, tmp_path / "to", "cannot be written", str(tmp_path / "to"), crops=crops
+    )
+    archive = zipped(root, tmp_path / "land-cover.zip")
+    refused("deepglobe", archive, tmp_path / "to", "cannot be written", str(tmp_path / "to"))
+    assert (tmp_path / "to").read_text() == "mine"
 
 
 def test_colours_of_no_class_are_counted_and_ignored(root, tmp_path):
@@ -123,6 +182,18 @@ def test_colours_of_no_class_are_counted_and_ignored(root, tmp_path):
     assert (ids == 255).sum() == 100
 
 
+@pytest.mark.parametrize("content", [b"", b"{}\n{}\n", b"[1]\n", b"\0\0\0\n", b"{\n"])
+def test_a_damaged_list_of_crops_is_named(root, tmp_path, content):
+    report = run("deepglobe", root, tmp_path / "to", crops=True)
+    for manifest in report.manifests:
+        manifest.path.unlink()
+    ledger = report.root / "crops.jsonl"
+    ledger.write_bytes(content)
+    refused("deepglobe", root, tmp_path / "to", "is damaged", str(ledger), crops=True)
+    ledger.unlink()
+    assert run("deepglobe", root, tmp_path / "to", crops=True).images == 2
+
+
 def test_tiles_without_a_mask_are_accepted_as_unlabeled_when_partial(root, tmp_path):
     (root / MASK.format(1)).unlink()
     report = run("deepglobe", root, tmp_path, partial=True, crops=True)
@@ -133,8 +204,8 @@ def test_tiles_without_a_mask_are_accepted_as_unlabeled_when_partial(root, tmp_p
 
 def test_a_part_that_is_missing_as_a_whole_is_refused_even_when_partial(loveda_root, tmp_path):
     shutil.rmtree(loveda_root / "Val")
-    with pytest.raises(DataError, match="expected 1 images of part Val, found 0"):
-        run("loveda", loveda_root, tmp_path / "to", partial=True)
+    words = "expected 1 images of part Val, found 0", str(loveda_root)
+    refused("loveda", loveda_root, tmp_path / "to", *words, partial=True)
 
 
 def zipped(root: Path, path: Path) -> Path:
@@ -155,6 +226,35 @@ def test_archives_are_unpacked_once_and_prepared(root, tmp_path):
     again = run("deepglobe", archive.parent, tmp_path / "to")
     assert again.images == 2
     assert unpacked.stat().st_mtime_ns == before
+
+
+def test_unpacking_that_was_killed_inside_of_an_archive_goes_on(root, tmp_path, monkeypatch):
+    (tmp_path / "outer").mkdir()
+    zipped(root / "train", tmp_path / "outer" / "inner.zip")
+    outer = zipped(tmp_path / "outer", tmp_path / "x.zip")
+    unpack = archives.unpack
+
+    def killed(archive, *arguments):
+        if archive.name == "inner.zip":
+            raise KeyboardInterrupt
+        return unpack(archive, *arguments)
+
+    monkeypatch.setattr(archives, "unpack", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run("deepglobe", outer, tmp_path / "to")
+    monkeypatch.setattr(archives, "unpack", unpack)
+    assert run("deepglobe", outer, tmp_path / "to").images == 2
+
+
+def test_a_full_disk_is_told_before_and_only_what_is_missing_counts(root, tmp_path, monkeypatch):
+    archive, to = zipped(root, tmp_path / "land-cover.zip"), tmp_path / "to"
+    unpack_all(BENCHMARKS["deepglobe"], [archive], to / "original", Silent(), partial=False)
+    shutil.rmtree(to / "original" / ".unpacked")
+    usage = shutil.disk_usage(tmp_path)._replace(free=10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    assert run("deepglobe", archive, to).images == 2
+    refused("deepglobe", archive, tmp_path / "b", "10 are free", str(archive), "--to")
+    assert not list((tmp_path / "b").rglob("*.jpg"))
 
 
 def test_an_interrupted_unpacking_goes_on(root, tmp_path):
@@ -205,10 +305,7 @@ def test_archives_that_leave_their_folder_are_refused(tmp_path, info, name):
         opened.writestr(info, b"/etc/passwd")
     if "\\" in name:
         archive.write_bytes(archive.read_bytes().replace(b"train/..", b"train\\.."))
-    with pytest.raises(DataError, match="outside of the folder") as caught:
-        run("deepglobe", archive, tmp_path / "to")
-    assert str(archive) in str(caught.value)
-    assert name in str(caught.value)
+    refused("deepglobe", archive, tmp_path / "to", "outside of the folder", str(archive), name)
     assert not list(tmp_path.rglob("evil.txt"))
     assert not list((tmp_path / "to").rglob("*.jpg"))
 
@@ -227,37 +324,29 @@ def flipped(archive):
 def test_damaged_archives_are_named(root, tmp_path, spoil):
     archive = zipped(root, tmp_path / "land-cover.zip")
     spoil(archive)
-    with pytest.raises(DataError, match="whole zip archive") as caught:
-        run("deepglobe", archive, tmp_path / "to")
-    assert str(archive) in str(caught.value)
-    assert not list((tmp_path / "to").rglob("*.tmp-*"))
+    refused("deepglobe", archive, tmp_path / "to", "whole zip archive", str(archive))
 
 
 def test_published_checksums_are_compared(loveda_root, tmp_path):
     archive = zipped(loveda_root, tmp_path / "Train.zip")
-    with pytest.raises(DataError) as caught:
-        run("loveda", archive, tmp_path / "to")
-    assert BENCHMARKS["loveda"].md5["Train.zip"] in str(caught.value)
-    assert file_md5(archive) in str(caught.value)
+    words = BENCHMARKS["loveda"].md5["Train.zip"], file_md5(archive), str(archive)
+    refused("loveda", archive, tmp_path / "to", *words)
     assert run("loveda", archive, tmp_path / "to", partial=True).images == 2
 
 
 @pytest.mark.parametrize("name", ["a", "a.zip"])
 def test_missing_sources_are_named(tmp_path, name):
-    with pytest.raises(RsmtdfError, match="the source is missing") as caught:
-        run("potsdam", tmp_path / name, tmp_path / "to")
-    assert str(tmp_path / name) in str(caught.value)
+    words = "the source is missing", str(tmp_path / name), "isprs.org"
+    refused("potsdam", tmp_path / name, tmp_path / "to", *words)
 
 
 def test_several_folders_are_refused(root, tmp_path):
-    with pytest.raises(DataError, match="one folder, or archives"):
-        run("deepglobe", (root, tmp_path), tmp_path / "to")
+    words = "one folder, or archives", str(root), str(tmp_path)
+    refused("deepglobe", (root, tmp_path), tmp_path / "to", *words)
 
 
 def test_an_archive_of_something_else_says_what_was_expected(tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "readme.txt").write_text("hello")
     archive = zipped(tmp_path / "x", tmp_path / "other.zip")
-    with pytest.raises(RsmtdfError, match=r"\{tile\}_sat\.jpg") as caught:
-        run("deepglobe", archive, tmp_path / "to")
-    assert str(archive) in str(caught.value)
+    refused("deepglobe", archive, tmp_path / "to", "{tile}_sat.jpg", str(archive))

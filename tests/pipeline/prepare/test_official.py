@@ -170,7 +170,7 @@ def test_a_config_with_an_official_manifest_trains_on_the_listed_labels(tmp_path
 def replaced(split, text):
     def change(share):
         place = share if split.endswith("labeled") else share.parent
-        (place / f"{split}.txt").write_text(text)
+        (place / f"{split}.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
 
     return change
 
@@ -201,6 +201,8 @@ POTSDAM = LINES["potsdam"]
         ),
         (replaced("test", LINES["deepglobe"].format(1)), "not of potsdam", "test.txt, line 1"),
         (replaced("test", "../a.tif b.tif"), "leads out", "test.txt, line 1"),
+        (replaced("test", POTSDAM.format(7).encode("utf-16")), "UTF-8", "test.txt"),
+        (replaced("test", "\n"), "the list is empty", "test.txt"),
         (lambda share: (share.parent / "test.txt").unlink(), "test.txt is missing", "test.txt"),
         (lambda share: (share / "labeled.txt").unlink(), "labeled.txt is missing", "labeled.txt"),
     ],
@@ -213,6 +215,8 @@ POTSDAM = LINES["potsdam"]
         "pair mixed up",
         "other dataset",
         "path escape",
+        "UTF-16",
+        "empty",
         "no test list",
         "no labeled list",
     ],
@@ -227,6 +231,7 @@ def test_lists_that_do_not_fit_are_refused_with_file_and_line(tmp_path, change, 
         run("potsdam", tmp_path / "tiles", tmp_path / "to", splits=(share,), partial=False)
     assert message in str(caught.value)
     assert file in str(caught.value)
+    assert caught.value.remedy
     assert not (tmp_path / "to").exists()
 
 
@@ -262,3 +267,25 @@ def test_lists_may_lie_in_one_folder_and_name_crops_without_their_folder(tmp_pat
         (share / f"{split}.txt").write_text(f"266_sat_{number}.jpg 266_mask_{number}.png\n")
     lists = read_official(BENCHMARKS["deepglobe"], Path(share))
     assert [crop.id for crop in (*lists.labeled, *lists.test)] == ["266/1", "266/4"]
+
+
+def test_where_folders_tell_the_tile_lists_and_crops_need_them(tmp_path):
+    share = write_lists(tmp_path, "loveda")
+    officially = tmp_path / "loveda" / "Train" / "Rural"
+    for kind in ("images_png", "masks_png"):
+        (officially / kind).mkdir(parents=True)
+        Image.new("L", (512, 512)).save(officially / kind / "0_1.png")
+    with pytest.raises(MissingFileError, match=r"\{part\}/\{area\}/images_png") as caught:
+        run("loveda", officially.parent, tmp_path / "to", splits=(share,))
+    assert str(officially.parent) in str(caught.value)
+    replaced("labeled", "0_3.png 0_3.png")(share)
+    with pytest.raises(DataError, match="not of loveda") as caught:
+        read_official(BENCHMARKS["loveda"], share)
+    assert "labeled.txt, line 1" in str(caught.value)
+
+
+def test_two_folders_of_one_name_are_not_mixed(tmp_path):
+    shares = tuple(write_lists(tmp_path / place, "potsdam") for place in ("a", "b"))
+    with pytest.raises(DataError, match="one manifest, potsdam-official-1") as caught:
+        run("potsdam", tmp_path, tmp_path / "to", splits=shares)
+    assert str(shares[1]) in str(caught.value)

@@ -1,13 +1,15 @@
 """Each benchmark in its original layout, prepared as windows and as crops."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.prepare import BENCHMARKS, PrepareSettings, prepare
+from pipeline.prepare import BENCHMARKS, PrepareSettings, crops, prepare
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import draw_labeled, find_pairs, find_scenes, split_pairs
@@ -206,6 +208,35 @@ def test_cutting_goes_on_where_it_stopped(loveda, tmp_path):
     assert (report.root / f"{other[0]}/images_png/{other[2]}_3.png").is_file()
     assert len(ledger.read_text().splitlines()) == 4
     assert not list(report.root.rglob("*.tmp-*"))
+
+
+def test_a_tile_counts_as_cut_when_its_crops_are_on_disk(loveda, tmp_path, monkeypatch):
+    def failing(paths):
+        assert all(path.is_file() for path in paths)
+        raise OSError("power cut")
+
+    monkeypatch.setattr(crops, "sync_files", failing)
+    with pytest.raises(OSError, match="power cut"):
+        run("loveda", loveda, tmp_path, crops=True)
+    assert len((tmp_path / "crops" / "crops.jsonl").read_text().splitlines()) == 1
+    monkeypatch.undo()
+    report = run("loveda", loveda, tmp_path, crops=True)
+    assert len((report.root / "crops.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_disk_that_is_full_names_the_crop_and_cutting_goes_on(loveda, tmp_path, monkeypatch):
+    def failing(_image, path, *_, **__):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", failing)
+    with pytest.raises(DataError, match="cannot be written: No space left") as caught:
+        run("loveda", loveda, tmp_path, crops=True)
+    assert "images_png" in caught.value.where
+    assert "goes on" in caught.value.remedy
+    assert files(tmp_path) == ["crops/crops.jsonl"]
+    monkeypatch.undo()
+    assert run("loveda", loveda, tmp_path, crops=True).images == 3
 
 
 def test_crops_cut_in_another_way_are_not_mixed(deepglobe, tmp_path):

@@ -1,3 +1,6 @@
+import tracemalloc
+from os import cpu_count
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,6 +69,18 @@ def test_absent_classes_are_noted(root):
         Image.fromarray(np.ones((6, 8), np.uint8)).save(mask)
     result = check_dataset(make_manifest(splits={"train": {}}), root)
     assert result.notes == ("split train has no pixel of high",)
+
+
+def test_no_raster_is_whole_in_memory_beside_its_decoded_file(root):
+    for number in range(4):
+        Image.new("RGB", (200, 12000), (number, 0, 0)).save(root / "images" / f"s{number}.png")
+        Image.new("L", (200, 12000), 1).save(root / "masks" / f"s{number}.png")
+    tracemalloc.start()
+    result = check_dataset(make_manifest(), root)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.problems == ()
+    assert peak < (cpu_count() or 1) * 200 * 12000 * 3 / 2
 
 
 def test_scenes_are_counted_as_windows(root):

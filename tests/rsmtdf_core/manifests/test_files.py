@@ -1,9 +1,18 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.manifests.files import image_size, read_image, read_mask
+from rsmtdf_core.manifests.files import (
+    image_size,
+    open_mask,
+    open_pixels,
+    read_image,
+    read_mask,
+    strips,
+)
 
 from .conftest import make_manifest
 
@@ -60,3 +69,41 @@ def test_missing_and_cut_off_files_are_told(tmp_path):
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="cannot be read"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_files_are_read_by_parts_as_in_one_piece(tmp_path, monkeypatch, mode):
+    draws = np.random.default_rng(0)
+    kind, bands = (
+        (np.uint16, ()) if mode == "I;16" else (np.uint8, (4,) if mode == "RGBA" else (3,))
+    )
+    pixels = draws.integers(0, 256, (11, 7, *bands)).astype(kind)
+    image = Image.fromarray(pixels)
+    (image if mode == "I;16" else image.convert(mode)).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as opened:
+        assert opened.mode == mode
+        raw, rgb = np.asarray(opened), np.asarray(opened.convert("RGB"))
+    monkeypatch.setattr("rsmtdf_core.manifests.files._STRIP", 4)
+    parts = [*strips((7, 11)), (2, 3, 5, 4)]
+    if mode != "I;16":
+        with open_pixels(tmp_path / "a.png") as read:
+            for top, left, height, width in parts:
+                found, valid = read((top, left, height, width))
+                assert np.array_equal(found, rgb[top : top + height, left : left + width])
+                assert valid is None
+        assert np.array_equal(read_image(tmp_path / "a.png"), rgb)
+    if not bands or mode in ("1", "L", "P"):
+        with open_mask(tmp_path / "a.png", INDICES) as read:
+            for top, left, height, width in parts:
+                found = read((top, left, height, width))
+                assert np.array_equal(found, raw[top : top + height, left : left + width])
+                assert found.dtype == (np.uint8 if raw.dtype == bool else raw.dtype)
+
+
+def test_a_large_image_is_not_converted_in_one_piece(tmp_path):
+    Image.new("RGB", (300, 8000)).save(tmp_path / "a.png")
+    tracemalloc.start()
+    pixels = read_image(tmp_path / "a.png")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * pixels.nbytes

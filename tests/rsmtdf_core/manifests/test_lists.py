@@ -68,11 +68,18 @@ def test_wrong_lists_are_refused_with_their_name(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as caught:
         read_pair_list(path)
     assert str(path) in str(caught.value)
+    assert caught.value.remedy
 
 
 def test_a_missing_list_is_named(tmp_path):
-    with pytest.raises(MissingFileError, match=r"val\.txt"):
-        read_pair_list(tmp_path / "val.txt")
+    for reading in (
+        lambda: read_pair_list(tmp_path / "val.txt"),
+        lambda: read_scene_list(tmp_path, "val.txt"),
+    ):
+        with pytest.raises(MissingFileError) as caught:
+            reading()
+        assert caught.value.where == str(tmp_path / "val.txt")
+        assert caught.value.remedy
 
 
 def test_a_manifests_list_lies_beside_it(tmp_path):
@@ -81,3 +88,21 @@ def test_a_manifests_list_lies_beside_it(tmp_path):
     assert read_scene_list(tmp_path, "lists/val.txt") == ["s1", "s 2@0,512"]
     with pytest.raises(DataError, match="leads out"):
         read_scene_list(tmp_path / "lists", "../lists/val.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("val.txt", b"s1\ns2\r\n s1 \n", "'s1' is in line 1 already"),
+        ("val.txt", "s1\n".encode("utf-16"), "cannot be read as text"),
+        ("../val.txt", b"", "leads out of the folder"),
+        ("/val.txt", b"", "leads out of the folder"),
+    ],
+    ids=["duplicate", "UTF-16", "escape", "absolute"],
+)
+def test_wrong_lists_of_scenes_are_refused_with_their_name(tmp_path, name, content, message):
+    (tmp_path / "val.txt").write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_scene_list(tmp_path, name)
+    assert name in str(caught.value)
+    assert caught.value.remedy

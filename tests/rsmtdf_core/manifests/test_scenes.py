@@ -1,4 +1,6 @@
 import hashlib
+import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from rsmtdf_core.manifests.scenes import (
     Window,
     draw_labeled,
     find_scenes,
+    in_threads,
     with_digests,
 )
 from rsmtdf_core.manifests.schema import load_manifest
@@ -149,3 +152,20 @@ def test_the_dubai_split_keeps_areas_apart_and_has_every_scene(shared):
     }
     areas = [{scene.id.split("/")[0] for scene in scenes} for scenes in splits.values()]
     assert len(set.union(*areas)) == sum(map(len, areas)) == 8
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_no_more_threads_work_at_a_time_than_are_asked_for(most):
+    lock, working, seen = threading.Lock(), set(), []
+
+    def work(item):
+        with lock:
+            working.add(item)
+            seen.append(len(working))
+        time.sleep(0.01)
+        with lock:
+            working.discard(item)
+        return -item
+
+    assert list(in_threads(work, range(12), most)) == [-item for item in range(12)]
+    assert max(seen) <= most

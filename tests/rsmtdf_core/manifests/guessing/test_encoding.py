@@ -62,6 +62,14 @@ def test_far_numbers_of_more_bits_are_refused():
         guess_encoding(indices(0, 1000, grey=False))
 
 
+def test_the_mask_that_holds_a_far_number_is_named(tmp_path):
+    for name, value in (("a", 1), ("b", 1000), ("c", 1000)):
+        Image.fromarray(np.full((2, 2), value, np.uint16)).save(tmp_path / f"{name}.png")
+    with pytest.raises(DataError, match="values 1, 1000, too far apart") as caught:
+        guess_encoding(count_values(tmp_path, ["a.png", "b.png", "c.png"]))
+    assert caught.value.where == str(tmp_path / "b.png")
+
+
 def test_black_among_colours_and_rare_ones_are_ignored():
     many = colors(FF0000=500, FFFF00=500, FFFFFF=500, **{"00FF00": 500, "000000": 9, "00FF01": 0})
     guess = guess_encoding(many)
@@ -73,8 +81,9 @@ def test_black_among_colours_and_rare_ones_are_ignored():
 
 
 def test_something_must_be_left():
-    with pytest.raises(DataError, match="no class is left"):
+    with pytest.raises(DataError, match="no class is left: the masks hold 0, 1") as caught:
         guess_encoding(indices(0, 1), ignore=[0, 1])
+    assert caught.value.where == "--ignore"
 
 
 def test_values_are_counted_over_all_masks(tmp_path):

@@ -42,8 +42,9 @@ def test_without_val_a_part_of_train_is_set_aside():
 
 
 def test_without_train_there_is_nothing_to_learn_from():
-    with pytest.raises(DataError, match="train"):
+    with pytest.raises(DataError, match="train") as caught:
         guess_splits(named(("val", 4, True), ("test", 4, True)))
+    assert caught.value.where == "{split}/{name}.png"
 
 
 def test_areas_stay_together_and_the_largest_train():
