@@ -14,6 +14,7 @@ from rsmtdf_core.manifests.scenes import (
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
+from rsmtdf_core.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,6 @@ def unheeded(config: ExperimentConfig, manifest: Manifest) -> tuple[str, ...]:
 def labeled_rule(config: ExperimentConfig, manifest: Manifest) -> str:
     """Which training scenes are labeled, for reports."""
     if manifest.labeled is not None:
-        return f"{len(manifest.labeled)} training scenes listed as labeled"
+        return f"{counted(len(manifest.labeled), 'training scene')} listed as labeled"
     data = config.data
     return f"{data.labeled:.3g} of the training scenes labeled (seed {data.labeled_seed})"

@@ -262,7 +262,7 @@ def _series(metrics: Sequence[Mapping[str, object]], word: str) -> _Series:
             number = _number(value)
             if word in name.lower() and step is not None and number is not None:
                 steps, values = series.setdefault(name, ([], []))
-                steps.append(step)
+                steps.append(step + 1)  # steps trained, as elsewhere
                 values.append(number)
     return series
 

@@ -33,6 +33,7 @@ from rsmtdf_core.manifests.scenes import (
 )
 from rsmtdf_core.manifests.schema import Manifest, SplitName
 from rsmtdf_core.settings import Settings
+from rsmtdf_core.words import counted
 
 
 class Problem(Settings):
@@ -161,7 +162,7 @@ def _left_out(unused: int, seen: dict[str, _Seen]) -> Iterator[str]:
 
 def _listed(manifest: Manifest) -> Iterator[str]:
     if manifest.labeled is not None:
-        yield f"{len(manifest.labeled)} training scenes are listed as labeled; masks of others are not learnt"
+        yield f"listed as labeled: {counted(len(manifest.labeled), 'training scene')}; masks of others are not learnt"
 
 
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:

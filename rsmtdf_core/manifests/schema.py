@@ -4,6 +4,7 @@ A manifest says everything that turns a folder of images into scenes with class 
 class list, colour or split is hidden in code.
 """
 
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,7 @@ from rsmtdf_core.manifests.patterns import pattern_fields
 from rsmtdf_core.rasters.bands import BandSettings
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
+from rsmtdf_core.words import counted
 
 SplitName = Literal["train", "val", "test"]
 
@@ -100,6 +102,16 @@ class WindowSpec(Settings):
         return self
 
 
+def _each_once(scenes: tuple[str, ...]) -> tuple[str, ...]:
+    for scene, times in Counter(scenes).most_common(1):
+        if times > 1:
+            raise ValueError(f"the scene {scene!r} is listed {times} times")
+    return scenes
+
+
+SceneIds = Annotated[tuple[str, ...], AfterValidator(_each_once)]
+
+
 class SplitSpec(Settings):
     """Which scenes a split takes: those of a list, or those that a rule chooses.
 
@@ -115,7 +127,7 @@ class SplitSpec(Settings):
     share: tuple[float, float] = (0.0, 1.0)
     seed: int = 0
     by: Literal["parent", "crop"] = "parent"
-    scenes: tuple[str, ...] | None = None
+    scenes: SceneIds | None = None
 
     @model_validator(mode="after")
     def _is_a_slice(self) -> Self:
@@ -133,7 +145,7 @@ class SplitSpec(Settings):
     def describe(self) -> str:
         """The list or rule in words, for reports."""
         if self.scenes is not None:
-            return f"{len(self.scenes)} listed scenes"
+            return counted(len(self.scenes), "listed scene")
         where = " and ".join(f"{key} {', '.join(names)}" for key, names in self.where.items())
         low, high = self.share
         if (low, high) == (0.0, 1.0):
@@ -194,7 +206,7 @@ class Manifest(Settings):
     bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
     parent: tuple[str, ...] = ()
     splits: dict[SplitName, SplitSpec] = Field(min_length=1)
-    labeled: tuple[str, ...] | None = None
+    labeled: SceneIds | None = None
     notes: tuple[str, ...] = ()
 
     @property

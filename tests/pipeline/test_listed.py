@@ -52,7 +52,7 @@ def test_reports_say_that_test_crops_share_tiles_and_which_scenes_were_labeled(
     rule = "split of manifest synthetic: train = 4 listed scenes; test = 2 listed scenes"
     assert report.images == 2
     assert report.notes == (
-        f"{rule}; 1 training scenes listed as labeled",
+        f"{rule}; 1 training scene listed as labeled",
         "by crop: test crops share parent tiles with training crops (1 of 2)",
         "windows were chosen by hand",
     )

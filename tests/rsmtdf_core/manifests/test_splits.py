@@ -134,13 +134,14 @@ def test_lists_are_read_from_files_beside_the_manifest(tmp_path, root):
     labeled, unlabeled = listed_labeled(scenes, manifest.labeled, seed=0)
     assert [scene.id for scene in labeled] == ["s1"]
     assert [scene.id for scene in unlabeled] == ["s0"]
-    assert any("1 training scenes" in note for note in check_dataset(manifest, root).notes)
+    assert any("1 training scene" in note for note in check_dataset(manifest, root).notes)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"splits": {"train": {"scenes": ["a"], "share": [0, 0.5]}}}, "have no place"),
+        ({"splits": {"train": {"scenes": ["a", "b", "a"]}}}, "the scene 'a' is listed 2 times"),
         ({"labeled": ["a"]}, r"splits\.train must list"),
         ({"labeled": ["b"], "splits": {"train": {"scenes": ["a"]}}}, "the first is b"),
         ({"labeled": [], "splits": {"train": {"scenes": ["a"]}}}, "labeled lists no scene"),
