@@ -15,19 +15,23 @@ CROPS = {"labeled": (1, 14), "unlabeled": (2, 3, 13, 40), "val": (25,), "test": 
 
 
 def lay_out_loveda(samples: Path, root: Path) -> None:
-    """Two images in Train, two in Val."""
-    places = (("0", "Train/Rural"), ("1", "Train/Urban"), ("2", "Val/Rural"), ("1", "Val/Urban"))
+    """Two images in Train, two in Val, whose masks have no data in their first rows."""
+    places = (("1", "Train/Rural"), ("2", "Train/Urban"), ("2", "Val/Rural"), ("0", "Val/Urban"))
     for number, (name, place) in enumerate(places):
         for kind in ("images", "masks"):
             source = samples / "loveda_sample" / kind / f"{name}.png"
-            _copy(source, root / place / f"{kind}_png" / f"{number}.png", mirrored=number == 3)
+            mirrored = place == "Train/Urban"  # the same image is in Val
+            path = root / place / f"{kind}_png" / f"{number}.png"
+            _copy(source, path, mirrored=mirrored)
+            if kind == "masks" and place.startswith("Val"):
+                _without_data(path)
 
 
 def lay_out_deepglobe(samples: Path, root: Path) -> None:
     """Four images."""
     for file in sorted((samples / "deepglobe_sample").iterdir()):
         _copy(file, root / "train" / file.name, mirrored=False)
-        _copy(file, root / "train" / f"1{file.name}", mirrored=True)
+        _copy(file, root / "train" / f"4{file.name}", mirrored=True)
 
 
 def lay_out_potsdam(samples: Path, root: Path) -> None:
@@ -63,6 +67,13 @@ def _copy(source: Path, path: Path, *, mirrored: bool) -> None:
         return
     with Image.open(source) as image:
         ImageOps.mirror(image).save(path, quality=95)
+
+
+def _without_data(mask: Path) -> None:
+    with Image.open(mask) as picture:
+        ids = np.array(picture)
+    ids[:48] = 0
+    Image.fromarray(ids).save(mask)
 
 
 def _rgb(color: str) -> tuple[int, ...]:
