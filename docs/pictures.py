@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import rasterio
-from PIL import Image
+from PIL import Image, ImageChops
 
 from pipeline.check_data import check_data, sample_rows
 from pipeline.demo_scenes import draw_scene
@@ -27,9 +27,11 @@ from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Dataset, find_pairs, split_pairs
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 
-GAP = 12  # px between two panels
+GAP = 8  # px between an image and its mask
 PLACE = 640  # px of the GeoTIFF's sides, a metre each
-PAGE = (1280, 2000)  # px of the page that are shown
+PAGE = (1280, 2400)  # px of the browser's window
+LEFT_OUT = "#classes, #curves, #cost, #provenance, footer { display: none }"
+EXACT = 64  # colours of a picture that stay as they are, those of most pixels; 256 are left in all
 BROWSERS = ("chromium", "google-chrome")
 
 
@@ -54,12 +56,13 @@ def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> Non
     splits = split_pairs(manifest, find_pairs(manifest, root))
     samples = [sample_rows(reader, split, pairs)[0] for split, pairs in splits.items()]
     width = shares.shape[1]
-    side = (width - 2 * MARGIN - (2 * len(samples) - 1) * GAP) // (2 * len(samples))
+    column = (width - 2 * MARGIN + 3 * GAP) // len(samples)
+    side = column // 2 - 2 * GAP
     top = MARGIN + 24
     with canvas(path, width, top + side + shares.shape[0]) as page:
         for number, row in enumerate(samples):
             assert row.truth is not None
-            left = MARGIN + number * 2 * (side + GAP)
+            left = MARGIN + number * column
             page.text(left, MARGIN + 4, row.title, 8, color=MUTED)
             for place, pixels in enumerate((row.image, colorize(row.truth, manifest))):
                 small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
@@ -84,30 +87,35 @@ def draw_map(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
 
 
 def draw_report(path: Path, run: Path, scratch: Path) -> None:
-    """The upper part of a page on the run, as a browser on a desktop shows it."""
+    """Parts of a page on the run, as a browser on a desktop shows them."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         sys.exit(f"{path} is left as it is: it needs {' or '.join(BROWSERS)}")
-    page = report([run], scratch / "report.html").path
-    size = ",".join(map(str, PAGE))
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        f"--window-size={size}",
-    ]
+    page = report([run], scratch / "report.html", scenes=2).path
+    page.write_text(page.read_text().replace("</style>", f"{LEFT_OUT}</style>", 1))
+    size = f"--window-size={PAGE[0]},{PAGE[1]}"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size]
     places = [f"--user-data-dir={scratch / 'profile'}", f"--screenshot={path.absolute()}"]
     command = [browser, *flags, *places, "--virtual-time-budget=3000", page.as_uri()]
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - a browser that this machine has
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - a browser of this machine
     _shrink(path)
 
 
 def _shrink(path: Path) -> None:
-    """Write a picture again with a palette of 256 colours: a third of the bytes."""
+    """Write a picture again without empty rows at its end and with a palette, a third of the bytes."""
     with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    few.save(path, optimize=True)
+        whole = picture.convert("RGB")
+    filled = ImageChops.difference(whole, Image.new("RGB", whole.size, "white")).getbbox()
+    assert filled is not None, f"{path} is empty"
+    cut = whole.crop((0, 0, whole.width, min(whole.height, filled[3] + MARGIN)))
+    pixels = np.asarray(cut).reshape(-1, 3)
+    colors, counts = np.unique(pixels, axis=0, return_counts=True)
+    exact = colors[np.argsort(-counts, kind="stable")[:EXACT]]
+    others = cut.quantize(256 - len(exact), dither=Image.Dither.NONE).getpalette()
+    assert others is not None
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*exact.ravel().tolist(), *others])
+    cut.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":
