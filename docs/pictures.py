@@ -31,7 +31,7 @@ GAP = 8  # px between an image and its mask
 PLACE = 640  # px of the GeoTIFF's sides, a metre each
 PAGE = (1280, 2400)  # px of the browser's window
 LEFT_OUT = "#classes, #curves, #cost, #provenance, footer { display: none }"
-EXACT = 64  # colours of a picture that stay as they are, those of most pixels; 256 are left in all
+EXACT = 64  # colours of a picture that stay as they are, those of most pixels, beside the classes'
 BROWSERS = ("chromium", "google-chrome")
 
 
@@ -44,7 +44,7 @@ def main() -> None:
         scratch = Path(folder)
         draw_check(docs / "check.png", manifest, demo / "scenes", scratch)
         draw_map(docs / "map.png", manifest, run, scratch)
-        draw_report(docs / "report.png", run, scratch)
+        draw_report(docs / "report.png", manifest, run, scratch)
 
 
 def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> None:
@@ -68,7 +68,7 @@ def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> Non
                 small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
                 page.image(left + place * (side + GAP), top, np.asarray(small))
         page.image(0, top + side, shares)
-    _shrink(path)
+    _shrink(path, manifest)
 
 
 def draw_map(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
@@ -83,10 +83,10 @@ def draw_map(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
     with rasterio.open(made) as file:
         row = PanelRow(f"{source.name}: {PLACE} x {PLACE} m, {file.crs}", image, None, file.read(1))
     panel_picture(path, [row], manifest)
-    _shrink(path)
+    _shrink(path, manifest)
 
 
-def draw_report(path: Path, run: Path, scratch: Path) -> None:
+def draw_report(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
     """Parts of a page on the run, as a browser on a desktop shows them."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
@@ -98,24 +98,28 @@ def draw_report(path: Path, run: Path, scratch: Path) -> None:
     places = [f"--user-data-dir={scratch / 'profile'}", f"--screenshot={path.absolute()}"]
     command = [browser, *flags, *places, "--virtual-time-budget=3000", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - a browser of this machine
-    _shrink(path)
+    _shrink(path, manifest)
 
 
-def _shrink(path: Path) -> None:
+def _shrink(path: Path, manifest: Manifest) -> None:
     """Write a picture again without empty rows at its end and with a palette, a third of the bytes."""
     with Image.open(path) as picture:
         whole = picture.convert("RGB")
     filled = ImageChops.difference(whole, Image.new("RGB", whole.size, "white")).getbbox()
     assert filled is not None, f"{path} is empty"
     cut = whole.crop((0, 0, whole.width, min(whole.height, filled[3] + MARGIN)))
-    pixels = np.asarray(cut).reshape(-1, 3)
-    colors, counts = np.unique(pixels, axis=0, return_counts=True)
-    exact = colors[np.argsort(-counts, kind="stable")[:EXACT]]
+    colors, numbers, counts = np.unique(
+        np.asarray(cut).reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
+    )
+    often = colors[np.argsort(-counts, kind="stable")[:EXACT]]
+    exact = np.concatenate([manifest.palette, often])
     others = cut.quantize(256 - len(exact), dither=Image.Dither.NONE).getpalette()
-    assert others is not None
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*exact.ravel().tolist(), *others])
-    cut.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
+    palette = np.concatenate([exact, np.array(others, np.uint8).reshape(-1, 3)]).astype(np.float32)
+    # The nearest by squared distance, less what it has of the colour alone; Pillow's own search is a rough one.
+    nearest = (np.square(palette).sum(axis=1) - 2 * (colors @ palette.T)).argmin(axis=1)
+    small = Image.fromarray(nearest[numbers].astype(np.uint8).reshape(cut.height, cut.width))
+    small.putpalette(palette.astype(np.uint8).tobytes())
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":
