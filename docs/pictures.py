@@ -17,6 +17,7 @@ import rasterio
 from PIL import Image, ImageChops
 
 from pipeline.check_data import check_data, sample_rows
+from pipeline.config import load_config
 from pipeline.demo_scenes import draw_scene
 from pipeline.predict import predict
 from pipeline.report import report
@@ -39,7 +40,7 @@ def main() -> None:
     """Draw all three."""
     demo, docs = (Path(word) for word in sys.argv[1:3])
     manifest = load_manifest("synthetic")
-    (run,) = (demo / "runs").iterdir()
+    run = demo / "runs" / load_config("demo").run_folder.name
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         draw_check(docs / "check.png", manifest, demo / "scenes", scratch)
