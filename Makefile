@@ -1,9 +1,9 @@
 # Every target makes the environment on first use; `make` alone lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := rsmtdf_core pipeline cli data_manifests tests
+SOURCES := rsmtdf_core pipeline cli data_manifests docs tests
 
-.PHONY: help demo test check format bench experiment reliability clean
+.PHONY: help demo test check format bench experiment pictures reliability clean
 
 help:
 	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
@@ -12,6 +12,7 @@ help:
 	@echo "make format  format and mend what can be mended"
 	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
+	@echo "make pictures  the README's pictures from the demo's scenes; needs chromium or google-chrome"
 	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, an hour or two"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -32,6 +33,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/mypy docs/pictures.py
 	$(BIN)/lint-imports
 
 format: .venv/ready
@@ -54,6 +56,9 @@ experiment: .venv/ready
 	$(BIN)/python tests/benchmarks/experiment_dubai.py $(DUBAI) $(WEIGHTS) outputs/experiment
 	$(BIN)/python tests/benchmarks/loss_curves.py $(DUBAI) $(WEIGHTS) outputs/experiment > outputs/loss_curves.md
 	cat outputs/loss_curves.md
+
+pictures: demo
+	$(BIN)/python docs/pictures.py outputs/demo docs
 
 reliability: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests -m reliability -n auto -rA --timeout 7200

@@ -39,7 +39,7 @@ def check_data(
     if out is None:
         return result
     reader = SceneReader(Dataset(manifest, root, {}))
-    rows = [row for name, members in splits.items() for row in _samples(reader, name, members)]
+    rows = [row for name, members in splits.items() for row in sample_rows(reader, name, members)]
     if rows:
         panel_picture(out / "samples.png", rows, manifest)
     class_shares_picture(out / "classes.png", manifest, result.splits)
@@ -47,8 +47,11 @@ def check_data(
     return result
 
 
-def _samples(reader: SceneReader, split: str, members: Sequence[ScenePair]) -> list[PanelRow]:
-    """Scenes of a split at even distances, those with a mask where any has one; of a raster, its middle window."""
+def sample_rows(reader: SceneReader, split: str, members: Sequence[ScenePair]) -> list[PanelRow]:
+    """Scenes of a split at even distances, those with a mask where any has one; of a raster, its middle window.
+
+    Files that cannot be read are passed over.
+    """
     shown = [pair for pair in members if pair.mask is not None] or members
     step = max(1, len(shown) // SAMPLES)
     return list(islice(_rows(reader, split, shown[::step]), SAMPLES))

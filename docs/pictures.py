@@ -1,0 +1,127 @@
+"""Draws the README's pictures of what commands write, from the scenes and the run of `rsmtdf demo`.
+
+    python docs/pictures.py DEMO DOCS
+
+DEMO is the folder of a finished demo, DOCS where check.png, map.png and report.png go. The last is a screenshot and
+needs chromium or google-chrome.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import rasterio
+from PIL import Image, ImageChops
+
+from pipeline.check_data import check_data, sample_rows
+from pipeline.config import load_config
+from pipeline.demo_scenes import draw_scene
+from pipeline.predict import predict
+from pipeline.report import report
+from rsmtdf_core.evaluation.canvas import MARGIN, MUTED, canvas
+from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
+from rsmtdf_core.manifests.masks import colorize
+from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.manifests.scenes import Dataset, find_pairs, split_pairs
+from rsmtdf_core.manifests.schema import Manifest, load_manifest
+
+GAP = 8  # px between an image and its mask
+PLACE = 640  # px of the GeoTIFF's sides, a metre each
+PAGE = (1280, 2400)  # px of the browser's window
+LEFT_OUT = "#classes, #curves, #cost, #provenance, footer { display: none }"
+EXACT = 64  # colours of a picture that stay as they are, those of most pixels, beside the classes'
+BROWSERS = ("chromium", "google-chrome")
+
+
+def main() -> None:
+    """Draw all three."""
+    demo, docs = (Path(word) for word in sys.argv[1:3])
+    manifest = load_manifest("synthetic")
+    run = demo / "runs" / load_config("demo").run_folder.name
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        draw_check(docs / "check.png", manifest, demo / "scenes", scratch)
+        draw_map(docs / "map.png", manifest, run, scratch)
+        draw_report(docs / "report.png", manifest, run, scratch)
+
+
+def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> None:
+    """A sample of each split with its mask, and how often each class occurs, as `data check --out` writes them."""
+    check_data(manifest, root, scratch)
+    with Image.open(scratch / "classes.png") as picture:
+        shares = np.asarray(picture.convert("RGB"))
+    reader = SceneReader(Dataset(manifest, root, {}))
+    splits = split_pairs(manifest, find_pairs(manifest, root))
+    samples = [sample_rows(reader, split, pairs)[0] for split, pairs in splits.items()]
+    width = shares.shape[1]
+    column = (width - 2 * MARGIN + 3 * GAP) // len(samples)
+    side = column // 2 - 2 * GAP
+    top = MARGIN + 24
+    with canvas(path, width, top + side + shares.shape[0]) as page:
+        for number, row in enumerate(samples):
+            assert row.truth is not None
+            left = MARGIN + number * column
+            page.text(left, MARGIN + 4, row.title, 8, color=MUTED)
+            for place, pixels in enumerate((row.image, colorize(row.truth, manifest))):
+                small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
+                page.image(left + place * (side + GAP), top, np.asarray(small))
+        page.image(0, top + side, shares)
+    _shrink(path, manifest)
+
+
+def draw_map(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
+    """A GeoTIFF of a place that is in no split, and its map."""
+    image, _ = draw_scene(PLACE, seed=1, number=0)
+    source = scratch / "place.tif"
+    profile = {"width": PLACE, "height": PLACE, "count": 3, "dtype": "uint8", "crs": "EPSG:32640"}
+    transform = rasterio.Affine(1, 0, 400_000, 0, -1, 2_800_000)
+    with rasterio.open(source, "w", driver="GTiff", transform=transform, **profile) as file:
+        file.write(np.moveaxis(image, 2, 0))
+    (made,) = predict(run, [source], scratch / "maps")
+    with rasterio.open(made) as file:
+        row = PanelRow(f"{source.name}: {PLACE} x {PLACE} m, {file.crs}", image, None, file.read(1))
+    panel_picture(path, [row], manifest)
+    _shrink(path, manifest)
+
+
+def draw_report(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
+    """Parts of a page on the run, as a browser on a desktop shows them."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        sys.exit(f"{path} is left as it is: it needs {' or '.join(BROWSERS)}")
+    page = report([run], scratch / "report.html", scenes=2).path
+    page.write_text(page.read_text().replace("</style>", f"{LEFT_OUT}</style>", 1))
+    size = f"--window-size={PAGE[0]},{PAGE[1]}"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size]
+    places = [f"--user-data-dir={scratch / 'profile'}", f"--screenshot={path.absolute()}"]
+    command = [browser, *flags, *places, "--virtual-time-budget=3000", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - a browser of this machine
+    _shrink(path, manifest)
+
+
+def _shrink(path: Path, manifest: Manifest) -> None:
+    """Write a picture again without empty rows at its end and with a palette, a third of the bytes."""
+    with Image.open(path) as picture:
+        whole = picture.convert("RGB")
+    filled = ImageChops.difference(whole, Image.new("RGB", whole.size, "white")).getbbox()
+    assert filled is not None, f"{path} is empty"
+    cut = whole.crop((0, 0, whole.width, min(whole.height, filled[3] + MARGIN)))
+    colors, numbers, counts = np.unique(
+        np.asarray(cut).reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
+    )
+    often = colors[np.argsort(-counts, kind="stable")[:EXACT]]
+    exact = np.concatenate([manifest.palette, often])
+    others = cut.quantize(256 - len(exact), dither=Image.Dither.NONE).getpalette()
+    palette = np.concatenate([exact, np.array(others, np.uint8).reshape(-1, 3)]).astype(np.float32)
+    # The nearest by squared distance, less what it has of the colour alone; Pillow's own search is a rough one.
+    nearest = (np.square(palette).sum(axis=1) - 2 * (colors @ palette.T)).argmin(axis=1)
+    small = Image.fromarray(nearest[numbers].astype(np.uint8).reshape(cut.height, cut.width))
+    small.putpalette(palette.astype(np.uint8).tobytes())
+    small.save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,416 @@
+"""The whole way on genuine samples of each benchmark: from its files to a map and a page, by commands alone."""
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from cli.main import app
+from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.manifests.scenes import Dataset, Scene, find_scenes
+from rsmtdf_core.manifests.schema import Manifest, load_manifest
+from tests.layouts import (
+    CROPS,
+    POTSDAM,
+    lay_out_deepglobe,
+    lay_out_loveda,
+    lay_out_potsdam,
+)
+from tests.rasters import CRS, TRANSFORM, rasterio, write_tiff
+
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
+
+DINO = "dinov2_vits14_lineage_fp16.safetensors"
+LITE0 = "tf_efficientnet_lite0_fp16.safetensors"
+PROTOCOLS = ("rsmtdf", "official", "dwl")
+IGNORED = 255
+STEPS = 16
+LABELED_VIEWS = 4
+COLLAR = 40  # px without data at two sides of a raster
+
+Ids = np.ndarray
+"""Class ids [H, W], 255 where no class is."""
+
+
+def _counted_from_1(raw: np.ndarray) -> Ids:
+    return np.where(raw == 0, IGNORED, raw.astype(int) - 1)
+
+
+def _as_they_are(raw: np.ndarray) -> Ids:
+    return raw.astype(int)
+
+
+def _potsdam_colors(raw: np.ndarray) -> Ids:
+    ids = np.full(raw.shape[:2], IGNORED)
+    for number, color in enumerate(POTSDAM):
+        ids[(raw == np.array([*bytes.fromhex(color)])).all(axis=2)] = number
+    return ids
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a user types for one benchmark, and what must come of it.
+
+    Attributes:
+        benchmark: its name.
+        lay_out: writes its files from the samples into a folder.
+        tiles: how many images that are.
+        options: further words for `data prepare`; {source} is that folder.
+        manifest: name of the manifest that is trained on.
+        title: what reports call the dataset.
+        classes: names in the order of their ids.
+        scenes: of each split.
+        labeled: how many of the training scenes.
+        note: what every report must say of the split.
+        teacher: as the config has it; {weights} is its file.
+        weights: the file's name; None for random ones.
+        student: its encoder.
+        student_weights: the file's name; None for random ones.
+        window: px, of the sliding window.
+        unscored: the class that each protocol leaves out.
+        truth: a published mask's pixels as class ids.
+    """
+
+    benchmark: str
+    lay_out: Callable[[Path, Path], None]
+    tiles: int
+    options: tuple[str, ...]
+    manifest: str
+    title: str
+    classes: tuple[str, ...]
+    scenes: dict[str, int]
+    labeled: int
+    note: str
+    teacher: str
+    weights: str | None
+    student: str
+    student_weights: str | None
+    window: int
+    unscored: dict[str, str | None]
+    truth: Callable[[np.ndarray], Ids]
+
+    @property
+    def unlabeled(self) -> int:
+        """Training scenes whose masks are not used."""
+        return self.scenes["train"] - self.labeled
+
+
+BY_TILE = "by parent tile: no test crop shares its parent tile with a training crop"
+
+CASES = (
+    Case(
+        benchmark="loveda",
+        lay_out=lay_out_loveda,
+        tiles=4,
+        options=(),
+        manifest="loveda",
+        title="LoveDA land cover, rural and urban",
+        classes=("background", "building", "road", "water", "barren", "forest", "agriculture"),
+        scenes={"train": 8, "val": 4, "test": 4},
+        labeled=4,
+        note=BY_TILE,
+        teacher="{name: dino, family: timm, model: vit_small_patch14_dinov2.lvd142m, weights: '{weights}', "
+        "input_size: 70}",
+        weights=DINO,
+        student="tf_efficientnet_lite0",
+        student_weights=LITE0,
+        window=320,
+        unscored=dict.fromkeys(PROTOCOLS),
+        truth=_counted_from_1,
+    ),
+    Case(
+        benchmark="potsdam",
+        lay_out=lay_out_potsdam,
+        tiles=1,
+        options=("--splits", "{source}/splits/1"),
+        manifest="potsdam-official-1",
+        title="ISPRS Potsdam, official split by crop",
+        classes=("impervious", "building", "low vegetation", "tree", "car", "clutter"),
+        scenes={
+            "train": len(CROPS["labeled"]) + len(CROPS["unlabeled"]),
+            "val": len(CROPS["val"]),
+            "test": len(CROPS["test"]),
+        },
+        labeled=len(CROPS["labeled"]),
+        note="by crop: test crops share parent tiles with training crops (2 of 2)",
+        teacher="{name: vit, family: timm, model: test_vit, weights: random, input_size: 80}",
+        weights=None,
+        student="tf_efficientnet_lite0",
+        student_weights=LITE0,
+        window=320,
+        unscored={"rsmtdf": "clutter", "official": "impervious", "dwl": "clutter"},
+        truth=_potsdam_colors,
+    ),
+    Case(
+        benchmark="deepglobe",
+        lay_out=lay_out_deepglobe,
+        tiles=4,
+        options=("--crops",),
+        manifest="deepglobe",
+        title="DeepGlobe land cover, split by image",
+        classes=("urban", "agriculture", "rangeland", "forest", "water", "barren", "unknown"),
+        scenes={"train": 50, "val": 25, "test": 25},
+        labeled=25,
+        note=BY_TILE,
+        teacher="{name: lite0, family: timm, model: tf_efficientnet_lite0, weights: '{weights}', block: 3, "
+        "mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}",
+        weights=LITE0,
+        student="test_efficientnet",
+        student_weights=None,
+        window=512,
+        unscored=dict.fromkeys(PROTOCOLS, "unknown"),
+        truth=_as_they_are,  # of the crops that are cut
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.benchmark)
+def test_from_the_published_files_to_a_map_and_a_page(case, shared, tmp_path):
+    source = tmp_path / "source"
+    case.lay_out(shared / "data", source)
+    weights = shared / "weights" / case.weights if case.weights else None
+    student = shared / "weights" / case.student_weights if case.student_weights else None
+
+    dataset, manifest = prepared(case, source, tmp_path / "prepared")
+    files = {
+        "data.root": dataset.root,
+        "data.manifest": manifest,
+        "student.weights": student or "random",
+    }
+    words = config(case, files, weights, tmp_path)
+    extracted(case, words)
+    run = trained(case, words)
+    report, said = evaluated(case, run)
+    maps = mapped(dataset, run, tmp_path)
+    agree_with_the_truth(case, dataset, maps, report)
+    told_on_the_page(case, report, said, weights, tmp_path / "report.html", run)
+
+
+def rsmtdf(*words: object) -> str:
+    """What a command says, in one line."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, f"{words}: {done.output} {done.exception!r}"
+    return " ".join(done.output.split())
+
+
+def told(pattern: str, said: str) -> tuple[str, ...]:
+    """What a command tells the user to go on with."""
+    found = re.search(pattern, said)
+    assert found is not None, f"{pattern} is not in: {said}"
+    return found.groups()
+
+
+def prepared(case: Case, source: Path, to: Path) -> tuple[Dataset, str]:
+    options = [word.format(source=source) for word in case.options]
+    said = rsmtdf(
+        *("data", "prepare", case.benchmark, "--from", source, "--to", to, "--partial", *options)
+    )
+    assert f"{case.tiles} images below" in said
+    assert "partial data: expected" in said
+    manifest, root = told(r"next: rsmtdf data check (\S+) --root (\S+)", said)
+    assert Path(manifest).stem == case.manifest
+    assert case.note in said
+    assert "no problems found" in rsmtdf("data", "check", manifest, "--root", root)
+    dataset = find_scenes(load_manifest(manifest), Path(root))
+    assert dataset.manifest.class_names == case.classes
+    assert {name: len(scenes) for name, scenes in dataset.splits.items()} == case.scenes
+    return dataset, manifest
+
+
+def config(
+    case: Case, files: dict[str, object], weights: Path | None, folder: Path
+) -> tuple[object, ...]:
+    """The packaged config of LoveDA, made small enough for a test."""
+    values = {
+        "name": case.benchmark,
+        **files,
+        "data.labeled": "1/2",
+        "views.crop": 64,
+        "views.labeled_views": LABELED_VIEWS,
+        "teachers": "[" + case.teacher.replace("{weights}", str(weights)) + "]",
+        "student.encoder": case.student,
+        "student.translator_hidden": 16,
+        "optimiser.batch": 4,
+        "optimiser.lr": 0.001,
+        "optimiser.multiplier": 1,
+        "optimiser.ema": 0.8,
+        "evaluation.every": 100,
+        "evaluation.inference": f"{{mode: slide, window: {case.window}, overlap: 0.25, blend: hann}}",
+        "runtime.device": "cpu",
+        "runtime.precision": "fp32",
+        "runtime.workers": 0,
+        "runtime.runs": folder / "runs",
+    }
+    overrides = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+    return ("loveda", *overrides, "--cache", folder / "cache")
+
+
+def extracted(case: Case, words: Iterable[object]) -> None:
+    said = rsmtdf("extract-features", *words)
+    assert f"{LABELED_VIEWS * case.labeled + case.unlabeled} views in" in said
+    assert ("RANDOM WEIGHTS" in said) == (case.weights is None)
+    assert "everything was there already" in rsmtdf("extract-features", *words)
+
+
+def trained(case: Case, words: Iterable[object]) -> Path:
+    said = rsmtdf("train", *words, "--max-steps", STEPS)
+    assert f"on {case.labeled} labeled and {case.unlabeled} unlabeled scenes" in said
+    assert f"{STEPS} steps" in said
+    (run,) = told(r"score it: rsmtdf evaluate (\S+)", said)
+    return Path(run)
+
+
+def evaluated(case: Case, run: Path) -> tuple[dict, str]:
+    protocols = [word for name in PROTOCOLS for word in ("--protocol", name)]
+    said = rsmtdf("evaluate", run, *protocols)
+    (folder,) = told(r"report and pictures (\S+)", said)
+    report = json.loads((Path(folder) / "report.json").read_text())
+    scored = [report, *report["others"]]
+    assert tuple(one["protocol"] for one in scored) == PROTOCOLS
+    for one in scored:
+        assert f"protocol {one['protocol']}" in said
+        assert one["protocol_description"] in said
+        expected = ious(case, one["protocol"], report["confusion"], report["ignored"])
+        found = {row["name"]: row["iou"] for row in one["scores"]["classes"] if row["scored"]}
+        assert found == pytest.approx(expected, abs=1e-9)
+        assert one["scores"]["miou"] == pytest.approx(mean(one["protocol"], expected), abs=1e-9)
+    assert len({one["protocol_description"] for one in scored}) == len(PROTOCOLS)
+    assert report["images"] == case.scenes["test"]
+    assert case.note in report["notes"]
+    listed = f"{case.labeled} training scenes listed as labeled"
+    labels = listed if "--splits" in case.options else "0.5 of the training scenes labeled"
+    assert any(labels in note for note in report["notes"])
+    assert any("partial data: expected" in note for note in report["notes"])
+    assert ("RANDOM WEIGHTS" in said) == (case.weights is None)
+    return report, said
+
+
+def ious(
+    case: Case, protocol: str, confusion: list[list[int]], ignored: list[int]
+) -> dict[str, float | None]:
+    """The IoU of each scored class by the words of docs/protocols.md; None for one that is absent."""
+    left_out = case.unscored[protocol]
+    rows = [
+        [0] * len(row) if protocol == "official" and name == left_out else row
+        for name, row in zip(case.classes, confusion, strict=True)
+    ]
+    values: dict[str, float | None] = {}
+    for number, name in enumerate(case.classes):
+        right = rows[number][number]
+        union = sum(rows[number]) + sum(row[number] for row in rows) - right
+        if protocol == "dwl" and case.benchmark == "loveda":
+            union += ignored[number]
+        iou = right / union if union else 0.0 if protocol == "official" else None
+        if iou is not None and protocol == "dwl":
+            iou = round(100 * iou, 2) / 100
+        if name != left_out:
+            values[name] = iou
+    return values
+
+
+def mean(protocol: str, values: dict[str, float | None]) -> float | None:
+    """Of the classes; DWL's code has none where a class is absent, ours leaves such classes out."""
+    present = [value for value in values.values() if value is not None]
+    if protocol == "dwl" and len(present) < len(values):
+        return None
+    return sum(present) / len(present)
+
+
+def pixels(path: Path, scene: Scene) -> np.ndarray:
+    """A scene's part of a file."""
+    with Image.open(path) as image:
+        whole = np.asarray(image)
+    if scene.window is None:
+        return whole
+    left, top = scene.window.left, scene.window.top
+    return whole[top : top + scene.height, left : left + scene.width]
+
+
+def mapped(dataset: Dataset, run: Path, folder: Path) -> list[Path]:
+    """Maps of GeoTIFFs of all test scenes, and of one more that has data in a part only."""
+    rasters, places = folder / "rasters", []
+    rasters.mkdir()
+    for number, scene in enumerate(dataset.splits["test"]):
+        bands = np.moveaxis(pixels(dataset.root / scene.image, scene), 2, 0)
+        places.append(TRANSFORM @ rasterio.Affine.translation(512 * number, 0))
+        write_tiff(rasters / f"{number:02}.tif", bands, transform=places[-1])
+    part = np.maximum(bands, 1)
+    part[:, :COLLAR] = part[:, :, :COLLAR] = 0
+    write_tiff(rasters / "part.tif", part, transform=places[-1], nodata=0)
+    said = rsmtdf("predict", run, rasters, "--out", folder / "maps")
+    *maps, partial = sorted((folder / "maps").glob("*.tif"))
+    for path, place in zip([*maps, partial], [*places, places[-1]], strict=True):
+        assert str(path) in said
+        ids = lies_where_its_raster_lies(path, rasters / path.name, place, dataset.manifest)
+        known = np.full(ids.shape, True)
+        if path == partial:
+            known[:COLLAR] = known[:, :COLLAR] = False
+        assert (ids[~known] == IGNORED).all()
+        assert ids[known].max() < len(dataset.manifest.classes)
+    return maps
+
+
+def lies_where_its_raster_lies(path: Path, raster: Path, place: object, manifest: Manifest) -> Ids:
+    with rasterio.open(path) as found, rasterio.open(raster) as expected:
+        assert (found.crs, found.transform) == (CRS, place)
+        assert (found.width, found.height) == (expected.width, expected.height)
+        assert (found.count, found.nodata) == (1, IGNORED)
+        table = found.colormap(1)
+        for number, spec in enumerate(manifest.classes):
+            assert table[number] == (*bytes.fromhex(spec.color[1:]), 255)
+        assert table[IGNORED] == (0, 0, 0, 0)
+        return found.read(1)
+
+
+def agree_with_the_truth(case: Case, dataset: Dataset, maps: list[Path], report: dict) -> None:
+    """The maps' pixels, counted against the published masks, are those that were scored."""
+    count = len(case.classes)
+    confusion, ignored = np.zeros(count**2, int), np.zeros(count, int)
+    for path, scene in zip(maps, dataset.splits["test"], strict=True):
+        with rasterio.open(path) as found:
+            ids = found.read(1).astype(int)
+        truth = case.truth(pixels(dataset.root / scene.mask, scene))
+        known = truth != IGNORED
+        confusion += np.bincount(truth[known] * count + ids[known], minlength=count**2)
+        ignored += np.bincount(ids[~known], minlength=count)
+    scored = np.array(report["confusion"])
+    assert (scored.sum(axis=0) > scored.sum() / 100).sum() > 1, "a map of one class shows nothing"
+    assert confusion.sum() == scored.sum()
+    # Sums round by how windows are batched, which may turn a pixel here or there.
+    few = confusion.sum() / 1000
+    assert np.abs(confusion - scored.ravel()).sum() <= few
+    assert np.abs(ignored - report["ignored"]).sum() <= few
+
+
+def told_on_the_page(
+    case: Case, report: dict, said: str, weights: Path | None, path: Path, run: Path
+) -> None:
+    assert f"report {path}" in rsmtdf("report", run, "--out", path, "--scenes", 1)
+    page = path.read_text()
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    assert case.title in text
+    assert f"Protocol {report['protocol']}. {report['protocol_description']}" in text
+    assert f"{100 * report['scores']['miou']:.2f}" in text
+    for word in (*case.classes, *report["notes"], run.name):
+        assert word in text
+        assert word in said
+    if weights is not None:
+        assert f"weights {file_sha256(weights)}" in text
+    assert ("RANDOM WEIGHTS" in text) == (weights is None)
+    addresses = re.findall(r"""(?:src|href|action|data|poster)=["']?([^"'\s>]*)""", page)
+    assert addresses
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttpRequest|WebSocket", page)
