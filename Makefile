@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := rsmtdf_core pipeline cli data_manifests docs tests
 
-.PHONY: help demo test check format bench experiment pictures reliability clean
+.PHONY: help demo test check format bench large-map experiment pictures reliability clean
 
 help:
 	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
@@ -13,6 +13,7 @@ help:
 	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
 	@echo "make pictures  the README's pictures from the demo's scenes; needs chromium or google-chrome"
+	@echo "make large-map  a raster of 20,000 x 20,000 px becomes a map: seconds and peak memory, half an hour"
 	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, an hour or two"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -47,6 +48,10 @@ bench: .venv/ready
 	$(BIN)/python tests/benchmarks/bench_prepare.py >> outputs/benchmarks.md
 	if [ -d ../shared/weights ]; then $(BIN)/python tests/benchmarks/bench_transform.py >> outputs/benchmarks.md; fi
 	cat outputs/benchmarks.md
+
+large-map: .venv/ready
+	mkdir -p outputs
+	$(BIN)/python tests/benchmarks/bench_map.py outputs/large-map
 
 # Every method and kind of feature on real scenes, three seeds, then how far losses drift by codec: an hour or two on
 # two cores; may be stopped and goes on.

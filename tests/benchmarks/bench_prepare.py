@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from timing import Line, table
+from timing import MIB, Line, memory, table
 
 from pipeline.prepare import BENCHMARKS, PrepareSettings, prepare
 from rsmtdf_core.manifests.schema import load_manifest
 
 WAYS = ("nothing", "windows", "crops")
 ROUNDS = 3
-MIB = 2**20
 
 
 def main() -> None:
@@ -53,14 +52,7 @@ def taken(way: str, source: Path, to: Path) -> dict[str, float]:
                 benchmark="potsdam", source=(source,), to=to, crops=way == "crops", partial=True
             )
         )
-    return {"seconds": time.perf_counter() - start, "peak": peak_memory() / MIB}
-
-
-def peak_memory() -> int:
-    """The most memory that this process ever had, bytes; getrusage would count its parent's, too."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (one for one in status if one.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
+    return {"seconds": time.perf_counter() - start, "peak": memory("VmHWM") / MIB}
 
 
 def draw_tile(folder: Path) -> None:

@@ -1,9 +1,12 @@
-"""Ratios that hold on any machine: contestants take turns, and medians are compared."""
+"""Ratios that hold on any machine: contestants take turns, and medians are compared; and a process's memory."""
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
+
+MIB = 2**20
 
 Line = tuple[str, float, str]
 """What was measured, its value, and its bar: ">=0.95", "<=0.2", or "" where there is none."""
@@ -33,6 +36,15 @@ def timed(contestant: Callable[[], object]) -> float:
     start = time.perf_counter()
     contestant()
     return time.perf_counter() - start
+
+
+def memory(name: str) -> int:
+    """A number of this process's /proc/self/status, bytes: VmRSS is its memory now, VmHWM the most it had.
+
+    getrusage would count the parent's peak, too.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def table(lines: list[Line]) -> str:

@@ -1,6 +1,6 @@
 """The map of a large raster, written in parts: seconds, and peak memory above the model.
 
-    python tests/benchmarks/large_map.py FOLDER [--width 20000] [--height 20000] [--layers]
+    python tests/benchmarks/bench_map.py FOLDER [--width 20000] [--height 20000] [--layers]
 
 The student is an EfficientNet-Lite0 with windows of 512 px and six classes, trained for one step: how
 good its map is matters nothing here. The raster repeats a drawn scene.
@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from PIL import Image
-from timing import Line, table
+from timing import MIB, Line, memory, table
 
 from pipeline.config import load_config
 from pipeline.demo_scenes import draw_scenes
 from pipeline.predict import PredictSettings, predict
 from pipeline.train import train
 
-MIB = 2**20
 CONFIG = """
 name: large-map
 data: {{manifest: synthetic, root: {folder}/scenes, labeled: 1.0}}
@@ -105,12 +104,6 @@ def measure(
         (f"{name}: MiB above the process at rest", (peak - rest) / MIB, ""),
         ("the process at rest, MiB", rest / MIB, ""),
     ]
-
-
-def memory(name: str) -> int:
-    """A number of /proc/self/status, bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 if __name__ == "__main__":
