@@ -218,7 +218,7 @@ def prepared(case: Case, source: Path, to: Path) -> tuple[Dataset, str]:
     said = rsmtdf(
         *("data", "prepare", case.benchmark, "--from", source, "--to", to, "--partial", *options)
     )
-    assert f"{case.tiles} images below" in said
+    assert told(r"\b(\d+) images? below", said) == (str(case.tiles),)
     assert "partial data: expected" in said
     manifest, root = told(r"next: rsmtdf data check (\S+) --root (\S+)", said)
     assert Path(manifest).stem == case.manifest
@@ -402,7 +402,11 @@ def told_on_the_page(
     page = path.read_text()
     text = html.unescape(re.sub(r"<[^>]+>", "", page))
     assert case.title in text
-    assert f"Protocol {report['protocol']}. {report['protocol_description']}" in text
+    rules = {one["protocol"]: one["protocol_description"] for one in (report, *report["others"])}
+    named = re.findall(r"Protocol (\w+)\. ", text)
+    assert named[0] == report["protocol"]
+    for name in named:
+        assert f"Protocol {name}. {rules[name]}" in text
     assert f"{100 * report['scores']['miou']:.2f}" in text
     for word in (*case.classes, *report["notes"], run.name):
         assert word in text
