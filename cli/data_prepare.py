@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from cli.console import RichReporter, err, out, table
+from rsmtdf_core.words import counted
 
 if TYPE_CHECKING:
     from pipeline.prepare import PrepareReport
@@ -141,7 +142,9 @@ def prepare(
 
 
 def _show(report: "PrepareReport") -> None:
-    made = table(f"{report.images} images below {report.root}", "manifest", "train", "labeled")
+    made = table(
+        f"{counted(report.images, 'image')} below {report.root}", "manifest", "train", "labeled"
+    )
     made.add_column("val", justify="right")
     made.add_column("test", justify="right")
     for one in report.manifests:

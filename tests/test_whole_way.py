@@ -404,7 +404,7 @@ def told_on_the_page(
     assert case.title in text
     rules = {one["protocol"]: one["protocol_description"] for one in (report, *report["others"])}
     named = re.findall(r"Protocol (\w+)\. ", text)
-    assert named[0] == report["protocol"]
+    assert tuple(named) == PROTOCOLS
     for name in named:
         assert f"Protocol {name}. {rules[name]}" in text
     assert f"{100 * report['scores']['miou']:.2f}" in text
