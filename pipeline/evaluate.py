@@ -11,6 +11,7 @@ from pipeline.config import ExperimentConfig, load_config
 from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from pipeline.scoring import Pixels, count_confusion, evenly, scored_scenes
+from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.evaluation.pictures import (
     PanelRow,
@@ -109,6 +110,8 @@ def load_run(
     load_weights(student, checkpoint.weights(which), checkpoint.path)
     on_gpu = config.runtime.device != "cpu" and torch.cuda.is_available()
     student.to("cuda" if on_gpu else "cpu").eval()
+    if not on_gpu:
+        keep_freed_memory()
     return TrainedRun(folder, config, checkpoint, which, student, manifest)
 
 

@@ -1,4 +1,4 @@
-"""What the C library does with freed memory: a training step asks for the same large blocks as the one before."""
+"""What the C library does with freed memory: a model asks for the same large blocks at every step or window."""
 
 import ctypes
 
@@ -10,7 +10,7 @@ def keep_freed_memory() -> None:
     """Have this process keep what it frees for its next use; does nothing without the GNU C library.
 
     Otherwise large blocks are given back to the system and mapped anew at every step, and to fill them
-    with zeros page by page takes a tenth to a fifth of a step on a CPU. The peak stays what it is.
+    with zeros page by page takes a tenth to a fifth of a step or a prediction on a CPU. The peak stays what it is.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
