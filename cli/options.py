@@ -52,8 +52,9 @@ Run = Annotated[
 Bands = Annotated[
     str | None,
     typer.Option(
-        metavar="R,G,B",
-        help="The bands of a GeoTIFF shown as red, green and blue, counted from 1, e.g. [cyan]4,3,2[/].",
+        metavar="R,G,B,...",
+        help="The bands of a GeoTIFF shown as red, green and blue, counted from 1, e.g. [cyan]4,3,2[/]. The student "
+        "sees further ones too, e.g. [cyan]4,3,2,8[/]; teachers see these three.",
         show_default="as the manifest says, else by their names, else the first three",
     ),
 ]

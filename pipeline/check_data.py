@@ -66,7 +66,7 @@ def _rows(reader: SceneReader, split: str, pairs: Sequence[ScenePair]) -> Iterat
             )
             scene = scenes[len(scenes) // 2]
             truth = None if scene.mask is None else reader.mask(scene)
-            row = PanelRow(f"{split}: {scene.id}", reader.image(scene), truth, None)
+            row = PanelRow(f"{split}: {scene.id}", reader.picture(scene), truth, None)
         except RsmtdfError:  # the check names it among the problems
             continue
         yield row

@@ -106,7 +106,9 @@ def load_run(
     shapes = [TokenShape(**shape) for shape in checkpoint.state["teachers"]]
     # The checkpoint has all weights: the pretrained ones need not be on this machine.
     settings = config.student.model_copy(update={"weights": "random"})
-    student = Student(settings, len(manifest.classes), config.views.crop, shapes)
+    student = Student(
+        settings, len(manifest.classes), config.views.crop, shapes, bands=manifest.image_bands
+    )
     load_weights(student, checkpoint.weights(which), checkpoint.path)
     on_gpu = config.runtime.device != "cpu" and torch.cuda.is_available()
     student.to("cuda" if on_gpu else "cpu").eval()
@@ -190,7 +192,7 @@ def evaluate(
         out / "confusion.png", counts.matrix, manifest.class_names, f"Confusion matrix{warning}"
     )
     rows = [
-        PanelRow(one.id + warning, reader.image(one), reader.mask(one), predictions[one.id])
+        PanelRow(one.id + warning, reader.picture(one), reader.mask(one), predictions[one.id])
         for one in shown
     ]
     panel_picture(out / "panel.png", rows, manifest)

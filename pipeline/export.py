@@ -16,6 +16,7 @@ from pipeline.reporter import Reporter, Silent
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.rasters.bands import SHOWN
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.portable import (
@@ -128,7 +129,8 @@ def load_exported(file: Path) -> Student:
     facts = read_json(file.with_name(f"{file.name}.json"), RunError)
     settings = StudentSettings(**facts["student"])
     shapes = [TokenShape(**one) for one in facts["teachers"]]
-    student = Student(settings, len(facts["classes"]), facts["crop"], shapes)
+    bands = facts["input"].get("bands", SHOWN)  # older files do not say it
+    student = Student(settings, len(facts["classes"]), facts["crop"], shapes, bands=bands)
     load_weights(student, load_file(file), file)
     return student.eval()
 
@@ -145,7 +147,7 @@ def _require_packages(kind: Format) -> None:
 
 def _facts(trained: TrainedRun, portable: PortableStudent, kind: Format) -> dict[str, Any]:
     """What a program must know to use the file, and where it comes from."""
-    manifest = trained.manifest
+    manifest, student = trained.manifest, trained.student
     settings = trained.config.student.model_copy(update={"weights": "random"})
     inside = kind != "safetensors"
     return {
@@ -159,9 +161,11 @@ def _facts(trained: TrainedRun, portable: PortableStudent, kind: Format) -> dict
         "dataset": manifest.name,
         "classes": [one.model_dump(mode="json") for one in manifest.classes],
         "input": {
-            "images": "uint8 RGB [B, 3, H, W]" if inside else "normalised float32 [B, 3, H, W]",
-            "mean": list(settings.mean),
-            "std": list(settings.std),
+            "images": ("uint8" if inside else "normalised float32")
+            + f" [B, {student.bands}, H, W], RGB first",
+            "bands": student.bands,
+            "mean": list(student.mean),
+            "std": list(student.std),
             "normalisation": "inside" if inside else "(images / 255 - mean) / std",
             "multiple_of": portable.unit,
             "least": LEAST_UNITS * portable.unit,
@@ -188,7 +192,7 @@ def _compare(trained: TrainedRun, portable: PortableStudent, run: Run) -> tuple[
     generator = torch.Generator().manual_seed(0)
     checks = []
     for images, height, width in sizes:
-        shape = (images, 3, height, width)
+        shape = (images, trained.student.bands, height, width)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
         with torch.inference_mode():
             own = trained.student.logits(trained.student.normalise(pixels)).float()

@@ -42,7 +42,8 @@ def pixels_identity(experiment: Experiment) -> dict[str, Any]:
 def pixels_shape(experiment: Experiment) -> TokenShape:
     """A record's shape."""
     settings = experiment.config.views
-    return TokenShape(PIXELS, settings.crop, settings.crop, pixel_channels(settings))
+    channels = pixel_channels(settings, experiment.dataset.manifest.image_bands)
+    return TokenShape(PIXELS, settings.crop, settings.crop, channels)
 
 
 def find_pixels(experiment: Experiment) -> FeatureStore:

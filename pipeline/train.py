@@ -203,7 +203,13 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
     )
     # Again: a teacher that was built for the loop has drawn numbers too.
     set_seed(config.seed)
-    student = Student(config.student, len(manifest.classes), config.views.crop, features.shapes)
+    student = Student(
+        config.student,
+        len(manifest.classes),
+        config.views.crop,
+        features.shapes,
+        bands=manifest.image_bands,
+    )
     student.to(accelerator.device)
     on_gpu = accelerator.device.type == "cuda"
     if on_gpu:

@@ -14,7 +14,7 @@ from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.manifests.files import read_image
 from rsmtdf_core.manifests.schema import Manifest
-from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.rasters.bands import SHOWN, BandSettings
 from rsmtdf_core.rasters.polygons import write_polygons
 from rsmtdf_core.rasters.reading import Frame, Pixels, Valid
 from rsmtdf_core.rasters.writing import Layer, raster_file
@@ -69,7 +69,7 @@ def derive(job: Job, kind: Kind, manifest: Manifest, bands: BandSettings | None)
         return
     with Image.open(job.files["map"]) as picture:
         ids = np.asarray(picture)
-    row = PanelRow(job.source.stem, read_image(job.source, bands), None, ids)
+    row = PanelRow(job.source.stem, read_image(job.source, bands)[..., :SHOWN], None, ids)
     panel_picture(job.files[kind], [row], manifest)
 
 

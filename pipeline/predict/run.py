@@ -18,7 +18,7 @@ from pipeline.predict.layers import BY_BLOCKS, derive, layer_block, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
-from rsmtdf_core.errors import DataError, RunError
+from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.evaluation.averaging import averaged_logits
 from rsmtdf_core.evaluation.inference import require_fitting_window
 from rsmtdf_core.evaluation.settings import InferenceSettings
@@ -26,7 +26,7 @@ from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.manifests.files import image_size
-from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.rasters.bands import SHOWN, BandSettings
 from rsmtdf_core.rasters.polygons import require_crs
 from rsmtdf_core.rasters.reading import import_rasterio, open_raster
 
@@ -75,7 +75,7 @@ def predict(
     settings, reporter = settings or PredictSettings(), reporter or Silent()
     trained = load_run(run, overrides=overrides)
     jobs = find_jobs(inputs, out, settings)
-    way = _Way(trained, _inference(trained), settings.bands or trained.manifest.bands, settings)
+    way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
     sizes = [_checked_size(job, way.bands, reporter) for job in jobs]
     _claim(out, jobs, _facts(way), overwrite=settings.overwrite)
     for sentence in (*trained.cautions, *_seams(way.inference)):
@@ -96,6 +96,19 @@ def predict(
             for job, kinds in zip(jobs, missing, strict=True):
                 _write(job, kinds, way, bar)
     return [job.files["map"] for job in jobs]
+
+
+def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | None:
+    """The bands that are read, as many as the student takes."""
+    bands = settings.bands or trained.manifest.bands
+    count = SHOWN if bands is None else len(bands.indices)
+    if count != trained.student.bands:
+        raise ConfigError(
+            f"the run's student sees {trained.student.bands} bands, found {count}",
+            where="--bands",
+            remedy=f"name {trained.student.bands} bands in the order of the manifest's bands.indices",
+        )
+    return bands
 
 
 def _inference(trained: TrainedRun) -> InferenceSettings:

@@ -21,7 +21,7 @@ class Source(Protocol):
         ...
 
     def read(self, top: int, left: int, height: int, width: int) -> Pixels:
-        """A window of RGB, uint8 [height, width, 3]."""
+        """A window, uint8 [height, width, C]."""
         ...
 
     def valid(self, top: int, left: int, height: int, width: int) -> Valid:
@@ -54,7 +54,7 @@ class _RasterSource:
 
     def _forget(self) -> None:
         self._kept = (0, 0)
-        self._pixels = np.empty((0, self.size[1], 3), np.uint8)
+        self._pixels = np.empty((0, self.size[1], 0), np.uint8)
         self._valid = np.empty((0, self.size[1]), bool)
 
     def read(self, top: int, left: int, height: int, width: int) -> Pixels:

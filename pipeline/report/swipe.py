@@ -115,7 +115,7 @@ def legend(manifest: Manifest) -> Html:
 
 def _given(reader: SceneReader, scene: Scene) -> Iterator[Layer]:
     size = _fitted(scene.width, scene.height)
-    image = Image.fromarray(reader.image(scene)).resize(size, Image.Resampling.BICUBIC)
+    image = Image.fromarray(reader.picture(scene)).resize(size, Image.Resampling.BICUBIC)
     yield Layer("Image", data_uri(_encoded(image, "JPEG"), "image/jpeg"))
     yield _classes("Truth", reader.mask(scene), reader.dataset.manifest)
 

@@ -68,7 +68,7 @@ def image_mode(path: Path) -> str:
 def read_image(
     path: Path, bands: BandSettings | None = None, part: Part | None = None
 ) -> npt.NDArray[np.uint8]:
-    """An image as uint8 [H, W, 3], RGB; transparency is dropped, grey becomes three equal bands.
+    """An image as uint8 [H, W, C], RGB first; transparency is dropped, grey becomes three equal bands.
 
     Args:
         path: the file.

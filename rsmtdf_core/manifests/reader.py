@@ -25,6 +25,7 @@ from rsmtdf_core.manifests.files import (
 )
 from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.scenes import Dataset, Scene, Window
+from rsmtdf_core.rasters.bands import SHOWN
 
 Pixels = npt.NDArray[np.uint8]
 _Key = tuple[
@@ -62,7 +63,7 @@ class SceneReader:
         self._forget()
 
     def image(self, scene: Scene) -> Pixels:
-        """Pixels of a scene, uint8 [H, W, 3], RGB.
+        """Pixels of a scene, uint8 [H, W, C], RGB first.
 
         Raises:
             MissingFileError, DataError: the file is missing, unreadable or of another size.
@@ -74,6 +75,14 @@ class SceneReader:
             return self._cached(key, lambda: read_image(path, bands, _part(scene)))
         whole = self._cached(("image", scene.image, None), lambda: read_image(path))
         return _cut(whole, scene, scene.image)
+
+    def picture(self, scene: Scene) -> Pixels:
+        """A scene as people and teachers see it, uint8 [H, W, 3], RGB.
+
+        Raises:
+            MissingFileError, DataError: as for `image`.
+        """
+        return self.image(scene)[..., :SHOWN]
 
     def mask(self, scene: Scene) -> Pixels:
         """Class ids of a scene that has a mask, uint8 [H, W]; ignored where its raster has no data.

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.manifests.lists import read_scene_list
 from rsmtdf_core.manifests.patterns import pattern_fields
-from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.rasters.bands import SHOWN, BandSettings
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
 from rsmtdf_core.words import counted
@@ -182,8 +182,8 @@ class Manifest(Settings):
         masks: path pattern of the masks, with the same fields; None where there are none.
         mask_encoding: how the masks' pixels become class ids.
         window: set where scenes are windows of larger rasters.
-        bands: set where images are GeoTIFFs whose bands are chosen or scaled; student and teachers see
-            the same. Left out where it is not set, as in manifests from before the key.
+        bands: set where images are GeoTIFFs whose bands are chosen or scaled; teachers see the first three,
+            the student all. Left out where it is not set, as in manifests from before the key.
         parent: names of the fields that tell from which tile an image was cut; empty where images are no
             crops of something larger.
         splits: which scenes are for training, choosing and testing; by default crops of one parent stay
@@ -208,6 +208,11 @@ class Manifest(Settings):
     splits: dict[SplitName, SplitSpec] = Field(min_length=1)
     labeled: SceneIds | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def image_bands(self) -> int:
+        """How many bands the student sees."""
+        return SHOWN if self.bands is None else len(self.bands.indices)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -1,46 +1,55 @@
-"""Which bands of a raster are red, green and blue, and which of their values is 0 and which 255.
+"""Which bands of a raster are seen, and which of their values is 0 and which 255.
 
-Views, teachers and students take uint8 RGB, so the choice is made once, where pixels are read, and
-all of them see the same. The ranges are fixed numbers and not each file's own percentiles: a value
-then means the same in every scene, and a window can be read without the rest of its raster.
+Views are uint8, so the choice is made once, where pixels are read: the first three bands are red, green
+and blue as teachers and pictures have them, and a student sees these and all others. The ranges are
+fixed numbers and not each file's own percentiles: a value then means the same in every scene, and a
+window can be read without the rest of its raster.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from rsmtdf_core.settings import Settings
 
 Range = tuple[float, float]
 
-
-def _one_for_each(value: object) -> object:
-    """One pair of numbers stands for all three bands."""
-    if isinstance(value, list | tuple) and len(value) == 2:
-        first, second = value
-        if not isinstance(first, list | tuple) and not isinstance(second, list | tuple):
-            return (value, value, value)
-    return value
+SHOWN = 3
+"""The first bands of an image, red, green and blue as teachers and pictures have them; a student may see more."""
 
 
 class BandSettings(Settings):
-    """A choice of three bands with their scaling to 0..255.
+    """A choice of bands with their scaling to 0..255.
 
     Attributes:
-        indices: the bands shown as red, green and blue, counted from 1; one may be named several times.
-        scale: `[low, high]` for all three, or one such pair for each: what becomes 0 and 255. Values
+        indices: the bands shown as red, green and blue, which teachers see, then those that the student sees beside
+            them; counted from 1, and one may be named several times.
+        scale: `[low, high]` for all of them, or one such pair for each: what becomes 0 and 255. Values
             beyond are clipped. None where the bands are of 8 bits and stay as they are.
     """
 
-    indices: tuple[
-        Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]
-    ] = (1, 2, 3)
-    scale: Annotated[tuple[Range, Range, Range] | None, BeforeValidator(_one_for_each)] = None
+    indices: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 3), min_length=SHOWN)
+    scale: tuple[Range, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_for_each(cls, values: Any) -> Any:  # noqa: ANN401 - not validated yet
+        """One pair of numbers stands for all bands."""
+        match values:
+            case {"scale": [int() | float() | str(), int() | float() | str()] as pair}:
+                indices = values.get("indices", cls.model_fields["indices"].default)
+                if isinstance(indices, list | tuple):
+                    return {**values, "scale": [pair] * len(indices)}
+        return values
 
     @model_validator(mode="after")
     def _goes_up(self) -> Self:
+        if self.scale is not None and len(self.scale) != len(self.indices):
+            raise ValueError(
+                f"scale has {len(self.scale)} pairs for {len(self.indices)} bands: give one for all, or one for each"
+            )
         for low, high in self.scale or ():
             if not low < high:
                 raise ValueError(f"scale goes from low to high, found [{low:g}, {high:g}]")
@@ -57,17 +66,17 @@ def middle_range(values: npt.NDArray[np.generic]) -> Range:
 def scaled(
     values: npt.NDArray[np.generic], bands: BandSettings, valid: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.uint8]:
-    """The chosen bands [3, H, W] as uint8 [H, W, 3]; black where they are not `valid` [H, W].
+    """The chosen bands [C, H, W] as uint8 [H, W, C]; black where they are not `valid` [H, W].
 
     With a scale, v becomes round(255 (v - low) / (high - low)), clipped to 0..255.
     """
-    pixels = np.empty((*values.shape[1:], 3), np.uint8)
-    for place in range(3):
-        band = values[place]
+    pixels = np.empty((*values.shape[1:], len(values)), np.uint8)
+    for place, band in enumerate(values):
         if bands.scale is not None:
             low, high = bands.scale[place]
             share = (band.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-            band = np.rint(np.clip(np.where(valid, share, 0), 0, 1) * 255)
-        pixels[..., place] = band.astype(np.uint8)
+            pixels[..., place] = np.rint(np.clip(np.where(valid, share, 0), 0, 1) * 255)
+        else:
+            pixels[..., place] = band
     pixels[~valid] = 0
     return pixels

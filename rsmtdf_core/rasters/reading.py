@@ -1,4 +1,4 @@
-"""Windows of a GeoTIFF as uint8 RGB, with where they have data; the whole is never read at once."""
+"""Windows of a GeoTIFF as uint8, with where they have data; the whole is never read at once."""
 
 import warnings
 from collections.abc import Iterator
@@ -49,9 +49,9 @@ class Raster:
         self.frame = Frame(dataset.width, dataset.height, dataset.crs, dataset.transform)
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Valid]:
-        """A window as uint8 [height, width, 3], RGB, and where it has data, bool [height, width].
+        """A window as uint8 [height, width, C], RGB first, and where it has data, bool [height, width].
 
-        A pixel has no data where the file's nodata value, mask or alpha says so in all three bands,
+        A pixel has no data where the file's nodata value, mask or alpha says so in all chosen bands,
         or where one of them is not a finite number; it is black.
 
         Raises:
@@ -63,7 +63,8 @@ class Raster:
                 where=self._path,
                 remedy="the file changed since its scenes were found: run the command again",
             )
-        pixels, valid = np.empty((height, width, 3), np.uint8), np.empty((height, width), bool)
+        count = len(self._bands.indices)
+        pixels, valid = np.empty((height, width, count), np.uint8), np.empty((height, width), bool)
         for start in range(0, height, _ROWS):
             part = slice(start, min(start + _ROWS, height))
             window = ((top + part.start, top + part.stop), (left, left + width))
@@ -203,7 +204,7 @@ def _require_eight_bits(path: Path, dataset: RasterioDataset, bands: BandSetting
 def middle_values(
     path: Path, dataset: RasterioDataset, bands: BandSettings
 ) -> list[npt.NDArray[np.generic]]:
-    """For each of the three bands the values [N] in the middle of a raster, those without data left out.
+    """For each of the bands the values [N] in the middle of a raster, those without data left out.
 
     Raises:
         DataError: the file is damaged there.

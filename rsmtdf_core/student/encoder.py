@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
 from rsmtdf_core.positions import resize_position
+from rsmtdf_core.rasters.bands import SHOWN
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.weights import load_exactly, read_state, timm_names
 
@@ -32,7 +33,8 @@ REFERENCE_TAPS = {24: (4, 11, 17, 23)}
 class Encoder(nn.Module):
     """Four feature maps of an image, fine to coarse (CNN) or early to late (ViT).
 
-    Layers that feed no tap are dropped, so every parameter left gets a gradient.
+    Layers that feed no tap are dropped, so every parameter left gets a gradient. Pretrained weights know three bands:
+    of others the first convolution starts at 0, so that at first the features are those of the three.
 
     Attributes:
         taps: the blocks or levels that give the maps.
@@ -46,9 +48,9 @@ class Encoder(nn.Module):
         MissingFileError: `settings.weights` is a path where no file lies.
     """
 
-    def __init__(self, settings: StudentSettings) -> None:
+    def __init__(self, settings: StudentSettings, bands: int = SHOWN) -> None:
         super().__init__()
-        net = _load_net(settings)
+        net = _load_net(settings, bands)
         self.is_vit = _is_plain_vit(net)
         if self.is_vit:
             depth = len(net.blocks)
@@ -68,7 +70,7 @@ class Encoder(nn.Module):
         self._checkpointed = False
         self._momenta: dict[nn.Module, float | None] = {}
 
-    def forward(self, images_B3HW: Tensor) -> list[Tensor]:
+    def forward(self, images_BCHW: Tensor) -> list[Tensor]:
         """Normalised images -> four maps [B, C, h, w].
 
         H and W must be multiples of `patch`. A ViT's taps pass its final norm and leave out prefix
@@ -76,11 +78,11 @@ class Encoder(nn.Module):
         """
         if self.is_vit:
             again = self._checkpointed and self.training and torch.is_grad_enabled()
-            return _vit_taps(self.net, images_B3HW, self.taps, checkpointed=again)
+            return _vit_taps(self.net, images_BCHW, self.taps, checkpointed=again)
         if self._checkpointed:
             self._move_statistics(enabled=True)
         maps: list[Tensor] = self.net.forward_intermediates(
-            images_B3HW, indices=list(self.taps), intermediates_only=True
+            images_BCHW, indices=list(self.taps), intermediates_only=True
         )
         if self._checkpointed:
             self._move_statistics(enabled=False)
@@ -116,9 +118,9 @@ def default_taps(depth: int) -> tuple[int, ...]:
 
 
 def _vit_taps(
-    net: VisionTransformer, images_B3HW: Tensor, taps: tuple[int, ...], *, checkpointed: bool
+    net: VisionTransformer, images_BCHW: Tensor, taps: tuple[int, ...], *, checkpointed: bool
 ) -> list[Tensor]:
-    tokens, grid = _embed(net, images_B3HW)
+    tokens, grid = _embed(net, images_BCHW)
     maps = []
     for number, block in enumerate(net.blocks):
         tokens = checkpoint(block, tokens, use_reentrant=False) if checkpointed else block(tokens)
@@ -128,14 +130,14 @@ def _vit_taps(
     return maps
 
 
-def _embed(net: VisionTransformer, images_B3HW: Tensor) -> tuple[Tensor, tuple[int, int]]:
+def _embed(net: VisionTransformer, images_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """Tokens [B, prefix + h * w, D] that enter the first block, and their grid (h, w)."""
-    height, width = images_B3HW.shape[-2:]
+    height, width = images_BCHW.shape[-2:]
     patch = net.patch_embed.patch_size[0]
     assert (height % patch, width % patch) == (0, 0), (height, width, patch)
     grid = (height // patch, width // patch)
     # Past `PatchEmbed.forward`, which accepts no other size than the model's own.
-    tokens = net.patch_embed.norm(net.patch_embed.proj(images_B3HW).flatten(2).mT)
+    tokens = net.patch_embed.norm(net.patch_embed.proj(images_BCHW).flatten(2).mT)
     prefix = [
         token.expand(
             tokens.shape[0], -1, -1
@@ -156,7 +158,7 @@ def _embed(net: VisionTransformer, images_B3HW: Tensor) -> tuple[Tensor, tuple[i
     return net.norm_pre(net.patch_drop(net.pos_drop(tokens))), grid
 
 
-def _load_net(settings: StudentSettings) -> Any:  # noqa: ANN401 - timm ships no types
+def _load_net(settings: StudentSettings, bands: int) -> Any:  # noqa: ANN401 - timm ships no types
     import timm
 
     name, weights = settings.encoder, settings.weights
@@ -169,7 +171,7 @@ def _load_net(settings: StudentSettings) -> Any:  # noqa: ANN401 - timm ships no
             remedy="set student.encoder to a name from timm.list_models()",
         )
     try:
-        net = timm.create_model(name, pretrained=False, num_classes=0)
+        net = timm.create_model(name, pretrained=False, num_classes=0, in_chans=bands)
     except RuntimeError as problem:
         raise ConfigError(
             f"timm cannot make '{name}': {problem}",
@@ -239,11 +241,20 @@ def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no ty
         state = timm_names(read_state(path))
         if _is_plain_vit(net):
             state = checkpoint_filter_fn(state, net)
+        _widen(net, state)
         load_exactly(net, state, tuple(f"{layer}." for layer in unused))
     except TeacherError as fault:
         raise ConfigError(
             fault.what, where=f"student.weights: {path}", remedy=fault.remedy
         ) from fault
+
+
+def _widen(net: Any, state: dict[str, Tensor]) -> None:  # noqa: ANN401 - timm ships no types
+    """Give the first convolution in `state` zeros for the bands that it does not know."""
+    name = f"{net.pretrained_cfg.get('first_conv')}.weight"
+    missing = net.get_parameter(name).shape[1] - state[name].shape[1] if name in state else 0
+    if missing > 0:
+        state[name] = torch.cat([state[name], *[torch.zeros_like(state[name][:, :1])] * missing], 1)
 
 
 def _is_plain_vit(net: nn.Module) -> bool:

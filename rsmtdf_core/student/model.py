@@ -11,12 +11,16 @@ from torch import Tensor, nn
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.pixels import normalise
+from rsmtdf_core.rasters.bands import SHOWN
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.encoder import Encoder
 from rsmtdf_core.student.fusion import Translator, make_fusion
 from rsmtdf_core.student.resizing import resize_map, resize_tokens
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape
+
+# Of bands beyond the third, for which nobody has counted any: they use their range.
+_OTHER_MEAN, _OTHER_STD = 0.5, 0.25
 
 
 class StudentOutput(NamedTuple):
@@ -44,6 +48,7 @@ class Student(nn.Module):
         classes: how many classes.
         crop: side in px of the views it is trained on.
         teachers: shapes of the teachers' tokens; none for training without distillation.
+        bands: of the images; the teachers' three are the first of them.
 
     Raises:
         ConfigError: an encoder that cannot be had, a crop that its patch does not divide, or fusion
@@ -51,11 +56,19 @@ class Student(nn.Module):
     """
 
     def __init__(
-        self, settings: StudentSettings, classes: int, crop: int, teachers: Sequence[TokenShape]
+        self,
+        settings: StudentSettings,
+        classes: int,
+        crop: int,
+        teachers: Sequence[TokenShape],
+        *,
+        bands: int = SHOWN,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(settings)
-        self._mean, self._std = settings.mean, settings.std
+        self.encoder = Encoder(settings, bands)
+        self.bands = bands
+        self.mean = (*settings.mean, *[_OTHER_MEAN] * (bands - SHOWN))
+        self.std = (*settings.std, *[_OTHER_STD] * (bands - SHOWN))
         patch = self.encoder.patch
         if crop % patch:
             nearest = max(1, round(crop / patch)) * patch
@@ -83,33 +96,33 @@ class Student(nn.Module):
         reassemble = len(set(self.encoder.reductions)) == 1
         self.head = DPTHead(self.encoder.channels, settings.head, classes, reassemble=reassemble)
 
-    def forward(self, images_B3HW: Tensor, channel_scale: Tensor | None = None) -> StudentOutput:
+    def forward(self, images_BCHW: Tensor, channel_scale: Tensor | None = None) -> StudentOutput:
         """Logits and translated tokens of normalised images; the patch divides their sides.
 
         Args:
-            images_B3HW: normalised images.
+            images_BCHW: normalised images.
             channel_scale: [B, C], multiplies the channels of every tap as it leaves the encoder
                 (complementary dropout of UniMatch V2, arXiv 2410.10777); C is at least the width
                 of the widest tap, and a narrower one takes the first of them.
         """
-        taps = self._taps(images_B3HW, channel_scale)
-        tokens = self._translate(images_B3HW, taps[-1], channel_scale)
-        logits = self._decode(images_B3HW, taps, tokens)
+        taps = self._taps(images_BCHW, channel_scale)
+        tokens = self._translate(images_BCHW, taps[-1], channel_scale)
+        logits = self._decode(images_BCHW, taps, tokens)
         on_grids = {name: resize_tokens(found, self.grids[name]) for name, found in tokens.items()}
         return StudentOutput(logits, on_grids)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """What the student takes, float32, of uint8 images [B, 3, H, W]."""
-        return normalise(images, self._mean, self._std)
+        """What the student takes, float32, of uint8 images [B, bands, H, W]."""
+        return normalise(images, self.mean, self.std)
 
-    def logits(self, images_B3HW: Tensor) -> Tensor:
+    def logits(self, images_BCHW: Tensor) -> Tensor:
         """The logits alone: without fusion this spares the translators and the second pass."""
-        taps = self._taps(images_B3HW)
-        tokens = {} if self.fusion is None else self._translate(images_B3HW, taps[-1])
-        return self._decode(images_B3HW, taps, tokens)
+        taps = self._taps(images_BCHW)
+        tokens = {} if self.fusion is None else self._translate(images_BCHW, taps[-1])
+        return self._decode(images_BCHW, taps, tokens)
 
-    def _taps(self, images_B3HW: Tensor, channel_scale: Tensor | None = None) -> list[Tensor]:
-        taps: list[Tensor] = self.encoder(images_B3HW)
+    def _taps(self, images_BCHW: Tensor, channel_scale: Tensor | None = None) -> list[Tensor]:
+        taps: list[Tensor] = self.encoder(images_BCHW)
         if channel_scale is None:
             return taps
         assert channel_scale.shape[1] >= max(self.encoder.channels), channel_scale.shape
@@ -117,7 +130,7 @@ class Student(nn.Module):
         return [tap * scale_BC11[:, : tap.shape[1]].to(tap.dtype) for tap in taps]
 
     def _translate(
-        self, images_B3HW: Tensor, last_BCHW: Tensor, channel_scale: Tensor | None = None
+        self, images_BCHW: Tensor, last_BCHW: Tensor, channel_scale: Tensor | None = None
     ) -> dict[str, Tensor]:
         """By teacher name, translated tokens on the grid of the map they come from."""
         maps: dict[int | None, Tensor] = {None: last_BCHW}
@@ -127,17 +140,17 @@ class Student(nn.Module):
             if size not in maps:
                 assert size is not None
                 if self._shares_pass:
-                    maps[size] = self._resampled(last_BCHW, images_B3HW, self.grids[name])
+                    maps[size] = self._resampled(last_BCHW, images_BCHW, self.grids[name])
                 else:
                     # A square at every image size, as in the reference.
-                    smaller = resize_map(images_B3HW, (size, size))
+                    smaller = resize_map(images_BCHW, (size, size))
                     maps[size] = self._taps(smaller, channel_scale)[-1]
             tokens[name] = translator(maps[size].permute(0, 2, 3, 1))
         return tokens
 
-    def _resampled(self, last_BCHW: Tensor, images_B3HW: Tensor, grid: tuple[int, int]) -> Tensor:
+    def _resampled(self, last_BCHW: Tensor, images_BCHW: Tensor, grid: tuple[int, int]) -> Tensor:
         """The last tap on a teacher's grid, which is to images of another size what it is to a crop."""
-        sides = images_B3HW.shape[-2:]
+        sides = images_BCHW.shape[-2:]
         # Rounded, in whole numbers, which an export can follow too.
         rows, columns = (
             max(1, (2 * cells * side + self._crop) // (2 * self._crop))
@@ -146,10 +159,10 @@ class Student(nn.Module):
         return resize_map(last_BCHW, (rows, columns))
 
     def _decode(
-        self, images_B3HW: Tensor, taps: Sequence[Tensor], tokens: dict[str, Tensor]
+        self, images_BCHW: Tensor, taps: Sequence[Tensor], tokens: dict[str, Tensor]
     ) -> Tensor:
         last = taps[-1] if self.fusion is None else self.fusion(taps[-1], tokens)
-        height, width = images_B3HW.shape[-2:]
+        height, width = images_BCHW.shape[-2:]
         return resize_map(self.head([*taps[:-1], last]), (height, width))
 
 

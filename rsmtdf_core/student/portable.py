@@ -14,7 +14,7 @@ MOST_IMAGES, LEAST_UNITS, MOST_UNITS = 64, 4, 256
 
 
 class PortableStudent(nn.Module):
-    """uint8 RGB images [B, 3, H, W] -> logits float32 [B, classes, H, W].
+    """uint8 images [B, bands, H, W] -> logits float32 [B, classes, H, W].
 
     Args:
         student: is copied, so that it stays as it is.
@@ -42,7 +42,7 @@ def export_program(model: PortableStudent, side: int) -> ExportedProgram:
         side: of the example that is traced, a multiple of the unit.
     """
     # Sides that differ: the trace would take their being equal for a fact, as it would a batch of 1.
-    example = torch.zeros(2, 3, side, side + model.unit, dtype=torch.uint8)
+    example = torch.zeros(2, model.student.bands, side, side + model.unit, dtype=torch.uint8)
     with torch.no_grad():
         return torch.export.export(model, (example,), dynamic_shapes=(dynamic_shape(model.unit),))
 

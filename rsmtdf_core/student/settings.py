@@ -37,7 +37,7 @@ class StudentSettings(Settings):
         encoder: a timm model name: a plain vision transformer, or a CNN with four levels or more.
         weights: "hub" (from the hub's local cache, which stage one fills), "random", or the path of
             a weights file.
-        mean: subtracted from the image in 0..1, per channel; ImageNet's, as the reference has it.
+        mean: subtracted from the image in 0..1, per band of the first three; ImageNet's, as the reference has it.
         std: what the difference is divided by.
         taps: the four blocks (ViT) or levels (CNN) that feed the head, from 0, rising. None takes
             the reference's blocks by depth, and a CNN's last four levels.

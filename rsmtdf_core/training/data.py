@@ -28,10 +28,10 @@ class Batch(NamedTuple):
         step: the step, counted from 0.
         first: place of the first sample of each kind in the step's global batch.
         total: labeled samples, and as many unlabeled ones, of the global batch.
-        images: labeled weak views, uint8 [B, 3, S, S].
+        images: labeled weak views, uint8 [B, C, S, S].
         masks: their class ids, uint8 [B, S, S].
-        weak: unlabeled weak views, uint8 [U, 3, S, S].
-        mixed: V strong views with CutMix of each, uint8 [V, U, 3, S, S].
+        weak: unlabeled weak views, uint8 [U, C, S, S].
+        mixed: V strong views with CutMix of each, uint8 [V, U, C, S, S].
         pasted: True where `mixed` shows the partner, bool [V, U, S, S].
         valid: False where a weak view is padding, bool [B + U, S, S].
     """
@@ -134,15 +134,15 @@ def assembled(
     Args:
         schedule: which rows the step has.
         step: the step.
-        weak: weak views of the labeled, then the unlabeled samples, uint8 [B + U, S, S, 3].
+        weak: weak views of the labeled, then the unlabeled samples, uint8 [B + U, S, S, C].
         masks: class ids of the labeled ones, uint8 [B, S, S].
-        mixed: each kind of strong view, with CutMix, of the unlabeled samples, uint8 [S, S, 3] each.
+        mixed: each kind of strong view, with CutMix, of the unlabeled samples, uint8 [S, S, C] each.
     """
     rows, plan, labeled = schedule.rows(step), schedule.plan, len(masks)
     unlabeled = rows.unlabeled.tolist() if mixed else []
     size = plan.settings.crop
     shape = (len(mixed), len(unlabeled), size, size)
-    strong, pasted = np.empty((*shape, 3), np.uint8), np.empty(shape, np.bool_)
+    strong, pasted = np.empty((*shape, weak.shape[-1]), np.uint8), np.empty(shape, np.bool_)
     for number, views in enumerate(mixed):
         np.stack(views, out=strong[number])
         np.stack(pasted_pixels(plan, unlabeled, rows.epoch, number), out=pasted[number])

@@ -14,7 +14,7 @@ from rsmtdf_core.training.ahead import ahead
 from rsmtdf_core.training.data import Batch, StepDataset, assembled, batches
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.strong import mix
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.pixels import PIXELS, pixel_bands
 from rsmtdf_core.views.plan import Photometric
 from rsmtdf_core.views.render import render_photometric
 
@@ -99,7 +99,8 @@ class CachedPixels:
         rows, plan = self.schedule.rows(step), self.schedule.plan
         labeled = len(rows.labeled)
         unlabeled = rows.unlabeled.tolist() if self.strong_views else []
-        weak, last = records[..., :3], records[labeled:, ..., 3:]
+        bands = pixel_bands(plan.settings, records.shape[-1])
+        weak, last = records[..., :bands], records[labeled:, ..., bands:]
         sees = plan.settings.teacher_sees
 
         def strong(place: int, change: Photometric | None) -> npt.NDArray[np.uint8]:
@@ -115,4 +116,4 @@ class CachedPixels:
             else mix(plan, unlabeled, rows.epoch, number, strong)
             for number in range(self.strong_views)
         ]
-        return assembled(self.schedule, step, weak, records[:labeled, ..., 3], mixed)
+        return assembled(self.schedule, step, weak, records[:labeled, ..., bands], mixed)

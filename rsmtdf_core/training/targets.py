@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsmtdf_core.rasters.bands import SHOWN
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.ring import Ring, Slot
 from rsmtdf_core.teachers.teacher import Teacher
@@ -151,5 +152,7 @@ class OnlineTargets:
 
     def _targets(self, images: Tensor) -> Targets:
         # Cloned, because autograd refuses to keep tensors that were made in inference mode.
-        found = {name: one.tokens(images).clone() for name, one in self._teachers.items()}
+        found = {
+            name: one.tokens(images[:, :SHOWN]).clone() for name, one in self._teachers.items()
+        }
         return Targets(found, None)

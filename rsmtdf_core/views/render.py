@@ -18,11 +18,13 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.rasters.bands import SHOWN
 from rsmtdf_core.views.plan import ViewPlan
 from rsmtdf_core.views.view import Box, Geometry, Photometric
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Change = Callable[[Image.Image], Image.Image]
 T = TypeVar("T", bound=np.generic)
 
 KEPT_WEAK = 32
@@ -41,21 +43,23 @@ def render_image(image: Pixels, geometry: Geometry, crop: int) -> Pixels:
     Pillow rounds the part's edges to 32-bit floats; about one pixel in 400 is.
 
     Args:
-        image: the scene, uint8 [H, W, 3].
+        image: the scene, uint8 [H, W, C].
         geometry: how to cut.
         crop: side of the view, px.
 
     Returns:
-        The view, uint8 [crop, crop, 3], 0 where padded.
+        The view, uint8 [crop, crop, C], 0 where padded.
     """
     width, height = _shown(geometry, crop)
     columns, left, right = _part(geometry.left, width, image.shape[1], geometry.width)
     rows, top, bottom = _part(geometry.top, height, image.shape[0], geometry.height)
-    part = Image.fromarray(np.ascontiguousarray(image[rows, columns]))
     bilinear = Image.Resampling.BILINEAR
-    across = part.resize((width, part.height), bilinear, (left, 0, right, part.height))
-    shown = across.resize((width, height), bilinear, (0, top, width, bottom))
-    return _placed(np.asarray(shown), geometry, crop, 0)
+
+    def resized(part: Image.Image) -> Image.Image:
+        across = part.resize((width, part.height), bilinear, (left, 0, right, part.height))
+        return across.resize((width, height), bilinear, (0, top, width, bottom))
+
+    return _placed(_by_pictures(image[rows, columns], resized), geometry, crop, 0)
 
 
 def render_mask(mask: Pixels, geometry: Geometry, crop: int, ignore_id: int) -> Pixels:
@@ -115,12 +119,14 @@ def _placed(shown: npt.NDArray[T], geometry: Geometry, crop: int, padding: int) 
 def render_photometric(image: Pixels, photometric: Photometric) -> Pixels:
     """Change a view's colours and sharpness: jitter in the drawn order, then grey, then blur.
 
+    Bands beyond the third become brighter, richer in contrast and blurred like the others; they have no colour.
+
     Args:
-        image: a weak view, uint8 [H, W, 3].
+        image: a weak view, uint8 [H, W, C].
         photometric: what to change.
 
     Returns:
-        The strong view, uint8 [H, W, 3].
+        The strong view, uint8 [H, W, C].
     """
     from torchvision.transforms import functional as ops
 
@@ -130,15 +136,26 @@ def render_photometric(image: Pixels, photometric: Photometric) -> Pixels:
         (ops.adjust_saturation, photometric.saturation),
         (ops.adjust_hue, photometric.hue),
     )
-    picture = Image.fromarray(image)
-    for operation in photometric.order:
-        change, amount = jitter[operation]
-        picture = change(picture, amount)
-    if photometric.grayscale:
-        picture = ops.to_grayscale(picture, num_output_channels=3)
-    if photometric.blur_sigma:
-        picture = picture.filter(ImageFilter.GaussianBlur(radius=photometric.blur_sigma))
-    return np.array(picture)
+
+    def changed(picture: Image.Image) -> Image.Image:
+        for operation in photometric.order:
+            change, amount = jitter[operation]
+            picture = change(picture, amount)
+        if photometric.grayscale and picture.mode == "RGB":
+            picture = ops.to_grayscale(picture, num_output_channels=3)
+        if photometric.blur_sigma:
+            picture = picture.filter(ImageFilter.GaussianBlur(radius=photometric.blur_sigma))
+        return picture
+
+    return _by_pictures(image, changed)
+
+
+def _by_pictures(pixels: Pixels, change: Change) -> Pixels:
+    """Change the first three bands of pixels [H, W, C] as one RGB picture, each other as a grey one; a copy."""
+    first, *others = np.split(pixels, range(SHOWN, pixels.shape[2]), axis=2)
+    pictures = [first, *(band[..., 0] for band in others)]
+    changed = [np.array(change(Image.fromarray(np.ascontiguousarray(one)))) for one in pictures]
+    return np.dstack(changed) if others else changed[0]
 
 
 def paste(own: npt.NDArray[T], other: npt.NDArray[T], box: Box | None) -> npt.NDArray[T]:
@@ -176,7 +193,7 @@ class ViewRenderer:
         return ViewRenderer, (self.reader, self.plan)
 
     def weak(self, row: int) -> Pixels:
-        """The view with its geometry only, uint8 [crop, crop, 3]."""
+        """The view with its geometry only, uint8 [crop, crop, C]."""
 
         def render() -> Pixels:
             view = self.plan[row]
@@ -186,7 +203,7 @@ class ViewRenderer:
         return self._weak.get(row, render)
 
     def strong(self, row: int, photometric: Photometric | None = None) -> Pixels:
-        """The weak view, changed as the plan says or by `photometric`; uint8 [crop, crop, 3]."""
+        """The weak view, changed as the plan says or by `photometric`; uint8 [crop, crop, C]."""
         if photometric is not None:
             return render_photometric(self.weak(row), photometric)
 
@@ -198,7 +215,7 @@ class ViewRenderer:
         return self._strong.get(row, render)
 
     def mixed(self, row: int) -> Pixels:
-        """The strong view with the box of its partner's strong view, uint8 [crop, crop, 3]."""
+        """The strong view with the box of its partner's strong view, uint8 [crop, crop, C]."""
         view = self.plan[row]
         own = self.strong(row)
         return own if view.box is None else paste(own, self.strong(view.partner), view.box)
@@ -216,6 +233,10 @@ class ViewRenderer:
 
     def teacher_view(self, row: int) -> Pixels:
         """What the teachers see, uint8 [crop, crop, 3]; of labeled rows always the weak view."""
+        return self.taught_view(row)[..., :SHOWN]
+
+    def taught_view(self, row: int) -> Pixels:
+        """The view of which the teachers see three bands, with all that the student sees, uint8 [crop, crop, C]."""
         if self.plan[row].labeled:
             return self.weak(row)
         show = {"mixed": self.mixed, "strong": self.strong, "weak": self.weak}

@@ -1,5 +1,6 @@
 """Scenes as GeoTIFFs of many bands: teachers and student see the chosen ones, as they would of a picture."""
 
+import json
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -11,10 +12,18 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import evaluate, load_run
+from pipeline.export import export_run
 from pipeline.extract import extract
-from pipeline.predict import predict
+from pipeline.features import find_features
+from pipeline.plan import plan_experiment
+from pipeline.predict import PredictSettings, predict
+from pipeline.report import report
 from pipeline.train import train
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.training.run_folder import open_run
+from rsmtdf_core.training.targets import CachedTargets
 from tests.rasters import rasterio, write_tiff
 
 # Five bands of 16 bits, of which the third, first and fifth show red, green and blue ten times as bright.
@@ -30,8 +39,7 @@ def rasters(scenes: Path, tmp_path: Path) -> Path:
     for path in (scenes / "images").iterdir():
         with Image.open(path) as picture:
             red, green, blue = np.moveaxis(np.asarray(picture).astype(np.uint16) * 10, 2, 0)
-        noise = np.full_like(red, 999)
-        bands = np.stack([green, noise, red, noise, blue])
+        bands = np.stack([green, red // 2 + blue // 2, red, 2550 - green, blue])
         write_tiff(folder / "images" / f"{path.stem}.tif", bands)
     manifest = yaml.safe_load((files("data_manifests") / "synthetic.yaml").read_text())
     manifest |= {"images": "images/{name}.tif", "bands": BANDS}
@@ -59,3 +67,88 @@ def test_both_stages_see_the_chosen_bands(make_config, rasters, tmp_path):
     (path,) = predict(run, [min((rasters / "images").iterdir())], tmp_path / "maps")
     with rasterio.open(path) as found:
         assert found.crs is not None
+
+
+MORE = {"indices": [3, 1, 5, 2, 4], "scale": [0, 2550]}
+
+
+def set_bands(rasters: Path, bands: dict[str, object]) -> None:
+    manifest = yaml.safe_load((rasters / "rasters.yaml").read_text())
+    (rasters / "rasters.yaml").write_text(yaml.safe_dump(manifest | {"bands": bands}))
+
+
+def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_path):
+    geo = [f"data.manifest={rasters / 'rasters.yaml'}", f"data.root={rasters}"]
+    common = [*geo, "optimiser.max_steps=2", "runtime.cache_pixels=true"]
+    tokens = []
+    for name, bands in (("three", BANDS), ("five", MORE)):
+        set_bands(rasters, bands)
+        config = make_config(*common, f"name={name}", f"runtime.cache={tmp_path / name}")
+        extract(config)
+        experiment = plan_experiment(config)
+        targets = find_features(experiment, torch.device("cpu")).targets
+        assert isinstance(targets, CachedTargets)
+        readers = targets._readers
+        tokens.append([one.tokens(row) for one in readers.values() for row in (0, 7)])
+    # The teachers' three bands are the same.
+    assert all(np.array_equal(*pair) for pair in zip(*tokens, strict=True))
+
+    runs = {
+        "cached": train(config).run,
+        "rendered": train(
+            make_config(
+                *common,
+                "runtime.cache_pixels=false",
+                f"runtime.cache={tmp_path / 'five'}",
+                "name=rendered",
+            )
+        ).run,
+        "online": train(
+            make_config(
+                *common, "runtime.cache_pixels=false", "objective.teachers=online", "name=online"
+            )
+        ).run,
+    }
+    weights = {
+        name: load_file(max((run / "checkpoints").iterdir()) / "student.safetensors")
+        for name, run in runs.items()
+    }
+    first = weights["cached"]["encoder.net.conv_stem.weight"]
+    assert first.shape[1] == 5
+    assert all(
+        torch.equal(one, weights["rendered"][name]) for name, one in weights["cached"].items()
+    )
+    losses = {
+        name: [line["loss"] for line in open_run(runs[name]).read_metrics() if "loss" in line]
+        for name in ("cached", "online")
+    }
+    assert len(losses["cached"]) == 2
+    assert losses["cached"] == pytest.approx(losses["online"], rel=1e-3)
+
+    run = runs["cached"]
+    assert evaluate(run)[0].images == 2
+    assert load_run(run).student.bands == 5
+    source = min((rasters / "images").iterdir())
+    (path,) = predict(run, [source], tmp_path / "maps")
+    with rasterio.open(path) as found:
+        assert found.count == 1
+    three = PredictSettings(bands=BandSettings.model_validate(BANDS))
+    with pytest.raises(ConfigError, match="sees 5 bands, found 3"):
+        predict(run, [source], tmp_path / "other", three)
+    facts = json.loads(export_run(run, tmp_path / "exported", "pt2").facts.read_text())
+    assert facts["input"]["bands"] == len(facts["input"]["mean"]) == 5
+    assert "panels" in report([run], tmp_path / "report.html").path.read_text()
+
+
+def test_the_student_learns_from_a_band_that_teachers_do_not_see(make_config, rasters, tmp_path):
+    """Its first convolution moves there, and its logits change where that band alone does."""
+    set_bands(rasters, MORE)
+    geo = [f"data.manifest={rasters / 'rasters.yaml'}", f"data.root={rasters}"]
+    run = train(make_config(*geo, "objective.method=supervised", "optimiser.max_steps=3")).run
+    student = load_run(run).student
+    images = torch.full((1, 5, 64, 64), 99, dtype=torch.uint8)
+    changed = images.clone()
+    changed[:, 4] = 200
+    with torch.inference_mode():
+        before, after = (student.logits(student.normalise(one)) for one in (images, changed))
+    assert not torch.allclose(before, after)

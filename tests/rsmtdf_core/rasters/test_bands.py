@@ -20,6 +20,13 @@ def test_each_band_may_have_a_range_of_its_own():
     assert scaled(values, bands, VALID)[0, 0].tolist() == [128, 255, 0]
 
 
+def test_more_than_three_bands_are_seen_in_the_order_of_the_choice():
+    values = np.arange(5, dtype=np.uint16).reshape(5, 1, 1) * 10
+    bands = BandSettings(indices=[5, 4, 3, 2, 1], scale=[0, 255])
+    assert bands.scale == ((0, 255),) * 5
+    assert scaled(values, bands, np.ones((1, 1), bool))[0, 0].tolist() == [0, 10, 20, 30, 40]
+
+
 def test_eight_bits_stay_as_they_are_and_nodata_is_black():
     values = np.arange(15, dtype=np.uint8).reshape(3, 1, 5)
     valid = np.array([[True, True, False, True, True]])
@@ -46,7 +53,9 @@ def test_what_is_no_number_becomes_black_without_a_warning():
         ({"indices": [0, 1, 2]}, "indices"),
         ({"indices": [1, 2]}, "indices"),
         ({"scale": [5, 5]}, "low to high"),
-        ({"scale": [[0, 1], [0, 1]]}, "scale"),
+        ({"scale": [[0, 1], [0, 1]]}, "2 pairs for 3 bands"),
+        ({"indices": [1, 2, 3, 4], "scale": [[0, 1]] * 3}, "3 pairs for 4 bands"),
+        ({"indices": 4, "scale": [0, 1]}, "indices"),
         ({"scale": [0, 1, 2]}, "scale"),
         ({"index": [1, 2, 3]}, "did you mean 'indices'"),
     ],

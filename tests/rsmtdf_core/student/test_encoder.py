@@ -4,6 +4,7 @@ import socket
 
 import huggingface_hub
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -147,4 +148,22 @@ def test_hub_weights_come_from_the_local_cache_and_never_from_the_network(tmp_pa
     assert all(
         torch.equal(tensor, with_weights.net.state_dict()[name])
         for name, tensor in donor.net.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize("encoder", ["test_vit", "test_efficientnet", "test_convnext"])
+@torch.inference_mode()
+def test_pretrained_weights_see_nothing_of_further_bands_at_first(encoder, tmp_path):
+    pretrained = make(encoder)
+    file = tmp_path / "weights.safetensors"
+    net = timm.create_model(encoder, pretrained=False, num_classes=0)
+    save_file(net.state_dict(), file)
+    settings = StudentSettings(encoder=encoder, weights=str(file))
+    three, five = Encoder(settings).eval(), Encoder(settings, bands=5).eval()
+    side = 160
+    images = torch.randn(1, 5, side, side)
+    for found, wanted in zip(five(images), three(images[:, :3]), strict=True):
+        torch.testing.assert_close(found, wanted)
+    assert sum(one.numel() for one in five.parameters()) > sum(
+        one.numel() for one in pretrained.parameters()
     )

@@ -216,6 +216,27 @@ def test_teachers_see_what_the_settings_say_and_labeled_views_weak(reader, make_
     np.testing.assert_array_equal(renderer.teacher_view(labeled), renderer.weak(labeled))
 
 
+@settings(max_examples=30, deadline=None)
+@given(cut=cuts(), bands=st.integers(4, 6), seed=st.integers(0, 99))
+def test_further_bands_are_cut_like_grey_pictures_and_leave_the_first_three(cut, bands, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (50, 60, bands), np.uint8)
+    found = render_image(image, cut, CROP)
+    np.testing.assert_array_equal(found[..., :3], render_image(image[..., :3], cut, CROP))
+    for band in range(3, bands):
+        grey = np.repeat(image[..., band : band + 1], 3, axis=2)
+        np.testing.assert_array_equal(found[..., band], render_image(grey, cut, CROP)[..., 0])
+
+
+def test_further_bands_become_brighter_richer_in_contrast_and_blurred_but_have_no_colour():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
+    change = Photometric((1, 3, 0, 2), 1.3, 0.7, 1.5, 0.1, True, 0.8)
+    found = render_photometric(image, change)
+    np.testing.assert_array_equal(found[..., :3], render_photometric(image[..., :3], change))
+    grey = ops.adjust_brightness(ops.adjust_contrast(Image.fromarray(image[..., 3]), 0.7), 1.3)
+    expected = grey.filter(ImageFilter.GaussianBlur(radius=0.8))
+    np.testing.assert_array_equal(found[..., 3], np.asarray(expected))
+
+
 def test_masks_lie_over_their_views(reader, renderer, plan):
     for row in plan.labeled_rows(0).tolist():
         mask, valid = renderer.mask(row), renderer.valid(row)
