@@ -55,7 +55,7 @@ Bands = Annotated[
         metavar="R,G,B,...",
         help="The bands of a GeoTIFF shown as red, green and blue, counted from 1, e.g. [cyan]4,3,2[/]. The student "
         "sees further ones too, e.g. [cyan]4,3,2,8[/]; teachers see these three.",
-        show_default="as the manifest says, else by their names, else the first three",
+        show_default="as the manifest says, else the first three",
     ),
 ]
 Scale = Annotated[
