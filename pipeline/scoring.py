@@ -18,7 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @torch.inference_mode()
 def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -> Pixels:
-    """Class ids uint8 [H, W] of an image uint8 [H, W, 3]."""
+    """Class ids uint8 [H, W] of an image uint8 [H, W, C] with as many bands as the student sees."""
     device = next(student.parameters()).device
     pixels = student.normalise(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
     logits = scene_logits(

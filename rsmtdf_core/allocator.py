@@ -10,7 +10,8 @@ def keep_freed_memory() -> None:
     """Have this process keep what it frees for its next use; does nothing without the GNU C library.
 
     Otherwise large blocks are given back to the system and mapped anew at every step, and to fill them
-    with zeros page by page takes a tenth to a fifth of a step or a prediction on a CPU. The peak stays what it is.
+    with zeros page by page takes a tenth to a fifth of a step on a CPU, and up to half of a prediction. A training's
+    peak stays what it is; a prediction's grows by about a tenth.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

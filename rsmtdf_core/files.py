@@ -72,7 +72,7 @@ def sync_files(paths: Iterable[Path]) -> None:
     """Make files, and the renames that made them, survive a power cut: many at once take less time than one by one."""
     folders = set()
     for path in paths:
-        _sync(path)
+        sync_file(path)
         folders.add(path.parent)
     for folder in folders:
         sync_folder(folder)
@@ -80,10 +80,11 @@ def sync_files(paths: Iterable[Path]) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` survive a power cut."""
-    _sync(folder)
+    sync_file(folder)
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

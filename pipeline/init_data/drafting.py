@@ -20,6 +20,7 @@ from rsmtdf_core.manifests.guessing import (
     guess_splits,
 )
 from rsmtdf_core.manifests.schema import ClassSpec, Manifest
+from rsmtdf_core.rasters.bands import SHOWN
 from rsmtdf_core.validation import validate
 
 _LARGE = 2048  # px; longer images are mostly rasters to be cut into windows
@@ -122,9 +123,11 @@ def _bands(looked: Looked) -> tuple[str, str]:
     kinds = "; ".join(f"{count} of {kind}" for kind, count in looked.kinds.items())
     if looked.bands is None:
         return "as they are", kinds
-    ranges = "; ".join(f"{low:g} to {high:g}" for low, high in looked.bands.scale or ())
-    shown = f"{', '.join(map(str, looked.bands.indices))} as red, green and blue"
-    return f"{shown}, {ranges}" if ranges else shown, kinds
+    first, others = looked.bands.indices[:SHOWN], looked.bands.indices[SHOWN:]
+    words = [f"{', '.join(map(str, first))} as red, green and blue"]
+    words += [f"{', '.join(map(str, others))} for the student"] if others else []
+    words += [f"{low:g} to {high:g}" for low, high in looked.bands.scale or ()]
+    return "; ".join(words), kinds
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> tuple[str, str]:

@@ -86,7 +86,7 @@ def _band_lines(looked: Looked) -> Iterator[str]:
     if looked.bands is None:
         return
     yield f"bands:    # {', '.join(looked.kinds)}"
-    yield f"  indices: {_flow(looked.bands.indices)}    # shown as red, green and blue; counted from 1"
+    yield f"  indices: {_flow(looked.bands.indices)}    # red, green, blue, then those for the student alone; from 1"
     if looked.bands.scale is not None:
         ranges = ", ".join(f"[{low:g}, {high:g}]" for low, high in looked.bands.scale)
         yield f"  scale: [{ranges}]    # what becomes black and white, for each of them"

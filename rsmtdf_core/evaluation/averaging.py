@@ -22,8 +22,8 @@ def scene_logits(model: Model, image: Tensor, settings: InferenceSettings, multi
     """The logits of one scene: those of `predict_logits`, averaged over resized and mirrored copies of the scene.
 
     Args:
-        model: maps normalised images float [B, 3, h, w] to logits [B, C, h, w].
-        image: the normalised scene, float [3, H, W].
+        model: maps normalised images float [B, bands, h, w] to logits [B, C, h, w].
+        image: the normalised scene, float [bands, H, W].
         settings: the sizes and flips, and how each copy passes through the model.
         multiple: the model takes sides that are multiples of this many px.
 
@@ -47,8 +47,8 @@ def averaged_logits(
     mean. A scale other than 1 resizes to the nearest multiple of `multiple`.
 
     Args:
-        model: maps a copy of all images, float [B, 3, h, w], to logits [B, C, h, w].
-        images: float [B, 3, H, W].
+        model: maps a copy of all images, float [B, bands, h, w], to logits [B, C, h, w].
+        images: float [B, bands, H, W].
         settings: the sizes and flips.
         multiple: sides of resized copies are multiples of this many px.
 

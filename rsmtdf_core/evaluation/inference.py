@@ -22,9 +22,9 @@ def predict_logits(
     """The logits of one scene, at the scene's own size.
 
     Args:
-        model: maps normalised images float [B, 3, h, w] to logits [B, C, h, w]. It moves its input
+        model: maps normalised images float [B, bands, h, w] to logits [B, C, h, w]. It moves its input
             to its device itself, so that no more than one batch of windows is there at a time.
-        image: the normalised scene, float [3, H, W].
+        image: the normalised scene, float [bands, H, W].
         settings: whole or slide, see `InferenceSettings`.
         multiple: the model takes sides that are multiples of this many px (the patch of a ViT).
 
@@ -34,7 +34,7 @@ def predict_logits(
     Raises:
         ConfigError: if the sliding window is not a multiple of `multiple`.
     """
-    assert image.ndim == 3, f"expected [3, H, W], found {tuple(image.shape)}"
+    assert image.ndim == 3, f"expected [bands, H, W], found {tuple(image.shape)}"
     if settings.mode == "whole":
         return _whole(model, image, multiple)
     require_fitting_window(settings, multiple)

@@ -16,7 +16,7 @@ from rsmtdf_core.evaluation.settings import Blend, InferenceSettings
 
 Read = Callable[
     [int, int, int, int], Tensor
-]  # top, left, height, width -> float [3, height, width]
+]  # top, left, height, width -> float [bands, height, width]
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:
@@ -54,7 +54,7 @@ def blended_blocks(
     than that many products, sums and one quotient of positive weights.
 
     Args:
-        model: maps windows [B, 3, window, window] to logits [B, C, window, window].
+        model: maps windows [B, bands, window, window] to logits [B, C, window, window].
         read: gives a part of the raster; it is asked for row after row of windows, left to right.
         size: height and width of the raster, px.
         how: window, overlap, blend and batch; a raster smaller than a window is padded with 0.

@@ -6,11 +6,11 @@ fixed numbers and not each file's own percentiles: a value then means the same i
 window can be read without the rest of its raster.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from rsmtdf_core.settings import Settings
 
@@ -33,16 +33,16 @@ class BandSettings(Settings):
     indices: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 3), min_length=SHOWN)
     scale: tuple[Range, ...] | None = None
 
-    @model_validator(mode="before")
+    @field_validator("scale", mode="before")
     @classmethod
-    def _one_for_each(cls, values: Any) -> Any:  # noqa: ANN401 - not validated yet
+    def _one_for_each(cls, scale: object, info: ValidationInfo) -> object:
         """One pair of numbers stands for all bands."""
-        match values:
-            case {"scale": [int() | float() | str(), int() | float() | str()] as pair}:
-                indices = values.get("indices", cls.model_fields["indices"].default)
-                if isinstance(indices, list | tuple):
-                    return {**values, "scale": [pair] * len(indices)}
-        return values
+        match scale:
+            case [int() | float() | str(), int() | float() | str()]:
+                return [scale] * len(
+                    info.data.get("indices", ())
+                )  # none where the indices are wrong
+        return scale
 
     @model_validator(mode="after")
     def _goes_up(self) -> Self:

@@ -48,7 +48,7 @@ def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> Ban
                 raise DataError(
                     f"expected band {max(bands.indices)}, found {dataset.count} bands",
                     where=path,
-                    remedy="name three bands that all images have with --bands",
+                    remedy="name bands that all images have with --bands",
                 )
             values.append(middle_values(path, dataset, bands))
     if bands.scale is not None:

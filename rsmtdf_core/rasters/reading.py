@@ -82,7 +82,7 @@ def _read_values(
     bands: BandSettings,
     window: tuple[tuple[int, int], tuple[int, int]],
 ) -> tuple[npt.NDArray[np.generic], Valid]:
-    """The chosen bands as they are in the file, [3, H, W], and where they have data, bool [H, W]."""
+    """The chosen bands as they are in the file, [C, H, W], and where they have data, bool [H, W]."""
     indices = list(bands.indices)
     with told_reading(path):
         values: npt.NDArray[np.generic] = dataset.read(indices, window=window)

@@ -1,6 +1,5 @@
 """GeoTIFFs written from the top downward: tiled, compressed, and whole or absent."""
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError, RsmtdfError
-from rsmtdf_core.files import atomic_path
+from rsmtdf_core.files import atomic_path, sync_file
 from rsmtdf_core.rasters.reading import Frame, RasterioDataset, import_rasterio
 
 BLOCK = 256  # px, side of a tile
@@ -104,7 +103,7 @@ def raster_file(
                 writer.finish()
             if cog:
                 _make_cog(temporary, averaged=layer.colors is None)
-        _sync(temporary)
+        sync_file(temporary)
 
 
 def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
@@ -152,15 +151,6 @@ def _make_cog(path: Path, *, averaged: bool) -> None:
             overview_resampling=resampling,
             bigtiff="if_safer",
         )
-
-
-def _sync(path: Path) -> None:
-    """See that the bytes are on the disk before the file gets its name."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

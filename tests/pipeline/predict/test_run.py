@@ -239,20 +239,29 @@ def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypa
     assert predict(run, [raster], tmp_path / "out", overrides=[smaller])[0].is_file()
 
 
-def test_windows_are_averaged_over_sizes_and_mirrors_where_asked_for(run, raster, tmp_path):
+def test_windows_are_averaged_over_sizes_and_mirrors_where_asked_for(
+    run, raster, tmp_path, monkeypatch
+):
     """The eyes are the same in every mirror, so flips change nothing; a smaller copy is blurred more."""
-    plain, flipped, smaller = (
-        read(predict(run, [raster], tmp_path / str(number), overrides=overrides)[0])
-        for number, overrides in enumerate(
-            (
-                [],
-                ["evaluation.inference.flips=[horizontal,vertical]"],
-                ["evaluation.inference.scales=[0.5]"],
-            )
-        )
-    )
-    assert (plain == flipped).mean() > 0.99
-    assert 0.5 < (plain == smaller).mean() < 0.99
+    seen, eyes = [], Student.logits
+
+    def logits(student: Student, images: Tensor) -> Tensor:
+        seen.extend(images.shape[-1] for _ in images)
+        return eyes(student, images)
+
+    monkeypatch.setattr(Student, "logits", logits)
+    flips = "evaluation.inference.flips=[horizontal,vertical]"
+    smaller = "evaluation.inference.scales=[0.5]"
+    maps, sides = [], []
+    for number, overrides in enumerate(([], [flips], [smaller])):
+        (path,) = predict(run, [raster], tmp_path / str(number), overrides=overrides)
+        maps.append(read(path))
+        sides.append(seen.copy())
+        seen.clear()
+    assert sides[1] == 3 * sides[0]
+    assert sides[2] == [32] * len(sides[0])
+    assert (maps[0] == maps[1]).mean() > 0.99
+    assert 0.5 < (maps[0] == maps[2]).mean() < 0.99
 
 
 def test_windows_that_do_not_overlap_are_told(run, raster, tmp_path):

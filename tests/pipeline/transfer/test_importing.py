@@ -84,7 +84,10 @@ def test_an_import_killed_at_any_file_shows_no_half_store_and_goes_on(
 @pytest.mark.parametrize("stop", range(12))
 def test_an_import_killed_at_any_write_goes_on(cache, shelf, copy, monkeypatch, stop):
     exported(make_store(cache), to=shelf)
-    inside = lambda source, target: copy in Path(target).parents  # noqa: E731
+
+    def inside(_source, target):
+        return copy in Path(target).parents
+
     monkeypatch.setattr(Path, "replace", stopping(Path.replace, stop, inside))
     with pytest.raises(RuntimeError, match="killed"):
         import_stores(str(shelf), copy)
