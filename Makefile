@@ -13,7 +13,7 @@ help:
 	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
 	@echo "make pictures  the README's pictures from the demo's scenes; needs chromium or google-chrome"
-	@echo "make large-map  a raster of 20,000 x 20,000 px becomes a map: seconds and peak memory, half an hour"
+	@echo "make large-map  a raster of 20,000 x 20,000 px becomes a map: seconds and peak memory, ten minutes or more"
 	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, an hour or two"
 
 .venv/ready: pyproject.toml constraints.txt
