@@ -154,17 +154,18 @@ def confusion_picture(
     """
     widest = max(text_width(name) for name in names)
     with_numbers = len(names) <= _MOST_NUMBERED
-    # Wide enough for upright names where the classes are few, never too small for the counts.
+    # Wide enough for level names where the classes are few, never too small for the counts.
     cell = max(62, min(max(118, widest + 14), 150, 1100 // len(names)))
     if not with_numbers:
         cell = max(8, min(_LINE, 2400 // len(names)))
     size = min(10.5, 6 + (cell - 62) / 12)  # pt of the percent
-    upright = widest <= cell - 10
+    level = widest <= cell - 10
     left = MARGIN + max(widest, 60) + 18
-    head = 24 if upright else int(widest * math.sin(math.radians(40))) + 20
+    tilt = 40 if with_numbers else 90  # degrees that names are turned by
+    head = 24 if level else int(widest * math.sin(math.radians(tilt))) + 20
     top = MARGIN + 116 + head
     side = cell * len(names)
-    tail = max(100, 0 if upright else int(widest * math.cos(math.radians(40))) - cell // 2 + 20)
+    tail = max(100, 0 if level else int(widest * math.cos(math.radians(tilt))) - cell // 2 + 20)
     note = "Where the pixels of each true class went: "
     note += "percent of the row, pixels below" if with_numbers else "darker, the larger the share"
     width = max(left + side + tail, MARGIN + text_width(note, 8.5), MARGIN + text_width(title, 14))
@@ -178,10 +179,13 @@ def confusion_picture(
             middle = (index + 0.5) * cell
             pixels = int(matrix[index].sum())
             page.text(left - 18, top + middle, name, align="right")
-            if upright:
+            if level:
                 page.text(left + middle, top - 16, name, align="center")
             else:
-                page.text(left + middle, top - 8, name, rotation=40)
+                aside = (
+                    0 if with_numbers else 9
+                )  # half a line: turned names start at their right edge
+                page.text(left + middle + aside, top - 8, name, rotation=tilt)
             page.text(left + side + 96, top + middle, short_count(pixels), 8.5, align="right")
             for column, count in enumerate(matrix[index].tolist() if with_numbers else ()):
                 box = (left + column * cell, top + index * cell, cell)
