@@ -20,7 +20,7 @@ from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_duplicat
 from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
 from rsmtdf_core.manifests.hints import unknown_values_hint
 from rsmtdf_core.manifests.masks import encode_mask
-from rsmtdf_core.manifests.patterns import match_pairs, readable
+from rsmtdf_core.manifests.patterns import match_pairs
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
 from rsmtdf_core.manifests.scenes import (
     Scene,
@@ -36,7 +36,7 @@ from rsmtdf_core.manifests.scenes import (
 )
 from rsmtdf_core.manifests.schema import Manifest, SplitName
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.words import counted
+from rsmtdf_core.words import counted, readable
 
 
 class Problem(Settings):
