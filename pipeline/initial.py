@@ -13,7 +13,7 @@ from pipeline.reporter import Reporter
 from rsmtdf_core.errors import MissingFileError, RunError
 from rsmtdf_core.fingerprints import differences, file_sha256
 from rsmtdf_core.student.model import Student
-from rsmtdf_core.training.checkpoint import Checkpoint, load_checkpoint
+from rsmtdf_core.training.checkpoint import Checkpoint, load_checkpoint, require_finite
 from rsmtdf_core.training.run_folder import RunFolder, open_run
 
 Which = Literal["ema", "student"]
@@ -83,6 +83,7 @@ def find_initial(path: Path, reporter: Reporter) -> Initial:
         raise RunError(
             f"the file cannot be read: {damage}", where=f"--init-from {path}"
         ) from damage
+    require_finite(weights, path)
     return Initial(path, file_sha256(path), None, weights)
 
 
