@@ -4,6 +4,10 @@ Every one is also the built-in error a Python caller would expect, so both `exce
 `except FileNotFoundError` work.
 """
 
+from pathlib import Path
+
+from rsmtdf_core.store.names import repair_of
+
 
 class RsmtdfError(Exception):
     """Base of all errors that a user can mend.
@@ -73,7 +77,16 @@ class StoreIncompleteError(StoreError):
 
 
 class StoreDamagedError(StoreError):
-    """A store's bytes are not what was written."""
+    """A store's bytes are not what was written.
+
+    Where the damaged file is in a cache and no other remedy is given, the remedy is the command that repairs its store
+    or group.
+    """
+
+    def __init__(self, what: str, *, where: object = None, remedy: str | None = None) -> None:
+        if remedy is None and where is not None:
+            remedy = repair_of(Path(str(where)))
+        super().__init__(what, where=where, remedy=remedy)
 
 
 class StoreMismatchError(StoreError):

@@ -21,7 +21,7 @@ from pipeline.transfer.listing import (
 )
 from pipeline.transfer.parts import TransferReport, chosen_entries, shard_name, side_by_side
 from pipeline.transfer.remote import Remote
-from rsmtdf_core.errors import StoreDamagedError, StoreIncompleteError, StoreMismatchError
+from rsmtdf_core.errors import StoreIncompleteError, StoreMismatchError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.store.commit import Commit, write_commit
 from rsmtdf_core.store.group import ViewGroup
@@ -110,7 +110,12 @@ def _snapshot(
         shutil.copyfile(store.path / name, staging / name)
     append_ledger(staging, entries)
     share = sum(entry.records for entry in entries) / commit.views
-    reduced = Commit.of(store.metadata.rows, read_ledger(staging), commit.seconds * share)
+    reduced = Commit.of(
+        store.metadata.rows,
+        read_ledger(staging),
+        commit.seconds * share,
+        store.metadata.parameters_sha256,
+    )
     write_commit(staging, reduced)
     sources.update({f"{store_key(store.path)}/{name}": staging / name for name in STORE_FILES})
     return entries
@@ -147,9 +152,7 @@ def _send_shard(
     """Send a shard unless it is there; what it is, and whether it was sent."""
     shard = store.open_shard(entry.shard)
     if shard.verify() != entry.summary:
-        raise StoreDamagedError(
-            "the shard is not the one in the ledger", where=shard.path, remedy=EXTRACT
-        )
+        raise shard.damaged("it is not the one in the ledger")
     listed = _file_entry(path, shard.path)
     if remote.holds(path, listed.bytes, listed.sha256):
         return listed, False

@@ -9,9 +9,11 @@ from pipeline.transfer.listing import GROUP_FILES
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.store.group import CROPS, ViewGroup
+from rsmtdf_core.store.copies import copy_of
+from rsmtdf_core.store.group import CROPS, ViewGroup, holds_stores
 from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import ZARR
+from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.tables import write_table
 
 
@@ -30,6 +32,8 @@ def adopt_group(cache: Path, staged: ViewGroup) -> ViewGroup:
     path.mkdir(parents=True, exist_ok=True)
     with locked(cache), locked(path):
         if not (path / ZARR).exists():
+            if holds_stores(path):
+                raise damage(path / ZARR, "the file is missing, and there are stores")
             _copy(staged, path, GROUP_FILES)
             return ViewGroup.at(path)
         here = ViewGroup.at(path)
@@ -83,5 +87,6 @@ def _all(group: ViewGroup) -> "np.typing.NDArray[np.int64]":
 
 def _copy(staged: ViewGroup, path: Path, names: "list[str] | tuple[str, ...]") -> None:
     for name in names:
-        with (staged.path / name).open("rb") as source, atomic_file(path / name) as target:
-            shutil.copyfileobj(source, target)
+        for target in (copy_of(path / name), path / name):
+            with (staged.path / name).open("rb") as source, atomic_file(target) as file:
+                shutil.copyfileobj(source, file)

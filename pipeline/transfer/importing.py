@@ -36,15 +36,18 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.files import atomic_file, sync_folder
 from rsmtdf_core.fingerprints import differences, file_sha256
+from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.locks import locked
-from rsmtdf_core.store.metadata import ZARR, write_metadata
+from rsmtdf_core.store.metadata import ZARR, has_records, write_metadata
+from rsmtdf_core.store.names import STORE_NAME
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.store import FeatureStore
-from rsmtdf_core.store.usage import STORE_NAME, store_key
+from rsmtdf_core.store.usage import store_key
 
 _NO_ROWS = np.empty(0, np.int64)
+_EXPORT_AGAIN = "export the stores again"
 
 
 def import_stores(
@@ -76,11 +79,16 @@ def import_stores(
         staging = Path(folder)
         _stage(remote, listing, names, staging)
         groups = {name.partition("/")[0] for name in names}
-        staged = {name: ViewGroup.at(staging / name) for name in sorted(groups)}
-        stores = [
-            FeatureStore.open(staging / name, staged[name.partition("/")[0]]) for name in names
-        ]
-        parts = [(store, _promised(store, views, listing)) for store in stores]
+        try:
+            staged = {name: ViewGroup.at(staging / name) for name in sorted(groups)}
+            stores = [
+                FeatureStore.open(staging / name, staged[name.partition("/")[0]]) for name in names
+            ]
+            parts = [(store, _promised(store, views, listing)) for store in stores]
+        except StoreDamagedError as wrong:
+            raise StoreDamagedError(
+                f"the export is damaged: {wrong.what}", where=source, remedy=_EXPORT_AGAIN
+            ) from None
         here = {name: adopt_group(cache, group) for name, group in staged.items()}
         reports = [
             _import_store(remote, listing, store, entries, here[store.path.parent.name], reporter)
@@ -185,9 +193,10 @@ def _import_store(
 
 def _same_store(path: Path, staged: FeatureStore, group: ViewGroup) -> FeatureStore:
     """The store that is here, as long as the staged one; or the staged one's beginning."""
-    if not (path / ZARR).exists():
+    if not is_there(path / ZARR) and not has_records(path):
         # Its metadata last: without it the folder is no store.
         for name in (PARAMETERS, ZARR):
+            _copy(staged.path / name, copy_of(path / name))
             _copy(staged.path / name, path / name)
         return FeatureStore.open(path, group)
     store = FeatureStore.open(path, group)

@@ -22,6 +22,7 @@ from rsmtdf_core.files import atomic_file
 
 _CHUNK = 8 * 2**20
 _READ_ONLY = ("http", "https")
+_EXPORT_AGAIN = "export the stores again"
 _TOO_LARGE = "the file is larger than the {} bytes that it may have"
 
 
@@ -98,7 +99,9 @@ class Remote:
             except StoreNotFoundError:
                 return None
             if copy.stat().st_size > most:
-                raise StoreDamagedError(_TOO_LARGE.format(most), where=self.at(path))
+                raise StoreDamagedError(
+                    _TOO_LARGE.format(most), where=self.at(path), remedy=_EXPORT_AGAIN
+                )
             return copy.read_bytes()
 
     def put(self, source: Path, path: str) -> None:
@@ -134,7 +137,9 @@ class Remote:
         """Refuse a link that leads out of the folder."""
         root = os.path.realpath(self._root)
         if os.path.commonpath([root, os.path.realpath(f"{root}/{path}")]) != root:
-            raise StoreDamagedError("a link leads out of the export", where=self.at(path))
+            raise StoreDamagedError(
+                "a link leads out of the export", where=self.at(path), remedy=_EXPORT_AGAIN
+            )
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
@@ -166,4 +171,6 @@ class _Bounded(fsspec.Callback):  # type: ignore[misc]
         """Count what came."""
         super().relative_update(inc)
         if self.value > self._most:
-            raise StoreDamagedError(_TOO_LARGE.format(self._most), where=self._where)
+            raise StoreDamagedError(
+                _TOO_LARGE.format(self._most), where=self._where, remedy=_EXPORT_AGAIN
+            )

@@ -12,16 +12,18 @@ from pipeline.pixels import MASKS
 from pipeline.reporter import Reporter
 from pipeline.verify.report import SkippedError
 from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.store.commit import COMMIT
-from rsmtdf_core.store.group import CROPS, Rows
-from rsmtdf_core.store.ledger import LEDGER, LedgerEntry, read_ledger
+from rsmtdf_core.store.copies import copy_of, is_there, same_bytes
+from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, Rows
+from rsmtdf_core.store.ledger import LedgerEntry, read_ledger
 from rsmtdf_core.store.locks import LOCK, is_locked
 from rsmtdf_core.store.metadata import ZARR
+from rsmtdf_core.store.names import COMMIT, LEDGER
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.store import FeatureStore
 
 _FILES = {ZARR, PARAMETERS, LEDGER, COMMIT, LOCK}
+_COPIES = [copy_of(Path(name)).name for name in (ZARR, PARAMETERS, LEDGER, COMMIT)]
 _TEMPORARY = ".tmp-"
 _NO_ROWS = np.empty(0, np.int64)
 
@@ -50,6 +52,7 @@ def check_structure(store: FeatureStore) -> str:
     commit = store.read_commit()
     rows = present_rows(store)
     _check_views(store, rows)
+    _check_copies(store)
     leftovers = _check_listing(store, set(entries))
     if commit is None:
         raise SkippedError(
@@ -137,9 +140,17 @@ def _check_views(store: FeatureStore, rows: Rows) -> None:
         )
 
 
+def _check_copies(store: FeatureStore) -> None:
+    """Refuse copies from which a damaged file could not be restored; earlier versions kept none."""
+    names = {store.path: (ZARR, PARAMETERS), store.group.path: (ZARR, SCENES, VIEWS)}
+    for path in (folder / name for folder in names for name in names[folder]):
+        if is_there(copy_of(path)) and not same_bytes(path, copy_of(path)):
+            raise damage(copy_of(path), f"it is not a copy of {path.name}")
+
+
 def _check_listing(store: FeatureStore, shards: set[int]) -> int:
     """Refuse what is no file of a store; how many leftovers of killed processes there are."""
-    expected = {store.path / name for name in _FILES}
+    expected = {store.path / name for name in (*_FILES, *_COPIES)}
     if store.metadata.identity.get("library") == "rsmtdf":
         expected.add(store.path / MASKS)
     listed = {store.shard_path(shard) for shard in shards}
@@ -154,11 +165,7 @@ def _check_listing(store: FeatureStore, shards: set[int]) -> int:
             foreign.append(path)
     if foreign:
         more = f", and {len(foreign) - 1} more" if len(foreign) > 1 else ""
-        raise StoreDamagedError(
-            f"a file that is not of a store: {foreign[0].name}{more}",
-            where=foreign[0],
-            remedy=f"move it elsewhere, or rm '{foreign[0]}'",
-        )
+        raise damage(foreign[0], f"a file that is not of a store: {foreign[0].name}{more}")
     return leftovers
 
 

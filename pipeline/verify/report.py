@@ -71,9 +71,6 @@ class VerifyReport(Settings):
         return sum(one.status == "failed" for store in self.stores for one in store.checks)
 
 
-_REMADE = "rsmtdf cache gc --unfinished, which deletes what is damaged, then rsmtdf extract-features CONFIG"
-
-
 class SkippedError(Exception):
     """A check cannot be made here, for the reason given; no fault of the store."""
 
@@ -90,7 +87,7 @@ def run_check(name: Name, check: Callable[[], str]) -> Check:
             status="failed",
             sentence=wrong.what,
             where=wrong.where or "",
-            remedy=wrong.remedy or _REMADE,
+            remedy=wrong.remedy or "",
         )
     except OSError as wrong:
         return Check(

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rsmtdf_core.errors import ConfigError, StoreError, StoreNotFoundError
-from rsmtdf_core.store.commit import COMMIT, Commit
+from rsmtdf_core.store.commit import Commit
+from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, ViewGroup
 from rsmtdf_core.store.locks import LOCK
-from rsmtdf_core.store.metadata import ZARR
+from rsmtdf_core.store.metadata import ZARR, has_records
+from rsmtdf_core.store.names import COMMIT, GROUP_NAME, STORE_NAME
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.usage import (
-    GROUP_NAME,
     PINS,
     RUNS,
-    STORE_NAME,
     Pin,
     RunEntry,
     pins,
@@ -32,7 +32,8 @@ State = Literal["committed", "unfinished", "damaged"]
 
 TRASH = ".trash-"
 
-_GROUP_FILES = {ZARR, SCENES, VIEWS, CROPS, LOCK}
+_COPIED = (ZARR, SCENES, VIEWS, CROPS)
+_GROUP_FILES = {LOCK, *_COPIED, *(copy_of(Path(name)).name for name in _COPIED)}
 _BLOCK_BYTES = 512
 
 
@@ -242,7 +243,7 @@ def _open_store(
 ) -> tuple[FeatureStore | None, Commit | None] | StoreError:
     if isinstance(group, StoreError):
         return group
-    if not (path / ZARR).exists():
+    if not is_there(path / ZARR) and not has_records(path):
         # A killed import or extraction that had not come to its metadata.
         return None, None
     try:

@@ -8,12 +8,12 @@ from typing import Any
 
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.store.copies import copy_of, is_there, keep_copy
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.ledger import Ledger
 from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
+from rsmtdf_core.store.names import COMMIT
 from rsmtdf_core.store.shards import damage
-
-COMMIT = "commit.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Commit:
         ledger_sha256: sha256 of that part.
         seconds: time spent on extraction, all commits together.
         certificate: what extraction measured about the stored features (JSON).
+        parameters_sha256: of the parameters that the records were made with; empty in commits of earlier versions.
     """
 
     rows: int
@@ -35,9 +36,10 @@ class Commit:
     ledger_sha256: str
     seconds: float
     certificate: dict[str, Any]
+    parameters_sha256: str = ""
 
     @classmethod
-    def of(cls, rows: int, ledger: Ledger, seconds: float) -> "Commit":
+    def of(cls, rows: int, ledger: Ledger, seconds: float, parameters_sha256: str = "") -> "Commit":
         """The promise of everything that a ledger lists."""
         entries = ledger.entries.values()
         measured = [Fidelity.from_json(json.loads(one.fidelity)) for one in entries if one.fidelity]
@@ -48,26 +50,41 @@ class Commit:
             ledger_sha256=hashlib.sha256(ledger.content).hexdigest(),
             seconds=seconds,
             certificate=Fidelity.merged(measured).certificate() if measured else {},
+            parameters_sha256=parameters_sha256,
         )
 
 
+_FIELDS = [field.name for field in fields(Commit)]
+_LATE = "parameters_sha256"
+
+
 def write_commit(store: Path, commit: Commit) -> None:
-    """Commit the store at `store`, atomically."""
+    """Commit the store at `store`, atomically; an older copy would promise less, and no more than there is."""
     write_json(store / COMMIT, sealed({"format": FORMAT, **asdict(commit)}))
+    keep_copy(store / COMMIT)
 
 
 def read_commit(store: Path) -> Commit | None:
     """The commit of the store at `store`, None where it was never committed.
 
     Raises:
-        StoreDamagedError: where it is not what was written.
+        StoreDamagedError: where it is not what was written, or is missing beside its copy.
     """
     path = store / COMMIT
-    if not path.exists() and not path.is_symlink():
+    if not is_there(path) and not is_there(copy_of(path)):
         return None
+    return read_commit_file(path)
+
+
+def read_commit_file(path: Path) -> Commit:
+    """The commit in a file.
+
+    Raises:
+        StoreDamagedError: where it is missing or not what was written.
+    """
     own = unsealed(read_json(path, StoreDamagedError), path)
     try:
-        commit = Commit(**{field.name: own[field.name] for field in fields(Commit)})
+        commit = Commit(**{name: own[name] for name in _FIELDS if name != _LATE or name in own})
     except KeyError as absent:
         raise damage(path, f"the commit has no {absent}") from None
     counts = commit.rows, commit.views, commit.ledger_bytes
@@ -75,6 +92,7 @@ def read_commit(store: Path) -> Commit | None:
         any(type(number) is not int or number < 0 for number in counts)
         or type(commit.seconds) not in (int, float)
         or not isinstance(commit.certificate, dict)
+        or not isinstance(commit.parameters_sha256, str)
     ):
         raise damage(path, "a field of the commit is not of its type")
     return commit

@@ -8,16 +8,19 @@ from typing import Any
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.fingerprints import canonical_json
 from rsmtdf_core.store.codecs import Declared, Parameters, Tokens, fit_codec, make_codec
+from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import (
     ZARR,
     StoreFacts,
     StoreMetadata,
+    has_records,
     store_suffix,
     write_metadata,
 )
 from rsmtdf_core.store.parameters import write_parameters
+from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.tables import SEGMENT_ROWS
 from rsmtdf_core.tokens import TokenShape
@@ -102,6 +105,11 @@ def _there(
 def _made(group: ViewGroup, metadata: StoreMetadata, parameters: Parameters) -> FeatureStore:
     facts = StoreFacts.of(metadata, parameters)
     path = group.path / facts.folder_name
+    if is_there(path) and (path.is_symlink() or not path.is_dir()):
+        raise damage(path, "this is not a folder")
+    if has_records(path):
+        # Fitted again, the codec would decode the records that are there into other tokens.
+        raise damage(path / ZARR, "the file is missing, and there are records")
     digest = write_parameters(path, parameters)
     facts = StoreFacts.of(replace(metadata, parameters_sha256=digest), parameters)
     # Last: without it the folder is no store.

@@ -7,8 +7,10 @@ from typing import Any
 from rsmtdf_core.errors import StoreError, StoreMismatchError, StoreNotFoundError
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.store.codecs import Declared
+from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.group import ViewGroup
-from rsmtdf_core.store.metadata import EXTRACT, ZARR
+from rsmtdf_core.store.metadata import EXTRACT, ZARR, has_records
+from rsmtdf_core.store.names import STORE_NAME
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.plan import ViewPlan
 
@@ -56,9 +58,11 @@ def find_store(
 def _stores(group: ViewGroup) -> tuple[list[FeatureStore], list[StoreError]]:
     """Every store of the group whose metadata can be read, and what is wrong with the others."""
     stores, damaged = [], []
-    for path in sorted(group.path.glob(f"*/{ZARR}")):
+    for path in sorted(group.path.iterdir()):
+        if not STORE_NAME.fullmatch(path.name) or not (is_there(path / ZARR) or has_records(path)):
+            continue
         try:
-            stores.append(FeatureStore.open(path.parent, group))
+            stores.append(FeatureStore.open(path, group))
         except StoreError as wrong:
             damaged.append(wrong)
     return stores, damaged
@@ -90,5 +94,5 @@ def _not_found(
     return StoreNotFoundError(
         f"no store has this teacher's features in {codec['name']}; {there}",
         where=group.path,
-        remedy=f"make them: {EXTRACT}; or undo what differs",
+        remedy=damaged[0].remedy if damaged else f"make them: {EXTRACT}; or undo what differs",
     )

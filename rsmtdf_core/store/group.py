@@ -5,6 +5,7 @@ more scenes or other roles, go into new segments, so that no shard ever holds ol
 nothing written is moved.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import (
     StoreDamagedError,
+    StoreError,
     StoreIncompleteError,
     StoreMismatchError,
     StoreNotFoundError,
@@ -22,6 +24,7 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.store.copies import copy_of, is_there, keep_copy
 from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import (
     EXTRACT,
@@ -31,6 +34,7 @@ from rsmtdf_core.store.metadata import (
     sealed,
     unsealed,
 )
+from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.tables import SEGMENT_ROWS, read_table, table_damage, write_table
 from rsmtdf_core.views.known import KnownViews, SceneKey, Table, find_keys, view_keys
@@ -81,11 +85,13 @@ class ViewGroup:
         """
         if path.is_symlink():
             raise damage(path, "the group is a symbolic link, not a folder")
-        drawing = _read_drawing(path)
+        drawing = read_drawing(
+            path / ZARR, StoreDamagedError if holds_stores(path) else StoreNotFoundError
+        )
         # In this order, as scenes are written before the views that need them.
-        table = _read_views(path)
-        scenes = _read_scenes(path)
-        _check_numbers(path / VIEWS, table, len(scenes))
+        table = read_table(path / VIEWS, VIEW_DTYPE)
+        scenes = read_scenes(path / SCENES)
+        check_numbers(path / VIEWS, table, len(scenes))
         return cls(path, drawing, KnownViews(scenes, table))
 
     @classmethod
@@ -139,6 +145,8 @@ class ViewGroup:
             if group is None:
                 empty = KnownViews((), np.empty(0, VIEW_DTYPE))
                 group = cls(cache / f"views-{plan.address[:16]}", plan.drawing, empty)
+                if is_there(group.path) and (group.path.is_symlink() or not group.path.is_dir()):
+                    raise damage(group.path, "this is not a folder")
                 group.path.mkdir(exist_ok=True)
             # Crops are entered by who holds the group alone.
             with locked(group.path):
@@ -240,11 +248,16 @@ class ViewGroup:
         # In this order, whenever it ends: crops and scenes may be more than the views need, never
         # fewer, and without its zarr.json the folder is no group.
         write_table(self.path / CROPS, crops)
-        scenes = {"format": FORMAT, "scenes": [key.to_json() for key in self.scenes]}
-        write_json(self.path / SCENES, sealed(scenes))
-        write_table(self.path / VIEWS, self.table)
+        if not before:
+            keep_copy(self.path / CROPS)  # one that is there belongs to other rows
+        scenes = sealed({"format": FORMAT, "scenes": [key.to_json() for key in self.scenes]})
+        for path in (copy_of(self.path / SCENES), self.path / SCENES):
+            write_json(path, scenes)
+        for path in (copy_of(self.path / VIEWS), self.path / VIEWS):
+            write_table(path, self.table)
         if not (self.path / ZARR).exists():
-            write_json(self.path / ZARR, _document(self.drawing))
+            for path in (copy_of(self.path / ZARR), self.path / ZARR):
+                write_json(path, _document(self.drawing))
         return self
 
     def _check_parameters(self, expected: Table, found: Table) -> None:
@@ -277,9 +290,24 @@ class ViewGroup:
 
 
 def _groups(cache: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each group's folder and how its views are drawn."""
-    for document in sorted(cache.glob(f"views-*/{ZARR}")):
-        yield document.parent, _read_drawing(document.parent)
+    """Each group's folder and how its views are drawn; what a killed process began is no group yet.
+
+    Raises:
+        StoreDamagedError: where a group's `zarr.json` is not what was written, or is missing and there are stores.
+    """
+    for path in sorted(cache.glob("views-*")):
+        if GROUP_NAME.fullmatch(path.name) and (is_there(path / ZARR) or holds_stores(path)):
+            yield path, read_drawing(path / ZARR)
+
+
+def holds_stores(group: Path) -> bool:
+    """Whether a group's folder has folders of stores."""
+    if not group.is_dir():
+        return False
+    with os.scandir(group) as items:
+        return any(
+            item.is_dir(follow_symlinks=False) and STORE_NAME.fullmatch(item.name) for item in items
+        )
 
 
 def _nearest(cache: Path, plan: ViewPlan) -> str:
@@ -309,16 +337,25 @@ def _document(drawing: dict[str, Any]) -> dict[str, Any]:
     return {"zarr_format": 3, "node_type": "group", "attributes": {"rsmtdf": own}}
 
 
-def _read_drawing(path: Path) -> dict[str, Any]:
-    document, own = read_attributes(path / ZARR, StoreNotFoundError)
+def read_drawing(file: Path, absent: type[StoreError] = StoreDamagedError) -> dict[str, Any]:
+    """How views are drawn, as a group's `zarr.json` says; `absent` is raised for a missing file.
+
+    Raises:
+        StoreDamagedError: where the file is not what was written.
+    """
+    document, own = read_attributes(file, absent)
     drawing = own.get("drawing")
     if not isinstance(drawing, dict) or document != _document(drawing):
-        raise damage(path / ZARR, "the group's metadata is inconsistent")
+        raise damage(file, "the group's metadata is inconsistent")
     return drawing
 
 
-def _check_numbers(path: Path, table: Table, scenes: int) -> None:
-    """Refuse a table that names scenes which are not there, or numbers that no view has."""
+def check_numbers(path: Path, table: Table, scenes: int) -> None:
+    """Refuse a table that names scenes which are not there, or numbers that no view has.
+
+    Raises:
+        StoreDamagedError: naming `path`.
+    """
     own, partner, number = table["scene"], table["partner_scene"], table["number"]
     for found, limit in ((own, scenes), (partner, scenes), (number, _MOST_NUMBERS)):
         least = 0 if found is number else -1
@@ -326,12 +363,12 @@ def _check_numbers(path: Path, table: Table, scenes: int) -> None:
             raise table_damage(path, "it names scenes or views that cannot be")
 
 
-def _read_views(path: Path) -> Table:
-    return read_table(path / VIEWS, VIEW_DTYPE)
+def read_scenes(file: Path) -> tuple[SceneKey, ...]:
+    """The scenes that a group's `scenes.json` lists.
 
-
-def _read_scenes(path: Path) -> tuple[SceneKey, ...]:
-    file = path / SCENES
+    Raises:
+        StoreDamagedError: where the file is missing or not what was written.
+    """
     own = unsealed(read_json(file, StoreDamagedError), file)
     try:
         return tuple(
@@ -339,7 +376,7 @@ def _read_scenes(path: Path) -> tuple[SceneKey, ...]:
             for name, sha256, width, height, window in own["scenes"]
         )
     except (KeyError, TypeError, ValueError) as wrong:
-        raise damage(path, f"{SCENES} cannot be read: {wrong!r}") from None
+        raise damage(file, f"{SCENES} cannot be read: {wrong!r}") from None
 
 
 def _bytes(table: Table) -> npt.NDArray[np.uint8]:

@@ -20,10 +20,9 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_file, sync_folder
+from rsmtdf_core.store.copies import copy_of, is_there
+from rsmtdf_core.store.names import LEDGER
 from rsmtdf_core.store.shards import ShardSummary, damage
-
-LEDGER = "ledger.jsonl"
-
 
 _CRC = b', "crc32c": '
 # Taken apart by a pattern: a JSON parser takes four times as long, and there may be ten thousand lines.
@@ -87,10 +86,10 @@ def read_ledger(store: Path, length: int | None = None) -> Ledger:
     """Read the ledger of the store at `store`, or its first `length` bytes; an absent one is empty.
 
     Raises:
-        StoreDamagedError: where a complete line is not an entry.
+        StoreDamagedError: where a complete line is not an entry, or the file is missing beside its copy.
     """
     path = store / LEDGER
-    there = path.exists() or path.is_symlink()
+    there = is_there(path) or is_there(copy_of(path))
     content = (read_file(path, StoreDamagedError) if there else b"")[:length]
     return parse_ledger(path, content)
 

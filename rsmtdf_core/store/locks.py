@@ -3,13 +3,16 @@
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rsmtdf_core.errors import StoreError
+from rsmtdf_core.errors import StoreDamagedError, StoreError
+from rsmtdf_core.store.names import repair_command
 
 LOCK = ".lock"
+_NOT_A_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 
 @contextmanager
@@ -17,15 +20,19 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
     """Hold `folder` for writing; waits for whoever holds it, after a call of `on_wait`.
 
     Raises:
-        StoreError: where the folder was deleted while this waited, or its lock is a symbolic link.
+        StoreDamagedError: where the lock is not a regular file.
+        StoreError: where the folder was deleted while this waited.
     """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        handle = os.open(folder / LOCK, flags, 0o644)
     except OSError as wrong:
-        if wrong.errno != errno.ELOOP:
+        if wrong.errno not in _NOT_A_FILE:
             raise
-        raise StoreError("the lock is a symbolic link", where=folder / LOCK) from None
+        raise _no_lock(folder) from None
     try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _no_lock(folder)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -36,6 +43,12 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
         yield
     finally:
         os.close(handle)
+
+
+def _no_lock(folder: Path) -> StoreDamagedError:
+    return StoreDamagedError(
+        "the lock is not a regular file", where=folder / LOCK, remedy=repair_command(folder)
+    )
 
 
 def _require_same(folder: Path, handle: int) -> None:
@@ -52,7 +65,7 @@ def _require_same(folder: Path, handle: int) -> None:
 def is_locked(folder: Path) -> bool:
     """Whether somebody holds `folder` for writing; nothing is written."""
     try:
-        handle = os.open(folder / LOCK, os.O_RDONLY)
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -62,3 +75,44 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+@contextmanager
+def reading(folders: Iterable[Path]) -> Iterator[None]:
+    """Keep stores from being repaired while their records are read; nothing is written.
+
+    The lock is shared, and is on the folders themselves, so that readers need no permission to write. A file system
+    without such locks keeps nobody away.
+
+    Raises:
+        StoreError: where a store is being repaired.
+    """
+    yield from _folders_locked(
+        folders, fcntl.LOCK_SH, "the store is being repaired", "wait until the repair has ended"
+    )
+
+
+@contextmanager
+def unread(folders: Iterable[Path]) -> Iterator[None]:
+    """Keep readers away from stores.
+
+    Raises:
+        StoreError: where a training reads one of them.
+    """
+    yield from _folders_locked(
+        folders, fcntl.LOCK_EX, "a training reads this store", "wait for its end, or stop it"
+    )
+
+
+def _folders_locked(folders: Iterable[Path], kind: int, busy: str, remedy: str) -> Iterator[None]:
+    with ExitStack() as handles:
+        for folder in folders:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            handles.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(busy, where=folder, remedy=remedy) from None
+            except OSError:  # no locks of folders here
+                continue
+        yield

@@ -22,7 +22,9 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences, fingerprint
 from rsmtdf_core.store.codecs import Codec, Declared, Parameters, make_codec
-from rsmtdf_core.store.parameters import read_parameters
+from rsmtdf_core.store.copies import copy_of, is_there
+from rsmtdf_core.store.names import COMMIT, LEDGER
+from rsmtdf_core.store.parameters import PARAMETERS, read_parameters
 from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.tables import SEGMENT_ROWS
 from rsmtdf_core.tokens import TokenShape
@@ -134,7 +136,8 @@ def read_attributes(path: Path, absent: type[RsmtdfError]) -> tuple[dict[str, An
 
 
 def write_metadata(store: Path, facts: StoreFacts) -> None:
-    """Write the `zarr.json` of the store at `store`, atomically."""
+    """Write the `zarr.json` of the store at `store`, atomically; the copy comes first."""
+    write_json(copy_of(store / ZARR), _document(facts))
     write_json(store / ZARR, _document(facts))
 
 
@@ -149,13 +152,27 @@ def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
     for folder in (store, store / "c"):
         if folder.is_symlink():
             raise damage(folder, "this is a symbolic link, not a folder of the store")
-    path = store / ZARR
+    if not is_there(store / ZARR) and has_records(store):
+        absent = StoreDamagedError
+    return read_facts(store, store / ZARR, store / PARAMETERS, absent)
+
+
+def has_records(store: Path) -> bool:
+    """Whether anything in the folder belongs to records: without `zarr.json` nobody knows how to decode these."""
+    names = ("c", LEDGER, COMMIT)
+    return any(is_there(path) for name in names for path in (store / name, copy_of(store / name)))
+
+
+def read_facts(
+    store: Path, path: Path, parameters_path: Path, absent: type[RsmtdfError]
+) -> StoreFacts:
+    """As `read_metadata`, from the files given: those of the store or their copies."""
     document, own = read_attributes(path, absent)
     try:
         metadata = _parse(document, own)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as wrong:
         raise damage(path, f"the store's metadata cannot be read: {wrong!r}") from None
-    parameters = read_parameters(store, metadata.parameters_sha256)
+    parameters = read_parameters(parameters_path, metadata.parameters_sha256)
     try:
         facts = StoreFacts.of(metadata, parameters)
         _check_statistics(facts)

@@ -10,26 +10,27 @@ from safetensors.numpy import load, save
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import atomic_file, read_file
 from rsmtdf_core.store.codecs import Parameters
+from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.shards import damage
 
 PARAMETERS = "parameters.safetensors"
 
 
 def write_parameters(store: Path, parameters: Parameters) -> str:
-    """Write the parameters of the store at `store`, atomically; returns the file's sha256."""
+    """Write the parameters of the store at `store`, atomically, and their copy; returns the file's sha256."""
     data = save({name: np.ascontiguousarray(value) for name, value in sorted(parameters.items())})
-    with atomic_file(store / PARAMETERS) as file:
-        file.write(data)
+    for path in (copy_of(store / PARAMETERS), store / PARAMETERS):
+        with atomic_file(path) as file:
+            file.write(data)
     return hashlib.sha256(data).hexdigest()
 
 
-def read_parameters(store: Path, sha256: str) -> Parameters:
-    """Read the parameters of the store at `store`.
+def read_parameters(path: Path, sha256: str) -> Parameters:
+    """Read the parameters in a file.
 
     Raises:
         StoreDamagedError: where the file is absent or not the one with that digest.
     """
-    path = store / PARAMETERS
     content = read_file(path, StoreDamagedError)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise damage(path, "the file is not the one that was written")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.shards import ShardReader, ShardSummary, shard_path
 from rsmtdf_core.tokens import TokenShape
@@ -64,8 +65,14 @@ class FeatureReader:
         assert out.dtype == self.codec.dtype
         assert out.flags.c_contiguous
         if not self._plain:
-            for slot, record in zip(out, self._records(plan_rows), strict=True):
-                self.codec.unpack(record, slot)
+            rows = self._rows[plan_rows].tolist()
+            for slot, record, row in zip(out, self._records(plan_rows), rows, strict=True):
+                try:
+                    self.codec.unpack(record, slot)
+                except StoreDamagedError as wrong:
+                    shard, number = divmod(row, self._shards.capacity)
+                    reader = _opened(self._shards, shard)
+                    raise reader.damaged(f"record {number}: {wrong.what}") from None
             return
         bytes_of = out.reshape(len(out), -1).view(np.uint8)
         for slot, record in zip(bytes_of, self._records(plan_rows), strict=True):

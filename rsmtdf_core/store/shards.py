@@ -26,6 +26,8 @@ from rsmtdf_core.files import atomic_file
 from rsmtdf_core.store.codecs import Codec, Packed
 
 _ABSENT = np.uint64(2**64 - 1)
+# A folder above it is a file, or it is a socket.
+_NOT_A_FILE = (errno.ENOTDIR, errno.ENXIO)
 _CRC_BYTES = 4
 _PAIR_BYTES = 16
 
@@ -213,10 +215,8 @@ class ShardReader:
 
 
 def damage(path: Path, what: str) -> StoreDamagedError:
-    """The error for a file of a store whose loss costs only its own making again."""
-    return StoreDamagedError(
-        what, where=path, remedy=f"rm '{path}', then rsmtdf extract-features CONFIG"
-    )
+    """The error for a file of a cache that is not what was written."""
+    return StoreDamagedError(what, where=path)
 
 
 def _preallocate(handle: int, size: int) -> None:
@@ -248,12 +248,12 @@ def _open_file(path: Path) -> int:
         # A link may lead out of the store, and opening a pipe would wait for its writer.
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise StoreDamagedError(
-            "a shard is missing", where=path, remedy="rsmtdf extract-features CONFIG"
-        ) from None
+        raise damage(path, "a shard is missing") from None
     except OSError as wrong:
         if wrong.errno == errno.ELOOP:
             raise damage(path, "the shard is a symbolic link, not a file") from None
+        if wrong.errno in _NOT_A_FILE:
+            raise damage(path, "the shard is not a regular file") from None
         raise StoreError(
             f"the shard cannot be opened: {wrong.strerror}",
             where=path,

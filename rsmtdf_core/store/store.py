@@ -22,9 +22,9 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
-from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.store.copies import keep_copy
+from rsmtdf_core.store.group import CROPS, Rows, ViewGroup
 from rsmtdf_core.store.ledger import (
-    LEDGER,
     Ledger,
     LedgerEntry,
     append_ledger,
@@ -40,6 +40,8 @@ from rsmtdf_core.store.metadata import (
     read_metadata,
     write_metadata,
 )
+from rsmtdf_core.store.names import COMMIT, LEDGER
+from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.shards import ShardReader, ShardSummary, damage, shard_path
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import ViewPlan
@@ -156,7 +158,9 @@ class FeatureStore:
             raise self._incomplete(f"{len(missing)} of {len(rows)} records are missing")
         before = self.read_commit()
         seconds += before.seconds if before else 0.0
-        commit = Commit.of(self.metadata.rows, read_ledger(self.path), seconds)
+        sha256 = self.metadata.parameters_sha256
+        commit = Commit.of(self.metadata.rows, read_ledger(self.path), seconds, sha256)
+        self._keep_copies()
         write_commit(self.path, commit)
         return commit
 
@@ -164,9 +168,32 @@ class FeatureStore:
         """The commit, None where the store was never committed.
 
         Raises:
-            StoreDamagedError: where it is not what was written.
+            StoreDamagedError: where it is not what was written, or was made with other parameters.
         """
-        return read_commit(self.path)
+        commit = read_commit(self.path)
+        if commit is not None:
+            self.require_bound(commit)
+        return commit
+
+    def require_bound(self, commit: Commit) -> None:
+        """Refuse a commit of records that were made with other parameters than the store has.
+
+        Raises:
+            StoreDamagedError: where they differ.
+        """
+        if commit.parameters_sha256 not in ("", self.metadata.parameters_sha256):
+            raise damage(
+                self.path / COMMIT, "the committed records were made with other parameters"
+            )
+
+    def _keep_copies(self) -> None:
+        """Copy what grows, and what a version without copies wrote.
+
+        The group's crops and the ledger only gain, so that a copy of earlier contents is right as far as it goes.
+        """
+        grown = (self.group.path / CROPS, self.path / LEDGER)
+        for path in (*grown, self.path / ZARR, self.path / PARAMETERS):
+            keep_copy(path)
 
     def entries(self) -> dict[int, LedgerEntry]:
         """The newest ledger entry of each shard, promised or not."""
@@ -231,9 +258,8 @@ class FeatureStore:
             try:
                 # As text: making paths would take longer than all else.
                 state = os.stat(f"{before}{shard}{after}", follow_symlinks=False)  # noqa: PTH116
-            except FileNotFoundError:
-                where = self.shard_path(shard)
-                raise StoreDamagedError("a shard is missing", where=where, remedy=EXTRACT) from None
+            except (FileNotFoundError, NotADirectoryError):
+                raise damage(self.shard_path(shard), "a shard is missing") from None
             sizes.append(state.st_size)
         return np.array(sizes, np.int64)
 

@@ -89,5 +89,5 @@ def _header(whole: npt.NDArray[np.uint8]) -> tuple[int, tuple[int, ...], np.dtyp
 
 
 def table_damage(path: Path, what: str) -> StoreDamagedError:
-    """Rows would be lost with these files, so everything below the folder has to be made again."""
-    return damage(path.parent, f"{path.name} is damaged: {what}")
+    """The error for a table that is not what was written."""
+    return damage(path, f"{path.name} is damaged: {what}")

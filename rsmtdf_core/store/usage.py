@@ -6,7 +6,6 @@
 Each is a small sealed file of its own, so that nobody ever rewrites what another user wrote.
 """
 
-import re
 import socket
 import time
 from collections.abc import Iterable
@@ -18,13 +17,10 @@ from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
+from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME, repair_command
 
 PINS = "pins"
 RUNS = "runs"
-GROUP_NAME = re.compile(r"views-[0-9a-f]{16}")
-STORE_NAME = re.compile(
-    r"(?P<teacher>[a-z][a-z0-9_]*)-(?P<identity>[0-9a-f]{12})-(?P<codec>[a-z0-9][a-z0-9.-]*)"
-)
 
 _RUN_MARKER = "run.json"
 
@@ -74,7 +70,7 @@ class RunEntry:
     @property
     def key(self) -> str:
         """Names its file."""
-        return fingerprint([self.run, self.inode])[:16]
+        return _run_key(self.run, self.inode)
 
     @property
     def last_used(self) -> float:
@@ -93,6 +89,10 @@ class RunEntry:
     def locks(self) -> bool:
         """Whether its stores must stay: it has not ended, and may go on."""
         return not self.finished and not self.gone
+
+
+def _run_key(run: str, inode: int) -> str:
+    return fingerprint([run, inode])[:16]
 
 
 def store_key(store: Path) -> str:
@@ -173,11 +173,11 @@ def end_run(cache: Path, run_folder: Path) -> str | None:
     Returns:
         A warning for the user where the cache cannot be written.
     """
-    run, inode = str(run_folder.absolute()), run_folder.stat().st_ino
-    for entry in runs(cache):
-        if (entry.run, entry.inode) == (run, inode):
-            return _write_run(cache, replace(entry, finished=True, ended=time.time()))
-    return None
+    key = _run_key(str(run_folder.absolute()), run_folder.stat().st_ino)
+    path = cache / RUNS / f"{key}.json"
+    if not path.exists():
+        return None
+    return _write_run(cache, replace(_read_run(path), finished=True, ended=time.time()))
 
 
 def runs(cache: Path) -> tuple[RunEntry, ...]:
@@ -215,7 +215,7 @@ def _read_run(path: Path) -> RunEntry:
         raise StoreDamagedError(
             "the entry of a run is not what was written; which stores it uses is unknown",
             where=path,
-            remedy=f"rm '{path}', and pin the stores that your runs still need",
+            remedy=repair_command(path.parent.parent),
         ) from None
 
 

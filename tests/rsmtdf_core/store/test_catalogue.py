@@ -38,11 +38,19 @@ def test_the_bytes_are_those_on_the_disk(cache):
     assert sum(f.stat().st_size for f in store.path.rglob("*.json")) < only(cache).bytes < 2**25
 
 
-def test_an_uncommitted_store_and_one_without_metadata_are_unfinished(cache):
+def test_an_uncommitted_store_and_one_without_metadata_and_records_are_unfinished(cache):
     store = make_store(cache, commit=False)
     assert (only(cache).state, only(cache).views) == ("unfinished", 0)
     (store.path / "zarr.json").unlink()
+    shutil.rmtree(store.path / "c")
+    (store.path / "ledger.jsonl").unlink()
     assert only(cache).state == "unfinished"
+
+
+def test_records_without_metadata_are_a_damaged_store(cache):
+    store = make_store(cache, commit=False)
+    (store.path / "zarr.json").unlink()
+    assert only(cache).state == "damaged"
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "commit.json", "parameters.safetensors"])

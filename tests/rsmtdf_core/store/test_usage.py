@@ -150,7 +150,8 @@ def test_a_damaged_entry_of_a_run_is_an_error_with_a_remedy(cache, run, damage):
     path.write_text(damage)
     with pytest.raises(StoreDamagedError, match="which stores it uses is unknown") as told:
         runs(cache)
-    assert str(path) in told.value.remedy
+    assert told.value.where == str(path)
+    assert told.value.remedy == f"rsmtdf cache repair {cache}"
 
 
 def test_every_changed_field_of_a_runs_entry_is_found(cache, run):

@@ -1,0 +1,25 @@
+"""Names of files and folders in a cache, and the command that repairs what a path in it belongs to."""
+
+import re
+import shlex
+from pathlib import Path
+
+COMMIT = "commit.json"
+LEDGER = "ledger.jsonl"
+GROUP_NAME = re.compile(r"views-[0-9a-f]{16}")
+STORE_NAME = re.compile(
+    r"(?P<teacher>[a-z][a-z0-9_]*)-(?P<identity>[0-9a-f]{12})-(?P<codec>[a-z0-9][a-z0-9.-]*)"
+)
+
+
+def repair_command(folder: Path) -> str:
+    """The command that repairs a store, a group of views or a cache."""
+    return f"rsmtdf cache repair {shlex.quote(str(folder))}"
+
+
+def repair_of(path: Path) -> str | None:
+    """The command that repairs the store or group that a path belongs to; None where it is in neither."""
+    for folder in (path, *path.parents):
+        if STORE_NAME.fullmatch(folder.name) or GROUP_NAME.fullmatch(folder.name):
+            return repair_command(folder)
+    return None
