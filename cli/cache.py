@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cli.cache_info import show_entry
 from cli.cache_plan import plan
+from cli.cache_repair import repair
 from cli.cache_transcode import transcode
 from cli.cache_verify import verify
 from cli.console import RichReporter, err, out, table
@@ -21,6 +22,7 @@ from rsmtdf_core.words import bytes_text
 app = typer.Typer(no_args_is_help=True)
 app.command()(plan)
 app.command()(verify)
+app.command()(repair)
 app.command()(transcode)
 
 _Cache = Annotated[

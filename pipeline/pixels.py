@@ -10,6 +10,7 @@ from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
 from rsmtdf_core.store.codecs import Declared, declare_codec
+from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import Rows
 from rsmtdf_core.store.metadata import EXTRACT, FORMAT, sealed, unsealed
@@ -92,6 +93,16 @@ def _digests(experiment: Experiment) -> dict[str, str]:
 
 def _recorded(store: Path) -> dict[str, str]:
     path = store / MASKS
-    if not path.exists():
-        return {}
-    return dict(unsealed(read_json(path, StoreDamagedError), path)["sha256"])
+    return read_masks(path) if is_there(path) else {}
+
+
+def read_masks(path: Path) -> dict[str, str]:
+    """The sha256 of the mask of each labeled scene, by id, in a `masks.json`.
+
+    Raises:
+        StoreDamagedError: where the file is not what was written.
+    """
+    try:
+        return dict(unsealed(read_json(path, StoreDamagedError), path)["sha256"])
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise StoreDamagedError(f"the masks cannot be read: {wrong!r}", where=path) from None

@@ -24,6 +24,7 @@ from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.inference import nearest_multiple
 from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.store.locks import reading
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.usage import begin_run, end_run
 from rsmtdf_core.student.model import Student
@@ -105,7 +106,8 @@ def train(
     cache = config.runtime.cache_folder
     if accelerator.is_main_process and features.stores:
         _warn(reporter, begin_run(cache, folder.path, features.stores))
-    session.run(resume=resume)
+    with reading(features.stores):
+        session.run(resume=resume)
     if accelerator.is_main_process and features.stores:
         _warn(reporter, end_run(cache, folder.path))
     accelerator.end_training()

@@ -95,7 +95,12 @@ def sync_file(path: Path) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON, atomically."""
     with atomic_file(path) as file:
-        file.write(json.dumps(value, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n")
+        file.write(json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """The bytes that `write_json` writes."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
 def read_json(path: Path, error: type[RsmtdfError]) -> dict[str, Any]:

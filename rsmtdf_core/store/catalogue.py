@@ -31,6 +31,8 @@ from rsmtdf_core.store.usage import (
 State = Literal["committed", "unfinished", "damaged"]
 
 TRASH = ".trash-"
+SET_ASIDE = "set-aside"
+"""Folder in a cache for the damaged files that a repair moved."""
 
 _COPIED = (ZARR, SCENES, VIEWS, CROPS)
 _GROUP_FILES = {LOCK, *_COPIED, *(copy_of(Path(name)).name for name in _COPIED)}
@@ -125,7 +127,7 @@ def read_catalogue(cache: Path) -> Catalogue:
     for item in _items(cache):
         if _is_folder(item) and GROUP_NAME.fullmatch(item.name):
             groups.append(Path(item.path))
-        elif item.name not in (PINS, RUNS, LOCK) and not _is_trash(item):
+        elif item.name not in (PINS, RUNS, LOCK, SET_ASIDE) and not _is_trash(item):
             foreign.append(Path(item.path))
     for group_path in groups:
         group = _open_group(group_path)

@@ -250,14 +250,13 @@ class ViewGroup:
         write_table(self.path / CROPS, crops)
         if not before:
             keep_copy(self.path / CROPS)  # one that is there belongs to other rows
-        scenes = sealed({"format": FORMAT, "scenes": [key.to_json() for key in self.scenes]})
         for path in (copy_of(self.path / SCENES), self.path / SCENES):
-            write_json(path, scenes)
+            write_json(path, scenes_document(self.scenes))
         for path in (copy_of(self.path / VIEWS), self.path / VIEWS):
             write_table(path, self.table)
         if not (self.path / ZARR).exists():
             for path in (copy_of(self.path / ZARR), self.path / ZARR):
-                write_json(path, _document(self.drawing))
+                write_json(path, group_document(self.drawing))
         return self
 
     def _check_parameters(self, expected: Table, found: Table) -> None:
@@ -332,7 +331,13 @@ def _segments(added: Table) -> Table:
     return table
 
 
-def _document(drawing: dict[str, Any]) -> dict[str, Any]:
+def scenes_document(scenes: Sequence[SceneKey]) -> dict[str, Any]:
+    """The content of `scenes.json`."""
+    return sealed({"format": FORMAT, "scenes": [key.to_json() for key in scenes]})
+
+
+def group_document(drawing: dict[str, Any]) -> dict[str, Any]:
+    """The content of a group's `zarr.json`."""
     own = sealed({"format": FORMAT, "drawing": drawing})
     return {"zarr_format": 3, "node_type": "group", "attributes": {"rsmtdf": own}}
 
@@ -345,7 +350,7 @@ def read_drawing(file: Path, absent: type[StoreError] = StoreDamagedError) -> di
     """
     document, own = read_attributes(file, absent)
     drawing = own.get("drawing")
-    if not isinstance(drawing, dict) or document != _document(drawing):
+    if not isinstance(drawing, dict) or document != group_document(drawing):
         raise damage(file, "the group's metadata is inconsistent")
     return drawing
 

@@ -101,13 +101,28 @@ def parse_ledger(path: Path, content: bytes) -> Ledger:
     numbers: list[int] = []
     fidelities: list[str | None] = []
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
-        found = _LINE.fullmatch(line)
-        if found is None or int(found[8]) != google_crc32c.value(found[1]):
+        found = _entry_of(line)
+        if found is None:
             raise damage(path, f"line {number} of the ledger is not an entry")
         numbers += map(int, found.group(2, 3, 4, 5, 6))
         fidelity = found[7]
         fidelities.append(None if fidelity == b"null" else fidelity.decode())
     return Ledger(content, np.array(numbers, np.int64).reshape(-1, 5), fidelities)
+
+
+def sound_lines(content: bytes) -> bytes:
+    """The complete lines of a ledger's content that are entries."""
+    return b"".join(
+        line
+        for line in content.splitlines(keepends=True)
+        if line.endswith(b"\n") and _entry_of(line[:-1]) is not None
+    )
+
+
+def _entry_of(line: bytes) -> re.Match[bytes] | None:
+    """The parts of a line; None where it is not an entry."""
+    found = _LINE.fullmatch(line)
+    return found if found and int(found[8]) == google_crc32c.value(found[1]) else None
 
 
 def append_ledger(store: Path, entries: Sequence[LedgerEntry]) -> None:

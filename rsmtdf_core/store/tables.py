@@ -20,25 +20,18 @@ SEGMENT_ROWS = 512
 _CRC_BYTES = 4
 
 
-class _Summed:
-    """A binary file that keeps the checksum of what is written."""
-
-    def __init__(self, file: Any) -> None:  # noqa: ANN401 - whatever has `write`
-        self._file = file
-        self.crc = 0
-
-    def write(self, data: Any) -> int:  # noqa: ANN401 - bytes or a buffer
-        data = bytes(data)
-        self.crc = google_crc32c.extend(self.crc, data)
-        return int(self._file.write(data))
+def table_bytes(table: npt.NDArray[Any]) -> bytes:
+    """The bytes that `write_table` writes."""
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.ascontiguousarray(table), allow_pickle=False)
+    data = file.getvalue()
+    return data + int(google_crc32c.value(data)).to_bytes(_CRC_BYTES, "little")
 
 
 def write_table(path: Path, table: npt.NDArray[Any]) -> None:
     """Write a one-dimensional table atomically; the crc32c of the file follows its last row."""
     with atomic_file(path) as file:
-        summed = _Summed(file)
-        np.lib.format.write_array(summed, np.ascontiguousarray(table), allow_pickle=False)
-        file.write(summed.crc.to_bytes(_CRC_BYTES, "little"))
+        file.write(table_bytes(table))
 
 
 def read_table(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -136,11 +136,23 @@ def pins(cache: Path) -> tuple[Pin, ...]:
         if not _is_target(target):
             continue
         try:
-            own = unsealed(read_json(path, StoreDamagedError), path)
-            found.append(Pin(target, str(own["note"]), float(own["time"])))
-        except (StoreError, KeyError, TypeError, ValueError):
+            found.append(read_pin(path, target))
+        except StoreError:
             found.append(Pin(target, "(the pin's file is damaged)", 0.0))
     return tuple(found)
+
+
+def read_pin(path: Path, target: str) -> Pin:
+    """The pin in a file.
+
+    Raises:
+        StoreDamagedError: where the file is not what was written.
+    """
+    own = unsealed(read_json(path, StoreDamagedError), path)
+    try:
+        return Pin(target, str(own["note"]), float(own["time"]))
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise StoreDamagedError(f"the pin cannot be read: {wrong!r}", where=path) from None
 
 
 def begin_run(cache: Path, run_folder: Path, stores: Iterable[Path]) -> str | None:
@@ -177,7 +189,7 @@ def end_run(cache: Path, run_folder: Path) -> str | None:
     path = cache / RUNS / f"{key}.json"
     if not path.exists():
         return None
-    return _write_run(cache, replace(_read_run(path), finished=True, ended=time.time()))
+    return _write_run(cache, replace(read_run(path), finished=True, ended=time.time()))
 
 
 def runs(cache: Path) -> tuple[RunEntry, ...]:
@@ -186,7 +198,7 @@ def runs(cache: Path) -> tuple[RunEntry, ...]:
     Raises:
         StoreDamagedError: where a file is not what was written: it may name stores that are in use.
     """
-    found = [_read_run(path) for path in (cache / RUNS).glob("*.json")]
+    found = [read_run(path) for path in (cache / RUNS).glob("*.json")]
     return tuple(sorted(found, key=lambda entry: (-entry.last_used, entry.run)))
 
 
@@ -207,7 +219,12 @@ def _write_run(cache: Path, entry: RunEntry) -> str | None:
     return None
 
 
-def _read_run(path: Path) -> RunEntry:
+def read_run(path: Path) -> RunEntry:
+    """The entry of a run in a file.
+
+    Raises:
+        StoreDamagedError: where the file is not what was written.
+    """
     try:
         own = unsealed(read_json(path, StoreDamagedError), path)
         return RunEntry(**{**_without_format(own), "stores": tuple(own["stores"])})

@@ -12,9 +12,9 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.commit import COMMIT
+from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
-from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.ledger import LEDGER
 from rsmtdf_core.store.metadata import write_metadata
 from rsmtdf_core.store.reader import FeatureReader
