@@ -55,9 +55,9 @@ def make_store(
 
 
 def tree(folder):
-    """Each file below, with its bytes; locks left out."""
+    """Each file below, with its bytes; locks and copies left out."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name != ".lock" and path.suffix != ".copy"
     }

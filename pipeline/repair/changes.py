@@ -94,6 +94,9 @@ class Changes:
         self.actions.append(Action(kind="rebuilt", path=path, why=why, loss=loss))
         if not self.dry:
             self._write(path, content)
+            if is_there(copy_of(path)) and not same_bytes(path, copy_of(path)):
+                self._move(copy_of(path))
+            keep_copy(path)
 
     def copy(self, path: Path) -> None:
         """Bring the copy of a sound file up to date."""

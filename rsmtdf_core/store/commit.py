@@ -8,7 +8,7 @@ from typing import Any
 
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_json, write_json
-from rsmtdf_core.store.copies import copy_of, is_there, keep_copy
+from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.ledger import Ledger
 from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
@@ -59,19 +59,20 @@ _LATE = "parameters_sha256"
 
 
 def write_commit(store: Path, commit: Commit) -> None:
-    """Commit the store at `store`, atomically; an older copy would promise less, and no more than there is."""
-    write_json(store / COMMIT, sealed({"format": FORMAT, **asdict(commit)}))
-    keep_copy(store / COMMIT)
+    """Commit the store at `store`, atomically; the commit comes last of all, after its copy."""
+    document = sealed({"format": FORMAT, **asdict(commit)})
+    for path in (copy_of(store / COMMIT), store / COMMIT):
+        write_json(path, document)
 
 
 def read_commit(store: Path) -> Commit | None:
     """The commit of the store at `store`, None where it was never committed.
 
     Raises:
-        StoreDamagedError: where it is not what was written, or is missing beside its copy.
+        StoreDamagedError: where it is not what was written.
     """
     path = store / COMMIT
-    if not is_there(path) and not is_there(copy_of(path)):
+    if not is_there(path):
         return None
     return read_commit_file(path)
 

@@ -15,6 +15,7 @@ import numpy as np
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.store.codecs import CODECS, Tokens, declare_codec
+from rsmtdf_core.store.copies import COPY
 from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import ViewGroup
@@ -153,7 +154,7 @@ def final_files(cache: Path) -> dict[str, bytes]:
     return {
         name: data
         for name, data in tree(cache).items()
-        if not name.endswith(("ledger.jsonl", "commit.json")) and ".tmp-" not in name
+        if not name.endswith(("ledger.jsonl", "commit.json", COPY)) and ".tmp-" not in name
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from rsmtdf_core.errors import RsmtdfError, StoreDamagedError
 from rsmtdf_core.files import read_json
+from rsmtdf_core.store.copies import COPY
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.metadata import unsealed
 from rsmtdf_core.store.reader import FeatureReader
@@ -33,6 +34,8 @@ class _Store:
         self.files: dict[str, list[Path]] = {}
         for name in harness.tree(cache):
             path = cache / name
+            if path.suffix == COPY:
+                continue
             kind = "shard" if "/c/" in name else path.name
             if kind == "zarr.json":
                 kind = f"{'group' if path.parent == self.store.group.path else 'store'} zarr.json"

@@ -102,8 +102,9 @@ def test_what_was_fetched_before_a_kill_is_not_fetched_again(cache, shelf, copy,
     exported(store, to=shelf)
     import_stores(str(shelf), copy)
     here = copy / store.path.relative_to(cache)
-    (here / "commit.json").unlink()
-    (here / "ledger.jsonl").unlink()
+    for name in ("commit.json", "ledger.jsonl"):
+        (here / name).unlink()
+        (here / f"{name}.copy").unlink()
     report = import_stores(str(shelf), copy)
     assert (report.files, report.there) == (0, 5)
     assert tree(copy) == tree(cache)
