@@ -111,7 +111,7 @@ def _repair_ledger(path: Path, changes: Changes) -> Ledger:
     copy = sound_lines(copy)
     sound = copy + sound_lines(content[len(copy) :]) if copy else sound_lines(content)
     complete = content[: content.rfind(b"\n") + 1]
-    if is_there(file) and sound == complete:
+    if file.is_file() and not file.is_symlink() and sound == complete:
         if not copy or not complete.startswith(_content(copy_of(file))):
             changes.copy(file)
     else:
