@@ -7,7 +7,7 @@ from typing import Any
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_file
-from rsmtdf_core.rasters.reading import RasterioDataset, open_dataset
+from rsmtdf_core.images.gdal_decoder import RasterioDataset, open_dataset
 
 _DIGITS = 7  # of a degree: about a centimetre
 
