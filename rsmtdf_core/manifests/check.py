@@ -17,7 +17,7 @@ from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_duplicates
 from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
 from rsmtdf_core.manifests.masks import encode_mask
-from rsmtdf_core.manifests.patterns import match_files
+from rsmtdf_core.manifests.patterns import match_pairs
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
 from rsmtdf_core.manifests.scenes import (
     Scene,
@@ -230,10 +230,10 @@ def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> l
     if manifest.masks is None:
         return []
     paired = {pair.mask for pair in pairs}
-    masks = match_files(root, manifest.masks, manifest.fields).values()
+    _, masks = match_pairs(root, manifest.images, manifest.masks, manifest.fields)
     return [
         Problem(file=mask, what="no image belongs to this mask")
-        for mask in masks
+        for mask in masks.values()
         if mask not in paired
     ]
 
