@@ -1,6 +1,6 @@
 """The border between image files and the libraries that decode them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,7 +38,7 @@ class Header:
     masked: tuple[bool, ...]
     palette: npt.NDArray[np.uint8] | None = None
     white_is_zero: bool = False
-    orientation: Orientation = Orientation()
+    orientation: Orientation = field(default_factory=Orientation)
     by_parts: bool = False
 
 

@@ -89,9 +89,7 @@ class ImageFile:
     @property
     def color_bands(self) -> tuple[int, ...]:
         """The bands that are not tagged as alpha."""
-        return tuple(
-            band for band, name in enumerate(self.interpretation, 1) if name != "alpha"
-        )
+        return tuple(band for band, name in enumerate(self.interpretation, 1) if name != "alpha")
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
@@ -177,7 +175,8 @@ class ImageFile:
         if not masked:
             return None
         valid = self._decoder.valid(masked, self._stored(part))
-        return self._shown(valid.any(axis=2))
+        some: Valid = np.any(valid, axis=2)
+        return self._shown(some)
 
     def _leaves_out(self, bands: tuple[int, ...]) -> list[bool]:
         """Whether the file leaves pixels of each band out."""
@@ -234,7 +233,7 @@ def open_image(path: Path) -> Iterator[ImageFile]:
     opened = (
         open_with_pillow(path, form, orientation)
         if by_pillow
-        else open_with_gdal(path, form, orientation or Orientation())
+        else open_with_gdal(path, form, orientation)
     )
     with opened as decoder:
         yield ImageFile(path, form, decoder)

@@ -50,6 +50,16 @@ IMAGE_SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.suffixes)
 RASTER_SUFFIXES = frozenset(suffix for form in FORMATS if form.raster for suffix in form.suffixes)
 """Those of formats that can hold a place on the earth."""
 
+_SIGNATURES = {
+    PNG: (b"\x89PNG\r\n",),
+    JPEG: (b"\xff\xd8\xff",),
+    TIFF: (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    BMP: (b"BM",),
+    GIF: (b"GIF8",),
+    HFA: (b"EHFA_HEADER_TAG",),
+    JP2: (b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
+}
+
 
 def identify(path: Path) -> Format:
     """The format of a file by its first bytes.
@@ -92,27 +102,13 @@ def conversion(path: Path) -> str:
 
 
 def _format_of(start: bytes) -> Format | None:
-    match start[:4]:
-        case b"\x89PNG":
-            return PNG
-        case b"II*\0" | b"MM\0*" | b"II+\0" | b"MM\0+":
-            return TIFF
-        case b"GIF8":
-            return GIF
-        case b"RIFF" if start[8:12] == b"WEBP":
-            return WEBP
-        case b"EHFA":
-            return HFA
-        case b"\xffO\xffQ":
-            return JP2
-    if start.startswith(b"\xff\xd8\xff"):
-        return JPEG
-    if start.startswith(b"BM"):
-        return BMP
-    if start.startswith(b"\0\0\0\x0cjP"):
-        return JP2
+    if start.startswith(b"RIFF"):
+        return WEBP if start[8:12] == b"WEBP" else None
     if b"<VRTDataset" in start:
         return VRT
+    for form, signatures in _SIGNATURES.items():
+        if start.startswith(signatures):
+            return form
     return None
 
 

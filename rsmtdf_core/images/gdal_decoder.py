@@ -44,7 +44,7 @@ class GdalDecoder:
     def read(self, bands: tuple[int, ...], part: Part) -> Values:
         """Stored values of a part, [h, w, C]."""
         dtype = np.result_type(*(self.header.dtypes[band - 1] for band in bands))
-        top, left, height, width = part
+        _, _, height, width = part
         values = np.empty((height, width, len(bands)), dtype)
         with gdal_errors(self._path):
             self._dataset.read(list(bands), window=_window(part), out=np.moveaxis(values, 2, 0))
@@ -52,16 +52,14 @@ class GdalDecoder:
 
     def valid(self, bands: tuple[int, ...], part: Part) -> Valid:
         """Where each band has data by its nodata value, the internal mask or the alpha band, bool [h, w, C]."""
-        _, _, height, width = part
-        mask = np.empty((height, width, len(bands)), np.uint8)
-        with gdal_errors(self._path):
-            self._dataset.read_masks(list(bands), window=_window(part), out=np.moveaxis(mask, 2, 0))
-        return mask > 0
+        with gdal_errors(self._path):  # rasterio fills no other layout than its own with masks
+            mask = self._dataset.read_masks(list(bands), window=_window(part))
+        return np.moveaxis(mask > 0, 0, 2)
 
 
 @contextmanager
 def open_with_gdal(
-    path: Path, form: Format, orientation: Orientation = Orientation()
+    path: Path, form: Format, orientation: Orientation | None = None
 ) -> Iterator[GdalDecoder]:
     """Open a raster; no pixel is decoded yet.
 
@@ -70,7 +68,8 @@ def open_with_gdal(
     """
     if form is VRT:
         require_local_sources(path)
-    orientation = tiff_orientation(path) if form is TIFF else orientation
+    if orientation is None:
+        orientation = tiff_orientation(path) if form is TIFF else Orientation()
     with open_dataset(path, form) as dataset:
         decoder = GdalDecoder(path, dataset, orientation)
         if orientation.tag != 1 and decoder.header.frame.georeferenced:

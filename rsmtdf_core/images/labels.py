@@ -74,7 +74,9 @@ def spread(values: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
     """Samples of 1 to 8 bits over 0..255: the largest becomes 255."""
     if bits >= 8:
         return values
-    table = np.rint(np.arange(256) * (255 / (2**bits - 1))).clip(0, 255).astype(np.uint8)
+    table: npt.NDArray[np.uint8] = np.rint(
+        np.arange(256).clip(max=2**bits - 1) * (255 / (2**bits - 1))
+    ).astype(np.uint8)
     return table[values]
 
 

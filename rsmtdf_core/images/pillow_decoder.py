@@ -25,7 +25,14 @@ _BANDS = {
     "RGB": ("red", "green", "blue"),
     "RGBA": ("red", "green", "blue", "alpha"),
 }
-_CONVERTED = {"PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+_CONVERTED = {
+    "PA": "RGBA",
+    "La": "LA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+}
 
 
 class PillowDecoder:
@@ -71,10 +78,11 @@ class PillowDecoder:
 
     def valid(self, bands: tuple[int, ...], part: Part) -> Valid:
         """Where the picture is not fully transparent, bool [h, w, C]; an alpha band has data everywhere."""
-        masked = np.array([self.header.masked[band - 1] for band in bands])
+        masked: Valid = np.array([self.header.masked[band - 1] for band in bands])
         if not masked.any():
             return np.ones((*part[2:], len(bands)), bool)
-        return (self._converted("RGBA", part)[..., 3:] > 0) | ~masked
+        opaque: Valid = self._converted("RGBA", part)[..., 3:] > 0
+        return opaque | ~masked
 
     def _converted(self, mode: str, part: Part) -> npt.NDArray[np.uint8]:
         top, left, height, width = part
@@ -123,9 +131,7 @@ def pillow_errors(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(
-            str(error), where=path, remedy="cut the image into smaller files"
-        ) from None
+        raise DataError(str(error), where=path, remedy="cut the image into smaller files") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f"the image cannot be read: {error}",
@@ -138,4 +144,5 @@ def _palette(image: Image.Image) -> npt.NDArray[np.uint8]:
     """RGBA of each index, uint8 [256, 4]."""
     probe = Image.frombytes("P", (256, 1), bytes(range(256)))
     probe.putpalette(image.getpalette() or [])
-    return np.asarray(probe.convert("RGBA"))[0]
+    table: npt.NDArray[np.uint8] = np.asarray(probe.convert("RGBA"))[0]
+    return table

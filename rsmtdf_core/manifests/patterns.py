@@ -12,8 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+from rsmtdf_core.images.formats import IMAGE_SUFFIXES
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 

@@ -115,14 +115,19 @@ def choose_bands(image: ImageFile, bands: BandSettings | None = None) -> Raster:
     Raises:
         DataError: as for `open_raster`.
     """
-    chosen = bands or _first_bands(image)
+    chosen = bands or first_bands(image)
     _require_bands(image, chosen)
     if chosen.scale is None:
         _require_eight_bits(image, chosen)
     return Raster(image, chosen)
 
 
-def _first_bands(image: ImageFile) -> BandSettings:
+def first_bands(image: ImageFile) -> BandSettings:
+    """The bands that are shown where nobody chose: the first three, or a single one thrice, alpha left out.
+
+    Raises:
+        DataError: there are two.
+    """
     colors = image.color_bands
     if len(colors) == 1:
         return BandSettings(indices=colors * 3)
