@@ -26,6 +26,18 @@ def init(
         Path | None,
         typer.Option("--out", help="The file to write.", show_default="manifest.yaml in DIR"),
     ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Path pattern of the images, such as 'images/{name}.png'.",
+            show_default="guessed",
+        ),
+    ] = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="Path pattern of the masks, with the same fields."),
+    ] = None,
     classes: Annotated[
         str | None,
         typer.Option(metavar="A,B,C", help="Names of the classes, in the order of their values."),
@@ -53,10 +65,12 @@ def init(
 ) -> None:
     """Look at a folder and write a manifest for it, with comments; say what was guessed and why.
 
-    Finds pairs in images/ + masks/ (or labels/, annotations/, gt/), names that end in _mask or _label beside their
-    images, and folders train, val and test; tells class indices from colours by the pixels. For GeoTIFFs it chooses the
-    bands that are called red, green and blue, else the first three, and above 8 bits a range of values to show. At a
-    terminal it asks for names and ignored values.
+    No manifest is written that `data check` would refuse: every image and mask is opened.
+
+    Finds pairs in images/ + masks/ (or labels/, annotations/, gt/, sat/ + map/), names that end in _mask or _label
+    beside their images, and folders train, val and test; tells class indices from colours by the pixels. For GeoTIFFs
+    it chooses the bands that are called red, green and blue, else the first three, and above 8 bits a range of values
+    to show. At a terminal it asks for names and ignored values.
     """
     from pipeline.init_data import (
         NamedClass,
@@ -64,15 +78,18 @@ def init(
         look,
         read_classes,
         require_free,
+        require_sound,
         write_manifest,
     )
 
     if classes is not None and classes_from is not None:
         raise typer.BadParameter("--classes and --classes-from exclude each other")
+    if masks is not None and images is None:
+        raise typer.BadParameter("--masks needs --images, as the two patterns have the same fields")
     path = path or root / "manifest.yaml"
     if root.is_dir():
         require_free(path, overwrite=overwrite)
-    looked = look(root, RichReporter(), read_bands(bands, scale))
+    looked = look(root, RichReporter(), read_bands(bands, scale), (images, masks))
     named = read_classes(classes_from) if classes_from else None
     if classes is not None:
         named = [NamedClass(one.strip()) for one in classes.split(",")]
@@ -82,6 +99,9 @@ def init(
         out.print(_table(made))
     else:
         made = _asked(looked, path, named, ignored)
+    checked = require_sound(made.manifest, root, RichReporter())
+    for note in checked.notes:
+        out.print(Text(f"note: {note}"))
     write_manifest(made, path, overwrite=overwrite)
     out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
     command = shlex.join(["rsmtdf", "data", "check", str(path), "--root", str(root)])

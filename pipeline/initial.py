@@ -11,9 +11,9 @@ from pipeline.reporter import Reporter
 from rsmtdf_core.errors import MissingFileError, RunError, TeacherError
 from rsmtdf_core.fingerprints import differences, file_sha256
 from rsmtdf_core.student.model import Student
-from rsmtdf_core.training.checkpoint import Checkpoint, load_checkpoint
+from rsmtdf_core.training.checkpoint import Checkpoint, load_checkpoint, require_finite
 from rsmtdf_core.training.run_folder import RunFolder, open_run
-from rsmtdf_core.weights.states import read_state, require_finite
+from rsmtdf_core.weights.states import read_state
 
 Which = Literal["ema", "student"]
 _ALWAYS = ("encoder", "head")
@@ -78,9 +78,9 @@ def find_initial(path: Path, reporter: Reporter) -> Initial:
         )
     try:
         weights = read_state(path)
-        require_finite(weights)
     except TeacherError as fault:
         raise RunError(fault.what, where=f"--init-from {path}", remedy=fault.remedy) from fault
+    require_finite(weights, path)
     return Initial(path, file_sha256(path), None, weights)
 
 

@@ -16,13 +16,12 @@ from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.official import CROP, OfficialShape, from_official, official_shape
-from rsmtdf_core.training.checkpoint import load_weights, save_checkpoint
+from rsmtdf_core.training.checkpoint import load_weights, require_finite, save_checkpoint
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import make_optimiser
 from rsmtdf_core.training.run_folder import RunFolder
 from rsmtdf_core.weights.files import open_weights, read_tensor
 from rsmtdf_core.weights.pickles import StoredTensor
-from rsmtdf_core.weights.states import require_finite
 
 Model = Literal["student", "ema"]
 # The packaged config that has the reference's teachers and recipe.
@@ -149,13 +148,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[Model, dict[str, Tensor]]]:
             }
     except TeacherError as fault:
         raise RunError(fault.what, where=path, remedy=fault.remedy) from fault
-    for which, state in states.items():
-        try:
-            require_finite(state)
-        except TeacherError as fault:
-            raise RunError(
-                fault.what, where=f"{path}: {_KEYS[which]}", remedy=fault.remedy
-            ) from fault
+    for state in states.values():
+        require_finite(state, path)
     return found, states
 
 

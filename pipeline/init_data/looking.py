@@ -33,19 +33,25 @@ class Looked:
     values: MaskValues | None
 
 
-def look(root: Path, reporter: Reporter | None = None, bands: BandSettings | None = None) -> Looked:
+def look(
+    root: Path,
+    reporter: Reporter | None = None,
+    bands: BandSettings | None = None,
+    patterns: tuple[str | None, str | None] = (None, None),
+) -> Looked:
     """Find images and masks below `root`, read every image's header and every mask's pixels.
 
     Args:
         root: the folder.
         reporter: shows progress.
         bands: which bands are shown, where somebody chose.
+        patterns: path patterns of images and masks, where somebody named them.
 
     Raises:
         MissingFileError, DataError: where there is no image, or a file cannot be what it seems.
         ConfigError: where rasterio is needed and not installed.
     """
-    layout = guess_layout(root)
+    layout = guess_layout(root, *patterns)
     paths = [root / one for one in layout.image_files]
     kinds = list(in_threads(_kind, paths))
     if bands is not None or any(by_rasterio(path, None) for path in paths):

@@ -1,15 +1,17 @@
 """A manifest as YAML with comments that tell what was seen."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import yaml
 
 from pipeline.init_data.looking import Looked
 from rsmtdf_core.manifests.guessing import MaskGuess, SplitGuess, Value
 from rsmtdf_core.manifests.schema import ClassSpec, SplitSpec
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")
+_ONE_LINE = 2**31  # characters, where YAML would break text into lines
 
 
 def manifest_text(
@@ -33,7 +35,7 @@ def manifest_text(
     lines = [
         "# Guessed by `rsmtdf data init`: look through it, mend what is wrong, and check it with",
         f"#   rsmtdf data check {_word(path)} --root {_word(looked.root)}",
-        f"name: {_slug(title)}",
+        f"name: {_text(_slug(title))}",
         f"title: {_text(title)}",
         "classes:    # in the order of their ids: the first is 0",
         *_class_lines(looked, classes, masks),
@@ -107,8 +109,8 @@ def _flow(values: Sequence[Value]) -> str:
 
 
 def _text(text: str) -> str:
-    # JSON's strings are YAML's, with quotes, so that no name is taken for a number or a date.
-    return json.dumps(text, ensure_ascii=False)
+    """Text in double quotes: YAML would take a bare NO for false, 1e3 for a number and 2024-01-01 for a date."""
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=_ONE_LINE).rstrip("\n")
 
 
 def _word(path: Path) -> str:

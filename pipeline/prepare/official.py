@@ -55,7 +55,7 @@ class OfficialLists:
 def read_official(benchmark: Benchmark, folder: Path) -> OfficialLists:
     """Read a folder such as splits/Potsdam/1; val.txt and test.txt lie in it or above it.
 
-    Without unlabeled.txt, as where all crops are labeled, the training split is the labeled list.
+    Where unlabeled.txt is empty or missing, all crops are labeled: the training split is the labeled list.
 
     Raises:
         MissingFileError: a list is missing.
@@ -63,11 +63,13 @@ def read_official(benchmark: Benchmark, folder: Path) -> OfficialLists:
             named twice.
     """
 
-    def crops(name: str) -> tuple[ListedCrop, ...]:
-        return tuple(_crop(benchmark, pair) for pair in read_pair_list(_find(folder, name)))
+    def crops(name: str, *, may_be_empty: bool = False) -> tuple[ListedCrop, ...]:
+        pairs = read_pair_list(_find(folder, name), may_be_empty=may_be_empty)
+        return tuple(_crop(benchmark, pair) for pair in pairs)
 
     labeled = crops("labeled.txt")
-    unlabeled = crops("unlabeled.txt") if (folder / "unlabeled.txt").exists() else ()
+    all_labeled = not (folder / "unlabeled.txt").exists()
+    unlabeled = () if all_labeled else crops("unlabeled.txt", may_be_empty=True)
     lists = OfficialLists(
         _name(benchmark, folder), labeled, unlabeled, crops("val.txt"), crops("test.txt")
     )

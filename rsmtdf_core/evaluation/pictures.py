@@ -31,6 +31,8 @@ _PANEL = 480  # px, widest and highest side of a panel
 _GAP = 12  # px between panels
 _RIGHT = (0.03, 0.42, 0.56)  # RGB of a cell with every pixel right
 _WRONG = (0.76, 0.25, 0.05)  # RGB of a cell with every pixel wrong
+_MOST_NUMBERED = 30  # classes of a confusion matrix with numbers in its cells
+_LINE = 24  # px from one name of a class to the next
 _CHART = (720, 400)  # px, width and height of a chart's plot
 _SMOOTHED_FROM = 60  # points; a longer curve is drawn with its running mean
 
@@ -141,6 +143,9 @@ def confusion_picture(
 ) -> None:
     """Write a confusion matrix: percent of each row, and pixel counts.
 
+    Texts take most of the time, and cells grow in number with the square of the classes: beyond 30 classes the
+    cells have colours alone, and beyond 100 some names are left out.
+
     Args:
         path: the PNG file.
         matrix: pixel counts int64 [C, C], a row for each true class.
@@ -148,16 +153,21 @@ def confusion_picture(
         title: what is written on top, such as run and split.
     """
     widest = max(text_width(name) for name in names)
-    # Wide enough for upright names where the classes are few, never too small for the counts.
+    with_numbers = len(names) <= _MOST_NUMBERED
+    # Wide enough for level names where the classes are few, never too small for the counts.
     cell = max(62, min(max(118, widest + 14), 150, 1100 // len(names)))
+    if not with_numbers:
+        cell = max(8, min(_LINE, 2400 // len(names)))
     size = min(10.5, 6 + (cell - 62) / 12)  # pt of the percent
-    upright = widest <= cell - 10
+    level = widest <= cell - 10
     left = MARGIN + max(widest, 60) + 18
-    head = 24 if upright else int(widest * math.sin(math.radians(40))) + 20
+    tilt = 40 if with_numbers else 90  # degrees that names are turned by
+    head = 24 if level else int(widest * math.sin(math.radians(tilt))) + 20
     top = MARGIN + 116 + head
     side = cell * len(names)
-    tail = max(100, 0 if upright else int(widest * math.cos(math.radians(40))) - cell // 2 + 20)
-    note = "Where the pixels of each true class went: percent of the row, pixels below"
+    tail = max(100, 0 if level else int(widest * math.cos(math.radians(tilt))) - cell // 2 + 20)
+    note = "Where the pixels of each true class went: "
+    note += "percent of the row, pixels below" if with_numbers else "darker, the larger the share"
     width = max(left + side + tail, MARGIN + text_width(note, 8.5), MARGIN + text_width(title, 14))
     with canvas(path, width + MARGIN, top + side + MARGIN) as page:
         page.text(MARGIN, MARGIN + 12, title, 14, bold=True)
@@ -165,18 +175,42 @@ def confusion_picture(
         page.text(left, MARGIN + 96, "Predicted", 8.5, color=MUTED)
         page.text(left - 18, top - 16, "Truth", 8.5, color=MUTED, align="right")
         page.text(left + side + 96, top - 16, "Pixels", 8.5, color=MUTED, align="right")
-        for index, name in enumerate(names):
+        for index, name in list(enumerate(names))[:: math.ceil(_LINE / cell)]:
             middle = (index + 0.5) * cell
             pixels = int(matrix[index].sum())
             page.text(left - 18, top + middle, name, align="right")
-            if upright:
+            if level:
                 page.text(left + middle, top - 16, name, align="center")
             else:
-                page.text(left + middle, top - 8, name, rotation=40)
+                aside = (
+                    0 if with_numbers else 9
+                )  # half a line: turned names start at their right edge
+                page.text(left + middle + aside, top - 8, name, rotation=tilt)
             page.text(left + side + 96, top + middle, short_count(pixels), 8.5, align="right")
-            for column, count in enumerate(matrix[index].tolist()):
+            for column, count in enumerate(matrix[index].tolist() if with_numbers else ()):
                 box = (left + column * cell, top + index * cell, cell)
                 _cell(page, box, count, pixels, size, right=index == column)
+        if not with_numbers:
+            page.image(left, top, _colored_cells(matrix, cell))
+
+
+def _colored_cells(matrix: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.uint8]:
+    """A confusion matrix [C, C] as cells of `side` px with a gap between them, uint8 [C side, C side, 3]."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    ends = np.where(np.eye(len(matrix), dtype=bool)[..., None], _RIGHT, _WRONG)
+    fill = _tint(ends, shares[..., None])
+    pixels = np.rint(255 * fill).astype(np.uint8).repeat(side, axis=0).repeat(side, axis=1)
+    gap = np.arange(len(pixels)) % side == 0
+    pixels[gap] = pixels[:, gap] = 255
+    return pixels
+
+
+def _tint(
+    color: npt.NDArray[np.float64], share: float | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """A colour that is faint for a share of 0 and full for 1."""
+    # Below linear, so that the few percent that matter among the errors can be seen.
+    return 1 - (1 - color) * (0.04 + 0.96 * share**0.8)
 
 
 def _cell(
@@ -190,10 +224,9 @@ def _cell(
 ) -> None:
     left, top, side = box
     share = count / pixels if pixels else 0.0
-    full = np.array(_RIGHT if right else _WRONG)
-    # Below linear, so that the few percent that matter among the errors can be seen.
-    fill = 1 - (1 - full) * (0.04 + 0.96 * share**0.8)
-    page.box(left + 2, top + 2, side - 4, side - 4, fill)
+    page.box(
+        left + 2, top + 2, side - 4, side - 4, _tint(np.array(_RIGHT if right else _WRONG), share)
+    )
     center = left + side / 2
     if not count:
         page.text(center, top + side / 2, "0", size, color="#A9B2BB", align="center")

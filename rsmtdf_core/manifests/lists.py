@@ -46,13 +46,17 @@ def read_scene_list(folder: Path, name: str) -> list[str]:
     return [text for _, text in _lines(folder / name)]
 
 
-def read_pair_list(path: Path) -> list[ListedPair]:
+def read_pair_list(path: Path, *, may_be_empty: bool = False) -> list[ListedPair]:
     """The crops of an official list, `image mask` a line.
+
+    Args:
+        path: the list.
+        may_be_empty: whether a list without a line is meant so, as that of unlabeled crops where all are labeled.
 
     Raises:
         MissingFileError: the file is missing.
         DataError: it is no text, a line is no pair of images, has a path that leaves the root, or comes
-            twice.
+            twice; or the list is empty.
     """
     pairs = []
     for place, text in _lines(path):
@@ -66,7 +70,7 @@ def read_pair_list(path: Path) -> list[ListedPair]:
         for part in match.groups():
             _require_inside(part, place)
         pairs.append(ListedPair(place, match["image"], match["mask"]))
-    if not pairs:
+    if not pairs and not may_be_empty:
         raise DataError("the list is empty", where=path, remedy="fetch the list again")
     return pairs
 

@@ -7,11 +7,13 @@ takes any known image type.
 
 import glob
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.words import readable
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 
@@ -35,8 +37,36 @@ def pattern_fields(pattern: str) -> tuple[str, ...]:
     return fields
 
 
-def match_files(root: Path, pattern: str, fields: tuple[str, ...]) -> dict[tuple[str, ...], str]:
+def match_pairs(
+    root: Path, images: str, masks: str | None, fields: tuple[str, ...]
+) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], str]]:
+    """The files of two patterns, each as `match_files` returns them.
+
+    A file that both match belongs to the pattern with more fixed characters: a_mask.png to "{name}_mask.png" rather
+    than to "{name}.png".
+
+    Raises:
+        MissingFileError, DataError: as for `match_files`.
+    """
+    if masks is None:
+        return match_files(root, images, fields), {}
+    if _fixed(masks) < _fixed(images):
+        found = match_files(root, images, fields)
+        return found, match_files(root, masks, fields, without=set(found.values()))
+    found = match_files(root, masks, fields)
+    return match_files(root, images, fields, without=set(found.values())), found
+
+
+def match_files(
+    root: Path, pattern: str, fields: tuple[str, ...], without: Collection[str] = ()
+) -> dict[tuple[str, ...], str]:
     """The files below `root` that a pattern matches, by the values of `fields`, in sorted order.
+
+    Args:
+        root: the data root.
+        pattern: relative to it.
+        fields: of the pattern, in the order of the keys.
+        without: files that are left out, posix paths relative to the root.
 
     Returns:
         posix paths relative to the root.
@@ -55,9 +85,9 @@ def match_files(root: Path, pattern: str, fields: tuple[str, ...]) -> dict[tuple
     found: dict[tuple[str, ...], str] = {}
     for path in sorted(file.relative_to(root).as_posix() for file in root.glob(_glob(pattern))):
         match = regex.fullmatch(path)
-        if match is None:
+        if match is None or path in without:
             continue
-        key = tuple(match[field] for field in fields)
+        key = tuple(readable(match[field]) for field in fields)
         if key in found:
             raise DataError(
                 f"two files stand for one scene: {found[key]} and {path}",
@@ -66,6 +96,10 @@ def match_files(root: Path, pattern: str, fields: tuple[str, ...]) -> dict[tuple
             )
         found[key] = path
     return dict(sorted(found.items()))
+
+
+def _fixed(pattern: str) -> int:
+    return len(_FIELD.sub("", pattern.removesuffix(".*")))
 
 
 def _glob(pattern: str) -> str:

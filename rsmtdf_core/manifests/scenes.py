@@ -11,7 +11,7 @@ from typing import TypeVar
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.fingerprints import canonical_json, file_sha256, fingerprint
 from rsmtdf_core.manifests.files import image_size
-from rsmtdf_core.manifests.patterns import match_files
+from rsmtdf_core.manifests.patterns import match_pairs
 from rsmtdf_core.manifests.schema import Manifest, SplitName, SplitSpec, WindowSpec
 from rsmtdf_core.validation import suggestion
 
@@ -113,14 +113,13 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
         DataError: two files stand for one scene.
     """
     fields = manifest.fields
-    images = match_files(root, manifest.images, fields)
+    images, masks = match_pairs(root, manifest.images, manifest.masks, fields)
     if not images:
         raise MissingFileError(
             f"no image matches '{manifest.images}' of the manifest '{manifest.name}'",
             where=root,
             remedy="give the folder that the pattern starts from as the root, or edit the pattern",
         )
-    masks = match_files(root, manifest.masks, fields) if manifest.masks is not None else {}
     return [
         ScenePair("/".join(key), dict(zip(fields, key, strict=True)), image, masks.get(key))
         for key, image in images.items()

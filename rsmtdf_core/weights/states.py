@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
+from rsmtdf_core.training.finite import not_finite
 from rsmtdf_core.weights.files import open_weights, read_tensor
 from rsmtdf_core.weights.pickles import StoredTensor, Stub
 
@@ -202,20 +202,9 @@ def load_exactly(model: nn.Module, state: Mapping[str, Tensor], unused: tuple[st
             remedy="check that model and weights belong together",
         )
     chosen = {name: state[name] for name in found if name in expected}
-    require_finite(chosen)
+    if names := not_finite(chosen):
+        raise TeacherError(
+            f"{len(names)} of {len(chosen)} tensors hold NaN or infinity, the first is {names[0]}",
+            remedy="use weights from before the training diverged, or download the file again",
+        )
     model.load_state_dict(chosen, strict=False)
-
-
-def require_finite(state: Mapping[str, Tensor]) -> None:
-    """Refuse weights with NaN or infinity.
-
-    Raises:
-        TeacherError: names the first such tensor.
-    """
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
-            count = int((~torch.isfinite(tensor.float())).sum())
-            raise TeacherError(
-                f"{count} of {tensor.numel()} numbers of '{name}' are not finite",
-                remedy="use weights from before the training diverged, or download the file again",
-            )

@@ -58,6 +58,16 @@ def test_flags_answer_what_would_be_asked(root, tmp_path):
     assert load_manifest(str(root / "manifest.yaml")).class_names == ("a", "b", "c")
 
 
+def test_patterns_may_be_named_where_names_do_not_tell(root):
+    (root / "images").rename(root / "A")
+    (root / "masks").rename(root / "B")
+    patterns = ["--images", "A/{name}.png", "--masks", "B/{name}.png"]
+    assert run("init", root, *patterns).exit_code == 0
+    manifest = load_manifest(str(root / "manifest.yaml"))
+    assert (manifest.images, manifest.masks) == ("A/{name}.png", "B/{name}.png")
+    assert run("check", root / "manifest.yaml", "--root", root).exit_code == 0
+
+
 def test_at_a_terminal_it_asks(root, monkeypatch):
     monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
     result = run("init", root, typed="0\nroad,roof\ny\n")
@@ -91,7 +101,11 @@ def test_a_file_that_is_there_is_kept_and_nothing_is_read_before(root):
 
 @pytest.mark.parametrize(
     "words",
-    [["--classes", "a", "--classes-from", "b.txt"], ["--ignore", "sky"]],
+    [
+        ["--classes", "a", "--classes-from", "b.txt"],
+        ["--ignore", "sky"],
+        ["--masks", "masks/{name}.png"],
+    ],
 )
 def test_flags_that_make_no_sense_are_refused(root, words):
     assert run("init", root, *words).exit_code == 2

@@ -1,14 +1,21 @@
 """A folder in, a manifest out that the dataset passes; names and ignored values are a person's."""
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.check_data import check_data
-from pipeline.init_data import NamedClass, draft, look, read_classes, write_manifest
+from pipeline.init_data import Looked, NamedClass, draft, look, read_classes, write_manifest
+from pipeline.init_data.text import manifest_text
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
-from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.manifests.guessing import Layout, MaskGuess, SplitGuess
+from rsmtdf_core.manifests.schema import ClassSpec, SplitSpec, load_manifest
 
 
 def draw(root, values, scenes=8, kind="L", folder=""):
@@ -182,3 +189,24 @@ def test_rasters_of_many_bands_get_a_choice_of_bands_that_the_dataset_passes(tmp
     assert manifest.bands.scale[2][0] == pytest.approx(3010, abs=30)
     assert check_data(manifest, tmp_path, tmp_path / "check").problems == ()
     assert (tmp_path / "check" / "samples.png").is_file()
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=(), exclude_characters="\0"), max_size=40)
+SPOKEN_FOR = st.sampled_from(["NO", "off", "null", "~", "1e3", "2024-01-01", "0x1F", "1_000", "y"])
+
+
+@given(title=ANY_TEXT | SPOKEN_FOR, names=st.lists(ANY_TEXT | SPOKEN_FOR, min_size=2, max_size=2))
+def test_every_name_is_read_back_from_the_yaml_as_it_was(title, names):
+    layout = Layout(
+        "images/{name}.png", "masks/{name}.png", (({"name": names[0]}, True),), (), (), ""
+    )
+    looked = Looked(Path(title), layout, Counter(), Counter(), None, None)
+    masks = MaskGuess("indices", (0, 1), (), "")
+    splits = SplitGuess({"train": SplitSpec(where={"name": tuple(names)})}, "")
+    specs = [ClassSpec(name=name or "empty", color="#000000") for name in names]
+    text = manifest_text(looked, Path(title), specs, masks, splits)
+    values = yaml.safe_load(text.encode())
+    assert values["title"] == Path(title).resolve().name
+    assert isinstance(values["name"], str)
+    assert [one["name"] for one in values["classes"]] == [name or "empty" for name in names]
+    assert values["splits"]["train"]["where"]["name"] == names

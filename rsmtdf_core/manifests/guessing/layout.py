@@ -1,31 +1,30 @@
 """Which files are images, which are masks, and the two path patterns that pair them.
 
-A file is a mask where a folder on its way or the end of its name says so: masks/, annotations/, a_label.png. What
-the words leave of a path tells its scene: folders become fields of the pattern where they differ.
+Every path can be read in several ways (see `names`). The pair of forms that gives most images a mask wins, where
+words tell which of the two is the mask's. What differs between paths becomes fields of the patterns.
 """
 
 import os
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import string
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.manifests.patterns import IMAGE_SUFFIXES, match_files, pattern_fields
+from rsmtdf_core.manifests.guessing.names import HOLE, Form, Scene, readings
+from rsmtdf_core.manifests.patterns import IMAGE_SUFFIXES, match_pairs, pattern_fields
 
-_MASK_WORDS = frozenset(
-    {"mask", "masks", "label", "labels", "annotation", "annotations", "ann", "anns"}
+_TRAIN_WORDS = frozenset({"train", "training"})
+_SPLIT_WORDS = _TRAIN_WORDS | {"val", "valid", "validation", "test", "testing"}
+_FIELDS = (
+    "area",
+    "part",
+    "block",
+    "group",
+    *(f"folder_{letter}" for letter in string.ascii_lowercase),
 )
-_MASK_WORDS |= {"gt", "truth", "groundtruth", "seg", "segmentation", "target", "targets"}
-_IMAGE_WORDS = frozenset(
-    {"image", "images", "img", "imgs", "sat", "rgb", "irrg", "photo", "photos"}
-)
-_IMAGE_WORDS |= {"input", "inputs"}
-_SPLIT_WORDS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-_DEPTH = 5  # folders below the root
-_FIELDS = ("area", "part", "block", "group")
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_BY_HAND = "name the patterns: --images 'images/{name}.png' --masks 'masks/{name}.png'"
 
 
 @dataclass(frozen=True)
@@ -56,176 +55,288 @@ class Layout:
     @property
     def area_field(self) -> str | None:
         """The first field that is a folder and no split."""
-        return next((one for one in pattern_fields(self.images) if one in _FIELDS), None)
+        return next((field for field in pattern_fields(self.images) if field in _FIELDS), None)
 
 
-@dataclass(frozen=True)
-class _File:
-    """A path taken apart.
+def guess_layout(root: Path, images: str | None = None, masks: str | None = None) -> Layout:
+    """The two patterns that give most images a mask.
 
-    Attributes:
-        path: posix path relative to the root.
-        folders: on its way, without the one that says its kind.
-        kind_at: place of that folder; -1 where there is none.
-        kind: that folder's name.
-        stem: what the scene is called.
-        tail: end of the name that says its kind, such as _mask.
-        suffix: such as .png.
-        is_mask: whether words say so.
-    """
-
-    path: str
-    folders: tuple[str, ...]
-    kind_at: int
-    kind: str
-    stem: str
-    tail: str
-    suffix: str
-    is_mask: bool
-
-    @property
-    def scene(self) -> tuple[str, ...]:
-        return (*self.folders, self.stem)
-
-    @property
-    def form(self) -> tuple[int, int, str, str]:
-        return len(self.folders), self.kind_at, self.kind, self.tail
-
-
-def guess_layout(root: Path) -> Layout:
-    """The most common way in which images, and their masks, lie below `root`.
+    Args:
+        root: the data root.
+        images: the pattern of the images, where it is known.
+        masks: that of the masks; None beside `images` stands for images without masks.
 
     Raises:
-        MissingFileError: where `root` is no folder, or has no image in it.
-        DataError: where images and masks cannot be told apart by path patterns.
+        MissingFileError: `root` is no folder, or has no image in it.
+        DataError: no pattern fits, several fit equally well, or a mask has no image.
     """
     if not root.is_dir():
         raise MissingFileError("this is not a folder", where=root, remedy="name the data's folder")
-    files = [_taken_apart(path) for path in _image_files(root)]
+    files = list(_image_files(root))
     if not files:
-        known = ", ".join(one.removeprefix(".") for one in IMAGE_SUFFIXES)
-        raise MissingFileError(f"no image in this folder ({known})", where=root)
-    masks = _most_common([one for one in files if one.is_mask])
-    images = _most_common([one for one in files if not one.is_mask], {one.scene for one in masks})
-    if not images:
-        raise DataError(
-            f"all {len(files)} files look like masks by their names, {files[0].path} for one",
-            where=root,
-            remedy="put images into images/ and masks into masks/, or write a manifest by hand: "
-            "rsmtdf data copy folder mine.yaml",
+        known = ", ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
+        raise MissingFileError(
+            f"no image in this folder ({known})", where=root, remedy="name the data's folder"
         )
-    if not {one.scene for one in masks} & {one.scene for one in images}:
-        masks = []
-    fields = _fields([*images, *masks])
-    pattern = _pattern(images, fields)
-    mask_pattern = _pattern(masks, fields) if masks else None
-    return _checked(root, pattern, mask_pattern, len(files))
+    if images is not None:
+        return _matched(root, images, masks, files)
+    forms = _by_form(files)
+    pair = _most_pairs(root, forms)
+    if pair is None:
+        return _matched(root, _pattern_of_all(root, forms, files), None, files)
+    image, mask = pair
+    mask_files = {path for paths in forms[mask].values() for path in paths}
+    image_scenes = {
+        scene: left
+        for scene, paths in forms[image].items()
+        if (left := [path for path in paths if path not in mask_files])
+    }
+    fields = _fields(root, [*image_scenes, *forms[mask]])
+    layout = _matched(
+        root,
+        _pattern(root, image, image_scenes, fields),
+        _pattern(root, mask, forms[mask], fields),
+        files,
+    )
+    _require_one_kind_of_masks(root, layout, forms, image)
+    return layout
+
+
+_Forms = Mapping[Form, dict[Scene, list[str]]]
+"""The paths of each scene, by the form in which they are read."""
 
 
 def _image_files(root: Path) -> Iterator[str]:
-    """Paths of all images below the root, sorted, hidden files and links to folders left out."""
-    for folder, names, files in os.walk(root):
-        at = Path(folder).relative_to(root)
-        names[:] = (
-            sorted(one for one in names if not one.startswith("."))
-            if len(at.parts) < _DEPTH
-            else []
-        )
-        for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
-                yield (at / name).as_posix()
+    """Paths of all images below the root, hidden ones left out; links to folders are followed, but not in circles."""
+    seen: set[Path] = set()
+    waiting = deque([root])
+    while waiting:
+        folder = waiting.popleft()
+        if (real := folder.resolve()) in seen:
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_symlink(), entry.name))
+        except OSError as error:
+            raise DataError(
+                f"the folder cannot be read: {error.strerror}",
+                where=folder,
+                remedy="give yourself the right to read it, or move it away",
+            ) from None
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                waiting.append(Path(entry.path))
+            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                yield Path(entry.path).relative_to(root).as_posix()
 
 
-def _words(text: str) -> list[str]:
-    return [one.lower() for one in _WORDS.findall(text)]
+def _by_form(files: Sequence[str]) -> _Forms:
+    forms: dict[Form, dict[Scene, list[str]]] = {}
+    for path in files:
+        for form, scene in dict.fromkeys(readings(path)):
+            forms.setdefault(form, {}).setdefault(scene, []).append(path)
+    return forms
 
 
-def _taken_apart(path: str) -> _File:
-    *folders, name = path.split("/")
-    stem, dot, suffix = name.rpartition(".")
-    known = _MASK_WORDS | _IMAGE_WORDS
-    kind_at = next(
-        (at for at, folder in reversed(list(enumerate(folders))) if known & set(_words(folder))), -1
+def _most_pairs(root: Path, forms: _Forms) -> tuple[Form, Form] | None:
+    """The forms of images and masks that pair most scenes; None where no mask belongs to an image.
+
+    Raises:
+        DataError: other files would pair as many.
+    """
+    by_scene: dict[Scene, set[Form]] = {}
+    for form, scenes in forms.items():
+        for scene in scenes:
+            by_scene.setdefault(scene, set()).add(form)
+    counts: Counter[tuple[Form, Form]] = Counter()
+    for group, times in Counter(map(frozenset, by_scene.values())).items():
+        masks = [form for form in group if form.says_mask]
+        pairs = ((image, mask) for mask in masks for image in group if mask.is_mask_of(image))
+        counts.update(dict.fromkeys(pairs, times))
+    if not counts:
+        return None
+
+    def fit(pair: tuple[Form, Form]) -> tuple[int, int, int]:
+        image, mask = pair
+        return counts[pair], -mask.mask_drawbacks, -image.image_drawbacks
+
+    best = max(map(fit, counts))
+    tied = [pair for pair in counts if fit(pair) == best]
+    # The largest set of images, then the simplest patterns; the last makes the choice the same each time.
+    chosen = min(
+        tied, key=lambda pair: (-len(forms[pair[0]]), pair[0].fixed + pair[1].fixed, repr(pair))
     )
-    kind = folders[kind_at] if kind_at >= 0 else ""
-    match = re.fullmatch(r"(.+?)([_\-. ]?)([A-Za-z]+)", stem)
-    tail = ""
-    if match and match[2] and match[3].lower() in known:
-        stem, tail = match[1], match[2] + match[3]
-    said = set(_words(tail)) or set(_words(kind))
-    rest = tuple(folder for at, folder in enumerate(folders) if at != kind_at)
-    is_mask = bool(said & _MASK_WORDS) or bool(set(_words(kind)) & _MASK_WORDS)
-    return _File(path, rest, kind_at, kind, stem, tail, dot + suffix, is_mask)
+    for other in tied:
+        if (files := _paired(forms, other)) != _paired(forms, chosen):
+            differing = sorted(files ^ _paired(forms, chosen))
+            raise DataError(
+                f"images and masks pair up in several ways, {differing[0]} or {differing[-1]} for one",
+                where=root,
+                remedy=f"move what is not meant out of the folder, or {_BY_HAND}",
+            )
+    return chosen
 
 
-def _most_common(files: list[_File], scenes: set[tuple[str, ...]] | None = None) -> list[_File]:
-    """The files of the form that most have, or, where `scenes` are given, that names most of them."""
-    if not files:
-        return []
-    counts = Counter(one.form for one in files)
-    if scenes:
-        paired = Counter(one.form for one in files if one.scene in scenes)
-        counts = Counter({form: len(files) * paired[form] + n for form, n in counts.items()})
-    form = max(sorted(counts), key=lambda one: counts[one])
-    return [one for one in files if one.form == form]
+def _paired(forms: _Forms, pair: tuple[Form, Form]) -> frozenset[str]:
+    images, masks = (forms[form] for form in pair)
+    return frozenset(
+        path for scene in images.keys() & masks for path in (*images[scene], *masks[scene])
+    )
 
 
-def _fields(files: list[_File]) -> tuple[str, ...]:
-    """For each folder on the way: the name of its field, or nothing where all files share it."""
-    depth = len(files[0].folders)
-    names: list[str] = []
-    free = list(_FIELDS)
-    for at in range(depth):
-        values = {one.folders[at] for one in files}
-        if len(values) == 1:
-            names.append("")
-        elif {value.lower() for value in values} <= _SPLIT_WORDS and "split" not in names:
-            names.append("split")
-        else:
-            names.append(free.pop(0))
-    return tuple(names)
+def _pattern_of_all(root: Path, forms: _Forms, files: Sequence[str]) -> str:
+    """The pattern of images without masks.
+
+    Raises:
+        DataError: files have names of masks, or no pattern fits all of them.
+    """
+    masks = sorted({path for form in forms if form.says_mask for path in _paths(forms, form)})
+    if masks:
+        raise DataError(
+            f"{len(masks)} of {len(files)} files look like masks by their names, {masks[0]} for one, "
+            "and none belongs to an image",
+            where=root,
+            remedy=f"put images into images/ and masks into masks/, both under the same names, or {_BY_HAND}",
+        )
+    form = min(forms, key=lambda form: (-len(_paths(forms, form)), form.fixed, repr(form)))
+    if left := sorted(set(files) - _paths(forms, form)):
+        raise DataError(
+            f"no masks were recognised, and no pattern fits all {len(files)} image files: {len(left)} differ from "
+            f"{min(_paths(forms, form))}, {left[0]} for one",
+            where=root,
+            remedy=f"put images into images/ and masks into masks/, both under the same names, or {_BY_HAND}",
+        )
+    return _pattern(root, form, forms[form], _fields(root, list(forms[form])))
 
 
-def _pattern(files: list[_File], fields: tuple[str, ...]) -> str:
-    first = files[0]
-    folders = [f"{{{field}}}" if field else first.folders[at] for at, field in enumerate(fields)]
-    if first.kind_at >= 0:
-        folders.insert(first.kind_at, first.kind)
-    suffixes = {one.suffix for one in files}
-    suffix = suffixes.pop() if len(suffixes) == 1 else ".*"
-    return "/".join([*folders, f"{{name}}{first.tail}{suffix}"])
+def _paths(forms: _Forms, form: Form) -> set[str]:
+    return {path for paths in forms[form].values() for path in paths}
 
 
-def _checked(root: Path, images: str, masks: str | None, files: int) -> Layout:
-    """The layout as the patterns really match it."""
+def _fields(root: Path, scenes: Sequence[Scene]) -> tuple[str, ...]:
+    """For each hole before the scene's name: a field, or the text where all scenes share it.
+
+    Raises:
+        DataError: more folders differ than there are names for fields.
+    """
+    names: dict[tuple[str, ...], str] = {}
+    free = iter(_FIELDS)
+    fields = []
+    for column in list(zip(*scenes, strict=True))[:-1]:
+        values = set(column)
+        if len(values) == 1 and _can_be_spelled(column[0]):
+            fields.append(column[0])
+            continue
+        if column not in names:
+            is_split = "split" not in names.values() and _name_splits(values)
+            name = "split" if is_split else next(free, "")
+            if not name:
+                raise DataError(
+                    f"the folders differ at more than {len(_FIELDS)} levels",
+                    where=root,
+                    remedy="name a folder further down",
+                )
+            names[column] = name
+        fields.append(f"{{{names[column]}}}")
+    return tuple(fields)
+
+
+def _name_splits(folders: Collection[str]) -> bool:
+    """Whether folders are called train, val or test, perhaps beside others."""
+    known = {folder.lower() for folder in folders} & _SPLIT_WORDS
+    return len(known) == len(folders) or (len(known) > 1 and not known.isdisjoint(_TRAIN_WORDS))
+
+
+def _can_be_spelled(text: str) -> bool:
+    """Whether a pattern can have a text as it is: not where it has characters of its own, or none of Unicode's."""
+    return text.isprintable() and not set(text) & set("{}*?\\")
+
+
+def _pattern(
+    root: Path, form: Form, scenes: Mapping[Scene, Sequence[str]], fields: Sequence[str]
+) -> str:
+    """The form with fields in its holes.
+
+    Raises:
+        DataError: a fixed part has characters that patterns cannot have.
+    """
+    parts = [*form.folders, form.name]
+    for part in parts:
+        if not _can_be_spelled(part.replace(HOLE, "")):
+            raise DataError(
+                f"a pattern cannot have the name {part.replace(HOLE, '')!r}",
+                where=root,
+                remedy="rename the folder or file: no brace, star, question mark or unprintable character",
+            )
+    text = "/".join(parts)
+    for field in (*fields, "{name}"):
+        text = text.replace(HOLE, field, 1)
+    suffixes = {Path(path).suffix for paths in scenes.values() for path in paths}
+    return text + (suffixes.pop() if len(suffixes) == 1 else ".*")
+
+
+def _matched(root: Path, images: str, masks: str | None, files: Sequence[str]) -> Layout:
+    """The layout as the patterns match it.
+
+    Raises:
+        MissingFileError: no image matches.
+        DataError: two files stand for one scene, a pattern is none, or masks have no image.
+    """
     try:
         fields = pattern_fields(images)
+        mask_fields = fields if masks is None else pattern_fields(masks)
     except ValueError as error:
-        remedy = "rename the folder or file, so that it has no brace and no star in its name"
-        raise DataError(str(error), where=root, remedy=remedy) from None
-    found = match_files(root, images, fields)
-    paired = match_files(root, masks, fields) if masks is not None else {}
-    if both := sorted(set(found.values()) & set(paired.values())):
+        raise DataError(str(error), where=root, remedy=_BY_HAND) from None
+    if set(mask_fields) != set(fields):
         raise DataError(
-            f"the pattern {images} of the images takes in masks too, {both[0]} for one",
+            f'images and masks need the same fields: "{images}", "{masks}"',
             where=root,
-            remedy="move the masks into a folder of their own, masks/",
+            remedy=_BY_HAND,
         )
-    mask_files = tuple(path for key, path in paired.items() if key in found)
-    left = files - len(found) - len(mask_files)
+    found, paired = match_pairs(root, images, masks, fields)
+    if not found:
+        raise MissingFileError(f"no image matches '{images}'", where=root, remedy=_BY_HAND)
+    if lone := [path for key, path in paired.items() if key not in found]:
+        raise DataError(
+            f"{len(lone)} of {len(paired)} masks have no image, {lone[0]} for one",
+            where=root,
+            remedy=f"put the images there, move these masks out of the folder, or {_BY_HAND}",
+        )
+    left = sorted(set(files) - {*found.values(), *paired.values()})
+    why = f"{len(found)} images, {len(paired)} of them with a mask"
+    if left:
+        why += f"; {len(left)} other image files are not used, {left[0]} for one"
     return Layout(
         images=images,
-        masks=masks if mask_files else None,
+        masks=masks if paired else None,
         pairs=tuple((dict(zip(fields, key, strict=True)), key in paired) for key in found),
         image_files=tuple(found.values()),
-        mask_files=mask_files,
-        why=_why(len(found), len(mask_files), left),
+        mask_files=tuple(paired.values()),
+        why=why,
     )
 
 
-def _why(images: int, masks: int, left: int) -> str:
-    parts: Iterable[str] = (
-        f"{images} images, {masks} of them with a mask",
-        f"{left} image files fit neither pattern" if left else "",
-    )
-    return "; ".join(filter(None, parts))
+def _require_one_kind_of_masks(root: Path, layout: Layout, forms: _Forms, image: Form) -> None:
+    """Refuse masks that the patterns miss though their images have no other, and those taken for images.
+
+    Raises:
+        DataError: names such a mask.
+    """
+    used = set(layout.mask_files)
+    images = set(layout.image_files)
+    bare = images - {
+        path for path, (_, masked) in zip(layout.image_files, layout.pairs, strict=True) if masked
+    }
+    for form, scenes in forms.items():
+        if not form.is_mask_of(image):
+            continue
+        for scene in scenes.keys() & forms[image].keys():
+            path = scenes[scene][0]
+            if path not in used and (path in images or not bare.isdisjoint(forms[image][scene])):
+                raise DataError(
+                    f"{path} looks like a mask of {forms[image][scene][0]}, which the pattern {layout.masks} misses",
+                    where=root,
+                    remedy=f"give all masks names of one kind, move it out of the folder, or {_BY_HAND}",
+                )

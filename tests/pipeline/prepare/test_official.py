@@ -252,9 +252,13 @@ def test_listed_crops_that_are_not_on_disk_are_named_or_left_out(tmp_path):
     assert "1 of 8 listed crops are left out" in " ".join(report.manifests[0].notes)
 
 
-def test_without_an_unlabeled_list_all_training_crops_are_labeled(tmp_path):
+@pytest.mark.parametrize("text", [None, "", "\n  \r\n", "\ufeff"])
+def test_without_unlabeled_crops_all_training_crops_are_labeled(tmp_path, text):
     share = write_lists(tmp_path, "deepglobe")
-    (share / "unlabeled.txt").unlink()
+    if text is None:
+        (share / "unlabeled.txt").unlink()
+    else:
+        (share / "unlabeled.txt").write_text(text, encoding="utf-8")
     lists = read_official(BENCHMARKS["deepglobe"], share)
     assert lists.unlabeled == ()
     assert [crop.number for crop in lists.splits["train"]] == [3, 1]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.evaluation.canvas import MARGIN
+from rsmtdf_core.evaluation.canvas import MARGIN, Canvas
 from rsmtdf_core.evaluation.pictures import (
     PanelRow,
     confusion_picture,
@@ -135,6 +135,25 @@ def test_confusion_cells_are_darker_the_larger_their_share_of_the_row(tmp_path: 
         picture[:, middle:][blue[:, middle:]],
     )
     assert np.median(first.sum(axis=1)) < np.median(second.sum(axis=1))
+
+
+def test_the_texts_of_a_confusion_matrix_do_not_grow_with_the_square_of_its_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    draw = Canvas.text
+    monkeypatch.setattr(
+        Canvas, "text", lambda page, *place, **look: texts.append(draw(page, *place, **look))
+    )
+    for count in (31, 120):
+        texts.clear()
+        matrix = np.ones((count, count), int) + 9 * count * np.eye(count, dtype=int)
+        confusion_picture(tmp_path / "c.png", matrix, [f"class {i}" for i in range(count)])
+        assert len(texts) < 4 * count
+        picture = pixels(tmp_path / "c.png").astype(int)
+        assert_margin_is_white(picture)
+        blue = (picture[..., 2] - picture[..., 0] > 60).any(axis=1)
+        assert np.diff(blue.astype(int)).clip(0).sum() >= count, "a right cell in each row"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""What the parts of a path may mean: words for images and masks, and a part that names the scene.
+
+A path can be read in several ways. In train-labels/a_mask.png the folder may be fixed text or the split "train"
+before "-labels", and the scene may be called a_mask or a. All readings are kept; those that pair images with masks
+decide (see `layout`).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, product
+
+MASK_WORDS = frozenset({
+    "mask", "masks", "label", "labels", "lab", "lbl", "annotation", "annotations", "annot",
+    "annots", "ann", "anns", "gt", "gts", "truth", "groundtruth", "seg", "segmentation",
+    "semantic", "instance", "instances", "target", "targets", "reference", "map", "maps",
+})  # fmt: skip
+IMAGE_WORDS = frozenset({
+    "image", "images", "img", "imgs", "sat", "rgb", "irrg", "photo", "photos", "picture",
+    "pictures", "input", "inputs",
+})  # fmt: skip
+# Words that go with those: left_img_8bit, gtFine_labelIds, train-org-img.
+_FILLERS = frozenset({
+    "all", "binary", "bit", "class", "classes", "coarse", "color", "colors", "colour", "colours",
+    "fine", "ground", "id", "ids", "jpeg", "jpg", "left", "org", "orig", "original", "ortho",
+    "png", "right", "tif", "tiff",
+})  # fmt: skip
+_KNOWN = MASK_WORDS | IMAGE_WORDS | _FILLERS
+# Pictures of masks, or masks that tell objects apart rather than classes, come after others.
+_MASK_DRAWBACKS = {
+    **dict.fromkeys(("instance", "instances", "object", "objects"), 4),
+    **dict.fromkeys(("color", "colors", "colour", "colours", "rgb", "vis", "overlay"), 2),
+    **dict.fromkeys(("train", "coarse"), 1),
+}
+_FALSE_COLORS = "irrg"
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_PARTS = re.compile(r"([_\-. ]+)")
+_MOST_READINGS = 64
+
+HOLE = "\0"
+"""Stands in a form for a part that differs from scene to scene; no path has this character."""
+
+Scene = tuple[str, ...]
+"""What a path has at the holes of its form, from left to right; the last is the scene's own name."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a path is written, but for the parts that differ from scene to scene.
+
+    Attributes:
+        folders: each with a hole, or fixed.
+        name: the file's, without its suffix, with a hole.
+    """
+
+    folders: tuple[str, ...]
+    name: str
+
+    @cached_property
+    def words(self) -> Counter[str]:
+        """The words of the fixed parts, in lower case."""
+        return Counter(_words(" ".join((*self.folders, self.name))))
+
+    @cached_property
+    def fixed(self) -> int:
+        """The number of fixed characters: of two forms that say the same, the shorter is simpler."""
+        return sum(len(part.replace(HOLE, "")) for part in (*self.folders, self.name))
+
+    @property
+    def says_mask(self) -> bool:
+        """Whether one of its words is a word for masks."""
+        return not MASK_WORDS.isdisjoint(self.words)
+
+    def is_mask_of(self, image: "Form") -> bool:
+        """Whether words for masks tell this form from that of the images, and none tells the images from it."""
+        own, lost = self.words - image.words, image.words - self.words
+        return not MASK_WORDS.isdisjoint(own) and MASK_WORDS.isdisjoint(lost)
+
+    @property
+    def mask_drawbacks(self) -> int:
+        """How much its words speak against it where several kinds of masks could be meant."""
+        return sum(_MASK_DRAWBACKS.get(word, 0) for word in self.words)
+
+    @property
+    def image_drawbacks(self) -> int:
+        """The same for images: 2 for infrared shown as red, 1 where no word says that these are images."""
+        return 2 if _FALSE_COLORS in self.words else int(IMAGE_WORDS.isdisjoint(self.words))
+
+
+def readings(path: str) -> Iterator[tuple[Form, Scene]]:
+    """The ways to read a path, at most 64.
+
+    Args:
+        path: posix path relative to the data root.
+    """
+    *folders, name = path.split("/")
+    stem = name.rpartition(".")[0]
+    names = list(_around_scene(stem))
+    ways = (_around_value(folder) for folder in folders)
+    for parts in islice(product(*ways), _MOST_READINGS):
+        values = tuple(value for _, value in parts if value)
+        for text, scene in names:
+            yield Form(tuple(text for text, _ in parts), text), (*values, scene)
+    if any(map(_has_kind, folders)):
+        return
+    # A folder without a known word may still be that of all images: dop/a.tif beside masks/a.tif.
+    for at, folder in enumerate(folders):
+        fixed = tuple(folder if at == place else HOLE for place in range(len(folders)))
+        values = (*folders[:at], *folders[at + 1 :])
+        yield from ((Form(fixed, text), (*values, scene)) for text, scene in names)
+
+
+def _around_value(folder: str) -> Iterator[tuple[str, str]]:
+    """A folder as text with a hole, and what is in the hole; fixed text has nothing there."""
+    if not _has_kind(folder):
+        yield HOLE, folder
+        return
+    yield folder, ""
+    for before, value, after in _split(folder):
+        yield f"{before}{HOLE}{after}", value
+
+
+def _around_scene(stem: str) -> Iterator[tuple[str, str]]:
+    yield HOLE, stem
+    for before, value, after in _split(stem):
+        yield f"{before}{HOLE}{after}", value
+
+
+def _split(text: str) -> Iterator[tuple[str, str, str]]:
+    """Text without the known words at its end, and without those at its start, where they tell a kind."""
+    parts = _PARTS.split(text)  # parts and, between them, what separates them
+    last = len(parts)
+    while last > 1 and _is_known(parts[last - 1]):
+        last -= 2
+    if 0 < last < len(parts) and _has_kind("".join(parts[last:])) and parts[0]:
+        yield "", "".join(parts[:last]), "".join(parts[last:])
+    first = 0
+    while first < len(parts) - 1 and _is_known(parts[first]):
+        first += 2
+    if 0 < first < len(parts) and _has_kind("".join(parts[:first])):
+        yield "".join(parts[:first]), "".join(parts[first:]), ""
+
+
+def _is_known(part: str) -> bool:
+    words = set(_words(part))
+    return bool(words) and (words <= _KNOWN or (words - {"train"} <= _KNOWN and "label" in words))
+
+
+def _has_kind(text: str) -> bool:
+    return not (MASK_WORDS | IMAGE_WORDS).isdisjoint(_words(text))
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORDS.findall(text)]
