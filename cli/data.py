@@ -13,8 +13,9 @@ from cli.console import RichReporter, out, percent, table
 from cli.data_init import init
 from cli.data_prepare import download, prepare
 from cli.options import copy_file
-from rsmtdf_core.manifests.check import DatasetCheck
+from rsmtdf_core.manifests.check import DatasetCheck, grouped
 from rsmtdf_core.manifests.schema import Manifest, load_manifest, packaged_manifests
+from rsmtdf_core.words import counted
 
 _MOST = 3  # files named in one line
 
@@ -86,6 +87,8 @@ def check(
         out.print(f"[bold]pictures[/] {pictures}", soft_wrap=True, highlight=False)
     if result.problems:
         out.print(_problems_table(result))
+        for hint in result.hints:
+            out.print(Text(f"hint: {hint}", style="yellow"))
         raise typer.Exit(1)
     out.print(Text("no problems found", style="green"))
 
@@ -106,9 +109,12 @@ def _splits_table(manifest: Manifest, result: DatasetCheck) -> Table:
 
 
 def _problems_table(result: DatasetCheck) -> Table:
+    """The first problems of each kind, and how many more there are."""
     made = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
-    for problem in result.problems:
+    for problem, more in grouped(result.problems, _MOST):
         made.add_row(Text(problem.file, overflow="fold"), Text(problem.what))
+        if more:
+            made.add_row(Text(f"and {counted(more, 'more file')}"), Text("alike", style="dim"))
     return made
 
 

@@ -65,6 +65,8 @@ def init(
 ) -> None:
     """Look at a folder and write a manifest for it, with comments; say what was guessed and why.
 
+    No manifest is written that `data check` would refuse: every image and mask is opened.
+
     Finds pairs in images/ + masks/ (or labels/, annotations/, gt/, sat/ + map/), names that end in _mask or _label
     beside their images, and folders train, val and test; tells class indices from colours by the pixels. For GeoTIFFs
     it chooses the bands that are called red, green and blue, else the first three, and above 8 bits a range of values
@@ -76,6 +78,7 @@ def init(
         look,
         read_classes,
         require_free,
+        require_sound,
         write_manifest,
     )
 
@@ -96,6 +99,9 @@ def init(
         out.print(_table(made))
     else:
         made = _asked(looked, path, named, ignored)
+    checked = require_sound(made.manifest, root, RichReporter())
+    for note in checked.notes:
+        out.print(Text(f"note: {note}"))
     write_manifest(made, path, overwrite=overwrite)
     out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
     command = shlex.join(["rsmtdf", "data", "check", str(path), "--root", str(root)])

@@ -48,7 +48,7 @@ def train(
 
     Three ways to begin where something is already: [cyan]--resume[/] goes on with the same run, to the same end as if
     it had never stopped; [cyan]--init-from[/] starts a new run from other weights; [cyan]--overwrite[/] deletes the run
-    that is there. On several GPUs or machines: [cyan]torchrun --nproc-per-node N $(which rsmtdf) train CONFIG[/].
+    that is there. On several GPUs or machines: [cyan]torchrun --nproc-per-node N -- $(which rsmtdf) train CONFIG[/].
     """
     from pipeline.train import train as run_training
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Dataset
 from rsmtdf_core.store.codecs import Tokens
@@ -146,10 +147,26 @@ def sample_tokens(
     with _device_turn:
         teacher = _teacher(settings, work.plan.settings.crop, device)
         parts = [
-            teacher.tokens(_images(renderer, rows[i : i + work.batch])).cpu().numpy()
+            _tokens(teacher, settings, _images(renderer, rows[i : i + work.batch]))
             for i in range(0, len(rows), work.batch)
         ]
     return np.concatenate(parts)
+
+
+def _tokens(teacher: Teacher, settings: TeacherSettings, images: torch.Tensor) -> Tokens:
+    """A teacher's tokens of images uint8 [n, 3, S, S], float32 [n, H, W, D].
+
+    Raises:
+        TeacherError: where any is NaN or infinite.
+    """
+    tokens = teacher.tokens(images)
+    if not torch.isfinite(tokens).all():
+        raise TeacherError(
+            f"teacher {settings.name} computes tokens that are NaN or infinite",
+            where=settings.weights if settings.weights != "hub" else settings.model,
+            remedy="check the file of its weights against its published checksum, and get it again",
+        )
+    return tokens.cpu().numpy()
 
 
 def _images(renderer: ViewRenderer, rows: Sequence[int]) -> torch.Tensor:
@@ -178,10 +195,9 @@ def extract_block(
 def _extract_block(
     work: Work, block: Block, device: str, on_views: Callable[[int], None]
 ) -> BlockResult:
+    settings = {one.name: one for one, _ in work.teachers if block.missing[one.name].any()}
     teachers = {
-        settings.name: _teacher(settings, work.plan.settings.crop, device)
-        for settings, _ in work.teachers
-        if block.missing[settings.name].any()
+        name: _teacher(one, work.plan.settings.crop, device) for name, one in settings.items()
     }
     result = BlockResult(np.empty(0, np.int64), np.empty(0, np.uint32), {}, {"waiting": 0.0})
     writers = {
@@ -200,7 +216,7 @@ def _extract_block(
                 if not len(chosen):
                     continue
                 began = time.perf_counter()
-                tokens = teacher.tokens(images[chosen]).cpu().numpy()
+                tokens = _tokens(teacher, settings[name], images[chosen])
                 done = time.perf_counter()
                 result.seconds[name] = result.seconds.get(name, 0.0) + done - began
                 writers[name].put(tokens)

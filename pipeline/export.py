@@ -28,7 +28,7 @@ from rsmtdf_core.student.portable import (
 )
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.training.checkpoint import load_weights
+from rsmtdf_core.training.checkpoint import load_weights, require_finite
 
 Format = Literal["safetensors", "pt2", "onnx"]
 Run = Callable[[Tensor], Tensor]
@@ -131,7 +131,9 @@ def load_exported(file: Path) -> Student:
     shapes = [TokenShape(**one) for one in facts["teachers"]]
     bands = facts["input"].get("bands", SHOWN)  # older files do not say it
     student = Student(settings, len(facts["classes"]), facts["crop"], shapes, bands=bands)
-    load_weights(student, load_file(file), file)
+    weights = load_file(file)
+    require_finite(weights, file)
+    load_weights(student, weights, file)
     return student.eval()
 
 

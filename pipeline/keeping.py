@@ -113,9 +113,11 @@ class Keeper:
         ]
 
     def keep_best(self, found: list[Validation]) -> None:
-        """Keep the best of the validated models, and no others, beside the latest."""
+        """Keep the best of the validated models, and no others, beside the latest; without any, the newest."""
         best = self.available(found)[: self._runtime.keep_best]
         names = [checkpoint_name(one.steps) for one in best]
+        if not names and self.saved is not None:
+            names = [checkpoint_name(self.saved)]
         for name in names:
             saved = self._folder.checkpoints / name
             if saved.is_dir() and not (self._folder.best / name).is_dir():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.commands import train_command
 from pipeline.config import ExperimentConfig
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.settings import InferenceSettings
@@ -28,7 +29,13 @@ def told(error_of: Callable[[str], RunError]) -> Iterator[None]:
 
 
 def too_little_for_a_step(
-    config: ExperimentConfig, resolved: Path, *, unlabeled: bool, saved: bool, detail: str
+    config: ExperimentConfig,
+    resolved: Path,
+    *,
+    unlabeled: bool,
+    saved: bool,
+    detail: str,
+    processes: int = 1,
 ) -> RunError:
     """The error that says how much was computed at a time, and the command that goes on with less.
 
@@ -38,7 +45,9 @@ def too_little_for_a_step(
         unlabeled: whether unlabeled crops were computed too.
         saved: whether there is a checkpoint to go on from.
         detail: the first line of what torch said.
+        processes: how many train together.
     """
+    command = train_command(resolved, resolved.parent, processes=processes)
     at_a_time = config.optimiser.batch // config.runtime.accumulate
     crops = f"{at_a_time} + {at_a_time}" if unlabeled else f"{at_a_time}"
     how = "--resume" if saved else "--overwrite"
@@ -51,12 +60,12 @@ def too_little_for_a_step(
     return RunError(
         f"the device's memory is too small for {crops} crops of {config.views.crop} px at a time ({detail})",
         where=resolved.parent,
-        remedy=f"{_command(resolved)} {'; else '.join(choices)}",
+        remedy=f"{command} {'; else '.join(choices)}",
     )
 
 
 def too_little_for_a_validation(
-    inference: InferenceSettings, resolved: Path, detail: str
+    inference: InferenceSettings, resolved: Path, detail: str, processes: int = 1
 ) -> RunError:
     """The same for scenes that are scored; what was trained until then is saved.
 
@@ -64,13 +73,15 @@ def too_little_for_a_validation(
         inference: how scenes are predicted.
         resolved: the config in the run's folder.
         detail: the first line of what torch said.
+        processes: how many train together.
     """
+    command = train_command(resolved, resolved.parent, processes=processes)
     if inference.mode == "whole":
         what, remedy = "a whole scene", "start anew with --set evaluation.inference.mode=slide"
     elif inference.batch > 1:
         what = f"{inference.batch} windows of {inference.window} px"
         fewer = f"evaluation.inference.batch={inference.batch // 2}"
-        remedy = f"{_command(resolved)} --resume --set {fewer}"
+        remedy = f"{command} --resume --set {fewer}"
     else:
         what = f"a window of {inference.window} px"
         remedy = "start anew with a smaller evaluation.inference.window"
@@ -79,10 +90,6 @@ def too_little_for_a_validation(
         where=resolved.parent,
         remedy=remedy,
     )
-
-
-def _command(resolved: Path) -> str:
-    return f"rsmtdf train {resolved} --run {resolved.parent}"
 
 
 def _same_results(config: ExperimentConfig) -> list[str]:

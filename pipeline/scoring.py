@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.averaging import scene_logits
 from rsmtdf_core.evaluation.counts import Confusion, PixelCounts
 from rsmtdf_core.evaluation.settings import InferenceSettings
@@ -18,7 +20,11 @@ Pixels = npt.NDArray[np.uint8]
 
 @torch.inference_mode()
 def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -> Pixels:
-    """Class ids uint8 [H, W] of an image uint8 [H, W, C] with as many bands as the student sees."""
+    """Class ids uint8 [H, W] of an image uint8 [H, W, C] with as many bands as the student sees.
+
+    Raises:
+        RunError: where the student's output is NaN or infinite.
+    """
     device = next(student.parameters()).device
     pixels = student.normalise(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
     logits = scene_logits(
@@ -27,7 +33,21 @@ def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -
         inference,
         student.encoder.patch,
     )
+    require_finite_output(logits)
     return logits.argmax(dim=0).to(torch.uint8).numpy()
+
+
+def require_finite_output(logits: Tensor) -> None:
+    """Refuse logits that name no class.
+
+    Raises:
+        RunError: where any is NaN or infinite.
+    """
+    if not torch.isfinite(logits).all():
+        raise RunError(
+            "the model's output is not finite: its weights are too large, as after a training that diverged",
+            remedy="train again with a lower optimiser.lr, or choose an earlier checkpoint with --checkpoint",
+        )
 
 
 def count_confusion(

@@ -4,10 +4,10 @@ All processes run the same steps and meet at the same places: where a step is lo
 Only the main one writes.
 """
 
-import math
 from contextlib import ExitStack, closing
 from typing import Any
 
+from pipeline.divergence import diverged, require_finite_state
 from pipeline.features import Features
 from pipeline.journal import Journal, TrainReport
 from pipeline.keeping import Keeper
@@ -154,21 +154,25 @@ class Session:
             unlabeled=self._training.objective.strong_views > 0,
             saved=self._keeper.saved is not None,
             detail=detail,
+            processes=self._processes,
         )
 
     def _after(self, record: StepRecord) -> None:
         """What follows a step."""
         self._done = record.step + 1
         accelerator = self._training.accelerator
-        signal = self._signals.number if accelerator.num_processes == 1 else 0
-        if self._is_logged(record.step):
+        signal = self._signals.number if self._processes == 1 else 0
+        every = self._config.runtime.checkpoint_every
+        closes, logged = self._closes_round(record.step), self._is_logged(record.step)
+        saves = closes or (every is not None and self._done % every == 0)
+        if signal or saves or logged:
+            self._require_finite()
+        if logged:
             self._log(record)
             signal = signal or self._signals.agreed(accelerator)
         elif self._journal is not None:
             self._journal.passed()
-        every = self._config.runtime.checkpoint_every
-        closes = self._closes_round(record.step)
-        if signal or closes or (every is not None and self._done % every == 0):
+        if signal or saves:
             # Before a validation too: what that meets must not cost the epoch.
             self._save(self._done)
         if signal:
@@ -189,20 +193,22 @@ class Session:
 
     def _log(self, record: StepRecord) -> None:
         losses = {name: float(one) for name, one in self._training.reduce(record.losses).items()}
-        if not math.isfinite(losses["loss"]):
-            raise RunError(
-                f"the loss is {losses['loss']} at step {record.step}",
-                where=self._folder.path,
-                remedy="lower optimiser.lr, or use runtime.precision: fp32",
-            )
         if self._journal is not None:
             self._journal.step(record, losses, self._best)
+
+    def _require_finite(self) -> None:
+        if (divergence := self._training.divergence()) is not None:
+            raise diverged(divergence, self._config, self._folder, self._processes)
 
     def _save(self, steps: int) -> None:
         training = self._training
         share_buffers(training.accelerator, training.student, training.ema)
+        # By every process, so that all leave together.
+        require_finite_state(training.state, steps, self._config, self._folder, self._processes)
         if self._leads:
             self._keeper.save(steps)
+            if not self._validations:
+                self._keeper.keep_best([])
             self._keeper.drop_old()
 
     def _validated(self, steps: int) -> bool:
@@ -217,7 +223,9 @@ class Session:
         model = training.ema if which == "ema" else training.student
         inference = self._config.evaluation.inference
         with told(
-            lambda detail: too_little_for_a_validation(inference, self._folder.config, detail)
+            lambda detail: too_little_for_a_validation(
+                inference, self._folder.config, detail, self._processes
+            )
         ):
             counts = shared_confusion(
                 model,
@@ -259,8 +267,12 @@ class Session:
             done=self._done,
             total=self._training.total_steps,
             saved=self._keeper.saved,
-            processes=self._training.accelerator.num_processes,
+            processes=self._processes,
         )
+
+    @property
+    def _processes(self) -> int:
+        return int(self._training.accelerator.num_processes)
 
     def report(self) -> TrainReport:
         """What the training came to."""

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from pipeline.commands import train_command
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.training.run_folder import RunFolder
 
@@ -49,12 +50,7 @@ def interrupted(
         processes: how many train together.
     """
     kept = "nothing is kept" if saved is None else f"the checkpoint of step {saved} is kept"
-    words = f"train {run.config} --run {run.path} --resume"
-    command = (
-        f"rsmtdf {words}"
-        if processes == 1
-        else f"torchrun --nproc-per-node {processes} $(which rsmtdf) {words}"
-    )
+    command = train_command(run.config, run.path, "--resume", processes=processes)
     return Interrupted(
         f"{signal.Signals(number).name} after step {done} of {total}: {kept}",
         where=run.path,

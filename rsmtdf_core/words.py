@@ -1,4 +1,6 @@
-"""Numbers as people read them, in one way wherever they are told."""
+"""Numbers and names as people read them, in one way wherever they are shown."""
+
+import os
 
 
 def bytes_text(count: float) -> str:
@@ -13,3 +15,12 @@ def bytes_text(count: float) -> str:
 def counted(count: int, word: str) -> str:
     """A count and what is counted: 1 run, 2 runs."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def readable(name: str) -> str:
+    """A file's name as text: one whose bytes are not UTF-8 is read as Latin-1, as older systems wrote it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("latin-1")
+    return name

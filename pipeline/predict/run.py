@@ -18,6 +18,7 @@ from pipeline.predict.layers import BY_BLOCKS, derive, layer_block, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
+from pipeline.scoring import require_finite_output
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.evaluation.averaging import averaged_logits
 from rsmtdf_core.evaluation.inference import require_fitting_window
@@ -251,6 +252,7 @@ def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
                 for kind in by_blocks
             }
             for top, left, logits in _logits(way, source):
+                require_finite_output(logits)
                 valid = source.valid(top, left, *logits.shape[1:])
                 for kind, writer in writers.items():
                     writer.write(top, left, layer_block(kind, logits, valid, manifest.ignore_id))

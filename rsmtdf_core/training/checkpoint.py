@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json, sync_folder, write_json
 from rsmtdf_core.fingerprints import differences, file_sha256, fingerprint
+from rsmtdf_core.training.finite import not_finite
 
 FORMAT = 1
 _FILES = ("student.safetensors", "ema.safetensors", "optimiser.safetensors")
@@ -51,8 +52,14 @@ class Checkpoint:
         return fingerprint({"state": self.state, "digests": self.digests})
 
     def weights(self, which: str) -> dict[str, Tensor]:
-        """The tensors of `student` or `ema`, on the CPU."""
-        tensors: dict[str, Tensor] = load_file(self.path / f"{which}.safetensors")
+        """The tensors of `student` or `ema`, on the CPU.
+
+        Raises:
+            RunError: where one holds NaN or infinity.
+        """
+        file = self.path / f"{which}.safetensors"
+        tensors: dict[str, Tensor] = load_file(file)
+        require_finite(tensors, file)
         return tensors
 
     def restore(self, student: nn.Module, ema: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -82,6 +89,20 @@ class Checkpoint:
             if moments:
                 state["state"][index] = moments
         optimiser.load_state_dict(state)
+
+
+def require_finite(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse weights that compute nothing.
+
+    Raises:
+        RunError: where a tensor holds NaN or infinity, with its name.
+    """
+    if names := not_finite(weights):
+        raise RunError(
+            f"{len(names)} of {len(weights)} tensors hold NaN or infinity, the first is {names[0]}",
+            where=file,
+            remedy="use an earlier checkpoint, or train again with a lower optimiser.lr",
+        )
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:

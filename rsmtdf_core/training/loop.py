@@ -6,7 +6,7 @@ rate of that step; EMA.
 
 from collections.abc import Generator
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +17,7 @@ from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.ema import ema_ratio, update_ema
+from rsmtdf_core.training.finite import GRADIENTS, Divergence, FiniteCheck
 from rsmtdf_core.training.objectives.base import Counts, Models, Objective, student_images
 from rsmtdf_core.training.pixels import PixelSource
 from rsmtdf_core.training.schedule import BatchSchedule
@@ -59,6 +60,7 @@ class Training:
         settings: the optimiser's settings.
         parts: how many parts a step is computed in, one after the other.
         compiled: whether the models are compiled.
+        finite: the check of every step's losses and gradients.
     """
 
     accelerator: Accelerator
@@ -71,6 +73,10 @@ class Training:
     settings: OptimiserSettings
     parts: int = 1
     compiled: bool = False
+    finite: FiniteCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.finite = FiniteCheck(self.student.parameters(), self.accelerator.device)
 
     @property
     def total_steps(self) -> int:
@@ -82,6 +88,19 @@ class Training:
     def schedule(self) -> BatchSchedule:
         """Which rows each step has."""
         return self.pixels.schedule
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Everything that training changes: both models' tensors and the optimiser's moments, by name."""
+        tensors = {
+            f"{which} {name}": tensor
+            for which, model in (("student", self.student), ("ema", self.ema))
+            for name, tensor in model.state_dict().items()
+        }
+        names: dict[Tensor, str] = {one: name for name, one in self.student.named_parameters()}
+        for parameter, moments in self.optimiser.state.items():
+            tensors |= {f"{key} of {names[parameter]}": value for key, value in moments.items()}
+        return tensors
 
     def steps(self, start: int = 0) -> Generator[StepRecord]:
         """Train from step `start` to the end, yielding after each step."""
@@ -110,6 +129,7 @@ class Training:
                 targets = targets_of(rows, student_images(batch)) if targets_of else None
                 losses = self._losses(models, batch, targets)
                 models.clock.begin("optimiser")
+                self.finite.update(step, losses, gradients=self.accelerator.scaler is None)
                 lr = self._set_rates(step)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
@@ -156,6 +176,19 @@ class Training:
             return losses
         mean: Tensor = self.accelerator.reduce(torch.stack(list(losses.values())), "mean")
         return dict(zip(losses, mean, strict=True))
+
+    def divergence(self) -> Divergence | None:
+        """The first step since the start whose losses or gradients were not finite in any process.
+
+        With a GradScaler, gradients may overflow and cost no more than the step. They are at fault once they do
+        at any scale. Every process has to ask; waits for the device.
+        """
+        scaler, last, first = self.accelerator.scaler, self.finite.last, self.finite.first
+        if scaler is not None and last is not None and scaler.get_scale() < 1:
+            return Divergence(last, (GRADIENTS,))
+        if first is not None and self.accelerator.num_processes > 1:
+            first = -self.accelerator.reduce(-first, "max")
+        return self.finite.divergence(first)
 
     def _set_rates(self, step: int) -> float:
         """Poly decay: lr * (1 - step / total) ** power, times the multiplier for all but the encoder."""

@@ -7,7 +7,8 @@
   manifest.yaml        of the dataset
   metrics.jsonl        one line per logged step and per validation
   cache.lock.json      the views and stores that it reads
-  checkpoints/step-*   the latest, and best/step-* the best by the chosen model
+  checkpoints/step-*   the latest
+  best/step-*          the best by the chosen model; before the first validation the newest
   profile/             traces of --profile
   tensorboard/
   evaluation/          <split>-<weights>/report.json, with tables and pictures beside it

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from pipeline.pixels import find_pixels
 from pipeline.plan import plan_experiment
 from pipeline.train import make_accelerator, make_training
 from rsmtdf_core.training.checkpoint import save_checkpoint
+from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.loop import Training
 
 CODECS = ("fp16", "int8", "transform")
@@ -165,6 +167,7 @@ def training_steps(
     )
     training = make_training(experiment, features, accelerator)
     extra = {"operations": operations_of(training)}
+    checks = timed_checks(training)
     steps = training.steps()
     opened.callback(steps.close)
     first = next(steps)
@@ -177,9 +180,28 @@ def training_steps(
         {"step": 1},
     )
     size = sum(file.stat().st_size for file in place.iterdir())
-    yield first.clock.seconds() | extra | {"checkpoint": size / (16 * parameters)}
+    extra["checkpoint"] = size / (16 * parameters)
+    yield first.clock.seconds() | extra | {"check": checks.pop().seconds()["step"]}
     for record in steps:
-        yield record.clock.seconds()
+        yield record.clock.seconds() | {"check": checks.pop().seconds()["step"]}
+
+
+def timed_checks(training: Training) -> list[StepClock]:
+    """A list that gets a clock for each step's check of losses and gradients.
+
+    Two arms that differ by the check alone would differ more by chance.
+    """
+    clocks: list[StepClock] = []
+    update = training.finite.update
+
+    def timed(*arguments: Any, **options: Any) -> None:
+        clocks.append(StepClock(training.accelerator.device))
+        clocks[-1].begin("loss")
+        update(*arguments, **options)
+        clocks[-1].end()
+
+    training.finite.update = timed  # type: ignore[method-assign]
+    return clocks
 
 
 def operations_of(training: Training) -> float:
@@ -292,6 +314,9 @@ def measure_steps(root: Path, options: argparse.Namespace) -> list[Line]:
         ("the same, one encoder pass (shared)", ratio("shared", "fixmatch"), "<=1.08"),
         ("step, unimatch-v2 / fixmatch", ratio("unimatch-v2", "fixmatch"), ""),
         ("step, bf16 / fp32", ratio("cached bf16", "cached"), "<=0.75"),
+        ("step with the finite check / without", with_check(cached), "<=1.01"),
+        ("the same in bf16", with_check(bf16), "<=1.01"),
+        ("the same of fixmatch", with_check(sets[0]["fixmatch"]), "<=1.01"),
         ("step / bare encoder passes", bare, ""),
         ("share of the published code's step, by way of those", bare / OFFICIAL, "<=0.27"),
         ("the same, both in bf16", bare_bf16, ""),
@@ -315,6 +340,11 @@ def measure_steps(root: Path, options: argparse.Namespace) -> list[Line]:
     if options.peak_tflops:
         lines.append(("share of the device's peak", operations / options.peak_tflops, ""))
     return lines
+
+
+def with_check(arm: Arm) -> float:
+    """An arm's step over the same without the check of losses and gradients."""
+    return arm.seconds / (arm.seconds - arm.phase("check"))
 
 
 def measure_products(device: torch.device) -> list[Line]:

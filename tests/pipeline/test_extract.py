@@ -13,6 +13,7 @@ import pytest
 import torch
 import zarr
 from distributed import Client, LocalCluster
+from safetensors.torch import save_file
 
 import pipeline.blocks
 import pipeline.cluster
@@ -22,7 +23,7 @@ from pipeline.blocks import Block, Work, extract_block
 from pipeline.config import ExperimentConfig
 from pipeline.extract import extract
 from pipeline.plan import plan_experiment
-from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError
+from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError, TeacherError
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.store.commit import COMMIT
 from rsmtdf_core.store.find import find_store
@@ -30,7 +31,12 @@ from rsmtdf_core.store.group import CROPS, ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.tables import write_table
-from rsmtdf_core.teachers.teacher import declared_identity, live_teachers, load_teacher
+from rsmtdf_core.teachers.teacher import (
+    Teacher,
+    declared_identity,
+    live_teachers,
+    load_teacher,
+)
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
 
@@ -342,3 +348,23 @@ def test_a_full_disk_is_refused_before_work_starts(make_config, monkeypatch):
 def test_a_config_without_teachers_is_refused(make_config):
     with pytest.raises(ConfigError, match="names no teacher"):
         extract(make_config("teachers=[]"))
+
+
+@pytest.mark.parametrize("codec", ["fp16", "transform"])
+def test_a_teacher_whose_tokens_are_not_finite_is_refused_by_file_name(
+    make_config, tmp_path, monkeypatch, codec
+):
+    config = make_config(f"teachers.vit.codec={codec}")
+    teacher = load_teacher(config.teachers[0], config.views.crop)
+    weights = tmp_path / "overflowing.safetensors"
+    save_file(dict(teacher._module.model.state_dict()), weights)
+    tokens = Teacher.tokens
+
+    def overflowing(self, images):
+        found = tokens(self, images)
+        return found * torch.inf if self.settings.name == "vit" else found
+
+    monkeypatch.setattr(Teacher, "tokens", overflowing)
+    with pytest.raises(TeacherError, match="teacher vit computes tokens") as caught:
+        extract(make_config(f"teachers.vit.codec={codec}", f"teachers.vit.weights={weights}"))
+    assert caught.value.where == str(weights)
