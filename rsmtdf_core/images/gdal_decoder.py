@@ -4,7 +4,6 @@ Only the driver of the format that the content shows is allowed to open a file, 
 network or run code are kept out (see `vrt`).
 """
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rsmtdf_core.images.decoder import Header, Valid, Values
 from rsmtdf_core.images.formats import TIFF, VRT, Format
 from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.images.orientation import Orientation, Part
+from rsmtdf_core.images.quiet import quiet_decoders
 from rsmtdf_core.images.tags import tiff_orientation
 from rsmtdf_core.images.vrt import require_local_sources
 
@@ -90,10 +90,9 @@ def open_dataset(path: Path, form: Format = TIFF) -> Iterator[RasterioDataset]:
         DataError: the file is damaged or of another format.
     """
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
 
-    with rasterio.Env(**_OPTIONS), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    quiet_decoders()
+    with rasterio.Env(**_OPTIONS):
         with gdal_errors(path):
             dataset = rasterio.open(path, driver=form.driver)
         with dataset:
@@ -103,13 +102,14 @@ def open_dataset(path: Path, form: Format = TIFF) -> Iterator[RasterioDataset]:
 @contextmanager
 def gdal_errors(path: Path) -> Iterator[None]:
     """Turn what rasterio raises into an error that names the file."""
+    from rasterio._err import CPLE_BaseError  # some of GDAL's errors come as they are
     from rasterio.errors import RasterioError
 
     try:
         yield
     except DataError:
         raise
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         cause = error.__cause__ or error
         raise DataError(
             f"the raster cannot be read: {cause}",
