@@ -34,7 +34,12 @@ def _expanded(path: Path) -> Path:
     return path.expanduser()
 
 
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
 UserPath = Annotated[Path, AfterValidator(_expanded)]
+WholePath = Annotated[Path, AfterValidator(_absolute)]
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
 
@@ -43,14 +48,15 @@ class DataSettings(Settings):
 
     Attributes:
         manifest: a packaged manifest's name, or the path of one.
-        root: the folder that the manifest's paths are relative to.
+        root: the folder that the manifest's paths are relative to; a relative one starts from the working folder, and
+            a run keeps it whole, so that it can be evaluated from any folder.
         labeled: share of the training scenes whose masks are used, e.g. 1/8; without effect where the manifest
             lists its labeled scenes.
         labeled_seed: draws those scenes; smaller shares are inside larger ones.
     """
 
     manifest: str
-    root: UserPath
+    root: WholePath
     labeled: Share = 0.125
     labeled_seed: int = 0
 

@@ -147,6 +147,8 @@ def evaluate(
     run = load_run(path, weights, overrides)
     manifest = run.manifest
     dataset = find_scenes(manifest, root or run.config.data.root)
+    for sentence in dataset.cautions:
+        reporter.warn(sentence)
     scenes = scored_scenes(dataset.splits.get(split, ()))
     if not scenes:
         raise DataError(

@@ -54,7 +54,12 @@ class GdalDecoder:
         """Where each band has data by its nodata value, the internal mask or the alpha band, bool [h, w, C]."""
         with gdal_errors(self._path):  # rasterio fills no other layout than its own with masks
             mask = self._dataset.read_masks(list(bands), window=_window(part))
-        return np.moveaxis(mask > 0, 0, 2)
+            valid: Valid = np.moveaxis(mask > 0, 0, 2)
+            alpha = _plain_alpha(self.header.interpretation, self._dataset)
+            if alpha is not None:
+                opaque = self._dataset.read(alpha, window=_window(part)) > 0
+                valid &= opaque[..., None] | (np.array(bands) == alpha)
+        return valid
 
 
 @contextmanager
@@ -144,14 +149,28 @@ def _header(dataset: RasterioDataset, orientation: Orientation) -> Header:
         ),
         interpretation=interpretation,
         nodata=tuple(dataset.nodatavals),
-        masked=tuple(
-            any(flag.name != "all_valid" for flag in flags) for flags in dataset.mask_flag_enums
-        ),
+        masked=_masked(interpretation, dataset),
         palette=_palette(dataset) if interpretation == ("palette",) else None,
         white_is_zero=dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
         orientation=orientation,
         by_parts=all(width < dataset.width for _, width in dataset.block_shapes),
     )
+
+
+def _masked(interpretation: tuple[str, ...], dataset: RasterioDataset) -> tuple[bool, ...]:
+    alpha = _plain_alpha(interpretation, dataset)
+    return tuple(
+        any(flag.name != "all_valid" for flag in flags) or alpha not in {None, band}
+        for band, flags in enumerate(dataset.mask_flag_enums, 1)
+    )
+
+
+def _plain_alpha(interpretation: tuple[str, ...], dataset: RasterioDataset) -> int | None:
+    """The alpha band where GDAL makes no mask of it: it does of unsigned integers up to 16 bits alone."""
+    if "alpha" not in interpretation or any(value is not None for value in dataset.nodatavals):
+        return None
+    band = interpretation.index("alpha") + 1
+    return None if dataset.dtypes[band - 1] in {"uint8", "uint16"} else band
 
 
 def _numpy_name(name: str) -> str:
