@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out
+from cli.console import RichReporter, show_path
 from cli.options import Bands, InferenceOverrides, Run, Scale, read_bands
 
 
@@ -75,4 +75,4 @@ def predict(
     )
     maps = predict_inputs(run, inputs, folder, settings, RichReporter(), overrides=overrides or [])
     for path in maps:
-        out.print(str(path), soft_wrap=True, highlight=False)
+        show_path(path)
