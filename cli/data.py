@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from cli.console import RichReporter, out, percent, table
+from cli.console import RichReporter, Text, labeled, out, percent, show, table
 from cli.data_init import init
 from cli.data_prepare import download, prepare
 from cli.options import copy_file
-from rsmtdf_core.manifests.check import DatasetCheck
+from rsmtdf_core.manifests.check import DatasetCheck, grouped
 from rsmtdf_core.manifests.schema import Manifest, load_manifest, packaged_manifests
+from rsmtdf_core.words import counted
 
 _MOST = 3  # files named in one line
 
@@ -32,7 +32,7 @@ def data() -> None:
 def list_manifests() -> None:
     """Name the manifests that come with the package."""
     for name in packaged_manifests():
-        out.print(f"[bold]{name:<18}[/] {load_manifest(name).title}", highlight=False)
+        out.print(labeled(f"{name:<18}", load_manifest(name).title))
 
 
 @app.command()
@@ -83,9 +83,11 @@ def check(
     for note in result.notes:
         out.print(Text(f"note: {note}"))
     if pictures is not None:
-        out.print(f"[bold]pictures[/] {pictures}", soft_wrap=True, highlight=False)
+        show("pictures", pictures)
     if result.problems:
         out.print(_problems_table(result))
+        for hint in result.hints:
+            out.print(Text(f"hint: {hint}", style="yellow"))
         raise typer.Exit(1)
     out.print(Text("no problems found", style="green"))
 
@@ -106,9 +108,12 @@ def _splits_table(manifest: Manifest, result: DatasetCheck) -> Table:
 
 
 def _problems_table(result: DatasetCheck) -> Table:
+    """The first problems of each kind, and how many more there are."""
     made = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
-    for problem in result.problems:
+    for problem, more in grouped(result.problems, _MOST):
         made.add_row(Text(problem.file, overflow="fold"), Text(problem.what))
+        if more:
+            made.add_row(Text(f"and {counted(more, 'more file')}"), Text("alike", style="dim"))
     return made
 
 

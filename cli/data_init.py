@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from cli.console import RichReporter, err, out
+from cli.console import RichReporter, Text, err, out
 from cli.options import Bands, Scale, read_bands
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.words import printable
 
 if TYPE_CHECKING:
     from pipeline.init_data import Draft, Looked, NamedClass
@@ -65,6 +65,8 @@ def init(
 ) -> None:
     """Look at a folder and write a manifest for it, with comments; say what was guessed and why.
 
+    No manifest is written that `data check` would refuse: every image and mask is opened.
+
     Finds pairs in images/ + masks/ (or labels/, annotations/, gt/, sat/ + map/), names that end in _mask or _label
     beside their images, and folders train, val and test; tells class indices from colours by the pixels. For GeoTIFFs
     it chooses the bands that are called red, green and blue, else the first three, and above 8 bits a range of values
@@ -76,6 +78,7 @@ def init(
         look,
         read_classes,
         require_free,
+        require_sound,
         write_manifest,
     )
 
@@ -96,10 +99,13 @@ def init(
         out.print(_table(made))
     else:
         made = _asked(looked, path, named, ignored)
+    checked = require_sound(made.manifest, root, RichReporter())
+    for note in checked.notes:
+        out.print(Text(f"note: {note}"))
     write_manifest(made, path, overwrite=overwrite)
-    out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"wrote {path}", soft_wrap=True)
     command = shlex.join(["rsmtdf", "data", "check", str(path), "--root", str(root)])
-    out.print(f"check it: {command}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"check it: {command}", soft_wrap=True)
 
 
 def _asked(
@@ -125,7 +131,7 @@ def _asked(
         made = _named(looked, path, ignored, made.manifest.class_names)
     else:
         made = draft(looked, path, named, ignored)
-    typer.confirm(f"Write {path}?", default=True, abort=True)
+    typer.confirm(printable(f"Write {path}?"), default=True, abort=True)
     return made
 
 

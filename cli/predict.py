@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out
+from cli.console import RichReporter, show_path
 from cli.options import Bands, Checkpoint, InferenceOverrides, Run, Scale, read_bands
 
 
@@ -84,4 +84,4 @@ def predict(
         checkpoint=checkpoint,
     )
     for path in maps:
-        out.print(str(path), soft_wrap=True, highlight=False)
+        show_path(path)

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from cli.console import RichReporter, err, out, percent
+from cli.console import RichReporter, out, percent, show
 from cli.options import Cache, Config, Overrides, read_config
 
 
@@ -71,21 +70,21 @@ def train(
         os._exit(0)
     best, warning = "no validation split", ""
     if report.best_miou is not None:
-        score = f"val mIoU [bold]{percent(report.best_miou)}[/] ({report.weights}, epoch {report.best_epoch})"
+        score = (
+            f"val mIoU {percent(report.best_miou)} ({report.weights}, epoch {report.best_epoch})"
+        )
         best = f"best {score}"
         if report.only_class is not None:
-            name = escape(report.only_class)
-            best = f"the best model predicts {name} everywhere: {score}"
+            best = f"the best model predicts {report.only_class} everywhere: {score}"
             warning = (
-                f"no model of this run does better than {name} everywhere; look at the masks, the shares of the "
-                "classes and optimiser.lr"
+                f"no model of this run does better than {report.only_class} everywhere; look at the masks, the "
+                "shares of the classes and optimiser.lr"
             )
     stopped = " (stopped early)" if report.status == "stopped early" else ""
     out.print(
         f"{report.steps} steps{stopped}, {report.parameters / 1e6:.1f} M parameters, {best}",
-        highlight=False,
     )
     if warning:
-        err.print(f"[bold yellow]warning:[/] {warning}", highlight=False)
-    out.print(f"[bold]run[/] {report.run}", soft_wrap=True, highlight=False)
-    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True, highlight=False)
+        RichReporter().warn(warning)
+    show("run", report.run)
+    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True)

@@ -1,4 +1,6 @@
-"""Numbers as people read them, in one way wherever they are told."""
+"""Numbers and names as people read them, in one way wherever they are shown."""
+
+import os
 
 
 def bytes_text(count: float) -> str:
@@ -13,3 +15,22 @@ def bytes_text(count: float) -> str:
 def counted(count: int, word: str) -> str:
     """A count and what is counted: 1 run, 2 runs."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def readable(name: str) -> str:
+    """A file's name as text: one whose bytes are not UTF-8 is read as Latin-1, as older systems wrote it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("latin-1")
+    return name
+
+
+def printable(text: str) -> str:
+    """The text with every character that cannot be seen escaped as `repr` does it; line breaks stay.
+
+    A file's name may hold sequences that move a terminal's cursor or hide what follows.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,3 +14,11 @@ def shared() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip("the reference material (../shared) is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def rule(shared: Path) -> ModuleType:
+    """The rule by which the weights and images behind the golden numbers are computed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(shared / "golden")
+        return importlib.import_module("rule")

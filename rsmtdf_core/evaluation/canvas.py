@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.files import atomic_file
+from rsmtdf_core.words import readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +79,7 @@ class Canvas:
         self._figure.text(
             left / self.width,
             1 - top / self.height,
-            text,
+            readable(text),
             size=size,
             color=color,
             weight="bold" if bold else "normal",

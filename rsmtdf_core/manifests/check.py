@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import cpu_count
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BeforeValidator
 
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.images.frame import Frame, apart
 from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_duplicates
-from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
-from rsmtdf_core.manifests.masks import encode_mask
+from rsmtdf_core.manifests.files import open_mask, strips
+from rsmtdf_core.manifests.hints import unknown_values_hint
 from rsmtdf_core.manifests.patterns import match_pairs
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
 from rsmtdf_core.manifests.scenes import (
@@ -32,15 +35,38 @@ from rsmtdf_core.manifests.scenes import (
     split_pairs,
 )
 from rsmtdf_core.manifests.schema import Manifest, SplitName
+from rsmtdf_core.rasters.reading import open_raster
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.words import counted
+from rsmtdf_core.words import counted, readable
 
 
 class Problem(Settings):
-    """A file, as posix path relative to the data root, and what is wrong with it."""
+    """A file, as posix path relative to the data root, and what is wrong with it.
 
-    file: str
+    Attributes:
+        file: the path; bytes that are no text are shown as Latin-1.
+        what: a sentence.
+        kind: the part of the sentence that problems of one kind share; empty where that is all of it.
+    """
+
+    file: Annotated[str, BeforeValidator(readable)]
     what: str
+    kind: str = ""
+
+
+def grouped(problems: Sequence[Problem], most: int) -> list[tuple[Problem, int]]:
+    """At most `most` problems of each kind, in their order, each with the number of further ones of its kind.
+
+    That number is 0 but for the last of a kind.
+    """
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind or problem.what, []).append(problem)
+    return [
+        (problem, len(same) - most if number == most else 0)
+        for same in kinds.values()
+        for number, problem in enumerate(same[:most], 1)
+    ]
 
 
 class SplitCheck(Settings):
@@ -58,7 +84,7 @@ class SplitCheck(Settings):
     name: str
     scenes: int
     labeled: int
-    unlabeled: tuple[str, ...]
+    unlabeled: tuple[Annotated[str, BeforeValidator(readable)], ...]
     pixels: dict[str, int]
     ignored: int
 
@@ -71,6 +97,7 @@ class DatasetCheck(Settings):
         splits: what each holds.
         problems: wrong files.
         notes: what may be meant so.
+        hints: changes to the manifest that would solve many problems at once.
         unmatched: pixels of masks whose colour matches no class and that are ignored.
     """
 
@@ -78,6 +105,7 @@ class DatasetCheck(Settings):
     splits: tuple[SplitCheck, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    hints: tuple[str, ...] = ()
     unmatched: int = 0
 
 
@@ -90,14 +118,20 @@ class _Seen:
         pixels: of each scene whose mask could be read, int64 [C + 1], ignored pixels last.
         content: of its image, where that could be read.
         problems: what is wrong with its files.
-        unknown: pixels of the mask that match no class and are ignored.
+        unknown: pixels of each value of the mask that no class has.
+        frame: size and place of its image, where that could be opened.
+        turned: whether the image is shown turned, as its orientation tag says.
+        gaps: where the strips that lack data have some, packed bits by their top row, until the mask was read.
     """
 
     scenes: list[Scene] = field(default_factory=list)
     pixels: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     content: Content | None = None
     problems: list[Problem] = field(default_factory=list)
-    unknown: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+    frame: Frame | None = None
+    turned: bool = False
+    gaps: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def check_dataset(
@@ -140,23 +174,38 @@ def check_dataset(
             if image_id(scene) in opened
         ]
     refuse_shared(manifest, scenes)
+    problems += _labeled_without_mask(manifest, scenes.get("train", ()))
     problems += _duplicates(splits, seen)
     checks = tuple(_split_check(manifest, split, some, seen) for split, some in scenes.items())
+    unknown: Counter[str] = Counter()
+    for found in seen.values():
+        unknown.update(found.unknown)
+    hint = unknown_values_hint(unknown, manifest)
     return DatasetCheck(
         manifest=manifest.name,
         splits=checks,
         problems=tuple(dict.fromkeys(sorted(problems, key=lambda problem: problem.file))),
-        notes=(*_lacking(checks), *_left_out(len(pairs) - len(used), seen), *_listed(manifest)),
-        unmatched=sum(found.unknown for found in seen.values()),
+        notes=(
+            *_lacking(checks),
+            *_left_out(manifest, len(pairs) - len(used), seen),
+            *_listed(manifest),
+        ),
+        hints=() if hint is None else (hint,),
+        unmatched=unknown.total() if manifest.mask_encoding.tolerant else 0,
     )
 
 
-def _left_out(unused: int, seen: dict[str, _Seen]) -> Iterator[str]:
+def _left_out(manifest: Manifest, unused: int, seen: dict[str, _Seen]) -> Iterator[str]:
     """Notes on images and pixels that will not be used."""
     if unused:
         yield f"{unused} images are in no split"
-    masks = [found.unknown for found in seen.values() if found.unknown]
-    if masks:
+    if turned := sum(found.turned for found in seen.values()):
+        yield (
+            f"{counted(turned, 'image')} turned as the EXIF orientation says: "
+            "masks must fit the picture that viewers show"
+        )
+    masks = [found.unknown.total() for found in seen.values() if found.unknown]
+    if masks and manifest.mask_encoding.tolerant:
         yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
 
 
@@ -167,52 +216,63 @@ def _listed(manifest: Manifest) -> Iterator[str]:
 
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
     seen = _Seen()
-    size: tuple[int, int] | None = None
     try:
-        size = image_size(root / pair.image, manifest.bands)
-        _open_image(manifest, root, pair, size, seen)
+        _open_image(manifest, root, pair, seen)
     except RsmtdfError as error:
         seen.problems.append(Problem(file=pair.image, what=error.what))
     if pair.mask is not None:
         try:
-            _open_mask(manifest, root, pair.mask, size, seen)
+            _open_mask(manifest, root, pair.mask, seen)
         except RsmtdfError as error:
             seen.problems.append(Problem(file=pair.mask, what=error.what))
+    seen.gaps.clear()
     return seen
 
 
-def _open_image(
-    manifest: Manifest, root: Path, pair: ScenePair, size: tuple[int, int], seen: _Seen
-) -> None:
-    content = ContentHash(size)
-    has_data = False
-    with open_pixels(root / pair.image, manifest.bands) as read:
+def _open_image(manifest: Manifest, root: Path, pair: ScenePair, seen: _Seen) -> None:
+    with open_raster(root / pair.image, manifest.bands) as raster:
+        seen.frame, size = raster.frame, raster.image.size
+        seen.turned = raster.image.orientation.tag != 1
+        content = ContentHash(size)
+        has_data = False
         for part in strips(size):
-            pixels, valid = read(part)
+            pixels, valid = raster.read(*part)
             content.add(pixels)
-            has_data |= valid is None or bool(valid.any())
+            has_data |= bool(valid.any())
+            if not valid.all():
+                seen.gaps[part[0]] = np.packbits(valid, axis=1)
     if not has_data:
         seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
     seen.content = content.of(root, pair.image)
     seen.scenes = list(cut_scenes(pair, size, manifest.window))
 
 
-def _open_mask(
-    manifest: Manifest, root: Path, mask: str, image: tuple[int, int] | None, seen: _Seen
-) -> None:
-    size = mask_size(root / mask)
-    unknown: Counter[str] = Counter()
-    with open_mask(root / mask, manifest) as read:
+def _open_mask(manifest: Manifest, root: Path, path: str, seen: _Seen) -> None:
+    with open_mask(root / path, manifest) as mask:
+        size, frame = mask.size, mask.image.frame
+        same = seen.frame is not None and size == (seen.frame.width, seen.frame.height)
         for part in strips(size):
-            ids, strange = encode_mask(read(part), manifest)
-            unknown.update(strange)
+            ids, strange = mask.class_ids(part)
+            seen.unknown.update(strange)
+            if same and part[0] in seen.gaps:
+                valid = np.unpackbits(seen.gaps[part[0]], axis=1, count=size[0]).astype(bool)
+                ids[~valid] = manifest.ignore_id
             _count(manifest, ids, part[0], seen)
-    if unknown and manifest.mask_encoding.tolerant:
-        seen.unknown = unknown.total()
-    elif unknown:
-        seen.problems.append(Problem(file=mask, what=unknown_values(unknown)))
-    if image is not None and size != image:
-        seen.problems.append(Problem(file=mask, what=size_differs(size[::-1], image[::-1])))
+    if seen.unknown and not manifest.mask_encoding.tolerant:
+        what = unknown_values(seen.unknown)
+        seen.problems.append(Problem(file=path, what=what, kind="unknown values"))
+    if seen.frame is None:
+        return
+    if not same:
+        image = seen.frame.height, seen.frame.width
+        what = size_differs(size[::-1], image)
+        if seen.turned and size[::-1] == image[::-1]:
+            what += "; the image is turned as its orientation tag says, the mask is not"
+        seen.problems.append(Problem(file=path, what=what, kind="size differs"))
+    if apart(seen.frame, frame):
+        seen.problems.append(
+            Problem(file=path, what="the mask and its image are at different places on the earth")
+        )
 
 
 def _count(manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, seen: _Seen) -> None:
@@ -249,6 +309,15 @@ def _missing_masks(split: str, members: Sequence[ScenePair]) -> list[Problem]:
     ]
 
 
+def _labeled_without_mask(manifest: Manifest, train: Sequence[Scene]) -> list[Problem]:
+    listed = set(manifest.labeled or ())
+    return [
+        Problem(file=scene.image, what="listed under `labeled`, but it has no mask")
+        for scene in train
+        if scene.id in listed and scene.mask is None
+    ]
+
+
 def _duplicates(
     splits: Mapping[SplitName, Sequence[ScenePair]], seen: Mapping[str, _Seen]
 ) -> list[Problem]:
@@ -256,7 +325,9 @@ def _duplicates(
         split: [found for pair in members if (found := seen[pair.id].content) is not None]
         for split, members in splits.items()
     }
-    return [Problem(file=file, what=what) for file, what in find_duplicates(contents)]
+    return [
+        Problem(file=file, what=what, kind="duplicate") for file, what in find_duplicates(contents)
+    ]
 
 
 def _split_check(

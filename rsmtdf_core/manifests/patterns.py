@@ -6,14 +6,13 @@ takes any known image type.
 """
 
 import glob
-import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+from rsmtdf_core.images.formats import IMAGE_SUFFIXES
+from rsmtdf_core.words import readable
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 
@@ -96,15 +95,6 @@ def match_files(
             )
         found[key] = path
     return dict(sorted(found.items()))
-
-
-def readable(name: str) -> str:
-    """A file's name as text: one whose bytes are not UTF-8 is read as Latin-1, as older systems wrote it."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(name).decode("latin-1")
-    return name
 
 
 def _fixed(pattern: str) -> int:

@@ -19,8 +19,9 @@ from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.teachers.registry import family_module
 from rsmtdf_core.teachers.settings import Precision, TeacherSettings
-from rsmtdf_core.teachers.weights import fetch_weights, locate_weights, read_state
+from rsmtdf_core.teachers.weights import fetch_weights, locate_weights
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.weights.states import read_state
 
 IDENTITY_FORMAT = 1
 PROBE_NUMBERS = 256

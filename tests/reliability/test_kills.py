@@ -2,21 +2,19 @@
 
 import json
 import random
-import runpy
 import shutil
 import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from pipeline.config import load_config
 from pipeline.demo_scenes import draw_scenes
 from rsmtdf_core.errors import StoreIncompleteError, StoreNotFoundError
+from tests.reliability import harness
 
-harness = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("harness.py"))))
 SMALL, GROWN = harness.Job(views=1), harness.Job(views=2, scenes=8)
 
 # What a kill may come between: what is done to which file. A rename is named by its new name.

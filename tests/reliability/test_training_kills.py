@@ -1,12 +1,9 @@
 """A training that is killed goes on to the same bits, wherever it was killed."""
 
 import random
-import runpy
 import shutil
 import signal
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +11,8 @@ import torch
 from pipeline.config import load_config
 from pipeline.demo_scenes import draw_scenes
 from pipeline.extract import extract
+from tests.reliability import training
 
-training = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("training.py"))))
 KILLED = -signal.SIGKILL
 
 CONFIG = """

@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from rsmtdf_core.words import bytes_text, counted
+from rsmtdf_core.words import bytes_text, counted, readable
 
 
 @pytest.mark.parametrize(
@@ -17,3 +19,10 @@ def test_one_is_not_many():
         "2 runs",
         "1,234 runs",
     ]
+
+
+def test_names_are_text_whatever_their_bytes_are():
+    for name in ("plain", "café", "東京"):
+        assert readable(name) == name
+        assert readable(os.fsdecode(name.encode())) == name
+    assert readable(os.fsdecode("café".encode("latin-1"))) == "café"

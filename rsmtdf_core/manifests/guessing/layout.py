@@ -7,15 +7,17 @@ words tell which of the two is the mask's. What differs between paths becomes fi
 import os
 import string
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.images.formats import IMAGE_SUFFIXES
 from rsmtdf_core.manifests.guessing.names import HOLE, Form, Scene, readings
-from rsmtdf_core.manifests.patterns import IMAGE_SUFFIXES, match_pairs, pattern_fields
+from rsmtdf_core.manifests.patterns import match_pairs, pattern_fields
 
-_SPLIT_WORDS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+_TRAIN_WORDS = frozenset({"train", "training"})
+_SPLIT_WORDS = _TRAIN_WORDS | {"val", "valid", "validation", "test", "testing"}
 _FIELDS = (
     "area",
     "part",
@@ -229,8 +231,8 @@ def _fields(root: Path, scenes: Sequence[Scene]) -> tuple[str, ...]:
             fields.append(column[0])
             continue
         if column not in names:
-            is_split = {value.lower() for value in values} <= _SPLIT_WORDS
-            name = "split" if is_split and "split" not in names.values() else next(free, "")
+            is_split = "split" not in names.values() and _name_splits(values)
+            name = "split" if is_split else next(free, "")
             if not name:
                 raise DataError(
                     f"the folders differ at more than {len(_FIELDS)} levels",
@@ -240,6 +242,12 @@ def _fields(root: Path, scenes: Sequence[Scene]) -> tuple[str, ...]:
             names[column] = name
         fields.append(f"{{{names[column]}}}")
     return tuple(fields)
+
+
+def _name_splits(folders: Collection[str]) -> bool:
+    """Whether folders are called train, val or test, perhaps beside others."""
+    known = {folder.lower() for folder in folders} & _SPLIT_WORDS
+    return len(known) == len(folders) or (len(known) > 1 and not known.isdisjoint(_TRAIN_WORDS))
 
 
 def _can_be_spelled(text: str) -> bool:

@@ -16,6 +16,7 @@ _MEANING: Mapping[str, SplitName] = {
 _ORDER: tuple[SplitName, ...] = ("train", "val", "test")
 _FEW_AREAS = 3
 _FEW_SCENES = 7  # with fewer, 15 per cent are less than one scene
+_FEWEST_SHARED = 4  # with fewer, 15 per cent are rounded to no scene
 _MOST_AREAS = 200
 
 
@@ -56,13 +57,20 @@ def guess_splits(layout: Layout) -> SplitGuess:
 
 
 def _named(layout: Layout, field: str) -> SplitGuess:
-    """Splits that folders name; val is part of train, and test half of val, where they have no masks."""
+    """Splits that folders name; val is part of train, and test half of val, where they have no masks.
+
+    Folders of other names go to train where they have no masks, and to no split where they have.
+    """
     folders: dict[SplitName, tuple[str, ...]] = {}
     masked = Counter(fields[field] for fields, has in layout.pairs if has)
+    others = []
     for value in sorted({fields[field] for fields, _ in layout.pairs}):
-        split = _MEANING[value.lower()]
-        if split == "train" or masked[value]:
+        split = _MEANING.get(value.lower(), "train")
+        known = value.lower() in _MEANING
+        if (split == "train" and known) or bool(masked[value]) == known:
             folders[split] = (*folders.get(split, ()), value)
+        elif not known:
+            others.append(value)
     if "train" not in folders:
         raise DataError(
             "no folder is called train",
@@ -70,18 +78,37 @@ def _named(layout: Layout, field: str) -> SplitGuess:
             remedy="write the manifest by hand: rsmtdf data copy folder mine.yaml",
         )
     whole = {split: SplitSpec(where={field: values}) for split, values in folders.items()}
-    own = folders["train"]
+    why = "as the folders say"
     if "val" not in whole:
-        whole["train"] = SplitSpec(where={field: own}, share=(0, 0.85))
-        whole["val"] = SplitSpec(where={field: own}, share=(0.85, 1))
-        why = "as the folders say; no masks for val, so 15 % of train are set aside by chance"
-    elif "test" not in whole:
+        whole |= _set_aside(layout, field, folders["train"])
+        why += "; no masks for val, so "
+        why += "15 % of train are set aside by chance" if "val" in whole else "nothing is set aside"
+    elif "test" not in whole and sum(masked[value] for value in folders["val"]) > 1:
         whole["val"] = SplitSpec(where={field: folders["val"]}, share=(0, 0.5))
         whole["test"] = SplitSpec(where={field: folders["val"]}, share=(0.5, 1))
-        why = "as the folders say; no masks for test, so val is halved"
-    else:
-        why = "as the folders say"
+        why += "; no masks for test, so val is halved"
+    why += f"; {', '.join(others)} in no split" if others else ""
     return SplitGuess({name: whole[name] for name in _ORDER if name in whole}, why)
+
+
+def _set_aside(layout: Layout, field: str, folders: tuple[str, ...]) -> dict[SplitName, SplitSpec]:
+    """Train without some of its scenes, and val of these; train alone where too few have masks."""
+    pairs = [(fields, masked) for fields, masked in layout.pairs if fields[field] in folders]
+    if all(masked for _, masked in pairs) and len(pairs) >= _FEWEST_SHARED:
+        return {
+            "train": SplitSpec(where={field: folders}, share=(0, 0.85)),
+            "val": SplitSpec(where={field: folders}, share=(0.85, 1)),
+        }
+    names = Counter(fields["name"] for fields, _ in pairs)
+    labeled = [fields["name"] for fields, masked in pairs if masked]
+    val = tuple(labeled[::_FEW_SCENES])
+    if len(labeled) < _FEW_SCENES or any(names[name] > 1 for name in val):
+        return {"train": SplitSpec(where={field: folders})}
+    train = tuple(name for name in names if name not in val)
+    return {
+        "train": SplitSpec(where={field: folders, "name": train}),
+        "val": SplitSpec(where={field: folders, "name": val}),
+    }
 
 
 def _by_area(layout: Layout, field: str) -> SplitGuess | None:

@@ -1,3 +1,4 @@
+import os
 import tracemalloc
 from os import cpu_count
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rsmtdf_core.manifests.check import check_dataset
+from rsmtdf_core.manifests.check import check_dataset, grouped
 from rsmtdf_core.manifests.schema import load_manifest
 
 from .conftest import make_manifest
@@ -44,7 +45,7 @@ def test_every_wrong_file_is_named(root):
     assert "cannot be read" in found["images/s0.png"]
     assert "the mask has 7 x 6 px, its image 8 x 6 px" in found["masks/s1.png"]
     assert found["masks/s2.png"] == "no class has 9 (48 px)"
-    assert "found an image of mode RGB" in found["masks/s3.png"]
+    assert "found 3 bands of uint8" in found["masks/s3.png"]
     assert found["masks/s4.png"] == "no image belongs to this mask"
 
 
@@ -56,6 +57,82 @@ def test_a_missing_mask_is_a_problem_where_scores_need_it_and_unlabeled_in_train
     result = check_dataset(make_manifest(splits=swapped), root)
     assert result.problems == ()
     assert (result.splits[0].scenes, result.splits[0].labeled) == (2, 1)
+
+
+def test_scenes_that_are_listed_as_labeled_need_a_mask(root):
+    (root / "masks" / "s1.png").unlink()
+    train = {"train": {"scenes": ["s0", "s1", "s2"]}}
+    listed = {"splits": train, "labeled": ["s0", "s1"]}
+    assert problems(root, **listed) == {
+        "images/s1.png": "listed under `labeled`, but it has no mask"
+    }
+    assert problems(root, splits=train, labeled=["s0", "s2"]) == {}
+
+
+BLACK_AND_WHITE = [{"name": "a", "color": "#000000"}, {"name": "b", "color": "#FFFFFF"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "changes", "hint"),
+    [
+        (
+            [0, 3, 100, 200, 255],
+            {"classes": BLACK_AND_WHITE, "mask_encoding": {"encoding": "colors"}},
+            "match: threshold",
+        ),
+        ([0, 1, 40, 90, 237], {"mask_encoding": {"encoding": "indices"}}, "match: threshold"),
+        ([0, 1, 255], {"mask_encoding": {"encoding": "indices"}}, "mask_encoding.ignore"),
+        ([0, 1, 5], {"mask_encoding": {"encoding": "indices"}}, None),
+        ([0, 1], {"mask_encoding": {"encoding": "indices"}}, None),
+    ],
+)
+def test_one_hint_solves_what_all_masks_have(root, values, changes, hint):
+    for mask in (root / "masks").iterdir():
+        Image.fromarray(np.resize(np.array(values, np.uint8), (6, 8))).save(mask)
+    result = check_dataset(make_manifest(**changes), root)
+    assert [hint in text for text in result.hints] == ([] if hint is None else [True])
+
+
+def test_a_hint_to_match_by_threshold_solves_the_problems(root):
+    for mask in (root / "masks").iterdir():
+        Image.fromarray(np.resize(np.array([0, 3, 200, 255], np.uint8), (6, 8))).save(mask)
+    exact = {"classes": BLACK_AND_WHITE, "mask_encoding": {"encoding": "colors"}}
+    result = check_dataset(make_manifest(**exact), root)
+    shown = grouped(result.problems, 3)
+    assert len(result.problems) == 4
+    assert [(problem.file, more) for problem, more in shown] == [
+        ("masks/s0.png", 0),
+        ("masks/s1.png", 0),
+        ("masks/s2.png", 1),
+    ]
+    exact["mask_encoding"]["match"] = "threshold"
+    result = check_dataset(make_manifest(**exact), root)
+    assert (result.problems, result.hints) == ((), ())
+    assert result.splits[0].pixels == {"a": 48, "b": 48}
+
+
+def test_colours_that_were_stored_lossily_are_told_by_their_number(root):
+    colors = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    for number, mask in enumerate((root / "masks").iterdir()):
+        Image.fromarray(colors + np.uint8(number)).save(mask)
+    result = check_dataset(make_manifest(mask_encoding={"encoding": "colors"}), root)
+    assert "match: nearest" in result.hints[0]
+
+
+def test_problems_of_a_kind_are_grouped(root):
+    for mask in (root / "masks").iterdir():
+        mask.rename(mask.with_name(f"other_{mask.name}"))
+    found = check_dataset(make_manifest(), root).problems
+    assert {problem.what for problem in found} == {"no image belongs to this mask"}
+    assert [more for _, more in grouped(found, 1)] == [3]
+
+
+def test_a_name_that_is_no_unicode_is_shown_as_latin_1(root):
+    for kind in ("images", "masks"):
+        (root / kind / "s0.png").rename(root / kind / os.fsdecode(b"caf\xe9.png"))
+    assert problems(root) == {}
+    next((root / "images").glob("caf*")).write_bytes(b"no image")
+    assert list(problems(root)) == ["images/café.png"]
 
 
 def test_what_is_odd_but_allowed_is_noted(root):

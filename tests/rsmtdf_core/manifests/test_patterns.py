@@ -1,7 +1,7 @@
 import pytest
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.manifests.patterns import match_files, pattern_fields
+from rsmtdf_core.manifests.patterns import match_files, match_pairs, pattern_fields
 
 
 def touch(root, *paths):
@@ -58,3 +58,19 @@ def test_two_files_of_one_scene_are_refused(tmp_path):
 def test_a_missing_root_is_told(tmp_path):
     with pytest.raises(MissingFileError, match="not a folder"):
         match_files(tmp_path / "none", "{name}.*", ("name",))
+
+
+def test_a_file_that_both_patterns_match_belongs_to_the_one_that_says_more(tmp_path):
+    for name in ("a", "a_mask", "b", "b_mask"):
+        (tmp_path / f"{name}.png").touch()
+    fields = ("name",)
+    images, masks = match_pairs(tmp_path, "{name}.png", "{name}_mask.png", fields)
+    assert (list(images.values()), list(masks.values())) == (
+        ["a.png", "b.png"],
+        ["a_mask.png", "b_mask.png"],
+    )
+    assert match_pairs(tmp_path, "{name}_mask.png", "{name}.png", fields) == (masks, images)
+    assert match_pairs(tmp_path, "{name}.png", None, fields) == (
+        {(name,): f"{name}.png" for name in ("a", "a_mask", "b", "b_mask")},
+        {},
+    )

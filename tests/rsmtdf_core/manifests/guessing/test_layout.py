@@ -169,6 +169,18 @@ def test_common_layouts_are_found(tmp_path, name):
     assert len(layout.pairs) == len(layout.mask_files) == len(paths) // 2
 
 
+def test_folders_of_splits_may_lie_beside_others(tmp_path):
+    for split in ("train", "val", "unlabeled"):
+        put(tmp_path, f"{split}/images/{split}.png")
+        put(tmp_path, *([] if split == "unlabeled" else [f"{split}/masks/{split}.png"]))
+    assert guess_layout(tmp_path).images == "{split}/images/{name}.png"
+    put(
+        tmp_path / "b",
+        *(f"{kind}/{area}/a.png" for area in ("train", "more") for kind in ("images", "masks")),
+    )
+    assert guess_layout(tmp_path / "b").images == "images/{area}/{name}.png"
+
+
 def test_images_alone_are_a_dataset_too(tmp_path):
     put(tmp_path, "north/a.png", "south/b.png")
     layout = guess_layout(tmp_path)

@@ -41,6 +41,28 @@ def test_without_val_a_part_of_train_is_set_aside():
     assert splits["train"].share[1] == splits["val"].share[0]
 
 
+def test_val_is_set_aside_of_what_has_masks():
+    pairs = [
+        ({"split": split, "name": f"{split}{number}"}, number < masked)
+        for split, count, masked in (("train", 20, 9), ("test", 3, 3))
+        for number in range(count)
+    ]
+    splits = guess_splits(layout("{split}/{name}.png", *pairs)).splits
+    assert set(splits["val"].where["name"]) == {"train0", "train7"}
+    assert len(splits["train"].where["name"]) == 18
+    few = [pair for pair in pairs if pair[0]["name"] not in {f"train{n}" for n in range(5)}]
+    splits = guess_splits(layout("{split}/{name}.png", *few)).splits
+    assert list(splits) == ["train", "test"]
+    assert splits["train"].where == {"split": ("train",)}
+
+
+def test_folders_of_other_names_are_unlabeled_scenes_or_in_no_split():
+    parts = (("train", 9, True), ("val", 3, True), ("test", 3, True))
+    guess = guess_splits(named(*parts, ("unlabeled", 5, False), ("extra", 5, True)))
+    assert guess.splits["train"].where == {"split": ("train", "unlabeled")}
+    assert "extra in no split" in guess.why
+
+
 def test_without_train_there_is_nothing_to_learn_from():
     with pytest.raises(DataError, match="train") as caught:
         guess_splits(named(("val", 4, True), ("test", 4, True)))
