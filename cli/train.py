@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out, percent, show
+from cli.console import RichReporter, out, percent, show, show_command
 from cli.options import Cache, Config, Overrides, read_config
 
 
@@ -87,4 +87,4 @@ def train(
     if warning:
         RichReporter().warn(warning)
     show("run", report.run)
-    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True)
+    show_command("score it", "rsmtdf", "evaluate", report.run)
