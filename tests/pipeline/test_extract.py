@@ -1,4 +1,5 @@
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import torch
 import zarr
 from distributed import Client, LocalCluster
+from distributed.scheduler import KilledWorker
 from safetensors.torch import save_file
 
 import pipeline.blocks
@@ -19,7 +21,8 @@ import pipeline.cluster
 import pipeline.extract
 import pipeline.parts
 from pipeline.blocks import Block, Work, extract_block
-from pipeline.config import ExperimentConfig
+from pipeline.cluster import open_cluster, run_task
+from pipeline.config import ExperimentConfig, RuntimeSettings
 from pipeline.extract import extract
 from pipeline.plan import plan_experiment
 from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError, TeacherError
@@ -372,3 +375,69 @@ def test_a_teacher_whose_tokens_are_not_finite_is_refused_by_file_name(
     with pytest.raises(TeacherError, match="teacher vit computes tokens") as caught:
         extract(make_config(f"teachers.vit.codec={codec}", f"teachers.vit.weights={weights}"))
     assert caught.value.where == str(weights)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("teachers.vit.model=no_such_model", "timm has no model 'no_such_model'"),
+        ("teachers.vit.block=99", "no block 99"),
+        ("teachers.vit.input_size=1", "multiple of 16 px, found 1"),
+        ("teachers.vit.weights=absent.pth", "does not exist"),
+        ("teachers.vit.weights=README", "text that begins with"),
+    ],
+)
+def test_a_teacher_that_cannot_be_is_refused_before_a_worker_starts(
+    make_config, tmp_path, monkeypatch, override, message
+):
+    (tmp_path / "README").write_text("weights are elsewhere")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pipeline.extract, "open_cluster", None)
+    with pytest.raises(TeacherError, match=message):
+        extract(make_config(override))
+
+
+def _fail(kind: type[Exception], text: str) -> None:
+    raise kind(text)
+
+
+@pytest.mark.parametrize("kind", [TeacherError, OSError])
+def test_an_error_on_a_worker_is_raised_here_and_logged_nowhere(kind, caplog):
+    with open_cluster(RuntimeSettings(), None) as client, pytest.raises(kind, match="of a file"):
+        run_task(client, _fail, kind, "of a file")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_an_error_in_a_block_is_raised_here_and_logged_nowhere(make_config, monkeypatch, caplog):
+    def fail(*_):
+        raise TeacherError("broken on purpose")
+
+    monkeypatch.setattr(pipeline.cluster, "extract_block", fail)
+    with pytest.raises(TeacherError, match="broken on purpose"):
+        extract(make_config("runtime.shard_mebibytes=1"))
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_workers_that_the_system_kills_are_one_sentence():
+    class Killed:
+        def submit(self, *_, **__):
+            return self
+
+        def result(self):
+            raise KilledWorker("task", None, 3)
+
+    with pytest.raises(TeacherError, match="several workers were killed") as caught:
+        run_task(Killed(), _fail)
+    assert "runtime.teacher_batch" in caught.value.remedy
+
+
+def test_a_teacher_without_memory_names_what_to_lower(make_config, monkeypatch):
+    teacher = load_teacher(make_config().teachers[0], 64)
+
+    def fail(_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(teacher, "_module", fail)
+    with pytest.raises(TeacherError, match="runs out of memory with 2 images") as caught:
+        teacher.tokens(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    assert "runtime.teacher_batch" in caught.value.remedy
