@@ -91,7 +91,7 @@ def test_a_lower_quality_makes_smaller_records_of_the_size_it_expects() -> None:
     assert sizes[0] > 1.5 * sizes[1] > 2 * sizes[2]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 17)),
     st.integers(1, 6),
@@ -289,7 +289,7 @@ class TestFrames:
         for length in {*range(12), *range(12, len(whole), 37), len(whole) - 1}:
             self.refused(whole[:length])
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.integers(0, 2**31), st.integers(1, 255))
     def test_flipped_bits_are_refused_or_give_a_record(self, place: int, flip: int) -> None:
         # Only the store's crc32c tells wrong numbers; this is about crashes and other errors.
