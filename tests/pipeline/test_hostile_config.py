@@ -23,19 +23,18 @@ def load(tmp_path_factory, text: str, *overrides: str) -> None:
         assert validate(ExperimentConfig, config.model_dump(), "again") == config
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(text=texts)
 def test_any_text_is_a_config_or_a_clear_error(tmp_path_factory, text: str):
     load(tmp_path_factory, text)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(text=places(LINES))
 def test_any_value_of_any_key_is_taken_or_a_clear_error(tmp_path_factory, text: str):
     load(tmp_path_factory, text)
 
 
-@settings(deadline=None)
 @given(
     key=st.sampled_from([line.split(":")[0].strip(" -") for line in LINES]) | st.text(max_size=8),
     group=st.sampled_from(["", "views.", "teachers.dino.", "optimiser.", "student.fusion.", "x."]),

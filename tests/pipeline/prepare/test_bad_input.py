@@ -347,7 +347,7 @@ def test_members_that_no_folder_can_hold_are_refused_before_any_is_written(
 
 
 # `small` changes nothing that an archive is read by.
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(
         st.text("ab./\\\0\x1b:~é ", min_size=1, max_size=8) | st.text(max_size=8), max_size=5
