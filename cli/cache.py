@@ -13,7 +13,7 @@ from cli.cache_info import show_entry
 from cli.cache_plan import plan
 from cli.cache_transcode import transcode
 from cli.cache_verify import verify
-from cli.console import RichReporter, Text, err, labeled, out, show, table
+from cli.console import RichReporter, Text, err, labeled, out, show, show_command, table
 from rsmtdf_core.store.catalogue import Catalogue, StoreEntry, find_entry, read_catalogue
 from rsmtdf_core.words import bytes_text
 
@@ -242,7 +242,7 @@ def export_(
         f"exported {report.views} records of {len(report.stores)} stores: {report.files} files, "
         f"{bytes_text(report.bytes)}; {report.there} files were there",
     )
-    out.print(f"take them: rsmtdf cache import {destination}", soft_wrap=True)
+    show_command("take them", "rsmtdf", "cache", "import", destination)
 
 
 @app.command("import")

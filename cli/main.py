@@ -111,6 +111,7 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)
         logging.getLogger("timm").setLevel(logging.ERROR)
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it logs each try to connect
         logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # its errors are raised, too
 
 

@@ -49,6 +49,14 @@ Cache = Annotated[
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, as `rsmtdf train` named it.")
 ]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Use this checkpoint of the run, e.g. [cyan]RUN/checkpoints/step-00000120[/].",
+        show_default="the best",
+    ),
+]
 Bands = Annotated[
     str | None,
     typer.Option(

@@ -53,6 +53,7 @@ def predict(
     reporter: Reporter | None = None,
     *,
     overrides: Sequence[str] = (),
+    checkpoint: Path | None = None,
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them; the maps of class ids, in the order of the inputs.
 
@@ -67,6 +68,7 @@ def predict(
         settings: what is written.
         reporter: shows progress.
         overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
+        checkpoint: the folder of another checkpoint than the run's best.
 
     Raises:
         MissingFileError, DataError: an input is missing, damaged or has not the bands that the run
@@ -75,7 +77,7 @@ def predict(
         RunError: there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
-    trained = load_run(run, overrides=overrides)
+    trained = load_run(run, overrides=overrides, checkpoint=checkpoint)
     jobs = find_jobs(inputs, out, settings)
     way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
     _make_folder(out)
