@@ -6,6 +6,7 @@ what cannot be seen. Styles are given beside the text: `out.print(text, style="b
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,6 +126,11 @@ class RichReporter:
     def warn(self, text: str) -> None:
         """One line in yellow."""
         err.print(Text("warning: ", style="bold yellow") + Text(text, style="yellow"))
+
+
+def show_command(label: str, *words: object) -> None:
+    """A command that can be copied into a shell, whatever names it has."""
+    out.print(f"{label}: {shlex.join(map(str, words))}", soft_wrap=True)
 
 
 def show_path(path: Path) -> None:

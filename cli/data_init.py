@@ -1,6 +1,5 @@
 """`rsmtdf data init`: a manifest for a folder of one's own."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import RichReporter, Text, err, out
+from cli.console import RichReporter, Text, err, out, show_command
 from cli.options import Bands, Scale, read_bands
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.words import printable
@@ -104,8 +103,7 @@ def init(
         out.print(Text(f"note: {note}"))
     write_manifest(made, path, overwrite=overwrite)
     out.print(f"wrote {path}", soft_wrap=True)
-    command = shlex.join(["rsmtdf", "data", "check", str(path), "--root", str(root)])
-    out.print(f"check it: {command}", soft_wrap=True)
+    show_command("check it", "rsmtdf", "data", "check", path, "--root", root)
 
 
 def _asked(

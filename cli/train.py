@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out, percent, show
+from cli.console import RichReporter, out, percent, show, show_command
 from cli.options import Cache, Config, Overrides, read_config
 
 
@@ -30,7 +30,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Start a new run from the weights of a run (its best), of a checkpoint, or of a .safetensors file.",
+            help="Start a new run from the weights of a run (its best), of a checkpoint, or of a weights file.",
         ),
     ] = None,
     max_steps: Annotated[
@@ -87,4 +87,4 @@ def train(
     if warning:
         RichReporter().warn(warning)
     show("run", report.run)
-    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True)
+    show_command("score it", "rsmtdf", "evaluate", report.run)

@@ -11,7 +11,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Every number has bounds, so that a slip of the keyboard is named by its key rather than by what breaks later. They
 # lie far beyond what anybody uses; both together also refuse NaN and infinity.
 MOST_COUNT = 1_000_000_000
-MOST_SIDE = 16_384  # px: a view of that side has 800 MB
+MOST_SIDE = (
+    4096  # px: a view of that side has 50 MB, and 85,000 tokens of a ViT with patches of 14 px
+)
 LONGEST_NAME = 255  # bytes that file systems take
 LONGEST_PATH = 4096
 

@@ -16,6 +16,7 @@ from rsmtdf_core.evaluation.scores import ProtocolScores, Scores
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.words import one_line
 
 _COLUMNS = ("run", "split", "weights", "protocol", "cautions", "class", "scored", "support")
 _MEASURES = ("iou", "f1", "precision", "recall", "overall_accuracy", "kappa")
@@ -178,4 +179,6 @@ def _rows(scores: Scores) -> Iterator[dict[str, object]]:
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, str):
+        return one_line(value)
     return f"{value:.6f}" if isinstance(value, float) else value

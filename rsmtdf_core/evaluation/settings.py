@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rsmtdf_core.settings import MOST_SIDE, Settings
+from rsmtdf_core.settings import Settings
 
 Scale = Annotated[float, Field(ge=0.01, le=8)]
 Blend = Literal["uniform", "hann"]
@@ -28,7 +28,7 @@ class InferenceSettings(Settings):
 
     mode: Literal["whole", "slide"] = "whole"
     blend: Blend = "uniform"
-    window: int = Field(default=518, gt=0, le=MOST_SIDE)
+    window: int = Field(default=518, gt=0, le=16_384)
     overlap: float = Field(default=0.33, ge=0.0, lt=1.0)
     batch: int = Field(default=4, gt=0, le=65_536)
     scales: tuple[Scale, ...] = (1.0,)

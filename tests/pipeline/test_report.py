@@ -297,7 +297,6 @@ def test_a_browser_shows_it_without_overflow_errors_or_requests(runs, tmp_path, 
         [BROWSER, *flags, *places, "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
         check=True,
     ).stdout
     found = re.search(r'<pre id="measured">(.+?)</pre>', dumped)

@@ -15,7 +15,7 @@ from .conftest import manifest_values
 LINES = dump_yaml(load_manifest("loveda")).splitlines()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=texts | places(LINES))
 def test_any_text_is_a_manifest_or_a_clear_error(tmp_path_factory, text: str):
     path = tmp_path_factory.mktemp("hostile") / "manifest.yaml"
