@@ -49,6 +49,14 @@ Cache = Annotated[
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, as `rsmtdf train` named it.")
 ]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Use this checkpoint of the run, e.g. [cyan]RUN/checkpoints/step-00000120[/].",
+        show_default="the best",
+    ),
+]
 Bands = Annotated[
     str | None,
     typer.Option(
@@ -92,7 +100,7 @@ def copy_file(source: Path, path: Path) -> None:
     if path.exists():
         raise ConfigError("the file is there already", where=path, remedy="name another file")
     path.write_text(source.read_text())
-    out.print(f"wrote {path}", highlight=False)
+    out.print(f"wrote {path}")
 
 
 def read_config(

@@ -6,6 +6,7 @@ ledgers and the commit. Workers write whole shards. So a kill at any moment lose
 
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.group import Rows, ViewGroup
 from rsmtdf_core.student.encoder import fetch_encoder
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.teacher import declared_shape
+from rsmtdf_core.teachers.weights import have_weights
 from rsmtdf_core.views.pixels import PIXELS
 
 
@@ -87,13 +91,15 @@ def extract(
     if not config.teachers and not config.runtime.cache_pixels:
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
     config = _absolute(config)
-    _fetch_student(config, reporter)
     experiment, group = _planned(config)
     for sentence in experiment.cautions:
         reporter.warn(sentence)
     rows = group.rows(experiment.plan)
     parts = complete_parts(experiment, rows)
     rendered, waiting = 0, 0.0
+    done = {part.name for part in parts}
+    _require_teachers([one for one in config.teachers if one.name not in done], config, scheduler)
+    _fetch_student(config, reporter)
     if len(parts) < len(config.teachers) + config.runtime.cache_pixels:
         with open_cluster(config.runtime, scheduler) as client, ExitStack() as locks:
             made = open_parts(client, experiment, group, rows, parts)
@@ -144,6 +150,17 @@ def _absolute(config: ExperimentConfig) -> ExperimentConfig:
             "teachers": tuple(teachers),
         }
     )
+
+
+def _require_teachers(
+    teachers: Iterable[TeacherSettings], config: ExperimentConfig, scheduler: str | None
+) -> None:
+    """Refuse teachers that cannot be had or cannot take these views, before any worker starts."""
+    for teacher in teachers:
+        declared_shape(teacher, config.views.crop)
+        # The workers of another machine have a hub cache of their own.
+        if scheduler is None and teacher.weights != "random":
+            have_weights(teacher)
 
 
 def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:

@@ -4,6 +4,7 @@ No teacher is loaded here, and that is checked, unless the config asks for the o
 processes (torchrun) only the main one touches the run's folder and tells of progress.
 """
 
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from rsmtdf_core.training.loop import Training, make_optimiser
 from rsmtdf_core.training.objectives.registry import objective_class
 from rsmtdf_core.training.pixels import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.training.run_folder import RunFolder
+from rsmtdf_core.training.run_lock import hold_run
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.views.render import ViewRenderer
 
@@ -65,7 +67,8 @@ def train(
         reporter: shows progress.
 
     Raises:
-        RunError: where the run folder is not as `resume` and `overwrite` expect, or the loss diverges.
+        RunError: where the run folder is not as `resume` and `overwrite` expect, another process trains
+            in it, or the loss diverges.
         StoreError: where the cache does not hold the features that the config needs.
         Interrupted: on SIGINT or SIGTERM, after the training was saved.
     """
@@ -86,29 +89,32 @@ def train(
         assert live_teachers() <= teachers_before, (
             "a teacher was loaded although its tokens are cached"
         )
-    initial = None if init_from is None else find_initial(init_from, reporter)
+    initial = None if init_from is None else find_initial(init_from)
     if initial is not None:
         start_from(initial, training.student, training.ema, reporter)
     # Last, so that what cannot start leaves no folder and deletes no run.
     folder = RunFolder(run or config.run_folder)
-    if accelerator.is_main_process:
-        folder.prepare(
-            config,
-            experiment.dataset.manifest,
-            resume=resume,
-            overwrite=overwrite,
-            initial=None if initial is None else initial.facts,
-        )
-    accelerator.wait_for_everyone()
-    reporter.say(_opening(experiment, training))
-    session = Session(experiment, features, folder, training, reporter, profile=profile)
-    cache = config.runtime.cache_folder
-    if accelerator.is_main_process and features.stores:
-        _warn(reporter, begin_run(cache, folder.path, features.stores))
-    session.run(resume=resume)
-    if accelerator.is_main_process and features.stores:
-        _warn(reporter, end_run(cache, folder.path))
-    accelerator.end_training()
+    with ExitStack() as held:
+        if accelerator.is_main_process:
+            folder.require_startable(resume=resume, overwrite=overwrite)
+            held.enter_context(hold_run(folder.path, reporter.warn))
+            folder.prepare(
+                config,
+                experiment.dataset.manifest,
+                resume=resume,
+                overwrite=overwrite,
+                initial=None if initial is None else initial.facts,
+            )
+        accelerator.wait_for_everyone()
+        reporter.say(_opening(experiment, training))
+        session = Session(experiment, features, folder, training, reporter, profile=profile)
+        cache = config.runtime.cache_folder
+        if accelerator.is_main_process and features.stores:
+            _warn(reporter, begin_run(cache, folder.path, features.stores))
+        session.run(resume=resume)
+        if accelerator.is_main_process and features.stores:
+            _warn(reporter, end_run(cache, folder.path))
+        accelerator.end_training()
     return session.report()
 
 

@@ -1,7 +1,4 @@
-"""Caches for tests: stores of drawn numbers, made as stage one makes them, without a teacher.
-
-Loaded by path (see `runpy` in the tests), as test folders are no packages.
-"""
+"""Caches for tests: stores of drawn numbers, made as stage one makes them, without a teacher."""
 
 import numpy as np
 

@@ -1,8 +1,17 @@
 """Fixtures that every test may use."""
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes depends on the machine and on what else it does.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +21,11 @@ def shared() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip("the reference material (../shared) is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def rule(shared: Path) -> ModuleType:
+    """The rule by which the weights and images behind the golden numbers are computed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(shared / "golden")
+        return importlib.import_module("rule")

@@ -1,8 +1,6 @@
 import json
 import os
-import runpy
 import time
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,9 +10,7 @@ from cli.console import out
 from rsmtdf_core.errors import ConfigError, StoreNotFoundError
 from rsmtdf_core.store.catalogue import read_catalogue
 from rsmtdf_core.store.usage import begin_run
-
-_caches = runpy.run_path(str(Path(__file__).parents[1] / "caches.py"))
-make_store, tree = _caches["make_store"], _caches["tree"]
+from tests.caches import make_store, tree
 
 
 @pytest.fixture

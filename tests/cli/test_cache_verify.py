@@ -1,8 +1,6 @@
 """What `rsmtdf cache verify` and `transcode` print, and how they end."""
 
 import json
-import runpy
-from pathlib import Path
 
 import pytest
 import typer
@@ -12,8 +10,7 @@ from cli import console
 from cli.cache_transcode import transcode
 from cli.cache_verify import verify
 from rsmtdf_core.errors import ConfigError
-
-make_store = runpy.run_path(str(Path(__file__).parents[1] / "caches.py"))["make_store"]
+from tests.caches import make_store
 
 
 @pytest.fixture

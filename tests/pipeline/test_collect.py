@@ -1,6 +1,5 @@
 import fcntl
 import os
-import runpy
 import shutil
 import time
 from pathlib import Path
@@ -11,8 +10,7 @@ from pipeline.collect import STALE_SECONDS, Limits, collect, parse_age, parse_si
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.store.catalogue import read_catalogue
 from rsmtdf_core.store.usage import begin_run, end_run, pin, runs, store_key
-
-make_store = runpy.run_path(str(Path(__file__).parents[1] / "caches.py"))["make_store"]
+from tests.caches import make_store
 
 DAY = 86400
 

@@ -1,6 +1,5 @@
 """Official checkpoints become runs that are scored, exported and trained on like any other."""
 
-import importlib.util
 import json
 
 import numpy as np
@@ -157,7 +156,7 @@ def test_what_is_no_official_checkpoint_is_refused(tmp_path):
     with pytest.raises(MissingFileError):
         import_official(tmp_path / "absent.pth", "synthetic")
     (tmp_path / "noise.pth").write_bytes(b"noise")
-    with pytest.raises(RunError, match="not a readable checkpoint"):
+    with pytest.raises(RunError, match="not a readable weights file"):
         import_official(tmp_path / "noise.pth", "synthetic")
     torch.save({"state_dict": {}}, tmp_path / "other.pth")
     with pytest.raises(RunError, match="expected 'model' or 'model_ema', found state_dict"):
@@ -168,6 +167,17 @@ def test_what_is_no_official_checkpoint_is_refused(tmp_path):
     torch.save({"model": {"project_dino.bias": torch.zeros(1)}}, tmp_path / "part.pth")
     with pytest.raises(RunError, match="not a whole official RS-MTDF student"):
         import_official(tmp_path / "part.pth", "synthetic")
+    torch.save({"model": [torch.zeros(1)]}, tmp_path / "list.pth")
+    with pytest.raises(RunError, match="expected names and tensors"):
+        import_official(tmp_path / "list.pth", "synthetic")
+    (tmp_path / "page.pth").write_text("<html>Not Found</html>")
+    with pytest.raises(RunError, match="a web page, not weights"):
+        import_official(tmp_path / "page.pth", "synthetic")
+    torch.save({"model": {"project_dino.bias": torch.tensor([torch.nan])}}, tmp_path / "nan.pth")
+    with pytest.raises(
+        RunError, match=r"NaN or infinity, the first is fusion.projections.dino.bias"
+    ):
+        import_official(tmp_path / "nan.pth", "synthetic")
 
 
 @pytest.mark.shared
@@ -183,14 +193,10 @@ def test_another_datasets_classes_are_refused_before_a_folder_is_made(shapes, tm
 @pytest.mark.shared
 @pytest.mark.slow
 @torch.inference_mode()
-def test_an_imported_run_computes_the_official_numbers(shared, shapes, tmp_path):
-    golden = shared / "golden"
-    spec = importlib.util.spec_from_file_location("golden_rule", golden / "rule.py")
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
+def test_an_imported_run_computes_the_official_numbers(shared, rule, shapes, tmp_path):
     path = checkpoint_of({"model": rule.rule_state(shapes)}, tmp_path / "best.pth")
     run = load_run(import_official(path, "loveda", run=tmp_path / "run").run)
-    with np.load(golden / "official_small_518.npz") as numbers:
+    with np.load(shared / "golden" / "official_small_518.npz") as numbers:
         expected = torch.from_numpy(np.array(numbers["logits"]))
     logits = run.student.cpu()(rule.rule_tensor("input/image", [2, 3, 518, 518], 1.0)).logits
     error = (logits[:, :, ::7, ::7] - expected).abs().max() / expected.abs().max()

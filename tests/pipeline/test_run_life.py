@@ -151,13 +151,11 @@ def test_the_process_ends_with_the_signals_own_code(config_file, make_config, nu
         words += ["--set", one]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     metrics = make_config(*SUPERVISED).run_folder / "metrics.jsonl"
-    deadline = time.monotonic() + 120
     while not (metrics.is_file() and metrics.read_text().count("\n") > 2):
         assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate()
     assert process.returncode == status, told
     assert "interrupted:" in told
     assert "--resume" in told

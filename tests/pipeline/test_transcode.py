@@ -1,8 +1,6 @@
 """A store in another codec: what it holds, what it says of itself, and what it survives."""
 
 import json
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +21,8 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.store.catalogue import read_catalogue
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.reader import FeatureReader
+from tests.caches import make_store, tree
 
-_CACHES = runpy.run_path(str(Path(__file__).parents[1] / "caches.py"))
-make_store, tree = _CACHES["make_store"], _CACHES["tree"]
 INT8, FP16 = declare_codec("int8"), declare_codec("fp16")
 
 

@@ -1,7 +1,6 @@
 """Validation shared by processes counts what one process counts."""
 
 import os
-import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -29,8 +28,8 @@ import sys
 import numpy as np
 from accelerate import Accelerator
 from pipeline.config import load_config
-from scoring_tests import scoring_of
 from pipeline.validation import shared_confusion
+from tests.pipeline.test_validation import scoring_of
 
 accelerator = Accelerator(cpu=True)
 student, reader, scenes, inference = scoring_of(load_config(sys.argv[1]))
@@ -67,22 +66,20 @@ def scoring_of(config):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_every_scene_counts_once_whatever_the_number_of_processes(
-    make_config, config_file, tmp_path, processes
+    make_config, config_file, tmp_path, pytestconfig, processes
 ):
     student, reader, scenes, inference = scoring_of(make_config())
     assert len(scenes) == 5
     expected = count_confusion(student, reader, scenes, inference)
     script = tmp_path / "shared.py"
     script.write_text(SHARED)
-    shutil.copy(__file__, tmp_path / "scoring_tests.py")
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     words += [f"--nproc-per-node={processes}", str(script), str(config_file), str(tmp_path)]
     done = subprocess.run(
         words,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(pytestconfig.rootpath)},
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,5 @@
 """Each check passes on a good store and fails when it should, and says where and what to do."""
 
-import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,7 @@ from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.tables import write_table
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.teachers.teacher import live_teachers
-
-make_store = runpy.run_path(str(Path(__file__).parents[1] / "caches.py"))["make_store"]
+from tests.caches import make_store
 
 VIT = (
     "teachers=[{name: vit, family: timm, model: test_vit, weights: random, input_size: 80}]",

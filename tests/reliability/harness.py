@@ -1,7 +1,4 @@
-"""What the tests of this folder share: a small extraction whose tokens tell which view they are of.
-
-Loaded by path (see `runpy` in the tests), as test folders are no packages; `server.py` forks it.
-"""
+"""What the tests of this folder share: a small extraction whose tokens tell which view they are of."""
 
 import errno
 import os

@@ -13,19 +13,16 @@ may not come while another process holds a copy of the pipe.
 
 import json
 import os
-import runpy
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 
-_HERE = Path(__file__).parent
-harness = SimpleNamespace(**runpy.run_path(str(_HERE / "harness.py")))
-tapped = runpy.run_path(str(_HERE / "tap.py"))["tapped"]
+from tests.reliability import harness
+from tests.reliability.tap import tapped
 
 
 def _die() -> None:

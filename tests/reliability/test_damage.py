@@ -1,9 +1,7 @@
 """One changed bit, or a file that is cut off: found and named, unless checking is off."""
 
-import runpy
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +14,7 @@ from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.usage import RUNS, begin_run, runs
 from rsmtdf_core.training.run_folder import RunFolder
-
-harness = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("harness.py"))))
+from tests.reliability import harness
 
 # How often each kind of file is damaged, for each codec.
 QUICK = {

@@ -2,11 +2,9 @@
 
 import errno
 import re
-import runpy
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,10 +18,9 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.store.commit import read_commit
 from rsmtdf_core.store.group import CROPS
 from rsmtdf_core.store.tables import read_table
+from tests.reliability import harness
+from tests.reliability.tap import tapped
 
-_HERE = Path(__file__).parent
-harness = SimpleNamespace(**runpy.run_path(str(_HERE / "harness.py")))
-tapped = runpy.run_path(str(_HERE / "tap.py"))["tapped"]
 SMALL, GROWN = harness.Job(views=1), harness.Job(views=2, scenes=8)
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)
 

@@ -2,13 +2,11 @@
 
 import json
 import os
-import runpy
 import shutil
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import google_crc32c
@@ -24,8 +22,8 @@ from rsmtdf_core.store.metadata import ZARR, sealed
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.plan import ViewPlan
+from tests.reliability import harness
 
-harness = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("harness.py"))))
 JOB = harness.Job(views=2)
 ALLOWED = 16 * 2**20
 

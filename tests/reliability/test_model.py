@@ -1,12 +1,10 @@
 """Any order of growth, crashes, damage and mending against a model: what was promised is there."""
 
-import runpy
 import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +17,8 @@ from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
+from tests.reliability import harness
 
-harness = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("harness.py"))))
 done = {"operations": 0}
 
 
@@ -193,7 +191,6 @@ def _run(examples: int, steps: int) -> None:
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

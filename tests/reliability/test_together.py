@@ -1,10 +1,8 @@
 """Several extractions in one cache at once: one waits or both share the work, never a wrong byte."""
 
-import runpy
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,8 +19,8 @@ from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import ViewPlan
+from tests.reliability import harness
 
-harness = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("harness.py"))))
 SMALL, GROWN = harness.Job(views=1), harness.Job(views=2, scenes=8)
 
 

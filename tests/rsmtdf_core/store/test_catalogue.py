@@ -1,15 +1,12 @@
 import os
-import runpy
 import shutil
-from pathlib import Path
 
 import pytest
 
 from rsmtdf_core.errors import ConfigError, StoreNotFoundError
 from rsmtdf_core.store.catalogue import disk_bytes, find_entry, read_catalogue
 from rsmtdf_core.store.usage import begin_run, pin
-
-make_store = runpy.run_path(str(Path(__file__).parents[2] / "caches.py"))["make_store"]
+from tests.caches import make_store
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The student computes what the official code computes, on weights and inputs made by a rule."""
 
-import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -28,10 +28,8 @@ TOLERANCE = 1e-4
 class Golden:
     """The rule's weights and image, the official numbers, and our student's output."""
 
-    def __init__(self, folder: Path) -> None:
-        spec = importlib.util.spec_from_file_location("golden_rule", folder / "rule.py")
-        self.rule = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.rule)
+    def __init__(self, folder: Path, rule: ModuleType) -> None:
+        self.rule = rule
         self.shapes = json.loads((folder / "official_shapes.json").read_text())
         with np.load(folder / "official_small_518.npz") as numbers:
             self.numbers = {name: torch.from_numpy(np.array(numbers[name])) for name in numbers}
@@ -49,8 +47,8 @@ class Golden:
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> Golden:
-    return Golden(shared / "golden")
+def golden(shared: Path, rule: ModuleType) -> Golden:
+    return Golden(shared / "golden", rule)
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -16,16 +15,6 @@ from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, load_teacher, probe_di
 from rsmtdf_core.tokens import TokenShape
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def rule(shared: Path) -> ModuleType:
-    spec = spec_from_file_location("golden_rule", shared / "golden" / "rule.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

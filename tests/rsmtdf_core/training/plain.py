@@ -1,6 +1,6 @@
 """RS-MTDF's step as plainly as it can be written, in float64 and by hand: what the loop is held to.
 
-Loaded by path (see `runpy` in the tests), as test folders are no packages. Nothing of the loop, the objectives, the
+Nothing of the loop, the objectives, the
 distillation or the EMA is used; of the student only its layers, applied in the order of the published method.
 """
 

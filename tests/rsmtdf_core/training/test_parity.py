@@ -1,8 +1,6 @@
 """Three steps of the loop are three steps of the method, whatever parts they are computed in."""
 
-import runpy
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,8 +20,7 @@ from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
 from rsmtdf_core.training.targets import Targets
 from rsmtdf_core.views.plan import make_plan
 from rsmtdf_core.views.settings import ViewSettings
-
-plain_module = runpy.run_path(str(Path(__file__).with_name("plain.py")))
+from tests.rsmtdf_core.training.plain import PlainTraining, normalised
 
 CROP, CLASSES, SAMPLES, STEPS, TOLERANCE = 64, 4, 4, 3, 1e-5
 TEACHERS = [TokenShape("dino", 4, 4, 12), TokenShape("clip", 2, 2, 10, input_size=32)]
@@ -96,7 +93,7 @@ def relative_error(found, expected):
 
 
 def _plain(training):
-    return plain_module["PlainTraining"](
+    return PlainTraining(
         training.student,
         lr=5e-6,
         multiplier=40,
@@ -115,7 +112,7 @@ def test_losses_gradients_weights_and_average_are_those_of_the_plain_method(part
     # attention's key bias) AdamW, which divides by its size, would follow the rounding.
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     training.student.double(), training.ema.double()
-    monkeypatch.setattr(training.ema, "normalise", plain_module["normalised"])
+    monkeypatch.setattr(training.ema, "normalise", normalised)
     plain = _plain(training)
     before = {name: one.detach().clone() for name, one in training.student.named_parameters()}
     gradients = {}

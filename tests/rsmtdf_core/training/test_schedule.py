@@ -42,6 +42,20 @@ def test_the_labeled_list_is_repeated_with_the_next_view_each_time():
     assert all(plan[row].labeled for row in rows.tolist())
 
 
+def test_labeled_views_advance_over_the_epochs_until_all_are_used():
+    # An epoch takes two views of each labeled scene, so that three epochs take all six.
+    plan = _plan(labeled=4, views=6)
+    schedule = BatchSchedule(plan, batch=4, seed=0)
+    assert schedule.steps_per_epoch == 2
+    epochs = [[schedule.rows(2 * epoch + i).labeled for i in range(2)] for epoch in range(4)]
+    numbers = [{plan[row].number for row in np.concatenate(rows).tolist()} for rows in epochs]
+    assert numbers == [{0, 1}, {2, 3}, {4, 5}, {0, 1}]
+    used = np.concatenate([rows for epoch in epochs[:3] for rows in epoch]).tolist()
+    every = {(scene, number) for scene in plan.labeled_scenes for number in range(6)}
+    assert {(plan[row].scene, plan[row].number) for row in used} == every
+    assert len(used) == len(every)
+
+
 def test_processes_share_a_step_without_overlap_and_together_equal_one():
     plan = _plan()
     whole = BatchSchedule(plan, batch=4, seed=0)

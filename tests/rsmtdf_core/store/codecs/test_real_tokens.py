@@ -1,25 +1,16 @@
 """The transform codec on DINOv2-S tokens of aerial scenes: small, and as true as it says."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
+from tests.benchmarks.bench_transform import dubai_tokens, measure_quality
 
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_views_of_dubai_shrink_sixteen_times_at_the_stated_quality(shared: Path) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "bench_transform", BENCHMARKS / "bench_transform.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
-    found = bench.measure_quality(bench.dubai_tokens(shared, 24), 0.99)
+    found = measure_quality(dubai_tokens(shared, 24), 0.99)
     assert found["times smaller than fp16"] >= 16
     # Single views differ by .0055 (standard deviation), so the mean of 24 by .0011.
     assert found["centred cosine, mean"] >= 0.99 - 0.0022
