@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
@@ -29,6 +29,7 @@ def _share(value: object) -> object:
         return value
 
 
+WholePath = Annotated[UserPath, AfterValidator(Path.absolute)]
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
 
@@ -37,14 +38,15 @@ class DataSettings(Settings):
 
     Attributes:
         manifest: a packaged manifest's name, or the path of one.
-        root: the folder that the manifest's paths are relative to.
+        root: the folder that the manifest's paths are relative to; a relative one starts from the working folder, and
+            a run keeps it whole, so that it can be evaluated from any folder.
         labeled: share of the training scenes whose masks are used, e.g. 1/8; without effect where the manifest
             lists its labeled scenes.
         labeled_seed: draws those scenes; smaller shares are inside larger ones.
     """
 
     manifest: str = Field(max_length=LONGEST_PATH)
-    root: UserPath
+    root: WholePath
     labeled: Share = 0.125
     labeled_seed: int = Field(default=0, ge=-(2**62), le=2**62)
 

@@ -151,6 +151,8 @@ def evaluate(
     for sentence in _warnings(run, metrics, status):
         reporter.warn(sentence)
     dataset = find_scenes(manifest, root or run.config.data.root)
+    for sentence in dataset.cautions:
+        reporter.warn(sentence)
     scenes = scored_scenes(dataset.splits.get(split, ()))
     if not scenes:
         raise DataError(

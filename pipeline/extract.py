@@ -135,7 +135,6 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
     """The config with whole paths: workers have other working folders."""
-    root = config.data.root.absolute()
     cache = config.runtime.cache_folder.absolute()
     teachers = [
         one
@@ -145,7 +144,6 @@ def _absolute(config: ExperimentConfig) -> ExperimentConfig:
     ]
     return config.model_copy(
         update={
-            "data": config.data.model_copy(update={"root": root}),
             "runtime": config.runtime.model_copy(update={"cache": cache}),
             "teachers": tuple(teachers),
         }

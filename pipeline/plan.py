@@ -33,8 +33,8 @@ class Experiment:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a user set to no effect, a sentence each."""
-        return unheeded(self.config, self.dataset.manifest)
+        """What a user set to no effect, and should know of the files, a sentence each."""
+        return (*unheeded(self.config, self.dataset.manifest), *self.dataset.cautions)
 
     def drawn_again(self, group: ViewGroup) -> "Experiment":
         """The same experiment with the views and pairs that `group` has by now."""

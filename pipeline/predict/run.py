@@ -183,7 +183,7 @@ def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> t
             reporter.warn(
                 f"{job.source} has no coordinate reference system, so its map has none either"
             )
-        if raster.image.orientation.tag != 1:
+        if raster.image.turned:
             reporter.warn(f"{job.source} is turned as its EXIF orientation says, and so is its map")
         return raster.frame.height, raster.frame.width
 

@@ -72,6 +72,11 @@ class ImageFile:
         return self._header.orientation
 
     @property
+    def turned(self) -> bool:
+        """Whether the image is shown in another way than it is stored."""
+        return self.orientation.tag != 1
+
+    @property
     def palette(self) -> npt.NDArray[np.uint8] | None:
         """RGBA of each index, uint8 [256, 4], where the file holds indices into a palette."""
         return self._header.palette

@@ -1,7 +1,6 @@
 """Facts in a file's own tags that the decoding libraries do not tell, or tell only after decoding all of it."""
 
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +59,7 @@ def png_tags(path: Path) -> PngTags:
 def tiff_orientation(path: Path) -> Orientation:
     """The orientation tag of a TIFF, which GDAL does not tell; none where the directory is damaged."""
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with path.open("rb") as file:
             start = file.read(16)
             big = b"+" in start[2:4]
             directory = TiffImagePlugin.ImageFileDirectory_v2(start if big else start[:8])
@@ -75,10 +73,8 @@ def tiff_orientation(path: Path) -> Orientation:
 def picture_orientation(image: Image.Image) -> Orientation:
     """The orientation that an open picture of Pillow's notes before its pixels; none where that is damaged."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Not the PNG plug-in's own method, which decodes the picture first.
-            return Orientation.of(Image.Image.getexif(image).get(TAG))
+        # Not the PNG plug-in's own method, which decodes the picture first.
+        return Orientation.of(Image.Image.getexif(image).get(TAG))
     except (OSError, SyntaxError, ValueError, struct.error):
         return Orientation()
 

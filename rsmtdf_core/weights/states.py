@@ -56,7 +56,7 @@ def read_state(path: Path) -> State:
         stored = find_tensors(weights.structure, path)
         if not stored:
             keys = weights.structure if isinstance(weights.structure, Mapping) else ()
-            listed = ", ".join(repr(str(key)) for key in list(keys)[:5])
+            listed = ", ".join(repr(key) for key in list(keys)[:5] if isinstance(key, str))
             raise TeacherError(
                 "not a readable weights file: it holds no tensors"
                 + (f" under {', '.join(_WRAPPERS[:5])}; its keys are {listed}" if listed else ""),
@@ -87,9 +87,9 @@ def find_tensors(
     }
     if not inner:
         named = {
-            str(name): tensor
+            name: tensor
             for name, tensor in structure.items()
-            if isinstance(tensor, StoredTensor | Tensor)
+            if isinstance(name, str) and isinstance(tensor, StoredTensor | Tensor)
         }
         return without_prefixes(named, _ADDED)
     chosen, *others = inner
@@ -112,6 +112,8 @@ def _module_tensors(root: Stub) -> dict[str, StoredTensor | Tensor]:
             if isinstance(inner := entries.pop(table, None), Mapping):
                 entries.update(inner)
         for name, value in entries.items():
+            if not isinstance(name, str):
+                continue
             if isinstance(value, StoredTensor):
                 tensors[f"{prefix}{name}"] = value
             elif isinstance(value, Stub):
