@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import RichReporter, Text, err, out
+from cli.console import RichReporter, Text, err, out, show_json
 from cli.options import Cache, Overrides, read_config, read_runtime
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def verify(
     depth: Depth = "quick" if quick else "deep" if deep else "normal"
     report = verify_stores(runtime.cache_folder, stores or (), experiment, depth, RichReporter())
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        show_json(report)
     else:
         show_report(report)
     if report.failed:

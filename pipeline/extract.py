@@ -27,6 +27,7 @@ from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_shape
 from rsmtdf_core.teachers.weights import have_weights
 from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.weights.states import require_state
 
 
 class StoreReport(Settings):
@@ -159,7 +160,7 @@ def _require_teachers(
         declared_shape(teacher, config.views.crop)
         # The workers of another machine have a hub cache of their own.
         if scheduler is None and teacher.weights != "random":
-            have_weights(teacher)
+            require_state(have_weights(teacher))
 
 
 def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:
