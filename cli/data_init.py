@@ -1,5 +1,6 @@
 """`rsmtdf data init`: a manifest for a folder of one's own."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.init_data import Draft, Looked, NamedClass
 
 _MOST = 200  # characters of a cell
+_VALUE = re.compile(r"-?\d{1,9}|#[0-9A-Fa-f]{6}")
 
 
 def init(
@@ -51,7 +53,7 @@ def init(
         str | None,
         typer.Option(
             metavar="VALUES",
-            help="Values of masks that stand for no class: 0,255 or '#000000'; none for none.",
+            help="Values of masks that stand for no class: 0,255 or '#000000' or --ignore=-9999; none for none.",
             show_default="guessed",
         ),
     ] = None,
@@ -154,10 +156,10 @@ def _values(text: str) -> list[int | str]:
     words = [one.strip() for one in text.split(",")]
     if words in ([""], ["none"]):
         return []
-    wrong = [one for one in words if not (one.isdigit() or one.startswith("#"))]
+    wrong = [word for word in words if not _VALUE.fullmatch(word)]
     if wrong:
         raise typer.BadParameter(f"expected numbers or colours as #RRGGBB, found {wrong[0]!r}")
-    return [int(one) if one.isdigit() else one.upper() for one in words]
+    return [word.upper() if word.startswith("#") else int(word) for word in words]
 
 
 def _at_terminal() -> bool:

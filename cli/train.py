@@ -30,7 +30,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Start a new run from the weights of a run (its best), of a checkpoint, or of a .safetensors file.",
+            help="Start a new run from the weights of a run (its best), of a checkpoint, or of a weights file.",
         ),
     ] = None,
     max_steps: Annotated[

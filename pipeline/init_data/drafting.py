@@ -59,7 +59,11 @@ def draft(
         ConfigError: where the names do not fit the masks.
         DataError: where the masks cannot be told by a manifest.
     """
-    masks = None if looked.values is None else guess_encoding(looked.values, ignore)
+    masks = (
+        None
+        if looked.values is None
+        else guess_encoding(looked.values, ignore, are_classes=classes is not None)
+    )
     splits = guess_splits(looked.layout)
     specs = name_classes(masks, classes)
     text = manifest_text(looked, path, specs, masks, splits)

@@ -94,14 +94,21 @@ def open_dataset(path: Path, form: Format = TIFF) -> Iterator[RasterioDataset]:
     """Rasterio's own dataset of a file.
 
     Raises:
-        DataError: the file is damaged or of another format.
+        DataError: the file is damaged, of another format, or has a name that is not UTF-8.
     """
     import rasterio
 
     quiet_decoders()
     with rasterio.Env(**_OPTIONS):
-        with gdal_errors(path):
-            dataset = rasterio.open(path, driver=form.driver)
+        try:
+            with gdal_errors(path):
+                dataset = rasterio.open(path, driver=form.driver)
+        except UnicodeEncodeError:
+            raise DataError(
+                "the name of this raster is not UTF-8, and GDAL opens no other names",
+                where=path,
+                remedy="rename the files; run in their folder: convmv -f latin1 -t utf8 -r --notest .",
+            ) from None
         with dataset:
             yield dataset
 

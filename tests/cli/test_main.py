@@ -1,5 +1,6 @@
 """What a user sees: statuses, messages, and that nothing heavy is loaded to say so."""
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cli import main
 from pipeline.demo_scenes import draw_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,3 +151,28 @@ def test_ctrl_c_says_what_is_kept_and_ends_at_once(tmp_path):
     assert process.returncode == 130
     assert "--resume" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free space"),
+        (errno.ENAMETOOLONG, "shorter names"),
+        (errno.EACCES, "access"),
+        (errno.EIO, "RSMTDF_DEBUG"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, number, remedy):
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number), "some[where]")
+
+    monkeypatch.setattr(main, "app", refuse)
+    monkeypatch.setattr(main, "_quiet", lambda: None)
+    with pytest.raises(SystemExit) as left:
+        main.main()
+    assert left.value.code == 1
+    shown = capsys.readouterr().err
+    assert f"error: the system refuses: {os.strerror(number)}" in shown
+    assert "where: some[where]" in shown
+    assert remedy in shown
+    assert "Traceback" not in shown

@@ -15,6 +15,13 @@ from tests.hostile_yaml import places, scalars, texts
 LINES = dump_yaml(load_config("loveda")).splitlines()
 
 
+def test_a_key_that_is_there_twice_is_named_by_its_line(tmp_path: Path):
+    path = tmp_path / "config.yaml"
+    path.write_text("name: a\nviews:\n  crop: 64\n  flip: 0.5\n  crop: 128\n")
+    with pytest.raises(ConfigError, match="in line 5: the key 'crop' is there twice"):
+        load_config(str(path))
+
+
 def load(tmp_path_factory, text: str, *overrides: str) -> None:
     path = tmp_path_factory.mktemp("hostile") / "config.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
@@ -82,6 +89,35 @@ def test_a_value_beyond_all_use_is_named_by_its_key(key: str, value: object):
     assert caught.value.what.startswith((named, f"{named}."))
     assert "--set" in str(caught.value.where)
     assert len(caught.value.what) < 400
+
+
+def numbers(value: object, key: str = "") -> list[str]:
+    """The dotted keys of all numbers in a config."""
+    if isinstance(value, dict):
+        return [one for name in value for one in numbers(value[name], f"{key}.{name}".lstrip("."))]
+    if isinstance(value, list):
+        return [
+            one for place in range(len(value)) for one in numbers(value[place], f"{key}.{place}")
+        ]
+    return [key] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+SET = [
+    "student.taps=[2, 5, 8, 11]",
+    "student.fusion.teacher_weights={dino: 0.1, clip: 0.1}",
+    "teachers.dino.input_size=518",
+    "optimiser.max_steps=10",
+    "evaluation.patience=3",
+    "runtime.extract_workers=1",
+    "runtime.checkpoint_every=5",
+]
+
+
+@pytest.mark.parametrize("key", numbers(load_config("loveda", SET).model_dump(mode="json")))
+def test_every_number_has_bounds(key: str):
+    for value in ("1" + "0" * 40, "-1" + "0" * 40, ".inf", "-.inf", ".nan", "1e300"):
+        with pytest.raises(ConfigError):
+            load_config("loveda", [*SET, f"{key}={value}"])
 
 
 @pytest.mark.parametrize(

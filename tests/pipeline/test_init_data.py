@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -195,6 +195,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=(), exclude_characters="\0")
 SPOKEN_FOR = st.sampled_from(["NO", "off", "null", "~", "1e3", "2024-01-01", "0x1F", "1_000", "y"])
 
 
+@settings(deadline=None)
 @given(title=ANY_TEXT | SPOKEN_FOR, names=st.lists(ANY_TEXT | SPOKEN_FOR, min_size=2, max_size=2))
 def test_every_name_is_read_back_from_the_yaml_as_it_was(title, names):
     layout = Layout(
