@@ -94,7 +94,7 @@ def count_opens(scenes: list[Scene], reader: SceneReader, manifest: Manifest) ->
     opened: Counter[Path] = Counter()
     original = files.open_image
 
-    def counting(path: Path):  # noqa: ANN202
+    def counting(path: Path):
         opened[path] += 1
         return original(path)
 
