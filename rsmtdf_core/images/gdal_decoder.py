@@ -176,10 +176,12 @@ def _masked(interpretation: tuple[str, ...], dataset: RasterioDataset) -> tuple[
 
 def _plain_alpha(interpretation: tuple[str, ...], dataset: RasterioDataset) -> int | None:
     """The alpha band where GDAL makes no mask of it: it does of unsigned integers up to 16 bits alone."""
-    if "alpha" not in interpretation or any(value is not None for value in dataset.nodatavals):
+    if "alpha" not in interpretation:
         return None
     band = interpretation.index("alpha") + 1
-    return None if dataset.dtypes[band - 1] in {"uint8", "uint16"} else band
+    if dataset.dtypes[band - 1] in {"uint8", "uint16"}:
+        return None
+    return band if all(value is None for value in dataset.nodatavals) else None
 
 
 def _numpy_name(name: str) -> str:

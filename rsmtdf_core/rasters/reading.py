@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +133,19 @@ def first_bands(image: ImageFile) -> BandSettings:
     """
     colors = image.color_bands
     if len(colors) == 1:
-        return BandSettings(indices=colors * 3)
+        return _shown(colors * 3)
     if len(colors) < 3:
         raise DataError(
             f"expected one band, or three at least, found {len(colors)}",
             where=image.path,
             remedy="choose three with `bands: {indices: [1, 2, 2]}` in the manifest",
         )
-    return BandSettings(indices=colors[:3])
+    return _shown(colors[:3])
+
+
+@cache  # as every file that is opened asks
+def _shown(indices: tuple[int, ...]) -> BandSettings:
+    return BandSettings(indices=indices)
 
 
 def _require_bands(image: ImageFile, bands: BandSettings) -> None:
