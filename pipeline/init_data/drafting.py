@@ -127,6 +127,12 @@ def _bands(looked: Looked) -> tuple[str, str]:
     kinds = "; ".join(f"{count} of {kind}" for kind, count in looked.kinds.items())
     if looked.bands is None:
         return "as they are", kinds
+    if looked.undeclared:
+        values = ", ".join(f"{value:g}" for value in looked.undeclared)
+        kinds += (
+            f"; {values} looks like no data, although the files do not say so: left out of the range, but learnt "
+            f"from as black unless each file names it: gdal_edit.py -a_nodata {looked.undeclared[0]:g} IMAGE"
+        )
     first, others = looked.bands.indices[:SHOWN], looked.bands.indices[SHOWN:]
     words = [f"{', '.join(map(str, first))} as red, green and blue"]
     words += [f"{', '.join(map(str, others))} for the student"] if others else []
