@@ -114,13 +114,17 @@ def _guesses(
         ("bands", *_bands(looked)),
         (
             "encoding",
-            "-" if masks is None else masks.encoding,
+            "-" if masks is None else _encoding(masks),
             "no masks" if masks is None else masks.why,
         ),
         ("ignored", "-" if masks is None else ", ".join(map(str, masks.ignore)) or "nothing", ""),
         ("classes", names, f"{len(classes)} classes"),
         ("splits", rules, splits.why),
     ]
+
+
+def _encoding(masks: MaskGuess) -> str:
+    return masks.encoding if masks.match == "exact" else f"{masks.encoding}, match: {masks.match}"
 
 
 def _bands(looked: Looked) -> tuple[str, str]:
