@@ -17,7 +17,7 @@ from pipeline.blocks import Block, BlockResult
 from pipeline.cluster import open_cluster, run_blocks
 from pipeline.config import ExperimentConfig
 from pipeline.parts import Part, commit_part, complete_parts, hold_parts, open_parts, work_of
-from pipeline.plan import Experiment, plan_experiment
+from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.settings import Settings
@@ -83,7 +83,7 @@ def extract(
         reporter: shows progress.
 
     Raises:
-        ConfigError: where the config names no teacher, or no workers can be had as it says.
+        ConfigError: where the config names no teacher, every scene is labeled, or no workers can be had as it says.
         TeacherError: where a teacher's weights cannot be had.
         StoreError: where the cache cannot hold the features, or holds other ones.
     """
@@ -125,6 +125,7 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
     """The experiment and its group with a row for each view."""
     cache = config.runtime.cache_folder
     experiment = plan_experiment(config)
+    require_unlabeled(experiment)
     while True:
         group = ViewGroup.grown_by(cache, experiment.plan)
         again = experiment.drawn_again(group)

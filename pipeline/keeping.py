@@ -112,19 +112,18 @@ class Keeper:
         for place in (folder.checkpoints, folder.best):
             clear_leftovers(place)
             set_aside(place, start)
-        self._set_aside_damaged(reporter)
+        self._set_aside_damaged(start, reporter)
         self.keep_best(folder.validations)
 
-    def _set_aside_damaged(self, reporter: Reporter) -> None:
-        """Rename damaged ones among the best, so that they keep no place from others."""
-        for path in checkpoints_in(self._folder.best):
+    def _set_aside_damaged(self, start: int, reporter: Reporter) -> None:
+        """Rename damaged ones among the best, so that they keep no place from others, and that of `start`."""
+        latest = self._folder.checkpoints / checkpoint_name(start)
+        for path in [*checkpoints_in(self._folder.best), *([latest] if latest.is_dir() else [])]:
             try:
                 load_checkpoint(path)
             except RunError as error:
                 damaged = rename_damaged(path)
-                reporter.warn(
-                    f"a best checkpoint is damaged and renamed to {damaged.name}: {error}"
-                )
+                reporter.warn(f"a checkpoint is damaged and renamed to {damaged.name}: {error}")
 
     def available(self, found: list[Validation]) -> list[Validation]:
         """Those of them whose model is still there, the best first."""

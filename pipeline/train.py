@@ -17,7 +17,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.features import Features, find_features
 from pipeline.initial import find_initial, start_from
 from pipeline.journal import TrainReport
-from pipeline.plan import Experiment, plan_experiment
+from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
 from pipeline.session import Session
 from pipeline.trackers import require_trackers
@@ -34,7 +34,7 @@ from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
 from rsmtdf_core.training.objectives.registry import objective_class
 from rsmtdf_core.training.pixels import CachedPixels, PixelSource, RenderedPixels
-from rsmtdf_core.training.run_folder import RunFolder
+from rsmtdf_core.training.run_folder import GlobalBatch, RunFolder
 from rsmtdf_core.training.run_lock import hold_run
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.views.render import ViewRenderer
@@ -67,6 +67,7 @@ def train(
         reporter: shows progress.
 
     Raises:
+        ConfigError: where the method needs unlabeled scenes, or more of them.
         RunError: where the run folder is not as `resume` and `overwrite` expect, another process trains
             in it, or the loss diverges.
         StoreError: where the cache does not hold the features that the config needs.
@@ -76,6 +77,7 @@ def train(
     require_trackers(config)
     teachers_before = live_teachers()
     experiment = plan_experiment(config)
+    require_unlabeled(experiment)
     accelerator = make_accelerator(config)
     if reporter is None or not accelerator.is_main_process:
         reporter = Silent()
@@ -104,6 +106,7 @@ def train(
                 resume=resume,
                 overwrite=overwrite,
                 initial=None if initial is None else initial.facts,
+                batch=GlobalBatch(accelerator.num_processes, config.optimiser.batch),
             )
         accelerator.wait_for_everyone()
         reporter.say(_opening(experiment, training))
@@ -228,6 +231,7 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         config.seed,
         accelerator.process_index,
         accelerator.num_processes,
+        trains_unlabeled=objective.strong_views > 0,
     )
     return Training(
         accelerator=accelerator,

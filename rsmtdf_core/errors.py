@@ -4,6 +4,8 @@ Every one is also the built-in error a Python caller would expect, so both `exce
 `except FileNotFoundError` work.
 """
 
+from rsmtdf_core.words import one_line
+
 
 class RsmtdfError(Exception):
     """Base of all errors that a user can mend.
@@ -28,7 +30,7 @@ class RsmtdfError(Exception):
     def __str__(self) -> str:
         lines = [self.what]
         if self.where is not None:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  where: {one_line(self.where)}")
         if self.remedy is not None:
             lines.append(f"  mend:  {self.remedy}")
         return "\n".join(lines)

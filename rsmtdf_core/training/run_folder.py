@@ -56,6 +56,24 @@ _LEFTOVER = re.compile(r".+\.tmp-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
+class GlobalBatch:
+    """How many labeled crops a step has, and as many unlabeled ones.
+
+    Attributes:
+        processes: that share a step.
+        each: labeled crops of each.
+    """
+
+    processes: int
+    each: int
+
+    @property
+    def total(self) -> int:
+        """Labeled crops of a step."""
+        return self.processes * self.each
+
+
+@dataclass(frozen=True, slots=True)
 class RunFolder:
     """The folder of one run."""
 
@@ -110,7 +128,7 @@ class RunFolder:
         """What run.json tells.
 
         Always `format`; where they apply `status`, `total` steps, `steps` done, `initial`, `trackers`,
-        `global_batch`, `lines` of metrics.jsonl, `validations`, and `best`: step and fingerprint of the best
+        `batch` of a step, `lines` of metrics.jsonl, `validations`, and `best`: step and fingerprint of the best
         checkpoints.
 
         Raises:
@@ -152,16 +170,19 @@ class RunFolder:
         resume: bool,
         overwrite: bool,
         initial: Mapping[str, str] | None = None,
+        batch: GlobalBatch | None = None,
     ) -> None:
         """Make the folder for a new run, or check that it is the run to resume, and bring that up to date.
 
         Args:
             config: the experiment's. A resumed run may change its `runtime`, but not the
-                `runtime.precision`, and its `evaluation.inference.batch`, and keeps the new ones.
+                `runtime.precision`, and its `evaluation.inference.batch`, and keeps the new ones. Its
+                `optimiser.batch` may change with the number of processes.
             manifest: the dataset's. A resumed run may change its `title`, `notes` and `protocols`.
             resume: whether a run is to be there.
             overwrite: whether a run that is there is deleted.
             initial: which weights a new run starts from, for run.json.
+            batch: of a step; a resumed run keeps its total.
 
         Raises:
             RunError: as `require_startable` says, or where the run to resume is another one.
@@ -175,9 +196,11 @@ class RunFolder:
                 self._delete()
             else:
                 self._restore_settings(config, manifest)
-                self._require_same(config, manifest)
+                self._require_same(config, manifest, batch)
         if not self.marker.is_file():
-            started = {} if initial is None else {"initial": dict(initial)}
+            started: dict[str, Any] = {} if initial is None else {"initial": dict(initial)}
+            if batch is not None:
+                started["batch"] = asdict(batch)
             write_sealed_json(self.marker, {"format": FORMAT, "status": "running", **started})
         for path, settings in ((self.config, config), (self.manifest, manifest)):
             write_sealed_text(path, dump_yaml(settings))
@@ -231,10 +254,18 @@ class RunFolder:
             if promise and content.startswith(promise) and not is_whole_text(path):
                 write_sealed_text(path, dump_yaml(settings))
 
-    def _require_same(self, config: Settings, manifest: Settings) -> None:
+    def _require_same(
+        self, config: Settings, manifest: Settings, batch: GlobalBatch | None
+    ) -> None:
         open_run(self.path)
+        noted = self.facts.get("batch")
+        started = None if noted is None else GlobalBatch(**noted)
         changes = [
-            *differences(_deciding(_kept(self.config, config)), _deciding(config)),
+            *(
+                change
+                for change in differences(_deciding(_kept(self.config, config)), _deciding(config))
+                if started is None or batch is None or not change.startswith("optimiser.batch:")
+            ),
             *differences(
                 _data_facts(_kept(self.manifest, manifest)), _data_facts(manifest), "manifest"
             ),
@@ -244,6 +275,16 @@ class RunFolder:
                 f"the config differs from that of the run to resume: {'; '.join(changes)}",
                 where=self.config,
                 remedy="undo the change, or start a new run with --run",
+            )
+        if started and batch and started.total != batch.total:
+            each, rest = divmod(started.total, batch.processes)
+            other = f", or --set optimiser.batch={each}" if rest == 0 and each % 2 == 0 else ""
+            raise RunError(
+                f"the run trains {started.total} labeled crops a step ({started.processes} x {started.each}), this "
+                f"would be {batch.total} ({batch.processes} x {batch.each})",
+                where=self.path,
+                remedy=f"resume it with torchrun --nproc-per-node {started.processes} and optimiser.batch="
+                f"{started.each}{other}",
             )
 
     def log(self, record: dict[str, Any]) -> None:

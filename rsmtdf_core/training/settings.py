@@ -69,7 +69,7 @@ class OptimiserSettings(Settings):
         ema: upper bound of the EMA ratio min(1 - 1 / (step + 1), ema).
     """
 
-    lr: float = Field(default=5e-6, gt=0, le=1000)
+    lr: float = Field(default=5e-6, gt=0, le=1e30)  # training itself finds a rate that diverges
     multiplier: float = Field(default=40.0, gt=0, le=1e6)
     weight_decay: float = Field(default=0.01, ge=0, le=1000)
     power: float = Field(default=0.9, ge=0, le=1000)

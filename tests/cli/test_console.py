@@ -22,7 +22,7 @@ from rsmtdf_core.evaluation.report import EvaluationReport
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.manifests.check import DatasetCheck, Problem, SplitCheck
 from rsmtdf_core.manifests.schema import load_manifest
-from rsmtdf_core.words import printable
+from rsmtdf_core.words import one_line, printable
 
 AWKWARD = [
     "scene[north].tif",
@@ -112,7 +112,9 @@ def test_errors_show_names(name: str):
             with pytest.raises(SystemExit):
                 main.main()
 
-    assert_shown(printed(run), name, times=3)
+    shown = printed(run)
+    assert_shown(shown, name, times=2)
+    assert f"  where: {one_line(name)}\n" in shown  # a name cannot begin a line of its own
 
 
 @for_names
