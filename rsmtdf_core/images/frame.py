@@ -41,10 +41,10 @@ class Frame:
         """West, south, east and north in `crs`; None where there is no CRS or no transform."""
         if self.crs is None or self.transform is None or self.transform.is_identity:
             return None
-        from rasterio.transform import array_bounds
-
-        west, south, east, north = array_bounds(self.height, self.width, self.transform)
-        return min(west, east), min(south, north), max(west, east), max(south, north)
+        a, b, c, d, e, f = self.transform[:6]
+        corners = [(x, y) for x in (0, self.width) for y in (0, self.height)]
+        xs, ys = [a * x + b * y + c for x, y in corners], [d * x + e * y + f for x, y in corners]
+        return min(xs), min(ys), max(xs), max(ys)
 
     def bounds_in(self, crs: Any) -> Bounds | None:  # noqa: ANN401 - rasterio has no types
         """The same in another coordinate reference system; None where there is no way to it, as from a local one."""

@@ -26,6 +26,8 @@ RasterioDataset = Any  # rasterio has no types
 _OPTIONS = {
     # MiB of decoded blocks that GDAL keeps; by its own choice it would take a share of the machine's memory.
     "GDAL_CACHEMAX": 64,
+    # Uncompressed TIFFs are read at once, without a copy in GDAL's cache.
+    "GTIFF_DIRECT_IO": "YES",
     # A VRT may hold Python code as a pixel function, and may name addresses.
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{noext}",

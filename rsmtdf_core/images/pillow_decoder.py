@@ -86,6 +86,11 @@ class PillowDecoder:
 
     def _converted(self, mode: str, part: Part) -> npt.NDArray[np.uint8]:
         top, left, height, width = part
+        if height <= _ROWS and (width, height) == self._image.size:
+            with pillow_errors(self._path):
+                whole = self._image
+                pixels = np.asarray(whole if whole.mode == mode else whole.convert(mode))
+                return pixels.astype(np.uint8, copy=False)
         pixels = np.empty(0, np.uint8)
         for start in range(0, height, _ROWS):
             stop = min(start + _ROWS, height)

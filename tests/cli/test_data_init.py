@@ -156,7 +156,7 @@ def saved(pixels):
         (
             "images/3.png",
             saved(np.zeros((4, 6), np.uint16)),
-            "expected band 3, found 1 bands",
+            "1 of 8 images are of more than 8 bits",
             "images/3.png",
         ),
         ("images/3.png", lambda path: path.write_text("404"), "cannot be read", "images/3.png"),
