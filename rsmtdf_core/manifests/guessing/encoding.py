@@ -228,6 +228,9 @@ def _of_numbers(values: MaskValues, ignore: Sequence[Value] | None) -> MaskGuess
         )
     if gaps <= len(classes) + _MOST_GAPS and high - low < _MOST:
         why = f"one band with the values {_listed(numbers)}"
+        why += (
+            "; all masks hold this one alone, so there is nothing to learn" if low == high else ""
+        )
         why += f"; {gaps} between them never occur" if gaps else ""
         why += f"; {_listed(chosen)} is ignored" if chosen else ""
         why += f", the files' own nodata value: {_listed(values.nodata)}" if values.nodata else ""

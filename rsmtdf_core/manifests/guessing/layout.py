@@ -211,7 +211,16 @@ def _pattern_of_all(root: Path, forms: _Forms, files: Sequence[str]) -> str:
             where=root,
             remedy=f"put images into images/ and masks into masks/, both under the same names, or {_BY_HAND}",
         )
-    return _pattern(root, form, forms[form], _fields(root, list(forms[form])))
+    fields = _fields(root, list(forms[form]))
+    for scene, paths in forms[form].items():
+        if len(paths) > 1:
+            image, mask = (_pattern(root, form, {scene: [path]}, fields) for path in paths[:2])
+            raise DataError(
+                f"two files stand for one scene: {paths[0]} and {paths[1]}",
+                where=root,
+                remedy=f"if one is the mask of the other, say --images {image!r} --masks {mask!r}; if not, remove one",
+            )
+    return _pattern(root, form, forms[form], fields)
 
 
 def _paths(forms: _Forms, form: Form) -> set[str]:

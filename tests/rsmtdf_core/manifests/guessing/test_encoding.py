@@ -36,6 +36,11 @@ def test_numbers_close_to_each_other_are_indices(values, classes, ignore):
     assert guess.offset == classes[0]
 
 
+def test_masks_of_a_single_value_are_named_as_such():
+    assert "nothing to learn" in guess_encoding(indices(3)).why
+    assert "nothing to learn" not in guess_encoding(indices(3, 4)).why
+
+
 def test_ignored_numbers_move_the_first_class():
     guess = guess_encoding(indices(0, 1, 2, 3), ignore=[0])
     assert (guess.classes, guess.offset, guess.ignore) == ((1, 2, 3), 1, (0,))

@@ -277,6 +277,10 @@ REFUSED = {
         ["images/a.png", "masks/a.png", "images/b.png", "masks/b.png", "images/c.png", "gt/c.png"],
         "gt/c.png looks like a mask of images/c.png",
     ),
+    "masks of another type beside their images": (
+        ["a.jpg", "a.png", "b.jpg", "b.png"],
+        "two files stand for one scene: a.jpg and a.png",
+    ),
     "no mask, and images that fit no pattern": (
         ["images/a.png", "images/b.png", "other/down/c.png"],
         "no pattern fits all 3 image files: 1 differ from images/a.png, other/down/c.png",
