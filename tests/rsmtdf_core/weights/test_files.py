@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
@@ -276,7 +276,6 @@ def test_members_that_overlap_are_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_short_is_refused_by_name(tmp_path_factory, kind: str, share: float):
     path = write(tmp_path_factory.mktemp("cut") / "weights.pth", kind)
@@ -287,7 +286,6 @@ def test_a_file_cut_short_is_refused_by_name(tmp_path_factory, kind: str, share:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None)
 @given(data=st.data())
 def test_a_changed_byte_is_harmless_or_a_clear_error(
     tmp_path_factory, kind: str, data: st.DataObject
@@ -311,7 +309,6 @@ def test_a_changed_tensor_of_an_archive_is_found(tmp_path: Path):
         read_state(tmp_path / "w.pth")
 
 
-@settings(deadline=None)
 @given(content=st.binary(max_size=400))
 def test_arbitrary_pickles_are_refused(tmp_path_factory, content: bytes):
     path = tmp_path_factory.mktemp("pickle") / "w.pth"
