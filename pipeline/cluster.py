@@ -1,5 +1,6 @@
 """Where blocks run: dask workers on this machine, or those of a cluster that runs elsewhere."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,6 +70,8 @@ def _local_client(runtime: RuntimeSettings) -> Iterator[Client]:
         if workers > 1:
             # dask starts worker processes with one torch thread each.
             client.run(torch.set_num_threads, max(1, torch.get_num_threads() // workers))
+            # This process has looked into the same weights files and warned already.
+            client.run(logging.getLogger("rsmtdf_core").setLevel, logging.ERROR)
         yield client
 
 

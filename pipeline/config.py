@@ -261,14 +261,19 @@ def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigE
         if wrong([other for other in overrides if other != one]) < lines
     ]
     # Of two wrong values of one key neither is at fault by itself.
-    places = [f"--set {one}" for one in faulty or overrides]
+    places = [_option(one) for one in faulty or overrides]
     if in_file:
         places.append(str(path))
     return ConfigError(error.what, where=", ".join(places), remedy="correct the keys named above")
 
 
+def _option(override: str) -> str:
+    """An override as an error names it."""
+    return f"--set {override if len(override) <= 120 else f'{override[:117]}...'}"
+
+
 def _value(text: str, override: str) -> object:
-    return parse_yaml(text, f"--set {override}")
+    return parse_yaml(text, _option(override))
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: object, override: str) -> None:
@@ -280,9 +285,7 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
             place = _item(node, key)
             if place is None:
                 known = ", ".join(str(one.get("name")) for one in node if isinstance(one, dict))
-                raise ConfigError(
-                    f"no item {key!r} (there are: {known})", where=f"--set {override}"
-                )
+                raise ConfigError(f"no item {key!r} (there are: {known})", where=_option(override))
             if last:
                 node[place] = value
             node = node[place]
@@ -295,7 +298,7 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
                 node = node[key]
         else:
             above = ".".join(keys[:depth])
-            raise ConfigError(f"{above} is a value, not a group", where=f"--set {override}")
+            raise ConfigError(f"{above} is a value, not a group", where=_option(override))
 
 
 def _item(items: list[Any], key: str) -> int | None:

@@ -5,9 +5,4 @@ them), `teachers` (frozen models that turn views into tokens), `store` (those to
 `training` and `evaluation`. Importing this package loads none of them.
 """
 
-import logging
-
 __version__ = "0.1.0"
-
-# Whoever uses the package decides where its warnings go; the command line shows them.
-logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -9,6 +9,7 @@ import yaml
 from pipeline.init_data.looking import Looked
 from rsmtdf_core.manifests.guessing import MaskGuess, SplitGuess, Value
 from rsmtdf_core.manifests.schema import ClassSpec, SplitSpec
+from rsmtdf_core.words import readable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")
 _ONE_LINE = 2**31  # characters, where YAML would break text into lines
@@ -31,7 +32,7 @@ def manifest_text(
         splits: which scenes are for what.
     """
     layout = looked.layout
-    title = looked.root.resolve().name
+    title = readable(looked.root.resolve().name)
     lines = [
         "# Guessed by `rsmtdf data init`: look through it, mend what is wrong, and check it with",
         f"#   rsmtdf data check {_word(path)} --root {_word(looked.root)}",

@@ -47,8 +47,11 @@ def _of_colors(colors: list[str], manifest: Manifest, encoding: ColorMasks) -> s
     classes = (spec.color for spec in manifest.classes)
     meant = np.array([color_rgb(color) for color in (*classes, *encoding.ignore)])
     found = np.array([color_rgb(color) for color in colors])
+    if colors == ["#010101"]:
+        return "some masks hold 0 and 1, others 0 and 255: store all of them in one way"
     corners = np.where(found >= _HALF, 255, 0)
-    if np.isin(meant, (0, 255)).all() and _all_in(corners, meant):
+    between = np.isin(found, _MIDDLE).any() or len(np.unique(corners, axis=0)) > 1
+    if between and np.isin(meant, (0, 255)).all() and _all_in(corners, meant):
         return (
             "these colours lie between those of the classes, as smoothed edges do: set "
             "`match: threshold` under mask_encoding"

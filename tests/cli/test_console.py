@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from rich.tree import Tree
@@ -43,7 +43,7 @@ def for_names(test: Callable[[str], None]) -> Callable[[], None]:
     """Run a test with names of every kind."""
     for name in AWKWARD:
         test = example(name=name)(test)
-    return settings(deadline=None)(given(name=st.text(min_size=1, max_size=30))(test))
+    return given(name=st.text(min_size=1, max_size=30))(test)
 
 
 def printed(print_name: Callable[[], object]) -> str:

@@ -88,6 +88,7 @@ def test_a_value_beyond_all_use_is_named_by_its_key(key: str, value: object):
     named = key.replace("teachers.dino", "teachers.0")
     assert caught.value.what.startswith((named, f"{named}."))
     assert "--set" in str(caught.value.where)
+    assert len(str(caught.value.where)) < 200
     assert len(caught.value.what) < 400
 
 

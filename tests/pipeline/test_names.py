@@ -24,7 +24,7 @@ def for_names(test):
     """Run a test with names of every kind."""
     for name in AWKWARD:
         test = example(name=name)(test)
-    return settings(deadline=None)(given(name=names)(test))
+    return given(name=names)(test)
 
 
 def comparison_of(name: str) -> Comparison:
@@ -93,7 +93,7 @@ def test_a_page_shows_a_name_and_gets_no_element_of_it(name: str):
     assert reader.text == printable(name)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(name=names)
 @example(name=AWKWARD[0])
 @example(name=AWKWARD[4])

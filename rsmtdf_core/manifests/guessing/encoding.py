@@ -82,6 +82,7 @@ def guess_encoding(
         )
     if values.kind == "indices":
         _refuse_two_encodings(values, ignore)
+        _refuse_doubtful_nodata(values, ignore)
         if not are_classes:
             _refuse_objects(values)
     areas, edges = _areas_and_edges(values)
@@ -110,6 +111,18 @@ def _refuse_two_encodings(values: MaskValues, ignore: Sequence[Value] | None) ->
             f"{values.first.get(_IGNORE)}: two encodings, or 255 is no class",
             where="the masks",
             remedy="store all masks in one way; or, if 255 is no class, say --ignore 255",
+        )
+
+
+def _refuse_doubtful_nodata(values: MaskValues, ignore: Sequence[Value] | None) -> None:
+    """Refuse a value that some masks name as no data and others hold like any other."""
+    doubtful = [value for value in values.nodata if value in values.counts]
+    if ignore is None and doubtful:
+        raise DataError(
+            f"some masks name {doubtful[0]} as no data, others hold it without naming it",
+            where=values.first.get(doubtful[0]),
+            remedy=f"if it stands for no class in all masks, say --ignore={doubtful[0]}; if not, take it off the "
+            "masks that name it: gdal_edit.py -unsetnodata MASK",
         )
 
 
@@ -200,7 +213,7 @@ def _refuse_smoothed(values: MaskValues, areas: Sequence[Value], edges: Sequence
 
 def _of_numbers(values: MaskValues, ignore: Sequence[Value] | None) -> MaskGuess:
     numbers = [int(value) for value in values.counts]
-    chosen = list(values.nodata)
+    chosen = [value for value in values.nodata if value not in values.counts]
     guessed = _ignored_numbers(numbers) if ignore is None else [int(value) for value in ignore]
     chosen += [value for value in guessed if value not in chosen]
     classes = [int(value) for value in _without(numbers, chosen)]
@@ -215,6 +228,9 @@ def _of_numbers(values: MaskValues, ignore: Sequence[Value] | None) -> MaskGuess
         )
     if gaps <= len(classes) + _MOST_GAPS and high - low < _MOST:
         why = f"one band with the values {_listed(numbers)}"
+        why += (
+            "; all masks hold this one alone, so there is nothing to learn" if low == high else ""
+        )
         why += f"; {gaps} between them never occur" if gaps else ""
         why += f"; {_listed(chosen)} is ignored" if chosen else ""
         why += f", the files' own nodata value: {_listed(values.nodata)}" if values.nodata else ""
@@ -225,7 +241,8 @@ def _of_numbers(values: MaskValues, ignore: Sequence[Value] | None) -> MaskGuess
         raise DataError(
             f"masks hold the values {_listed(numbers)}, too far apart for class ids",
             where=values.first.get(high),
-            remedy="store them as 0, 1, 2 ... in 8 bits",
+            remedy=f"name values that stand for no class, say --ignore={low if low < 0 else high}, or store the "
+            "classes as 0, 1, 2 ... in 8 bits",
         )
     grey = replace(
         values, counts={_as_color(number): values.counts[number] for number in numbers}, first={}

@@ -81,6 +81,16 @@ BLACK_AND_WHITE = [{"name": "a", "color": "#000000"}, {"name": "b", "color": "#F
         ),
         ([0, 1, 40, 90, 237], {"mask_encoding": {"encoding": "indices"}}, "match: threshold"),
         ([0, 1, 255], {"mask_encoding": {"encoding": "indices"}}, "mask_encoding.ignore"),
+        (
+            [0, 1, 255],
+            {"classes": BLACK_AND_WHITE, "mask_encoding": {"encoding": "colors"}},
+            "in one way",
+        ),
+        (
+            [0, 3, 5],
+            {"classes": BLACK_AND_WHITE, "mask_encoding": {"encoding": "colors"}},
+            None,
+        ),
         ([0, 1, 5], {"mask_encoding": {"encoding": "indices"}}, None),
         ([0, 1], {"mask_encoding": {"encoding": "indices"}}, None),
     ],

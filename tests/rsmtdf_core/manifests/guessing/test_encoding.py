@@ -36,6 +36,11 @@ def test_numbers_close_to_each_other_are_indices(values, classes, ignore):
     assert guess.offset == classes[0]
 
 
+def test_masks_of_a_single_value_are_named_as_such():
+    assert "nothing to learn" in guess_encoding(indices(3)).why
+    assert "nothing to learn" not in guess_encoding(indices(3, 4)).why
+
+
 def test_ignored_numbers_move_the_first_class():
     guess = guess_encoding(indices(0, 1, 2, 3), ignore=[0])
     assert (guess.classes, guess.offset, guess.ignore) == ((1, 2, 3), 1, (0,))
@@ -238,7 +243,19 @@ def test_the_files_own_nodata_value_stands_for_no_class():
         guess_encoding(MaskValues("indices", {}, nodata=(0,)))
 
 
+def test_a_value_that_some_masks_alone_name_as_no_data_is_refused():
+    values = MaskValues("indices", {0: 50, 1: 60, 2: 40}, nodata=(0,))
+    with pytest.raises(DataError, match="some masks name 0 as no data, others hold it") as caught:
+        guess_encoding(values)
+    assert "--ignore=0" in caught.value.remedy
+    assert guess_encoding(values, ignore=[0]).classes == (1, 2)
+    assert guess_encoding(values, ignore=[]).classes == (0, 1, 2)
+
+
 def test_far_numbers_may_be_ignored():
+    with pytest.raises(DataError, match="too far apart") as caught:
+        guess_encoding(indices(-9999, 0, 1, grey=False))
+    assert "--ignore=-9999" in caught.value.remedy
     guess = guess_encoding(indices(-9999, 0, 1, grey=False), ignore=[-9999])
     assert (guess.encoding, guess.classes, guess.ignore) == ("indices", (0, 1), (-9999,))
     with pytest.raises(DataError, match="no grey value"):
