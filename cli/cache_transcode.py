@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out
+from cli.console import RichReporter, out, show
+from cli.options import read_runtime
 from rsmtdf_core.words import bytes_text
 
 
@@ -35,7 +36,6 @@ def transcode(
     Training finds the new store where its config says so: --set teachers.NAME.codec=int8. Started again after
     a kill it goes on.
     """
-    from pipeline.config import RuntimeSettings
     from pipeline.transcode import transcode as transcode_store
     from rsmtdf_core.errors import ConfigError, StoreNotFoundError
     from rsmtdf_core.store.catalogue import find_entry, read_catalogue
@@ -43,23 +43,21 @@ def transcode(
 
     if quality is not None and not 0 < quality < 1:
         raise ConfigError(f"expected a quality between 0 and 1, found {quality}")
-    entry = find_entry(read_catalogue(RuntimeSettings(cache=cache).cache_folder), store)
+    entry = find_entry(read_catalogue(read_runtime(cache).cache_folder), store)
     if entry.store is None:
         raise StoreNotFoundError(f"the store is {entry.state}: {entry.problem}", where=entry.path)
     declared = declare_codec(codec, DEFAULT_QUALITY if quality is None else quality)
     report = transcode_store(entry.store, declared, RichReporter())
     if not report.new:
-        out.print("[bold]is there already[/]: nothing was made", highlight=False)
+        out.print("is there already: nothing was made", style="bold")
     out.print(
         f"{report.views} records, {report.new} of them new: {bytes_text(report.bytes)}, "
         f"{report.source_bytes / report.bytes:.1f} times smaller than the source's {bytes_text(report.source_bytes)}",
-        highlight=False,
     )
     cosine = report.certificate.get("centred_cosine")
     if report.new and cosine:
         out.print(
             f"centred cosine with the source's tokens {cosine['mean']:.6f} on average, {cosine['p1']:.6f} at "
             "the 1st percentile",
-            highlight=False,
         )
-    out.print(f"[bold]store[/] {report.path}", soft_wrap=True, highlight=False)
+    show("store", report.path)

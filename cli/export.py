@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, table
+from cli.console import RichReporter, err, out, show, table
 from cli.evaluate import Weights
-from cli.options import Run
+from cli.options import Checkpoint, Run
 
 
 class Format(StrEnum):
@@ -41,6 +41,7 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.")
     ] = False,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Write a run's best student without EMA model, optimiser or teachers, and check it against the run's own.
 
@@ -56,13 +57,14 @@ def export(
         weights=weights.value if weights else None,
         overwrite=overwrite,
         reporter=RichReporter(),
+        checkpoint=checkpoint,
     )
     shown = table("logits against the run's own model", "images", "size, px", "largest difference")
     for one in report.checks:
         shown.add_row(str(one.images), f"{one.height} x {one.width}", f"{one.difference:.1e}")
     out.print(shown)
     size = report.file.stat().st_size / 2**20
-    out.print(f"[bold]model[/] {report.file} ({size:.1f} MiB)", soft_wrap=True, highlight=False)
-    out.print(f"[bold]facts[/] {report.facts}", soft_wrap=True, highlight=False)
+    show("model", f"{report.file} ({size:.1f} MiB)")
+    show("facts", report.facts)
     for sentence in report.cautions:
-        err.print(f"[bold yellow]{sentence}[/]")
+        err.print(sentence, style="bold yellow")

@@ -1,16 +1,18 @@
 """The command line: one verb a file; errors are told in two or three lines and end with a status of their own."""
 
+import errno
+import io
 import logging
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from cli import cache, config, data
 from cli.compare import compare
-from cli.console import err, out
+from cli.console import RichReporter, err, labeled, out
 from cli.demo import demo
 from cli.evaluate import evaluate
 from cli.export import export
@@ -53,7 +55,7 @@ app.add_typer(data.app, name="data")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(__version__, highlight=False)
+        out.print(__version__)
         raise typer.Exit
 
 
@@ -72,9 +74,11 @@ def main() -> None:
     try:
         app()
     except RsmtdfError as error:
-        kind = "[bold red]error:[/]" if error.status == 1 else "[bold]interrupted:[/]"
-        err.print(f"{kind} {_escaped(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.status)
+        _leave_with(error)
+    except OSError as refusal:
+        if refusal.errno is None or "RSMTDF_DEBUG" in os.environ:
+            raise  # raised by a program, not by the system
+        _leave_with(_refused(refusal))
     except SystemExit as end:
         # Typer turns Ctrl-C into this status.
         if end.code == INTERRUPTED:
@@ -82,25 +86,61 @@ def main() -> None:
         raise
 
 
-def _leave_interrupted() -> None:
-    err.print(
-        "\n[bold]interrupted[/]: complete shards and checkpoints are kept. "
-        "extract-features goes on when run again, train with --resume."
+def _leave_with(error: RsmtdfError) -> NoReturn:
+    kind, style = ("error:", "bold red") if error.status == 1 else ("interrupted:", "bold")
+    err.print(labeled(kind, error, style), soft_wrap=True)
+    sys.exit(error.status)
+
+
+def _refused(refusal: OSError) -> RsmtdfError:
+    """What the system refused, in the form of all errors: a full disk, a name that is too long, no access."""
+    remedies = {
+        errno.ENOSPC: "free space, then run the same command again",
+        errno.EDQUOT: "free space, then run the same command again",
+        errno.EFBIG: "write to a place without a limit for files of this size",
+        errno.ENAMETOOLONG: "use shorter names",
+        errno.EROFS: "name a place that can be written to",
+        errno.EACCES: "give this user access to it, or name another place",
+        errno.EPERM: "give this user access to it, or name another place",
+    }
+    paths = [
+        os.fsdecode(path) for path in (refusal.filename, refusal.filename2) if path is not None
+    ]
+    return RsmtdfError(
+        f"the system refuses: {refusal.strerror}",
+        where=", ".join(f"{path[:120]}..." if len(path) > 160 else path for path in paths) or None,
+        remedy=remedies.get(refusal.errno or 0, "RSMTDF_DEBUG=1 shows where that happened"),
     )
+
+
+class _Warnings(logging.Handler):
+    """Shows the warnings of our own modules as every other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line in yellow."""
+        RichReporter().warn(record.getMessage())
+
+
+def _leave_interrupted() -> None:
+    err.print()
+    kept = "complete shards and checkpoints are kept. extract-features goes on when run again, train with --resume."
+    err.print(labeled("interrupted:", kept))
     # Loader and cluster threads may be in the middle of long work that nobody waits for any more.
     os._exit(INTERRUPTED)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
 def _quiet() -> None:
     """Keep other libraries' chatter out of the progress bars; set RSMTDF_DEBUG to hear it."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may have bytes that are no text, or letters that the terminal has not.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("rsmtdf_core").addHandler(_Warnings())
     if "RSMTDF_DEBUG" not in os.environ:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)
         logging.getLogger("timm").setLevel(logging.ERROR)
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it logs each try to connect
         logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # its errors are raised, too
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out
-from cli.options import Bands, InferenceOverrides, Run, Scale, read_bands
+from cli.console import RichReporter, show_path
+from cli.options import Bands, Checkpoint, InferenceOverrides, Run, Scale, read_bands
 
 
 def predict(
@@ -52,6 +52,7 @@ def predict(
         bool, typer.Option("--overwrite", help="Compute anew what is there already.")
     ] = False,
     overrides: InferenceOverrides = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Predict images and rasters of any size in overlapping windows that fade into each other.
 
@@ -73,6 +74,14 @@ def predict(
         overwrite=overwrite,
         bands=read_bands(bands, scale),
     )
-    maps = predict_inputs(run, inputs, folder, settings, RichReporter(), overrides=overrides or [])
+    maps = predict_inputs(
+        run,
+        inputs,
+        folder,
+        settings,
+        RichReporter(),
+        overrides=overrides or [],
+        checkpoint=checkpoint,
+    )
     for path in maps:
-        out.print(str(path), soft_wrap=True, highlight=False)
+        show_path(path)

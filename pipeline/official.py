@@ -1,34 +1,33 @@
 """Runs from checkpoints of the official RS-MTDF code: scored, predicted with, exported or trained on like our own."""
 
-import pickle
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.reporter import Reporter, Silent
-from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
+from rsmtdf_core.errors import ConfigError, MissingFileError, RunError, TeacherError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.official import CROP, OfficialShape, from_official, official_shape
-from rsmtdf_core.training.checkpoint import load_weights, save_checkpoint
+from rsmtdf_core.training.checkpoint import load_weights, require_finite, save_checkpoint
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import make_optimiser
 from rsmtdf_core.training.run_folder import RunFolder
+from rsmtdf_core.weights.files import open_weights, read_tensor
+from rsmtdf_core.weights.pickles import StoredTensor
 
 Model = Literal["student", "ema"]
 # The packaged config that has the reference's teachers and recipe.
 RECIPE = "loveda"
 _KEYS: dict[Model, str] = {"student": "model", "ema": "model_ema"}
-# What torch raises for damaged and foreign files; there is nothing narrower.
-_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
+_OFFICIAL = "give a file that the official RS-MTDF code saved, such as best.pth"
 
 
 class ImportReport(Settings):
@@ -80,13 +79,12 @@ def import_official(
     """
     reporter = reporter or Silent()
     manifest = load_manifest(dataset)
-    found = _read(checkpoint)
-    states = {which: _state(found, which, checkpoint) for which in _KEYS if _KEYS[which] in found}
+    found, states = _read(checkpoint)
     if weights not in states:
         raise RunError(
             f"the checkpoint has no '{_KEYS[weights]}'",
             where=checkpoint,
-            remedy=f"its keys are {', '.join(sorted(map(str, found)))}; see --model",
+            remedy=f"its keys are {', '.join(_names(found))}; see --model",
         )
     shape = official_shape(states[weights])
     _require_classes(shape, manifest, checkpoint)
@@ -106,7 +104,7 @@ def import_official(
     )
     state: dict[str, Any] = {
         "step": 0,
-        "epoch": int(found.get("epoch") or 0),
+        "epoch": int(_number(found, "epoch") or 0),
         "scaler": None,
         "parent": {"views": None, "plan": None, "stores": {}, "official": digest},
         "teachers": [asdict(one) for one in shape.teachers],
@@ -119,57 +117,67 @@ def import_official(
         only = next(iter(states))
         reporter.warn(f"the checkpoint has the {only} model alone: it serves as both")
     left_out = len(found[_KEYS[weights]]) - len(states[weights])
-    score = found.get("previous_best")
     return ImportReport(
         run=folder.path,
         size=shape.size,
         parameters=sum(one.numel() for one in student.parameters()),
         left_out=left_out,
         weights=weights,
-        official_score=None if score is None else float(score),
+        official_score=_number(found, "previous_best"),
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The checkpoint's dictionary; tensors stay on the disk until they are looked at."""
-    if not path.is_file():
+def _read(path: Path) -> tuple[dict[str, Any], dict[Model, dict[str, Tensor]]]:
+    """The checkpoint's dictionary, and those of its models; tensors that are not the student's stay in the file."""
+    if not path.exists():
         raise MissingFileError("the checkpoint does not exist", where=path)
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            found = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except _DAMAGE as damage:
-        first = (str(damage).strip() or type(damage).__name__).splitlines()[0]
-        raise RunError(
-            f"not a readable checkpoint: {first}",
-            where=path,
-            remedy="give a file that the official RS-MTDF code saved, such as best.pth",
-        ) from damage
-    if not isinstance(found, dict) or not any(key in found for key in _KEYS.values()):
-        keys = ", ".join(sorted(map(str, found))[:5]) if isinstance(found, dict) else "no keys"
-        raise RunError(
-            f"not an official checkpoint: expected 'model' or 'model_ema', found {keys}", where=path
-        )
-    return found
+        with open_weights(path) as file:
+            found = file.structure
+            if not isinstance(found, dict) or not any(key in found for key in _KEYS.values()):
+                keys = ", ".join(_names(found)[:5]) or "none"
+                raise RunError(
+                    f"not an official checkpoint: expected 'model' or 'model_ema', found {keys}",
+                    where=path,
+                    remedy=_OFFICIAL,
+                )
+            states = {
+                which: {name: read_tensor(file, one) for name, one in _state(found, which, path)}
+                for which in _KEYS
+                if _KEYS[which] in found
+            }
+    except TeacherError as fault:
+        raise RunError(fault.what, where=path, remedy=fault.remedy) from fault
+    for state in states.values():
+        require_finite(state, path)
+    return found, states
 
 
-def _numpy_scalars() -> list[Any]:
-    """What a NumPy float such as the best score is stored as; none of it runs code."""
-    scalar = np.float64(0).__reduce__()[0]
-    dtypes = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
-    return [
-        np.dtype,
-        *dtypes,
-        scalar,
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-    ]
+def _names(found: object) -> list[str]:
+    return sorted(key for key in found if isinstance(key, str)) if isinstance(found, dict) else []
 
 
-def _state(found: Mapping[str, Any], which: Model, path: Path) -> dict[str, Tensor]:
+def _number(found: Mapping[str, Any], key: str) -> float | None:
+    """A number that the checkpoint keeps beside its models; None where it has none."""
+    value = found.get(key)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _state(
+    found: Mapping[str, Any], which: Model, path: Path
+) -> Iterable[tuple[str, StoredTensor | Tensor]]:
+    """The student's tensors under our names, not read yet; `official_shape` knows whether the sizes are official."""
+    state = found[_KEYS[which]]
+    where = f"{path}: {_KEYS[which]}"
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(one, StoredTensor | Tensor)
+        for name, one in state.items()
+    ):
+        raise RunError("expected names and tensors", where=where, remedy=_OFFICIAL)
     try:
-        return from_official(found[_KEYS[which]])
+        return from_official(state).items()
     except RunError as error:
-        raise RunError(error.what, where=f"{path}: {_KEYS[which]}", remedy=error.remedy) from error
+        raise RunError(error.what, where=where, remedy=error.remedy) from error
 
 
 def _require_classes(shape: OfficialShape, manifest: Manifest, path: Path) -> None:

@@ -7,6 +7,7 @@ Every one is also the built-in error a Python caller would expect, so both `exce
 from pathlib import Path
 
 from rsmtdf_core.store.names import repair_of
+from rsmtdf_core.words import one_line
 
 
 class RsmtdfError(Exception):
@@ -32,7 +33,7 @@ class RsmtdfError(Exception):
     def __str__(self) -> str:
         lines = [self.what]
         if self.where is not None:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  where: {one_line(self.where)}")
         if self.remedy is not None:
             lines.append(f"  mend:  {self.remedy}")
         return "\n".join(lines)

@@ -15,19 +15,25 @@ _MOST = 3  # problems of a kind in the message
 def require_sound(manifest: Manifest, root: Path, reporter: Reporter | None = None) -> DatasetCheck:
     """Check the dataset against the manifest that was guessed for it.
 
-    Every image is decoded, as `data check` does: whether two splits share an image shows in the pixels alone.
+    Every image is decoded, as `data check` does: whether two splits share an image shows in the pixels alone. Such
+    images are no reason to write nothing, since the splits are only a proposal; the reporter warns of them.
 
     Raises:
         DataError: names the files with problems.
         MissingFileError: nothing can be checked.
     """
     result = check_data(manifest, root, reporter=reporter)
-    if not result.problems:
+    shared = [problem for problem in result.problems if problem.kind == "duplicate"]
+    problems = [problem for problem in result.problems if problem.kind != "duplicate"]
+    if shared and reporter is not None:
+        reporter.warn(
+            f"{counted(len(shared), 'image')} in two splits, the first is {shared[0].file}: {shared[0].what}. Scores "
+            "would be too good: remove the copies, or choose other splits in the manifest"
+        )
+    if not problems:
         return result
-    lines = [
-        f"{counted(len(result.problems), 'problem')} with the dataset, so no manifest is written"
-    ]
-    for problem, more in grouped(result.problems, _MOST):
+    lines = [f"{counted(len(problems), 'problem')} with the dataset, so no manifest is written"]
+    for problem, more in grouped(problems, _MOST):
         lines.append(f"  {problem.file}: {problem.what}")
         lines += [f"  and {counted(more, 'more file')} alike"] if more else []
     lines += [f"  hint: {hint}" for hint in result.hints]

@@ -12,11 +12,13 @@ from torch import Tensor
 from pipeline.predict.inputs import Job, Kind
 from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
 from rsmtdf_core.files import atomic_file
+from rsmtdf_core.images.decoder import Valid
+from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.manifests.files import read_image
 from rsmtdf_core.manifests.schema import Manifest
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
 from rsmtdf_core.rasters.polygons import write_polygons
-from rsmtdf_core.rasters.reading import Frame, Pixels, Valid
+from rsmtdf_core.rasters.reading import Pixels
 from rsmtdf_core.rasters.writing import Layer, raster_file
 
 STEPS = 254  # a probability p is stored as round(254 p); 255 is no data
@@ -36,7 +38,7 @@ def open_layer(
     job: Job, kind: Kind, frame: Frame, manifest: Manifest, *, cog: bool
 ) -> AbstractContextManager[Writer]:
     """A writer for one of `BY_BLOCKS`; its file appears whole when the context ends."""
-    if kind == "map" and not job.is_tiff:
+    if kind == "map" and not job.is_raster:
         return _png_file(job.files[kind], (frame.height, frame.width), manifest)
     return raster_file(job.files[kind], frame, _layer(kind, manifest), cog=cog)
 
@@ -99,6 +101,7 @@ def _png_file(path: Path, size: tuple[int, int], manifest: Manifest) -> Iterator
     collector = _Collector(size)
     yield collector
     picture = Image.fromarray(collector.ids)
-    picture.putpalette(manifest.palette.tobytes())
+    # All 256 colours: of fewer Pillow would write fewer bits, and the id of no data has eight.
+    picture.putpalette(manifest.palette.tobytes().ljust(3 * 256, b"\0"))
     with atomic_file(path) as file:
         picture.save(file, format="PNG")

@@ -26,10 +26,11 @@ from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.manifests.files import image_size
+from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
-from rsmtdf_core.rasters.polygons import require_crs
-from rsmtdf_core.rasters.reading import import_rasterio, open_raster
+from rsmtdf_core.rasters.polygons import require_place
+from rsmtdf_core.rasters.reading import open_raster
+from rsmtdf_core.words import counted
 
 FACTS = "predictions.json"
 
@@ -52,6 +53,7 @@ def predict(
     reporter: Reporter | None = None,
     *,
     overrides: Sequence[str] = (),
+    checkpoint: Path | None = None,
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them; the maps of class ids, in the order of the inputs.
 
@@ -66,17 +68,20 @@ def predict(
         settings: what is written.
         reporter: shows progress.
         overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
+        checkpoint: the folder of another checkpoint than the run's best.
 
     Raises:
         MissingFileError, DataError: an input is missing, damaged or has not the bands that the run
             reads; names clash; `out` cannot be written, or has files of other runs.
-        ConfigError: a GeoTIFF is to be read or written and rasterio is not installed; an override is wrong.
+        ConfigError: an override is wrong.
         RunError: there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
-    trained = load_run(run, overrides=overrides)
+    trained = load_run(run, overrides=overrides, checkpoint=checkpoint)
     jobs = find_jobs(inputs, out, settings)
     way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
+    _make_folder(out)
+    _warn_of_pictures(jobs, settings, reporter)
     sizes = [_checked_size(job, way.bands, reporter) for job in jobs]
     _claim(out, jobs, _facts(way), overwrite=settings.overwrite)
     for sentence in (*trained.cautions, *_seams(way.inference)):
@@ -97,6 +102,31 @@ def predict(
             for job, kinds in zip(jobs, missing, strict=True):
                 _write(job, kinds, way, bar)
     return [job.files["map"] for job in jobs]
+
+
+def _make_folder(out: Path) -> None:
+    """Make the folder first: where it cannot be made, no input need be opened."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from None
+
+
+def _warn_of_pictures(jobs: Sequence[Job], settings: PredictSettings, reporter: Reporter) -> None:
+    """Name the inputs that have no place on the earth where polygons are asked for.
+
+    Raises:
+        DataError: none of the inputs has one.
+    """
+    pictures = [job.source for job in jobs if not job.is_raster]
+    if not settings.polygons or not pictures:
+        return
+    if len(pictures) == len(jobs):
+        require_place(pictures[0], Frame(0, 0))
+    reporter.warn(
+        f"{counted(len(pictures), 'picture')} without a place on the earth, such as {pictures[0]}: "
+        "no polygons are written for them"
+    )
 
 
 def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | None:
@@ -145,20 +175,16 @@ def _too_little(how: InferenceSettings, detail: str) -> RunError:
 
 def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> tuple[int, int]:
     """Height and width of an input, px, whose header promises that it can be predicted."""
-    if not job.is_tiff:
-        if "polygons" in job.files:
-            require_crs(job.source, None)
-        if job.files.keys() - {"map", "panel"}:
-            import_rasterio(job.source)
-        width, height = image_size(job.source, bands)
-        return height, width
     with open_raster(job.source, bands) as raster:
         if "polygons" in job.files:
-            require_crs(job.source, raster.frame.crs)
-        if raster.frame.crs is None:
+            require_place(job.source, raster.frame)
+        placed = raster.frame.crs is not None or raster.frame.gcps or raster.frame.rpcs is not None
+        if job.is_raster and not placed:
             reporter.warn(
                 f"{job.source} has no coordinate reference system, so its map has none either"
             )
+        if raster.image.turned:
+            reporter.warn(f"{job.source} is turned as its EXIF orientation says, and so is its map")
         return raster.frame.height, raster.frame.width
 
 
@@ -194,11 +220,15 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
     try:
         write_json(noted, facts)
     except OSError as error:
-        raise DataError(
-            f"the folder cannot be written: {error.strerror}",
-            where=out,
-            remedy="name another one with --out",
-        ) from None
+        raise _unwritable(out, error) from None
+
+
+def _unwritable(out: Path, error: OSError) -> DataError:
+    return DataError(
+        f"the folder cannot be written: {error.strerror}",
+        where=out,
+        remedy="name another one with --out",
+    )
 
 
 def _missing(job: Job, settings: PredictSettings) -> list[Kind]:
@@ -216,9 +246,7 @@ def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
         _sweep(job.files[kind])
     if by_blocks:
         with ExitStack() as stack:
-            source, frame = stack.enter_context(
-                open_source(job.source, way.bands, tiff=job.is_tiff)
-            )
+            source, frame = stack.enter_context(open_source(job.source, way.bands))
             writers = {
                 kind: stack.enter_context(
                     open_layer(job, kind, frame, manifest, cog=way.settings.cog)

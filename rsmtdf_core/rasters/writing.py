@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError, RsmtdfError
 from rsmtdf_core.files import atomic_path, sync_file
-from rsmtdf_core.rasters.reading import Frame, RasterioDataset, import_rasterio
+from rsmtdf_core.images.frame import Frame
+from rsmtdf_core.images.gdal_decoder import RasterioDataset
 
 BLOCK = 256  # px, side of a tile
 _CACHE = 32  # MiB of blocks that GDAL keeps
@@ -90,12 +91,13 @@ def raster_file(
 
     Raises:
         DataError: the file cannot be written, say as the disk is full.
-        ConfigError: rasterio is not installed.
     """
-    rasterio = import_rasterio(path)
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
     with _told(path), rasterio.Env(GDAL_CACHEMAX=_CACHE), atomic_path(path) as temporary:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(temporary, "w", **_profile(frame, layer)) as dataset:
                 _describe(dataset, layer)
                 writer = BlockWriter(dataset)
@@ -113,8 +115,7 @@ def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
         "count": len(layer.names),
         "width": frame.width,
         "height": frame.height,
-        "crs": frame.crs,
-        "transform": frame.transform,
+        **_place(frame),
         "nodata": layer.nodata,
         "tiled": True,
         "blockxsize": BLOCK,
@@ -123,6 +124,14 @@ def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
         "interleave": "band",
         "bigtiff": "if_safer",
     }
+
+
+def _place(frame: Frame) -> dict[str, Any]:
+    """A GeoTIFF holds either a transform or ground control points."""
+    place: dict[str, Any] = {"crs": frame.crs, "transform": frame.transform}
+    if frame.gcps:
+        place = {"crs": frame.gcps_crs, "gcps": list(frame.gcps)}
+    return place if frame.rpcs is None else place | {"rpcs": frame.rpcs}
 
 
 def _describe(dataset: RasterioDataset, layer: Layer) -> None:

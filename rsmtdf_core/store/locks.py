@@ -13,6 +13,17 @@ from rsmtdf_core.store.names import repair_command
 
 LOCK = ".lock"
 _NOT_A_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
+# A process forked from the holder, such as a loader's, must not keep the lock when the holder is killed.
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextmanager
@@ -30,6 +41,7 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
         if wrong.errno not in _NOT_A_FILE:
             raise
         raise _no_lock(folder) from None
+    _held.add(handle)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise _no_lock(folder)
@@ -42,6 +54,12 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
         _require_same(folder, handle)
         yield
     finally:
+        _close(handle)
+
+
+def _close(handle: int) -> None:
+    if handle in _held:
+        _held.remove(handle)
         os.close(handle)
 
 
@@ -108,7 +126,8 @@ def _folders_locked(folders: Iterable[Path], kind: int, busy: str, remedy: str) 
     with ExitStack() as handles:
         for folder in folders:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            handles.callback(os.close, handle)
+            _held.add(handle)
+            handles.callback(_close, handle)
             try:
                 fcntl.flock(handle, kind | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -21,7 +21,7 @@ from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.rasters.bands import SHOWN
 from rsmtdf_core.student.settings import StudentSettings
-from rsmtdf_core.teachers.weights import load_exactly, read_state, timm_names
+from rsmtdf_core.weights.states import load_exactly, read_state, timm_state
 
 if TYPE_CHECKING:
     from timm.models import VisionTransformer
@@ -226,10 +226,8 @@ def _cached_file(encoder: str) -> Path:
 
 
 def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no types
-    """Fill every tensor of `net` from a file with timm's names or those of DINOv2's own code."""
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
-    if not path.is_file():
+    """Fill every tensor of `net` from a file with timm's names or those of the model's own code."""
+    if not path.exists():
         raise MissingFileError(
             "the student's weights file does not exist",
             where=f"student.weights: {path}",
@@ -238,9 +236,7 @@ def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no ty
     classifier = net.pretrained_cfg.get("classifier") or ()
     unused = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     try:
-        state = timm_names(read_state(path))
-        if _is_plain_vit(net):
-            state = checkpoint_filter_fn(state, net)
+        state = timm_state(net, read_state(path))
         _widen(net, state)
         load_exactly(net, state, tuple(f"{layer}." for layer in unused))
     except TeacherError as fault:
@@ -252,7 +248,9 @@ def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no ty
 def _widen(net: Any, state: dict[str, Tensor]) -> None:  # noqa: ANN401 - timm ships no types
     """Give the first convolution in `state` zeros for the bands that it does not know."""
     name = f"{net.pretrained_cfg.get('first_conv')}.weight"
-    missing = net.get_parameter(name).shape[1] - state[name].shape[1] if name in state else 0
+    if name not in state or state[name].ndim < 2:
+        return
+    missing = net.get_parameter(name).shape[1] - state[name].shape[1]
     if missing > 0:
         state[name] = torch.cat([state[name], *[torch.zeros_like(state[name][:, :1])] * missing], 1)
 

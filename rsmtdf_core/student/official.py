@@ -5,15 +5,16 @@ never feed the output: all of these are left out.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import Protocol, TypeVar
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.student.dpt import HEAD_WIDTHS
 from rsmtdf_core.student.settings import HeadSize
 from rsmtdf_core.tokens import TokenShape
+
+T = TypeVar("T")
 
 PATCH = 14
 # Crops that the official code trains on; CLIP sees them at 224 px, on a grid of 16 x 16.
@@ -39,9 +40,17 @@ _RENAMES = {
 }
 
 
+class Shaped(Protocol):
+    """A tensor, or a description of one."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Sizes by dimension."""
+
+
 def from_official(
-    state: Mapping[str, Tensor], *, dino: str = "dino", clip: str = "clip"
-) -> dict[str, Tensor]:
+    state: Mapping[str, T], *, dino: str = "dino", clip: str = "clip"
+) -> dict[str, T]:
     """An official checkpoint's `model` state, ready for a strict `Student.load_state_dict`.
 
     Args:
@@ -52,7 +61,7 @@ def from_official(
     Raises:
         RunError: names that the official student does not have.
     """
-    renamed: dict[str, Tensor] = {}
+    renamed: dict[str, T] = {}
     unknown = []
     for official, tensor in state.items():
         name = official.removeprefix("module.")
@@ -90,7 +99,7 @@ class OfficialShape:
     teachers: tuple[TokenShape, TokenShape]
 
 
-def official_shape(weights: Mapping[str, Tensor]) -> OfficialShape:
+def official_shape(weights: Mapping[str, Shaped]) -> OfficialShape:
     """Read the sizes of a student renamed by `from_official` (with its default names) off its shapes.
 
     Raises:

@@ -1,5 +1,6 @@
 """Teachers from open_clip: the patch tokens of a CLIP's visual transformer."""
 
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.teachers.weights import State, load_exactly, without_prefix
+from rsmtdf_core.weights.states import State, load_exactly, without_prefix, without_prefixes
 
 # The text tower is thrown away, so it is built as small as open_clip allows.
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
@@ -143,7 +144,10 @@ def _fitted(clip: nn.Module, state: State) -> State:
     """The visual tower's tensors, the position embedding resized to the model's grid if need be."""
     from open_clip.model import resize_pos_embed
 
-    visual = without_prefix(state, "visual.") or state
+    named = without_prefixes(state, own=clip.state_dict())
+    visual = without_prefix(named, "visual.") or named
     resized = {f"visual.{name}": tensor for name, tensor in visual.items()}
-    resize_pos_embed(resized, clip)
+    # Another model's embedding stays as it is, for `load_exactly` to name.
+    with suppress(RuntimeError, TypeError):
+        resize_pos_embed(resized, clip)
     return without_prefix(resized, "visual.")

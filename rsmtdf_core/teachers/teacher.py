@@ -19,8 +19,9 @@ from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.teachers.registry import family_module
 from rsmtdf_core.teachers.settings import Precision, TeacherSettings
-from rsmtdf_core.teachers.weights import fetch_weights, locate_weights, read_state
+from rsmtdf_core.teachers.weights import fetch_weights, locate_weights
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.weights.states import read_state
 
 IDENTITY_FORMAT = 1
 PROBE_NUMBERS = 256
@@ -98,8 +99,17 @@ class Teacher:
         size = self.settings.input_size or self.crop
         if size != self.crop:
             images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=True)
-        with torch.inference_mode(), _arithmetic(self._device, precision):
-            tokens: Tensor = self._module(images)
+        try:
+            with torch.inference_mode(), _arithmetic(self._device, precision):
+                tokens: Tensor = self._module(images)
+        except RuntimeError as failure:
+            # A CPU's allocator has no class of its own for that.
+            if not isinstance(failure, torch.OutOfMemoryError) and "allocate" not in str(failure):
+                raise
+            raise TeacherError(
+                f"teacher {self.settings.name!r} runs out of memory with {len(images)} images of {size} px",
+                remedy=f"lower runtime.teacher_batch, or input_size of teacher {self.settings.name!r}",
+            ) from failure
         return tokens.float()
 
 

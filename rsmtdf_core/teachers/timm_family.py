@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.teachers.weights import State, load_exactly, timm_names
+from rsmtdf_core.weights.states import State, load_exactly, timm_state
 
 
 class _Tap(nn.Module):
@@ -49,7 +49,7 @@ def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Modul
     if state is not None:
         head = pretrained.classifier or ()
         unused = (head,) if isinstance(head, str) else tuple(head)
-        load_exactly(model, _fitted(model, state), tuple(f"{name}." for name in unused))
+        load_exactly(model, timm_state(model, state), tuple(f"{name}." for name in unused))
     is_transformer = hasattr(model, "set_input_size")
     if is_transformer:
         _set_size(settings, model, settings.input_size or crop)
@@ -84,17 +84,6 @@ def _require_block(settings: TeacherSettings, model: nn.Module) -> None:
             f"{settings.model!r} has no block {settings.block}: expected {-levels} to {levels - 1}",
             remedy=f"correct block of teacher {settings.name!r}",
         )
-
-
-def _fitted(model: nn.Module, state: State) -> State:
-    """The state under timm's names; a ViT's position embedding on the model's own grid."""
-    from timm.models import VisionTransformer
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
-    named = timm_names(state)
-    if isinstance(model, VisionTransformer):
-        return dict(checkpoint_filter_fn(named, model))
-    return named
 
 
 def _set_size(settings: TeacherSettings, model: Any, size: int) -> None:  # noqa: ANN401 - see _Tap

@@ -36,7 +36,7 @@ def test_it_tells_its_guesses_and_the_check_passes(root):
         "images/{name}.png",
         "masks/{name}.png",
         "6 x 4 px",
-        "RGB",
+        "3 bands of uint8",
         "indices",
         "by chance",
     ):
@@ -56,6 +56,23 @@ def test_flags_answer_what_would_be_asked(root, tmp_path):
     listed.write_text("a\nb\nc\n")
     assert run("init", root, "--classes-from", listed, "--ignore", "none").exit_code == 0
     assert load_manifest(str(root / "manifest.yaml")).class_names == ("a", "b", "c")
+
+
+def test_a_negative_value_may_be_ignored(root):
+    rasters = pytest.importorskip("tests.rasters")
+    for number in range(8):
+        (root / "masks" / f"{number}.png").unlink()
+        values = np.resize(np.array([0, 1, -9999], np.int16), (1, 4, 6))
+        rasters.write_tiff(root / "masks" / f"{number}.tif", values)
+    assert isinstance(run("init", root).exception, DataError)
+    result = run("init", root, "--ignore=-9999")
+    assert result.exit_code == 0, result.output
+    manifest = load_manifest(str(root / "manifest.yaml"))
+    assert (manifest.class_names, manifest.mask_encoding.ignore) == (
+        ("background", "foreground"),
+        (-9999,),
+    )
+    assert run("check", root / "manifest.yaml", "--root", root).exit_code == 0
 
 
 def test_patterns_may_be_named_where_names_do_not_tell(root):
@@ -153,7 +170,12 @@ def saved(pixels):
         # One mask in colours tells what all should be.
         ("masks/3.png", saved(np.zeros((4, 6, 3), np.uint8)), "mask with colours", "masks/0.png"),
         ("masks/3.png", saved(np.full((4, 6), 1000, np.uint16)), "too far apart", "masks/3.png"),
-        ("images/3.png", saved(np.zeros((4, 6), np.uint16)), "8 bits a band", "images/3.png"),
+        (
+            "images/3.png",
+            saved(np.zeros((4, 6), np.uint16)),
+            "1 of 8 images are of more than 8 bits",
+            "images/3.png",
+        ),
         ("images/3.png", lambda path: path.write_text("404"), "cannot be read", "images/3.png"),
         (
             "images/3.jpg",

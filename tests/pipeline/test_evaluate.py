@@ -2,21 +2,26 @@
 
 import csv
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import pipeline.evaluate
+import pipeline.validation
 from cli.main import app
 from pipeline.compare import compare
 from pipeline.evaluate import evaluate, load_run
+from pipeline.reporter import Silent
 from pipeline.train import train
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.registry import PROTOCOLS
 from rsmtdf_core.evaluation.report import read_report
 from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.training.history import Validation
+from rsmtdf_core.training.run_folder import open_run
 
 ALL = ("official", "rsmtdf", "dwl")
 SHORT = ("objective.method=supervised", "optimiser.epochs=1")
@@ -148,3 +153,74 @@ def test_the_command_prints_a_table_for_each_protocol_with_its_rule(run):
     result = CliRunner().invoke(app, [*compared, "--out", str(run.parent / "out")])
     assert result.exit_code == 0, result.output
     assert "by protocol official" in " ".join(result.output.split())
+
+
+def only_soil(counts_of):
+    """Counts the same pixels, all of them predicted as one class."""
+
+    def counted(*arguments):
+        found = counts_of(*arguments)
+        matrix, ignored = np.zeros_like(found.matrix), np.zeros_like(found.ignored)
+        matrix[:, 5], ignored[5] = found.matrix.sum(axis=1), found.ignored.sum()
+        return PixelCounts(matrix, ignored)
+
+    return counted
+
+
+def test_the_step_that_is_scored_is_named(run):
+    report, folder = evaluate(run)
+    assert read_report(folder / "report.json").steps == report.steps == 4
+    assert not report.unfinished
+    assert report.cautions == ()
+    result = CliRunner().invoke(app, ["evaluate", str(run)], env={"COLUMNS": "200"})
+    assert "step 4" in result.output
+
+
+def test_a_model_of_one_class_is_announced(run, monkeypatch):
+    monkeypatch.setattr(
+        pipeline.evaluate, "count_confusion", only_soil(pipeline.evaluate.count_confusion)
+    )
+    report, _ = evaluate(run)
+    assert report.only_class == "soil"
+    assert "predicts soil everywhere" in report.cautions[0]
+    found = compare([run], None, "test")
+    assert any("a single class everywhere" in sentence for sentence in found.warnings)
+
+
+def test_a_best_model_of_one_class_is_announced_by_its_training(make_config, monkeypatch):
+    monkeypatch.setattr(
+        pipeline.validation, "count_confusion", only_soil(pipeline.validation.count_confusion)
+    )
+    config = make_config(*SHORT)
+    assert train(config).only_class == "soil"
+    monkeypatch.undo()
+    assert train(config, resume=True).only_class == "soil", "a resumed run knows it too"
+    found = compare([config.run_folder], None, None)
+    assert any("a single class everywhere" in sentence for sentence in found.warnings)
+
+
+def test_a_report_of_another_step_than_the_best_of_the_curves_says_so(run):
+    evaluate(run)
+    folder = open_run(run)
+    found = compare([run], None, "test").warnings
+    assert not any("another step" in sentence for sentence in found)
+    better = Validation(steps=8, epoch=2, miou=1.0)
+    folder.note(validations=[asdict(one) for one in (*folder.validations, better)])
+    found = compare([run], None, "test").warnings
+    assert any("of another step than the best of the curves" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+def test_a_run_that_has_not_ended_is_scored_with_a_warning(run, status):
+    open_run(run).note(status=status)
+    lines = []
+
+    class Warned(Silent):
+        def warn(self, text):
+            lines.append(text)
+
+    report, _ = evaluate(run, reporter=Warned())
+    assert report.unfinished
+    assert "scores of step 4" in report.cautions[0]
+    assert "the model of step 4 is scored" in lines[0]
+    assert "--resume" in lines[0]

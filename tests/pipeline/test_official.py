@@ -156,7 +156,7 @@ def test_what_is_no_official_checkpoint_is_refused(tmp_path):
     with pytest.raises(MissingFileError):
         import_official(tmp_path / "absent.pth", "synthetic")
     (tmp_path / "noise.pth").write_bytes(b"noise")
-    with pytest.raises(RunError, match="not a readable checkpoint"):
+    with pytest.raises(RunError, match="not a readable weights file"):
         import_official(tmp_path / "noise.pth", "synthetic")
     torch.save({"state_dict": {}}, tmp_path / "other.pth")
     with pytest.raises(RunError, match="expected 'model' or 'model_ema', found state_dict"):
@@ -167,6 +167,17 @@ def test_what_is_no_official_checkpoint_is_refused(tmp_path):
     torch.save({"model": {"project_dino.bias": torch.zeros(1)}}, tmp_path / "part.pth")
     with pytest.raises(RunError, match="not a whole official RS-MTDF student"):
         import_official(tmp_path / "part.pth", "synthetic")
+    torch.save({"model": [torch.zeros(1)]}, tmp_path / "list.pth")
+    with pytest.raises(RunError, match="expected names and tensors"):
+        import_official(tmp_path / "list.pth", "synthetic")
+    (tmp_path / "page.pth").write_text("<html>Not Found</html>")
+    with pytest.raises(RunError, match="a web page, not weights"):
+        import_official(tmp_path / "page.pth", "synthetic")
+    torch.save({"model": {"project_dino.bias": torch.tensor([torch.nan])}}, tmp_path / "nan.pth")
+    with pytest.raises(
+        RunError, match=r"NaN or infinity, the first is fusion.projections.dino.bias"
+    ):
+        import_official(tmp_path / "nan.pth", "synthetic")
 
 
 @pytest.mark.shared

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.images.formats import IMAGE_SUFFIXES
 from rsmtdf_core.manifests.guessing.names import HOLE, Form, Scene, readings
-from rsmtdf_core.manifests.patterns import IMAGE_SUFFIXES, match_pairs, pattern_fields
+from rsmtdf_core.manifests.patterns import match_pairs, pattern_fields
 
 _TRAIN_WORDS = frozenset({"train", "training"})
 _SPLIT_WORDS = _TRAIN_WORDS | {"val", "valid", "validation", "test", "testing"}
@@ -112,10 +113,8 @@ def _image_files(root: Path) -> Iterator[str]:
     waiting = deque([root])
     while waiting:
         folder = waiting.popleft()
-        if (real := folder.resolve()) in seen:
-            continue
-        seen.add(real)
         try:
+            real = folder.resolve()
             entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_symlink(), entry.name))
         except OSError as error:
             raise DataError(
@@ -123,13 +122,17 @@ def _image_files(root: Path) -> Iterator[str]:
                 where=folder,
                 remedy="give yourself the right to read it, or move it away",
             ) from None
+        if real in seen:
+            continue
+        seen.add(real)
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                waiting.append(Path(entry.path))
+            path = Path(entry.path)
+            if path.is_dir():  # unlike the entry's own, False for a link to itself
+                waiting.append(path)
             elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield Path(entry.path).relative_to(root).as_posix()
+                yield path.relative_to(root).as_posix()
 
 
 def _by_form(files: Sequence[str]) -> _Forms:
@@ -208,7 +211,16 @@ def _pattern_of_all(root: Path, forms: _Forms, files: Sequence[str]) -> str:
             where=root,
             remedy=f"put images into images/ and masks into masks/, both under the same names, or {_BY_HAND}",
         )
-    return _pattern(root, form, forms[form], _fields(root, list(forms[form])))
+    fields = _fields(root, list(forms[form]))
+    for scene, paths in forms[form].items():
+        if len(paths) > 1:
+            image, mask = (_pattern(root, form, {scene: [path]}, fields) for path in paths[:2])
+            raise DataError(
+                f"two files stand for one scene: {paths[0]} and {paths[1]}",
+                where=root,
+                remedy=f"if one is the mask of the other, say --images {image!r} --masks {mask!r}; if not, remove one",
+            )
+    return _pattern(root, form, forms[form], fields)
 
 
 def _paths(forms: _Forms, form: Form) -> set[str]:

@@ -223,6 +223,7 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     (root / "images").symlink_to(tmp_path / "disk" / "pictures")
     (root / "masks").symlink_to(tmp_path / "disk" / "truth")
     (tmp_path / "disk" / "pictures" / "back").symlink_to(root)
+    (root / "itself").symlink_to(root / "itself")
     layout = guess_layout(root)
     assert (layout.image_files, layout.mask_files) == (("images/a.png",), ("masks/a.png",))
 
@@ -275,6 +276,10 @@ REFUSED = {
     "masks in two folders": (
         ["images/a.png", "masks/a.png", "images/b.png", "masks/b.png", "images/c.png", "gt/c.png"],
         "gt/c.png looks like a mask of images/c.png",
+    ),
+    "masks of another type beside their images": (
+        ["a.jpg", "a.png", "b.jpg", "b.png"],
+        "two files stand for one scene: a.jpg and a.png",
     ),
     "no mask, and images that fit no pattern": (
         ["images/a.png", "images/b.png", "other/down/c.png"],

@@ -1,0 +1,1 @@
+"""Weights files: read as data, never as code, and brought to the names that our models use."""

@@ -1,0 +1,230 @@
+"""The pickles of PyTorch, read without importing or calling anything that they name.
+
+`torch.save` and TorchScript describe a model by a pickle whose tensors refer to storages elsewhere in the
+file. Unpickling calls what a file names, so here a few names are known and every other becomes a `Stub`: an
+object that keeps its state and has no behaviour. Tensors stay descriptions until somebody reads them.
+"""
+
+import math
+import mmap
+import pickle
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Self
+
+import torch
+
+_STORAGE_DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "UntypedStorage": torch.uint8,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A block of bytes in a weights file.
+
+    Attributes:
+        key: its name in the file.
+        dtype: of its elements; uint8 where the tensor's own dtype counts.
+        elements: how many there are.
+    """
+
+    key: str
+    dtype: torch.dtype
+    elements: int
+
+    @property
+    def bytes(self) -> int:
+        """Its length in the file."""
+        return self.elements * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor that is still in its file.
+
+    Attributes:
+        storage: where its elements are.
+        dtype: of the elements.
+        offset: of the first element in the storage, in elements.
+        shape: sizes by dimension.
+        stride: steps by dimension, in elements.
+    """
+
+    storage: Storage
+    dtype: torch.dtype
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a tensor that reaches beyond its storage, or has more elements than the storage."""
+        sizes = (self.offset, *self.shape, *self.stride)
+        sound = len(self.shape) == len(self.stride) and all(
+            type(size) is int and size >= 0 for size in sizes
+        )
+        if sound and (elements := math.prod(self.shape)):
+            last = self.offset + sum(
+                (size - 1) * step for size, step in zip(self.shape, self.stride, strict=True)
+            )
+            sound = max(last + 1, elements) * self.dtype.itemsize <= self.storage.bytes
+        if not sound:
+            raise ValueError(f"a tensor does not fit into its storage {self.storage.key}")
+
+
+class Stub:
+    """An object whose class is not ours to run: it keeps its attributes and items, and does nothing.
+
+    Attributes:
+        values: attributes and items by name.
+    """
+
+    def __new__(cls, *_args: object, **_named: object) -> Self:
+        """Make an empty one, whatever the file calls it with."""
+        stub = super().__new__(cls)
+        stub.values = {}
+        return stub
+
+    values: dict[Any, Any]
+
+    def __init__(self, *_args: object, **_named: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, Mapping):
+            self.values.update(state)
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self.values[key] = value
+
+    def append(self, value: object) -> None:
+        """Leave out an element of a list that is not a plain one."""
+
+    def extend(self, values: object) -> None:
+        """Leave out elements of a list that is not a plain one."""
+
+
+# In Python rather than in C: the C class allocates an array as long as the largest memo index in the file.
+class Unpickler(pickle._Unpickler):
+    """Reads one pickle into plain containers, numbers, `StoredTensor` and `Stub`.
+
+    Attributes:
+        storages: the storages that it refers to, by key.
+    """
+
+    def __init__(self, file: IO[bytes] | mmap.mmap) -> None:
+        super().__init__(file, encoding="utf-8", errors="replace")
+        self.storages: dict[str, Storage] = {}
+        self._stubs: dict[tuple[str, str], type[Stub]] = {}
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the file names
+        """The harmless counterpart of a global; nothing is imported."""
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module in {"torch", "torch.cuda", "torch.storage"} and name in _STORAGE_DTYPES:
+            return _STORAGE_DTYPES[name]
+        if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
+            return dtype
+        if rebuild := _REBUILDS.get((module, name)):
+            # A function for this file alone: a pickle can set attributes of what it gets.
+            return lambda *args: rebuild(*args)  # noqa: PLW0108
+        return self._stubs.setdefault((module, name), type("Stub", (Stub,), {}))
+
+    def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401 - whatever the file names
+        """The storage, or the module, that a persistent id stands for."""
+        kind, *facts = pid
+        if kind == "module":
+            return facts[0]
+        dtype, key, _, elements, *view = facts
+        if kind != "storage" or any(view) or not isinstance(dtype, torch.dtype):
+            raise ValueError("it refers to a storage in an unknown way")
+        if not isinstance(key, str) or type(elements) is not int or elements < 0:
+            raise ValueError(
+                f"storage {key if isinstance(key, str) else ''} has no name or no size"
+            )
+        storage = Storage(key, dtype, elements)
+        if self.storages.setdefault(storage.key, storage) != storage:
+            raise ValueError(f"storage {key} is described in two ways")
+        return storage
+
+
+def _tensor(
+    storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object
+) -> StoredTensor:
+    return StoredTensor(storage, storage.dtype, offset, tuple(shape), tuple(stride))
+
+
+def _tensor_v3(
+    storage: Storage,
+    offset: int,
+    shape: tuple[int, ...],
+    stride: tuple[int, ...],
+    _requires_grad: object,
+    _hooks: object,
+    dtype: torch.dtype,
+    *_: object,
+) -> StoredTensor:
+    return StoredTensor(storage, dtype, offset, tuple(shape), tuple(stride))
+
+
+def _parameter(data: object, *_: object) -> object:
+    return data
+
+
+def _from_type(
+    rebuild: Callable[..., object], _kind: object, args: tuple[object, ...], _: object
+) -> object:
+    return rebuild(*args)
+
+
+class _NumpyDtype:
+    """The name of a NumPy dtype, such as "f8"; the rest of its state is of no use here."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str, *_: object) -> None:
+        self.name = name
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _numpy_scalar(dtype: _NumpyDtype, content: bytes) -> float | int:
+    """A number of a training's history, such as the best score."""
+    layout = {"f8": "<d", "f4": "<f", "f2": "<e", "i8": "<q", "i4": "<i", "b1": "<?"}[dtype.name]
+    number: float | int = struct.unpack(layout, content)[0]
+    return number
+
+
+def _encoded(text: str, _encoding: str = "latin1") -> bytes:
+    """Bytes as the second protocol of pickle spells them."""
+    return text.encode("latin1")
+
+
+def _size(sizes: tuple[int, ...] = ()) -> tuple[int, ...]:
+    return tuple(sizes)
+
+
+_REBUILDS: dict[tuple[str, str], Callable[..., object]] = {
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _tensor_v3,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): _from_type,
+    ("torch", "Size"): _size,
+    ("_codecs", "encode"): _encoded,
+    ("numpy", "dtype"): _NumpyDtype,
+    ("numpy.core.multiarray", "scalar"): _numpy_scalar,
+    ("numpy._core.multiarray", "scalar"): _numpy_scalar,
+}
