@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from cli.console import RichReporter, out
+from cli.console import RichReporter, Text, out
 from cli.options import Cache, Overrides, read_config
 
 
