@@ -4,6 +4,9 @@ Every one is also the built-in error a Python caller would expect, so both `exce
 `except FileNotFoundError` work.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 
 class RsmtdfError(Exception):
     """Base of all errors that a user can mend.
@@ -52,8 +55,38 @@ class DataError(RsmtdfError, ValueError):
     """A scene, mask or manifest is wrong."""
 
 
+class IncompleteError(DataError):
+    """Some files of many are wrong, and the others were written.
+
+    Args:
+        what: names each wrong file with its error.
+        where: as for `RsmtdfError`.
+        remedy: as for `RsmtdfError`.
+        written: the files that are complete.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        remedy: str | None = None,
+        written: Sequence[Path] = (),
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.written = tuple(written)
+
+
 class MissingFileError(RsmtdfError, FileNotFoundError):
     """A file or folder that was named does not exist."""
+
+
+class WriteError(RsmtdfError, OSError):
+    """The system refuses to write a file; `errno` and `strerror` are the system's."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As the base; the state is set attribute by attribute."""
+        return *super().__reduce__(), {"errno": self.errno, "strerror": self.strerror}
 
 
 class TeacherError(RsmtdfError, RuntimeError):
