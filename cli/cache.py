@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from cli.cache_info import show_entry
 from cli.cache_plan import plan
 from cli.cache_transcode import transcode
 from cli.cache_verify import verify
-from cli.console import RichReporter, err, out, table
+from cli.console import RichReporter, Text, err, labeled, out, show, table
 from rsmtdf_core.store.catalogue import Catalogue, StoreEntry, find_entry, read_catalogue
 from rsmtdf_core.words import bytes_text
 
@@ -82,7 +81,7 @@ def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
     out.print(shown)
     for entry in catalogue.stores:
         if entry.problem:
-            err.print(f"[red]{entry.key}[/]: {entry.problem}", highlight=False, soft_wrap=True)
+            err.print(labeled(f"{entry.key}:", entry.problem, "red"), soft_wrap=True)
     if catalogue.foreign:
         err.print(f"{len(catalogue.foreign)} files and folders here are not a cache's; left alone")
 
@@ -112,7 +111,7 @@ def pin(
     catalogue = _catalogue(cache)
     entry = find_entry(catalogue, store)
     target = set_pin(catalogue.cache, entry.group if group else entry.key, note).target
-    out.print(f"[bold]pinned[/] {target}", soft_wrap=True, highlight=False)
+    show("pinned", target)
 
 
 @app.command()
@@ -128,7 +127,7 @@ def unpin(
     entry = find_entry(catalogue, store)
     target = entry.group if group else entry.key
     take_pin(catalogue.cache, target)
-    out.print(f"[bold]no longer pinned[/] {target}", soft_wrap=True, highlight=False)
+    show("no longer pinned", target)
 
 
 @app.command()
@@ -175,11 +174,9 @@ def gc(
         name = str(spared.path.relative_to(folder))
         err.print(Text(f"kept {name}: {spared.why}"), soft_wrap=True)
     verb = "would be freed" if report.dry else "freed"
-    out.print(
-        f"{bytes_text(report.freed)} {verb}, stores take {bytes_text(report.left)}", highlight=False
-    )
+    out.print(f"{bytes_text(report.freed)} {verb}, stores take {bytes_text(report.left)}")
     if max_bytes and limits.max_bytes is not None and report.left > limits.max_bytes:
-        err.print(f"[yellow]that is more than {max_bytes}: what is left is needed[/]")
+        err.print(f"that is more than {max_bytes}: what is left is needed", style="yellow")
         raise typer.Exit(1)
 
 
@@ -206,7 +203,7 @@ def du(cache: _Cache = None) -> None:
             views = sum(one.views for one in entries)
             shown.add_row(label, str(len(entries)), str(views), bytes_text(taken), share)
         out.print(shown)
-    out.print(f"[bold]{bytes_text(total)}[/] in {catalogue.cache}", highlight=False, soft_wrap=True)
+    show(bytes_text(total), f"in {catalogue.cache}")
 
 
 @app.command("export")
@@ -244,9 +241,8 @@ def export_(
     out.print(
         f"exported {report.views} records of {len(report.stores)} stores: {report.files} files, "
         f"{bytes_text(report.bytes)}; {report.there} files were there",
-        highlight=False,
     )
-    out.print(f"take them: rsmtdf cache import {destination}", soft_wrap=True, highlight=False)
+    out.print(f"take them: rsmtdf cache import {destination}", soft_wrap=True)
 
 
 @app.command("import")
@@ -270,10 +266,9 @@ def import_(
     out.print(
         f"imported {report.views} records of {len(report.stores)} stores: {report.files} files, "
         f"{bytes_text(report.bytes)}; {report.there} files were here",
-        highlight=False,
     )
     for name in report.stores:
-        out.print(f"[bold]store[/] {name}", soft_wrap=True, highlight=False)
+        show("store", name)
 
 
 def _folder(cache: Path | None) -> Path:

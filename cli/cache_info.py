@@ -4,10 +4,9 @@ import time
 from collections.abc import Mapping
 
 from rich.table import Table
-from rich.text import Text
 from rich.tree import Tree
 
-from cli.console import out, table
+from cli.console import Text, out, table
 from rsmtdf_core.store.catalogue import StoreEntry
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.words import bytes_text
@@ -32,7 +31,7 @@ def show_entry(entry: StoreEntry) -> None:
     for run in entry.runs:
         state = "finished" if run.finished else "unfinished"
         runs.add(Text(f"{run.run} on {run.host}: {state}, last begun {_date(run.began)}"))
-    out.print(tree, highlight=False)
+    out.print(tree)
 
 
 def _add_views(tree: Tree, entry: StoreEntry) -> None:

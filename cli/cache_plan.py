@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from cli.console import RichReporter, out, table
+from cli.console import RichReporter, Text, out, table
 from cli.options import Cache, Config, Overrides, read_config
 from rsmtdf_core.words import bytes_text
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out
+from cli.console import RichReporter, out, show
 from rsmtdf_core.words import bytes_text
 
 
@@ -49,17 +49,15 @@ def transcode(
     declared = declare_codec(codec, DEFAULT_QUALITY if quality is None else quality)
     report = transcode_store(entry.store, declared, RichReporter())
     if not report.new:
-        out.print("[bold]is there already[/]: nothing was made", highlight=False)
+        out.print("is there already: nothing was made", style="bold")
     out.print(
         f"{report.views} records, {report.new} of them new: {bytes_text(report.bytes)}, "
         f"{report.source_bytes / report.bytes:.1f} times smaller than the source's {bytes_text(report.source_bytes)}",
-        highlight=False,
     )
     cosine = report.certificate.get("centred_cosine")
     if report.new and cosine:
         out.print(
             f"centred cosine with the source's tokens {cosine['mean']:.6f} on average, {cosine['p1']:.6f} at "
             "the 1st percentile",
-            highlight=False,
         )
-    out.print(f"[bold]store[/] {report.path}", soft_wrap=True, highlight=False)
+    show("store", report.path)

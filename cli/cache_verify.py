@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from cli.console import RichReporter, err, out
+from cli.console import RichReporter, Text, err, out
 from cli.options import Cache, Overrides, read_config
 
 if TYPE_CHECKING:
@@ -69,9 +68,9 @@ def show_report(report: "VerifyReport") -> None:
             out.print(_line(check), soft_wrap=True)
     checks = [check.status for store in report.stores for check in store.checks]
     counts = ", ".join(f"{checks.count(status)} {status}" for status in _STYLES)
-    out.print(f"{len(report.stores)} stores: {counts}, in {report.seconds:.1f} s", highlight=False)
+    out.print(f"{len(report.stores)} stores: {counts}, in {report.seconds:.1f} s")
     if report.failed:
-        err.print(f"[bold red]{report.failed} checks failed[/]")
+        err.print(f"{report.failed} checks failed", style="bold red")
 
 
 def _line(check: "Check") -> Text:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import err, out, table
+from cli.console import err, out, show, table
 from cli.options import ScoredSplit
 
 
@@ -51,5 +51,5 @@ def compare(
         shown.add_row(*cells(group, classes=classes))
     out.print(shown)
     for sentence in found.warnings:
-        err.print(f"[yellow]{sentence}[/]", highlight=False, soft_wrap=True)
-    out.print(f"[bold]tables and curves[/] {folder}", soft_wrap=True, highlight=False)
+        err.print(sentence, style="yellow", soft_wrap=True)
+    show("tables and curves", folder)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import err, out
+from cli.console import err, labeled, out
 from cli.options import Config, Overrides, copy_file, read_config
 
 app = typer.Typer(no_args_is_help=True, help="Look at configs and take one to start from.")
@@ -19,7 +19,7 @@ def list_configs() -> None:
 
     for name, path in packaged_configs().items():
         first = path.read_text().splitlines()[0].lstrip("# ")
-        out.print(f"[bold]{name:<12}[/] {first}", highlight=False)
+        out.print(labeled(f"{name:<12}", first))
 
 
 @app.command()
@@ -38,7 +38,7 @@ def show(config: Config, overrides: Overrides = None) -> None:
     # A config may be looked at before its manifest is there.
     with suppress(RsmtdfError):
         for sentence in unheeded(found, load_manifest(found.data.manifest)):
-            err.print(f"[yellow]{sentence}[/]", highlight=False, soft_wrap=True)
+            err.print(sentence, style="yellow", soft_wrap=True)
 
 
 @app.command()

@@ -1,10 +1,19 @@
-"""What the user sees: progress bars, tables and errors, all on one pair of consoles."""
+"""Everything that the user sees goes through one pair of consoles, which print names from outside as they are.
+
+Scenes, classes, files and runs have names that others chose. In rich, `[north]` in a string would be a style and
+`:tree:` a picture, and terminal sequences would reach the terminal. So these consoles read no markup, and escape
+what cannot be seen. Styles are given beside the text: `out.print(text, style="bold")`, or with the `Text` here.
+"""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import rich.text
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,14 +26,54 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.style import Style
 from rich.table import Table
-from rich.text import Text
+
+from rsmtdf_core.words import printable
 
 # What goes into a file or another program is not cut to a terminal's width.
 _CUT = sys.stdout.isatty() or "COLUMNS" in os.environ
 
-out = Console() if _CUT else Console(width=200, height=50)
-err = Console(stderr=True)
+
+class Text(rich.text.Text):
+    """Styled text with escaped terminal sequences, which rich would drop or let through."""
+
+    def __init__(self, text: str = "", *args: Any, **options: Any) -> None:  # noqa: ANN401 - rich's own
+        super().__init__(printable(text), *args, **options)
+
+    def append(
+        self, text: rich.text.Text | str, style: str | Style | None = None
+    ) -> rich.text.Text:
+        """Add text, or a string in a style."""
+        return super().append(printable(text) if isinstance(text, str) else text, style)
+
+
+class PlainConsole(Console):
+    """A console that prints strings without reading markup in them, with escaped terminal sequences."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - rich's own
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> rich.text.Text:  # noqa: ANN401 - rich's own
+        """A string as rich prints it, also in a cell of a table."""
+        return super().render_str(printable(text), **options)
+
+
+out = PlainConsole() if _CUT else PlainConsole(width=200, height=50)
+err = PlainConsole(stderr=True)
+
+
+def labeled(label: str, value: object, style: str = "bold") -> Text:
+    """A value from outside after a label of ours."""
+    line = Text()
+    line.append(label, style)
+    line.append(f" {value}")
+    return line
+
+
+def show(label: str, value: object) -> None:
+    """One line that is not broken, so that a path can be copied."""
+    out.print(labeled(label, value), soft_wrap=True)
 
 
 class _Speed(ProgressColumn):
@@ -44,7 +93,7 @@ class _Bar:
         """Move on; an empty note leaves the last one standing."""
         self._progress.advance(self._task, count)
         if note:
-            self._progress.update(self._task, note=note)
+            self._progress.update(self._task, note=printable(note))
 
 
 class RichReporter:
@@ -54,18 +103,20 @@ class RichReporter:
     def bar(self, label: str, total: int, done: int = 0) -> Iterator[_Bar]:
         """A bar with count, speed, time gone and time left."""
         with Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             _Speed(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=err,
             speed_estimate_period=600,
         ) as progress:
-            yield _Bar(progress, progress.add_task(label, total=total, completed=done, note=""))
+            yield _Bar(
+                progress, progress.add_task(printable(label), total=total, completed=done, note="")
+            )
 
     def say(self, text: str) -> None:
         """One line."""
@@ -74,6 +125,14 @@ class RichReporter:
     def warn(self, text: str) -> None:
         """One line in yellow."""
         err.print(Text("warning: ", style="bold yellow") + Text(text, style="yellow"))
+
+
+def show_path(path: Path) -> None:
+    """A path on a line of its own: with its very bytes for another program, escaped for a terminal."""
+    if out.is_terminal:
+        out.print(str(path), soft_wrap=True)
+    else:
+        typer.echo(os.fsencode(path))
 
 
 def table(title: str, *columns: str) -> Table:

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from cli.console import RichReporter, out, percent, table
+from cli.console import RichReporter, Text, labeled, out, percent, show, table
 from cli.data_init import init
 from cli.data_prepare import download, prepare
 from cli.options import copy_file
@@ -33,7 +32,7 @@ def data() -> None:
 def list_manifests() -> None:
     """Name the manifests that come with the package."""
     for name in packaged_manifests():
-        out.print(f"[bold]{name:<18}[/] {load_manifest(name).title}", highlight=False)
+        out.print(labeled(f"{name:<18}", load_manifest(name).title))
 
 
 @app.command()
@@ -84,7 +83,7 @@ def check(
     for note in result.notes:
         out.print(Text(f"note: {note}"))
     if pictures is not None:
-        out.print(f"[bold]pictures[/] {pictures}", soft_wrap=True, highlight=False)
+        show("pictures", pictures)
     if result.problems:
         out.print(_problems_table(result))
         for hint in result.hints:

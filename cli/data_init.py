@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from cli.console import RichReporter, err, out
+from cli.console import RichReporter, Text, err, out
 from cli.options import Bands, Scale, read_bands
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.words import printable
 
 if TYPE_CHECKING:
     from pipeline.init_data import Draft, Looked, NamedClass
@@ -103,9 +103,9 @@ def init(
     for note in checked.notes:
         out.print(Text(f"note: {note}"))
     write_manifest(made, path, overwrite=overwrite)
-    out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"wrote {path}", soft_wrap=True)
     command = shlex.join(["rsmtdf", "data", "check", str(path), "--root", str(root)])
-    out.print(f"check it: {command}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"check it: {command}", soft_wrap=True)
 
 
 def _asked(
@@ -131,7 +131,7 @@ def _asked(
         made = _named(looked, path, ignored, made.manifest.class_names)
     else:
         made = draft(looked, path, named, ignored)
-    typer.confirm(f"Write {path}?", default=True, abort=True)
+    typer.confirm(printable(f"Write {path}?"), default=True, abort=True)
     return made
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from cli.console import RichReporter, err, out, table
+from cli.console import RichReporter, Text, err, out, table
 from rsmtdf_core.words import counted
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out
+from cli.console import RichReporter, err, out, show
 from cli.evaluate import show_report
 
 
@@ -35,15 +35,12 @@ def demo(
         raise typer.BadParameter("--data and --weights go together")
     if data is None:
         err.print(
-            "[bold yellow]The demo's teachers have RANDOM WEIGHTS: it shows that everything runs, "
-            "not what the method reaches.[/]"
+            "The demo's teachers have RANDOM WEIGHTS: it shows that everything runs, "
+            "not what the method reaches.",
+            style="bold yellow",
         )
     result = run_demo(folder, data, weights, RichReporter())
     show_report(result.report)
-    out.print(f"[bold]picture[/] {result.folder / 'panel.png'}", soft_wrap=True, highlight=False)
-    out.print(
-        f"[bold]confusion[/] {result.folder / 'confusion.png'}", soft_wrap=True, highlight=False
-    )
-    out.print(
-        f"try it on an image: rsmtdf predict {result.run} IMAGE", soft_wrap=True, highlight=False
-    )
+    show("picture", result.folder / "panel.png")
+    show("confusion", result.folder / "confusion.png")
+    out.print(f"try it on an image: rsmtdf predict {result.run} IMAGE", soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, percent, table
+from cli.console import RichReporter, err, out, percent, show, table
 from cli.options import InferenceOverrides, Run
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def evaluate(
         overrides=overrides or [],
     )
     show_report(report)
-    out.print(f"[bold]report and pictures[/] {folder}", soft_wrap=True, highlight=False)
+    show("report and pictures", folder)
 
 
 def show_report(report: "EvaluationReport") -> None:
@@ -75,9 +75,9 @@ def show_report(report: "EvaluationReport") -> None:
     for one in report.by_protocol.values():
         _show_scores(title, one)
     for sentence in report.notes:
-        out.print(f"[dim]{sentence}[/]", highlight=False)
+        out.print(sentence, style="dim")
     for sentence in report.cautions:
-        err.print(f"[bold yellow]{sentence}[/]")
+        err.print(sentence, style="bold yellow")
 
 
 def _show_scores(title: str, under: "ProtocolScores") -> None:
@@ -92,11 +92,10 @@ def _show_scores(title: str, under: "ProtocolScores") -> None:
     out.print(shown)
     out.print(
         f"OA {percent(scores.overall_accuracy)}  kappa {percent(scores.kappa)}  "
-        f"protocol [bold]{under.protocol}[/]",
-        highlight=False,
+        f"protocol {under.protocol}",
     )
-    out.print(f"[dim]{under.protocol_description}[/]", highlight=False)
+    out.print(under.protocol_description, style="dim")
     if scores.unscored:
-        out.print(f"left out of the means: {', '.join(scores.unscored)}", highlight=False)
+        out.print(f"left out of the means: {', '.join(scores.unscored)}")
     if scores.absent:
-        out.print(f"absent in truth and prediction: {', '.join(scores.absent)}", highlight=False)
+        out.print(f"absent in truth and prediction: {', '.join(scores.absent)}")

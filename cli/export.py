@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, table
+from cli.console import RichReporter, err, out, show, table
 from cli.evaluate import Weights
 from cli.options import Run
 
@@ -62,7 +62,7 @@ def export(
         shown.add_row(str(one.images), f"{one.height} x {one.width}", f"{one.difference:.1e}")
     out.print(shown)
     size = report.file.stat().st_size / 2**20
-    out.print(f"[bold]model[/] {report.file} ({size:.1f} MiB)", soft_wrap=True, highlight=False)
-    out.print(f"[bold]facts[/] {report.facts}", soft_wrap=True, highlight=False)
+    show("model", f"{report.file} ({size:.1f} MiB)")
+    show("facts", report.facts)
     for sentence in report.cautions:
-        err.print(f"[bold yellow]{sentence}[/]")
+        err.print(sentence, style="bold yellow")

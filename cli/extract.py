@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, table
+from cli.console import RichReporter, err, out, show, table
 from cli.options import Cache, Config, Overrides, read_config
 from rsmtdf_core.words import bytes_text
 
@@ -43,13 +43,12 @@ def extract_features(
             speed,
         )
     out.print(stores)
-    out.print(f"[bold]store[/] {report.group}", soft_wrap=True, highlight=False)
+    show("store", report.group)
     if report.rendered:
         rate = report.rendered / report.seconds
         out.print(
             f"{report.rendered} views in {report.seconds:.1f} s ({rate:.1f} views/s); "
             f"teachers waited {report.waiting_seconds:.1f} s for pixels and disk",
-            highlight=False,
         )
     else:
-        err.print(f"everything was there already ({report.seconds:.1f} s)", highlight=False)
+        err.print(f"everything was there already ({report.seconds:.1f} s)")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out
+from cli.console import RichReporter, out, show
 
 
 class Model(StrEnum):
@@ -60,9 +60,8 @@ def import_official(
     out.print(
         f"{report.size} student, {report.parameters / 1e6:.1f} M parameters, scored by its {report.weights} model; "
         f"{report.left_out} tensors of teachers and idle parts left out",
-        highlight=False,
     )
     if report.official_score is not None:
-        out.print(f"its own record: mIoU {report.official_score:.2f}", highlight=False)
-    out.print(f"[bold]run[/] {report.run}", soft_wrap=True, highlight=False)
-    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True, highlight=False)
+        out.print(f"its own record: mIoU {report.official_score:.2f}")
+    show("run", report.run)
+    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True)

@@ -1,5 +1,6 @@
 """The command line: one verb a file; errors are told in two or three lines and end with a status of their own."""
 
+import io
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ import typer
 
 from cli import cache, config, data
 from cli.compare import compare
-from cli.console import err, out
+from cli.console import RichReporter, err, labeled, out
 from cli.demo import demo
 from cli.evaluate import evaluate
 from cli.export import export
@@ -53,7 +54,7 @@ app.add_typer(data.app, name="data")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(__version__, highlight=False)
+        out.print(__version__)
         raise typer.Exit
 
 
@@ -72,8 +73,9 @@ def main() -> None:
     try:
         app()
     except RsmtdfError as error:
-        kind = "[bold red]error:[/]" if error.status == 1 else "[bold]interrupted:[/]"
-        err.print(f"{kind} {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        failed = error.status == 1
+        kind, style = ("error:", "bold red") if failed else ("interrupted:", "bold")
+        err.print(labeled(kind, error, style), soft_wrap=True)
         sys.exit(error.status)
     except SystemExit as end:
         # Typer turns Ctrl-C into this status.
@@ -82,21 +84,29 @@ def main() -> None:
         raise
 
 
+class _Warnings(logging.Handler):
+    """Shows the warnings of our own modules as every other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line in yellow."""
+        RichReporter().warn(record.getMessage())
+
+
 def _leave_interrupted() -> None:
-    err.print(
-        "\n[bold]interrupted[/]: complete shards and checkpoints are kept. "
-        "extract-features goes on when run again, train with --resume."
-    )
+    err.print()
+    kept = "complete shards and checkpoints are kept. extract-features goes on when run again, train with --resume."
+    err.print(labeled("interrupted:", kept))
     # Loader and cluster threads may be in the middle of long work that nobody waits for any more.
     os._exit(INTERRUPTED)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
 def _quiet() -> None:
     """Keep other libraries' chatter out of the progress bars; set RSMTDF_DEBUG to hear it."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may have bytes that are no text, or letters that the terminal has not.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("rsmtdf_core").addHandler(_Warnings())
     if "RSMTDF_DEBUG" not in os.environ:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)

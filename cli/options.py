@@ -92,7 +92,7 @@ def copy_file(source: Path, path: Path) -> None:
     if path.exists():
         raise ConfigError("the file is there already", where=path, remedy="name another file")
     path.write_text(source.read_text())
-    out.print(f"wrote {path}", highlight=False)
+    out.print(f"wrote {path}")
 
 
 def read_config(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out
+from cli.console import RichReporter, show_path
 from cli.options import Bands, InferenceOverrides, Run, Scale, read_bands
 from rsmtdf_core.errors import IncompleteError
 
@@ -81,11 +81,11 @@ def predict(
             run, inputs, folder, settings, RichReporter(), overrides=overrides or []
         )
     except IncompleteError as error:
-        _print_paths(error.written)
+        _show_paths(error.written)
         raise
-    _print_paths(maps)
+    _show_paths(maps)
 
 
-def _print_paths(paths: Sequence[Path]) -> None:
+def _show_paths(paths: Sequence[Path]) -> None:
     for path in paths:
-        out.print(str(path), soft_wrap=True, highlight=False, markup=False)
+        show_path(path)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out
+from cli.console import RichReporter, err, show
 from cli.options import ScoredSplit
 
 
@@ -36,5 +36,5 @@ def report(
 
     made = write(runs, path, split.value, scenes, root, RichReporter())
     for sentence in made.comparison.warnings:
-        err.print(f"[yellow]{sentence}[/]", highlight=False, soft_wrap=True)
-    out.print(f"[bold]report[/] {made.path}", soft_wrap=True, highlight=False)
+        err.print(sentence, style="yellow", soft_wrap=True)
+    show("report", made.path)

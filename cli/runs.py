@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from cli.console import err, out, percent
+from cli.console import Text, err, out, percent
 
 if TYPE_CHECKING:
     from pipeline.runs import RunList, RunSummary
@@ -53,7 +52,7 @@ def runs(
     for one in found.problems:
         err.print(Text(f"{one.run}: {one.problem}", style="yellow"))
     if any(one.random_teachers for one in found.runs):
-        err.print("[bold yellow]RANDOM WEIGHTS: such scores say nothing about the method[/]")
+        err.print("RANDOM WEIGHTS: such scores say nothing about the method", style="bold yellow")
 
 
 def _table(found: "RunList") -> Table:

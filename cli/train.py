@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out, percent
+from cli.console import RichReporter, out, percent, show
 from cli.options import Cache, Config, Overrides, read_config
 
 
@@ -69,14 +69,13 @@ def train(
         # of gloo still at work, and aborts.
         os._exit(0)
     best = (
-        f"best val mIoU [bold]{percent(report.best_miou)}[/] ({report.weights}, epoch {report.best_epoch})"
+        f"best val mIoU {percent(report.best_miou)} ({report.weights}, epoch {report.best_epoch})"
         if report.best_miou is not None
         else "no validation split"
     )
     stopped = " (stopped early)" if report.status == "stopped early" else ""
     out.print(
         f"{report.steps} steps{stopped}, {report.parameters / 1e6:.1f} M parameters, {best}",
-        highlight=False,
     )
-    out.print(f"[bold]run[/] {report.run}", soft_wrap=True, highlight=False)
-    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True, highlight=False)
+    show("run", report.run)
+    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True)

@@ -113,9 +113,7 @@ def temporary_path(path: Path) -> Path:
 
     It ends in `.tmp-` and 32 hex digits: the machine, the process, and a random number for each call.
     """
-    return path.with_name(
-        f"{path.name}.tmp-{_machine()}{os.getpid():08x}{secrets.token_hex(6)}"
-    )
+    return path.with_name(f"{path.name}.tmp-{_machine()}{os.getpid():08x}{secrets.token_hex(6)}")
 
 
 def remove_leftovers(folder: Path) -> None:

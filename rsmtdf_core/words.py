@@ -24,3 +24,13 @@ def readable(name: str) -> str:
     except UnicodeEncodeError:
         return os.fsencode(name).decode("latin-1")
     return name
+
+
+def printable(text: str) -> str:
+    """The text with every character that cannot be seen escaped as `repr` does it; line breaks stay.
+
+    A file's name may hold sequences that move a terminal's cursor or hide what follows.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

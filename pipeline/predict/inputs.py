@@ -7,11 +7,9 @@ from typing import Literal
 
 from pipeline.predict.settings import PredictSettings
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
 
 Kind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
-
-TIFF = frozenset({".tif", ".tiff"})
-IMAGES = frozenset({".png", ".jpg", ".jpeg"}) | TIFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +20,9 @@ class Job:
     files: dict[Kind, Path]
 
     @property
-    def is_tiff(self) -> bool:
-        """Whether the map is a GeoTIFF, too, rather than a PNG."""
-        return self.source.suffix.lower() in TIFF
+    def is_raster(self) -> bool:
+        """Whether the map is a GeoTIFF rather than a PNG: the input's name is of a format that has a place."""
+        return self.source.suffix.lower() in RASTER_SUFFIXES
 
 
 def find_jobs(inputs: Sequence[Path], out: Path, settings: PredictSettings) -> list[Job]:
@@ -71,14 +69,14 @@ def _images(folder: Path, out: Path) -> list[Path]:
     found = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMAGES
+        if path.suffix.lower() in IMAGE_SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not path.resolve().is_relative_to(out.resolve())
     ]
     if not found:
         raise DataError(
-            f"no image is in the folder: no file ends in {', '.join(sorted(IMAGES))}",
+            f"no image is in the folder: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}",
             where=folder,
             remedy="name the folder that the images are in",
         )
@@ -86,15 +84,15 @@ def _images(folder: Path, out: Path) -> list[Path]:
 
 
 def _job(source: Path, stem: Path, settings: PredictSettings) -> Job:
-    tiff = source.suffix.lower() in TIFF
-    endings: dict[Kind, str] = {"map": ".tif" if tiff else ".png"}
-    if not tiff:
+    raster = source.suffix.lower() in RASTER_SUFFIXES
+    endings: dict[Kind, str] = {"map": ".tif" if raster else ".png"}
+    if not raster:
         endings["panel"] = "-panel.png"
     if settings.probabilities:
         endings["probabilities"] = "-probabilities.tif"
     if settings.confidence:
         endings["confidence"] = "-confidence.tif"
-    if settings.polygons:
+    if settings.polygons and raster:
         endings["polygons"] = "-polygons.geojson"
     return Job(
         source, {kind: stem.with_name(stem.name + ending) for kind, ending in endings.items()}

@@ -12,11 +12,13 @@ from torch import Tensor
 from pipeline.predict.inputs import Job, Kind
 from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
 from rsmtdf_core.files import atomic_file
+from rsmtdf_core.images.decoder import Valid
+from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.manifests.files import read_image
 from rsmtdf_core.manifests.schema import Manifest
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
 from rsmtdf_core.rasters.polygons import is_closed, write_polygons
-from rsmtdf_core.rasters.reading import Frame, Pixels, Valid
+from rsmtdf_core.rasters.reading import Pixels
 from rsmtdf_core.rasters.writing import Layer, is_readable, raster_file
 
 STEPS = 254  # a probability p is stored as round(254 p); 255 is no data
@@ -36,7 +38,7 @@ def open_layer(
     job: Job, kind: Kind, frame: Frame, manifest: Manifest, *, cog: bool
 ) -> AbstractContextManager[Writer]:
     """A writer for one of `BY_BLOCKS`; its file appears whole when the context ends."""
-    if kind == "map" and not job.is_tiff:
+    if kind == "map" and not job.is_raster:
         return _png_file(job.files[kind], (frame.height, frame.width), manifest)
     return raster_file(job.files[kind], frame, _layer(kind, manifest), cog=cog)
 
@@ -75,16 +77,7 @@ def derive(job: Job, kind: Kind, manifest: Manifest, bands: BandSettings | None)
 
 def is_whole(path: Path) -> bool:
     """Whether a file of an earlier prediction can be read to its end."""
-    if path.suffix == ".tif":
-        return is_readable(path)
-    if path.suffix == ".geojson":
-        return is_closed(path)
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-    except (OSError, SyntaxError):  # what Pillow raises for damaged files
-        return False
-    return True
+    return is_closed(path) if path.suffix == ".geojson" else is_readable(path)
 
 
 def _layer(kind: Kind, manifest: Manifest) -> Layer:

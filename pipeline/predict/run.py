@@ -27,10 +27,11 @@ from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import make_folder, read_json, remove_leftovers, write_json
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.manifests.files import image_size
+from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
-from rsmtdf_core.rasters.polygons import require_crs
-from rsmtdf_core.rasters.reading import import_rasterio, open_raster
+from rsmtdf_core.rasters.polygons import require_place
+from rsmtdf_core.rasters.reading import open_raster
+from rsmtdf_core.words import counted
 
 FACTS = "predictions.json"
 
@@ -73,13 +74,14 @@ def predict(
             reads; names clash; `out` cannot be written, or has files of other runs.
         IncompleteError: some inputs are such, and the files of the others are complete.
         WriteError: a file cannot be written, say as the disk is full.
-        ConfigError: a GeoTIFF is to be read or written and rasterio is not installed; an override is wrong.
+        ConfigError: an override is wrong.
         RunError: there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
     trained = load_run(run, overrides=overrides)
     jobs = find_jobs(inputs, out, settings)
     way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
+    _warn_of_pictures(jobs, settings, reporter)
     failures = Failures(reporter, "image", len(jobs))
     sizes = {}
     for job in jobs:
@@ -115,10 +117,30 @@ def _write_all(
     )
     if not any(missing.values()):
         return
-    with told(partial(_too_little, way.inference)), reporter.bar("predict, windows", windows) as bar:
+    with (
+        told(partial(_too_little, way.inference)),
+        reporter.bar("predict, windows", windows) as bar,
+    ):
         for job in jobs:
             with failures.of(job.source):
                 _write(job, missing[job.source], way, bar)
+
+
+def _warn_of_pictures(jobs: Sequence[Job], settings: PredictSettings, reporter: Reporter) -> None:
+    """Name the inputs that have no place on the earth where polygons are asked for.
+
+    Raises:
+        DataError: none of the inputs has one.
+    """
+    pictures = [job.source for job in jobs if not job.is_raster]
+    if not settings.polygons or not pictures:
+        return
+    if len(pictures) == len(jobs):
+        require_place(pictures[0], Frame(0, 0))
+    reporter.warn(
+        f"{counted(len(pictures), 'picture')} without a place on the earth, such as {pictures[0]}: "
+        "no polygons are written for them"
+    )
 
 
 def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | None:
@@ -167,20 +189,16 @@ def _too_little(how: InferenceSettings, detail: str) -> RunError:
 
 def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> tuple[int, int]:
     """Height and width of an input, px, whose header promises that it can be predicted."""
-    if not job.is_tiff:
-        if "polygons" in job.files:
-            require_crs(job.source, None)
-        if job.files.keys() - {"map", "panel"}:
-            import_rasterio(job.source)
-        width, height = image_size(job.source, bands)
-        return height, width
     with open_raster(job.source, bands) as raster:
         if "polygons" in job.files:
-            require_crs(job.source, raster.frame.crs)
-        if raster.frame.crs is None:
+            require_place(job.source, raster.frame)
+        placed = raster.frame.crs is not None or raster.frame.gcps or raster.frame.rpcs is not None
+        if job.is_raster and not placed:
             reporter.warn(
                 f"{job.source} has no coordinate reference system, so its map has none either"
             )
+        if raster.image.orientation.tag != 1:
+            reporter.warn(f"{job.source} is turned as its EXIF orientation says, and so is its map")
         return raster.frame.height, raster.frame.width
 
 
@@ -240,9 +258,7 @@ def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
     manifest, by_blocks = way.trained.manifest, _by_blocks(kinds)
     if by_blocks:
         with ExitStack() as stack:
-            source, frame = stack.enter_context(
-                open_source(job.source, way.bands, tiff=job.is_tiff)
-            )
+            source, frame = stack.enter_context(open_source(job.source, way.bands))
             writers = {
                 kind: stack.enter_context(
                     open_layer(job, kind, frame, manifest, cog=way.settings.cog)

@@ -1,4 +1,4 @@
-"""An input's pixels by rows: of a GeoTIFF never more than the rows of one row of windows."""
+"""An input's pixels by rows: of a raster never more than the rows of one row of windows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from rsmtdf_core.manifests.files import read_image
+from rsmtdf_core.images.decoder import Valid
+from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.rasters.bands import BandSettings
-from rsmtdf_core.rasters.reading import Frame, Pixels, Raster, Valid, open_raster
+from rsmtdf_core.rasters.reading import Pixels, Raster, open_raster
 
 
 class Source(Protocol):
@@ -27,21 +28,6 @@ class Source(Protocol):
     def valid(self, top: int, left: int, height: int, width: int) -> Valid:
         """Where a part of the windows that were last read has data, bool [height, width]."""
         ...
-
-
-class _ImageSource:
-    """An image that was read whole; it has data everywhere."""
-
-    def __init__(self, pixels: Pixels) -> None:
-        self._pixels = pixels
-        self.size = pixels.shape[0], pixels.shape[1]
-
-    def read(self, top: int, left: int, height: int, width: int) -> Pixels:
-        return self._pixels[top : top + height, left : left + width]
-
-    def valid(self, top: int, left: int, height: int, width: int) -> Valid:
-        del top, left
-        return np.ones((height, width), bool)
 
 
 class _RasterSource:
@@ -71,17 +57,11 @@ class _RasterSource:
 
 
 @contextmanager
-def open_source(
-    path: Path, bands: BandSettings | None, *, tiff: bool
-) -> Iterator[tuple[Source, Frame]]:
+def open_source(path: Path, bands: BandSettings | None) -> Iterator[tuple[Source, Frame]]:
     """The rows of an input, and where it lies.
 
     Raises:
-        MissingFileError, DataError, ConfigError: as for `open_raster` and `read_image`.
+        MissingFileError, DataError: as for `open_raster`.
     """
-    if tiff:
-        with open_raster(path, bands) as raster:
-            yield _RasterSource(raster), raster.frame
-        return
-    pixels = read_image(path, bands)
-    yield _ImageSource(pixels), Frame(pixels.shape[1], pixels.shape[0], None, None)
+    with open_raster(path, bands) as raster:
+        yield _RasterSource(raster), raster.frame

@@ -21,11 +21,11 @@ from pipeline.prepare.manifests import MASKS_REMEDY
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_path, sync_files
-from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
-from rsmtdf_core.manifests.masks import encode_mask
+from rsmtdf_core.manifests.files import open_mask, strips
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
 from rsmtdf_core.manifests.scenes import ScenePair, in_threads
 from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.rasters.reading import open_raster
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,15 +63,15 @@ class Cutter:
         Raises:
             MissingFileError, DataError: a file is missing, unreadable or not what the manifest says.
         """
-        size = image_size(self.root / pair.image)
-        ids, unknown = None, 0
-        if pair.mask is not None:
-            ids, unknown = self._class_ids(self.root / pair.mask, size)
-        with open_pixels(self.root / pair.image) as read:
+        with open_raster(self.root / pair.image) as raster:
+            size = raster.image.size
+            ids, unknown = None, 0
+            if pair.mask is not None:
+                ids, unknown = self._class_ids(self.root / pair.mask, size)
             for number, (image_path, mask_path) in enumerate(self.paths(pair), 1):
                 left, top = self.benchmark.corner(number)
                 if left == 0:  # a tile is read by rows of crops
-                    row, _ = read((top, 0, min(CROP, size[1] - top), size[0]))
+                    row, _ = raster.read(top, 0, min(CROP, size[1] - top), size[0])
                 _save(self.to / image_path, _padded(row[:, left : left + CROP], 0))
                 if ids is not None:
                     part = ids[top : top + CROP, left : left + CROP]
@@ -81,15 +81,14 @@ class Cutter:
 
     def _class_ids(self, mask: Path, image: tuple[int, int]) -> tuple[Pixels, int]:
         """Class ids of a whole mask, and how many of its pixels match no class; `image` is its image's size."""
-        if (size := mask_size(mask)) != image:
-            raise DataError(size_differs(size[::-1], image[::-1]), where=mask, remedy=MASKS_REMEDY)
-        ids = np.empty(size[::-1], np.uint8)
+        ids = np.empty(image[::-1], np.uint8)
         unknown: Counter[str] = Counter()
         try:
-            with open_mask(mask, self.manifest) as read:
-                for part in strips(size):
+            with open_mask(mask, self.manifest) as file:
+                _require_same_size(file.size, image)
+                for part in strips(file.size):
                     rows = slice(part[0], part[0] + part[2])
-                    ids[rows], strange = encode_mask(read(part), self.manifest)
+                    ids[rows], strange = file.class_ids(part)
                     unknown.update(strange)
         except DataError as error:
             raise DataError(error.what, where=mask, remedy=MASKS_REMEDY) from None
@@ -119,6 +118,11 @@ class Cutter:
         """Size and time of a tile's files, which tell whether they are those that were cut."""
         states = {path: (self.root / path).stat() for path in (pair.image, pair.mask) if path}
         return {path: [state.st_size, state.st_mtime_ns] for path, state in states.items()}
+
+
+def _require_same_size(mask: tuple[int, int], image: tuple[int, int]) -> None:
+    if mask != image:
+        raise DataError(size_differs(mask[::-1], image[::-1]))
 
 
 def cut_all(cutter: Cutter, pairs: Sequence[ScenePair], reporter: Reporter) -> int:

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from pydantic import BeforeValidator
 
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.images.frame import Frame, apart
 from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_duplicates
-from rsmtdf_core.manifests.files import image_size, mask_size, open_mask, open_pixels, strips
+from rsmtdf_core.manifests.files import open_mask, strips
 from rsmtdf_core.manifests.hints import unknown_values_hint
-from rsmtdf_core.manifests.masks import encode_mask
 from rsmtdf_core.manifests.patterns import match_pairs
 from rsmtdf_core.manifests.reader import size_differs, unknown_values
 from rsmtdf_core.manifests.scenes import (
@@ -35,6 +35,7 @@ from rsmtdf_core.manifests.scenes import (
     split_pairs,
 )
 from rsmtdf_core.manifests.schema import Manifest, SplitName
+from rsmtdf_core.rasters.reading import open_raster
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.words import counted, readable
 
@@ -118,6 +119,9 @@ class _Seen:
         content: of its image, where that could be read.
         problems: what is wrong with its files.
         unknown: pixels of each value of the mask that no class has.
+        frame: size and place of its image, where that could be opened.
+        turned: whether the image is shown turned, as its orientation tag says.
+        gaps: where the strips that lack data have some, packed bits by their top row, until the mask was read.
     """
 
     scenes: list[Scene] = field(default_factory=list)
@@ -125,6 +129,9 @@ class _Seen:
     content: Content | None = None
     problems: list[Problem] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
+    frame: Frame | None = None
+    turned: bool = False
+    gaps: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def check_dataset(
@@ -192,6 +199,11 @@ def _left_out(manifest: Manifest, unused: int, seen: dict[str, _Seen]) -> Iterat
     """Notes on images and pixels that will not be used."""
     if unused:
         yield f"{unused} images are in no split"
+    if turned := sum(found.turned for found in seen.values()):
+        yield (
+            f"{counted(turned, 'image')} turned as the EXIF orientation says: "
+            "masks must fit the picture that viewers show"
+        )
     masks = [found.unknown.total() for found in seen.values() if found.unknown]
     if masks and manifest.mask_encoding.tolerant:
         yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
@@ -204,51 +216,63 @@ def _listed(manifest: Manifest) -> Iterator[str]:
 
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
     seen = _Seen()
-    size: tuple[int, int] | None = None
     try:
-        size = image_size(root / pair.image, manifest.bands)
-        _open_image(manifest, root, pair, size, seen)
+        _open_image(manifest, root, pair, seen)
     except RsmtdfError as error:
         seen.problems.append(Problem(file=pair.image, what=error.what))
     if pair.mask is not None:
         try:
-            _open_mask(manifest, root, pair.mask, size, seen)
+            _open_mask(manifest, root, pair.mask, seen)
         except RsmtdfError as error:
             seen.problems.append(Problem(file=pair.mask, what=error.what))
+    seen.gaps.clear()
     return seen
 
 
-def _open_image(
-    manifest: Manifest, root: Path, pair: ScenePair, size: tuple[int, int], seen: _Seen
-) -> None:
-    content = ContentHash(size)
-    has_data = False
-    with open_pixels(root / pair.image, manifest.bands) as read:
+def _open_image(manifest: Manifest, root: Path, pair: ScenePair, seen: _Seen) -> None:
+    with open_raster(root / pair.image, manifest.bands) as raster:
+        seen.frame, size = raster.frame, raster.image.size
+        seen.turned = raster.image.orientation.tag != 1
+        content = ContentHash(size)
+        has_data = False
         for part in strips(size):
-            pixels, valid = read(part)
+            pixels, valid = raster.read(*part)
             content.add(pixels)
-            has_data |= valid is None or bool(valid.any())
+            has_data |= bool(valid.any())
+            if not valid.all():
+                seen.gaps[part[0]] = np.packbits(valid, axis=1)
     if not has_data:
         seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
     seen.content = content.of(root, pair.image)
     seen.scenes = list(cut_scenes(pair, size, manifest.window))
 
 
-def _open_mask(
-    manifest: Manifest, root: Path, mask: str, image: tuple[int, int] | None, seen: _Seen
-) -> None:
-    size = mask_size(root / mask)
-    with open_mask(root / mask, manifest) as read:
+def _open_mask(manifest: Manifest, root: Path, path: str, seen: _Seen) -> None:
+    with open_mask(root / path, manifest) as mask:
+        size, frame = mask.size, mask.image.frame
+        same = seen.frame is not None and size == (seen.frame.width, seen.frame.height)
         for part in strips(size):
-            ids, strange = encode_mask(read(part), manifest)
+            ids, strange = mask.class_ids(part)
             seen.unknown.update(strange)
+            if same and part[0] in seen.gaps:
+                valid = np.unpackbits(seen.gaps[part[0]], axis=1, count=size[0]).astype(bool)
+                ids[~valid] = manifest.ignore_id
             _count(manifest, ids, part[0], seen)
     if seen.unknown and not manifest.mask_encoding.tolerant:
         what = unknown_values(seen.unknown)
-        seen.problems.append(Problem(file=mask, what=what, kind="unknown values"))
-    if image is not None and size != image:
-        what = size_differs(size[::-1], image[::-1])
-        seen.problems.append(Problem(file=mask, what=what, kind="size differs"))
+        seen.problems.append(Problem(file=path, what=what, kind="unknown values"))
+    if seen.frame is None:
+        return
+    if not same:
+        image = seen.frame.height, seen.frame.width
+        what = size_differs(size[::-1], image)
+        if seen.turned and size[::-1] == image[::-1]:
+            what += "; the image is turned as its orientation tag says, the mask is not"
+        seen.problems.append(Problem(file=path, what=what, kind="size differs"))
+    if apart(seen.frame, frame):
+        seen.problems.append(
+            Problem(file=path, what="the mask and its image are at different places on the earth")
+        )
 
 
 def _count(manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, seen: _Seen) -> None:

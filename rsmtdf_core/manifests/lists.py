@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.manifests.patterns import IMAGE_SUFFIXES
+from rsmtdf_core.images.formats import IMAGE_SUFFIXES
 
 # Names may have spaces, so a line is parted behind an image's ending.
 _SUFFIX = "|".join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)

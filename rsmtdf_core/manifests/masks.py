@@ -13,13 +13,14 @@ _BAND_PIXELS = 2**22
 
 
 def encode_mask(
-    raw: npt.NDArray[np.integer], manifest: Manifest
+    raw: npt.NDArray[np.integer], manifest: Manifest, valid: npt.NDArray[np.bool_] | None = None
 ) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
     """Turn a mask's raw pixels into class ids.
 
     Args:
         raw: integers [H, W] for "indices", uint8 [H, W, 3] for "colors".
         manifest: tells the encoding.
+        valid: where the mask is not nodata by its own file, bool [H, W]; the rest is ignored, whatever its value.
 
     Returns:
         class ids uint8 [H, W], and the count of pixels of each raw id or colour that no class
@@ -30,12 +31,17 @@ def encode_mask(
     unknown: Counter[str] = Counter()
     rows = max(1, _BAND_PIXELS // max(1, width))
     for top in range(0, height, rows):
-        unknown += _encode_band(raw[top : top + rows], manifest, ids[top : top + rows])
+        part = slice(top, top + rows)
+        known = None if valid is None else ~valid[part]
+        unknown += _encode_band(raw[part], manifest, ids[part], known)
     return ids, dict(unknown)
 
 
 def _encode_band(
-    raw: npt.NDArray[np.integer], manifest: Manifest, ids: npt.NDArray[np.uint8]
+    raw: npt.NDArray[np.integer],
+    manifest: Manifest,
+    ids: npt.NDArray[np.uint8],
+    nodata: npt.NDArray[np.bool_] | None,
 ) -> Counter[str]:
     """Write the class ids of some rows into `ids`; the counts of what no class has."""
     encoding = manifest.mask_encoding
@@ -58,6 +64,9 @@ def _encode_band(
         here = values == value
         ids[here] = class_id
         known |= here
+    if nodata is not None:
+        ids[nodata] = manifest.ignore_id
+        known |= nodata
     if known.all():
         return Counter()
     if isinstance(encoding, IndexMasks):

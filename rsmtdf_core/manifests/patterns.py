@@ -11,9 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.images.formats import IMAGE_SUFFIXES
 from rsmtdf_core.words import readable
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 

@@ -1,12 +1,13 @@
 """Decoded scenes for everyone who needs pixels, with the last files kept in memory.
 
-Views of one scene, and windows of one raster, come in bursts; decoding is the dear part, so whole
-decoded files are kept up to a number of bytes. Of a raster that rasterio reads, only the scene's
-window is read and kept.
+Views of one scene, and windows of one raster, come in bursts, and decoding is the expensive part. So decoded files are
+kept whole up to a number of bytes; of a file that can be read by parts, only the scene's window is read and kept.
+Pixels are kept with where they have data, so that a scene's image and mask are each opened once.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -14,23 +15,39 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.manifests.files import (
-    Part,
-    by_rasterio,
-    image_size,
-    mask_size,
-    read_image,
-    read_mask,
-    read_pixels,
-)
-from rsmtdf_core.manifests.masks import encode_mask
+from rsmtdf_core.images.decoder import Valid
+from rsmtdf_core.images.orientation import Part
+from rsmtdf_core.manifests.files import open_mask
 from rsmtdf_core.manifests.scenes import Dataset, Scene, Window
 from rsmtdf_core.rasters.bands import SHOWN
+from rsmtdf_core.rasters.reading import open_raster
 
 Pixels = npt.NDArray[np.uint8]
-_Key = tuple[
-    str, str, Window | None
-]  # image or mask, path, and the window where that alone was read
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """What was decoded of an image or a mask.
+
+    Attributes:
+        pixels: of the image, uint8 [h, w, C], or the mask's class ids, uint8 [h, w].
+        part: of the file that they are; None for all of it.
+        size: width and height of the file, px.
+        valid: where the image has data, bool [h, w]; None where it has everywhere.
+    """
+
+    pixels: Pixels
+    part: Part | None
+    size: tuple[int, int]
+    valid: Valid | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.nbytes + (0 if self.valid is None else self.valid.nbytes)
+
+
+_Key = tuple[str, str, Window | None]
+"""Image or mask, path, and the window where that alone was read."""
 
 
 class SceneReader:
@@ -50,8 +67,7 @@ class SceneReader:
         self._forget()
 
     def _forget(self) -> None:
-        self._kept: OrderedDict[_Key, Pixels] = OrderedDict()
-        self._rasters: dict[str, bool] = {}
+        self._kept: OrderedDict[_Key, _Decoded] = OrderedDict()
         self._kept_bytes = 0
         self._lock = Lock()
 
@@ -68,13 +84,8 @@ class SceneReader:
         Raises:
             MissingFileError, DataError: the file is missing, unreadable or of another size.
         """
-        path, bands = self.dataset.root / scene.image, self.dataset.manifest.bands
-        if self._by_rasterio(scene):
-            self._require_same_size(scene)
-            key = ("image", scene.image, scene.window)
-            return self._cached(key, lambda: read_image(path, bands, _part(scene)))
-        whole = self._cached(("image", scene.image, None), lambda: read_image(path))
-        return _cut(whole, scene, scene.image)
+        decoded = self._image(scene)
+        return _cut(decoded.pixels, decoded, scene, scene.image)
 
     def picture(self, scene: Scene) -> Pixels:
         """A scene as people and teachers see it, uint8 [H, W, 3], RGB.
@@ -92,64 +103,62 @@ class SceneReader:
                 image, or holds ids or colours that no class has.
         """
         assert scene.mask is not None, f"{scene.id} has no mask"
-        if self._by_rasterio(scene):
-            key = ("mask", scene.mask, scene.window)
-            return self._cached(key, lambda: self._decode_mask_part(scene))
-        whole = self._cached(("mask", scene.mask, None), lambda: self._decode_mask(scene, None))
-        return _cut(whole, scene, scene.mask)
+        image = self._image(scene)
+        mask = self._cached("mask", scene.mask, scene, lambda: self._decode_mask(scene, image))
+        return _cut(mask.pixels, mask, scene, scene.mask)
 
-    def _by_rasterio(self, scene: Scene) -> bool:
-        """Looked up once for each file, as it may take opening it."""
-        if scene.image not in self._rasters:
-            path = self.dataset.root / scene.image
-            self._rasters[scene.image] = by_rasterio(path, self.dataset.manifest.bands)
-        return self._rasters[scene.image]
+    def _image(self, scene: Scene) -> _Decoded:
+        return self._cached("image", scene.image, scene, lambda: self._decode_image(scene))
 
-    def _require_same_size(self, scene: Scene) -> None:
-        if scene.window is None:
-            size = image_size(self.dataset.root / scene.image, self.dataset.manifest.bands)
-            if size != (scene.width, scene.height):
-                raise _changed(scene, *size)
+    def _decode_image(self, scene: Scene) -> _Decoded:
+        """The scene's window where the file can be read by parts, else all of the file."""
+        path = self.dataset.root / scene.image
+        with open_raster(path, self.dataset.manifest.bands) as raster:
+            if scene.window is None and raster.image.size != (scene.width, scene.height):
+                raise _changed(scene, *raster.image.size)
+            part = _part(scene) if raster.image.by_parts else None
+            pixels, valid = raster.read(*(part or raster.image.whole()))
+            return _Decoded(pixels, part, raster.image.size, None if valid.all() else valid)
 
-    def _decode_mask_part(self, scene: Scene) -> Pixels:
-        root, manifest = self.dataset.root, self.dataset.manifest
-        ids = self._decode_mask(scene, _part(scene))
-        _, valid = read_pixels(root / scene.image, manifest.bands, _part(scene))
-        if valid is not None:
-            ids[~valid] = manifest.ignore_id
-        return ids
-
-    def _decode_mask(self, scene: Scene, part: Part | None) -> Pixels:
-        root, manifest = self.dataset.root, self.dataset.manifest
+    def _decode_mask(self, scene: Scene, image: _Decoded) -> _Decoded:
+        """The class ids of the part that was decoded of the image; ignored where that has no data."""
+        manifest = self.dataset.manifest
         assert scene.mask is not None
-        path = root / scene.mask
-        image, mask = image_size(root / scene.image, manifest.bands), mask_size(path)
-        if mask != image:
-            raise DataError(size_differs(mask[::-1], image[::-1]), where=path)
-        ids, unknown = encode_mask(read_mask(path, manifest, part), manifest)
+        path = self.dataset.root / scene.mask
+        with open_mask(path, manifest) as mask:
+            if mask.size != image.size:
+                raise DataError(size_differs(mask.size[::-1], image.size[::-1]), where=path)
+            ids, unknown = mask.class_ids(image.part)
         if unknown and not manifest.mask_encoding.tolerant:
             raise DataError(
                 unknown_values(unknown),
                 where=path,
                 remedy="add them to the manifest as a class or under mask_encoding.ignore",
             )
-        return ids
+        if image.valid is not None:
+            ids[~image.valid] = manifest.ignore_id
+        return _Decoded(ids, image.part, image.size)
 
-    def _cached(self, key: _Key, decode: Callable[[], Pixels]) -> Pixels:
+    def _cached(
+        self, kind: str, path: str, scene: Scene, decode: Callable[[], _Decoded]
+    ) -> _Decoded:
+        keys: tuple[_Key, _Key] = (kind, path, None), (kind, path, scene.window)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        pixels = decode()
-        pixels.setflags(write=False)
+            for key in keys:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key]
+        decoded = decode()
+        decoded.pixels.setflags(write=False)
+        key = keys[0] if decoded.part is None else keys[1]
         with self._lock:
-            if key not in self._kept and pixels.nbytes <= self.cache_bytes:
-                self._kept[key] = pixels
-                self._kept_bytes += pixels.nbytes
+            if key not in self._kept and decoded.nbytes <= self.cache_bytes:
+                self._kept[key] = decoded
+                self._kept_bytes += decoded.nbytes
             while self._kept_bytes > self.cache_bytes:
                 _, oldest = self._kept.popitem(last=False)
                 self._kept_bytes -= oldest.nbytes
-        return pixels
+        return decoded
 
 
 def unknown_values(unknown: dict[str, int]) -> str:
@@ -167,9 +176,10 @@ def size_differs(mask: tuple[int, ...], image: tuple[int, int]) -> str:
     )
 
 
-def _part(scene: Scene) -> Part:
+def _part(scene: Scene) -> Part | None:
+    """The scene's window; None where it is all of its image."""
     if scene.window is None:
-        return 0, 0, scene.height, scene.width
+        return None
     return scene.window.top, scene.window.left, scene.height, scene.width
 
 
@@ -181,17 +191,20 @@ def _changed(scene: Scene, width: int, height: int) -> DataError:
     )
 
 
-def _cut(whole: Pixels, scene: Scene, path: str) -> Pixels:
-    height, width = whole.shape[:2]
+def _cut(pixels: Pixels, decoded: _Decoded, scene: Scene, path: str) -> Pixels:
+    """The scene's pixels of what was decoded for it or for all of its file."""
+    if decoded.part is not None:
+        return pixels
+    width, height = decoded.size
     if scene.window is None:
-        if (height, width) != (scene.height, scene.width):
+        if (width, height) != (scene.width, scene.height):
             raise _changed(scene, width, height)
-        return whole
+        return pixels
     left, top = scene.window.left, scene.window.top
-    part = whole[top : top + scene.height, left : left + scene.width]
+    part = pixels[top : top + scene.height, left : left + scene.width]
     if part.shape[:2] != (scene.height, scene.width):
         raise DataError(
-            f"the window {scene.id} reaches over the raster's {width} x {height} px: "
+            f"the window {scene.id} reaches over the image's {width} x {height} px: "
             "the file changed since the scenes were found",
             where=path,
         )

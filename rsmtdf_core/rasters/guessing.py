@@ -6,22 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from rsmtdf_core.errors import DataError
+from rsmtdf_core.images.file import ImageFile, open_image
 from rsmtdf_core.rasters.bands import BandSettings, middle_range
-from rsmtdf_core.rasters.reading import RasterioDataset, middle_values, open_dataset
+from rsmtdf_core.rasters.reading import middle_values
 
 _SEEN = 16  # rasters whose values are looked at, at even distances through the folder
 _EIGHT_BITS = "uint8"
 _PRIMARIES = ("red", "green", "blue")
-
-
-def raster_kind(path: Path) -> str:
-    """How many bands a raster has, and of which type: "4 bands of uint16".
-
-    Raises:
-        MissingFileError, DataError, ConfigError: as for `open_dataset`.
-    """
-    with open_dataset(path) as dataset:
-        return f"{dataset.count} bands of {', '.join(sorted(set(dataset.dtypes)))}"
 
 
 def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> BandSettings:
@@ -39,18 +30,18 @@ def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> Ban
     """
     asked = {} if given is None else given.model_dump(include=given.model_fields_set)
     seen = paths[:: -(-len(paths) // _SEEN)]
-    with open_dataset(paths[0]) as dataset:
-        bands = BandSettings.model_validate({"indices": _indices(dataset), **asked})
+    with open_image(paths[0]) as image:
+        bands = BandSettings.model_validate({"indices": _indices(image), **asked})
     values = []
     for path in seen:
-        with open_dataset(path) as dataset:
-            if max(bands.indices) > dataset.count:
+        with open_image(path) as image:
+            if max(bands.indices) > image.count:
                 raise DataError(
-                    f"expected band {max(bands.indices)}, found {dataset.count} bands",
+                    f"expected band {max(bands.indices)}, found {image.count} bands",
                     where=path,
                     remedy="name bands that all images have with --bands",
                 )
-            values.append(middle_values(path, dataset, bands))
+            values.append(middle_values(image, bands))
     if bands.scale is not None:
         return bands
     kinds = [one[0].dtype.name for one in values]
@@ -66,11 +57,12 @@ def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> Ban
     return bands.model_copy(update={"scale": tuple(scale)})
 
 
-def _indices(dataset: RasterioDataset) -> tuple[int, ...]:
-    called = [one.name for one in dataset.colorinterp]
+def _indices(image: ImageFile) -> tuple[int, ...]:
+    called = image.interpretation
     if all(called.count(name) == 1 for name in _PRIMARIES):
         return tuple(called.index(name) + 1 for name in _PRIMARIES)
-    return (1, 2, 3) if dataset.count > 2 else (1, dataset.count, dataset.count)
+    first, *others = image.color_bands
+    return (first, *others[:2]) if len(others) > 1 else (first, *(others or (first,)) * 2)
 
 
 def _other(kinds: Sequence[str]) -> str:

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_file
-from rsmtdf_core.rasters.reading import RasterioDataset, open_dataset
+from rsmtdf_core.images.frame import Frame
+from rsmtdf_core.images.gdal_decoder import RasterioDataset, open_dataset
 
 _END = b"\n]}\n"
 _DIGITS = 7  # of a degree: about a centimetre
@@ -25,7 +27,7 @@ def write_polygons(path: Path, id_map: Path, names: Sequence[str]) -> int:
     """
     count = 0
     with open_dataset(id_map) as dataset, atomic_file(path) as file:
-        require_crs(id_map, dataset.crs)
+        require_place(id_map, Frame(dataset.width, dataset.height, dataset.crs, dataset.transform))
         file.write(b'{"type": "FeatureCollection", "features": [')
         for feature in _features(dataset, names):
             file.write(b",\n" if count else b"\n")
@@ -43,17 +45,36 @@ def is_closed(path: Path) -> bool:
         return file.read() == _END
 
 
-def require_crs(path: Path, crs: object) -> None:
-    """See that a raster says where on the earth it lies.
+def require_place(path: Path, frame: Frame) -> None:
+    """See that a raster's pixels have longitudes and latitudes.
 
     Raises:
-        DataError: where it does not.
+        DataError: the raster has no coordinate reference system, or a local one.
     """
-    if crs is None:
+    from rasterio.errors import RasterioError
+    from rasterio.warp import transform_bounds
+
+    if frame.crs is None and frame.gcps:
+        raise DataError(
+            "the raster is placed by ground control points, so its polygons would be bent",
+            where=path,
+            remedy=f"gdalwarp {path.name} warped.tif, and predict that; or leave out --polygons",
+        )
+    if frame.crs is None:
         raise DataError(
             "the raster has no coordinate reference system, so its polygons have no place",
             where=path,
             remedy=f"assign it: rio edit-info --crs EPSG:CODE {path.name}; or leave out --polygons",
+        )
+    try:
+        bounds = transform_bounds(frame.crs, "EPSG:4326", *frame.bounds) if frame.bounds else ()
+    except RasterioError:
+        bounds = ()
+    if not bounds or not all(map(isfinite, bounds)):
+        raise DataError(
+            "the raster's coordinate reference system is local, so its polygons have no longitude and latitude",
+            where=path,
+            remedy=f"assign the right one: rio edit-info --crs EPSG:CODE {path.name}; or leave out --polygons",
         )
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.files import atomic_path, sync_file, write_error
-from rsmtdf_core.rasters.reading import Frame, RasterioDataset, import_rasterio
+from rsmtdf_core.images.frame import Frame
+from rsmtdf_core.images.gdal_decoder import RasterioDataset
 
 BLOCK = 256  # px, side of a tile
 _CACHE = 32  # MiB of blocks that GDAL keeps
@@ -100,9 +101,9 @@ def raster_file(
 
     Raises:
         WriteError: the file cannot be written, say as the disk is full.
-        ConfigError: rasterio is not installed.
     """
-    rasterio = import_rasterio(path)
+    import rasterio
+
     with _refused(path), rasterio.Env(GDAL_CACHEMAX=_CACHE), atomic_path(path) as temporary:
         temporary.touch()  # the system's own reason, which GDAL does not pass on
         temporary.unlink()
@@ -120,12 +121,14 @@ def raster_file(
 
 
 def is_readable(path: Path) -> bool:
-    """Whether every tile of a GeoTIFF can be read, those of its overviews too."""
-    rasterio = import_rasterio(path)
+    """Whether every pixel of a GeoTIFF or PNG can be read, those of its overviews too."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
     try:
         with rasterio.Env(GDAL_CACHEMAX=_CACHE), _without_georeference():
             return bool(_checksums(path))
-    except rasterio.errors.RasterioError:
+    except RasterioError:
         return False
 
 
@@ -137,7 +140,7 @@ def _checksums(path: Path) -> dict[int, int]:
     """
     import rasterio
 
-    with rasterio.open(path, driver="GTiff") as dataset:
+    with rasterio.open(path, driver=_driver(path)) as dataset:
         levels = range(len(dataset.overviews(1)))
     for level in levels:
         for _ in _tile_rows(path, overview_level=level):
@@ -148,10 +151,14 @@ def _checksums(path: Path) -> dict[int, int]:
 def _tile_rows(path: Path, **options: int) -> Iterator[tuple[int, Pixels]]:
     import rasterio
 
-    with rasterio.open(path, driver="GTiff", **options) as dataset:
+    with rasterio.open(path, driver=_driver(path), **options) as dataset:
         for start in range(0, dataset.height, BLOCK):
             end = min(start + BLOCK, dataset.height)
             yield start, dataset.read(window=((start, end), (0, dataset.width)))
+
+
+def _driver(path: Path) -> str:
+    return "PNG" if path.suffix == ".png" else "GTiff"
 
 
 @contextmanager
@@ -171,8 +178,7 @@ def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
         "count": len(layer.names),
         "width": frame.width,
         "height": frame.height,
-        "crs": frame.crs,
-        "transform": frame.transform,
+        **_place(frame),
         "nodata": layer.nodata,
         "tiled": True,
         "blockxsize": BLOCK,
@@ -181,6 +187,14 @@ def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
         "interleave": "band",
         "bigtiff": "if_safer",
     }
+
+
+def _place(frame: Frame) -> dict[str, Any]:
+    """A GeoTIFF holds either a transform or ground control points."""
+    place: dict[str, Any] = {"crs": frame.crs, "transform": frame.transform}
+    if frame.gcps:
+        place = {"crs": frame.gcps_crs, "gcps": list(frame.gcps)}
+    return place if frame.rpcs is None else place | {"rpcs": frame.rpcs}
 
 
 def _describe(dataset: RasterioDataset, layer: Layer) -> None:

@@ -120,7 +120,7 @@ def test_wrong_manifests_and_lists_are_named(tmp_path, changes, message, file):
     [
         ("masks/0003.png", "LA", "expects a mask with colours"),
         ("masks/0003.png", "L", "expects a mask with colours"),
-        ("images/0003.png", "I;16", "8 bits a band"),
+        ("images/0003.png", "I;16", "expected bands of 8 bits"),
     ],
 )
 def test_files_of_another_kind_are_named(root, file, mode, message):

@@ -36,7 +36,7 @@ def test_it_tells_its_guesses_and_the_check_passes(root):
         "images/{name}.png",
         "masks/{name}.png",
         "6 x 4 px",
-        "RGB",
+        "3 bands of uint8",
         "indices",
         "by chance",
     ):
@@ -153,7 +153,12 @@ def saved(pixels):
         # One mask in colours tells what all should be.
         ("masks/3.png", saved(np.zeros((4, 6, 3), np.uint8)), "mask with colours", "masks/0.png"),
         ("masks/3.png", saved(np.full((4, 6), 1000, np.uint16)), "too far apart", "masks/3.png"),
-        ("images/3.png", saved(np.zeros((4, 6), np.uint16)), "8 bits a band", "images/3.png"),
+        (
+            "images/3.png",
+            saved(np.zeros((4, 6), np.uint16)),
+            "expected band 3, found 1 bands",
+            "images/3.png",
+        ),
         ("images/3.png", lambda path: path.write_text("404"), "cannot be read", "images/3.png"),
         (
             "images/3.jpg",

@@ -143,7 +143,7 @@ def test_files_of_classes_that_say_nothing_are_refused(tmp_path):
 def test_images_that_cannot_be_learnt_from_are_named(tmp_path):
     draw(tmp_path, [0, 1])
     Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(tmp_path / "images" / "s 1.png")
-    with pytest.raises(DataError, match="8 bits") as caught:
+    with pytest.raises(DataError, match="expected band 3, found 1 bands") as caught:
         look(tmp_path)
     assert "s 1.png" in caught.value.where
     (tmp_path / "images" / "s 1.png").write_bytes(b"no image")

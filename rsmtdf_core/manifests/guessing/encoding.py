@@ -4,17 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.manifests.files import image_mode, read_values
+from rsmtdf_core.images.file import open_image
+from rsmtdf_core.images.labels import holds_colors, holds_numbers, read_colors, read_numbers
 from rsmtdf_core.manifests.scenes import in_threads
 
 _MOST = 255  # classes
 _MOST_COLORS = 64  # more in all masks, and they are no labels but a picture, or were stored lossily
-_COLOR_MODES = frozenset({"RGB", "RGBA"})
 _IGNORE = 255
 _RARE = 1e-4  # share of all pixels
 _MOST_GAPS = 8  # missing between indices, beside as many as there are classes
@@ -78,15 +79,13 @@ def count_values(
             values that it is no mask.
     """
     # A palette has both; one mask without tells what all are.
-    colors = any(
-        one in _COLOR_MODES for one in in_threads(lambda one: image_mode(root / one), masks)
-    )
+    colors = any(in_threads(lambda one: _has_colors_alone(root / one), masks))
     total: Counter[int] = Counter()
     first: dict[int, Path] = {}
     grey = True
-    read = in_threads(lambda one: read_values(root / one, colors=colors), masks)
-    for path, values in zip(masks, read, strict=True):
-        grey &= values.dtype == np.uint8
+    read = in_threads(lambda one: _read(root / one, colors=colors), masks)
+    for path, (values, eight_bits) in zip(masks, read, strict=True):
+        grey &= eight_bits
         codes = values.astype(np.int64) @ (65536, 256, 1) if colors else values
         found, counts = np.unique(codes, return_counts=True)
         total.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
@@ -107,6 +106,28 @@ def count_values(
         grey and not colors,
         {name(code): path for code, path in first.items()},
     )
+
+
+def _has_colors_alone(path: Path) -> bool:
+    with open_image(path) as image:
+        return not holds_numbers(image)
+
+
+def _read(path: Path, *, colors: bool) -> tuple[npt.NDArray[np.integer[Any]], bool]:
+    """A mask's values without those that its file leaves out, [N] or [N, 3], and whether they have 8 bits."""
+    with open_image(path) as image:
+        if not (holds_colors(image) if colors else holds_numbers(image)):
+            raise DataError(
+                f"expected a mask with {'colours' if colors else 'one band of class indices'}, as others, "
+                f"found {image.describe()}",
+                where=path,
+                remedy="export all masks in one way, as PNG of 8 bits with one band or as RGB",
+            )
+        values, valid = read_colors(image) if colors else read_numbers(image)
+        eight_bits = values.dtype == np.uint8
+    if valid is not None:
+        return values[valid], eight_bits
+    return values.reshape(-1, 3) if colors else values.ravel(), eight_bits
 
 
 def guess_encoding(found: MaskValues, ignore: Sequence[Value] | None = None) -> MaskGuess:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.images.formats import IMAGE_SUFFIXES
 from rsmtdf_core.manifests.guessing.names import HOLE, Form, Scene, readings
-from rsmtdf_core.manifests.patterns import IMAGE_SUFFIXES, match_pairs, pattern_fields
+from rsmtdf_core.manifests.patterns import match_pairs, pattern_fields
 
 _TRAIN_WORDS = frozenset({"train", "training"})
 _SPLIT_WORDS = _TRAIN_WORDS | {"val", "valid", "validation", "test", "testing"}

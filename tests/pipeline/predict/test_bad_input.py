@@ -30,7 +30,7 @@ def bands(path, count, kind=np.uint8):
         (
             "a b.png",
             lambda path: Image.fromarray(np.full((40, 40), 3000, np.uint16)).save(path),
-            "8 bits a band, found mode I;16",
+            "expected bands of 8 bits, found uint16",
         ),
         ("a b.tif", lambda path: bands(path, 2), "expected one band, or three at least, found 2"),
         ("a b.tif", lambda path: bands(path, 3, np.float32), "8 bits, found float32"),

@@ -39,7 +39,9 @@ def test_the_good_images_are_predicted_and_the_bad_ones_named(run, folder, tmp_p
     good, bad = ["a.tif", "d.png", "deep/f.tif"], ["b.tif", "c.png", "e.tif"]
     for _ in range(2):  # the second time the good ones are kept
         reporter = _Warnings()
-        with pytest.raises(IncompleteError, match="3 of 6 images failed; the others are complete") as caught:
+        with pytest.raises(
+            IncompleteError, match="3 of 6 images failed; the others are complete"
+        ) as caught:
             predict(run, [folder], tmp_path / "out", reporter=reporter)
         assert caught.value.written == tuple(tmp_path / "out" / name for name in good)
         for name in bad:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -242,18 +241,6 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(run, raster, tm
     with pytest.raises(DataError, match="the folder cannot be written") as told:
         predict(run, [raster], tmp_path / "file" / "out")
     assert told.value.where == str(tmp_path / "file" / "out")
-
-
-def test_without_rasterio_images_are_predicted_and_rasters_name_the_extra(
-    run, raster, pixels, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "rasterio", None)
-    Image.fromarray(pixels).save(tmp_path / "b.png")
-    predict(run, [tmp_path / "b.png"], tmp_path / "out")
-    for source, settings in ((raster, None), (tmp_path / "b.png", ALL_RASTERS)):
-        with pytest.raises(ConfigError) as told:
-            predict(run, [source], tmp_path / "out", settings)
-        assert told.value.remedy == "pip install 'rsmtdf[geo]'"
 
 
 def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypatch):

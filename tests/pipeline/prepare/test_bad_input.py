@@ -121,7 +121,7 @@ def test_a_wrong_file_is_named(root, tmp_path, file, spoil, message, crops):
         ("masks", painted("L", (SIZE, SIZE), 8), "no class has 8 (360000 px)"),
         ("masks", truncated(), "cannot be read"),
         ("images", truncated(3), "cannot be read"),
-        ("images", sixteen_bits, "expected an image of 8 bits a band"),
+        ("images", sixteen_bits, "expected bands of 8 bits"),
     ],
     ids=[
         "RGB where ids are declared",

@@ -45,7 +45,7 @@ def test_every_wrong_file_is_named(root):
     assert "cannot be read" in found["images/s0.png"]
     assert "the mask has 7 x 6 px, its image 8 x 6 px" in found["masks/s1.png"]
     assert found["masks/s2.png"] == "no class has 9 (48 px)"
-    assert "found an image of mode RGB" in found["masks/s3.png"]
+    assert "found 3 bands of uint8" in found["masks/s3.png"]
     assert found["masks/s4.png"] == "no image belongs to this mask"
 
 

@@ -75,4 +75,4 @@ def test_files_of_another_size_are_told(root):
         reader.mask(scenes[0])
     Image.new("RGB", (9, 6)).save(root / "images" / "s0.png")
     with pytest.raises(DataError, match="expected 8 x 6 px, found 9 x 6 px"):
-        reader.image(scenes[0])
+        SceneReader(reader.dataset).image(scenes[0])

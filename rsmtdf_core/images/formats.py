@@ -1,0 +1,123 @@
+"""The image formats that are read, in one list for every stage, told apart by a file's first bytes.
+
+Names are for finding files; what a file is, and which library decodes it, is decided by its content:
+a PNG named `a.tif` is read as the PNG that it is.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsmtdf_core.errors import DataError, MissingFileError
+
+_START = 1024  # bytes of a file that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """An image format.
+
+    Attributes:
+        name: as users know it.
+        suffixes: the usual endings of its file names, lower case with the dot.
+        driver: GDAL's driver.
+        pillow: Pillow's name where Pillow may decode it; None where GDAL always does.
+        raster: whether it can hold a place on the earth, so that its map is a GeoTIFF.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    driver: str
+    pillow: str | None = None
+    raster: bool = False
+
+
+PNG = Format("PNG", (".png",), "PNG", "PNG")
+JPEG = Format("JPEG", (".jpg", ".jpeg"), "JPEG", "JPEG")
+TIFF = Format("TIFF", (".tif", ".tiff"), "GTiff", raster=True)
+BMP = Format("BMP", (".bmp",), "BMP", "BMP")
+WEBP = Format("WebP", (".webp",), "WEBP", "WEBP")
+GIF = Format("GIF", (".gif",), "GIF", "GIF")
+VRT = Format("VRT", (".vrt",), "VRT", raster=True)
+HFA = Format("ERDAS Imagine", (".img",), "HFA", raster=True)
+JP2 = Format("JPEG 2000", (".jp2", ".j2k"), "JP2OpenJPEG", raster=True)
+
+FORMATS = (PNG, JPEG, TIFF, BMP, WEBP, GIF, VRT, HFA, JP2)
+"""Every format that is read."""
+
+IMAGE_SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.suffixes)
+"""The endings of file names by which images are found in folders."""
+
+RASTER_SUFFIXES = frozenset(suffix for form in FORMATS if form.raster for suffix in form.suffixes)
+"""Those of formats that can hold a place on the earth."""
+
+_SIGNATURES = {
+    PNG: (b"\x89PNG\r\n",),
+    JPEG: (b"\xff\xd8\xff",),
+    TIFF: (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    BMP: (b"BM",),
+    GIF: (b"GIF8",),
+    HFA: (b"EHFA_HEADER_TAG",),
+    JP2: (b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
+}
+
+
+def identify(path: Path) -> Format:
+    """The format of a file by its first bytes.
+
+    Raises:
+        MissingFileError: there is no such file.
+        DataError: the file cannot be read, or is of none of `FORMATS`.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+    except FileNotFoundError:
+        raise MissingFileError(
+            "the file is missing", where=path, remedy="restore the file, or correct the path"
+        ) from None
+    except OSError as error:
+        raise DataError(f"the image cannot be read: {error.strerror}", where=path) from None
+    form = _format_of(start)
+    if form is None:
+        raise DataError(
+            f"the image cannot be read: {_described(start)}, not {known_formats()}",
+            where=path,
+            remedy=conversion(path),
+        )
+    return form
+
+
+def known_formats() -> str:
+    """The formats' names as a list in words."""
+    *first, last = (form.name for form in FORMATS)
+    return f"{', '.join(first)} or {last}"
+
+
+def conversion(path: Path) -> str:
+    """The command that turns a raster of another format into one that is read."""
+    return (
+        f"gdal_translate {path.name} {path.stem}-converted.tif, where GDAL reads the file; "
+        "if it is damaged, fetch or export it again"
+    )
+
+
+def _format_of(start: bytes) -> Format | None:
+    if start.startswith(b"RIFF"):
+        return WEBP if start[8:12] == b"WEBP" else None
+    if b"<VRTDataset" in start:
+        return VRT
+    for form, signatures in _SIGNATURES.items():
+        if start.startswith(signatures):
+            return form
+    return None
+
+
+def _described(start: bytes) -> str:
+    """What a file that is no image seems to be."""
+    if not start:
+        return "the file is empty"
+    if start.startswith(b"version https://git-lfs"):
+        return "the file is a Git LFS pointer (git lfs pull fetches the image)"
+    if b"<html" in start.lower() or start.lower().lstrip().startswith(b"<!doctype"):
+        return "the file is a web page"
+    return "the content is of another format"

@@ -1,0 +1,68 @@
+"""EXIF orientation: how the stored rows and columns of an image lie in the picture that viewers show.
+
+Cameras store pixels as the sensor reads them and note the turn in a tag (1 to 8, EXIF 2.32, tag 274; TIFF 6.0 has the
+same). Images are read as viewers show them, so that they fit masks drawn on what was shown.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Part = tuple[int, int, int, int]
+"""Top, left, height and width of a part of an image, px."""
+
+T = TypeVar("T", bound=np.generic)
+
+TAG = 274
+"""The tag's number in EXIF and in TIFF."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """The way from stored to shown pixels: first transposed, then mirrored.
+
+    Attributes:
+        tag: the tag's value, 1 to 8; 1 changes nothing.
+    """
+
+    tag: int = 1
+
+    @classmethod
+    def of(cls, value: object) -> "Orientation":
+        """The orientation of a tag's value; values that the standard does not know change nothing."""
+        return cls(value if isinstance(value, int) and 1 <= value <= 8 else 1)
+
+    @property
+    def transposed(self) -> bool:
+        """Whether rows are shown as columns, so that width and height are exchanged."""
+        return self.tag >= 5
+
+    @property
+    def _upside_down(self) -> bool:
+        return self.tag in {3, 4, 7, 8}
+
+    @property
+    def _mirrored(self) -> bool:
+        return self.tag in {2, 3, 6, 7}
+
+    def shown_size(self, stored: tuple[int, int]) -> tuple[int, int]:
+        """Width and height as shown, from those stored."""
+        return (stored[1], stored[0]) if self.transposed else stored
+
+    def stored_part(self, part: Part, shown: tuple[int, int]) -> Part:
+        """Where a part of the shown image (of width and height `shown`) is stored."""
+        top, left, height, width = part
+        if self._upside_down:
+            top = shown[1] - top - height
+        if self._mirrored:
+            left = shown[0] - left - width
+        return (left, top, width, height) if self.transposed else (top, left, height, width)
+
+    def apply(self, stored: npt.NDArray[T]) -> npt.NDArray[T]:
+        """Stored pixels [h, w, ...] as they are shown; a view of the same memory."""
+        pixels = stored.swapaxes(0, 1) if self.transposed else stored
+        rows = slice(None, None, -1 if self._upside_down else 1)
+        columns = slice(None, None, -1 if self._mirrored else 1)
+        return pixels[rows, columns]

@@ -1,0 +1,175 @@
+"""Names from outside print as they are, whatever they hold, and nothing in them reaches the terminal as a command."""
+
+import io
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from rich.tree import Tree
+
+from cli import console, data, evaluate, main
+from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.evaluation.counts import PixelCounts
+from rsmtdf_core.evaluation.protocols.registry import find_protocols
+from rsmtdf_core.evaluation.report import EvaluationReport
+from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.manifests.check import DatasetCheck, Problem, SplitCheck
+from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.words import printable
+
+AWKWARD = [
+    "scene[north].tif",
+    "n/a [/]",
+    "[bold]",
+    ":tree:",
+    "a\\",
+    "[",
+    "$x_1$",
+    "{0}",
+    "\x1b[2J\x1b]0;title\x07",
+    "\x9b31m",
+    "\u202egnp.exe",
+]
+
+
+def for_names(test: Callable[[str], None]) -> Callable[[], None]:
+    """Run a test with names of every kind."""
+    for name in AWKWARD:
+        test = example(name=name)(test)
+    return settings(deadline=None)(given(name=st.text(min_size=1, max_size=30))(test))
+
+
+def printed(print_name: Callable[[], object]) -> str:
+    """What a function prints on both consoles, without colours; neither has an end of line in sight."""
+    written = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("out", "err"):
+            plain = console.PlainConsole(file=written, color_system=None, width=100_000)
+            for module in (console, data, evaluate, main):
+                if hasattr(module, name):
+                    patch.setattr(module, name, plain)
+        print_name()
+    return written.getvalue()
+
+
+def assert_shown(text: str, name: str, times: int = 1) -> None:
+    assert text.replace("\n", "").isprintable()
+    for line in printable(name).split("\n"):
+        assert text.count(line.strip()) >= times
+
+
+@for_names
+def test_printable_text_is_what_repr_shows(name: str):
+    shown = printable(name)
+    assert shown.replace("\n", "").isprintable()
+    assert shown == name or not name.isprintable()
+
+
+@for_names
+def test_every_way_to_print_shows_a_name_as_it_is(name: str):
+    reporter = console.RichReporter()
+
+    def bar() -> None:
+        with reporter.bar(name, 2) as shown:
+            shown.advance(2, name)
+
+    for way in (
+        lambda: console.out.print(name),
+        lambda: console.out.print(console.Text(name)),
+        lambda: console.err.print(name, style="bold yellow"),
+        lambda: console.show("store", name),
+        lambda: console.out.print(Tree(name)),
+        lambda: reporter.say(name),
+        lambda: reporter.warn(name),
+        bar,
+    ):
+        assert_shown(printed(way), name)
+
+
+@for_names
+def test_tables_show_names_in_titles_heads_and_cells(name: str):
+    table = console.table(name, name, name)
+    table.add_row(name, console.Text(name))
+    assert_shown(printed(lambda: console.out.print(table)), name, times=5)
+
+
+@for_names
+def test_errors_show_names(name: str):
+    def fail() -> None:
+        raise RsmtdfError(f"no scene {name}", where=name, remedy=f"rename {name}")
+
+    def run() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(main, "app", fail)
+            patch.setattr(main, "_quiet", lambda: None)
+            with pytest.raises(SystemExit):
+                main.main()
+
+    assert_shown(printed(run), name, times=3)
+
+
+@for_names
+def test_scores_of_classes_and_checks_of_files_with_any_name_are_shown(name: str):
+    whole = load_manifest("synthetic")
+    named = whole.classes[0].model_copy(update={"name": name})
+    manifest = whole.model_copy(
+        update={"classes": (named, *whole.classes[1:]), "unscored": (name,)}
+    )
+    counts = PixelCounts(np.ones((6, 6), np.int64), np.zeros(6, np.int64))
+    [scores] = (rule(counts, manifest) for rule in find_protocols(["rsmtdf"]))
+    report = EvaluationReport(
+        **dict(scores),
+        run=name,
+        dataset=name,
+        split="test",
+        weights="ema",
+        parent="",
+        inference=InferenceSettings(),
+        images=1,
+        confusion=(),
+        notes=(name,),
+        random_teachers=(name,),
+    )
+    assert_shown(printed(lambda: evaluate.show_report(report)), name, times=5)
+    split = SplitCheck(
+        name="test",
+        scenes=1,
+        labeled=1,
+        pixels=dict.fromkeys(manifest.class_names, 1),
+        ignored=0,
+        unlabeled=(name,),
+    )
+    result = DatasetCheck(
+        manifest=name, splits=(split,), problems=(Problem(file=name, what=name),), notes=()
+    )
+    assert_shown(printed(lambda: console.out.print(data._splits_table(manifest, result))), name)
+    assert_shown(printed(lambda: console.out.print(data._problems_table(result))), name, times=2)
+
+
+def test_our_own_warnings_are_shown_as_all_others():
+    logger = logging.getLogger("rsmtdf_core.weights.states")
+    handler = main._Warnings()
+    logger.addHandler(handler)
+    try:
+        text = printed(lambda: logger.warning("%s: [one] of two", "w.pth"))
+    finally:
+        logger.removeHandler(handler)
+    assert text == "warning: w.pth: [one] of two\n"
+
+
+def test_a_path_reaches_another_program_byte_by_byte(capfdbinary):
+    names = [b"scene[north].tif", b"caf\xe9.tif", b"\x1b[31m.tif"]
+    for name in names:
+        console.show_path(Path(os.fsdecode(name)))
+    assert capfdbinary.readouterr().out.splitlines() == names
+
+
+def test_a_terminal_shows_a_path_escaped(monkeypatch):
+    monkeypatch.setattr(console.PlainConsole, "is_terminal", True)
+    path = Path(os.fsdecode(b"caf\xe9\x1b[31m.tif"))
+    assert printed(lambda: console.show_path(path)) == "caf\\udce9\\x1b[31m.tif\n"
