@@ -13,7 +13,8 @@ from cli.cache_info import show_entry
 from cli.cache_plan import plan
 from cli.cache_transcode import transcode
 from cli.cache_verify import verify
-from cli.console import RichReporter, Text, err, labeled, out, show, table
+from cli.console import RichReporter, Text, err, labeled, out, show, show_command, table
+from cli.options import read_runtime
 from rsmtdf_core.store.catalogue import Catalogue, StoreEntry, find_entry, read_catalogue
 from rsmtdf_core.words import bytes_text
 
@@ -242,7 +243,7 @@ def export_(
         f"exported {report.views} records of {len(report.stores)} stores: {report.files} files, "
         f"{bytes_text(report.bytes)}; {report.there} files were there",
     )
-    out.print(f"take them: rsmtdf cache import {destination}", soft_wrap=True)
+    show_command("take them", "rsmtdf", "cache", "import", destination)
 
 
 @app.command("import")
@@ -272,9 +273,7 @@ def import_(
 
 
 def _folder(cache: Path | None) -> Path:
-    from pipeline.config import RuntimeSettings
-
-    return RuntimeSettings(cache=cache).cache_folder
+    return read_runtime(cache).cache_folder
 
 
 def _catalogue(cache: Path | None) -> Catalogue:

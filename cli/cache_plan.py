@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import RichReporter, Text, out, table
+from cli.console import RichReporter, Text, out, show_json, table
 from cli.options import Cache, Config, Overrides, read_config
 from rsmtdf_core.words import bytes_text
 
@@ -30,7 +30,7 @@ def plan(
 
     report = plan_cache(read_config(config, overrides, cache), RichReporter())
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        show_json(report)
     else:
         show_plan(report)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.console import RichReporter, out, show
+from cli.options import read_runtime
 from rsmtdf_core.words import bytes_text
 
 
@@ -35,7 +36,6 @@ def transcode(
     Training finds the new store where its config says so: --set teachers.NAME.codec=int8. Started again after
     a kill it goes on.
     """
-    from pipeline.config import RuntimeSettings
     from pipeline.transcode import transcode as transcode_store
     from rsmtdf_core.errors import ConfigError, StoreNotFoundError
     from rsmtdf_core.store.catalogue import find_entry, read_catalogue
@@ -43,7 +43,7 @@ def transcode(
 
     if quality is not None and not 0 < quality < 1:
         raise ConfigError(f"expected a quality between 0 and 1, found {quality}")
-    entry = find_entry(read_catalogue(RuntimeSettings(cache=cache).cache_folder), store)
+    entry = find_entry(read_catalogue(read_runtime(cache).cache_folder), store)
     if entry.store is None:
         raise StoreNotFoundError(f"the store is {entry.state}: {entry.problem}", where=entry.path)
     declared = declare_codec(codec, DEFAULT_QUALITY if quality is None else quality)

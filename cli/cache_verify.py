@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import RichReporter, Text, err, out
-from cli.options import Cache, Overrides, read_config
+from cli.console import RichReporter, Text, err, out, show_json
+from cli.options import Cache, Overrides, read_config, read_runtime
 
 if TYPE_CHECKING:
     from pipeline.verify import Check, Depth, VerifyReport
@@ -40,7 +40,6 @@ def verify(
 
     Nothing is written and nothing is downloaded.
     """
-    from pipeline.config import RuntimeSettings
     from pipeline.verify import verify as verify_stores
     from rsmtdf_core.errors import ConfigError
 
@@ -49,11 +48,11 @@ def verify(
     if overrides and config is None:
         raise ConfigError("--set changes a config, and none is given", remedy="give --config")
     experiment = None if config is None else read_config(config, overrides, cache)
-    runtime = RuntimeSettings(cache=cache) if experiment is None else experiment.runtime
+    runtime = read_runtime(cache) if experiment is None else experiment.runtime
     depth: Depth = "quick" if quick else "deep" if deep else "normal"
     report = verify_stores(runtime.cache_folder, stores or (), experiment, depth, RichReporter())
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        show_json(report)
     else:
         show_report(report)
     if report.failed:

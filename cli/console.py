@@ -5,7 +5,9 @@ Scenes, classes, files and runs have names that others chose. In rich, `[north]`
 what cannot be seen. Styles are given beside the text: `out.print(text, style="bold")`, or with the `Text` here.
 """
 
+import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from typing import Any
 
 import rich.text
 import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -125,6 +129,20 @@ class RichReporter:
     def warn(self, text: str) -> None:
         """One line in yellow."""
         err.print(Text("warning: ", style="bold yellow") + Text(text, style="yellow"))
+
+
+def show_json(report: BaseModel) -> None:
+    """A report for another program."""
+    try:
+        text = report.model_dump_json(indent=2)
+    except PydanticSerializationError:  # paths of bytes that are not UTF-8
+        text = json.dumps(report.model_dump(mode="json"), indent=2)
+    typer.echo(text)
+
+
+def show_command(label: str, *words: object) -> None:
+    """A command that can be copied into a shell, whatever names it has."""
+    out.print(f"{label}: {shlex.join(map(str, words))}", soft_wrap=True)
 
 
 def show_path(path: Path) -> None:

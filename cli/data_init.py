@@ -1,6 +1,6 @@
 """`rsmtdf data init`: a manifest for a folder of one's own."""
 
-import shlex
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import RichReporter, Text, err, out
+from cli.console import RichReporter, Text, err, out, show_command
 from cli.options import Bands, Scale, read_bands
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.words import printable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.init_data import Draft, Looked, NamedClass
 
 _MOST = 200  # characters of a cell
+_VALUE = re.compile(r"-?\d{1,9}|#[0-9A-Fa-f]{6}")
 
 
 def init(
@@ -52,7 +53,7 @@ def init(
         str | None,
         typer.Option(
             metavar="VALUES",
-            help="Values of masks that stand for no class: 0,255 or '#000000'; none for none.",
+            help="Values of masks that stand for no class: 0,255 or '#000000' or --ignore=-9999; none for none.",
             show_default="guessed",
         ),
     ] = None,
@@ -104,8 +105,7 @@ def init(
         out.print(Text(f"note: {note}"))
     write_manifest(made, path, overwrite=overwrite)
     out.print(f"wrote {path}", soft_wrap=True)
-    command = shlex.join(["rsmtdf", "data", "check", str(path), "--root", str(root)])
-    out.print(f"check it: {command}", soft_wrap=True)
+    show_command("check it", "rsmtdf", "data", "check", path, "--root", root)
 
 
 def _asked(
@@ -156,10 +156,10 @@ def _values(text: str) -> list[int | str]:
     words = [one.strip() for one in text.split(",")]
     if words in ([""], ["none"]):
         return []
-    wrong = [one for one in words if not (one.isdigit() or one.startswith("#"))]
+    wrong = [word for word in words if not _VALUE.fullmatch(word)]
     if wrong:
         raise typer.BadParameter(f"expected numbers or colours as #RRGGBB, found {wrong[0]!r}")
-    return [int(one) if one.isdigit() else one.upper() for one in words]
+    return [word.upper() if word.startswith("#") else int(word) for word in words]
 
 
 def _at_terminal() -> bool:

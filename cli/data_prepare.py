@@ -1,13 +1,12 @@
 """`rsmtdf data download` and `rsmtdf data prepare`: from a published benchmark's archives to manifests."""
 
-import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import RichReporter, Text, err, out, table
+from cli.console import RichReporter, Text, err, out, show_command, table
 from rsmtdf_core.words import counted
 
 if TYPE_CHECKING:
@@ -56,8 +55,9 @@ def download(benchmark: Which, to: To) -> None:
     else:
         out.print(Text(f"{benchmark.value} needs a login. {spec.source}"), soft_wrap=True)
         out.print(Text(f"Put the archives, or what they hold, into {to}."), soft_wrap=True)
-    command = ["rsmtdf", "data", "prepare", benchmark.value, "--from", str(to), "--to", "PREPARED"]
-    out.print(Text(f"next: {shlex.join(command)}"), soft_wrap=True)
+    show_command(
+        "next", "rsmtdf", "data", "prepare", benchmark.value, "--from", to, "--to", "PREPARED"
+    )
 
 
 def prepare(
@@ -161,8 +161,7 @@ def _show(report: "PrepareReport") -> None:
     for note in report.notes:
         err.print(Text(note, style="yellow"), soft_wrap=True)
     path = report.manifests[0].path
-    command = ["rsmtdf", "data", "check", str(path), "--root", str(report.root)]
-    out.print(Text(f"next: {shlex.join(command)}"), soft_wrap=True)
+    show_command("next", "rsmtdf", "data", "check", path, "--root", report.root)
     out.print(
         Text(f"or in a config: data: {{manifest: {path}, root: {report.root}}}"), soft_wrap=True
     )

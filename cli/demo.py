@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, show
+from cli.console import RichReporter, err, show, show_command
 from cli.evaluate import show_report
 
 
@@ -43,4 +43,4 @@ def demo(
     show_report(result.report)
     show("picture", result.folder / "panel.png")
     show("confusion", result.folder / "confusion.png")
-    out.print(f"try it on an image: rsmtdf predict {result.run} IMAGE", soft_wrap=True)
+    show_command("try it on an image", "rsmtdf", "predict", result.run, "IMAGE")

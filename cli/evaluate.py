@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import RichReporter, err, out, percent, show, table
-from cli.options import InferenceOverrides, Run
+from cli.options import Checkpoint, InferenceOverrides, Run
 
 if TYPE_CHECKING:
     from rsmtdf_core.evaluation.report import EvaluationReport
@@ -48,6 +48,7 @@ def evaluate(
         ),
     ] = None,
     overrides: InferenceOverrides = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Score a run's best model: a table here, JSON, CSV and pictures in the run's folder.
 
@@ -64,6 +65,7 @@ def evaluate(
         RichReporter(),
         protocols=protocol or ["rsmtdf"],
         overrides=overrides or [],
+        checkpoint=checkpoint,
     )
     show_report(report)
     show("report and pictures", folder)
@@ -71,7 +73,8 @@ def evaluate(
 
 def show_report(report: "EvaluationReport") -> None:
     """Print the scores with everything one must know to read them."""
-    title = f"{report.run} on {report.dataset} {report.split} ({report.images} scenes, {report.weights})"
+    step = "" if report.steps is None else f", step {report.steps}"
+    title = f"{report.run} on {report.dataset} {report.split} ({report.images} scenes, {report.weights}{step})"
     for one in report.by_protocol.values():
         _show_scores(title, one)
     for sentence in report.notes:

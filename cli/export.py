@@ -8,7 +8,7 @@ import typer
 
 from cli.console import RichReporter, err, out, show, table
 from cli.evaluate import Weights
-from cli.options import Run
+from cli.options import Checkpoint, Run
 
 
 class Format(StrEnum):
@@ -41,6 +41,7 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.")
     ] = False,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Write a run's best student without EMA model, optimiser or teachers, and check it against the run's own.
 
@@ -56,6 +57,7 @@ def export(
         weights=weights.value if weights else None,
         overwrite=overwrite,
         reporter=RichReporter(),
+        checkpoint=checkpoint,
     )
     shown = table("logits against the run's own model", "images", "size, px", "largest difference")
     for one in report.checks:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out, show
+from cli.console import RichReporter, out, show, show_command
 
 
 class Model(StrEnum):
@@ -64,4 +64,4 @@ def import_official(
     if report.official_score is not None:
         out.print(f"its own record: mIoU {report.official_score:.2f}")
     show("run", report.run)
-    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True)
+    show_command("score it", "rsmtdf", "evaluate", report.run)

@@ -1,11 +1,12 @@
 """The command line: one verb a file; errors are told in two or three lines and end with a status of their own."""
 
+import errno
 import io
 import logging
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -73,15 +74,43 @@ def main() -> None:
     try:
         app()
     except RsmtdfError as error:
-        failed = error.status == 1
-        kind, style = ("error:", "bold red") if failed else ("interrupted:", "bold")
-        err.print(labeled(kind, error, style), soft_wrap=True)
-        sys.exit(error.status)
+        _leave_with(error)
+    except OSError as refusal:
+        if refusal.errno is None or "RSMTDF_DEBUG" in os.environ:
+            raise  # raised by a program, not by the system
+        _leave_with(_refused(refusal))
     except SystemExit as end:
         # Typer turns Ctrl-C into this status.
         if end.code == INTERRUPTED:
             _leave_interrupted()
         raise
+
+
+def _leave_with(error: RsmtdfError) -> NoReturn:
+    kind, style = ("error:", "bold red") if error.status == 1 else ("interrupted:", "bold")
+    err.print(labeled(kind, error, style), soft_wrap=True)
+    sys.exit(error.status)
+
+
+def _refused(refusal: OSError) -> RsmtdfError:
+    """What the system refused, in the form of all errors: a full disk, a name that is too long, no access."""
+    remedies = {
+        errno.ENOSPC: "free space, then run the same command again",
+        errno.EDQUOT: "free space, then run the same command again",
+        errno.EFBIG: "write to a place without a limit for files of this size",
+        errno.ENAMETOOLONG: "use shorter names",
+        errno.EROFS: "name a place that can be written to",
+        errno.EACCES: "give this user access to it, or name another place",
+        errno.EPERM: "give this user access to it, or name another place",
+    }
+    paths = [
+        os.fsdecode(path) for path in (refusal.filename, refusal.filename2) if path is not None
+    ]
+    return RsmtdfError(
+        f"the system refuses: {refusal.strerror}",
+        where=", ".join(f"{path[:120]}..." if len(path) > 160 else path for path in paths) or None,
+        remedy=remedies.get(refusal.errno or 0, "RSMTDF_DEBUG=1 shows where that happened"),
+    )
 
 
 class _Warnings(logging.Handler):
@@ -111,6 +140,7 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)
         logging.getLogger("timm").setLevel(logging.ERROR)
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it logs each try to connect
         logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # its errors are raised, too
 
 

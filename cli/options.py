@@ -9,7 +9,7 @@ import typer
 from cli.console import out
 
 if TYPE_CHECKING:
-    from pipeline.config import ExperimentConfig
+    from pipeline.config import ExperimentConfig, RuntimeSettings
     from rsmtdf_core.rasters.bands import BandSettings
 
 Config = Annotated[
@@ -48,6 +48,14 @@ Cache = Annotated[
 ]
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, as `rsmtdf train` named it.")
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Use this checkpoint of the run, e.g. [cyan]RUN/checkpoints/step-00000120[/].",
+        show_default="the best",
+    ),
 ]
 Bands = Annotated[
     str | None,
@@ -95,6 +103,14 @@ def copy_file(source: Path, path: Path) -> None:
     out.print(f"wrote {path}")
 
 
+def read_runtime(cache: Path | None) -> "RuntimeSettings":
+    """The default runtime settings, with the cache where that was given."""
+    from pipeline.config import RuntimeSettings
+    from rsmtdf_core.validation import validate
+
+    return validate(RuntimeSettings, {"cache": cache}, "--cache")
+
+
 def read_config(
     name_or_path: str, overrides: list[str] | None, cache: Path | None = None
 ) -> "ExperimentConfig":
@@ -104,4 +120,7 @@ def read_config(
     config = load_config(name_or_path, overrides or [])
     if cache is None:
         return config
-    return config.model_copy(update={"runtime": config.runtime.model_copy(update={"cache": cache})})
+    folder = read_runtime(cache).cache
+    return config.model_copy(
+        update={"runtime": config.runtime.model_copy(update={"cache": folder})}
+    )

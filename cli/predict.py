@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.console import RichReporter, show_path
-from cli.options import Bands, InferenceOverrides, Run, Scale, read_bands
+from cli.options import Bands, Checkpoint, InferenceOverrides, Run, Scale, read_bands
 from rsmtdf_core.errors import IncompleteError
 
 
@@ -54,6 +54,7 @@ def predict(
         bool, typer.Option("--overwrite", help="Compute anew what is there already.")
     ] = False,
     overrides: InferenceOverrides = None,
+    checkpoint: Checkpoint = None,
 ) -> None:
     """Predict images and rasters of any size in overlapping windows that fade into each other.
 
@@ -78,7 +79,13 @@ def predict(
     )
     try:
         maps = predict_inputs(
-            run, inputs, folder, settings, RichReporter(), overrides=overrides or []
+            run,
+            inputs,
+            folder,
+            settings,
+            RichReporter(),
+            overrides=overrides or [],
+            checkpoint=checkpoint,
         )
     except IncompleteError as error:
         _show_paths(error.written)

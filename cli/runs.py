@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import Text, err, out, percent
+from cli.console import Text, err, out, percent, show_json
 
 if TYPE_CHECKING:
     from pipeline.runs import RunList, RunSummary
@@ -45,7 +45,7 @@ def runs(
 
     found = list_runs(folder, sort.value)
     if json:
-        typer.echo(found.model_dump_json(indent=2))
+        show_json(found)
         return
     if found.runs:
         out.print(_table(found))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out, percent, show
+from cli.console import RichReporter, out, percent, show, show_command
 from cli.options import Cache, Config, Overrides, read_config
 
 
@@ -30,7 +30,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Start a new run from the weights of a run (its best), of a checkpoint, or of a .safetensors file.",
+            help="Start a new run from the weights of a run (its best), of a checkpoint, or of a weights file.",
         ),
     ] = None,
     max_steps: Annotated[
@@ -68,14 +68,23 @@ def train(
         # Under torchrun the first process speaks for all. Torn down at once, an interpreter may find a thread
         # of gloo still at work, and aborts.
         os._exit(0)
-    best = (
-        f"best val mIoU {percent(report.best_miou)} ({report.weights}, epoch {report.best_epoch})"
-        if report.best_miou is not None
-        else "no validation split"
-    )
+    best, warning = "no validation split", ""
+    if report.best_miou is not None:
+        score = (
+            f"val mIoU {percent(report.best_miou)} ({report.weights}, epoch {report.best_epoch})"
+        )
+        best = f"best {score}"
+        if report.only_class is not None:
+            best = f"the best model predicts {report.only_class} everywhere: {score}"
+            warning = (
+                f"no model of this run does better than {report.only_class} everywhere; look at the masks, the "
+                "shares of the classes and optimiser.lr"
+            )
     stopped = " (stopped early)" if report.status == "stopped early" else ""
     out.print(
         f"{report.steps} steps{stopped}, {report.parameters / 1e6:.1f} M parameters, {best}",
     )
+    if warning:
+        RichReporter().warn(warning)
     show("run", report.run)
-    out.print(f"score it: rsmtdf evaluate {report.run}", soft_wrap=True)
+    show_command("score it", "rsmtdf", "evaluate", report.run)

@@ -60,9 +60,9 @@ class Failures:
             return
         if self._total == 1:
             raise next(iter(self._errors.values()))
-        listed = "".join(f"\n{error}" for error in self._errors.values())
         outcome = "the others are complete" if written else "nothing was written"
         raise IncompleteError(
-            f"{len(self._errors)} of {counted(self._total, self._noun)} failed; {outcome}{listed}",
-            written=written,
+            f"{len(self._errors)} of {counted(self._total, self._noun)} failed; {outcome}",
+            list(self._errors.values()),
+            written,
         )

@@ -12,8 +12,16 @@ from rsmtdf_core.files import write_json
 from rsmtdf_core.manifests.check import DatasetCheck, check_dataset
 from rsmtdf_core.manifests.files import image_size
 from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.manifests.scenes import Dataset, ScenePair, cut_scenes, find_pairs, split_pairs
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.manifests.scenes import (
+    Dataset,
+    Scene,
+    ScenePair,
+    choose_scenes,
+    cut_scenes,
+    find_pairs,
+    split_pairs,
+)
+from rsmtdf_core.manifests.schema import Manifest, SplitName
 
 SAMPLES = 3  # scenes of each split
 
@@ -47,26 +55,38 @@ def check_data(
     return result
 
 
-def sample_rows(reader: SceneReader, split: str, members: Sequence[ScenePair]) -> list[PanelRow]:
-    """Scenes of a split at even distances, those with a mask where any has one; of a raster, its middle window.
+def sample_rows(
+    reader: SceneReader, split: SplitName, members: Sequence[ScenePair]
+) -> list[PanelRow]:
+    """Scenes of a split at even distances, those with a mask where any has one; of rasters, windows of the split.
 
     Files that cannot be read are passed over.
+
+    Args:
+        reader: of the dataset.
+        split: the name.
+        members: the split's pairs, see `split_pairs`.
     """
-    shown = [pair for pair in members if pair.mask is not None] or members
+    scenes = choose_scenes(reader.dataset.manifest, split, list(_cut(reader.dataset, members)))
+    shown = [scene for scene in scenes if scene.mask is not None] or list(scenes)
     step = max(1, len(shown) // SAMPLES)
-    return list(islice(_rows(reader, split, shown[::step]), SAMPLES))
+    return list(islice(_rows(reader, split, shown[step // 2 :: step]), SAMPLES))
 
 
-def _rows(reader: SceneReader, split: str, pairs: Sequence[ScenePair]) -> Iterator[PanelRow]:
-    manifest, root = reader.dataset.manifest, reader.dataset.root
+def _cut(dataset: Dataset, pairs: Sequence[ScenePair]) -> Iterator[Scene]:
     for pair in pairs:
         try:
-            scenes = list(
-                cut_scenes(pair, image_size(root / pair.image, manifest.bands), manifest.window)
-            )
-            scene = scenes[len(scenes) // 2]
+            size = image_size(dataset.root / pair.image, dataset.manifest.bands)
+        except RsmtdfError:  # the check names it among the problems
+            continue
+        yield from cut_scenes(pair, size, dataset.manifest.window)
+
+
+def _rows(reader: SceneReader, split: SplitName, scenes: Sequence[Scene]) -> Iterator[PanelRow]:
+    for scene in scenes:
+        try:
             truth = None if scene.mask is None else reader.mask(scene)
             row = PanelRow(f"{split}: {scene.id}", reader.picture(scene), truth, None)
-        except RsmtdfError:  # the check names it among the problems
+        except RsmtdfError:
             continue
         yield row

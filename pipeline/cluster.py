@@ -1,14 +1,16 @@
 """Where blocks run: dask workers on this machine, or those of a cluster that runs elsewhere."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import torch
 from distributed import Client, Event, LocalCluster, as_completed, get_worker, wait
 from distributed.comm.addressing import get_address_host
+from distributed.scheduler import KilledWorker
 
 from pipeline.blocks import (
     Block,
@@ -22,11 +24,13 @@ from pipeline.blocks import (
 )
 from pipeline.config import RuntimeSettings
 from pipeline.reporter import Bar
-from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.errors import ConfigError, RsmtdfError, TeacherError
 from rsmtdf_core.store.codecs import Tokens
 from rsmtdf_core.teachers.settings import TeacherSettings
 
 CONNECT_SECONDS = 20
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -66,6 +70,8 @@ def _local_client(runtime: RuntimeSettings) -> Iterator[Client]:
         if workers > 1:
             # dask starts worker processes with one torch thread each.
             client.run(torch.set_num_threads, max(1, torch.get_num_threads() // workers))
+            # This process has looked into the same weights files and warned already.
+            client.run(logging.getLogger("rsmtdf_core").setLevel, logging.ERROR)
         yield client
 
 
@@ -103,6 +109,43 @@ def machine_workers(client: Client) -> int:
     return max(hosts.values(), default=1)
 
 
+def run_task(client: Client, function: Callable[..., T], *arguments: object) -> T:
+    """The result of a function that runs on a worker.
+
+    Raises:
+        RsmtdfError, OSError: as the function raised it.
+    """
+    with _killed_workers_named():
+        outcome = client.submit(_outcome, function, *arguments, pure=False).result()
+    result: T = _value(outcome)
+    return result
+
+
+@contextmanager
+def _killed_workers_named() -> Iterator[None]:
+    try:
+        yield
+    except KilledWorker:
+        raise TeacherError(
+            "several workers were killed at the same task, as systems do where memory runs out",
+            remedy="lower runtime.teacher_batch, runtime.extract_workers or the teacher's input_size",
+        ) from None
+
+
+def _outcome(function: Callable[..., T], *arguments: object) -> T | RsmtdfError | OSError:
+    """Runs on a worker: a result, or an error as a value. Of what is raised there, dask logs the traceback."""
+    try:
+        return function(*arguments)
+    except (RsmtdfError, OSError) as error:
+        return error.with_traceback(None)
+
+
+def _value(outcome: T | RsmtdfError | OSError) -> T:
+    if isinstance(outcome, RsmtdfError | OSError):
+        raise outcome
+    return outcome
+
+
 def run_blocks(
     client: Client,
     work: Work,
@@ -132,10 +175,15 @@ def run_blocks(
 
     client.subscribe_topic(name, moved)
     shared = client.scatter(work, broadcast=True)
-    tasks = [client.submit(run_block, shared, block, device, name, pure=False) for block in blocks]
+    tasks = [
+        client.submit(_outcome, run_block, shared, block, device, name, pure=False)
+        for block in blocks
+    ]
     try:
         for task in as_completed(tasks):
-            on_result(task.result())
+            with _killed_workers_named():
+                outcome = task.result()
+            on_result(_value(outcome))
             # Frees the result on the worker.
             task.release()
     except BaseException:

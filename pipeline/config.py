@@ -8,16 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.settings import Settings
+from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Seed, Settings, UserPath
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
-from rsmtdf_core.validation import load_yaml, validate
+from rsmtdf_core.validation import load_yaml, parse_yaml, validate
 from rsmtdf_core.views.pixels import PIXELS
 from rsmtdf_core.views.settings import ViewSettings
 
@@ -30,11 +29,7 @@ def _share(value: object) -> object:
         return value
 
 
-def _expanded(path: Path) -> Path:
-    return path.expanduser()
-
-
-UserPath = Annotated[Path, AfterValidator(_expanded)]
+WholePath = Annotated[UserPath, AfterValidator(Path.absolute)]
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
 
@@ -43,16 +38,17 @@ class DataSettings(Settings):
 
     Attributes:
         manifest: a packaged manifest's name, or the path of one.
-        root: the folder that the manifest's paths are relative to.
+        root: the folder that the manifest's paths are relative to; a relative one starts from the working folder, and
+            a run keeps it whole, so that it can be evaluated from any folder.
         labeled: share of the training scenes whose masks are used, e.g. 1/8; without effect where the manifest
             lists its labeled scenes.
         labeled_seed: draws those scenes; smaller shares are inside larger ones.
     """
 
-    manifest: str
-    root: UserPath
+    manifest: str = Field(max_length=LONGEST_PATH)
+    root: WholePath
     labeled: Share = 0.125
-    labeled_seed: int = 0
+    labeled_seed: int = Field(default=0, ge=-(2**62), le=2**62)
 
 
 class EvaluationSettings(Settings):
@@ -66,8 +62,8 @@ class EvaluationSettings(Settings):
     """
 
     weights: Literal["ema", "student"] = "ema"
-    every: int = Field(default=1, ge=1)
-    patience: int | None = Field(default=None, ge=1)
+    every: int = Field(default=1, ge=1, le=MOST_COUNT)
+    patience: int | None = Field(default=None, ge=1, le=MOST_COUNT)
     inference: InferenceSettings = InferenceSettings()
 
 
@@ -101,22 +97,22 @@ class RuntimeSettings(Settings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    accumulate: int = Field(default=1, ge=1)
+    accumulate: int = Field(default=1, ge=1, le=65_536)
     activation_checkpointing: bool = False
     compile: bool = False
-    workers: int = Field(default=1, ge=0)
+    workers: int = Field(default=1, ge=0, le=1024)
     cache: UserPath | None = None
     runs: UserPath = Path("runs")
     cache_pixels: bool = False
     check: Literal["always", "first", "never"] = "first"
-    read_threads: int = Field(default=1, ge=1)
-    extract_workers: int | None = Field(default=None, ge=1)
-    teacher_batch: int = Field(default=8, ge=1)
-    shard_mebibytes: int = Field(default=256, ge=1)
-    log_every: int = Field(default=10, ge=1)
-    checkpoint_every: int | None = Field(default=None, ge=1)
-    keep_checkpoints: int = Field(default=2, ge=1)
-    keep_best: int = Field(default=1, ge=1)
+    read_threads: int = Field(default=1, ge=1, le=1024)
+    extract_workers: int | None = Field(default=None, ge=1, le=1024)
+    teacher_batch: int = Field(default=8, ge=1, le=65_536)
+    shard_mebibytes: int = Field(default=256, ge=1, le=2**20)
+    log_every: int = Field(default=10, ge=1, le=MOST_COUNT)
+    checkpoint_every: int | None = Field(default=None, ge=1, le=MOST_COUNT)
+    keep_checkpoints: int = Field(default=2, ge=1, le=MOST_COUNT)
+    keep_best: int = Field(default=1, ge=1, le=MOST_COUNT)
     trackers: tuple[Literal["wandb", "mlflow"], ...] = ()
 
     @property
@@ -138,9 +134,9 @@ class ExperimentConfig(Settings):
         views_seed: of the view plan; runs that share it share their features.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    seed: int = Field(default=0, ge=0)
-    views_seed: int = Field(default=0, ge=0)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    views_seed: Seed = 0
     data: DataSettings
     views: ViewSettings = ViewSettings()
     teachers: tuple[TeacherSettings, ...] = ()
@@ -265,18 +261,19 @@ def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigE
         if wrong([other for other in overrides if other != one]) < lines
     ]
     # Of two wrong values of one key neither is at fault by itself.
-    places = [f"--set {one}" for one in faulty or overrides]
+    places = [_option(one) for one in faulty or overrides]
     if in_file:
         places.append(str(path))
     return ConfigError(error.what, where=", ".join(places), remedy="correct the keys named above")
 
 
+def _option(override: str) -> str:
+    """An override as an error names it."""
+    return f"--set {override if len(override) <= 120 else f'{override[:117]}...'}"
+
+
 def _value(text: str, override: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as problem:
-        first = str(problem).splitlines()[0]
-        raise ConfigError(f"the value is not YAML: {first}", where=f"--set {override}") from None
+    return parse_yaml(text, _option(override))
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: object, override: str) -> None:
@@ -288,9 +285,7 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
             place = _item(node, key)
             if place is None:
                 known = ", ".join(str(one.get("name")) for one in node if isinstance(one, dict))
-                raise ConfigError(
-                    f"no item {key!r} (there are: {known})", where=f"--set {override}"
-                )
+                raise ConfigError(f"no item {key!r} (there are: {known})", where=_option(override))
             if last:
                 node[place] = value
             node = node[place]
@@ -303,7 +298,7 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
                 node = node[key]
         else:
             above = ".".join(keys[:depth])
-            raise ConfigError(f"{above} is a value, not a group", where=f"--set {override}")
+            raise ConfigError(f"{above} is a value, not a group", where=_option(override))
 
 
 def _item(items: list[Any], key: str) -> int | None:

@@ -1,6 +1,6 @@
 """Scores a run on a split: report, tables and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from pipeline.scoring import Pixels, count_confusion, evenly, scored_scenes
 from rsmtdf_core.allocator import keep_freed_memory
-from rsmtdf_core.errors import ConfigError, DataError, RunError
+from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.evaluation.pictures import (
     PanelRow,
     confusion_picture,
@@ -33,8 +33,10 @@ from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.manifests.splits import split_notes
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.training.checkpoint import Checkpoint, load_weights
-from rsmtdf_core.training.run_folder import RunFolder, open_run
+from rsmtdf_core.training.best import best_checkpoint
+from rsmtdf_core.training.checkpoint import Checkpoint, load_checkpoint, load_weights
+from rsmtdf_core.training.metrics import Metrics
+from rsmtdf_core.training.run_folder import UNFINISHED, RunFolder, open_run
 
 Split = Literal["train", "val", "test"]
 PANEL_SCENES = 4
@@ -49,7 +51,7 @@ class TrainedRun:
     Attributes:
         folder: the run on disk.
         config: its resolved config.
-        checkpoint: the best checkpoint, or the newest where none is best.
+        checkpoint: the best checkpoint, or the one that was named.
         weights: which of its two models is loaded.
             student: that model, in eval mode on the device.
         manifest: the dataset's manifest, as it was when the run began.
@@ -73,6 +75,7 @@ def load_run(
     path: Path,
     weights: Literal["ema", "student"] | None = None,
     overrides: Sequence[str] = (),
+    checkpoint: Path | None = None,
 ) -> TrainedRun:
     """Load a run's best model; `weights` is by default the one it was selected by.
 
@@ -80,9 +83,10 @@ def load_run(
         path: the run's folder.
         weights: the EMA model or the student.
         overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
+        checkpoint: the folder of another checkpoint than the best.
 
     Raises:
-        RunError: where there is no run or no whole checkpoint.
+        RunError: where there is no run, or its best checkpoint or the one named is damaged or not finite.
         ConfigError: where an override is wrong, or changes what was trained.
     """
     for override in overrides:
@@ -94,27 +98,21 @@ def load_run(
             )
     folder = open_run(path)
     config = load_config(str(folder.config), overrides)
-    checkpoint = folder.best_checkpoint()
-    if checkpoint is None:
-        raise RunError(
-            "the run has no whole checkpoint",
-            where=path,
-            remedy=f"rsmtdf train {folder.config} --run {path} --resume",
-        )
+    chosen = best_checkpoint(folder) if checkpoint is None else load_checkpoint(checkpoint)
     which = weights or config.evaluation.weights
     manifest = load_manifest(str(folder.manifest))
-    shapes = [TokenShape(**shape) for shape in checkpoint.state["teachers"]]
+    shapes = [TokenShape(**shape) for shape in chosen.state["teachers"]]
     # The checkpoint has all weights: the pretrained ones need not be on this machine.
     settings = config.student.model_copy(update={"weights": "random"})
     student = Student(
         settings, len(manifest.classes), config.views.crop, shapes, bands=manifest.image_bands
     )
-    load_weights(student, checkpoint.weights(which), checkpoint.path)
+    load_weights(student, chosen.weights(which), chosen.path)
     on_gpu = config.runtime.device != "cpu" and torch.cuda.is_available()
     student.to("cuda" if on_gpu else "cpu").eval()
     if not on_gpu:
         keep_freed_memory()
-    return TrainedRun(folder, config, checkpoint, which, student, manifest)
+    return TrainedRun(folder, config, chosen, which, student, manifest)
 
 
 def evaluate(
@@ -126,6 +124,7 @@ def evaluate(
     *,
     protocols: Sequence[str] = ("rsmtdf",),
     overrides: Sequence[str] = (),
+    checkpoint: Path | None = None,
 ) -> tuple[EvaluationReport, Path]:
     """Score a run on a split; the report and the folder that holds it with its tables and pictures.
 
@@ -137,6 +136,7 @@ def evaluate(
         reporter: shows progress.
         protocols: names of the rules for the scores, at least one; the first is the report's own.
         overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
+        checkpoint: the folder of another checkpoint than the best.
 
     Raises:
         ConfigError: where a protocol is unknown or an override is wrong.
@@ -144,9 +144,15 @@ def evaluate(
     """
     reporter = reporter or Silent()
     rules = find_protocols(protocols)
-    run = load_run(path, weights, overrides)
+    run = load_run(path, weights, overrides, checkpoint)
     manifest = run.manifest
+    metrics = run.folder.metrics_lines()
+    status = run.folder.facts.get("status")
+    for sentence in _warnings(run, metrics, status):
+        reporter.warn(sentence)
     dataset = find_scenes(manifest, root or run.config.data.root)
+    for sentence in dataset.cautions:
+        reporter.warn(sentence)
     scenes = scored_scenes(dataset.splits.get(split, ()))
     if not scenes:
         raise DataError(
@@ -182,6 +188,8 @@ def evaluate(
         random_teachers=tuple(state["random_teachers"]),
         approximations=tuple(state["approximations"]),
         notes=_notes(run, dataset),
+        steps=state["step"],
+        unfinished=status in UNFINISHED,
     )
     place = run.folder.report(split, run.weights)
     out = place.parent
@@ -197,9 +205,23 @@ def evaluate(
     ]
     panel_picture(out / "panel.png", rows, manifest)
     legend_picture(out / "legend.png", manifest)
-    if metrics := run.folder.read_metrics():  # an imported run has none
-        curves_picture(out / "curves.png", metrics)
+    if metrics.records:  # an imported run has none
+        curves_picture(out / "curves.png", metrics.records)
     return report, out
+
+
+def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator[str]:
+    """What is to be known before the scores of a run are waited for."""
+    step = run.checkpoint.state["step"]
+    if run.folder.is_live:
+        yield f"the run is still training: the model of step {step} is scored, which is the best so far"
+    elif status in UNFINISHED:
+        yield (
+            f"the run has not ended: the model of step {step} is scored; "
+            f"rsmtdf train {run.folder.config} --run {run.folder.path} --resume goes on"
+        )
+    if metrics.damage:
+        yield f"{metrics.damage}: the curves lack them ({metrics.path})"
 
 
 def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:

@@ -76,6 +76,7 @@ def export_run(
     weights: Literal["ema", "student"] | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
+    checkpoint: Path | None = None,
 ) -> ExportReport:
     """Write a run's best model into the folder `out`, read it back and compare.
 
@@ -86,6 +87,7 @@ def export_run(
         weights: the EMA model or the student; by default the one the run was selected by.
         overwrite: replace files that are there.
         reporter: told of what is going on.
+        checkpoint: the folder of another checkpoint than the run's best.
 
     Raises:
         ConfigError: the format's packages are not installed.
@@ -99,7 +101,7 @@ def export_run(
         raise RunError(
             "the file is there already", where=file, remedy="name another --out, or use --overwrite"
         )
-    trained = load_run(run, weights)
+    trained = load_run(run, weights, checkpoint=checkpoint)
     trained.student.cpu()
     portable = PortableStudent(trained.student)
     out.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ ledgers and the commit. Workers write whole shards. So a kill at any moment lose
 
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,13 +17,17 @@ from pipeline.blocks import Block, BlockResult
 from pipeline.cluster import open_cluster, run_blocks
 from pipeline.config import ExperimentConfig
 from pipeline.parts import Part, commit_part, complete_parts, hold_parts, open_parts, work_of
-from pipeline.plan import Experiment, plan_experiment
+from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.group import Rows, ViewGroup
 from rsmtdf_core.student.encoder import fetch_encoder
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.teacher import declared_shape
+from rsmtdf_core.teachers.weights import have_weights
 from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.weights.states import require_state
 
 
 class StoreReport(Settings):
@@ -78,7 +83,7 @@ def extract(
         reporter: shows progress.
 
     Raises:
-        ConfigError: where the config names no teacher, or no workers can be had as it says.
+        ConfigError: where the config names no teacher, every scene is labeled, or no workers can be had as it says.
         TeacherError: where a teacher's weights cannot be had.
         StoreError: where the cache cannot hold the features, or holds other ones.
     """
@@ -87,13 +92,15 @@ def extract(
     if not config.teachers and not config.runtime.cache_pixels:
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
     config = _absolute(config)
-    _fetch_student(config, reporter)
     experiment, group = _planned(config)
     for sentence in experiment.cautions:
         reporter.warn(sentence)
     rows = group.rows(experiment.plan)
     parts = complete_parts(experiment, rows)
     rendered, waiting = 0, 0.0
+    done = {part.name for part in parts}
+    _require_teachers([one for one in config.teachers if one.name not in done], config, scheduler)
+    _fetch_student(config, reporter)
     if len(parts) < len(config.teachers) + config.runtime.cache_pixels:
         with open_cluster(config.runtime, scheduler) as client, ExitStack() as locks:
             made = open_parts(client, experiment, group, rows, parts)
@@ -118,6 +125,7 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
     """The experiment and its group with a row for each view."""
     cache = config.runtime.cache_folder
     experiment = plan_experiment(config)
+    require_unlabeled(experiment)
     while True:
         group = ViewGroup.grown_by(cache, experiment.plan)
         again = experiment.drawn_again(group)
@@ -129,7 +137,6 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
     """The config with whole paths: workers have other working folders."""
-    root = config.data.root.absolute()
     cache = config.runtime.cache_folder.absolute()
     teachers = [
         one
@@ -139,11 +146,21 @@ def _absolute(config: ExperimentConfig) -> ExperimentConfig:
     ]
     return config.model_copy(
         update={
-            "data": config.data.model_copy(update={"root": root}),
             "runtime": config.runtime.model_copy(update={"cache": cache}),
             "teachers": tuple(teachers),
         }
     )
+
+
+def _require_teachers(
+    teachers: Iterable[TeacherSettings], config: ExperimentConfig, scheduler: str | None
+) -> None:
+    """Refuse teachers that cannot be had or cannot take these views, before any worker starts."""
+    for teacher in teachers:
+        declared_shape(teacher, config.views.crop)
+        # The workers of another machine have a hub cache of their own.
+        if scheduler is None and teacher.weights != "random":
+            require_state(have_weights(teacher))
 
 
 def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:

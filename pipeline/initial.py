@@ -11,6 +11,7 @@ from pipeline.reporter import Reporter
 from rsmtdf_core.errors import MissingFileError, RunError, TeacherError
 from rsmtdf_core.fingerprints import differences, file_sha256
 from rsmtdf_core.student.model import Student
+from rsmtdf_core.training.best import best_checkpoint
 from rsmtdf_core.training.checkpoint import Checkpoint, load_checkpoint, require_finite
 from rsmtdf_core.training.run_folder import RunFolder, open_run
 from rsmtdf_core.weights.states import read_state
@@ -42,7 +43,7 @@ class Initial:
         return {"path": str(self.path.resolve()), "fingerprint": self.fingerprint, **named}
 
 
-def find_initial(path: Path, reporter: Reporter) -> Initial:
+def find_initial(path: Path) -> Initial:
     """The weights in `path`: a run's folder (its best checkpoint), a checkpoint's, or a weights file.
 
     Of a run's two models it is the one that the run was selected by.
@@ -53,20 +54,12 @@ def find_initial(path: Path, reporter: Reporter) -> Initial:
     """
     if (path / "run.json").is_file():
         folder = open_run(path)
-        best = folder.best_checkpoint(
-            lambda damage: reporter.warn(f"passing over a damaged checkpoint: {damage}")
-        )
-        if best is None:
-            raise RunError(
-                "the run has no whole checkpoint",
-                where=path,
-                remedy="train it first, or name another source with --init-from",
-            )
-        return _of_checkpoint(best, _selected_by(folder))
+        return _of_checkpoint(best_checkpoint(folder, "--init-from"), _selected_by(folder))
     if (path / "state.json").is_file():
         run = RunFolder(path.resolve().parent.parent)
         return _of_checkpoint(
-            load_checkpoint(path), _selected_by(run) if run.marker.is_file() else "ema"
+            load_checkpoint(path),
+            _selected_by(open_run(run.path)) if run.marker.is_file() else "ema",
         )
     if not path.exists():
         raise MissingFileError("there is nothing to start from", where=f"--init-from {path}")

@@ -25,6 +25,7 @@ class TrainReport(Settings):
         parameters: of the student.
         best_miou: on the validation split, in 0..1; None without one.
         best_epoch: the epoch it was reached in, from 1.
+        only_class: the class that the best model predicts everywhere; None where it predicts several.
         weights: which model was scored.
         random_teachers: teachers whose weights are random.
         approximations: how distillation differs from the reference.
@@ -36,6 +37,7 @@ class TrainReport(Settings):
     parameters: int
     best_miou: float | None
     best_epoch: int | None
+    only_class: str | None
     weights: str
     random_teachers: tuple[str, ...]
     approximations: tuple[str, ...]
@@ -105,6 +107,8 @@ class Journal:
         note = f"loss {losses['loss']:.4f}"
         if best is not None:
             note += f", best val mIoU {100 * best.miou:.2f}"
+            if best.only_class is not None:
+                note += f" ({best.only_class} everywhere)"
         self._bar.advance(note=note)
 
     def validation(self, line: dict[str, Any]) -> None:

@@ -10,18 +10,24 @@ from pipeline.reporter import Reporter
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.training.checkpoint import (
-    checkpoint_name,
     checkpoints_in,
     first_whole,
+    load_checkpoint,
     save_checkpoint,
 )
-from rsmtdf_core.training.history import Validation, ranked, validations
+from rsmtdf_core.training.checkpoint_state import (
+    checkpoint_fingerprint,
+    checkpoint_name,
+    read_state,
+)
+from rsmtdf_core.training.history import Validation, ranked
 from rsmtdf_core.training.loop import Training
 from rsmtdf_core.training.retention import (
     clear_leftovers,
     drop_old,
     keep_copy,
     keep_only,
+    rename_damaged,
     set_aside,
 )
 from rsmtdf_core.training.run_folder import RunFolder
@@ -91,17 +97,33 @@ class Keeper:
         found = [path for place in places for path in checkpoints_in(place)]
         return sorted(found, key=lambda path: path.name, reverse=True)
 
-    def tidy(self, start: int) -> None:
-        """Bring the folder to where step `start` finds it, whenever the run was stopped."""
+    def tidy(self, start: int, reporter: Reporter) -> None:
+        """Bring the folder to where step `start` finds it, whenever the run was stopped.
+
+        Damaged lines of metrics are left out, and damaged best checkpoints renamed to `damaged-step-*`.
+        """
         folder = self._folder
         locked = self._features.locked()
         if locked is not None:
             folder.lock(locked)
+        if damage := folder.metrics_lines().damage:
+            reporter.warn(f"{damage}: left out ({folder.metrics})")
         folder.forget_after(start)
         for place in (folder.checkpoints, folder.best):
             clear_leftovers(place)
             set_aside(place, start)
-        self.keep_best(validations(folder.read_metrics()))
+        self._set_aside_damaged(start, reporter)
+        self.keep_best(folder.validations)
+
+    def _set_aside_damaged(self, start: int, reporter: Reporter) -> None:
+        """Rename damaged ones among the best, so that they keep no place from others, and that of `start`."""
+        latest = self._folder.checkpoints / checkpoint_name(start)
+        for path in [*checkpoints_in(self._folder.best), *([latest] if latest.is_dir() else [])]:
+            try:
+                load_checkpoint(path)
+            except RunError as error:
+                damaged = rename_damaged(path)
+                reporter.warn(f"a checkpoint is damaged and renamed to {damaged.name}: {error}")
 
     def available(self, found: list[Validation]) -> list[Validation]:
         """Those of them whose model is still there, the best first."""
@@ -114,16 +136,23 @@ class Keeper:
 
     def keep_best(self, found: list[Validation]) -> None:
         """Keep the best of the validated models, and no others, beside the latest; without any, the newest."""
-        best = self.available(found)[: self._runtime.keep_best]
-        names = [checkpoint_name(one.steps) for one in best]
-        if not names and self.saved is not None:
-            names = [checkpoint_name(self.saved)]
-        for name in names:
+        steps = [one.steps for one in self.available(found)[: self._runtime.keep_best]]
+        if not steps and self.saved is not None:
+            steps = [self.saved]
+        best = {step: checkpoint_name(step) for step in steps}
+        for name in best.values():
             saved = self._folder.checkpoints / name
             if saved.is_dir() and not (self._folder.best / name).is_dir():
                 keep_copy(saved, self._folder.best)
-        # Only now, so that a kill leaves too many and never too few.
-        keep_only(self._folder.best, names)
+        # Deleted last, so that a kill leaves too many and never too few.
+        self._folder.note_best(
+            {
+                one: checkpoint_fingerprint(*read_state(self._folder.best / name))
+                for one, name in best.items()
+            },
+            found,
+        )
+        keep_only(self._folder.best, set(best.values()))
 
     def save(self, steps: int) -> None:
         """Save the training as it is after `steps` steps."""
@@ -142,6 +171,7 @@ class Keeper:
         save_checkpoint(
             self._folder.checkpoints, training.student, training.ema, training.optimiser, state
         )
+        self._folder.note_lines()
         self.saved = steps
 
     def drop_old(self) -> None:

@@ -84,7 +84,7 @@ def import_official(
         raise RunError(
             f"the checkpoint has no '{_KEYS[weights]}'",
             where=checkpoint,
-            remedy=f"its keys are {', '.join(sorted(map(str, found)))}; see --model",
+            remedy=f"its keys are {', '.join(_names(found))}; see --model",
         )
     shape = official_shape(states[weights])
     _require_classes(shape, manifest, checkpoint)
@@ -135,7 +135,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[Model, dict[str, Tensor]]]:
         with open_weights(path) as file:
             found = file.structure
             if not isinstance(found, dict) or not any(key in found for key in _KEYS.values()):
-                keys = ", ".join(sorted(map(str, found))[:5]) if isinstance(found, dict) else "none"
+                keys = ", ".join(_names(found)[:5]) or "none"
                 raise RunError(
                     f"not an official checkpoint: expected 'model' or 'model_ema', found {keys}",
                     where=path,
@@ -153,6 +153,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[Model, dict[str, Tensor]]]:
     return found, states
 
 
+def _names(found: object) -> list[str]:
+    return sorted(key for key in found if isinstance(key, str)) if isinstance(found, dict) else []
+
+
 def _number(found: Mapping[str, Any], key: str) -> float | None:
     """A number that the checkpoint keeps beside its models; None where it has none."""
     value = found.get(key)
@@ -166,11 +170,12 @@ def _state(
     state = found[_KEYS[which]]
     where = f"{path}: {_KEYS[which]}"
     if not isinstance(state, Mapping) or not all(
-        isinstance(one, StoredTensor | Tensor) for one in state.values()
+        isinstance(name, str) and isinstance(one, StoredTensor | Tensor)
+        for name, one in state.items()
     ):
         raise RunError("expected names and tensors", where=where, remedy=_OFFICIAL)
     try:
-        return from_official({str(name): one for name, one in state.items()}).items()
+        return from_official(state).items()
     except RunError as error:
         raise RunError(error.what, where=where, remedy=error.remedy) from error
 

@@ -9,7 +9,7 @@ import numpy as np
 from distributed import Client
 
 from pipeline.blocks import TeacherFacts, Work
-from pipeline.cluster import machine_workers, run_facts, run_sample
+from pipeline.cluster import machine_workers, run_facts, run_sample, run_task
 from pipeline.pixels import (
     changed_masks,
     find_pixels,
@@ -155,15 +155,13 @@ def _teacher_store(
     client: Client, experiment: Experiment, group: ViewGroup, teacher: TeacherSettings, views: int
 ) -> FeatureStore:
     runtime = experiment.config.runtime
-    facts: TeacherFacts = client.submit(
-        run_facts, teacher, experiment.config.views.crop, runtime.device, pure=False
-    ).result()
+    crop = experiment.config.views.crop
+    facts: TeacherFacts = run_task(client, run_facts, teacher, crop, runtime.device)
 
     def sample() -> Tokens:
         chosen = np.linspace(0, views - 1, sample_views(views)).astype(int).tolist()
         work = work_of(client, experiment, [])
-        future = client.submit(run_sample, work, teacher, chosen, runtime.device, pure=False)
-        return np.asarray(future.result())
+        return np.asarray(run_task(client, run_sample, work, teacher, chosen, runtime.device))
 
     store = create_store(
         group,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.manifests.scenes import (
     Dataset,
     Scene,
@@ -13,6 +14,7 @@ from rsmtdf_core.manifests.scenes import (
 )
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.training.objectives.registry import SUPERVISED
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.words import counted
 
@@ -33,8 +35,8 @@ class Experiment:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a user set to no effect, a sentence each."""
-        return unheeded(self.config, self.dataset.manifest)
+        """What a user set to no effect, and should know of the files, a sentence each."""
+        return (*unheeded(self.config, self.dataset.manifest), *self.dataset.cautions)
 
     def drawn_again(self, group: ViewGroup) -> "Experiment":
         """The same experiment with the views and pairs that `group` has by now."""
@@ -72,6 +74,28 @@ def training_scenes(
     if (listed := dataset.manifest.labeled) is not None:
         return listed_labeled(scenes, frozenset(listed), config.data.labeled_seed)
     return draw_labeled(scenes, config.data.labeled, config.data.labeled_seed)
+
+
+def require_unlabeled(experiment: Experiment) -> None:
+    """Refuse an experiment whose method has nothing to learn from, before anything is computed for it.
+
+    Raises:
+        ConfigError: where every training scene is labeled and the method trains on unlabeled ones.
+    """
+    method = experiment.config.objective.method
+    if method in SUPERVISED or experiment.plan.unlabeled_scenes:
+        return
+    manifest = experiment.dataset.manifest
+    labeled = f"data.labeled is {experiment.config.data.labeled:g}"
+    if manifest.labeled is not None:
+        labeled = f"the manifest {manifest.name} lists all of them, so data.labeled has no effect"
+    raise ConfigError(
+        f"{method} learns from unlabeled scenes too, and all "
+        f"{counted(len(experiment.plan.labeled_scenes), 'training scene')} are labeled: {labeled}",
+        where="data.labeled",
+        remedy="add images without masks to the training split, set data.labeled below 1 so that some masks are "
+        "left out, or --set objective.method=supervised",
+    )
 
 
 def unheeded(config: ExperimentConfig, manifest: Manifest) -> tuple[str, ...]:

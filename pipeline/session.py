@@ -20,9 +20,10 @@ from pipeline.signals import Interrupted, Signals, interrupted
 from pipeline.trackers import finish_trackers, start_trackers
 from pipeline.validation import share_buffers, shared_confusion
 from rsmtdf_core.errors import RunError
+from rsmtdf_core.evaluation.counts import only_class
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.training.history import Validation, since_best, validations
+from rsmtdf_core.training.history import Validation, since_best
 from rsmtdf_core.training.loop import StepRecord, Training
 from rsmtdf_core.training.run_folder import ENDED, RunFolder, Status
 
@@ -78,10 +79,10 @@ class Session:
         # Nobody may still read what the main process is about to tidy.
         accelerator.wait_for_everyone()
         if self._leads:
-            self._keeper.tidy(start)
+            self._keeper.tidy(start, self._reporter)
         accelerator.wait_for_everyone()
         self._done = start
-        self._validations = validations(self._folder.read_metrics())
+        self._validations = self._folder.validations
         if self._ended_at(start):
             self._reporter.say(f"nothing left to do: the run is {self._status} after {start} steps")
             return
@@ -121,7 +122,7 @@ class Session:
 
     def _note_end(self, status: Status) -> None:
         if self._leads:
-            self._folder.note(status=status, steps=self._done)
+            self._folder.note_lines(status=status, steps=self._done)
 
     def _train(self, start: int) -> Status:
         """All steps from `start` on; how the training came to its end."""
@@ -247,6 +248,8 @@ class Session:
             "weights": which,
             "split": "val",
         }
+        if (only := only_class(counts, self._dataset.manifest.class_names)) is not None:
+            line["only_class"] = only
         self._validations.append(Validation.of(line))
         if self._journal is not None:
             self._journal.validation(line)
@@ -284,6 +287,7 @@ class Session:
             parameters=sum(one.numel() for one in self._training.student.parameters()),
             best_miou=None if best is None else best.miou,
             best_epoch=None if best is None else best.epoch,
+            only_class=None if best is None else best.only_class,
             weights=self._config.evaluation.weights,
             random_teachers=self._features.random_teachers,
             approximations=self._features.approximations,

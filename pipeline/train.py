@@ -4,6 +4,7 @@ No teacher is loaded here, and that is checked, unless the config asks for the o
 processes (torchrun) only the main one touches the run's folder and tells of progress.
 """
 
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.features import Features, find_features
 from pipeline.initial import find_initial, start_from
 from pipeline.journal import TrainReport
-from pipeline.plan import Experiment, plan_experiment
+from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
 from pipeline.session import Session
 from pipeline.trackers import require_trackers
@@ -33,7 +34,8 @@ from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
 from rsmtdf_core.training.objectives.registry import objective_class
 from rsmtdf_core.training.pixels import CachedPixels, PixelSource, RenderedPixels
-from rsmtdf_core.training.run_folder import RunFolder
+from rsmtdf_core.training.run_folder import GlobalBatch, RunFolder
+from rsmtdf_core.training.run_lock import hold_run
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.views.render import ViewRenderer
 
@@ -65,7 +67,9 @@ def train(
         reporter: shows progress.
 
     Raises:
-        RunError: where the run folder is not as `resume` and `overwrite` expect, or the loss diverges.
+        ConfigError: where the method needs unlabeled scenes, or more of them.
+        RunError: where the run folder is not as `resume` and `overwrite` expect, another process trains
+            in it, or the loss diverges.
         StoreError: where the cache does not hold the features that the config needs.
         Interrupted: on SIGINT or SIGTERM, after the training was saved.
     """
@@ -73,6 +77,7 @@ def train(
     require_trackers(config)
     teachers_before = live_teachers()
     experiment = plan_experiment(config)
+    require_unlabeled(experiment)
     accelerator = make_accelerator(config)
     if reporter is None or not accelerator.is_main_process:
         reporter = Silent()
@@ -86,29 +91,33 @@ def train(
         assert live_teachers() <= teachers_before, (
             "a teacher was loaded although its tokens are cached"
         )
-    initial = None if init_from is None else find_initial(init_from, reporter)
+    initial = None if init_from is None else find_initial(init_from)
     if initial is not None:
         start_from(initial, training.student, training.ema, reporter)
     # Last, so that what cannot start leaves no folder and deletes no run.
     folder = RunFolder(run or config.run_folder)
-    if accelerator.is_main_process:
-        folder.prepare(
-            config,
-            experiment.dataset.manifest,
-            resume=resume,
-            overwrite=overwrite,
-            initial=None if initial is None else initial.facts,
-        )
-    accelerator.wait_for_everyone()
-    reporter.say(_opening(experiment, training))
-    session = Session(experiment, features, folder, training, reporter, profile=profile)
-    cache = config.runtime.cache_folder
-    if accelerator.is_main_process and features.stores:
-        _warn(reporter, begin_run(cache, folder.path, features.stores))
-    session.run(resume=resume)
-    if accelerator.is_main_process and features.stores:
-        _warn(reporter, end_run(cache, folder.path))
-    accelerator.end_training()
+    with ExitStack() as held:
+        if accelerator.is_main_process:
+            folder.require_startable(resume=resume, overwrite=overwrite)
+            held.enter_context(hold_run(folder.path, reporter.warn))
+            folder.prepare(
+                config,
+                experiment.dataset.manifest,
+                resume=resume,
+                overwrite=overwrite,
+                initial=None if initial is None else initial.facts,
+                batch=GlobalBatch(accelerator.num_processes, config.optimiser.batch),
+            )
+        accelerator.wait_for_everyone()
+        reporter.say(_opening(experiment, training))
+        session = Session(experiment, features, folder, training, reporter, profile=profile)
+        cache = config.runtime.cache_folder
+        if accelerator.is_main_process and features.stores:
+            _warn(reporter, begin_run(cache, folder.path, features.stores))
+        session.run(resume=resume)
+        if accelerator.is_main_process and features.stores:
+            _warn(reporter, end_run(cache, folder.path))
+        accelerator.end_training()
     return session.report()
 
 
@@ -222,6 +231,7 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         config.seed,
         accelerator.process_index,
         accelerator.num_processes,
+        trains_unlabeled=objective.strong_views > 0,
     )
     return Training(
         accelerator=accelerator,

@@ -7,6 +7,8 @@ Every one is also the built-in error a Python caller would expect, so both `exce
 from collections.abc import Sequence
 from pathlib import Path
 
+from rsmtdf_core.words import one_line
+
 
 class RsmtdfError(Exception):
     """Base of all errors that a user can mend.
@@ -31,7 +33,7 @@ class RsmtdfError(Exception):
     def __str__(self) -> str:
         lines = [self.what]
         if self.where is not None:
-            lines.append(f"  where: {self.where}")
+            lines.append(f"  where: {one_line(self.where)}")
         if self.remedy is not None:
             lines.append(f"  mend:  {self.remedy}")
         return "\n".join(lines)
@@ -59,22 +61,24 @@ class IncompleteError(DataError):
     """Some files of many are wrong, and the others were written.
 
     Args:
-        what: names each wrong file with its error.
-        where: as for `RsmtdfError`.
-        remedy: as for `RsmtdfError`.
+        what: how many files are wrong.
+        causes: the error of each wrong file.
         written: the files that are complete.
     """
 
     def __init__(
-        self,
-        what: str,
-        *,
-        where: object = None,
-        remedy: str | None = None,
-        written: Sequence[Path] = (),
+        self, what: str, causes: Sequence[RsmtdfError], written: Sequence[Path] = ()
     ) -> None:
-        super().__init__(what, where=where, remedy=remedy)
+        super().__init__(what)
+        self.causes = tuple(causes)
         self.written = tuple(written)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *map(str, self.causes)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As the base."""
+        return type(self), (self.what, self.causes, self.written)
 
 
 class MissingFileError(RsmtdfError, FileNotFoundError):

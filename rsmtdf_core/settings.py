@@ -1,9 +1,52 @@
 """The base of every settings model: strict, frozen, and compared field by field."""
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Every number has bounds, so that a slip of the keyboard is named by its key rather than by what breaks later. They
+# lie far beyond what anybody uses; both together also refuse NaN and infinity.
+MOST_COUNT = 1_000_000_000
+MOST_SIDE = (
+    4096  # px: a view of that side has 50 MB, and 85,000 tokens of a ViT with patches of 14 px
+)
+LONGEST_NAME = 255  # bytes that file systems take
+LONGEST_PATH = 4096
+
+Seed = Annotated[int, Field(ge=0, le=2**62)]
+Mean = Annotated[float, Field(ge=-10, le=10)]
+Spread = Annotated[float, Field(gt=0, ge=1e-6, le=10)]
+
+
+def user_path(path: Path) -> Path:
+    """A path as a user writes it, with `~` for a home folder.
+
+    Raises:
+        ValueError: no file can have that name.
+    """
+    text = str(path)
+    if "\0" in text or len(text) > LONGEST_PATH:
+        raise ValueError("expected a path, found one that no file can have")
+    if any(len(part.encode(errors="surrogatepass")) > LONGEST_NAME for part in path.parts):
+        raise ValueError(f"expected names of at most {LONGEST_NAME} bytes in a path")
+    try:
+        return path.expanduser()
+    except RuntimeError as unknown:
+        raise ValueError(f"{text}: {unknown}") from None
+
+
+def _weights(text: str) -> str:
+    if text not in {"hub", "random"}:
+        user_path(Path(text))
+    return text
+
+
+UserPath = Annotated[Path, AfterValidator(user_path)]
+WeightsName = Annotated[str, Field(min_length=1), AfterValidator(_weights)]
 
 
 class Settings(BaseModel):

@@ -5,6 +5,7 @@ the words of the file that the user wrote.
 """
 
 import difflib
+import reprlib
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,15 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from yaml.constructor import ConstructorError
 
 from rsmtdf_core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
+
+# Values from a file may be large, deep, or hold themselves.
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 120
 
 # What pydantic's error types expect, in a user's words; other types keep pydantic's message.
 _EXPECTED = {
@@ -44,16 +50,17 @@ def load_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, has a syntax error (its line is named) or is no mapping.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError("the file is missing", where=path, remedy="check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the file cannot be read: {error}", where=path) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ConfigError(f"YAML syntax error{line}: {problem}", where=path) from None
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: bytes that are no text, or a path that cannot be
+        raise ConfigError(
+            f"the file cannot be read: {error}", where=path, remedy="give a YAML file in UTF-8"
+        ) from None
+    value = parse_yaml(text, path)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -63,6 +70,52 @@ def load_yaml(path: Path) -> dict[str, Any]:
             remedy="write key: value",
         )
     return value
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with one kind of error for values that are not of their type."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping in which no key is there twice: YAML's libraries would take the last without a word."""
+        keys = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                problem = f"the key {_shown(key.value)} is there twice"
+                raise ConstructorError(None, None, problem, key.start_mark)
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
+        """The value of a node; dates, numbers and tags that PyYAML stumbles over are errors of their line."""
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            kind = node.tag.rpartition(":")[2]
+            problem = f"{_shown(node.value)} cannot be read as {kind}"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
+
+def parse_yaml(text: str, where: object) -> Any:  # noqa: ANN401 - whatever the text holds
+    """The value of a YAML text, of plain types only.
+
+    Raises:
+        ConfigError: with the line that is at fault.
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - derived from the safe loader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
+        raise ConfigError(
+            f"YAML error{line}: {problem}",
+            where=where,
+            remedy="correct it, or put a text in quotes",
+        ) from None
+    except RecursionError:
+        raise ConfigError(
+            "YAML error: the values are nested too deeply", where=where, remedy="write fewer levels"
+        ) from None
 
 
 def dump_yaml(settings: BaseModel) -> str:
@@ -187,5 +240,8 @@ def _shown(value: object) -> str:
         return "nothing"
     if isinstance(value, Mapping):
         return "a mapping"
-    text = repr(value)
+    try:
+        text = _BRIEF.repr(value)
+    except ValueError:  # a number of more digits than Python prints
+        text = f"a {type(value).__name__} of too many digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -34,3 +34,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """The same in a single line, for a cell of a table or a picture."""
+    return printable(text).replace("\n", r"\n")

@@ -18,7 +18,7 @@ def ended_process() -> int:
 
 def left_by(process: int, path: Path) -> Path:
     """Write a temporary file for `path` as the process with that id would."""
-    with mock.patch.object(os, "getpid", lambda: process):
+    with mock.patch.object(os, "getpid", return_value=process):
         temporary = temporary_path(path)
     temporary.write_bytes(b"incomplete")
     return temporary

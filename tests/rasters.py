@@ -15,8 +15,15 @@ def write_tiff(path: Path, values: np.ndarray, **profile) -> Path:
     """Write bands [C, H, W], tiled, in UTM zone 40 unless told otherwise."""
     bands, height, width = values.shape
     shape = {"count": bands, "height": height, "width": width, "dtype": values.dtype.name}
-    place = {"crs": CRS, "transform": TRANSFORM, "tiled": True, "blockxsize": 64, "blockysize": 64}
-    with rasterio.open(path, "w", driver="GTiff", **(shape | place | profile)) as dataset:
+    place = {
+        "driver": "GTiff",
+        "crs": CRS,
+        "transform": TRANSFORM,
+        "tiled": True,
+        "blockxsize": 64,
+        "blockysize": 64,
+    }
+    with rasterio.open(path, "w", **(shape | place | profile)) as dataset:
         dataset.write(values)
     return path
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.compare.groups import Group
-from pipeline.compare.scoring import Scored, is_stale
+from pipeline.compare.scoring import Scored, is_of_another_step, is_stale, predicts_one_class
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.report import cautions
 
@@ -100,6 +100,11 @@ def _of_runs(runs: Sequence[Scored]) -> Iterator[str]:
             lambda one: one.score.miou is None and one.report is not None,
         ),
         ("the report is of a checkpoint that is gone; run `rsmtdf evaluate` again", is_stale),
+        (
+            "the report is of another step than the best of the curves; run `rsmtdf evaluate` again",
+            is_of_another_step,
+        ),
+        ("the model predicts a single class everywhere", predicts_one_class),
     )
     for what, which in told:
         if names := [one.name for one in runs if which(one)]:

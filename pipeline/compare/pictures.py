@@ -11,6 +11,7 @@ from pipeline.compare.values import Comparison
 from rsmtdf_core.evaluation.canvas import DPI, FAINT, INK, MUTED, SERIES
 from rsmtdf_core.evaluation.curves import Curve, metric_curve, smoothed
 from rsmtdf_core.files import atomic_file
+from rsmtdf_core.words import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ def curves_picture(path: Path, comparison: Comparison, lines: Sequence[Sequence[
         axes = figure.add_subplot(grid[1 + place // 2, place % 2])
         title = f"{name}: each method's own sum" if name == "loss" else name
         _draw(axes, [[metric_curve(run, name) for run in group] for group in lines], title)
-    labels = [group.title for group in comparison.groups]
+    labels = [_label(group.title) for group in comparison.groups]
     handles = [_handle(index) for index in range(len(labels))]
     columns = max(1, min(4, 110 // max(map(len, labels))))
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
@@ -76,7 +77,8 @@ def scores_picture(path: Path, comparison: Comparison) -> None:
             color=INK,
             size=9,
         )
-    axes.set_yticks(range(len(groups)), [f"{one.title}, n = {len(one.runs)}" for one in groups])
+    titles = [f"{_label(one.title)}, n = {len(one.runs)}" for one in groups]
+    axes.set_yticks(range(len(groups)), titles)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     _plain(axes, grid="x")
     axes.set_xlabel(
@@ -105,6 +107,11 @@ def _draw(axes: "Axes", groups: Sequence[Sequence[Curve]], title: str) -> None:
     axes.set_title(title, loc="left", size=10, color=INK)
     axes.set_xlabel("steps", color=MUTED)
     _plain(axes, grid="y")
+
+
+def _label(title: str) -> str:
+    """A group's title as it is: matplotlib takes what is between two dollar signs for a formula."""
+    return one_line(title).replace("$", r"\$")
 
 
 def _dash(index: int) -> Dash:

@@ -9,8 +9,7 @@ from pipeline.runs import RunRecord
 from rsmtdf_core.errors import RsmtdfError, RunError
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.evaluation.report import EvaluationReport, read_report
-from rsmtdf_core.files import read_json
-from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.training.checkpoint_state import checkpoint_fingerprint, read_state
 
 Split = Literal["val", "test"]
 
@@ -95,13 +94,10 @@ def _scored(
         miou, accuracy = scores.miou, scores.overall_accuracy
         classes = {one.name: one.iou for one in scores.classes}
     elif best is not None:
-        line = next(
-            one
-            for one in record.lines
-            if one.get("split") == "val" and one["step"] + 1 == best.steps
-        )
+        steps = {one["step"] + 1: one for one in record.lines if one.get("split") == "val"}
+        line = steps.get(best.steps, {})
         miou, accuracy = best.miou, line.get("overall_accuracy")
-        classes |= line["iou"]
+        classes |= line.get("iou", {})
     score = RunScore(
         run=name,
         path=record.folder.path,
@@ -121,13 +117,25 @@ def is_stale(scored: Scored) -> bool:
     return scored.report is not None and scored.report.parent not in _kept(scored.record)
 
 
+def is_of_another_step(scored: Scored) -> bool:
+    """Whether the report is of another checkpoint than the best by the metrics."""
+    report, best = scored.report, scored.record.best
+    return report is not None and best is not None and report.steps not in (None, best.steps)
+
+
+def predicts_one_class(scored: Scored) -> bool:
+    """Whether the scored model predicts the same class for every pixel."""
+    if scored.report is not None:
+        return scored.report.only_class is not None
+    best = scored.record.best
+    return best is not None and best.only_class is not None
+
+
 def _kept(record: RunRecord) -> Iterator[str]:
     """Fingerprints of the run's checkpoints, from what they say of themselves: no weights are read."""
     for place in (record.folder.best, record.folder.checkpoints):
         for path in sorted(place.glob("step-*[0-9]")):
             try:
-                state = read_json(path / "state.json", RunError)
+                yield checkpoint_fingerprint(*read_state(path))
             except RsmtdfError:
                 continue
-            digests = state.pop("digests", None)
-            yield fingerprint({"state": state, "digests": digests})

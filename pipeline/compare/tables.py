@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 
 from pipeline.compare.values import Comparison, GroupScores, Spread
 from rsmtdf_core.files import atomic_file, write_json
+from rsmtdf_core.words import one_line
 
 
 def write_tables(folder: Path, comparison: Comparison, *, classes: bool) -> None:
@@ -51,7 +53,7 @@ def _csv(comparison: Comparison, *, classes: bool) -> str:
     writer: csv.DictWriter[str] | None = None
     for group in comparison.groups:
         row: dict[str, object] = {
-            "group": group.label,
+            "group": one_line(group.label),
             "dataset": comparison.dataset,
             "measure": comparison.measure,
             "random_teachers": " ".join(group.random_teachers),
@@ -61,7 +63,7 @@ def _csv(comparison: Comparison, *, classes: bool) -> str:
             **_pair("overall_accuracy", group.overall_accuracy),
         }
         for name, spread in group.classes.items() if classes else ():
-            row |= _pair(f"iou {name}", spread)
+            row |= _pair(f"iou {one_line(name)}", spread)
         if writer is None:
             writer = csv.DictWriter(text, list(row), lineterminator="\n")
             writer.writeheader()
@@ -90,12 +92,17 @@ def _markdown(comparison: Comparison, *, classes: bool) -> str:
         *(_row(cells(group, classes=classes)) for group in comparison.groups),
     ]
     if comparison.warnings:
-        lines += ["", *(f"- {sentence}" for sentence in comparison.warnings)]
+        lines += ["", *(f"- {_cell(sentence)}" for sentence in comparison.warnings)]
     return "\n".join(lines) + "\n"
 
 
 def _row(texts: list[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+    return "| " + " | ".join(_cell(text) for text in texts) + " |"
+
+
+def _cell(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    return re.sub(r"([\\|<>*\[\]])", r"\\\1", one_line(text))
 
 
 def _write(path: Path, text: str) -> None:

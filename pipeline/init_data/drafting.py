@@ -59,7 +59,11 @@ def draft(
         ConfigError: where the names do not fit the masks.
         DataError: where the masks cannot be told by a manifest.
     """
-    masks = None if looked.values is None else guess_encoding(looked.values, ignore)
+    masks = (
+        None
+        if looked.values is None
+        else guess_encoding(looked.values, ignore, are_classes=classes is not None)
+    )
     splits = guess_splits(looked.layout)
     specs = name_classes(masks, classes)
     text = manifest_text(looked, path, specs, masks, splits)
@@ -110,7 +114,7 @@ def _guesses(
         ("bands", *_bands(looked)),
         (
             "encoding",
-            "-" if masks is None else masks.encoding,
+            "-" if masks is None else _encoding(masks),
             "no masks" if masks is None else masks.why,
         ),
         ("ignored", "-" if masks is None else ", ".join(map(str, masks.ignore)) or "nothing", ""),
@@ -119,10 +123,20 @@ def _guesses(
     ]
 
 
+def _encoding(masks: MaskGuess) -> str:
+    return masks.encoding if masks.match == "exact" else f"{masks.encoding}, match: {masks.match}"
+
+
 def _bands(looked: Looked) -> tuple[str, str]:
     kinds = "; ".join(f"{count} of {kind}" for kind, count in looked.kinds.items())
     if looked.bands is None:
         return "as they are", kinds
+    if looked.undeclared:
+        values = ", ".join(f"{value:g}" for value in looked.undeclared)
+        kinds += (
+            f"; {values} looks like no data, although the files do not say so: left out of the range, but learnt "
+            f"from as black unless each file names it: gdal_edit.py -a_nodata {looked.undeclared[0]:g} IMAGE"
+        )
     first, others = looked.bands.indices[:SHOWN], looked.bands.indices[SHOWN:]
     words = [f"{', '.join(map(str, first))} as red, green and blue"]
     words += [f"{', '.join(map(str, others))} for the student"] if others else []

@@ -1,7 +1,7 @@
 """A manifest as YAML with comments that tell what was seen."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -9,6 +9,7 @@ import yaml
 from pipeline.init_data.looking import Looked
 from rsmtdf_core.manifests.guessing import MaskGuess, SplitGuess, Value
 from rsmtdf_core.manifests.schema import ClassSpec, SplitSpec
+from rsmtdf_core.words import readable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")
 _ONE_LINE = 2**31  # characters, where YAML would break text into lines
@@ -31,14 +32,14 @@ def manifest_text(
         splits: which scenes are for what.
     """
     layout = looked.layout
-    title = looked.root.resolve().name
+    title = readable(looked.root.resolve().name)
     lines = [
         "# Guessed by `rsmtdf data init`: look through it, mend what is wrong, and check it with",
         f"#   rsmtdf data check {_word(path)} --root {_word(looked.root)}",
         f"name: {_text(_slug(title))}",
         f"title: {_text(title)}",
         "classes:    # in the order of their ids: the first is 0",
-        *_class_lines(looked, classes, masks),
+        *_class_lines(classes, masks),
         f"images: {_text(layout.images)}",
         f"masks: {'null' if layout.masks is None else _text(layout.masks)}",
         "mask_encoding:",
@@ -57,30 +58,22 @@ def _slug(title: str) -> str:
     return name if re.match(r"[a-z]", name) else f"data-{name}".rstrip("-")
 
 
-def _class_lines(
-    looked: Looked, classes: Sequence[ClassSpec], masks: MaskGuess | None
-) -> Iterator[str]:
-    counts = {} if looked.values is None else looked.values.counts
+def _class_lines(classes: Sequence[ClassSpec], masks: MaskGuess | None) -> Iterator[str]:
+    counts = {} if masks is None else masks.counts
     total = sum(counts.values()) or 1
+    first = None if masks is None or masks.encoding == "colors" else masks.offset
     for number, spec in enumerate(classes):
-        value: Value = spec.color
-        if masks is not None and masks.encoding == "indices":
-            value = masks.offset + number
-        share = 100 * _count(counts, value) / total
+        value: Value = spec.color if first is None else first + number
+        share = 100 * counts.get(value, 0) / total
         yield f"  - {{name: {_text(spec.name)}, color: {_text(spec.color)}}}    # {share:.2f} % of the pixels"
-
-
-def _count(counts: Mapping[Value, int], value: Value) -> int:
-    """The pixels of a value; a grey colour may stand for the number of its bands."""
-    if value in counts or isinstance(value, int):
-        return counts.get(value, 0)
-    return counts.get(int(value[1:3], 16), 0)
 
 
 def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
     yield f"  encoding: {'indices' if masks is None else masks.encoding}"
     if masks is not None and masks.encoding == "indices":
         yield f"  offset: {masks.offset}    # the value of the first class in the masks"
+    if masks is not None and masks.match != "exact":
+        yield f"  match: {masks.match}    # below 128 a channel counts as 0, from 128 on as 255"
     yield f"  ignore: {_flow(() if masks is None else masks.ignore)}    # values that stand for no class"
 
 

@@ -106,6 +106,7 @@ def _png_file(path: Path, size: tuple[int, int], manifest: Manifest) -> Iterator
     collector = _Collector(size)
     yield collector
     picture = Image.fromarray(collector.ids)
-    picture.putpalette(manifest.palette.tobytes())
+    # All 256 colours: of fewer Pillow would write fewer bits, and the id of no data has eight.
+    picture.putpalette(manifest.palette.tobytes().ljust(3 * 256, b"\0"))
     with atomic_file(path) as file:
         picture.save(file, format="PNG")

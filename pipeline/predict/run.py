@@ -54,6 +54,7 @@ def predict(
     reporter: Reporter | None = None,
     *,
     overrides: Sequence[str] = (),
+    checkpoint: Path | None = None,
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them; the maps of class ids, in the order of the inputs.
 
@@ -68,6 +69,7 @@ def predict(
         settings: what is written.
         reporter: shows progress.
         overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
+        checkpoint: the folder of another checkpoint than the run's best.
 
     Raises:
         MissingFileError, DataError: an input is missing, damaged or has not the bands that the run
@@ -78,7 +80,7 @@ def predict(
         RunError: there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
-    trained = load_run(run, overrides=overrides)
+    trained = load_run(run, overrides=overrides, checkpoint=checkpoint)
     jobs = find_jobs(inputs, out, settings)
     way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
     _warn_of_pictures(jobs, settings, reporter)
@@ -197,7 +199,7 @@ def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> t
             reporter.warn(
                 f"{job.source} has no coordinate reference system, so its map has none either"
             )
-        if raster.image.orientation.tag != 1:
+        if raster.image.turned:
             reporter.warn(f"{job.source} is turned as its EXIF orientation says, and so is its map")
         return raster.frame.height, raster.frame.width
 

@@ -4,7 +4,9 @@ import hashlib
 import shutil
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zlib import error as ZlibError
 
@@ -14,25 +16,43 @@ from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_file, make_folder, read_json, write_json
 
 _BLOCK = 2**20
+# What the decompressors raise for damaged, encrypted and unknown members.
+_DAMAGE = (zipfile.BadZipFile, ZlibError, LZMAError, EOFError, NotImplementedError, RuntimeError)
+_NOT_THE_DATA = "this is not an archive of the dataset: fetch it from its makers"
+_LONGEST_NAME = 255 - len(".tmp-") - 32  # in bytes; `atomic_file` appends to a name
+_LONGEST_PATH = 2048
+_MOST_ARCHIVES = 4  # inside of each other
 
 
 def unpack_all(
-    benchmark: Benchmark, archives: Iterable[Path], to: Path, reporter: Reporter, *, partial: bool
+    benchmark: Benchmark,
+    archives: Iterable[Path],
+    to: Path,
+    reporter: Reporter,
+    *,
+    partial: bool,
+    depth: int = 1,
 ) -> None:
     """Unpack archives, and those inside of them, below `to`; what is there whole is not written again.
 
     Raises:
         DataError: see `unpack`; or an archive's md5 is not the published one, which `partial` turns into a
-            warning.
+            warning; or archives are inside of each other without an end.
     """
     for archive in archives:
+        if depth > _MOST_ARCHIVES:
+            raise DataError(
+                f"more than {_MOST_ARCHIVES} archives are inside of each other",
+                where=archive,
+                remedy=_NOT_THE_DATA,
+            )
         mark = to / ".unpacked" / f"{archive.name}.json"
         state = {"bytes": archive.stat().st_size, "modified": archive.stat().st_mtime_ns}
         if mark.is_file() and read_json(mark, DataError) == state:
             continue
         _check_md5(benchmark, archive, reporter, partial=partial)
         inner = unpack(archive, to, reporter)
-        unpack_all(benchmark, inner, to, reporter, partial=partial)
+        unpack_all(benchmark, inner, to, reporter, partial=partial, depth=depth + 1)
         write_json(mark, state)  # last: an archive is done when those inside of it are
 
 
@@ -48,6 +68,7 @@ def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if _wanted(archive, member)]
+            _require_names(archive, [PurePosixPath(member.filename) for member in members])
             tops = {PurePosixPath(member.filename).parts[0] for member in members}
             flat = len(tops) != 1 or any("/" not in member.filename for member in members)
             base = to / archive.stem if flat else to
@@ -57,7 +78,7 @@ def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
                 for member in lacking:
                     _write(opened, member, base / member.filename)
                     bar.advance()
-    except (zipfile.BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise DataError(
             f"expected a whole zip archive without a password: {error}",
             where=archive,
@@ -74,10 +95,37 @@ def _wanted(archive: Path, member: zipfile.ZipInfo) -> bool:
         raise DataError(
             f"the member '{member.filename}' would be written outside of the folder",
             where=archive,
-            remedy="this is not an archive of the dataset: fetch it from its makers",
+            remedy=_NOT_THE_DATA,
+        )
+    kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive tells none
+    if not path.parts or kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        raise DataError(
+            f"the member '{member.filename}' is neither a file nor a folder",
+            where=archive,
+            remedy=_NOT_THE_DATA,
         )
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return not (member.is_dir() or hidden)
+
+
+def _require_names(archive: Path, paths: Sequence[PurePosixPath]) -> None:
+    """Refuse files that cannot lie beside each other, before the first is written."""
+    files = set(paths)
+    if len(files) < len(paths):
+        [(twice, _)] = Counter(paths).most_common(1)
+        problem = f"two members are named '{twice}'"
+    elif inside := next((one for one in paths if not files.isdisjoint(one.parents)), None):
+        problem = f"the member '{inside}' is inside of another member, which is a file"
+    elif long := next((one for one in paths if _is_too_long(one)), None):
+        problem = f"the name of the member '{str(long)[:60]}...' is longer than file systems take"
+    else:
+        return
+    raise DataError(problem, where=archive, remedy=_NOT_THE_DATA)
+
+
+def _is_too_long(path: PurePosixPath) -> bool:
+    parts = [len(part.encode(errors="surrogatepass")) for part in path.parts]
+    return max(parts) > _LONGEST_NAME or sum(parts) > _LONGEST_PATH
 
 
 def _require_space(archive: Path, members: Sequence[zipfile.ZipInfo], to: Path) -> None:
@@ -96,8 +144,16 @@ def _is_there(path: Path, member: zipfile.ZipInfo) -> bool:
 
 
 def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    with opened.open(member) as source, atomic_file(path) as target:
-        shutil.copyfileobj(source, target, _BLOCK)  # the archive's crc is compared at its end
+    try:
+        with opened.open(member) as source, atomic_file(path) as target:
+            shutil.copyfileobj(source, target, _BLOCK)  # the archive's crc is compared at its end
+    except OSError as failure:
+        raise DataError(
+            f"'{member.filename}' cannot be unpacked: {failure.strerror or failure}",
+            where=path,
+            remedy="remove what is in its place or free space, then prepare again, which goes on; "
+            "where the archive is damaged, fetch it again",
+        ) from failure
 
 
 def _check_md5(benchmark: Benchmark, archive: Path, reporter: Reporter, *, partial: bool) -> None:

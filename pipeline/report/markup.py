@@ -4,6 +4,8 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from rsmtdf_core.words import printable
+
 _VOID = frozenset({"img", "input", "path", "line", "rect", "circle", "polyline"})
 
 
@@ -22,7 +24,7 @@ def element(tag: str, *children: str, **attributes: str | float | None) -> Html:
         attributes: `class_` is class and `aria_label` aria-label; those that are None are left out.
     """
     written = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+        f' {name.rstrip("_").replace("_", "-")}="{escape(printable(str(value)))}"'
         for name, value in attributes.items()
         if value is not None
     )
@@ -33,7 +35,7 @@ def element(tag: str, *children: str, **attributes: str | float | None) -> Html:
 
 def joined(parts: Iterable[str]) -> Html:
     """Parts one after the other, plain text escaped."""
-    return Html("".join(one if isinstance(one, Html) else escape(one) for one in parts))
+    return Html("".join(one if isinstance(one, Html) else escape(printable(one)) for one in parts))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> Html:

@@ -10,7 +10,7 @@ from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.store.metadata import unsealed
-from rsmtdf_core.training.history import Validation, ranked, validations
+from rsmtdf_core.training.history import Validation, ranked
 from rsmtdf_core.training.objectives.registry import DISTILLING
 from rsmtdf_core.training.run_folder import ENDED, RunFolder, open_run
 
@@ -83,7 +83,7 @@ class RunRecord:
     @cached_property
     def validations(self) -> tuple[Validation, ...]:
         """In the order of their steps."""
-        return tuple(validations(self.lines))
+        return tuple(self.folder.validations)
 
     @property
     def best(self) -> Validation | None:
@@ -116,15 +116,9 @@ def read_run(path: Path) -> RunRecord:
 
 
 def _lines(folder: RunFolder) -> tuple[dict[str, Any], ...]:
-    """The lines of metrics; the last one may be torn, as a killed process leaves it."""
-    try:
-        written = len(folder.metrics.read_text().splitlines()) if folder.metrics.is_file() else 0
-        lines = folder.read_metrics()
-    except UnicodeDecodeError as error:
-        raise RunError(f"the file is not text: {error}", where=folder.metrics) from None
+    """The lines of metrics, of which none may be damaged."""
+    lines = folder.read_metrics()
     wrong = next((number for number, line in enumerate(lines, 1) if not _is_whole(line)), None)
-    if wrong is None and len(lines) < written - 1:
-        wrong = len(lines) + 1
     if wrong is not None:
         raise RunError(
             f"line {wrong} is not as a training writes it",

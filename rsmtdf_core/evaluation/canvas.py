@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.files import atomic_file
-from rsmtdf_core.words import readable
+from rsmtdf_core.words import one_line, readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ class Canvas:
         self._figure.text(
             left / self.width,
             1 - top / self.height,
-            readable(text),
+            one_line(readable(text)),
             size=size,
             color=color,
             weight="bold" if bold else "normal",
@@ -131,6 +131,7 @@ def text_width(text: str, size: float = 9, *, bold: bool = False) -> int:
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
+    text = one_line(readable(text))
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return int(np.ceil(width * DPI / 72))
 

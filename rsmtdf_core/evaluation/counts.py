@@ -1,5 +1,6 @@
 """What every protocol starts from: pixels counted by true and predicted class, over all scenes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -28,6 +29,12 @@ class PixelCounts(NamedTuple):
     def predicted(self) -> npt.NDArray[np.int64]:
         """All predictions by class, those on ignored pixels among them, int64 [C]."""
         return np.asarray(self.matrix.sum(axis=0) + self.ignored)
+
+
+def only_class(counts: PixelCounts, names: Sequence[str]) -> str | None:
+    """The name of the class that all predictions are of; None where there are several, or none."""
+    predicted = np.flatnonzero(counts.predicted)
+    return names[predicted[0]] if len(predicted) == 1 and len(names) > 1 else None
 
 
 class Confusion:

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from rsmtdf_core.errors import RunError
+from rsmtdf_core.evaluation.counts import PixelCounts, only_class
 from rsmtdf_core.evaluation.scores import ProtocolScores, Scores
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.words import one_line
 
 _COLUMNS = ("run", "split", "weights", "protocol", "cautions", "class", "scored", "support")
 _MEASURES = ("iou", "f1", "precision", "recall", "overall_accuracy", "kappa")
@@ -47,6 +49,8 @@ class EvaluationReport(ProtocolScores):
             nothing about the method.
         approximations: where the run departs from the exact method, one sentence each.
         notes: what else a reader must know, such as how the splits were made.
+        steps: steps that the scored model was trained for; None in reports of earlier versions.
+        unfinished: whether the run had not come to its end.
     """
 
     run: str
@@ -62,11 +66,24 @@ class EvaluationReport(ProtocolScores):
     random_teachers: tuple[str, ...] = ()
     approximations: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    steps: int | None = None
+    unfinished: bool = False
 
     @property
     def cautions(self) -> tuple[str, ...]:
         """What one must know before believing the scores, a sentence each."""
-        return cautions(self.random_teachers, self.approximations)
+        found = list(cautions(self.random_teachers, self.approximations))
+        if self.unfinished:
+            found.append(f"the run has not ended: these are the scores of step {self.steps}")
+        if (name := self.only_class) is not None:
+            found.append(f"the model predicts {name} everywhere: it tells no classes apart")
+        return tuple(found)
+
+    @property
+    def only_class(self) -> str | None:
+        """The class that is predicted for every pixel; None where there are several."""
+        counts = PixelCounts(self.matrix, np.array(self.ignored or (0,) * len(self.confusion)))
+        return only_class(counts, [one.name for one in self.scores.classes])
 
     @property
     def matrix(self) -> npt.NDArray[np.int64]:
@@ -162,4 +179,6 @@ def _rows(scores: Scores) -> Iterator[dict[str, object]]:
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, str):
+        return one_line(value)
     return f"{value:.6f}" if isinstance(value, float) else value

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from rsmtdf_core.settings import Settings
 
-Scale = Annotated[float, Field(gt=0, le=8)]
+Scale = Annotated[float, Field(ge=0.01, le=8)]
 Blend = Literal["uniform", "hann"]
 
 
@@ -28,9 +28,9 @@ class InferenceSettings(Settings):
 
     mode: Literal["whole", "slide"] = "whole"
     blend: Blend = "uniform"
-    window: int = Field(default=518, gt=0)
+    window: int = Field(default=518, gt=0, le=16_384)
     overlap: float = Field(default=0.33, ge=0.0, lt=1.0)
-    batch: int = Field(default=4, gt=0)
+    batch: int = Field(default=4, gt=0, le=65_536)
     scales: tuple[Scale, ...] = (1.0,)
     flips: tuple[Literal["horizontal", "vertical"], ...] = ()
 

@@ -72,6 +72,11 @@ class ImageFile:
         return self._header.orientation
 
     @property
+    def turned(self) -> bool:
+        """Whether the image is shown in another way than it is stored."""
+        return self.orientation.tag != 1
+
+    @property
     def palette(self) -> npt.NDArray[np.uint8] | None:
         """RGBA of each index, uint8 [256, 4], where the file holds indices into a palette."""
         return self._header.palette
@@ -138,7 +143,8 @@ class ImageFile:
             DataError: the part reaches over the image, or the file is damaged there.
         """
         if self.palette is not None:
-            return self.palette[self.codes(part)][..., [band - 1 for band in bands]]
+            colors = self.palette[:, [band - 1 for band in bands]]
+            return np.take(colors, self.codes(part), axis=0)
         return self._shown(self._decoder.read(bands, self._stored(part)))
 
     def valid(self, bands: tuple[int, ...], part: Part | None = None) -> Valid | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 Bounds = tuple[float, float, float, float]
@@ -40,22 +41,31 @@ class Frame:
         """West, south, east and north in `crs`; None where there is no CRS or no transform."""
         if self.crs is None or self.transform is None or self.transform.is_identity:
             return None
-        from rasterio.transform import array_bounds
+        a, b, c, d, e, f = self.transform[:6]
+        corners = [(x, y) for x in (0, self.width) for y in (0, self.height)]
+        xs, ys = [a * x + b * y + c for x, y in corners], [d * x + e * y + f for x, y in corners]
+        return min(xs), min(ys), max(xs), max(ys)
 
-        west, south, east, north = array_bounds(self.height, self.width, self.transform)
-        return west, min(south, north), east, max(south, north)
+    def bounds_in(self, crs: Any) -> Bounds | None:  # noqa: ANN401 - rasterio has no types
+        """The same in another coordinate reference system; None where there is no way to it, as from a local one."""
+        from rasterio._err import CPLE_BaseError
+        from rasterio.errors import RasterioError
+        from rasterio.warp import transform_bounds
+
+        if self.bounds is None or crs is None:
+            return None
+        try:
+            west, south, east, north = transform_bounds(self.crs, crs, *self.bounds)
+        except (RasterioError, CPLE_BaseError):
+            return None
+        bounds = west, south, east, north
+        return bounds if all(map(isfinite, bounds)) else None
 
 
 def apart(first: Frame, second: Frame) -> bool:
     """Whether two images certainly show different places: both have a place, and these do not overlap."""
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform_bounds
-
-    here, there = first.bounds, second.bounds
+    here, there = first.bounds, second.bounds_in(first.crs)
     if here is None or there is None:
         return False
-    try:
-        west, south, east, north = transform_bounds(second.crs, first.crs, *there)
-    except RasterioError:  # one of them is local: there is no way from one to the other
-        return False
+    west, south, east, north = there
     return not (west < here[2] and here[0] < east and south < here[3] and here[1] < north)

@@ -4,7 +4,6 @@ Only the driver of the format that the content shows is allowed to open a file, 
 network or run code are kept out (see `vrt`).
 """
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rsmtdf_core.images.decoder import Header, Valid, Values
 from rsmtdf_core.images.formats import TIFF, VRT, Format
 from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.images.orientation import Orientation, Part
+from rsmtdf_core.images.quiet import quiet_decoders
 from rsmtdf_core.images.tags import tiff_orientation
 from rsmtdf_core.images.vrt import require_local_sources
 
@@ -26,6 +26,8 @@ RasterioDataset = Any  # rasterio has no types
 _OPTIONS = {
     # MiB of decoded blocks that GDAL keeps; by its own choice it would take a share of the machine's memory.
     "GDAL_CACHEMAX": 64,
+    # Uncompressed TIFFs are read at once, without a copy in GDAL's cache.
+    "GTIFF_DIRECT_IO": "YES",
     # A VRT may hold Python code as a pixel function, and may name addresses.
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{noext}",
@@ -54,7 +56,12 @@ class GdalDecoder:
         """Where each band has data by its nodata value, the internal mask or the alpha band, bool [h, w, C]."""
         with gdal_errors(self._path):  # rasterio fills no other layout than its own with masks
             mask = self._dataset.read_masks(list(bands), window=_window(part))
-        return np.moveaxis(mask > 0, 0, 2)
+            valid: Valid = np.moveaxis(mask > 0, 0, 2)
+            alpha = _plain_alpha(self.header.interpretation, self._dataset)
+            if alpha is not None:
+                opaque = self._dataset.read(alpha, window=_window(part)) > 0
+                valid &= opaque[..., None] | (np.array(bands) == alpha)
+        return valid
 
 
 @contextmanager
@@ -87,15 +94,21 @@ def open_dataset(path: Path, form: Format = TIFF) -> Iterator[RasterioDataset]:
     """Rasterio's own dataset of a file.
 
     Raises:
-        DataError: the file is damaged or of another format.
+        DataError: the file is damaged, of another format, or has a name that is not UTF-8.
     """
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
 
-    with rasterio.Env(**_OPTIONS), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with gdal_errors(path):
-            dataset = rasterio.open(path, driver=form.driver)
+    quiet_decoders()
+    with rasterio.Env(**_OPTIONS):
+        try:
+            with gdal_errors(path):
+                dataset = rasterio.open(path, driver=form.driver)
+        except UnicodeEncodeError:
+            raise DataError(
+                "the name of this raster is not UTF-8, and GDAL opens no other names",
+                where=path,
+                remedy="rename the files; run in their folder: convmv -f latin1 -t utf8 -r --notest .",
+            ) from None
         with dataset:
             yield dataset
 
@@ -103,13 +116,14 @@ def open_dataset(path: Path, form: Format = TIFF) -> Iterator[RasterioDataset]:
 @contextmanager
 def gdal_errors(path: Path) -> Iterator[None]:
     """Turn what rasterio raises into an error that names the file."""
+    from rasterio._err import CPLE_BaseError  # some of GDAL's errors come as they are
     from rasterio.errors import RasterioError
 
     try:
         yield
     except DataError:
         raise
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         cause = error.__cause__ or error
         raise DataError(
             f"the raster cannot be read: {cause}",
@@ -144,14 +158,28 @@ def _header(dataset: RasterioDataset, orientation: Orientation) -> Header:
         ),
         interpretation=interpretation,
         nodata=tuple(dataset.nodatavals),
-        masked=tuple(
-            any(flag.name != "all_valid" for flag in flags) for flags in dataset.mask_flag_enums
-        ),
+        masked=_masked(interpretation, dataset),
         palette=_palette(dataset) if interpretation == ("palette",) else None,
         white_is_zero=dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
         orientation=orientation,
         by_parts=all(width < dataset.width for _, width in dataset.block_shapes),
     )
+
+
+def _masked(interpretation: tuple[str, ...], dataset: RasterioDataset) -> tuple[bool, ...]:
+    alpha = _plain_alpha(interpretation, dataset)
+    return tuple(
+        any(flag.name != "all_valid" for flag in flags) or alpha not in {None, band}
+        for band, flags in enumerate(dataset.mask_flag_enums, 1)
+    )
+
+
+def _plain_alpha(interpretation: tuple[str, ...], dataset: RasterioDataset) -> int | None:
+    """The alpha band where GDAL makes no mask of it: it does of unsigned integers up to 16 bits alone."""
+    if "alpha" not in interpretation or any(value is not None for value in dataset.nodatavals):
+        return None
+    band = interpretation.index("alpha") + 1
+    return None if dataset.dtypes[band - 1] in {"uint8", "uint16"} else band
 
 
 def _numpy_name(name: str) -> str:

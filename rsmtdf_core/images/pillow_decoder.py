@@ -1,6 +1,5 @@
 """Pillow decodes pictures of 8 bits a sample: PNG, JPEG, BMP, WebP and GIF."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from rsmtdf_core.images.decoder import Header, Valid, Values
 from rsmtdf_core.images.formats import Format, conversion
 from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.images.orientation import Orientation, Part
+from rsmtdf_core.images.quiet import quiet_decoders
 from rsmtdf_core.images.tags import picture_orientation
 
 _ROWS = 1024  # that are converted at a time: a whole image would be in memory several times
@@ -86,6 +86,11 @@ class PillowDecoder:
 
     def _converted(self, mode: str, part: Part) -> npt.NDArray[np.uint8]:
         top, left, height, width = part
+        if height <= _ROWS and (width, height) == self._image.size:
+            with pillow_errors(self._path):
+                whole = self._image
+                pixels = np.asarray(whole if whole.mode == mode else whole.convert(mode))
+                return pixels.astype(np.uint8, copy=False)
         pixels = np.empty(0, np.uint8)
         for start in range(0, height, _ROWS):
             stop = min(start + _ROWS, height)
@@ -113,9 +118,8 @@ def open_with_pillow(
         DataError: the file is damaged, too large for Pillow, or not of 8 bits a band.
     """
     assert form.pillow is not None
-    with pillow_errors(path), warnings.catch_warnings():
-        # Rasters beyond Pillow's first limit are usual here; the second limit, an error, holds.
-        warnings.simplefilter("ignore")
+    quiet_decoders()  # rasters beyond Pillow's first limit are usual; the second limit, an error, holds
+    with pillow_errors(path):
         image = Image.open(path, formats=[form.pillow])
     with image:
         with pillow_errors(path):

@@ -1,15 +1,17 @@
 """Facts in a file's own tags that the decoding libraries do not tell, or tell only after decoding all of it."""
 
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, TiffImagePlugin
+import numpy as np
+from PIL import Image
 
 from rsmtdf_core.images.orientation import TAG, Orientation
 
-_PNG_CHUNKS = 100_000  # that are walked through at most
+# That are looked through at most.
+_PNG_CHUNKS = 100_000
+_TIFF_ENTRIES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +60,31 @@ def png_tags(path: Path) -> PngTags:
 
 
 def tiff_orientation(path: Path) -> Orientation:
-    """The orientation tag of a TIFF, which GDAL does not tell; none where the directory is damaged."""
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            start = file.read(16)
-            big = b"+" in start[2:4]
-            directory = TiffImagePlugin.ImageFileDirectory_v2(start if big else start[:8])
-            file.seek(directory.next)
-            directory.load(file)
-            return Orientation.of(directory.get(TAG))
-    except (OSError, SyntaxError, ValueError, struct.error):
-        return Orientation()
+    """The orientation in a TIFF's first directory (TIFF 6.0, BigTIFF), which GDAL does not tell.
+
+    A damaged directory has none: GDAL names the damage.
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+        order, big = "<" if start[:2] == b"II" else ">", b"+" in start[2:4]
+        try:
+            (place,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
+            file.seek(place)
+            (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
+            entry = np.dtype([("tag", order + "u2"), ("type", order + "u2"), ("count", order + ("u8" if big else "u4")),
+                              ("value", order + "u2"), ("rest", "V6" if big else "V2")])  # fmt: skip
+            entries = np.frombuffer(file.read(min(count, _TIFF_ENTRIES) * entry.itemsize), entry)
+        except (OSError, ValueError, struct.error):
+            return Orientation()
+    values = entries["value"][entries["tag"] == TAG]
+    return Orientation.of(int(values[0])) if values.size else Orientation()
 
 
 def picture_orientation(image: Image.Image) -> Orientation:
     """The orientation that an open picture of Pillow's notes before its pixels; none where that is damaged."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Not the PNG plug-in's own method, which decodes the picture first.
-            return Orientation.of(Image.Image.getexif(image).get(TAG))
+        # Not the PNG plug-in's own method, which decodes the picture first.
+        return Orientation.of(Image.Image.getexif(image).get(TAG))
     except (OSError, SyntaxError, ValueError, struct.error):
         return Orientation()
 

@@ -31,6 +31,7 @@ from rsmtdf_core.manifests.scenes import (
     image_id,
     in_threads,
     missing_scenes,
+    orientation_note,
     refuse_shared,
     split_pairs,
 )
@@ -199,11 +200,9 @@ def _left_out(manifest: Manifest, unused: int, seen: dict[str, _Seen]) -> Iterat
     """Notes on images and pixels that will not be used."""
     if unused:
         yield f"{unused} images are in no split"
-    if turned := sum(found.turned for found in seen.values()):
-        yield (
-            f"{counted(turned, 'image')} turned as the EXIF orientation says: "
-            "masks must fit the picture that viewers show"
-        )
+    yield from orientation_note(
+        [found.scenes[0].image for found in seen.values() if found.turned and found.scenes]
+    )
     masks = [found.unknown.total() for found in seen.values() if found.unknown]
     if masks and manifest.mask_encoding.tolerant:
         yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
@@ -232,7 +231,7 @@ def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
 def _open_image(manifest: Manifest, root: Path, pair: ScenePair, seen: _Seen) -> None:
     with open_raster(root / pair.image, manifest.bands) as raster:
         seen.frame, size = raster.frame, raster.image.size
-        seen.turned = raster.image.orientation.tag != 1
+        seen.turned = raster.image.turned
         content = ContentHash(size)
         has_data = False
         for part in strips(size):

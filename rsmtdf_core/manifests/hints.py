@@ -9,7 +9,8 @@ from rsmtdf_core.manifests.schema import ColorMasks, IndexMasks, Manifest, color
 
 _HALF = 128  # below it a channel counts as 0, else as 255
 _LOSSY = 64  # different colours; as many come from smoothing or JPEG, not from drawing
-_GREYS = 3  # different values above those of the classes
+_GREYS = 8  # different values that no class has
+_MIDDLE = range(32, 224)  # greys that are neither black nor white
 
 
 def unknown_values_hint(unknown: Mapping[str, int], manifest: Manifest) -> str | None:
@@ -35,7 +36,7 @@ def _of_numbers(values: list[int], manifest: Manifest, encoding: IndexMasks) -> 
         "`mask_encoding: {encoding: colors, match: threshold}` with the class colours "
         '"#000000" and "#FFFFFF"'
     )
-    if len(values) >= _GREYS and max(values) >= _HALF:
+    if max(values) >= _HALF and (len(values) >= _GREYS or not set(values).isdisjoint(_MIDDLE)):
         return f"grey values up to {max(values)}: if black and white were smoothed, set {threshold}"
     if values == [255]:
         return f"255 is a common value for no class: add it to mask_encoding.ignore; if it is white, set {threshold}"
@@ -46,8 +47,11 @@ def _of_colors(colors: list[str], manifest: Manifest, encoding: ColorMasks) -> s
     classes = (spec.color for spec in manifest.classes)
     meant = np.array([color_rgb(color) for color in (*classes, *encoding.ignore)])
     found = np.array([color_rgb(color) for color in colors])
+    if colors == ["#010101"]:
+        return "some masks hold 0 and 1, others 0 and 255: store all of them in one way"
     corners = np.where(found >= _HALF, 255, 0)
-    if np.isin(meant, (0, 255)).all() and _all_in(corners, meant):
+    between = np.isin(found, _MIDDLE).any() or len(np.unique(corners, axis=0)) > 1
+    if between and np.isin(meant, (0, 255)).all() and _all_in(corners, meant):
         return (
             "these colours lie between those of the classes, as smoothed edges do: set "
             "`match: threshold` under mask_encoding"

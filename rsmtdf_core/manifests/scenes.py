@@ -6,14 +6,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.fingerprints import canonical_json, file_sha256, fingerprint
-from rsmtdf_core.manifests.files import image_size
+from rsmtdf_core.images.formats import VRT, identify
+from rsmtdf_core.images.vrt import vrt_sources
 from rsmtdf_core.manifests.patterns import match_pairs
 from rsmtdf_core.manifests.schema import Manifest, SplitName, SplitSpec, WindowSpec
+from rsmtdf_core.rasters.reading import open_raster
 from rsmtdf_core.validation import suggestion
+from rsmtdf_core.words import counted
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,11 +59,24 @@ class Scene:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A manifest with the scenes found for it, by the manifest's splits."""
+    """A manifest with the scenes found for it, by the manifest's splits.
+
+    Attributes:
+        manifest: of the dataset.
+        root: the data root.
+        splits: the scenes of each split.
+        turned: images that are shown turned, as their orientation tag says.
+    """
 
     manifest: Manifest
     root: Path
     splits: dict[SplitName, tuple[Scene, ...]]
+    turned: tuple[str, ...] = ()
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user should know of how the files are read, a sentence each."""
+        return orientation_note(self.turned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +100,40 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
     """
     members = split_pairs(manifest, find_pairs(manifest, root))
     pairs = {pair.id: pair for some in members.values() for pair in some}
-    sizes = dict(
-        zip(
-            pairs,
-            in_threads(
-                lambda pair: image_size(root / pair.image, manifest.bands), list(pairs.values())
-            ),
-            strict=True,
-        )
-    )
+    opened = in_threads(lambda pair: _header(manifest, root, pair), list(pairs.values()))
+    headers = dict(zip(pairs, opened, strict=True))
     splits = {}
     for split, some in members.items():
         cut = [
-            scene for pair in some for scene in cut_scenes(pair, sizes[pair.id], manifest.window)
+            scene
+            for pair in some
+            for scene in cut_scenes(pair, headers[pair.id].size, manifest.window)
         ]
         splits[split] = choose_scenes(manifest, split, cut)
         if missing := missing_scenes(manifest, split, splits[split]):
             raise _not_there(manifest, split, missing)
     refuse_shared(manifest, splits)
-    return Dataset(manifest, root, splits)
+    turned = tuple(pair.image for pair in pairs.values() if headers[pair.id].turned)
+    return Dataset(manifest, root, splits, turned)
+
+
+class _Header(NamedTuple):
+    size: tuple[int, int]
+    turned: bool
+
+
+def _header(manifest: Manifest, root: Path, pair: ScenePair) -> _Header:
+    with open_raster(root / pair.image, manifest.bands) as raster:
+        return _Header(raster.image.size, raster.image.turned)
+
+
+def orientation_note(turned: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on images that are shown turned; none where there is none."""
+    if not turned:
+        return ()
+    images = counted(len(turned), "image")
+    note = f"{images} turned as the EXIF orientation says, such as {turned[0]}"
+    return (f"{note}: masks must fit the picture that viewers show",)
 
 
 def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
@@ -326,8 +357,8 @@ def _drawn(scenes: Sequence[Scene], seed: int) -> list[Scene]:
 def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
     """The scenes with the digests of what decides their pixels; each file is read once.
 
-    That is the sha256 of the image file, or, where the manifest chooses bands, the fingerprint of
-    [that sha256, the bands].
+    That is the sha256 of the image file (for a VRT the fingerprint of its own and those of the files that it names),
+    or, where the manifest chooses bands, the fingerprint of [that digest, the bands].
 
     Raises:
         MissingFileError: an image is gone.
@@ -335,10 +366,13 @@ def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]
     bands = dataset.manifest.bands
 
     def digest(image: str) -> str:
+        path = dataset.root / image
         try:
-            of_file = file_sha256(dataset.root / image)
+            of_file = file_sha256(path)
+            if identify(path) is VRT:
+                of_file = fingerprint([of_file, *map(file_sha256, vrt_sources(path))])
         except FileNotFoundError:
-            raise MissingFileError("the image is gone", where=dataset.root / image) from None
+            raise MissingFileError("the image is gone", where=path) from None
         return of_file if bands is None else fingerprint([of_file, bands.model_dump(mode="json")])
 
     images = list(dict.fromkeys(scene.image for scene in scenes))

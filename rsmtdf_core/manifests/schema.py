@@ -17,7 +17,7 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.manifests.lists import read_scene_list
 from rsmtdf_core.manifests.patterns import pattern_fields
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
-from rsmtdf_core.settings import Settings
+from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
 from rsmtdf_core.words import counted
 
@@ -31,7 +31,7 @@ def _checked(pattern: str) -> str:
     return pattern
 
 
-PathPattern = Annotated[str, AfterValidator(_checked)]
+PathPattern = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_checked)]
 
 
 def color_rgb(color: str) -> tuple[int, int, int]:
@@ -51,8 +51,8 @@ class IndexMasks(Settings):
     """Masks of one band: a value less `offset` is the class id; those in `ignore` are ignored."""
 
     encoding: Literal["indices"]
-    offset: int = 0
-    ignore: tuple[int, ...] = ()
+    offset: int = Field(default=0, ge=-(2**31), le=2**31)
+    ignore: tuple[Annotated[int, Field(ge=-(2**63), lt=2**63)], ...] = ()
 
     @property
     def tolerant(self) -> bool:
@@ -90,8 +90,8 @@ class ColorMasks(Settings):
 class WindowSpec(Settings):
     """Scenes are windows of `size` px, `stride` px apart; the last of a row may be smaller."""
 
-    size: int = Field(gt=0)
-    stride: int = Field(gt=0)
+    size: int = Field(gt=0, le=MOST_COUNT)
+    stride: int = Field(gt=0, le=MOST_COUNT)
 
     @model_validator(mode="after")
     def _leaves_no_gaps(self) -> Self:
@@ -125,7 +125,7 @@ class SplitSpec(Settings):
 
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     share: tuple[float, float] = (0.0, 1.0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**62), le=2**62)
     by: Literal["parent", "crop"] = "parent"
     scenes: SceneIds | None = None
 
@@ -193,7 +193,7 @@ class Manifest(Settings):
         notes: what a reader of scores must know of this data; every report repeats it.
     """
 
-    name: str = Field(pattern="^[a-z][a-z0-9_-]*$")
+    name: str = Field(pattern="^[a-z][a-z0-9_-]*$", max_length=128)
     title: str
     classes: tuple[ClassSpec, ...] = Field(min_length=1, max_length=255)
     ignore_id: int = Field(default=255, ge=0, le=255)

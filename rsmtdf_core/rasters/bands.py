@@ -15,6 +15,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from rsmtdf_core.settings import Settings
 
 Range = tuple[float, float]
+# Differences of values stay within float32.
+_Value = Annotated[float, Field(ge=-1e37, le=1e37)]
 
 SHOWN = 3
 """The first bands of an image, red, green and blue as teachers and pictures have them; a student may see more."""
@@ -30,8 +32,10 @@ class BandSettings(Settings):
             beyond are clipped. None where the bands are of 8 bits and stay as they are.
     """
 
-    indices: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 3), min_length=SHOWN)
-    scale: tuple[Range, ...] | None = None
+    indices: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        default=(1, 2, 3), min_length=SHOWN
+    )
+    scale: tuple[tuple[_Value, _Value], ...] | None = None
 
     @field_validator("scale", mode="before")
     @classmethod

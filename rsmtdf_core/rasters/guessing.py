@@ -1,9 +1,11 @@
 """Which bands of a folder's rasters to show, and what is black and white in them, before anybody said so."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.images.file import ImageFile, open_image
@@ -11,11 +13,25 @@ from rsmtdf_core.rasters.bands import BandSettings, middle_range
 from rsmtdf_core.rasters.reading import middle_values
 
 _SEEN = 16  # rasters whose values are looked at, at even distances through the folder
-_EIGHT_BITS = "uint8"
+_FREQUENT = 1e-3  # share of the pixels
+_VARIED = 10  # different values that an image has at least
 _PRIMARIES = ("red", "green", "blue")
 
 
-def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> BandSettings:
+@dataclass(frozen=True)
+class BandGuess:
+    """A choice of bands for a folder.
+
+    Attributes:
+        bands: the choice.
+        undeclared: values that look like no data although no file says so, in order; they are left out of the ranges.
+    """
+
+    bands: BandSettings
+    undeclared: tuple[float, ...] = ()
+
+
+def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> BandGuess:
     """The bands that are called red, green and blue, else the first three, and the middle range of their values.
 
     The range of each band runs from the 2nd to the 98th percentile of what the middles of up to 16 rasters hold. Bands
@@ -26,7 +42,7 @@ def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> Ban
         given: what somebody chose; what was set there is kept.
 
     Raises:
-        MissingFileError, DataError, ConfigError: as for `open_raster`; or the rasters are of 8 bits and of more.
+        MissingFileError, DataError: as for `open_raster`; or a raster lacks a band that others have.
     """
     asked = {} if given is None else given.model_dump(include=given.model_fields_set)
     seen = paths[:: -(-len(paths) // _SEEN)]
@@ -42,19 +58,32 @@ def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> Ban
                     remedy="name bands that all images have with --bands",
                 )
             values.append(middle_values(image, bands))
-    if bands.scale is not None:
-        return bands
-    kinds = [one[0].dtype.name for one in values]
-    if set(kinds) == {_EIGHT_BITS}:
-        return bands
-    if _EIGHT_BITS in kinds:
-        raise DataError(
-            f"this image is of 8 bits, others such as {seen[kinds.index(_other(kinds))]} are not",
-            where=seen[kinds.index(_EIGHT_BITS)],
-            remedy="keep images of one kind in a folder, or say what is black and white with --scale",
-        )
-    scale = [middle_range(np.concatenate(band)) for band in zip(*values, strict=True)]
-    return bands.model_copy(update={"scale": tuple(scale)})
+    pooled = [np.concatenate(band) for band in zip(*values, strict=True)]
+    if all(band.dtype == np.uint8 for band in pooled):
+        return BandGuess(bands)
+    fill = {value for band in pooled if (value := undeclared_nodata(band)) is not None}
+    if bands.scale is None:
+        known = [band[~np.isin(band, list(fill))] for band in pooled]
+        bands = bands.model_copy(update={"scale": tuple(map(middle_range, known))})
+    return BandGuess(bands, tuple(sorted(fill)))
+
+
+def undeclared_nodata(values: npt.NDArray[np.generic]) -> float | None:
+    """The lowest or highest value of a band [N] where it is frequent and far from all others, as fill values are.
+
+    Far is more than the width of the middle range of the others, frequent at least one value in a thousand; the others
+    have ten values at least.
+    """
+    if values.size == 0:
+        return None
+    for end in (values.min(), values.max()):
+        others = values[values != end]
+        if values.size - others.size < _FREQUENT * values.size or np.unique(others).size < _VARIED:
+            continue
+        low, high = middle_range(others)
+        if np.abs(others.astype(np.float64) - float(end)).min() > high - low:
+            return float(end)
+    return None
 
 
 def _indices(image: ImageFile) -> tuple[int, ...]:
@@ -63,7 +92,3 @@ def _indices(image: ImageFile) -> tuple[int, ...]:
         return tuple(called.index(name) + 1 for name in _PRIMARIES)
     first, *others = image.color_bands
     return (first, *others[:2]) if len(others) > 1 else (first, *(others or (first,)) * 2)
-
-
-def _other(kinds: Sequence[str]) -> str:
-    return next(kind for kind in kinds if kind != _EIGHT_BITS)

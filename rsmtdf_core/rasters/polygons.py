@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +50,20 @@ def require_place(path: Path, frame: Frame) -> None:
     Raises:
         DataError: the raster has no coordinate reference system, or a local one.
     """
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform_bounds
-
     if frame.crs is None and frame.gcps:
         raise DataError(
             "the raster is placed by ground control points, so its polygons would be bent",
             where=path,
             remedy=f"gdalwarp {path.name} warped.tif, and predict that; or leave out --polygons",
         )
-    if frame.crs is None:
+    if frame.bounds is None:
+        lacking = "coordinate reference system" if frame.crs is None else "geotransform"
         raise DataError(
-            "the raster has no coordinate reference system, so its polygons have no place",
+            f"the raster has no {lacking}, so its polygons have no place",
             where=path,
             remedy=f"assign it: rio edit-info --crs EPSG:CODE {path.name}; or leave out --polygons",
         )
-    try:
-        bounds = transform_bounds(frame.crs, "EPSG:4326", *frame.bounds) if frame.bounds else ()
-    except RasterioError:
-        bounds = ()
-    if not bounds or not all(map(isfinite, bounds)):
+    if frame.bounds_in("EPSG:4326") is None:
         raise DataError(
             "the raster's coordinate reference system is local, so its polygons have no longitude and latitude",
             where=path,

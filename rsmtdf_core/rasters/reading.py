@@ -65,19 +65,21 @@ class Raster:
         indices = self._bands.indices
         single = len(set(indices)) == 1  # a grey band, decoded once
         values, valid = read_values(self.image, indices[:1] if single else indices, part)
-        for place, band in enumerate(indices[: values.shape[2]]):
-            if self.image.bits[band - 1] < 8:
-                values[..., place] = spread(values[..., place], self.image.bits[band - 1])
-        pixels: Pixels = np.repeat(values, len(indices), axis=2) if single else values
+        bits = [self.image.bits[band - 1] for band in indices[: values.shape[2]]]
+        if min(bits) < 8:
+            values = np.dstack(
+                [spread(values[..., place], count) for place, count in enumerate(bits)]
+            )
         if not valid.all():
-            pixels[~valid] = 0
+            values = np.where(valid[..., None], values, np.uint8(0))
+        pixels: Pixels = np.repeat(values, len(indices), axis=2) if single else values
         return self._bright(pixels, valid), valid
 
     def _bright(self, pixels: Pixels, valid: Valid) -> Pixels:
         """Turn round what is stored with small values for bright."""
-        if self.image.white_is_zero:
-            np.subtract(255, pixels, out=pixels, where=valid[..., None])
-        return pixels
+        return (
+            np.where(valid[..., None], 255 - pixels, pixels) if self.image.white_is_zero else pixels
+        )
 
 
 def read_values(

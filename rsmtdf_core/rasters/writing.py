@@ -80,7 +80,7 @@ class BlockWriter:
             end = min(start + BLOCK, height)
             if end <= bottom:
                 tiles = np.ascontiguousarray(self._waiting.pop(start)[:, : end - start])
-                self.checksums[start] = zlib.crc32(tiles)
+                self.checksums[start] = zlib.crc32(tiles.data)
                 self._dataset.write(tiles, window=((start, end), (0, width)))
 
 
@@ -145,7 +145,7 @@ def _checksums(path: Path) -> dict[int, int]:
     for level in levels:
         for _ in _tile_rows(path, overview_level=level):
             pass
-    return {start: zlib.crc32(tiles) for start, tiles in _tile_rows(path)}
+    return {start: zlib.crc32(tiles.data) for start, tiles in _tile_rows(path)}
 
 
 def _tile_rows(path: Path, **options: int) -> Iterator[tuple[int, Pixels]]:

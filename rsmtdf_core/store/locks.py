@@ -10,6 +10,17 @@ from pathlib import Path
 from rsmtdf_core.errors import StoreError
 
 LOCK = ".lock"
+# A process forked from the holder, such as a loader's, must not keep the lock when the holder is killed.
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextmanager
@@ -25,6 +36,7 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
         if wrong.errno != errno.ELOOP:
             raise
         raise StoreError("the lock is a symbolic link", where=folder / LOCK) from None
+    _held.add(handle)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,7 +47,9 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
         _require_same(folder, handle)
         yield
     finally:
-        os.close(handle)
+        if handle in _held:
+            _held.remove(handle)
+            os.close(handle)
 
 
 def _require_same(folder: Path, handle: int) -> None:

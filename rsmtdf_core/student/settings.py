@@ -4,9 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD, Settings
+from rsmtdf_core.settings import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LONGEST_NAME,
+    Mean,
+    Settings,
+    Spread,
+    WeightsName,
+)
 
-Spread = Annotated[float, Field(gt=0)]
+_Tap = Annotated[int, Field(ge=-10_000, le=10_000)]
 # YAML reads a bare `off` as false.
 _Mode = Annotated[
     Literal["weighted", "attention", "off"],
@@ -27,7 +35,7 @@ class FusionSettings(Settings):
 
     mode: _Mode = "weighted"
     student_weight: float = Field(default=0.8, ge=0.0, le=1.0)
-    teacher_weights: dict[str, float] | None = None
+    teacher_weights: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] | None = None
 
 
 class StudentSettings(Settings):
@@ -49,12 +57,12 @@ class StudentSettings(Settings):
         fusion: how translated tokens flow back.
     """
 
-    encoder: str = "vit_small_patch14_dinov2.lvd142m"
-    weights: str = Field(default="hub", min_length=1)
-    mean: tuple[float, float, float] = IMAGENET_MEAN
+    encoder: str = Field(default="vit_small_patch14_dinov2.lvd142m", max_length=LONGEST_NAME)
+    weights: WeightsName = "hub"
+    mean: tuple[Mean, Mean, Mean] = IMAGENET_MEAN
     std: tuple[Spread, Spread, Spread] = IMAGENET_STD
-    taps: tuple[int, int, int, int] | None = None
+    taps: tuple[_Tap, _Tap, _Tap, _Tap] | None = None
     head: HeadSize = "small"
     second_encoding: Literal["own", "shared"] = "own"
-    translator_hidden: int = Field(default=1024, ge=1)
+    translator_hidden: int = Field(default=1024, ge=1, le=65_536)
     fusion: FusionSettings = FusionSettings()

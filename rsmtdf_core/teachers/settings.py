@@ -1,16 +1,25 @@
 """What names a teacher in a config: weights, preprocessing and where its tokens are taken."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD, Settings
+from rsmtdf_core.settings import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LONGEST_NAME,
+    MOST_SIDE,
+    Mean,
+    Seed,
+    Settings,
+    Spread,
+    WeightsName,
+)
 from rsmtdf_core.store.codecs import CODECS, DEFAULT_QUALITY, Declared, declare_codec
 from rsmtdf_core.teachers.registry import FAMILIES
 
 Precision = Literal["fp32", "bf16", "fp16"]
-PerChannel = tuple[float, float, float]
-_Spread = Annotated[float, Field(gt=0)]
+PerChannel = tuple[Mean, Mean, Mean]
 
 
 class TeacherSettings(Settings):
@@ -36,17 +45,17 @@ class TeacherSettings(Settings):
         quality: mean-centred cosine that the transform codec keeps on average.
     """
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
     family: str
-    model: str
-    weights: str = Field(default="hub", min_length=1)
+    model: str = Field(max_length=LONGEST_NAME)
+    weights: WeightsName = "hub"
     weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    seed: int = Field(default=0, ge=0)
-    block: int = -1
+    seed: Seed = 0
+    block: int = Field(default=-1, ge=-10_000, le=10_000)
     final_norm: bool = True
-    input_size: int | None = Field(default=None, gt=0)
+    input_size: int | None = Field(default=None, gt=0, le=MOST_SIDE)
     mean: PerChannel = IMAGENET_MEAN
-    std: tuple[_Spread, _Spread, _Spread] = IMAGENET_STD
+    std: tuple[Spread, Spread, Spread] = IMAGENET_STD
     precision: Precision = "fp32"
     codec: str = "fp16"
     quality: float = Field(default=DEFAULT_QUALITY, gt=0, lt=1)

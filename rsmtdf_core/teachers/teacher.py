@@ -99,8 +99,17 @@ class Teacher:
         size = self.settings.input_size or self.crop
         if size != self.crop:
             images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=True)
-        with torch.inference_mode(), _arithmetic(self._device, precision):
-            tokens: Tensor = self._module(images)
+        try:
+            with torch.inference_mode(), _arithmetic(self._device, precision):
+                tokens: Tensor = self._module(images)
+        except RuntimeError as failure:
+            # A CPU's allocator has no class of its own for that.
+            if not isinstance(failure, torch.OutOfMemoryError) and "allocate" not in str(failure):
+                raise
+            raise TeacherError(
+                f"teacher {self.settings.name!r} runs out of memory with {len(images)} images of {size} px",
+                remedy=f"lower runtime.teacher_batch, or input_size of teacher {self.settings.name!r}",
+            ) from failure
         return tokens.float()
 
 

@@ -1,4 +1,4 @@
-"""Where a teacher's weights file is: only `fetch_weights` may use the network."""
+"""Where a teacher's weights file is: only `have_weights` and `fetch_weights` may use the network."""
 
 from pathlib import Path
 
@@ -22,15 +22,25 @@ def locate_weights(settings: TeacherSettings) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def have_weights(settings: TeacherSettings) -> Path:
+    """The teacher's weights file, downloaded from the hub if need be.
+
+    Raises:
+        TeacherError: the file cannot be had, or is known not to hold weights.
+    """
+    assert settings.weights != "random", "random weights have no file"
+    path = locate_weights(settings) or _download(settings)
+    require_weights(path)
+    return path
+
+
 def fetch_weights(settings: TeacherSettings) -> tuple[Path, str]:
     """The teacher's weights file and its sha256, downloaded from the hub if need be.
 
     Raises:
         TeacherError: the file cannot be had, or is not the one that `weights_sha256` names.
     """
-    assert settings.weights != "random", "random weights have no file"
-    path = locate_weights(settings) or _download(settings)
-    require_weights(path)
+    path = have_weights(settings)
     found = file_sha256(path)
     if settings.weights_sha256 not in (None, found):
         raise TeacherError(

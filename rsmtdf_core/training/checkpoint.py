@@ -22,12 +22,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import read_json, sync_folder, write_json
-from rsmtdf_core.fingerprints import differences, file_sha256, fingerprint
+from rsmtdf_core.files import sync_folder
+from rsmtdf_core.fingerprints import differences, file_sha256
+from rsmtdf_core.training.checkpoint_state import (
+    FILES,
+    FORMAT,
+    STATE,
+    checkpoint_fingerprint,
+    checkpoint_name,
+    read_state,
+)
 from rsmtdf_core.training.finite import not_finite
+from rsmtdf_core.training.seals import write_sealed_json
 
-FORMAT = 1
-_FILES = ("student.safetensors", "ema.safetensors", "optimiser.safetensors")
 _RNG = "rng.torch"
 _CUDA_RNG = "rng.cuda"
 
@@ -49,7 +56,7 @@ class Checkpoint:
     @property
     def fingerprint(self) -> str:
         """Of everything in it, and so of what it was trained on."""
-        return fingerprint({"state": self.state, "digests": self.digests})
+        return checkpoint_fingerprint(self.state, self.digests)
 
     def weights(self, which: str) -> dict[str, Tensor]:
         """The tensors of `student` or `ema`, on the CPU.
@@ -119,11 +126,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -
     model.load_state_dict(dict(weights))
 
 
-def checkpoint_name(step: int) -> str:
-    """The folder name of the checkpoint after `step` steps."""
-    return f"step-{step:08d}"
-
-
 def save_checkpoint(
     folder: Path,
     student: nn.Module,
@@ -139,11 +141,11 @@ def save_checkpoint(
     save_file(_contiguous(student.state_dict()), temporary / "student.safetensors")
     save_file(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
     save_file(_contiguous(_moments(student, optimiser)), temporary / "optimiser.safetensors")
-    for name in _FILES:
+    for name in FILES:
         with (temporary / name).open("rb+") as file:
             os.fsync(file.fileno())
-    digests = {name: file_sha256(temporary / name) for name in _FILES}
-    write_json(temporary / "state.json", {**state, "format": FORMAT, "digests": digests})
+    digests = {name: file_sha256(temporary / name) for name in FILES}
+    write_sealed_json(temporary / STATE, {**state, "format": FORMAT, "digests": digests})
     shutil.rmtree(place, ignore_errors=True)
     temporary.rename(place)
     sync_folder(folder)
@@ -178,10 +180,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         RunError: where a file is missing or is not what was written.
     """
-    state = read_json(path / "state.json", RunError)
-    if state.get("format") != FORMAT:
-        raise RunError(f"checkpoint format {state.get('format')} is not {FORMAT}", where=path)
-    digests = state.pop("digests")
+    state, digests = read_state(path)
     for name, digest in digests.items():
         file = path / Path(name).name
         if not file.is_file() or file_sha256(file) != digest:

@@ -13,16 +13,19 @@ class Validation:
         steps: steps trained until then.
         epoch: counted from 1.
         miou: its score, in 0..1.
+        only_class: the class that the model predicted everywhere; None where it predicted several.
     """
 
     steps: int
     epoch: int
     miou: float
+    only_class: str | None = None
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> "Validation":
         """The validation that a line of metrics tells of."""
-        return cls(line["step"] + 1, line["epoch"] + 1, line["miou"])
+        only = line.get("only_class")
+        return cls(line["step"] + 1, line["epoch"] + 1, line["miou"], only)
 
 
 def validations(lines: Iterable[Mapping[str, Any]]) -> list[Validation]:

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rsmtdf_core.files import sync_folder
-from rsmtdf_core.training.checkpoint import checkpoint_name, checkpoints_in
+from rsmtdf_core.training.checkpoint import checkpoints_in
+from rsmtdf_core.training.checkpoint_state import checkpoint_name
 
 _TEMPORARY = ".tmp"
 
@@ -65,6 +66,11 @@ def set_aside(folder: Path, after: int) -> None:
     """
     for path in checkpoints_in(folder):
         if path.name > checkpoint_name(after):
-            aside = path.with_name(f"damaged-{path.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            path.rename(aside)
+            rename_damaged(path)
+
+
+def rename_damaged(path: Path) -> Path:
+    """Rename a checkpoint to `damaged-step-*`; its new path."""
+    aside = path.with_name(f"damaged-{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    return path.rename(aside)

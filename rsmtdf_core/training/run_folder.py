@@ -2,7 +2,9 @@
 
 <runs>/<name>/
   run.json             marks the folder as a run, which --overwrite may delete; written first. Its status is
-                       running, interrupted, finished or stopped early; a killed run stays running
+                       running, interrupted, finished or stopped early; a killed run stays running. It names the
+                       best checkpoints and keeps the validations
+  .lock                held by the process that trains
   config.yaml          resolved
   manifest.yaml        of the dataset
   metrics.jsonl        one line per logged step and per validation
@@ -12,31 +14,63 @@
   profile/             traces of --profile
   tensorboard/
   evaluation/          <split>-<weights>/report.json, with tables and pictures beside it
+
+Each of these files that a result depends on carries a checksum of its content (`seals`), and run.json has the
+fingerprint of each best checkpoint.
 """
 
-import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import atomic_file, read_json, write_json
+from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.settings import Settings
+from rsmtdf_core.store.locks import LOCK, is_locked
 from rsmtdf_core.store.metadata import sealed
-from rsmtdf_core.training.history import ranked, validations
+from rsmtdf_core.training.history import Validation, validations
+from rsmtdf_core.training.metrics import Metrics, append_metrics, read_metrics, write_metrics
+from rsmtdf_core.training.seals import (
+    is_whole_text,
+    promised_text,
+    read_sealed_json,
+    sealed_text,
+    write_sealed_json,
+    write_sealed_text,
+)
 from rsmtdf_core.validation import dump_yaml, load_yaml, validate
-
-if TYPE_CHECKING:
-    from rsmtdf_core.training.checkpoint import Checkpoint
 
 FORMAT = 1
 
 Status = Literal["running", "interrupted", "finished", "stopped early"]
 ENDED: tuple[Status, ...] = ("finished", "stopped early")
+UNFINISHED: tuple[Status, ...] = ("running", "interrupted")
+# What run.json held before it had a fingerprint.
+_EARLIER = ("format", "status", "total", "steps", "initial", "trackers")
+_LEFTOVER = re.compile(r".+\.tmp-[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalBatch:
+    """How many labeled crops a step has, and as many unlabeled ones.
+
+    Attributes:
+        processes: that share a step.
+        each: labeled crops of each.
+    """
+
+    processes: int
+    each: int
+
+    @property
+    def total(self) -> int:
+        """Labeled crops of a step."""
+        return self.processes * self.each
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +125,42 @@ class RunFolder:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What run.json tells: `status`, `total` steps, and where they apply `steps` done, `initial`, `trackers`."""
-        return read_json(self.marker, RunError)
+        """What run.json tells.
+
+        Always `format`; where they apply `status`, `total` steps, `steps` done, `initial`, `trackers`,
+        `batch` of a step, `lines` of metrics.jsonl, `validations`, and `best`: step and fingerprint of the best
+        checkpoints.
+
+        Raises:
+            RunError: where the file is missing or damaged.
+        """
+        try:
+            return read_sealed_json(self.marker, _EARLIER)
+        except RunError as error:
+            raise RunError(error.what, where=self.marker, remedy=self.without_facts) from None
+
+    @property
+    def without_facts(self) -> str:
+        """The remedy where run.json is missing or damaged."""
+        return (
+            "restore the file; else go on without what it told, the best checkpoint being chosen by metrics.jsonl: "
+            f"echo '{{\"format\": {FORMAT}}}' > {self.marker}"
+        )
 
     def note(self, **facts: object) -> None:
         """Change some of what run.json tells."""
-        write_json(self.marker, self.facts | facts)
+        write_sealed_json(self.marker, self.facts | facts)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a process is training it."""
+        return is_locked(self.path)
+
+    def sweep(self) -> None:
+        """Delete files that killed processes left half written; only who holds the run may."""
+        for path in self.path.iterdir():
+            if _LEFTOVER.fullmatch(path.name) and path.is_file():
+                path.unlink()
 
     def prepare(
         self,
@@ -106,33 +170,57 @@ class RunFolder:
         resume: bool,
         overwrite: bool,
         initial: Mapping[str, str] | None = None,
+        batch: GlobalBatch | None = None,
     ) -> None:
-        """Make the folder for a new run, or check that it is the run to resume.
+        """Make the folder for a new run, or check that it is the run to resume, and bring that up to date.
 
         Args:
             config: the experiment's. A resumed run may change its `runtime`, but not the
-                `runtime.precision`, and its `evaluation.inference.batch`, and keeps the new ones.
+                `runtime.precision`, and its `evaluation.inference.batch`, and keeps the new ones. Its
+                `optimiser.batch` may change with the number of processes.
             manifest: the dataset's. A resumed run may change its `title`, `notes` and `protocols`.
             resume: whether a run is to be there.
             overwrite: whether a run that is there is deleted.
             initial: which weights a new run starts from, for run.json.
+            batch: of a step; a resumed run keeps its total.
 
         Raises:
-            RunError: where a run is there and neither was asked for, where the folder holds something
-                else than a run, or where the run to resume is another one.
+            RunError: as `require_startable` says, or where the run to resume is another one.
             ConfigError: where the config or the manifest of the run to resume is damaged.
         """
+        self.require_startable(resume=resume, overwrite=overwrite)
+        if self.path.is_dir():
+            self.sweep()
         if self.marker.is_file():
             if overwrite:
                 self._delete()
-            elif not resume:
+            else:
+                self._restore_settings(config, manifest)
+                self._require_same(config, manifest, batch)
+        if not self.marker.is_file():
+            started: dict[str, Any] = {} if initial is None else {"initial": dict(initial)}
+            if batch is not None:
+                started["batch"] = asdict(batch)
+            write_sealed_json(self.marker, {"format": FORMAT, "status": "running", **started})
+        for path, settings in ((self.config, config), (self.manifest, manifest)):
+            write_sealed_text(path, dump_yaml(settings))
+
+    def require_startable(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse a folder that no training may start in; nothing is written.
+
+        Raises:
+            RunError: where a run is there and is neither resumed nor overwritten, where there is none to resume,
+                or where the folder holds something else than a run.
+        """
+        if self.marker.is_file():
+            if not (resume or overwrite):
                 raise RunError(
                     "a run is there already",
                     where=self.path,
                     remedy="go on with --resume, start anew with --overwrite, or name another with --run",
                 )
-            else:
-                self._require_same(config, manifest)
+        elif self.path.is_dir() and (self.checkpoints.is_dir() or self.best.is_dir()):
+            open_run(self.path)
         elif self.path.is_dir() and not all(
             self._is_marker_to_be(one) for one in self.path.iterdir()
         ):
@@ -145,32 +233,39 @@ class RunFolder:
             raise RunError(
                 "there is no run to resume", where=self.path, remedy="leave out --resume"
             )
-        if not self.marker.is_file():
-            for leftover in self.path.glob(f"{self.marker.name}.tmp-*"):
-                leftover.unlink()
-            started = {} if initial is None else {"initial": dict(initial)}
-            write_json(self.marker, {"format": FORMAT, "status": "running", **started})
-        for path, settings in ((self.config, config), (self.manifest, manifest)):
-            with atomic_file(path) as file:
-                file.write(dump_yaml(settings).encode())
 
     def _is_marker_to_be(self, path: Path) -> bool:
         """Whether this is all that a process left that was killed before there was a run."""
-        return path.name.startswith(f"{self.marker.name}.tmp-")
+        return path.name == LOCK or path.name.startswith(f"{self.marker.name}.tmp-")
 
     def _delete(self) -> None:
         # The marker last: a kill must not leave a folder that --overwrite does not know as a run.
         for path in self.path.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path != self.marker:
+            elif path not in (self.marker, self.path / LOCK):
                 path.unlink()
         self.marker.unlink()
 
-    def _require_same(self, config: Settings, manifest: Settings) -> None:
+    def _restore_settings(self, config: Settings, manifest: Settings) -> None:
+        """Write a damaged config or manifest anew where the one at hand has the checksum of the old one."""
+        for path, settings in ((self.config, config), (self.manifest, manifest)):
+            promise, content = promised_text(path), sealed_text(dump_yaml(settings))
+            if promise and content.startswith(promise) and not is_whole_text(path):
+                write_sealed_text(path, dump_yaml(settings))
+
+    def _require_same(
+        self, config: Settings, manifest: Settings, batch: GlobalBatch | None
+    ) -> None:
         open_run(self.path)
+        noted = self.facts.get("batch")
+        started = None if noted is None else GlobalBatch(**noted)
         changes = [
-            *differences(_deciding(_kept(self.config, config)), _deciding(config)),
+            *(
+                change
+                for change in differences(_deciding(_kept(self.config, config)), _deciding(config))
+                if started is None or batch is None or not change.startswith("optimiser.batch:")
+            ),
             *differences(
                 _data_facts(_kept(self.manifest, manifest)), _data_facts(manifest), "manifest"
             ),
@@ -181,23 +276,34 @@ class RunFolder:
                 where=self.config,
                 remedy="undo the change, or start a new run with --run",
             )
+        if started and batch and started.total != batch.total:
+            each, rest = divmod(started.total, batch.processes)
+            other = f", or --set optimiser.batch={each}" if rest == 0 and each % 2 == 0 else ""
+            raise RunError(
+                f"the run trains {started.total} labeled crops a step ({started.processes} x {started.each}), this "
+                f"would be {batch.total} ({batch.processes} x {batch.each})",
+                where=self.path,
+                remedy=f"resume it with torchrun --nproc-per-node {started.processes} and optimiser.batch="
+                f"{started.each}{other}",
+            )
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line of metrics."""
-        with self.metrics.open("a") as file:
-            file.write(json.dumps(record, allow_nan=True) + "\n")
+        append_metrics(self.metrics, record)
+
+    def metrics_lines(self) -> Metrics:
+        """All lines of metrics that are whole, and which are not."""
+        return read_metrics(self.metrics, self.facts.get("lines", 0))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All lines of metrics; a torn last line, left by a killed process, is dropped."""
-        if not self.metrics.is_file():
-            return []
-        records = []
-        for line in self.metrics.read_text().splitlines():
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-        return records
+        """All lines of metrics; a torn last line, left by a killed process, is dropped.
+
+        Raises:
+            RunError: where any other line is damaged or missing.
+        """
+        metrics = self.metrics_lines()
+        metrics.require_whole()
+        return list(metrics.records)
 
     def sync_metrics(self) -> None:
         """Make the lines survive a power cut, as a checkpoint does that is saved after them."""
@@ -205,27 +311,43 @@ class RunFolder:
             with self.metrics.open("rb") as file:
                 os.fsync(file.fileno())
 
-    def best_checkpoint(
-        self, on_damaged: Callable[[str], None] = lambda _: None
-    ) -> "Checkpoint | None":
-        """The whole checkpoint with the best validation, or the newest one where none was validated.
+    def note_lines(self, **facts: object) -> None:
+        """Note how many lines of metrics there are by now, with other facts."""
+        lines = self.metrics.read_bytes().count(b"\n") if self.metrics.is_file() else 0
+        self.note(lines=lines, **facts)
 
-        `on_damaged` is told of better ones that are damaged.
+    @property
+    def validations(self) -> list[Validation]:
+        """Every validation, from run.json and from the lines that it does not know of yet.
+
+        Raises:
+            RunError: where they come from damaged metrics alone.
         """
-        from rsmtdf_core.training.checkpoint import checkpoint_name, checkpoints_in, first_whole
+        metrics, noted = self.metrics_lines(), self.facts.get("validations")
+        if noted is None:
+            metrics.require_whole()
+        known = [Validation(**one) for one in noted or ()]
+        steps = {one.steps for one in known}
+        more = [one for one in validations(metrics.records) if one.steps not in steps]
+        return sorted([*known, *more], key=lambda one: one.steps)
 
-        kept, latest = (checkpoints_in(at)[::-1] for at in (self.best, self.checkpoints))
-        there = {path.name: path for path in [*latest, *kept]}
-        names = [checkpoint_name(one.steps) for one in ranked(validations(self.read_metrics()))]
-        scored = [there.pop(name) for name in names if name in there]
-        others = [path for path in [*kept, *latest] if path in there.values()]
-        return first_whole([*scored, *others], on_damaged)
+    def note_best(self, best: Mapping[int, str], found: Sequence[Validation]) -> None:
+        """Note which checkpoints are best, by step with their fingerprints, and all validations."""
+        self.note_lines(
+            best=[{"step": step, "checkpoint": name} for step, name in best.items()],
+            validations=[asdict(one) for one in found],
+        )
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics of steps from `step` on: they are computed again."""
-        kept = [record for record in self.read_metrics() if record["step"] < step]
-        with atomic_file(self.metrics) as file:
-            file.write("".join(json.dumps(record) + "\n" for record in kept).encode())
+        """Drop the metrics and validations of steps from `step` on, which are computed again, and damaged lines."""
+        metrics = self.metrics_lines()
+        kept = [record for record in metrics.records if record["step"] < step]
+        found = [one for one in self.validations if one.steps <= step]
+        # Before the lines: after a kill in between there are more of them than noted, and never fewer.
+        self.note(lines=len(kept), validations=[asdict(one) for one in found])
+        if metrics.damage and os.path.lexists(self.metrics):
+            self.metrics.replace(self.metrics.with_name(f"damaged-{self.metrics.name}"))
+        write_metrics(self.metrics, kept)
 
     def lock(self, features: dict[str, Any]) -> None:
         """Name the views and stores that this run reads."""
@@ -256,11 +378,29 @@ def open_run(path: Path) -> RunFolder:
     """
     run = RunFolder(path)
     if not run.marker.is_file():
+        if run.checkpoints.is_dir() or run.best.is_dir():
+            raise RunError(
+                "the file is missing or no regular file", where=run.marker, remedy=run.without_facts
+            )
         raise RunError("there is no run here", where=path, remedy="run `rsmtdf train CONFIG` first")
-    found = read_json(run.marker, RunError).get("format")
+    try:
+        found = read_json(run.marker, RunError).get("format")
+    except RunError as error:
+        raise RunError(error.what, where=run.marker, remedy=run.without_facts) from None
     if found != FORMAT:
         raise RunError(f"run format {found} is not {FORMAT}", where=run.marker)
+    assert run.facts
     for file in (run.config, run.manifest):
         if not file.is_file():
-            raise RunError("the file is missing", where=file, remedy="start anew with --overwrite")
+            what = "the file is missing or no regular file"
+        elif not is_whole_text(file):
+            what = "the file is damaged: it was changed after it was written"
+        else:
+            continue
+        raise RunError(
+            what,
+            where=file,
+            remedy="restore it: put a copy of what the run was trained with there, or go on with that: "
+            f"rsmtdf train CONFIG --run {path} --resume",
+        )
     return run

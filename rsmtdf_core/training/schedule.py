@@ -37,7 +37,9 @@ class BatchSchedule:
     """The order of views over a training.
 
     An epoch is one pass over the unlabeled scenes; epoch e uses view number e modulo K. The labeled list is
-    repeated to that length (REFERENCE: equal batches), each repetition with the next view number.
+    repeated to that length (REFERENCE: equal batches), each repetition with the next view number. Without
+    unlabeled scenes, or with too few for a batch where none is trained on, an epoch is one pass over the labeled
+    scenes.
 
     Args:
         plan: the view plan.
@@ -45,6 +47,7 @@ class BatchSchedule:
         seed: seeds the order of the views.
         rank: this process's number.
         world: how many processes share each step.
+        trains_unlabeled: whether the method trains on the unlabeled views.
 
     Raises:
         ConfigError: where the scenes are too few for one batch.
@@ -55,21 +58,28 @@ class BatchSchedule:
     seed: int
     rank: int = 0
     world: int = 1
+    trains_unlabeled: bool = True
 
     def __post_init__(self) -> None:
         if not self.plan.labeled_scenes:
             raise ConfigError("no scene is labeled", remedy="raise data.labeled")
         if self.has_unlabeled and self.steps_per_epoch == 0:
+            largest = 2 * (len(self._pairs(0)) // self.world)
             raise ConfigError(
-                f"{len(self.plan.unlabeled_scenes)} unlabeled scenes are too few for a batch of "
-                f"{self.batch} on {self.world} process(es)",
-                remedy=f"--set optimiser.batch={len(self._pairs(0)) * 2 // self.world or 2}",
+                f"a step needs {self.total} unlabeled scenes ({self.world} x optimiser.batch), found "
+                f"{len(self.plan.unlabeled_scenes)}",
+                where="optimiser.batch",
+                remedy=f"--set optimiser.batch={largest}"
+                if largest
+                else "lower data.labeled, add images without masks, or --set objective.method=supervised",
             )
 
     @property
     def has_unlabeled(self) -> bool:
-        """Whether the plan holds unlabeled views; without them an epoch is a pass over the labeled scenes."""
-        return bool(self.plan.unlabeled_scenes)
+        """Whether an epoch is a pass over unlabeled scenes."""
+        return bool(self.plan.unlabeled_scenes) and (
+            self.trains_unlabeled or 2 * len(self._pairs(0)) >= self.total
+        )
 
     @property
     def first(self) -> int:

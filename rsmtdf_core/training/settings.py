@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from rsmtdf_core.settings import Settings
+from rsmtdf_core.settings import MOST_COUNT, Settings
 
 DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
 
@@ -69,15 +69,15 @@ class OptimiserSettings(Settings):
         ema: upper bound of the EMA ratio min(1 - 1 / (step + 1), ema).
     """
 
-    lr: float = Field(default=5e-6, gt=0)
-    multiplier: float = Field(default=40.0, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    power: float = Field(default=0.9, ge=0)
-    epochs: int = Field(default=60, ge=1)
-    max_steps: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=8, ge=2, multiple_of=2)
+    lr: float = Field(default=5e-6, gt=0, le=1e30)  # training itself finds a rate that diverges
+    multiplier: float = Field(default=40.0, gt=0, le=1e6)
+    weight_decay: float = Field(default=0.01, ge=0, le=1000)
+    power: float = Field(default=0.9, ge=0, le=1000)
+    epochs: int = Field(default=60, ge=1, le=1_000_000)
+    max_steps: int | None = Field(default=None, ge=1, le=MOST_COUNT)
+    batch: int = Field(default=8, ge=2, le=65_536, multiple_of=2)
     scale_lr: Literal["linear", "none"] = "none"
-    lr_batch: int = Field(default=32, ge=1)
+    lr_batch: int = Field(default=32, ge=1, le=MOST_COUNT)
     ema: float = Field(default=0.996, ge=0, lt=1)
 
     def scaled_lr(self, global_batch: int) -> float:

@@ -8,18 +8,27 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rsmtdf_core.settings import Settings
+from rsmtdf_core.settings import MOST_SIDE, Settings
 
 
-def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError(f"expected the lower bound first, found {bounds[0]} > {bounds[1]}")
-    return bounds
+def _between(least: float, most: float) -> AfterValidator:
+    def check(bounds: tuple[float, float]) -> tuple[float, float]:
+        low, high = bounds
+        if low > high:
+            raise ValueError(f"expected the lower bound first, found {low} > {high}")
+        if low < least or high > most:
+            raise ValueError(
+                f"expected numbers from {least:g} to {most:g}, found {low:g} and {high:g}"
+            )
+        return bounds
+
+    return AfterValidator(check)
 
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 _Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-_Range = Annotated[tuple[_Positive, _Positive], AfterValidator(_ascending)]
+_Pair = tuple[_Positive, _Positive]
+_Range = Annotated[_Pair, _between(0.01, 100)]
 
 LARGEST_BOX_SIDE = 0.9
 """Share of the crop's side that the most compact box of the largest area may have.
@@ -68,7 +77,7 @@ class CutMixSettings(Settings):
     """
 
     p: Probability = 0.5
-    area: _Range = (0.02, 0.4)
+    area: Annotated[_Pair, _between(1e-6, 1)] = (0.02, 0.4)
     aspect: _Range = (0.3, 1 / 0.3)
 
     @model_validator(mode="after")
@@ -104,10 +113,10 @@ class ViewSettings(Settings):
             epoch.
     """
 
-    crop: int = Field(518, ge=14)
+    crop: int = Field(518, ge=14, le=MOST_SIDE)
     scale: _Range = (0.5, 2.0)
-    unlabeled_views: int = Field(4, ge=1)
-    labeled_views: int = Field(4, ge=1)
+    unlabeled_views: int = Field(4, ge=1, le=65_535)
+    labeled_views: int = Field(4, ge=1, le=65_535)
     flip: Probability = 0.5
     jitter: JitterSettings = JitterSettings()
     grayscale: Probability = 0.2

@@ -128,7 +128,7 @@ class _Legacy:
         self.structure: object = unpickler.load()
         self._starts: dict[str, int] = {}
         for key in Unpickler(content).load():
-            self._starts[str(key)] = self._skip(unpickler.storages[str(key)])
+            self._starts[key] = self._skip(unpickler.storages[key])
         if missing := unpickler.storages.keys() - self._starts.keys():
             raise ValueError(f"storage {min(missing)} is missing")
 

@@ -149,9 +149,11 @@ class Unpickler(pickle._Unpickler):
         dtype, key, _, elements, *view = facts
         if kind != "storage" or any(view) or not isinstance(dtype, torch.dtype):
             raise ValueError("it refers to a storage in an unknown way")
-        if type(elements) is not int or elements < 0:
-            raise ValueError(f"storage {key} has no size")
-        storage = Storage(str(key), dtype, elements)
+        if not isinstance(key, str) or type(elements) is not int or elements < 0:
+            raise ValueError(
+                f"storage {key if isinstance(key, str) else ''} has no name or no size"
+            )
+        storage = Storage(key, dtype, elements)
         if self.storages.setdefault(storage.key, storage) != storage:
             raise ValueError(f"storage {key} is described in two ways")
         return storage

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.training.finite import not_finite
-from rsmtdf_core.weights.files import open_weights, read_tensor
+from rsmtdf_core.weights.files import Weights, open_weights, read_tensor
 from rsmtdf_core.weights.pickles import StoredTensor, Stub
 
 State = dict[str, Tensor]
@@ -53,17 +54,31 @@ def read_state(path: Path) -> State:
         TeacherError: the file is none of these, damaged or without tensors.
     """
     with open_weights(path) as weights:
-        stored = find_tensors(weights.structure, path)
-        if not stored:
-            keys = weights.structure if isinstance(weights.structure, Mapping) else ()
-            listed = ", ".join(repr(str(key)) for key in list(keys)[:5])
-            raise TeacherError(
-                "not a readable weights file: it holds no tensors"
-                + (f" under {', '.join(_WRAPPERS[:5])}; its keys are {listed}" if listed else ""),
-                where=path,
-                remedy="give a file that holds a model's state dict",
-            )
+        stored = _require_tensors(weights, path)
         return {name: read_tensor(weights, tensor) for name, tensor in stored.items()}
+
+
+def require_state(path: Path) -> None:
+    """Refuse a file that `read_state` would refuse, without reading a tensor of an archive.
+
+    Raises:
+        TeacherError: as `read_state` raises it.
+    """
+    with open_weights(path) as weights:
+        _require_tensors(weights, path)
+
+
+def _require_tensors(weights: Weights, path: Path) -> dict[str, StoredTensor | Tensor]:
+    if tensors := find_tensors(weights.structure, path):
+        return tensors
+    keys = weights.structure if isinstance(weights.structure, Mapping) else ()
+    listed = ", ".join(repr(key) for key in list(keys)[:5] if isinstance(key, str))
+    raise TeacherError(
+        "not a readable weights file: it holds no tensors"
+        + (f" under {', '.join(_WRAPPERS[:5])}; its keys are {listed}" if listed else ""),
+        where=path,
+        remedy="give a file that holds a model's state dict",
+    )
 
 
 def find_tensors(
@@ -87,16 +102,21 @@ def find_tensors(
     }
     if not inner:
         named = {
-            str(name): tensor
+            name: tensor
             for name, tensor in structure.items()
-            if isinstance(tensor, StoredTensor | Tensor)
+            if isinstance(name, str) and isinstance(tensor, StoredTensor | Tensor)
         }
         return without_prefixes(named, _ADDED)
     chosen, *others = inner
     if others:
-        left = ", ".join(f"'{key}'" for key in others)
-        logger.warning("%s: the model under '%s' is read, not %s", path, chosen, left)
+        _tell_choice(path, chosen, ", ".join(f"'{key}'" for key in others))
     return inner[chosen]
+
+
+@cache
+def _tell_choice(path: Path, chosen: str, left: str) -> None:
+    """Say once a process which of several models is read."""
+    logger.warning("%s: the model under '%s' is read, not %s", path, chosen, left)
 
 
 def _module_tensors(root: Stub) -> dict[str, StoredTensor | Tensor]:
@@ -112,6 +132,8 @@ def _module_tensors(root: Stub) -> dict[str, StoredTensor | Tensor]:
             if isinstance(inner := entries.pop(table, None), Mapping):
                 entries.update(inner)
         for name, value in entries.items():
+            if not isinstance(name, str):
+                continue
             if isinstance(value, StoredTensor):
                 tensors[f"{prefix}{name}"] = value
             elif isinstance(value, Stub):

@@ -1,6 +1,7 @@
 """Names from outside print as they are, whatever they hold, and nothing in them reaches the terminal as a command."""
 
 import io
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from rich.tree import Tree
 
 from cli import console, data, evaluate, main
@@ -20,7 +22,7 @@ from rsmtdf_core.evaluation.report import EvaluationReport
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.manifests.check import DatasetCheck, Problem, SplitCheck
 from rsmtdf_core.manifests.schema import load_manifest
-from rsmtdf_core.words import printable
+from rsmtdf_core.words import one_line, printable
 
 AWKWARD = [
     "scene[north].tif",
@@ -110,7 +112,9 @@ def test_errors_show_names(name: str):
             with pytest.raises(SystemExit):
                 main.main()
 
-    assert_shown(printed(run), name, times=3)
+    shown = printed(run)
+    assert_shown(shown, name, times=2)
+    assert f"  where: {one_line(name)}\n" in shown  # a name cannot begin a line of its own
 
 
 @for_names
@@ -173,3 +177,14 @@ def test_a_terminal_shows_a_path_escaped(monkeypatch):
     monkeypatch.setattr(console.PlainConsole, "is_terminal", True)
     path = Path(os.fsdecode(b"caf\xe9\x1b[31m.tif"))
     assert printed(lambda: console.show_path(path)) == "caf\\udce9\\x1b[31m.tif\n"
+
+
+def test_json_holds_paths_of_any_bytes(capsys):
+    class Report(BaseModel):
+        path: Path
+        share: float | None = None
+
+    for name in (b"a[b]", b"caf\xe9"):
+        console.show_json(Report(path=Path(os.fsdecode(name))))
+        shown = json.loads(capsys.readouterr().out)
+        assert os.fsencode(shown["path"]) == name

@@ -58,6 +58,23 @@ def test_flags_answer_what_would_be_asked(root, tmp_path):
     assert load_manifest(str(root / "manifest.yaml")).class_names == ("a", "b", "c")
 
 
+def test_a_negative_value_may_be_ignored(root):
+    rasters = pytest.importorskip("tests.rasters")
+    for number in range(8):
+        (root / "masks" / f"{number}.png").unlink()
+        values = np.resize(np.array([0, 1, -9999], np.int16), (1, 4, 6))
+        rasters.write_tiff(root / "masks" / f"{number}.tif", values)
+    assert isinstance(run("init", root).exception, DataError)
+    result = run("init", root, "--ignore=-9999")
+    assert result.exit_code == 0, result.output
+    manifest = load_manifest(str(root / "manifest.yaml"))
+    assert (manifest.class_names, manifest.mask_encoding.ignore) == (
+        ("background", "foreground"),
+        (-9999,),
+    )
+    assert run("check", root / "manifest.yaml", "--root", root).exit_code == 0
+
+
 def test_patterns_may_be_named_where_names_do_not_tell(root):
     (root / "images").rename(root / "A")
     (root / "masks").rename(root / "B")
@@ -156,7 +173,7 @@ def saved(pixels):
         (
             "images/3.png",
             saved(np.zeros((4, 6), np.uint16)),
-            "expected band 3, found 1 bands",
+            "1 of 8 images are of more than 8 bits",
             "images/3.png",
         ),
         ("images/3.png", lambda path: path.write_text("404"), "cannot be read", "images/3.png"),

@@ -17,7 +17,8 @@ def asked(monkeypatch):
     """The arguments that the stage was called with."""
     calls = []
 
-    def record(run, inputs, out, settings, reporter, *, overrides):
+    def record(run, inputs, out, settings, reporter, *, overrides, checkpoint):
+        assert checkpoint is None
         calls.append((run, inputs, out, settings, overrides))
         return [out / "a.tif"]
 

@@ -51,3 +51,23 @@ def test_the_words_reach_the_training(monkeypatch):
     assert (asked["profile"], asked["overwrite"], asked["resume"]) == (True, True, False)
     assert (asked["init_from"], asked["folder"]) == (Path("runs/y"), Path("runs/x"))
     assert "7 steps (stopped early), 2.0 M parameters, no validation split" in result.output
+
+
+def test_a_best_model_of_one_class_is_announced_and_not_praised(monkeypatch):
+    report = SimpleNamespace(
+        steps=7,
+        parameters=2e6,
+        best_miou=0.4131,
+        best_epoch=1,
+        weights="ema",
+        only_class="water [deep]",
+        status="finished",
+        run=Path("runs/x"),
+    )
+    monkeypatch.setattr(pipeline.train, "train", lambda *_args, **_words: report)
+    result = run("demo", "--set", "data.root=.", "--run", "runs/x")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "the best model predicts water [deep] everywhere: val mIoU 41.31" in said
+    assert "no model of this run does better than water [deep] everywhere" in said
+    assert "best val mIoU" not in said

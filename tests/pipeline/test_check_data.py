@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.check_data import check_data
+from pipeline.check_data import check_data, sample_rows
 from pipeline.demo_scenes import draw_scenes
-from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.manifests.scenes import Dataset, find_pairs, find_scenes, split_pairs
+from rsmtdf_core.manifests.schema import Manifest, load_manifest
 
 
 @pytest.fixture
@@ -51,3 +53,36 @@ def test_damaged_files_are_left_out_of_the_samples_and_named(root, tmp_path):
     assert len(result.problems) == 20
     assert not (tmp_path / "out" / "samples.png").exists()
     assert (tmp_path / "out" / "classes.png").exists()
+
+
+def test_each_split_of_single_crops_shows_windows_of_its_own(tmp_path):
+    root = tmp_path / "data"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    Image.fromarray(pixels).save(root / "images" / "a.png")
+    Image.fromarray(np.zeros((96, 96), np.uint8)).save(root / "masks" / "a.png")
+    manifest = Manifest.model_validate(
+        {
+            "name": "windows",
+            "title": "Windows",
+            "classes": [{"name": "all", "color": "#00FF00"}],
+            "images": "images/{name}.png",
+            "masks": "masks/{name}.png",
+            "mask_encoding": {"encoding": "indices"},
+            "window": {"size": 16, "stride": 16},
+            "splits": {
+                "train": {"share": [0, 0.6], "by": "crop"},
+                "val": {"share": [0.6, 0.8], "by": "crop"},
+                "test": {"share": [0.8, 1], "by": "crop"},
+            },
+        }
+    )
+    splits = split_pairs(manifest, find_pairs(manifest, root))
+    reader = SceneReader(Dataset(manifest, root, {}))
+    members = find_scenes(manifest, root).splits
+    for split, pairs in splits.items():
+        rows = sample_rows(reader, split, pairs)
+        shown = {row.title.removeprefix(f"{split}: ") for row in rows}
+        assert len(shown) == len(rows) == 3
+        assert shown <= {scene.id for scene in members[split]}

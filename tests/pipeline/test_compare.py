@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import statistics
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.extract import extract
 from pipeline.runs import list_runs
 from pipeline.train import train
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import write_json
+from rsmtdf_core.training.metrics import write_metrics
 from rsmtdf_core.training.run_folder import open_run
 
 SHORT = "optimiser.epochs=1"
@@ -51,10 +52,10 @@ def runs(made, make_config, tmp_path) -> Path:
 
 def rescored(run: Path, miou: float) -> None:
     """Let a run have reached another score."""
-    metrics = open_run(run).metrics
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    changed = [line | {"miou": miou} if "miou" in line else line for line in lines]
-    metrics.write_text("".join(json.dumps(line) + "\n" for line in changed))
+    folder = open_run(run)
+    lines = folder.read_metrics()
+    write_metrics(folder.metrics, [one | {"miou": miou} if "miou" in one else one for one in lines])
+    folder.note(validations=[asdict(replace(one, miou=miou)) for one in folder.validations])
 
 
 def test_runs_are_listed_with_what_they_are(runs):
@@ -168,8 +169,7 @@ def test_runs_of_other_data_are_not_compared(runs, tmp_path):
 
 
 def test_what_is_unfair_is_said(runs, make_config, tmp_path):
-    marker = runs / "fixmatch-1" / "run.json"
-    write_json(marker, json.loads(marker.read_text()) | {"status": "interrupted", "steps": 2})
+    open_run(runs / "fixmatch-1").note(status="interrupted", steps=2)
     longer = train(
         make_config("objective.method=fixmatch", "optimiser.epochs=3", "data.labeled=1/2"),
         tmp_path / "longer",

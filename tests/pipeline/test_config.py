@@ -30,6 +30,15 @@ def test_overrides_reach_nested_keys_and_named_items(config_file):
     assert config.student.head == "base"
 
 
+def test_a_relative_data_root_is_kept_whole(config_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(str(config_file), ["data.root=scenes"])
+    assert config.data.root == tmp_path / "scenes"
+    (tmp_path / "kept.yaml").write_text(dump_yaml(config))
+    monkeypatch.chdir("/")
+    assert load_config(str(tmp_path / "kept.yaml")) == config
+
+
 def test_shares_may_be_fractions(config_file):
     assert load_config(str(config_file), ["data.labeled=1/8"]).data.labeled == 0.125
 

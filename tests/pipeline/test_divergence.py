@@ -1,6 +1,5 @@
 """A training that diverges stops before anything of it is saved, validated or logged."""
 
-import json
 import shutil
 
 import pytest
@@ -13,11 +12,12 @@ from pipeline.export import export_run
 from pipeline.predict import predict
 from pipeline.train import train
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import write_json
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.training.checkpoint import checkpoints_in, load_checkpoint
+from rsmtdf_core.training.checkpoint_state import checkpoint_fingerprint, read_state
 from rsmtdf_core.training.objectives.fixmatch import FixMatch
 from rsmtdf_core.training.run_folder import open_run
+from rsmtdf_core.training.seals import write_sealed_json
 
 FIXMATCH = ("objective.method=fixmatch", "optimiser.epochs=2", "runtime.keep_checkpoints=9")
 
@@ -108,16 +108,12 @@ def spoiled(make_config, tmp_path):
         name = min(name for name, one in tensors.items() if one.is_floating_point())
         tensors[name][...] = torch.nan
         save_file(tensors, file)
-    reseal(best)
+    state, digests = read_state(best)
+    digests = {name: file_sha256(best / name) for name in digests}
+    write_sealed_json(best / "state.json", state | {"digests": digests})
+    named = [{"step": state["step"], "checkpoint": checkpoint_fingerprint(state, digests)}]
+    open_run(run).note(best=named)
     return run, name
-
-
-def reseal(checkpoint):
-    """Write the digests of the files as they are."""
-    state = json.loads((checkpoint / "state.json").read_text())
-    state["digests"] = {name: file_sha256(checkpoint / name) for name in state["digests"]}
-    state.pop("fingerprint", None)
-    write_json(checkpoint / "state.json", state)
 
 
 def test_weights_that_are_not_finite_are_refused_by_name(spoiled, make_config, scenes, tmp_path):

@@ -1,12 +1,13 @@
 """A folder in, a manifest out that the dataset passes; names and ignored values are a person's."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -16,6 +17,7 @@ from pipeline.init_data.text import manifest_text
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
 from rsmtdf_core.manifests.guessing import Layout, MaskGuess, SplitGuess
 from rsmtdf_core.manifests.schema import ClassSpec, SplitSpec, load_manifest
+from rsmtdf_core.words import readable
 
 
 def draw(root, values, scenes=8, kind="L", folder=""):
@@ -143,7 +145,9 @@ def test_files_of_classes_that_say_nothing_are_refused(tmp_path):
 def test_images_that_cannot_be_learnt_from_are_named(tmp_path):
     draw(tmp_path, [0, 1])
     Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(tmp_path / "images" / "s 1.png")
-    with pytest.raises(DataError, match="expected band 3, found 1 bands") as caught:
+    with pytest.raises(
+        DataError, match="1 of 8 images are of more than 8 bits, others of 8 bits"
+    ) as caught:
         look(tmp_path)
     assert "s 1.png" in caught.value.where
     (tmp_path / "images" / "s 1.png").write_bytes(b"no image")
@@ -192,10 +196,12 @@ def test_rasters_of_many_bands_get_a_choice_of_bands_that_the_dataset_passes(tmp
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=(), exclude_characters="\0"), max_size=40)
+FILE_NAMES = st.binary(max_size=40).map(lambda name: os.fsdecode(name.replace(b"\0", b"")))
 SPOKEN_FOR = st.sampled_from(["NO", "off", "null", "~", "1e3", "2024-01-01", "0x1F", "1_000", "y"])
 
 
-@given(title=ANY_TEXT | SPOKEN_FOR, names=st.lists(ANY_TEXT | SPOKEN_FOR, min_size=2, max_size=2))
+@settings(deadline=None)
+@given(title=FILE_NAMES | SPOKEN_FOR, names=st.lists(ANY_TEXT | SPOKEN_FOR, min_size=2, max_size=2))
 def test_every_name_is_read_back_from_the_yaml_as_it_was(title, names):
     layout = Layout(
         "images/{name}.png", "masks/{name}.png", (({"name": names[0]}, True),), (), (), ""
@@ -206,7 +212,45 @@ def test_every_name_is_read_back_from_the_yaml_as_it_was(title, names):
     specs = [ClassSpec(name=name or "empty", color="#000000") for name in names]
     text = manifest_text(looked, Path(title), specs, masks, splits)
     values = yaml.safe_load(text.encode())
-    assert values["title"] == Path(title).resolve().name
+    assert values["title"] == readable(Path(title).resolve().name)
     assert isinstance(values["name"], str)
     assert [one["name"] for one in values["classes"]] == [name or "empty" for name in names]
     assert values["splits"]["train"]["where"]["name"] == names
+
+
+def test_a_few_images_of_8_bits_among_others_are_named(tmp_path):
+    rasters = pytest.importorskip("tests.rasters")
+    (tmp_path / "images").mkdir()
+    for number in range(40):
+        kind = np.uint8 if number in (17, 23) else np.uint16
+        values = rasters.ramp(3, 9, 9, kind) + kind(number)
+        rasters.write_tiff(tmp_path / "images" / f"{number:02}.tif", values)
+    with pytest.raises(
+        DataError, match="2 of 40 images are of 8 bits, others of more than 8 bits"
+    ) as caught:
+        look(tmp_path)
+    assert caught.value.where.endswith("17.tif")
+    assert "--scale" in caught.value.remedy
+
+
+def test_a_fill_value_that_no_file_declares_is_named_with_the_command_that_declares_it(tmp_path):
+    rasters = pytest.importorskip("tests.rasters")
+    draw(tmp_path, [0, 1])
+    for number in range(8):
+        (tmp_path / "images" / f"s {number}.png").unlink()
+        values = rasters.ramp(3, 10, 12, np.int16) + np.int16(number)
+        values[:, :3] = -9999
+        rasters.write_tiff(tmp_path / "images" / f"s {number}.tif", values)
+    guesses = draft(look(tmp_path), tmp_path / "m.yaml").guesses
+    (why,) = (why for what, _, why in guesses if what == "bands")
+    assert "gdal_edit.py -a_nodata -9999" in why
+
+
+def test_masks_that_no_name_tells_are_refused(tmp_path):
+    draw(tmp_path, [0, 1, 2])
+    (tmp_path / "images").rename(tmp_path / "A")
+    (tmp_path / "masks").rename(tmp_path / "B")
+    with pytest.raises(DataError, match=r"B/s 0.png looks like a mask") as caught:
+        look(tmp_path)
+    assert "--masks" in caught.value.remedy
+    assert look(tmp_path, patterns=("A/{name}.png", None)).layout.masks is None

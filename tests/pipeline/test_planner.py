@@ -233,7 +233,7 @@ def _any_measured(draw: st.DrawFn) -> Measurements:
     return _measured(teachers=teachers, **{key: draw(one) for key, one in counts.items()})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_any_measured())
 def test_what_is_recommended_fits_is_used_and_pays(measured):
     advice = advise(measured)
@@ -261,7 +261,7 @@ def _score(measured: Measurements) -> tuple[object, ...]:
     return (True, *rank(measured, best, faithful))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_any_measured(), st.floats(1, 100), st.floats(1, 100), st.floats(1, 100))
 def test_a_faster_or_larger_disk_never_makes_the_advice_worse(measured, read, write, room):
     teachers = tuple(

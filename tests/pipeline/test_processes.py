@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pipeline.extract import extract
 from pipeline.train import train
@@ -26,10 +27,31 @@ def torchrun(config_file, overrides, processes=2):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# At a small rate AdamW, which divides by a gradient's size, does not amplify the rounding of gradients near zero;
+# with every pseudo-label counted, none is at the threshold.
+SETTINGS = (*STUDENT, "optimiser.epochs=2", "optimiser.lr=2e-4", "objective.confidence=0")
+
+
+def norm(tensors):
+    return float(torch.stack([tensor.double().norm() for tensor in tensors]).norm())
+
+
+def differences(own, other):
+    """The norm of each tensor's difference, by name, the largest first."""
+    assert own.keys() == other.keys()
+    sizes = {name: norm([own[name] - other[name]]) for name in own}
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def first_moments(checkpoint):
+    """AdamW's running means of the gradients: sums of the gradients of all steps, which nothing divides."""
+    tensors = load_file(checkpoint.path / "optimiser.safetensors")
+    return {name: tensor for name, tensor in tensors.items() if name.endswith("/exp_avg")}
 
 
 @pytest.mark.slow
@@ -37,7 +59,7 @@ def torchrun(config_file, overrides, processes=2):
 def test_two_processes_compute_what_one_does_with_the_same_global_batch(
     config_file, make_config, method
 ):
-    settings = (*STUDENT, f"objective.method={method}", "optimiser.epochs=2")
+    settings = (*SETTINGS, f"objective.method={method}")
     one = make_config(*settings, "optimiser.batch=4", "name=one")
     extract(one)
     alone = open_run(train(one).run)
@@ -45,10 +67,22 @@ def test_two_processes_compute_what_one_does_with_the_same_global_batch(
     together = open_run(make_config(*settings, "name=two").run_folder)
     for own, other in zip(alone.read_metrics(), together.read_metrics(), strict=True):
         assert own.keys() == other.keys()
-        for name in own.keys() & {"step", "lr", "loss", "loss_x", "loss_u", "loss_distill", "miou"}:
-            assert other[name] == pytest.approx(own[name], rel=1e-4, abs=1e-6), name
+        for name in own.keys() & {"step", "lr", "loss", "loss_x", "loss_u", "loss_distill"}:
+            assert other[name] == pytest.approx(own[name], rel=1e-4, abs=1e-6), (own["step"], name)
     first, second = (newest_checkpoint(run.checkpoints)[0] for run in (alone, together))
+    gradients = first_moments(first)
+    floor = 1e-5 * norm(gradients.values())
+    for name, error in differences(gradients, first_moments(second)).items():
+        size = norm([gradients[name]])
+        assert error <= 1e-3 * size + floor, f"{name}: {error:.2e} apart, of norm {size:.2e}"
     for which in ("student", "ema"):
-        theirs = second.weights(which)
-        for name, weight in first.weights(which).items():
-            torch.testing.assert_close(theirs[name], weight, rtol=1e-3, atol=2e-5, msg=name)
+        weights = first.weights(which)
+        errors = differences(weights, second.weights(which))
+        error, size, most = (
+            norm(map(torch.tensor, errors.values())),
+            norm(weights.values()),
+            [*errors.items()][:3],
+        )
+        assert error <= 1e-4 * size, (
+            f"{which}: {error:.2e} apart, of norm {size:.2e}; most in {most}"
+        )

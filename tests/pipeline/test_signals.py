@@ -17,13 +17,13 @@ from rsmtdf_core.training.run_folder import open_run
 
 SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
 FIRST_THEN_SECOND = """
-import os, signal, sys, time
+import os, signal
 from pipeline.signals import Signals
 with Signals(speaks=True) as signals:
     os.kill(os.getpid(), signal.SIGTERM)
     print(signals.number, flush=True)
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(60)
+    print("still here")
 """
 
 
@@ -35,22 +35,18 @@ def lines_of(run):
 
 
 def wait_for(file, lines, process):
-    deadline = time.monotonic() + 120
     while not (file.is_file() and file.read_text().count("\n") >= lines):
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 def test_a_second_signal_ends_at_once():
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", FIRST_THEN_SECOND], capture_output=True, text=True, check=False
     )
     assert done.returncode == 130
     assert done.stdout == "15\n"
     assert "SIGTERM: leaving after the step in work; a second signal ends at once" in done.stderr
-    assert time.monotonic() - began < 50
 
 
 def test_a_signal_during_a_validation_puts_it_off_to_the_resumed_run(make_config, monkeypatch):
@@ -100,7 +96,7 @@ def test_processes_leave_together_when_one_is_told_to(config_file, make_config):
         wait_for(run / "metrics.jsonl", 2, process)
         second = next(pid for pid in workers(process.pid) if rank(pid) == "1")
         os.kill(second, signal.SIGTERM)
-        _, told = process.communicate(timeout=100)
+        _, told = process.communicate()
     finally:
         process.kill()
     assert "SIGTERM after step" in told, told
@@ -137,7 +133,7 @@ def test_a_signal_to_all_processes_of_a_job_leaves_the_loaders_alive_until_it_is
     run = make_config(*settings).run_folder
     wait_for(run / "metrics.jsonl", 3, process)
     os.killpg(process.pid, number)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate()
     assert process.returncode == 128 + number, told
     assert "Traceback" not in told
     checkpoint, _ = newest_checkpoint(run / "checkpoints")

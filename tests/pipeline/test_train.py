@@ -320,7 +320,6 @@ def test_two_processes_train_one_run(config_file, make_config):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

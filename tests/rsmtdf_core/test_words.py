@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from rsmtdf_core.words import bytes_text, counted, readable
+from rsmtdf_core.words import bytes_text, counted, one_line, printable, readable
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,18 @@ def test_names_are_text_whatever_their_bytes_are():
         assert readable(name) == name
         assert readable(os.fsdecode(name.encode())) == name
     assert readable(os.fsdecode("café".encode("latin-1"))) == "café"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("scene[north] café 東京.tif", "scene[north] café 東京.tif"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\u202eb", "a\\u202eb"),
+        ("\udce9", "\\udce9"),
+        ("a\nb", "a\nb"),
+    ],
+)
+def test_what_cannot_be_seen_is_escaped(name, shown):
+    assert printable(name) == shown
+    assert one_line(name) == shown.replace("\n", "\\n")

@@ -113,10 +113,8 @@ def _image_files(root: Path) -> Iterator[str]:
     waiting = deque([root])
     while waiting:
         folder = waiting.popleft()
-        if (real := folder.resolve()) in seen:
-            continue
-        seen.add(real)
         try:
+            real = folder.resolve()
             entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_symlink(), entry.name))
         except OSError as error:
             raise DataError(
@@ -124,13 +122,17 @@ def _image_files(root: Path) -> Iterator[str]:
                 where=folder,
                 remedy="give yourself the right to read it, or move it away",
             ) from None
+        if real in seen:
+            continue
+        seen.add(real)
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                waiting.append(Path(entry.path))
+            path = Path(entry.path)
+            if path.is_dir():  # unlike the entry's own, False for a link to itself
+                waiting.append(path)
             elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield Path(entry.path).relative_to(root).as_posix()
+                yield path.relative_to(root).as_posix()
 
 
 def _by_form(files: Sequence[str]) -> _Forms:

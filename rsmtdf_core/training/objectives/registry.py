@@ -17,6 +17,8 @@ OBJECTIVES = {
 }
 # Those that learn from teachers, so that telling so loads no torch either.
 DISTILLING = frozenset({"rs-mtdf"})
+# Those that learn from labeled scenes alone.
+SUPERVISED = frozenset({"supervised"})
 
 
 def objective_class(method: str) -> "type[Objective]":

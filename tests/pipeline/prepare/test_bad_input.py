@@ -2,18 +2,22 @@
 
 import shutil
 import stat
+import warnings
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.prepare import BENCHMARKS, PrepareSettings, archives, prepare
-from pipeline.prepare.archives import file_md5, unpack_all
+from pipeline.prepare.archives import file_md5, unpack, unpack_all
 from pipeline.reporter import Silent
-from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.errors import DataError, RsmtdfError
 from rsmtdf_core.manifests.scenes import find_scenes
 from rsmtdf_core.manifests.schema import load_manifest
 
@@ -308,6 +312,76 @@ def test_archives_that_leave_their_folder_are_refused(tmp_path, info, name):
     refused("deepglobe", archive, tmp_path / "to", "outside of the folder", str(archive), name)
     assert not list(tmp_path.rglob("evil.txt"))
     assert not list((tmp_path / "to").rglob("*.jpg"))
+
+
+def of_kind(name, kind):
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (kind | 0o644) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("infos", "problem"),
+    [
+        ([zipfile.ZipInfo(".")], "'.' is neither a file nor a folder"),
+        ([of_kind("train/pipe.jpg", stat.S_IFIFO)], "neither a file nor a folder"),
+        ([of_kind("train/disk.jpg", stat.S_IFBLK)], "neither a file nor a folder"),
+        ([zipfile.ZipInfo("train/" + "a" * 300 + ".jpg")], "longer than file systems take"),
+        ([zipfile.ZipInfo("a/" * 3000 + "a.jpg")], "longer than file systems take"),
+        ([member("train"), member("train/1.jpg")], "inside of another member, which is a file"),
+        ([member("a/b"), member("a/b/c/d")], "inside of another member, which is a file"),
+        ([member("train/1.jpg"), member("train//1.jpg")], "two members are named 'train/1.jpg'"),
+    ],
+    ids=["dot", "pipe", "device", "long name", "long path", "file and folder", "deeper", "twice"],
+)
+def test_members_that_no_folder_can_hold_are_refused_before_any_is_written(
+    tmp_path, infos, problem
+):
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr(member("first/2_sat.jpg"), b"x")
+        for info in infos:
+            opened.writestr(info, b"y")
+    refused("deepglobe", archive, tmp_path / "to", problem, str(archive))
+    assert not list((tmp_path / "to").rglob("*.jpg"))
+
+
+# `small` changes nothing that an archive is read by.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(
+        st.text("ab./\\\0\x1b:~é ", min_size=1, max_size=8) | st.text(max_size=8), max_size=5
+    ),
+    kind=st.sampled_from([0, stat.S_IFREG, stat.S_IFLNK, stat.S_IFCHR]),
+    compression=st.sampled_from([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]),
+    position=st.none() | st.integers(0, 2**16),
+)
+def test_any_archive_is_unpacked_inside_of_its_folder_or_refused(
+    tmp_path_factory, names, kind, compression, position
+):
+    folder = tmp_path_factory.mktemp("archive")
+    archive = folder / "a.zip"
+    with warnings.catch_warnings(), zipfile.ZipFile(archive, "w", compression) as opened:
+        warnings.simplefilter("ignore")  # two members of one name
+        for name in names:
+            opened.writestr(of_kind(name, kind), b"some text " * 9)
+    content = bytearray(archive.read_bytes())
+    if position is not None:
+        content[position % len(content)] ^= 0x55
+    archive.write_bytes(content)
+    with suppress(DataError):  # and nothing else
+        unpack(archive, folder / "to", Silent())
+    assert set(folder.iterdir()) <= {archive, folder / "to"}
+
+
+def test_archives_inside_of_each_other_without_an_end_are_refused(tmp_path):
+    archive = tmp_path / "a.zip"
+    content = b""
+    for _ in range(8):
+        with zipfile.ZipFile(archive, "w") as opened:
+            opened.writestr("a.zip", content)
+        content = archive.read_bytes()
+    refused("deepglobe", archive, tmp_path / "to", "inside of each other")
 
 
 def flipped(archive):

@@ -8,7 +8,7 @@ from rsmtdf_core.evaluation.counts import Confusion, PixelCounts
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([255, 200, 3]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_counts_equal_a_brute_force_count_over_several_scenes(seed: int, ignore_id: int) -> None:
     random = np.random.default_rng(seed)
     confusion = Confusion(4, ignore_id)

@@ -117,3 +117,18 @@ def test_the_table_has_a_row_for_each_class_and_one_for_the_means(
     assert float(rows[3]["iou"]) == pytest.approx(report.scores.miou, abs=1e-6)
     assert float(rows[3]["overall_accuracy"]) == pytest.approx(0.85)
     assert rows[3]["support"] == "200"
+
+
+def test_a_table_has_a_row_for_each_class_whatever_its_name_is(
+    report: EvaluationReport, tmp_path: Path
+) -> None:
+    classes = report.scores.classes
+    odd = tuple(
+        one.model_copy(update={"name": name})
+        for one, name in zip(classes, ("a,b", 'c"\r\nd', "\x1b[31m"), strict=True)
+    )
+    scores = report.scores.model_copy(update={"classes": odd})
+    write_csv(tmp_path / "scores.csv", report.model_copy(update={"scores": scores, "others": ()}))
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        names = [row["class"] for row in csv.DictReader(file)]
+    assert names == ["a,b", 'c"\\r\\nd', "\\x1b[31m", "(all scored)"]

@@ -40,7 +40,6 @@ def blended(model, image: Tensor, how: InferenceSettings) -> Tensor:
     window=st.integers(1, 120),
     overlap=st.floats(0, 1, exclude_max=True),
 )
-@settings(deadline=None)
 def test_windows_cover_a_side_and_the_last_is_flush(
     length: int, window: int, overlap: float
 ) -> None:
@@ -63,7 +62,7 @@ def test_windows_cover_a_side_and_the_last_is_flush(
     batch=st.integers(1, 5),
     seed=st.integers(0, 9),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_an_identity_model_gives_its_input_back(
     height: int, width: int, window: int, overlap: float, blend: Blend, batch: int, seed: int
 ) -> None:
@@ -82,7 +81,6 @@ def test_an_identity_model_gives_its_input_back(
 
 
 @given(window=st.integers(1, 2000), blend=BLENDS)
-@settings(deadline=None)
 def test_weights_are_symmetric_largest_in_the_middle_and_nowhere_0(
     window: int, blend: Blend
 ) -> None:

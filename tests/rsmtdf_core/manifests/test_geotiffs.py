@@ -5,15 +5,17 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from rasterio.warp import transform_bounds
 
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.images import open_image
 from rsmtdf_core.images.gdal_decoder import GdalDecoder
 from rsmtdf_core.manifests.check import check_dataset
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import find_scenes, with_digests
 from rsmtdf_core.manifests.schema import Manifest
-from tests.rasters import halved, ramp, write_tiff
+from tests.rasters import CRS, halved, ramp, rasterio, write_tiff
 
 from .conftest import make_manifest
 
@@ -194,3 +196,48 @@ def test_a_raster_that_changed_its_size_is_told(rasters):
     parts = SceneReader(parts.dataset)
     with pytest.raises(MissingFileError, match="missing"):
         parts.image(windows["a@8,0"])
+
+
+def test_a_mask_at_another_place_is_named(rasters):
+    moved = rasterio.Affine(0.5, 0, 400_500, 0, -0.5, 2_800_000)
+    write_tiff(rasters / "masks" / "a.tif", np.ones((1, 15, 20), np.uint8), transform=moved)
+    (problem,) = check_dataset(geo_manifest(), rasters).problems
+    assert problem.file == "masks/a.tif"
+    assert "different places on the earth" in problem.what
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32639", "EPSG:4326"])
+def test_the_same_place_in_another_reference_system_is_no_problem(rasters, crs):
+    with rasterio.open(rasters / "images" / "a.tif") as image:
+        west, south, east, north = transform_bounds(CRS, crs, *image.bounds)
+    near = rasterio.Affine((east - west) / 20, 0, west, 0, (south - north) / 15, north)
+    write_tiff(rasters / "masks" / "a.tif", np.ones((1, 15, 20), np.uint8), crs=crs, transform=near)
+    assert not check_dataset(geo_manifest(), rasters).problems
+
+
+@pytest.mark.parametrize("window", [None, {"size": 8, "stride": 8}])
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_a_pair_is_opened_once_for_its_image_and_its_mask(rasters, monkeypatch, suffix, window):
+    if suffix == ".png":
+        for folder, values in (
+            ("images", ramp(3, 15, 20, np.uint8)),
+            ("masks", np.ones((1, 15, 20))),
+        ):
+            (rasters / folder / "a.tif").unlink()
+            pixels = np.moveaxis(values.astype(np.uint8), 0, 2).squeeze()
+            Image.fromarray(pixels).save(rasters / folder / "a.png")
+    bands = {"bands": None} if suffix == ".png" else {}
+    reader, scenes = reader_of(rasters, window=window, **bands)
+    opened = []
+
+    def recording(path):
+        opened.append(path.relative_to(rasters).as_posix())
+        return open_image(path)
+
+    monkeypatch.setattr("rsmtdf_core.rasters.reading.open_image", recording)
+    monkeypatch.setattr("rsmtdf_core.manifests.files.open_image", recording)
+    scene = scenes["a@8,0" if window else "a"]
+    reader.image(scene)
+    reader.mask(scene)
+    reader.image(scene)
+    assert opened == [f"images/a{suffix}", f"masks/a{suffix}"]

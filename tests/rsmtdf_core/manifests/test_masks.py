@@ -37,6 +37,16 @@ def test_unknown_colors_are_ignored_and_counted():
     assert unknown == {"#0102FF": 2}
 
 
+def test_a_value_that_is_a_class_and_ignored_is_ignored():
+    indices = make_manifest(mask_encoding={"encoding": "indices", "ignore": [1]})
+    assert encode_mask(np.array([[0, 1]], np.uint8), indices)[0].tolist() == [[0, 255]]
+    colors = make_manifest(mask_encoding={"encoding": "colors", "ignore": ["#102030"]})
+    raw = np.array([[[16, 32, 48], [160, 176, 192]]], np.uint8)
+    ids, unknown = encode_mask(raw, colors)
+    assert ids.tolist() == [[255, 1]]
+    assert unknown == {}
+
+
 @given(hnp.arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 1])))
 def test_colorized_ids_encode_to_themselves(ids):
     again, unknown = encode_mask(colorize(ids, COLORS), COLORS)

@@ -41,7 +41,8 @@ def check_what_was_written_is_read(
 
 
 quick = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=50,
 )
 
 

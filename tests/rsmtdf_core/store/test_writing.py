@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import zarr
@@ -32,6 +34,26 @@ def test_none_keeps_what_is_there_and_leaves_gaps_elsewhere(store: FeatureStore)
     assert np.array_equal(array[16], tokens_of(16).astype(np.float16))
     assert np.array_equal(array[17], tokens_of(99).astype(np.float16))
     assert np.isnan(array[18]).all()
+
+
+def test_every_folder_above_a_new_shard_is_synced_though_it_was_there_before(
+    store: FeatureStore, monkeypatch
+) -> None:
+    """Whoever made the folders may have died before they were synced."""
+    folders = list(store.shard_path(5).parents)[: len(SHAPE) + 2]
+    assert folders[-1] == store.path
+    folders[0].mkdir(parents=True)
+    names = {folder.stat().st_ino: folder for folder in folders}
+    synced, sync = [], os.fsync
+
+    def noted(handle):
+        if store.shard_path(5).exists():
+            synced.append(names.get(os.fstat(handle).st_ino))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write_block(store.path, range(20, 24), iter([tokens_of(20), None, None, None]))
+    assert set(folders) <= set(synced)
 
 
 def test_a_damaged_record_is_not_carried_over(store: FeatureStore) -> None:

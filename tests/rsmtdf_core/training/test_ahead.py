@@ -16,7 +16,7 @@ def test_the_next_item_is_made_while_the_last_is_in_use():
 
     with ahead(items()) as taken:
         assert next(taken) == "first"
-        assert made.wait(timeout=30), "nobody made the second item"
+        made.wait()
         assert list(taken) == ["second"]
 
 

@@ -1,18 +1,17 @@
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import write_json
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.training.checkpoint import (
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
 )
+from rsmtdf_core.training.checkpoint_state import read_state
+from rsmtdf_core.training.seals import write_sealed_json
 
 
 def _parts():
@@ -70,8 +69,8 @@ def test_weights_of_another_model_are_refused_by_name(tmp_path):
 
 def test_another_format_is_refused(tmp_path):
     path = save_checkpoint(tmp_path, *_parts(), {"step": 1})
-    state = json.loads((path / "state.json").read_text())
-    write_json(path / "state.json", state | {"format": 99})
+    state, digests = read_state(path)
+    write_sealed_json(path / "state.json", state | {"format": 99, "digests": digests})
     with pytest.raises(RunError, match="format 99"):
         load_checkpoint(path)
 
@@ -93,7 +92,7 @@ def test_a_checkpoint_of_a_gpu_is_restored_without_one(tmp_path):
     file = path / "optimiser.safetensors"
     assert "rng.cuda" not in load_file(file)
     save_file(load_file(file) | {"rng.cuda": torch.zeros(16, dtype=torch.uint8)}, file)
-    state = json.loads((path / "state.json").read_text())
-    state["digests"][file.name] = file_sha256(file)
-    write_json(path / "state.json", state)
+    state, digests = read_state(path)
+    digests[file.name] = file_sha256(file)
+    write_sealed_json(path / "state.json", state | {"digests": digests})
     load_checkpoint(path).restore(*parts)

@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def _scored(**inference: object) -> Config:
     return Config(evaluation=Evaluation(inference=Inference(**inference)))
 
 
+def _written(settings: Settings) -> str:
+    """What a run folder holds of settings: their checksum, then themselves."""
+    text = dump_yaml(settings)
+    return f"# sha256: {hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
 def _prepare(path, config=None, manifest=None, *, resume=False, overwrite=False) -> RunFolder:
     folder = RunFolder(path)
     folder.prepare(config or _config(), manifest or Manifest(), resume=resume, overwrite=overwrite)
@@ -56,8 +63,8 @@ def _prepare(path, config=None, manifest=None, *, resume=False, overwrite=False)
 def test_a_new_run_keeps_its_config_and_manifest(tmp_path):
     _prepare(tmp_path / "run")
     run = open_run(tmp_path / "run")
-    assert run.config.read_text() == dump_yaml(_config())
-    assert run.manifest.read_text() == dump_yaml(Manifest())
+    assert run.config.read_text() == _written(_config())
+    assert run.manifest.read_text() == _written(Manifest())
 
 
 def test_overwriting_deletes_a_run(tmp_path):
@@ -65,7 +72,7 @@ def test_overwriting_deletes_a_run(tmp_path):
     run.log({"step": 1})
     _prepare(tmp_path, _config(lr=1.0), overwrite=True)
     assert run.read_metrics() == []
-    assert run.config.read_text() == dump_yaml(_config(lr=1.0))
+    assert run.config.read_text() == _written(_config(lr=1.0))
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "thesis.tex"])
@@ -82,7 +89,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path, name, overwrite):
 def test_where_and_how_fast_may_change_and_is_kept(tmp_path):
     run = _prepare(tmp_path)
     _prepare(tmp_path, _config(workers=4), resume=True)
-    assert run.config.read_text() == dump_yaml(_config(workers=4))
+    assert run.config.read_text() == _written(_config(workers=4))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +104,7 @@ def test_what_decides_the_result_may_not_change(tmp_path, config, manifest, chan
     run = _prepare(tmp_path)
     with pytest.raises(RunError, match=change):
         _prepare(tmp_path, config, manifest, resume=True)
-    assert run.config.read_text() == dump_yaml(_config())
+    assert run.config.read_text() == _written(_config())
 
 
 def test_every_key_that_differs_is_named(tmp_path):
@@ -111,7 +118,7 @@ def test_every_key_that_differs_is_named(tmp_path):
 def test_how_many_windows_are_predicted_at_a_time_may_change(tmp_path):
     run = _prepare(tmp_path, _scored(batch=4))
     _prepare(tmp_path, _scored(batch=2), resume=True)
-    assert run.config.read_text() == dump_yaml(_scored(batch=2))
+    assert run.config.read_text() == _written(_scored(batch=2))
     with pytest.raises(RunError, match=r"evaluation\.inference\.window"):
         _prepare(tmp_path, _scored(batch=2, window=32), resume=True)
 
@@ -120,7 +127,7 @@ def test_words_of_the_manifest_may_change_and_are_kept(tmp_path):
     run = _prepare(tmp_path)
     said = Manifest(title="First", notes=("by hand",))
     _prepare(tmp_path, manifest=said, resume=True)
-    assert run.manifest.read_text() == dump_yaml(said)
+    assert run.manifest.read_text() == _written(said)
 
 
 def test_a_key_that_came_after_the_run_has_its_default_there(tmp_path):
@@ -130,7 +137,7 @@ def test_a_key_that_came_after_the_run_has_its_default_there(tmp_path):
     with pytest.raises(RunError, match=r"inference\.blend: expected uniform, found hann"):
         _prepare(tmp_path, _scored(blend="hann"), resume=True)
     _prepare(tmp_path, _scored(), resume=True)
-    assert run.config.read_text() == dump_yaml(_scored())
+    assert run.config.read_text() == _written(_scored())
 
 
 def test_a_key_that_this_version_does_not_know_is_named(tmp_path):

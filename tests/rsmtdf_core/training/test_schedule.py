@@ -42,6 +42,20 @@ def test_the_labeled_list_is_repeated_with_the_next_view_each_time():
     assert all(plan[row].labeled for row in rows.tolist())
 
 
+def test_labeled_views_advance_over_the_epochs_until_all_are_used():
+    # An epoch takes two views of each labeled scene, so that three epochs take all six.
+    plan = _plan(labeled=4, views=6)
+    schedule = BatchSchedule(plan, batch=4, seed=0)
+    assert schedule.steps_per_epoch == 2
+    epochs = [[schedule.rows(2 * epoch + i).labeled for i in range(2)] for epoch in range(4)]
+    numbers = [{plan[row].number for row in np.concatenate(rows).tolist()} for rows in epochs]
+    assert numbers == [{0, 1}, {2, 3}, {4, 5}, {0, 1}]
+    used = np.concatenate([rows for epoch in epochs[:3] for rows in epoch]).tolist()
+    every = {(scene, number) for scene in plan.labeled_scenes for number in range(6)}
+    assert {(plan[row].scene, plan[row].number) for row in used} == every
+    assert len(used) == len(every)
+
+
 def test_processes_share_a_step_without_overlap_and_together_equal_one():
     plan = _plan()
     whole = BatchSchedule(plan, batch=4, seed=0)
@@ -91,3 +105,31 @@ def test_an_epoch_is_drawn_once_and_a_copy_for_a_worker_goes_on_alike(monkeypatc
     copy = pickle.loads(pickle.dumps(schedule))
     assert [copy.rows(step).unlabeled.tolist() for step in (1, 2, 3)] == expected
     assert drawn == [0, 1]
+
+
+def test_without_a_batch_of_unlabeled_scenes_labels_alone_are_trained_on():
+    plan = _plan(labeled=5, unlabeled=6)
+    with pytest.raises(ConfigError, match="needs 8 unlabeled scenes"):
+        BatchSchedule(plan, batch=8, seed=0)
+    schedule = BatchSchedule(plan, batch=8, seed=0, trains_unlabeled=False)
+    assert schedule.steps_per_epoch == 1
+    assert len(schedule.rows(0).labeled) == 8
+    # With enough of them epochs are as long as those of other methods.
+    assert BatchSchedule(plan, 2, 0, trains_unlabeled=False).steps_per_epoch == 3
+    rows = [BatchSchedule(plan, 2, 0, trains_unlabeled=t).rows(4) for t in (False, True)]
+    assert rows[0].labeled.tolist() == rows[1].labeled.tolist()
+
+
+@pytest.mark.parametrize("unlabeled", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_the_batch_that_is_proposed_fits(unlabeled, world):
+    plan = _plan(unlabeled=unlabeled)
+    with pytest.raises(ConfigError) as caught:
+        BatchSchedule(plan, batch=16, seed=0, world=world)
+    option, _, batch = caught.value.remedy.partition("optimiser.batch=")
+    if option.startswith("--set"):
+        assert int(batch) % 2 == 0
+        assert BatchSchedule(plan, int(batch), 0, world=world).steps_per_epoch >= 1
+    else:
+        assert unlabeled // 2 < world, "not even the smallest batch fits"
+        assert "data.labeled" in caught.value.remedy

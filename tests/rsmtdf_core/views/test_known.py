@@ -100,7 +100,7 @@ def test_a_scene_that_becomes_labeled_leaves_most_pairs_alone() -> None:
 subsets = st.lists(st.sets(st.integers(0, 15), min_size=1), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(subsets)
 def test_a_plan_once_known_never_changes_whatever_comes_later(chosen: list[set[int]]) -> None:
     cache = Cache()

@@ -13,6 +13,7 @@ from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.weights.states import (
     load_exactly,
     read_state,
+    require_state,
     timm_names,
     timm_state,
     without_prefix,
@@ -65,6 +66,14 @@ def test_of_two_models_the_one_that_is_read_is_named(tmp_path: Path, caplog, key
     assert "w.pth" in caplog.text
 
 
+def test_it_is_named_once(tmp_path: Path, caplog):
+    torch.save({"model": STATE, "model_ema": STATE}, tmp_path / "w.pth")
+    for _ in range(2):
+        require_state(tmp_path / "w.pth")
+        read_state(tmp_path / "w.pth")
+    assert len(caplog.records) == 1
+
+
 def test_a_single_model_is_read_without_a_word(tmp_path: Path, caplog):
     torch.save({"model": STATE, "model_ema": None}, tmp_path / "w.pth")
     read_state(tmp_path / "w.pth")
@@ -84,8 +93,9 @@ def test_a_file_that_contains_itself_is_refused(tmp_path: Path):
     for key in ("model", "state_dict", "teacher", "student", "module"):
         content[key] = content
     torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(TeacherError, match="holds no tensors"):
-        read_state(tmp_path / "w.pth")
+    for read in (read_state, require_state):
+        with pytest.raises(TeacherError, match="holds no tensors"):
+            read(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from rsmtdf_core.evaluation.protocols.dwl import DWL
 
@@ -22,7 +22,6 @@ def same(found: float | None, expected: float) -> bool:
 
 
 @given(drawn_pixels())
-@settings(deadline=None)
 def test_scores_equal_a_brute_force_count(pixels: Pixels) -> None:
     manifest = pixels.manifest
     found = DWL.score(pixels.counts, manifest)

@@ -1,7 +1,7 @@
 """The official protocol against a brute-force count of what its scripts compute, faults included."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.protocols.official import OFFICIAL
@@ -13,7 +13,6 @@ TINY = 1e-10
 
 
 @given(drawn_pixels())
-@settings(deadline=None)
 def test_scores_equal_a_brute_force_count(pixels: Pixels) -> None:
     found = OFFICIAL.score(pixels.counts, pixels.manifest)
     ignores = pixels.manifest.protocols.official_ignores

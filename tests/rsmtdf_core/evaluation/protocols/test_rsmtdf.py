@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.counts import PixelCounts
@@ -18,7 +18,6 @@ def scores_of(matrix: list[list[int]], unscored: tuple[str, ...] = ()):
 
 
 @given(drawn_pixels())
-@settings(deadline=None)
 def test_scores_equal_a_brute_force_count(pixels: Pixels) -> None:
     found = RSMTDF.score(pixels.counts, pixels.manifest)
     pairs, scored = pixels.kept, pixels.manifest.scored_ids

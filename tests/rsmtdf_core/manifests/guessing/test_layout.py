@@ -223,6 +223,7 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     (root / "images").symlink_to(tmp_path / "disk" / "pictures")
     (root / "masks").symlink_to(tmp_path / "disk" / "truth")
     (tmp_path / "disk" / "pictures" / "back").symlink_to(root)
+    (root / "itself").symlink_to(root / "itself")
     layout = guess_layout(root)
     assert (layout.image_files, layout.mask_files) == (("images/a.png",), ("masks/a.png",))
 

@@ -9,7 +9,6 @@ from tests.benchmarks.bench_transform import dubai_tokens, measure_quality
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_views_of_dubai_shrink_sixteen_times_at_the_stated_quality(shared: Path) -> None:
     found = measure_quality(dubai_tokens(shared, 24), 0.99)
     assert found["times smaller than fp16"] >= 16
