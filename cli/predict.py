@@ -1,5 +1,6 @@
 """`rsmtdf predict`: class maps of images, GeoTIFFs and folders of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from cli.console import RichReporter, show_path
 from cli.options import Bands, Checkpoint, InferenceOverrides, Run, Scale, read_bands
+from rsmtdf_core.errors import IncompleteError
 
 
 def predict(
@@ -61,7 +63,8 @@ def predict(
     image becomes a palette PNG, and a panel with legend to look at. Windows are as in the run's config, and so are
     the sizes and mirrored copies of each that are averaged.
 
-    Files appear whole, and what the same run wrote before is kept: after Ctrl-C run the command again.
+    Files appear whole, and what the same run wrote before is kept: after Ctrl-C run the command again. An image
+    that cannot be read is named at the end, with status 1; the others are predicted.
     """
     from pipeline.predict import PredictSettings
     from pipeline.predict import predict as predict_inputs
@@ -74,14 +77,22 @@ def predict(
         overwrite=overwrite,
         bands=read_bands(bands, scale),
     )
-    maps = predict_inputs(
-        run,
-        inputs,
-        folder,
-        settings,
-        RichReporter(),
-        overrides=overrides or [],
-        checkpoint=checkpoint,
-    )
-    for path in maps:
+    try:
+        maps = predict_inputs(
+            run,
+            inputs,
+            folder,
+            settings,
+            RichReporter(),
+            overrides=overrides or [],
+            checkpoint=checkpoint,
+        )
+    except IncompleteError as error:
+        _show_paths(error.written)
+        raise
+    _show_paths(maps)
+
+
+def _show_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
         show_path(path)

@@ -4,18 +4,26 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.evaluate import TrainedRun, load_run
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import ConfigError, RunError
-from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.files import (
+    atomic_file,
+    atomic_path,
+    make_folder,
+    read_json,
+    sync_file,
+    write_json,
+)
 from rsmtdf_core.rasters.bands import SHOWN
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
@@ -29,6 +37,7 @@ from rsmtdf_core.student.portable import (
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.checkpoint import load_weights, require_finite
+from rsmtdf_core.weights.saving import save_tensors
 
 Format = Literal["safetensors", "pt2", "onnx"]
 Run = Callable[[Tensor], Tensor]
@@ -104,7 +113,7 @@ def export_run(
     trained = load_run(run, weights, checkpoint=checkpoint)
     trained.student.cpu()
     portable = PortableStudent(trained.student)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, RunError, "name another --out")
     facts = _facts(trained, portable, kind)
     temporary = out / f"{file.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -214,7 +223,8 @@ def _compare(trained: TrainedRun, portable: PortableStudent, run: Run) -> tuple[
 
 
 def _write_safetensors(_portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
-    save_file({name: one.contiguous() for name, one in trained.student.state_dict().items()}, file)
+    state = trained.student.state_dict()
+    save_tensors({name: tensor.contiguous() for name, tensor in state.items()}, file)
 
 
 def _read_safetensors(file: Path) -> Run:
@@ -228,7 +238,11 @@ def _read_safetensors(file: Path) -> Run:
 
 
 def _write_program(portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
-    torch.export.save(export_program(portable, _side(portable, trained)), file)
+    # On a full disk torch's own writer ends the process, whatever the caller catches.
+    content = BytesIO()
+    torch.export.save(export_program(portable, _side(portable, trained)), content)
+    with atomic_file(file) as written:
+        written.write(content.getbuffer())
 
 
 def _read_program(file: Path) -> Run:
@@ -248,7 +262,9 @@ def _write_onnx(portable: PortableStudent, trained: TrainedRun, file: Path) -> N
         exported, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"]
     )
     assert program is not None
-    program.save(file)
+    with atomic_path(file) as temporary:
+        program.save(temporary)
+        sync_file(temporary)
 
 
 def _read_onnx(file: Path) -> Run:

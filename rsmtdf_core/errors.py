@@ -4,6 +4,7 @@ Every one is also the built-in error a Python caller would expect, so both `exce
 `except FileNotFoundError` work.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rsmtdf_core.store.names import repair_of
@@ -57,8 +58,40 @@ class DataError(RsmtdfError, ValueError):
     """A scene, mask or manifest is wrong."""
 
 
+class IncompleteError(DataError):
+    """Some files of many are wrong, and the others were written.
+
+    Args:
+        what: how many files are wrong.
+        causes: the error of each wrong file.
+        written: the files that are complete.
+    """
+
+    def __init__(
+        self, what: str, causes: Sequence[RsmtdfError], written: Sequence[Path] = ()
+    ) -> None:
+        super().__init__(what)
+        self.causes = tuple(causes)
+        self.written = tuple(written)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *map(str, self.causes)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As the base."""
+        return type(self), (self.what, self.causes, self.written)
+
+
 class MissingFileError(RsmtdfError, FileNotFoundError):
     """A file or folder that was named does not exist."""
+
+
+class WriteError(RsmtdfError, OSError):
+    """The system refuses to write a file; `errno` and `strerror` are the system's."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As the base; the state is set attribute by attribute."""
+        return *super().__reduce__(), {"errno": self.errno, "strerror": self.strerror}
 
 
 class TeacherError(RsmtdfError, RuntimeError):

@@ -3,38 +3,63 @@
 import errno
 import json
 import os
+import platform
+import re
+import secrets
+import shutil
 import stat
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
-from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.errors import RsmtdfError, WriteError
 
 # A rotation of 4096 channels is 64 MiB; a file that lies could make a process allocate any size.
 _MOST_BYTES = 2**28
+
+
+_AGAIN = "then run the same command again"
+_REMEDIES = {
+    errno.ENOSPC: f"make room on the disk, {_AGAIN}",
+    errno.EDQUOT: f"make room within your quota, {_AGAIN}",
+    errno.EFBIG: f"raise the limit on file sizes (ulimit -f), {_AGAIN}",
+    errno.EROFS: "name a folder on a disk that is mounted for writing",
+    errno.EACCES: f"make it writable or name another folder, {_AGAIN}",
+    errno.EPERM: f"make it writable or name another folder, {_AGAIN}",
+    errno.EIO: f"make room on the disk, or check it, {_AGAIN}",
+}
+_ONLY_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+_TEMPORARY = re.compile(
+    r".+\.tmp-(?P<machine>[0-9a-f]{12})(?P<process>[0-9a-f]{8})[0-9a-f]{12}", re.DOTALL
+)
 
 
 @contextmanager
 def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield the name of a file to write, which becomes `path` only if the block ends without an error.
 
-    The temporary name ends in `.tmp-<32 hex digits>`, another for each call on any thread or machine that
-    shares the folder. Whoever writes the file syncs it; its folder is synced here, unless `sync` leaves both to
-    `sync_files`. Where something fails, the temporary file is removed and that first error is raised.
+    The temporary name is that of `temporary_path`. Whoever writes the file syncs it; its folder is synced here,
+    unless `sync` leaves both to `sync_files`. Where something fails, the temporary file is removed and that
+    first error is raised.
+
+    Raises:
+        WriteError: the system refuses to write the file or to make its folder.
     """
-    _make_folder(path.parent)
-    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):  # a full or failing disk may refuse this too
-            temporary.unlink(missing_ok=True)
-        raise
-    if sync:
-        sync_folder(path.parent)
+    temporary = temporary_path(path)
+    with writing(path, temporary):
+        _make_folder(path.parent)
+        try:
+            yield temporary
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):  # a full or failing disk may refuse this too
+                temporary.unlink(missing_ok=True)
+            raise
+        if sync:
+            sync_folder(path.parent)
 
 
 @contextmanager
@@ -43,7 +68,82 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         yield file
         file.flush()
-        os.fsync(file.fileno())
+        _sync(file.fileno(), temporary)
+
+
+@contextmanager
+def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Raise the system's refusal to write `path` as an error with a remedy.
+
+    An error about another file, one that is read meanwhile, passes through unchanged.
+
+    Args:
+        path: the file or folder that is written.
+        temporary: its name until it is complete.
+
+    Raises:
+        WriteError: the disk is full, broken or read-only, a limit is reached, or permission is missing.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, RsmtdfError):
+            raise
+        name = None if error.filename is None else Path(os.fsdecode(error.filename))
+        if name is not None and name in path.parents:
+            raise write_error(error, name, "folder") from error
+        if error.errno in _ONLY_WRITING or name in (path, temporary):
+            raise write_error(error, path) from error
+        raise
+
+
+def write_error(error: OSError, path: Path | None, kind: str = "file") -> WriteError:
+    """The system's refusal to write `path`, a "file" or "folder", as an error with a remedy."""
+    refused = WriteError(
+        f"the {kind} cannot be written: {error.strerror}",
+        where=path,
+        remedy=_REMEDIES.get(error.errno or 0, f"name another {kind}"),
+    )
+    refused.errno, refused.strerror = error.errno, error.strerror
+    return refused
+
+
+def temporary_path(path: Path) -> Path:
+    """A name beside `path` for what becomes `path` once it is complete.
+
+    It ends in `.tmp-` and 32 hex digits: the machine, the process, and a random number for each call.
+    """
+    return path.with_name(f"{path.name}.tmp-{_machine()}{os.getpid():08x}{secrets.token_hex(6)}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this machine left under temporary names in `folder`."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        name = _TEMPORARY.fullmatch(path.name)
+        if name and name["machine"] == _machine() and not _is_alive(int(name["process"], 16)):
+            with suppress(OSError):  # another process has just removed it, or owns it
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@cache
+def _machine() -> str:
+    """What tells this machine from others that share a file system: process ids are of its name space alone."""
+    facts = [platform.node()]
+    with suppress(OSError):
+        facts.append(Path("/etc/machine-id").read_text())
+    with suppress(OSError):
+        facts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return sha256("\n".join(facts).encode()).hexdigest()[:12]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def make_folder(folder: Path, error: type[RsmtdfError], remedy: str) -> None:
@@ -87,9 +187,18 @@ def sync_file(path: Path) -> None:
     """Make what was written to a file survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        _sync(handle, path)
     finally:
         os.close(handle)
+
+
+def _sync(handle: int, path: Path) -> None:
+    """Sync an open file; the system's errors would not name it."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def write_json(path: Path, value: object) -> None:

@@ -17,9 +17,9 @@ from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.manifests.files import read_image
 from rsmtdf_core.manifests.schema import Manifest
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
-from rsmtdf_core.rasters.polygons import write_polygons
+from rsmtdf_core.rasters.polygons import is_closed, write_polygons
 from rsmtdf_core.rasters.reading import Pixels
-from rsmtdf_core.rasters.writing import Layer, raster_file
+from rsmtdf_core.rasters.writing import Layer, is_readable, raster_file
 
 STEPS = 254  # a probability p is stored as round(254 p); 255 is no data
 NO_DATA = 255
@@ -73,6 +73,11 @@ def derive(job: Job, kind: Kind, manifest: Manifest, bands: BandSettings | None)
         ids = np.asarray(picture)
     row = PanelRow(job.source.stem, read_image(job.source, bands)[..., :SHOWN], None, ids)
     panel_picture(job.files[kind], [row], manifest)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file of an earlier prediction can be read to its end."""
+    return is_closed(path) if path.suffix == ".geojson" else is_readable(path)
 
 
 def _layer(kind: Kind, manifest: Manifest) -> Layer:

@@ -1,6 +1,6 @@
 """The stage: every input through the student in windows that are blended, block after block."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.batches import Failures
 from pipeline.evaluate import TrainedRun, load_run
 from pipeline.memory import told
 from pipeline.predict.inputs import Job, Kind, find_jobs
-from pipeline.predict.layers import BY_BLOCKS, derive, layer_block, open_layer
+from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
@@ -24,7 +25,7 @@ from rsmtdf_core.evaluation.averaging import averaged_logits
 from rsmtdf_core.evaluation.inference import require_fitting_window
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
-from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.files import make_folder, read_json, remove_leftovers, write_json
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
@@ -73,6 +74,8 @@ def predict(
     Raises:
         MissingFileError, DataError: an input is missing, damaged or has not the bands that the run
             reads; names clash; `out` cannot be written, or has files of other runs.
+        IncompleteError: some inputs are such, and the files of the others are complete.
+        WriteError: a file cannot be written, say as the disk is full.
         ConfigError: an override is wrong.
         RunError: there is no run, or the device has too little memory.
     """
@@ -80,36 +83,50 @@ def predict(
     trained = load_run(run, overrides=overrides, checkpoint=checkpoint)
     jobs = find_jobs(inputs, out, settings)
     way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
-    _make_folder(out)
+    make_folder(out, DataError, "name another one with --out")
     _warn_of_pictures(jobs, settings, reporter)
-    sizes = [_checked_size(job, way.bands, reporter) for job in jobs]
+    failures = Failures(reporter, "image", len(jobs))
+    sizes = {}
+    for job in jobs:
+        with failures.of(job.source):
+            sizes[job.source] = _checked_size(job, way.bands, reporter)
+    failures.raise_if_all()
     _claim(out, jobs, _facts(way), overwrite=settings.overwrite)
+    for folder in {path.parent for job in jobs for path in job.files.values()}:
+        remove_leftovers(folder)
     for sentence in (*trained.cautions, *_seams(way.inference)):
         reporter.warn(sentence)
-    missing = [_missing(job, settings) for job in jobs]
-    if kept := missing.count([]):
+    _write_all([job for job in jobs if job.source in sizes], sizes, way, reporter, failures)
+    maps = [job.files["map"] for job in jobs if not failures.has(job.source)]
+    failures.raise_if_any(maps)
+    return maps
+
+
+def _write_all(
+    jobs: Sequence[Job],
+    sizes: Mapping[Path, tuple[int, int]],
+    way: _Way,
+    reporter: Reporter,
+    failures: Failures,
+) -> None:
+    """Write the files that are missing, of one input after the other."""
+    missing = {job.source: _missing(job, way.settings, reporter) for job in jobs}
+    if kept := sum(not kinds for kinds in missing.values()):
         reporter.say(f"{kept} of {len(jobs)} are there already; --overwrite computes them anew")
-    if any(missing):
-        windows = sum(
-            _count_windows(size, way.inference)
-            for size, kinds in zip(sizes, missing, strict=True)
-            if _by_blocks(kinds)
-        )
-        with (
-            told(partial(_too_little, way.inference)),
-            reporter.bar("predict, windows", windows) as bar,
-        ):
-            for job, kinds in zip(jobs, missing, strict=True):
-                _write(job, kinds, way, bar)
-    return [job.files["map"] for job in jobs]
-
-
-def _make_folder(out: Path) -> None:
-    """Make the folder first: where it cannot be made, no input need be opened."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(out, error) from None
+    windows = sum(
+        _count_windows(sizes[source], way.inference)
+        for source, kinds in missing.items()
+        if _by_blocks(kinds)
+    )
+    if not any(missing.values()):
+        return
+    with (
+        told(partial(_too_little, way.inference)),
+        reporter.bar("predict, windows", windows) as bar,
+    ):
+        for job in jobs:
+            with failures.of(job.source):
+                _write(job, missing[job.source], way, bar)
 
 
 def _warn_of_pictures(jobs: Sequence[Job], settings: PredictSettings, reporter: Reporter) -> None:
@@ -217,22 +234,21 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
                 where=out,
                 remedy="name another folder with --out, or replace files with --overwrite",
             )
-    try:
-        write_json(noted, facts)
-    except OSError as error:
-        raise _unwritable(out, error) from None
+    write_json(noted, facts)
 
 
-def _unwritable(out: Path, error: OSError) -> DataError:
-    return DataError(
-        f"the folder cannot be written: {error.strerror}",
-        where=out,
-        remedy="name another one with --out",
-    )
-
-
-def _missing(job: Job, settings: PredictSettings) -> list[Kind]:
-    return [kind for kind, path in job.files.items() if settings.overwrite or not path.exists()]
+def _missing(job: Job, settings: PredictSettings, reporter: Reporter) -> list[Kind]:
+    """The files of an input that are to be written: all, or those that are not there or are damaged."""
+    if settings.overwrite:
+        return list(job.files)
+    missing = []
+    for kind, path in job.files.items():
+        if not path.exists():
+            missing.append(kind)
+        elif not is_whole(path):
+            reporter.warn(f"{path} is damaged and is written again")
+            missing.append(kind)
+    return missing
 
 
 def _by_blocks(kinds: Sequence[Kind]) -> list[Kind]:
@@ -242,8 +258,6 @@ def _by_blocks(kinds: Sequence[Kind]) -> list[Kind]:
 def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
     """Write the files of one input that are missing: first what comes by blocks, then what the map becomes."""
     manifest, by_blocks = way.trained.manifest, _by_blocks(kinds)
-    for kind in kinds:
-        _sweep(job.files[kind])
     if by_blocks:
         with ExitStack() as stack:
             source, frame = stack.enter_context(open_source(job.source, way.bands))
@@ -262,14 +276,6 @@ def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
     for kind in kinds:
         if kind not in BY_BLOCKS:
             derive(job, kind, manifest, way.bands)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what a killed process left of a file."""
-    if path.parent.is_dir():
-        for rest in path.parent.iterdir():
-            if rest.name.startswith(f"{path.name}.tmp-"):
-                rest.unlink(missing_ok=True)
 
 
 def _logits(way: _Way, source: Source) -> Iterator[tuple[int, int, Tensor]]:

@@ -1,6 +1,7 @@
 """A map of class ids as polygons: GeoJSON in longitude and latitude, as RFC 7946 demands."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rsmtdf_core.files import atomic_file
 from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.images.gdal_decoder import RasterioDataset, open_dataset
 
+_END = b"\n]}\n"
 _DIGITS = 7  # of a degree: about a centimetre
 
 
@@ -30,8 +32,16 @@ def write_polygons(path: Path, id_map: Path, names: Sequence[str]) -> int:
             file.write(b",\n" if count else b"\n")
             file.write(json.dumps(feature, ensure_ascii=False).encode())
             count += 1
-        file.write(b"\n]}\n")
+        file.write(_END)
     return count
+
+
+def is_closed(path: Path) -> bool:
+    """Whether a file of `write_polygons` has its end."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_END)))
+        return file.read() == _END
 
 
 def require_place(path: Path, frame: Frame) -> None:

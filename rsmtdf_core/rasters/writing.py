@@ -1,6 +1,8 @@
 """GeoTIFFs written from the top downward: tiled, compressed, and whole or absent."""
 
+import errno
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.errors import DataError, RsmtdfError
-from rsmtdf_core.files import atomic_path, sync_file
+from rsmtdf_core.files import atomic_path, sync_file, write_error
 from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.images.gdal_decoder import RasterioDataset
 
@@ -41,10 +42,15 @@ class Layer:
 
 
 class BlockWriter:
-    """Takes blocks of any size and writes them by whole rows of tiles, so that no tile is packed twice."""
+    """Takes blocks of any size and writes them by whole rows of tiles, so that no tile is packed twice.
+
+    Attributes:
+        checksums: crc32 of each row of tiles, by its first row of pixels.
+    """
 
     def __init__(self, dataset: RasterioDataset) -> None:
         self._dataset = dataset
+        self.checksums: dict[int, int] = {}
         self._waiting: dict[int, Pixels] = {}  # rows of tiles [bands, BLOCK, width] by their top
 
     def write(self, top: int, left: int, block: Pixels) -> None:
@@ -73,8 +79,9 @@ class BlockWriter:
         for start in list(self._waiting):
             end = min(start + BLOCK, height)
             if end <= bottom:
-                tiles = self._waiting.pop(start)
-                self._dataset.write(tiles[:, : end - start], window=((start, end), (0, width)))
+                tiles = np.ascontiguousarray(self._waiting.pop(start)[:, : end - start])
+                self.checksums[start] = zlib.crc32(tiles.data)
+                self._dataset.write(tiles, window=((start, end), (0, width)))
 
 
 @contextmanager
@@ -83,6 +90,9 @@ def raster_file(
 ) -> Iterator[BlockWriter]:
     """Yield a writer for a GeoTIFF of uint8 that becomes `path` if the block ends without an error.
 
+    GDAL closes a file without an error where the disk is full, so the file is read back first and compared with
+    what was written.
+
     Args:
         path: the file; its folder is made.
         frame: size, coordinate reference system and transform.
@@ -90,14 +100,14 @@ def raster_file(
         cog: write a Cloud Optimized GeoTIFF: with overviews, and laid out for reads over HTTP.
 
     Raises:
-        DataError: the file cannot be written, say as the disk is full.
+        WriteError: the file cannot be written, say as the disk is full.
     """
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
 
-    with _told(path), rasterio.Env(GDAL_CACHEMAX=_CACHE), atomic_path(path) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with _refused(path), rasterio.Env(GDAL_CACHEMAX=_CACHE), atomic_path(path) as temporary:
+        temporary.touch()  # the system's own reason, which GDAL does not pass on
+        temporary.unlink()
+        with _without_georeference():
             with rasterio.open(temporary, "w", **_profile(frame, layer)) as dataset:
                 _describe(dataset, layer)
                 writer = BlockWriter(dataset)
@@ -105,7 +115,60 @@ def raster_file(
                 writer.finish()
             if cog:
                 _make_cog(temporary, averaged=layer.colors is None)
-        sync_file(temporary)
+            sync_file(temporary)
+            if _checksums(temporary) != writer.checksums:
+                raise OSError(errno.EIO, "it does not hold what was written to it", str(temporary))
+
+
+def is_readable(path: Path) -> bool:
+    """Whether every pixel of a GeoTIFF or PNG can be read, those of its overviews too."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE), _without_georeference():
+            return bool(_checksums(path))
+    except RasterioError:
+        return False
+
+
+def _checksums(path: Path) -> dict[int, int]:
+    """The crc32 of each row of tiles, by its first row of pixels; overviews are read for their damage alone.
+
+    Raises:
+        RasterioError: a part of the file is missing or damaged.
+    """
+    import rasterio
+
+    with rasterio.open(path, driver=_driver(path)) as dataset:
+        levels = range(len(dataset.overviews(1)))
+    for level in levels:
+        for _ in _tile_rows(path, overview_level=level):
+            pass
+    return {start: zlib.crc32(tiles.data) for start, tiles in _tile_rows(path)}
+
+
+def _tile_rows(path: Path, **options: int) -> Iterator[tuple[int, Pixels]]:
+    import rasterio
+
+    with rasterio.open(path, driver=_driver(path), **options) as dataset:
+        for start in range(0, dataset.height, BLOCK):
+            end = min(start + BLOCK, dataset.height)
+            yield start, dataset.read(window=((start, end), (0, dataset.width)))
+
+
+def _driver(path: Path) -> str:
+    return "PNG" if path.suffix == ".png" else "GTiff"
+
+
+@contextmanager
+def _without_georeference() -> Iterator[None]:
+    """Silence rasterio's warning about files that have no place on the earth."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
@@ -163,18 +226,13 @@ def _make_cog(path: Path, *, averaged: bool) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Tell what rasterio or the system cannot write as an error that names the file."""
+def _refused(path: Path) -> Iterator[None]:
+    """Raise rasterio's failure to write as an error that names the file."""
     from rasterio.errors import RasterioError
 
     try:
         yield
-    except (RasterioError, OSError) as error:
-        if isinstance(error, RsmtdfError):
-            raise
-        cause = error.__cause__ or error
-        raise DataError(
-            f"the file cannot be written: {cause}",
-            where=path,
-            remedy="make room, or name a folder that can be written",
-        ) from None
+    except RasterioError as error:
+        # GDAL does not pass on the system's reason.
+        reason = OSError(errno.EIO, str(error.__cause__ or error))
+        raise write_error(reason, path) from error

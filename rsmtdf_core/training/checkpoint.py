@@ -9,7 +9,6 @@ checkpoints/step-00000120/
   state.json              step, epoch, the loss scaler, what it was trained on, the file digests: written last
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import sync_folder
+from rsmtdf_core.files import sync_folder, writing
 from rsmtdf_core.fingerprints import differences, file_sha256
 from rsmtdf_core.training.checkpoint_state import (
     FILES,
@@ -34,6 +33,7 @@ from rsmtdf_core.training.checkpoint_state import (
 )
 from rsmtdf_core.training.finite import not_finite
 from rsmtdf_core.training.seals import write_sealed_json
+from rsmtdf_core.weights.saving import save_tensors
 
 _RNG = "rng.torch"
 _CUDA_RNG = "rng.cuda"
@@ -133,21 +133,28 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> Path:
-    """Write `folder`/step-XXXXXXXX, atomically; `state` is JSON and needs `step`."""
+    """Write `folder`/step-XXXXXXXX, atomically; `state` is JSON and needs `step`.
+
+    Raises:
+        WriteError: a file cannot be written, say as the disk is full.
+    """
     place = folder / checkpoint_name(state["step"])
     temporary = folder / f"{place.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(_contiguous(student.state_dict()), temporary / "student.safetensors")
-    save_file(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
-    save_file(_contiguous(_moments(student, optimiser)), temporary / "optimiser.safetensors")
-    for name in FILES:
-        with (temporary / name).open("rb+") as file:
-            os.fsync(file.fileno())
-    digests = {name: file_sha256(temporary / name) for name in FILES}
-    write_sealed_json(temporary / STATE, {**state, "format": FORMAT, "digests": digests})
-    shutil.rmtree(place, ignore_errors=True)
-    temporary.rename(place)
+    try:
+        with writing(temporary):
+            temporary.mkdir(parents=True)
+        save_tensors(_contiguous(student.state_dict()), temporary / "student.safetensors")
+        save_tensors(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
+        moments = _contiguous(_moments(student, optimiser))
+        save_tensors(moments, temporary / "optimiser.safetensors")
+        digests = {name: file_sha256(temporary / name) for name in FILES}
+        write_sealed_json(temporary / STATE, {**state, "format": FORMAT, "digests": digests})
+        shutil.rmtree(place, ignore_errors=True)
+        temporary.rename(place)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # a full disk gets its room back
+        raise
     sync_folder(folder)
     return place
 

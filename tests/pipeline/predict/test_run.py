@@ -1,6 +1,7 @@
 """Maps of rasters and images: where they lie, what they hold, and what is left when work ends early."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.scoring import predict_ids
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.rasters.bands import BandSettings
 from rsmtdf_core.student.model import Student
+from tests.leftovers import ended_process, left_by
 from tests.rasters import CRS, TRANSFORM, halved, ramp, rasterio, write_tiff
 
 ALL = PredictSettings(probabilities=True, confidence=True, polygons=True)
@@ -155,10 +157,10 @@ def test_what_is_there_is_kept_and_what_is_missing_is_made(run, raster, tmp_path
     before = {name: (out / name).read_bytes() for name in names(out)}
     (out / "a-confidence.tif").unlink()
     (out / "a-polygons.geojson").unlink()
-    (out / "a.tif.tmp-rest").write_bytes(b"of a killed process")
     kept = (out / "a.tif").stat()
     predict(run, [raster], out, ALL)
-    assert (out / "a.tif").stat() == kept
+    again = (out / "a.tif").stat()
+    assert (again.st_ino, again.st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
     predict(run, [raster], out, ALL.model_copy(update={"overwrite": True}))
     assert (out / "a.tif").stat().st_ino != kept.st_ino
     assert {name: (out / name).read_bytes() for name in names(out)} == before
@@ -171,6 +173,35 @@ def test_work_that_is_stopped_leaves_nothing_half_and_goes_on(run, raster, pixel
     assert names(tmp_path / "out") == ["predictions.json"]
     predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS)
     assert len(names(tmp_path / "out")) == 8
+
+
+@pytest.mark.parametrize("damage", [halved, lambda path: path.write_bytes(b"")])
+def test_files_that_were_damaged_since_are_written_again(run, raster, pixels, tmp_path, damage):
+    """A full disk once left GeoTIFFs without some of their tiles."""
+    out = tmp_path / "out"
+    image = tmp_path / "b.png"
+    Image.fromarray(pixels).save(image)
+    jobs = [([raster], ALL.model_copy(update={"cog": True})), ([image], PredictSettings())]
+    for inputs, settings in jobs:
+        predict(run, inputs, out, settings)
+        before = {name: (out / name).read_bytes() for name in names(out)}
+        for name in before.keys() - {"predictions.json"}:
+            damage(out / name)
+            telling = Telling()
+            predict(run, inputs, out, settings, telling)
+            assert f"{out / name} is damaged and is written again" in telling.warnings
+            assert {name: (out / name).read_bytes() for name in names(out)} == before
+        out = tmp_path / "other"
+
+
+def test_leftovers_of_killed_processes_are_removed_and_those_of_others_stay(run, raster, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    dead = left_by(ended_process(), out / "a.tif")
+    alive = left_by(os.getppid(), out / "a.tif")
+    predict(run, [raster], out)
+    assert not dead.exists()
+    assert alive.exists()
 
 
 def test_maps_that_were_made_in_another_way_are_not_mixed_with_these(run, raster, tmp_path):
