@@ -5,7 +5,6 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.initial import find_initial
-from pipeline.reporter import Silent
 from rsmtdf_core.errors import RunError
 
 STATE = {"encoder.net.norm.weight": torch.ones(3), "head.output.0.bias": torch.zeros(2)}
@@ -18,7 +17,7 @@ def test_a_file_of_any_format_keeps_our_names(tmp_path, suffix):
         torch.save({"state_dict": {f"module.{name}": STATE[name] for name in STATE}}, path)
     else:
         save_file(STATE, path)
-    found = find_initial(path, Silent())
+    found = find_initial(path)
     assert found.weights.keys() == STATE.keys()
     assert found.facts["path"] == str(path)
 
@@ -34,7 +33,7 @@ def test_a_file_of_any_format_keeps_our_names(tmp_path, suffix):
 def test_what_is_not_weights_is_named(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RunError, match=f"not a readable weights file: {reason}") as caught:
-        find_initial(tmp_path / name, Silent())
+        find_initial(tmp_path / name)
     assert caught.value.where == f"--init-from {tmp_path / name}"
 
 
@@ -43,4 +42,4 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
         STATE | {"head.output.0.bias": torch.tensor([1.0, torch.nan])}, tmp_path / "w.safetensors"
     )
     with pytest.raises(RunError, match=r"NaN or infinity, the first is head.output.0.bias"):
-        find_initial(tmp_path / "w.safetensors", Silent())
+        find_initial(tmp_path / "w.safetensors")
