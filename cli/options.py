@@ -96,10 +96,12 @@ class ScoredSplit(StrEnum):
 def copy_file(source: Path, path: Path) -> None:
     """Write a packaged file to a place of the user's own, comments included."""
     from rsmtdf_core.errors import ConfigError
+    from rsmtdf_core.files import atomic_file
 
     if path.exists():
         raise ConfigError("the file is there already", where=path, remedy="name another file")
-    path.write_text(source.read_text())
+    with atomic_file(path) as file:
+        file.write(source.read_bytes())
     out.print(f"wrote {path}")
 
 

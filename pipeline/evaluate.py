@@ -193,7 +193,6 @@ def evaluate(
     )
     place = run.folder.report(split, run.weights)
     out = place.parent
-    write_report(place, report)
     write_csv(out / "scores.csv", report)
     warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
     confusion_picture(
@@ -207,6 +206,7 @@ def evaluate(
     legend_picture(out / "legend.png", manifest)
     if metrics.records:  # an imported run has none
         curves_picture(out / "curves.png", metrics.records)
+    write_report(place, report)  # last: a report is there once all that belongs to it is
     return report, out
 
 

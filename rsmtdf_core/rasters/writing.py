@@ -139,8 +139,11 @@ def _checksums(path: Path) -> dict[int, int]:
         RasterioError: a part of the file is missing or damaged.
     """
     import rasterio
+    from rasterio.errors import RasterioIOError
 
     with rasterio.open(path, driver=_driver(path)) as dataset:
+        if dataset.driver == "GTiff" and not _has_every_tile(dataset):
+            raise RasterioIOError("tiles are missing")
         levels = range(len(dataset.overviews(1)))
     for level in levels:
         for _ in _tile_rows(path, overview_level=level):
@@ -155,6 +158,15 @@ def _tile_rows(path: Path, **options: int) -> Iterator[tuple[int, Pixels]]:
         for start in range(0, dataset.height, BLOCK):
             end = min(start + BLOCK, dataset.height)
             yield start, dataset.read(window=((start, end), (0, dataset.width)))
+
+
+def _has_every_tile(dataset: RasterioDataset) -> bool:
+    """Whether the file holds every tile; GDAL reads a missing one as nodata, without an error."""
+    return all(
+        dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band) is not None
+        for band in dataset.indexes
+        for (row, column), _ in dataset.block_windows(band)
+    )
 
 
 def _driver(path: Path) -> str:
@@ -228,11 +240,12 @@ def _make_cog(path: Path, *, averaged: bool) -> None:
 @contextmanager
 def _refused(path: Path) -> Iterator[None]:
     """Raise rasterio's failure to write as an error that names the file."""
+    from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
     try:
         yield
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:  # copies raise GDAL's errors as they come
         # GDAL does not pass on the system's reason.
         reason = OSError(errno.EIO, str(error.__cause__ or error))
         raise write_error(reason, path) from error

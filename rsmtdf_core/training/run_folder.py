@@ -197,13 +197,20 @@ class RunFolder:
             else:
                 self._restore_settings(config, manifest)
                 self._require_same(config, manifest, batch)
-        if not self.marker.is_file():
-            started: dict[str, Any] = {} if initial is None else {"initial": dict(initial)}
-            if batch is not None:
-                started["batch"] = asdict(batch)
-            write_sealed_json(self.marker, {"format": FORMAT, "status": "running", **started})
-        for path, settings in ((self.config, config), (self.manifest, manifest)):
-            write_sealed_text(path, dump_yaml(settings))
+        is_new = not self.marker.is_file()
+        try:
+            if is_new:
+                started: dict[str, Any] = {} if initial is None else {"initial": dict(initial)}
+                if batch is not None:
+                    started["batch"] = asdict(batch)
+                write_sealed_json(self.marker, {"format": FORMAT, "status": "running", **started})
+            for path, settings in ((self.config, config), (self.manifest, manifest)):
+                write_sealed_text(path, dump_yaml(settings))
+        except OSError:
+            if is_new:  # the same command starts it once there is room
+                for path in (self.config, self.manifest, self.marker):
+                    path.unlink(missing_ok=True)
+            raise
 
     def require_startable(self, *, resume: bool, overwrite: bool) -> None:
         """Refuse a folder that no training may start in; nothing is written.
@@ -248,8 +255,14 @@ class RunFolder:
         self.marker.unlink()
 
     def _restore_settings(self, config: Settings, manifest: Settings) -> None:
-        """Write a damaged config or manifest anew where the one at hand has the checksum of the old one."""
+        """Write a damaged config or manifest again where the given settings have the checksum of the old ones.
+
+        A missing one is written as well if the run was killed before its first checkpoint.
+        """
+        is_untrained = not (self.checkpoints.is_dir() or self.best.is_dir())
         for path, settings in ((self.config, config), (self.manifest, manifest)):
+            if is_untrained and not os.path.lexists(path):
+                write_sealed_text(path, dump_yaml(settings))
             promise, content = promised_text(path), sealed_text(dump_yaml(settings))
             if promise and content.startswith(promise) and not is_whole_text(path):
                 write_sealed_text(path, dump_yaml(settings))
