@@ -35,7 +35,8 @@ from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
 from rsmtdf_core.training.objectives.registry import objective_class
 from rsmtdf_core.training.pixels import CachedPixels, PixelSource, RenderedPixels
-from rsmtdf_core.training.run_folder import GlobalBatch, RunFolder
+from rsmtdf_core.training.resuming import GlobalBatch
+from rsmtdf_core.training.run_folder import RunFolder
 from rsmtdf_core.training.run_lock import hold_run
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.views.render import ViewRenderer

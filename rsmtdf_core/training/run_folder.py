@@ -29,12 +29,12 @@ from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json, write_json
-from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.locks import LOCK, is_locked
 from rsmtdf_core.store.metadata import sealed
 from rsmtdf_core.training.history import Validation, validations
 from rsmtdf_core.training.metrics import Metrics, append_metrics, read_metrics, write_metrics
+from rsmtdf_core.training.resuming import GlobalBatch, changed_settings
 from rsmtdf_core.training.seals import (
     is_whole_text,
     promised_text,
@@ -43,7 +43,7 @@ from rsmtdf_core.training.seals import (
     write_sealed_json,
     write_sealed_text,
 )
-from rsmtdf_core.validation import dump_yaml, load_yaml, validate
+from rsmtdf_core.validation import dump_yaml
 
 FORMAT = 1
 
@@ -53,24 +53,6 @@ UNFINISHED: tuple[Status, ...] = ("running", "interrupted")
 # What run.json held before it had a fingerprint.
 _EARLIER = ("format", "status", "total", "steps", "initial", "trackers")
 _LEFTOVER = re.compile(r".+\.tmp-[0-9a-f]{32}")
-
-
-@dataclass(frozen=True, slots=True)
-class GlobalBatch:
-    """How many labeled crops a step has, and as many unlabeled ones.
-
-    Attributes:
-        processes: that share a step.
-        each: labeled crops of each.
-    """
-
-    processes: int
-    each: int
-
-    @property
-    def total(self) -> int:
-        """Labeled crops of a step."""
-        return self.processes * self.each
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,32 +255,18 @@ class RunFolder:
         open_run(self.path)
         noted = self.facts.get("batch")
         started = None if noted is None else GlobalBatch(**noted)
-        changes = [
-            *(
-                change
-                for change in differences(_deciding(_kept(self.config, config)), _deciding(config))
-                if started is None or batch is None or not change.startswith("optimiser.batch:")
-            ),
-            *differences(
-                _data_facts(_kept(self.manifest, manifest)), _data_facts(manifest), "manifest"
-            ),
-        ]
-        if changes:
+        ignored = "" if started is None or batch is None else "optimiser.batch:"
+        changes = changed_settings(self.config, config, self.manifest, manifest)
+        if changes := [
+            change for change in changes if not ignored or not change.startswith(ignored)
+        ]:
             raise RunError(
                 f"the config differs from that of the run to resume: {'; '.join(changes)}",
                 where=self.config,
                 remedy="undo the change, or start a new run with --run",
             )
-        if started and batch and started.total != batch.total:
-            each, rest = divmod(started.total, batch.processes)
-            other = f", or --set optimiser.batch={each}" if rest == 0 and each % 2 == 0 else ""
-            raise RunError(
-                f"the run trains {started.total} labeled crops a step ({started.processes} x {started.each}), this "
-                f"would be {batch.total} ({batch.processes} x {batch.each})",
-                where=self.path,
-                remedy=f"resume it with torchrun --nproc-per-node {started.processes} and optimiser.batch="
-                f"{started.each}{other}",
-            )
+        if started and batch:
+            started.require_same_total(batch, self.path)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line of metrics."""
@@ -365,22 +333,6 @@ class RunFolder:
     def lock(self, features: dict[str, Any]) -> None:
         """Name the views and stores that this run reads."""
         write_json(self.path / "cache.lock.json", sealed({"format": FORMAT, **features}))
-
-
-def _kept(path: Path, like: Settings) -> Settings:
-    """What a run wrote, as settings of today: a key that came later has its default, which is what the run did."""
-    return validate(type(like), load_yaml(path), str(path))
-
-
-def _deciding(config: Settings) -> dict[str, Any]:
-    """What decides what a run computes: everything but where, how fast and how much at a time."""
-    deciding = config.model_dump(mode="json", exclude={"evaluation": {"inference": {"batch"}}})
-    return {**deciding, "runtime": {"precision": deciding["runtime"]["precision"]}}
-
-
-def _data_facts(manifest: Settings) -> dict[str, Any]:
-    """What decides the same of the data: words do not, nor do rules that no training is scored by."""
-    return manifest.model_dump(mode="json", exclude={"title", "notes", "protocols"})
 
 
 def open_run(path: Path) -> RunFolder:

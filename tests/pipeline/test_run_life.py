@@ -27,7 +27,8 @@ from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.manifests.schema import load_manifest
 from rsmtdf_core.training.checkpoint import checkpoints_in, newest_checkpoint
-from rsmtdf_core.training.run_folder import GlobalBatch, RunFolder, open_run
+from rsmtdf_core.training.resuming import GlobalBatch
+from rsmtdf_core.training.run_folder import RunFolder, open_run
 
 SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
 
