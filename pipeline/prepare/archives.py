@@ -8,16 +8,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
+from struct import error as StructError
 from zlib import error as ZlibError
 
 from pipeline.prepare.benchmarks import Benchmark
 from pipeline.reporter import Reporter
-from rsmtdf_core.errors import DataError
+from rsmtdf_core.errors import DataError, RsmtdfError
 from rsmtdf_core.files import atomic_file, make_folder, read_json, write_json
 
 _BLOCK = 2**20
 # What the decompressors raise for damaged, encrypted and unknown members.
-_DAMAGE = (zipfile.BadZipFile, ZlibError, LZMAError, EOFError, NotImplementedError, RuntimeError)
+_DAMAGE: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    ZlibError,
+    LZMAError,
+    StructError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,  # names that are not text, offsets before the start of the file
+)
 _NOT_THE_DATA = "this is not an archive of the dataset: fetch it from its makers"
 _LONGEST_NAME = 255 - len(".tmp-") - 32  # in bytes; `atomic_file` appends to a name
 _LONGEST_PATH = 2048
@@ -78,6 +88,8 @@ def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
                 for member in lacking:
                     _write(opened, member, base / member.filename)
                     bar.advance()
+    except RsmtdfError:
+        raise
     except _DAMAGE as error:
         raise DataError(
             f"expected a whole zip archive without a password: {error}",

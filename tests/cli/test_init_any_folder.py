@@ -278,11 +278,6 @@ def in_another_encoding(root: Path) -> None:
     Image.fromarray(PALETTE[class_ids(1, 3)]).save(root / "masks" / "t1.png")
 
 
-def the_same_twice(root: Path) -> None:
-    for scene in range(1, SCENES):
-        (root / "images" / f"t{scene}.png").write_bytes((root / "images" / "t0.png").read_bytes())
-
-
 def of_0_and_1_and_of_0_and_255(root: Path) -> None:
     for scene in range(SCENES):
         ids = class_ids(scene, 2)
@@ -324,7 +319,6 @@ SPOILED = {
     damaged: "t3.png",
     without_an_image: "masks/t2.png",
     in_another_encoding: "mask with",
-    the_same_twice: "the same bytes",
     of_0_and_1_and_of_0_and_255: "two encodings",
     numbers_of_objects: "instance ids",
     colours_in_jpeg: "lossily",
@@ -342,3 +336,15 @@ def test_what_cannot_be_told_is_refused_and_nothing_is_written(tmp_path, spoil):
     assert SPOILED[spoil] in output
     assert "mend:" in output
     assert not (tmp_path / "manifest.yaml").exists()
+
+
+def test_copies_of_an_image_in_two_splits_are_warned_of(tmp_path):
+    lay_out(tmp_path, "two folders", "RGB", "ids", "t")
+    images = tmp_path / "images"
+    for scene in range(1, SCENES):
+        (images / f"t{scene}.png").write_bytes((images / "t0.png").read_bytes())
+    status, output = run("init", tmp_path, "--yes")
+    assert status == 0, output
+    assert "in two splits" in output
+    assert "the same bytes" in output
+    assert (tmp_path / "manifest.yaml").exists()

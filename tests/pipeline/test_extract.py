@@ -28,6 +28,7 @@ from pipeline.plan import plan_experiment
 from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError, TeacherError
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.store.commit import COMMIT
+from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import CROPS, ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
@@ -224,8 +225,9 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
     write_table(group.path / CROPS, unknown)
     if not committed:
         for one in report.stores:
-            (one.path / LEDGER).unlink()
-            (one.path / COMMIT).unlink()
+            for name in (LEDGER, COMMIT):
+                (one.path / name).unlink()
+                copy_of(one.path / name).unlink()
     assert [one.new for one in extract(config).stores] == [17, 17]
     experiment = plan_experiment(config)
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
