@@ -144,7 +144,7 @@ def test_an_image_changed_after_extraction_is_refused(make_config, scenes, tmp_p
 
 
 def join_children():
-    """Wait for the loader's processes, which have been asked to end: on a busy machine they take a while."""
+    """Wait for the loader's processes, which have been asked to end."""
     for child in multiprocessing.active_children():
         child.join()
 
