@@ -31,6 +31,7 @@ from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Dataset, Scene, find_scenes
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.manifests.splits import split_notes
+from rsmtdf_core.refusals import require_no_folder, writing
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.best import best_checkpoint
@@ -40,6 +41,8 @@ from rsmtdf_core.training.run_folder import UNFINISHED, RunFolder, open_run
 
 Split = Literal["train", "val", "test"]
 PANEL_SCENES = 4
+BESIDE = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
+"""The files beside a report."""
 # What may differ from the training: how scenes pass through the model, and on what.
 _FREE = ("evaluation.inference.", "runtime.device")
 
@@ -141,6 +144,7 @@ def evaluate(
     Raises:
         ConfigError: where a protocol is unknown or an override is wrong.
         DataError: where the split has no scene with a mask.
+        WriteError: the system refuses to write a file.
     """
     reporter = reporter or Silent()
     rules = find_protocols(protocols)
@@ -160,6 +164,8 @@ def evaluate(
             where=run.config.data.root,
             remedy=f"rsmtdf data check {run.config.data.manifest} --root {run.config.data.root}",
         )
+    place = run.folder.report(split, run.weights)
+    require_no_folder(place, *(place.with_name(name) for name in BESIDE))
     reader = SceneReader(dataset)
     predictions: dict[str, Pixels] = {}
     shown = evenly(scenes, PANEL_SCENES)
@@ -191,8 +197,9 @@ def evaluate(
         steps=state["step"],
         unfinished=status in UNFINISHED,
     )
-    place = run.folder.report(split, run.weights)
     out = place.parent
+    with writing(place):
+        place.unlink(missing_ok=True)  # it must not be beside the files of another one
     write_csv(out / "scores.csv", report)
     warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
     confusion_picture(

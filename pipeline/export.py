@@ -21,10 +21,15 @@ from rsmtdf_core.files import (
     atomic_path,
     make_folder,
     read_json,
+    remove_leftovers,
     sync_file,
+    sync_folder,
+    temporary_path,
     write_json,
 )
+from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.rasters.bands import SHOWN
+from rsmtdf_core.refusals import require_no_folder, writing
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.portable import (
@@ -101,11 +106,13 @@ def export_run(
     Raises:
         ConfigError: the format's packages are not installed.
         RunError: files are there already, or what was written computes something else (it is deleted).
+        WriteError: the system refuses to write a file.
     """
     reporter = reporter or Silent()
     _require_packages(kind)
     file = out / f"student.{kind}"
     facts_file = out / f"{file.name}.json"
+    require_no_folder(file, facts_file)
     if file.exists() and not overwrite:
         raise RunError(
             "the file is there already", where=file, remedy="name another --out, or use --overwrite"
@@ -114,21 +121,29 @@ def export_run(
     trained.student.cpu()
     portable = PortableStudent(trained.student)
     make_folder(out, RunError, "name another --out")
+    remove_leftovers(out)
     facts = _facts(trained, portable, kind)
-    temporary = out / f"{file.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    temporary = temporary_path(file)
     try:
         reporter.say(f"writing {file}")
         written = temporary / file.name
         _WRITERS[kind](portable, trained, written)
-        write_json(temporary / facts_file.name, facts)
+        write_json(temporary / facts_file.name, {**facts, "sha256": file_sha256(written)})
         checks = _compare(trained, portable, _READERS[kind](written))
-        for path in (facts_file, file):
-            (temporary / path.name).replace(path)
+        _replace_pair(temporary, facts_file, file)
     finally:
-        shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
     return ExportReport(file=file, facts=facts_file, checks=checks, cautions=trained.cautions)
+
+
+def _replace_pair(written: Path, facts: Path, file: Path) -> None:
+    """Move both files out of the folder `written`, so that a model is never beside the JSON of another one."""
+    with writing(file):
+        file.unlink(missing_ok=True)
+    for path in (facts, file):
+        with writing(path, written / path.name):
+            (written / path.name).replace(path)
+    sync_folder(file.parent)
 
 
 def load_exported(file: Path) -> Student:
@@ -138,6 +153,12 @@ def load_exported(file: Path) -> Student:
         RunError: a file is missing, or they do not belong together.
     """
     facts = read_json(file.with_name(f"{file.name}.json"), RunError)
+    if facts.get("sha256") not in (None, file_sha256(file)):  # older files do not have it
+        raise RunError(
+            "the model is not the one that its JSON describes",
+            where=file,
+            remedy="export it again with --overwrite",
+        )
     settings = StudentSettings(**facts["student"])
     shapes = [TokenShape(**one) for one in facts["teachers"]]
     bands = facts["input"].get("bands", SHOWN)  # older files do not say it

@@ -21,6 +21,7 @@ from rsmtdf_core.manifests.guessing import (
 )
 from rsmtdf_core.manifests.schema import ClassSpec, Manifest
 from rsmtdf_core.rasters.bands import SHOWN
+from rsmtdf_core.refusals import require_no_folder
 from rsmtdf_core.validation import validate
 
 _LARGE = 2048  # px; longer images are mostly rasters to be cut into windows
@@ -89,6 +90,7 @@ def require_free(path: Path, *, overwrite: bool) -> None:
         raise ConfigError("a manifest's name ends in .yaml", where=path)
     if not path.parent.is_dir():
         raise MissingFileError("the folder is missing", where=path.parent)
+    require_no_folder(path)
     if path.exists() and not overwrite:
         raise ConfigError(
             "the file is there already",

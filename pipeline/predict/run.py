@@ -31,6 +31,7 @@ from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
 from rsmtdf_core.rasters.polygons import require_place
 from rsmtdf_core.rasters.reading import open_raster
+from rsmtdf_core.refusals import require_no_folder
 from rsmtdf_core.words import counted
 
 FACTS = "predictions.json"
@@ -84,6 +85,7 @@ def predict(
     jobs = find_jobs(inputs, out, settings)
     way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
     make_folder(out, DataError, "name another one with --out")
+    require_no_folder(out / FACTS, *(path for job in jobs for path in job.files.values()))
     _warn_of_pictures(jobs, settings, reporter)
     failures = Failures(reporter, "image", len(jobs))
     sizes = {}
