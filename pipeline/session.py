@@ -152,7 +152,7 @@ class Session:
         return too_little_for_a_step(
             self._config,
             self._folder.config,
-            unlabeled=self._training.objective.strong_views > 0,
+            unlabeled=self._config.method.strong_views > 0,
             saved=self._keeper.saved is not None,
             detail=detail,
             processes=self._processes,
