@@ -42,6 +42,16 @@ def show(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def kinds() -> None:
+    """List the methods, teacher families, codecs and protocols of this project and of other installed packages."""
+    from rsmtdf_core.kinds import CODECS, FAMILIES, METHODS, PROTOCOLS
+
+    for registry in (METHODS, FAMILIES, CODECS, PROTOCOLS):
+        for kind in registry.values():
+            out.print(labeled(f"{registry.noun:<15} {kind.name:<12}", kind.summary))
+
+
+@app.command()
 def copy(
     name: Annotated[str, typer.Argument(help="A packaged config.")],
     path: Annotated[Path, typer.Argument(help="Where to write it.")],

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.kinds import METHODS, MethodKind
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Seed, Settings, UserPath
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
@@ -173,6 +174,11 @@ class ExperimentConfig(Settings):
             if unknown := sorted(set(used or ()) - names):
                 raise ValueError(f"{key}: no teacher is named {', '.join(unknown)}")
         return self
+
+    @property
+    def method(self) -> MethodKind:
+        """The row of the training method."""
+        return METHODS[self.objective.method]
 
     @property
     def distilled(self) -> tuple[TeacherSettings, ...]:

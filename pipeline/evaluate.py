@@ -20,7 +20,7 @@ from rsmtdf_core.evaluation.pictures import (
     legend_picture,
     panel_picture,
 )
-from rsmtdf_core.evaluation.protocols.registry import find_protocols
+from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import (
     EvaluationReport,
     cautions,

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from rsmtdf_core.kinds import FAMILIES, token_codecs
 from rsmtdf_core.settings import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -15,8 +16,7 @@ from rsmtdf_core.settings import (
     Spread,
     WeightsName,
 )
-from rsmtdf_core.store.codecs import CODECS, DEFAULT_QUALITY, Declared, declare_codec
-from rsmtdf_core.teachers.registry import FAMILIES
+from rsmtdf_core.store.codecs import DEFAULT_QUALITY, Declared, declare_codec
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PerChannel = tuple[Mean, Mean, Mean]
@@ -27,7 +27,7 @@ class TeacherSettings(Settings):
 
     Attributes:
         name: what the config, the stores and the student's translator call it.
-        family: the library that builds it, a key of `registry.FAMILIES`.
+        family: the library that builds it, a name in `kinds.FAMILIES`.
         model: the library's name of the model, with its weights' tag after a dot where there are
             several ("vit_base_patch14_dinov2.lvd142m", "ViT-L-14-quickgelu.openai").
         weights: "hub" (the library's own weights), "random", or the path of a weights file.
@@ -35,8 +35,8 @@ class TeacherSettings(Settings):
         seed: seed of random weights.
         block: the transformer block whose output is taken, or the feature level of a CNN; negative
             numbers count from the last.
-        final_norm: take a transformer's tokens through its final LayerNorm; CNNs have none. By default True,
-            but False for open_clip, whose `ln_post` belongs to the projection (the reference's choice).
+        final_norm: take a transformer's tokens through its final LayerNorm; CNNs have none. By default as the
+            family's row has it.
         input_size: side in px to which the normalised crop is resized; None: the crop as it is.
         mean: subtracted from the image in 0..1, per channel.
         std: what the difference is divided by.
@@ -64,7 +64,8 @@ class TeacherSettings(Settings):
     @classmethod
     def _family_default(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
         if isinstance(values, dict) and "final_norm" not in values:
-            return values | {"final_norm": values.get("family") != "open_clip"}
+            kind = FAMILIES.get(str(values.get("family")))
+            return values if kind is None else values | {"final_norm": kind.final_norm}
         return values
 
     @field_validator("family")
@@ -77,7 +78,7 @@ class TeacherSettings(Settings):
     @field_validator("codec")
     @classmethod
     def _known_codec(cls, codec: str) -> str:
-        known = [name for name in CODECS if name != "uint8"]  # which is for pixels
+        known = token_codecs()
         if codec not in known:
             raise ValueError(f"unknown codec {codec!r}, known are {', '.join(known)}")
         return codec

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.fingerprints import file_sha256
-from rsmtdf_core.teachers.registry import family_module
+from rsmtdf_core.teachers.family import family_module
 from rsmtdf_core.teachers.settings import Precision, TeacherSettings
 from rsmtdf_core.teachers.weights import fetch_weights, locate_weights
 from rsmtdf_core.tokens import TokenShape

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.settings import MOST_COUNT, Settings
 
 DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
@@ -30,9 +31,7 @@ class ObjectiveSettings(Settings):
     """What the student minimises.
 
     Attributes:
-        method: supervised (labeled views only), fixmatch (plus pseudo-labels of the EMA model),
-            unimatch-v2 (two strong views and complementary dropout) or rs-mtdf (fixmatch plus
-            distillation from the teachers).
+        method: the training method, a name in `kinds.METHODS`.
         confidence: softmax confidence from which a pseudo-label counts.
         teachers: cached reads their tokens from the store; online computes them in the loop, as a control.
         distillation: how rs-mtdf distills.
@@ -46,10 +45,8 @@ class ObjectiveSettings(Settings):
     @field_validator("method")
     @classmethod
     def _known(cls, method: str) -> str:
-        from rsmtdf_core.training.objectives.registry import OBJECTIVES
-
-        if method not in OBJECTIVES:
-            raise ValueError(f"expected one of {', '.join(sorted(OBJECTIVES))}, found {method!r}")
+        if method not in METHODS:
+            raise ValueError(f"expected one of {', '.join(METHODS)}, found {method!r}")
         return method
 
 
