@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -196,7 +195,7 @@ class ExperimentConfig(ConfigSettings):
 
 def packaged_configs() -> dict[str, Path]:
     """The example configs that come with the package, by name."""
-    folder = Path(str(files("pipeline") / "configs"))
+    folder = Path(__file__).with_name("configs")
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
