@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+import rsmtdf_core
 from cli import cache, config, data
 from cli.compare import compare
 from cli.console import RichReporter, err, labeled, out
@@ -22,7 +23,6 @@ from cli.predict import predict
 from cli.report import report
 from cli.runs import runs
 from cli.train import train
-from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.refusals import refusal
 
@@ -57,7 +57,7 @@ unwrap_help(app)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(__version__)
+        out.print(rsmtdf_core.__version__)
         raise typer.Exit
 
 
@@ -116,7 +116,7 @@ def _quiet() -> None:
         # A file's name may have bytes that are no text, or letters that the terminal has not.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.getLogger("rsmtdf_core").addHandler(_Warnings())
+    logging.getLogger(rsmtdf_core.__name__).addHandler(_Warnings())
     if "RSMTDF_DEBUG" not in os.environ:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)
