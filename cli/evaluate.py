@@ -37,13 +37,13 @@ def evaluate(
         typer.Option(help="Which model is scored.", show_default="the one the run was selected by"),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="The data root, where it has moved since training.")
+        Path | None, typer.Option(help="The data root, if it has moved since training.")
     ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help="The rule for the scores: rsmtdf (ours), official (as the official scripts count, faults included) "
-            "or dwl (as the DWL code counts). May be given several times: one pass, a table for each.",
+            help="The rule for the scores; `rsmtdf config kinds` lists them. May be given several times: one pass, a "
+            "table for each.",
             show_default="rsmtdf",
         ),
     ] = None,
@@ -55,7 +55,7 @@ def evaluate(
     Public tables disagree on ignored pixels and absent classes by whole points of mIoU. Name the protocol whose
     numbers you compare with; the report carries its rule in words.
     """
-    from pipeline.evaluate import evaluate as score
+    from pipeline.evaluate.run import evaluate as score
 
     report, folder = score(
         run,

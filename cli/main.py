@@ -9,19 +9,22 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import cache, config, data
-from cli.compare import compare
+import rsmtdf_core
+from cli import config
+from cli.cache import commands as cache
 from cli.console import RichReporter, err, labeled, out
+from cli.data import commands as data
 from cli.demo import demo
 from cli.evaluate import evaluate
-from cli.export import export
+from cli.exchange.export import export
+from cli.exchange.import_official import import_official
 from cli.extract import extract_features
-from cli.import_official import import_official
+from cli.help import unwrap_help
 from cli.predict import predict
-from cli.report import report
-from cli.runs import runs
+from cli.runs.compare import compare
+from cli.runs.list import runs
+from cli.runs.report import report
 from cli.train import train
-from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.refusals import refusal
 
@@ -51,11 +54,12 @@ app.command()(demo)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
+unwrap_help(app)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(__version__)
+        out.print(rsmtdf_core.__version__)
         raise typer.Exit
 
 
@@ -114,7 +118,7 @@ def _quiet() -> None:
         # A file's name may have bytes that are no text, or letters that the terminal has not.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.getLogger("rsmtdf_core").addHandler(_Warnings())
+    logging.getLogger(rsmtdf_core.__name__).addHandler(_Warnings())
     if "RSMTDF_DEBUG" not in os.environ:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)

@@ -24,8 +24,8 @@ from rsmtdf_core.evaluation.canvas import (
     text_width,
 )
 from rsmtdf_core.evaluation.curves import smoothed
-from rsmtdf_core.manifests.masks import colorize
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.masks import colorize
 
 _PANEL = 480  # px, widest and highest side of a panel
 _GAP = 12  # px between panels
@@ -316,7 +316,8 @@ def _best(series: _Series) -> str:
         for name, points in series.items()
         for step, value in zip(*points, strict=True)
     )
-    return f"best {100 * value:.1f} %, {name} at step {-step:,.0f}"
+    of_series = f", {name}" if len(series) > 1 else ""
+    return f"best {100 * value:.1f} % at step {-step:,.0f}{of_series}"
 
 
 def _chart(page: Canvas, place: tuple[int, int], series: _Series, *, percent: bool) -> None:

@@ -1,0 +1,29 @@
+"""Protocols by name."""
+
+from collections.abc import Sequence
+
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.evaluation.protocols.base import Protocol
+from rsmtdf_core.kinds import PROTOCOLS
+from rsmtdf_core.validation import suggestion
+
+
+def find_protocols(names: Sequence[str]) -> tuple[Protocol, ...]:
+    """The protocols of these names in this order, each once.
+
+    Raises:
+        ConfigError: a name is unknown, or a protocol cannot be imported.
+    """
+    for name in names:
+        if name not in PROTOCOLS:
+            raise ConfigError(
+                f"unknown protocol '{name}'{suggestion(name, PROTOCOLS)}",
+                where="--protocol",
+                remedy=f"name one of {', '.join(PROTOCOLS)}",
+            )
+    return tuple(_load(name) for name in dict.fromkeys(names))
+
+
+def _load(name: str) -> Protocol:
+    protocol: Protocol = PROTOCOLS[name].load()
+    return protocol
