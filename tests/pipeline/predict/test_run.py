@@ -1,87 +1,23 @@
-"""Maps of rasters and images: where they lie, what they hold, and what is left when work ends early."""
+"""Maps of rasters and images: what they hold, and which windows they are made of."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from rasterio.control import GroundControlPoint
-from rasterio.rpc import RPC
 from torch import Tensor
 
 from pipeline.evaluate import load_run
 from pipeline.predict import PredictSettings, predict
-from pipeline.reporter import Silent
-from pipeline.scoring import predict_ids
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.rasters.bands import BandSettings
 from rsmtdf_core.student.model import Student
-from tests.leftovers import ended_process, left_by
-from tests.rasters import CRS, TRANSFORM, halved, ramp, rasterio, write_tiff
+from tests.pipeline.predict.helpers import ALL, Telling, names, read, reference
+from tests.rasters import CRS, ramp, rasterio, write_tiff
 
-ALL = PredictSettings(probabilities=True, confidence=True, polygons=True)
-ALL_RASTERS = PredictSettings(probabilities=True, confidence=True)
-
-
-@pytest.fixture(autouse=True)
-def _eyes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six classes by the colours around a pixel, as the maps of an untrained student show one class."""
-
-    def logits(_self: Student, images: Tensor) -> Tensor:
-        blurred = F.avg_pool2d(images, 9, stride=1, padding=4)
-        return torch.cat([blurred, -blurred], dim=1)
-
-    monkeypatch.setattr(Student, "logits", logits)
-
-
-class Stopping(Silent):
-    """Ends the work when the first block was written, as Ctrl-C does."""
-
-    def advance(self, count: int = 1, note: str = "") -> None:
-        raise KeyboardInterrupt
-
-
-class Telling(Silent):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-
-def read(path: Path) -> np.ndarray:
-    with rasterio.open(path) as found:
-        return found.read()
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
-
-
-def reference(run: Path, pixels: np.ndarray) -> np.ndarray:
-    """Ids by the code that evaluates, with the blending of maps."""
-    trained = load_run(run)
-    how = trained.config.evaluation.inference.model_copy(update={"blend": "hann"})
-    return predict_ids(trained.student, pixels, how)
-
-
-def test_a_raster_becomes_a_map_at_the_same_place(run, raster, tmp_path):
-    (path,) = predict(run, [raster], tmp_path / "out")
-    manifest = load_run(run).manifest
-    seen = np.moveaxis(read(raster), 0, 2)
-    expected = reference(run, seen)
-    expected[:10, :20] = manifest.ignore_id
-    assert len(np.unique(expected)) > 2
-    with rasterio.open(path) as found:
-        assert (found.read(1) == expected).all()
-        assert (found.crs, found.transform) == (CRS, TRANSFORM)
-        assert found.nodata == manifest.ignore_id
-        assert found.colormap(1)[1] == (*manifest.palette[1].tolist(), 255)
-        assert found.profile["tiled"]
+pytestmark = pytest.mark.usefixtures("eyes")
 
 
 def test_an_image_becomes_a_palette_picture_and_a_panel(run, pixels, tmp_path):
@@ -149,100 +85,6 @@ def test_a_folder_is_looked_through_and_its_own_output_left_out(run, raster, pix
     for _ in range(2):  # the second time with what the first wrote
         found = predict(run, [folder], folder / "maps")
         assert found == [folder / "maps" / "a.tif", folder / "maps" / "deeper" / "b.png"]
-
-
-def test_what_is_there_is_kept_and_what_is_missing_is_made(run, raster, tmp_path):
-    out = tmp_path / "out"
-    predict(run, [raster], out, ALL)
-    before = {name: (out / name).read_bytes() for name in names(out)}
-    (out / "a-confidence.tif").unlink()
-    (out / "a-polygons.geojson").unlink()
-    kept = (out / "a.tif").stat()
-    predict(run, [raster], out, ALL)
-    again = (out / "a.tif").stat()
-    assert (again.st_ino, again.st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
-    predict(run, [raster], out, ALL.model_copy(update={"overwrite": True}))
-    assert (out / "a.tif").stat().st_ino != kept.st_ino
-    assert {name: (out / name).read_bytes() for name in names(out)} == before
-
-
-def test_work_that_is_stopped_leaves_nothing_half_and_goes_on(run, raster, pixels, tmp_path):
-    Image.fromarray(pixels).save(raster.with_name("b.png"))
-    with pytest.raises(KeyboardInterrupt):
-        predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS, Stopping())
-    assert names(tmp_path / "out") == ["predictions.json"]
-    predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS)
-    assert len(names(tmp_path / "out")) == 8
-
-
-@pytest.mark.parametrize("damage", [halved, lambda path: path.write_bytes(b"")])
-def test_files_that_were_damaged_since_are_written_again(run, raster, pixels, tmp_path, damage):
-    """A full disk once left GeoTIFFs without some of their tiles."""
-    out = tmp_path / "out"
-    image = tmp_path / "b.png"
-    Image.fromarray(pixels).save(image)
-    jobs = [([raster], ALL.model_copy(update={"cog": True})), ([image], PredictSettings())]
-    for inputs, settings in jobs:
-        predict(run, inputs, out, settings)
-        before = {name: (out / name).read_bytes() for name in names(out)}
-        for name in before.keys() - {"predictions.json"}:
-            damage(out / name)
-            telling = Telling()
-            predict(run, inputs, out, settings, telling)
-            assert f"{out / name} is damaged and is written again" in telling.warnings
-            assert {name: (out / name).read_bytes() for name in names(out)} == before
-        out = tmp_path / "other"
-
-
-def test_leftovers_of_killed_processes_are_removed_and_those_of_others_stay(run, raster, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    dead = left_by(ended_process(), out / "a.tif")
-    alive = left_by(os.getppid(), out / "a.tif")
-    predict(run, [raster], out)
-    assert not dead.exists()
-    assert alive.exists()
-
-
-def test_maps_that_were_made_in_another_way_are_not_mixed_with_these(run, raster, tmp_path):
-    out = tmp_path / "out"
-    predict(run, [raster], out)
-    with pytest.raises(DataError, match="made in another way: cog: expected false, found true"):
-        predict(run, [raster], out, PredictSettings(cog=True))
-    predict(run, [raster], out, PredictSettings(cog=True, overwrite=True))
-    (out / "predictions.json").unlink()
-    with pytest.raises(DataError, match="1 files are there already") as told:
-        predict(run, [raster], out)
-    assert "--overwrite" in told.value.remedy
-
-
-def test_a_raster_without_a_place_is_mapped_with_a_warning_but_has_no_polygons(run, tmp_path):
-    source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=None)
-    telling = Telling()
-    (path,) = predict(run, [source], tmp_path / "out", reporter=telling)
-    with rasterio.open(path) as found:
-        assert found.crs is None
-    assert any("no coordinate reference system" in one for one in telling.warnings)
-    with pytest.raises(DataError, match="polygons have no place") as told:
-        predict(run, [source], tmp_path / "polygons", ALL)
-    assert told.value.where == str(source)
-    assert not list((tmp_path / "polygons").iterdir())
-
-
-def test_a_raster_cut_off_is_named_and_leaves_no_map(run, tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (3, 300, 300), np.uint8)
-    source = halved(write_tiff(tmp_path / "a.tif", noise))
-    with pytest.raises(DataError, match="cannot be read") as told:
-        predict(run, [source], tmp_path / "out")
-    assert told.value.where == str(source)
-    assert not list((tmp_path / "out").glob("a*"))
-
-
-def test_a_folder_that_cannot_be_written_is_told_before_any_work(run, raster, tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match="the folder cannot be written") as told:
-        predict(run, [raster], tmp_path / "file" / "out")
-    assert told.value.where == str(tmp_path / "file" / "out")
 
 
 def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypatch):
@@ -322,69 +164,6 @@ def _memory(name: str) -> int:
     return 1024 * int(line.split()[1])
 
 
-def test_ground_control_points_and_coefficients_are_kept_in_maps(run, tmp_path):
-    corners = [
-        (0, 0, 10.0, 50.0),
-        (0, 40, 10.01, 50.0),
-        (40, 0, 10.0, 49.99),
-        (40, 40, 10.01, 49.99),
-    ]
-    points = [GroundControlPoint(*corner, 0.0) for corner in corners]
-    place = {"crs": "EPSG:4326", "transform": None, "gcps": points}
-    source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), **place)
-    ones = [1.0] * 20
-    coefficients = RPC(
-        0.0, 1.0, 50.0, 0.1, ones, ones, 20.0, 20.0, 10.0, 0.1, ones, ones, 20.0, 20.0
-    )
-    placed_by_sensor = write_tiff(
-        tmp_path / "b.tif", ramp(3, 40, 40, np.uint8), crs=None, transform=None, rpcs=coefficients
-    )
-    telling = Telling()
-    settings = PredictSettings(confidence=True)
-    predict(run, [source, placed_by_sensor], tmp_path / "out", settings, telling)
-    assert not any("reference system" in one for one in telling.warnings)
-    for name in ("a.tif", "a-confidence.tif"):
-        with rasterio.open(tmp_path / "out" / name) as found:
-            kept, crs = found.gcps
-            assert crs == "EPSG:4326"
-            assert sorted((p.row, p.col, p.x, p.y) for p in kept) == sorted(corners)
-    with (
-        rasterio.open(tmp_path / "out" / "b.tif") as found,
-        rasterio.open(placed_by_sensor) as known,
-    ):
-        assert found.rpcs == known.rpcs
-        assert known.rpcs.lat_off == 50
-    with pytest.raises(DataError, match="ground control points") as told:
-        predict(run, [source], tmp_path / "polygons", ALL)
-    assert "gdalwarp a.tif" in told.value.remedy
-
-
-@pytest.mark.parametrize(
-    "crs", ['LOCAL_CS["site",UNIT["metre",1]]', "+proj=longlat +R=1737400 +no_defs +type=crs"]
-)
-def test_a_place_that_is_not_on_the_earth_has_no_polygons_and_costs_no_work(run, tmp_path, crs):
-    source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=crs)
-    with pytest.raises(DataError, match="polygons have no") as told:
-        predict(run, [source], tmp_path / "out", ALL)
-    assert told.value.where == str(source)
-    assert not list((tmp_path / "out").iterdir())
-
-
-def test_a_picture_in_a_folder_leaves_polygons_to_the_rasters(run, raster, pixels, tmp_path):
-    folder = tmp_path / "both"
-    folder.mkdir()
-    raster.rename(folder / "a.tif")
-    Image.fromarray(pixels).save(folder / "b.png")
-    telling = Telling()
-    predict(run, [folder], tmp_path / "out", PredictSettings(polygons=True), telling)
-    written = names(tmp_path / "out")
-    assert {"a-polygons.geojson", "a.tif", "b.png"} <= set(written)
-    assert "b-polygons.geojson" not in written
-    assert any("b.png: no polygons" in one for one in telling.warnings)
-    with pytest.raises(DataError, match="polygons have no place"):
-        predict(run, [folder / "b.png"], tmp_path / "other", PredictSettings(polygons=True))
-
-
 def test_what_is_transparent_is_no_data_in_the_map(run, pixels, tmp_path):
     alpha = np.full(pixels.shape[:2], 255, np.uint8)
     alpha[:7, :9] = 0
@@ -393,24 +172,3 @@ def test_what_is_transparent_is_no_data_in_the_map(run, pixels, tmp_path):
     with Image.open(path) as found:
         ids = np.asarray(found)
     assert ((ids == load_run(run).manifest.ignore_id) == (alpha == 0)).all()
-
-
-def test_a_virtual_raster_becomes_a_map_at_its_place(run, raster, tmp_path):
-    with rasterio.open(raster) as source:
-        size = f'rasterXSize="{source.width}" rasterYSize="{source.height}"'
-        place = ",".join(map(str, source.transform.to_gdal()))
-    bands = "".join(
-        f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource><SourceFilename relativeToVRT="1">'
-        f"{raster.name}</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
-        for band in (1, 2, 3)
-    )
-    virtual = raster.with_name("m.vrt")
-    head = f"<SRS>{CRS}</SRS><GeoTransform>{place}</GeoTransform>"
-    virtual.write_text(f"<VRTDataset {size}>{head}{bands}</VRTDataset>")
-    (path,) = predict(run, [virtual], tmp_path / "out")
-    assert path == tmp_path / "out" / "m.tif"
-    with rasterio.open(path) as found:
-        assert (found.crs, found.transform) == (CRS, TRANSFORM)
-    (plain,) = predict(run, [raster], tmp_path / "plain")
-    known = read(plain)[0] != load_run(run).manifest.ignore_id
-    assert (read(path)[0] == read(plain)[0])[known].all()

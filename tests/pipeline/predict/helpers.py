@@ -1,0 +1,46 @@
+"""What the tests of maps share."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.evaluate import load_run
+from pipeline.predict import PredictSettings
+from pipeline.reporter import Silent
+from pipeline.scoring import predict_ids
+from tests.rasters import rasterio
+
+ALL = PredictSettings(probabilities=True, confidence=True, polygons=True)
+
+
+class Stopping(Silent):
+    """Ends the work when the first block was written, as Ctrl-C does."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        raise KeyboardInterrupt
+
+
+class Telling(Silent):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as found:
+        return found.read()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+
+
+def reference(run: Path, pixels: np.ndarray) -> np.ndarray:
+    """Ids by the code that evaluates, with the blending of maps."""
+    trained = load_run(run)
+    how = trained.config.evaluation.inference.model_copy(update={"blend": "hann"})
+    return predict_ids(trained.student, pixels, how)
