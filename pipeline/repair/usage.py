@@ -1,6 +1,5 @@
 """Repair of pins and of the entries of runs: what is damaged must not cost a store."""
 
-
 from pipeline.repair.changes import Changes
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.store.copies import is_there

@@ -16,55 +16,9 @@ from pipeline.repair import repair
 from rsmtdf_core.errors import RsmtdfError, StoreError
 from rsmtdf_core.store.catalogue import SET_ASIDE
 from rsmtdf_core.store.locks import reading
+from tests.damages import FILE_DAMAGES, FOLDER_DAMAGES, Damage, flip, run_remedy
 from tests.reliability import harness
 
-Damage = Callable[[Path, Path], object]
-
-
-def _flip(place: float) -> Damage:
-    def damage(path: Path, outside: Path) -> None:
-        data = bytearray(path.read_bytes())
-        if data:
-            data[min(int(place * len(data)), len(data) - 1)] ^= 4
-            path.write_bytes(data)
-
-    return damage
-
-
-def _zero_page(path: Path, outside: Path) -> None:
-    data = path.read_bytes()
-    path.write_bytes(bytes(min(4096, len(data))) + data[4096:])
-
-
-def _folder(path: Path, outside: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def _fifo(path: Path, outside: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _link(path: Path, outside: Path) -> None:
-    shutil.move(path, outside)
-    path.symlink_to(outside)
-
-
-DAMAGES: dict[str, Damage] = {
-    "a bit at the start": _flip(0.02),
-    "a bit in the middle": _flip(0.5),
-    "the last bit": _flip(1.0),
-    "cut in half": lambda path, outside: path.write_bytes(
-        path.read_bytes()[: path.stat().st_size // 2]
-    ),
-    "empty": lambda path, outside: path.write_bytes(b""),
-    "deleted": lambda path, outside: path.unlink(),
-    "a zero page": _zero_page,
-    "a folder": _folder,
-    "a pipe": _fifo,
-    "a link": _link,
-}
 QUICK = ("a bit in the middle", "cut in half", "deleted", "a pipe")
 LATER = harness.Job(views=2, codec="transform")
 # A group that grew: rows of the second plan do not follow from it alone.
@@ -117,7 +71,7 @@ def _matrix(sound: Path, folder: Path, damages: tuple[str, ...]) -> Counter[str]
             case = folder / str(counts.total())
             case.mkdir()
             try:
-                counts[_try(sound, case, name, DAMAGES[kind])] += 1
+                counts[_try(sound, case, name, FILE_DAMAGES[kind])] += 1
             except (RsmtdfError, AssertionError, OSError) as wrong:
                 raise AssertionError(f"{name}, {kind}: {wrong}") from wrong
             shutil.rmtree(case)
@@ -134,9 +88,9 @@ def test_every_kind_of_file_heals_from_common_damage(sound: Path, tmp_path: Path
 
 @pytest.mark.reliability
 def test_every_kind_of_file_heals_from_every_damage(sound: Path, tmp_path: Path) -> None:
-    counts = _matrix(sound, tmp_path, tuple(DAMAGES))
+    counts = _matrix(sound, tmp_path, tuple(FILE_DAMAGES))
     print(f"{counts.total()} damages: {dict(counts)}")
-    assert counts["same bytes"] == len(_files(sound)) * len(DAMAGES)
+    assert counts["same bytes"] == len(_files(sound)) * len(FILE_DAMAGES)
 
 
 @pytest.mark.reliability
@@ -152,8 +106,8 @@ def test_damage_to_a_file_and_its_copy_heals_or_is_a_named_loss(
             case.mkdir()
 
             def both(path: Path, outside: Path, kind: str = kind) -> None:
-                DAMAGES[kind](path, outside)
-                DAMAGES[kind](path.with_name(f"{path.name}.copy"), outside)
+                FILE_DAMAGES[kind](path, outside)
+                FILE_DAMAGES[kind](path.with_name(f"{path.name}.copy"), outside)
 
             counts[_try(sound, case, name, both)] += 1
             shutil.rmtree(case)
@@ -167,7 +121,7 @@ def test_the_printed_command_heals_a_flipped_bit_in_the_metadata(
     cache = shutil.copytree(sound, tmp_path / "cache")
     before = harness.tree(cache)
     [path] = cache.glob("*/tiny-*/zarr.json")
-    _flip(0.5)(path, tmp_path)
+    flip(0.5)(path, tmp_path)
     with pytest.raises(StoreError) as refused:
         harness.extract(cache, LATER)
     program, *arguments = shlex.split(refused.value.remedy or "")
@@ -197,7 +151,7 @@ def test_a_dry_run_lists_the_steps_and_changes_nothing(sound: Path, tmp_path: Pa
     cache = shutil.copytree(sound, tmp_path / "cache")
     for pattern in ("*/tiny-*/zarr.json", "*/views.npy", "*/tiny-*/c/0/0"):
         [path] = cache.glob(pattern)
-        _flip(0.5)(path, tmp_path)
+        flip(0.5)(path, tmp_path)
     before = harness.tree(cache)
     planned = repair(cache, dry=True)
     assert harness.tree(cache) == before
