@@ -120,7 +120,7 @@ def check_probe(store: FeatureStore, teacher: Teacher) -> str:
         raise StoreMismatchError(
             f"{said}, more than {PROBE_TOLERANCE:.2%}: another teacher, or one that computes otherwise",
             where=store.path,
-            remedy=f"use the weights and libraries of that time, or make the store again: {_again(store)}",
+            remedy=f"use the weights and libraries of that time; or make the store again: {_again(store)}",
         )
     return f"{said}, at most {PROBE_TOLERANCE:.2%} may be"
 
