@@ -1,7 +1,7 @@
 # Every target makes the environment on first use; `make` alone lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := rsmtdf_core pipeline cli data_manifests docs tests
+SOURCES := setup.py rsmtdf rsmtdf_core pipeline cli data_manifests docs tests
 
 .PHONY: help demo test check format bench large-map experiment pictures reliability clean
 
@@ -34,7 +34,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/mypy docs/pictures.py
+	$(BIN)/mypy docs/pictures.py setup.py
 	$(BIN)/lint-imports
 
 format: .venv/ready

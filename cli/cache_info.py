@@ -61,7 +61,9 @@ def _add_teacher(tree: Tree, store: FeatureStore) -> None:
 def _add_codec(tree: Tree, entry: StoreEntry) -> None:
     assert entry.store is not None
     store = entry.store
-    branch = tree.add(f"codec: {store.codec.label}{' (lossy)' if store.codec.lossy else ''}")
+    branch = tree.add(
+        f"codec: {store.codec.label}{'' if store.facts.kind.lossless else ' (lossy)'}"
+    )
     _add_mapping(branch, store.metadata.codec)
     for name, array in sorted(store.facts.parameters.items()):
         branch.add(f"{name}: {array.dtype} {list(array.shape)}")

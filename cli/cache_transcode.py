@@ -17,7 +17,7 @@ def transcode(
             metavar="STORE", help="The start of a store's name, its teacher's name, or its folder."
         ),
     ],
-    codec: Annotated[str, typer.Option(help="The new store's codec: fp16, int8 or transform.")],
+    codec: Annotated[str, typer.Option(help="The new store's codec, as in teachers.NAME.codec.")],
     quality: Annotated[
         float | None,
         typer.Option(help="Mean-centred cosine that transform keeps.", show_default="0.99"),

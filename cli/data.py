@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+import data_manifests
 from cli.console import RichReporter, Text, labeled, out, percent, show, table
 from cli.data_init import init
 from cli.data_prepare import download, prepare
@@ -42,7 +43,7 @@ def copy(
 ) -> None:
     """Write a packaged manifest to a file of your own, comments included."""
     load_manifest(name)
-    copy_file(Path(str(files("data_manifests"))) / f"{name}.yaml", path)
+    copy_file(Path(str(files(data_manifests))) / f"{name}.yaml", path)
 
 
 app.command()(init)

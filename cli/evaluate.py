@@ -42,8 +42,8 @@ def evaluate(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help="The rule for the scores: rsmtdf (ours), official (as the official scripts count, faults included) "
-            "or dwl (as the DWL code counts). May be given several times: one pass, a table for each.",
+            help="The rule for the scores; `rsmtdf config kinds` lists them. May be given several times: one pass, a "
+            "table for each.",
             show_default="rsmtdf",
         ),
     ] = None,

@@ -1,6 +1,5 @@
 """The command line: one verb a file; errors are told in two or three lines and end with a status of their own."""
 
-import errno
 import io
 import logging
 import os
@@ -10,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+import rsmtdf_core
 from cli import cache, config, data
 from cli.compare import compare
 from cli.console import RichReporter, err, labeled, out
@@ -22,8 +22,8 @@ from cli.predict import predict
 from cli.report import report
 from cli.runs import runs
 from cli.train import train
-from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.refusals import refusal
 
 INTERRUPTED = 130
 
@@ -55,7 +55,7 @@ app.add_typer(data.app, name="data")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        out.print(__version__)
+        out.print(rsmtdf_core.__version__)
         raise typer.Exit
 
 
@@ -75,10 +75,10 @@ def main() -> None:
         app()
     except RsmtdfError as error:
         _leave_with(error)
-    except OSError as refusal:
-        if refusal.errno is None or "RSMTDF_DEBUG" in os.environ:
+    except OSError as error:
+        if error.errno is None or "RSMTDF_DEBUG" in os.environ:
             raise  # raised by a program, not by the system
-        _leave_with(_refused(refusal))
+        _leave_with(refusal(error))
     except SystemExit as end:
         # Typer turns Ctrl-C into this status.
         if end.code == INTERRUPTED:
@@ -90,27 +90,6 @@ def _leave_with(error: RsmtdfError) -> NoReturn:
     kind, style = ("error:", "bold red") if error.status == 1 else ("interrupted:", "bold")
     err.print(labeled(kind, error, style), soft_wrap=True)
     sys.exit(error.status)
-
-
-def _refused(refusal: OSError) -> RsmtdfError:
-    """What the system refused, in the form of all errors: a full disk, a name that is too long, no access."""
-    remedies = {
-        errno.ENOSPC: "free space, then run the same command again",
-        errno.EDQUOT: "free space, then run the same command again",
-        errno.EFBIG: "write to a place without a limit for files of this size",
-        errno.ENAMETOOLONG: "use shorter names",
-        errno.EROFS: "name a place that can be written to",
-        errno.EACCES: "give this user access to it, or name another place",
-        errno.EPERM: "give this user access to it, or name another place",
-    }
-    paths = [
-        os.fsdecode(path) for path in (refusal.filename, refusal.filename2) if path is not None
-    ]
-    return RsmtdfError(
-        f"the system refuses: {refusal.strerror}",
-        where=", ".join(f"{path[:120]}..." if len(path) > 160 else path for path in paths) or None,
-        remedy=remedies.get(refusal.errno or 0, "RSMTDF_DEBUG=1 shows where that happened"),
-    )
 
 
 class _Warnings(logging.Handler):
@@ -135,7 +114,7 @@ def _quiet() -> None:
         # A file's name may have bytes that are no text, or letters that the terminal has not.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.getLogger("rsmtdf_core").addHandler(_Warnings())
+    logging.getLogger(rsmtdf_core.__name__).addHandler(_Warnings())
     if "RSMTDF_DEBUG" not in os.environ:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)

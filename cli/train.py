@@ -43,7 +43,7 @@ def train(
 ) -> None:
     """Train the student from the cached features; no teacher is loaded.
 
-    The method is objective.method: supervised, fixmatch, unimatch-v2 or rs-mtdf; only the last needs features.
+    The method is objective.method; a method that learns from teachers needs their features.
     Ctrl-C or SIGTERM finish the step in work, save it and end with status 130 or 143; a second one ends at once.
 
     Three ways to begin where something is already: [cyan]--resume[/] goes on with the same run, to the same end as if

@@ -12,6 +12,7 @@ from distributed import Client, Event, LocalCluster, as_completed, get_worker, w
 from distributed.comm.addressing import get_address_host
 from distributed.scheduler import KilledWorker
 
+import rsmtdf_core
 from pipeline.blocks import (
     Block,
     BlockResult,
@@ -71,7 +72,7 @@ def _local_client(runtime: RuntimeSettings) -> Iterator[Client]:
             # dask starts worker processes with one torch thread each.
             client.run(torch.set_num_threads, max(1, torch.get_num_threads() // workers))
             # This process has looked into the same weights files and warned already.
-            client.run(logging.getLogger("rsmtdf_core").setLevel, logging.ERROR)
+            client.run(logging.getLogger(rsmtdf_core.__name__).setLevel, logging.ERROR)
         yield client
 
 

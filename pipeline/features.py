@@ -19,7 +19,6 @@ from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.usage import store_key
 from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.training.objectives.registry import objective_class
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
 from rsmtdf_core.views.pixels import PIXELS
 
@@ -76,7 +75,7 @@ def find_features(experiment: Experiment, device: torch.device) -> Features:
 
 def _targets(experiment: Experiment, device: torch.device) -> Features:
     config = experiment.config
-    if not objective_class(config.objective.method).uses_teachers:
+    if not config.method.uses_teachers:
         return Features()
     if not config.teachers:
         raise ConfigError(

@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from accelerate import Accelerator
-from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.reporter import Bar, Reporter
+from pipeline.scalars import ScalarFile
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.training.history import Validation
 from rsmtdf_core.training.loop import StepRecord
@@ -70,8 +70,8 @@ class Journal:
 
     def __enter__(self) -> Self:
         with ExitStack() as entering:
-            self._board = SummaryWriter(str(self._folder.tensorboard), purge_step=self._start)
-            entering.enter_context(self._board)
+            scalars = ScalarFile(self._folder.tensorboard, self._start)
+            self._scalars = entering.enter_context(scalars)
             bar = self._reporter.bar("train", self._total, self._start)
             self._bar: Bar = entering.enter_context(bar)
             self._stack = entering.pop_all()
@@ -118,6 +118,6 @@ class Journal:
 
     def _tell(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+            self._scalars.add(name, value, step)
         if self._accelerator.trackers:
             self._accelerator.log(values, step=step)

@@ -91,6 +91,11 @@ class Keeper:
         self.saved = int(checkpoint.state["step"])
         return self.saved
 
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(self._newest_first())
+
     def _newest_first(self) -> list[Path]:
         """All checkpoints, the best ones too: they may be whole where the latest are not."""
         places = (self._folder.checkpoints, self._folder.best)

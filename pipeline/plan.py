@@ -14,7 +14,6 @@ from rsmtdf_core.manifests.scenes import (
 )
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.store.group import ViewGroup
-from rsmtdf_core.training.objectives.registry import SUPERVISED
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.words import counted
 
@@ -82,15 +81,15 @@ def require_unlabeled(experiment: Experiment) -> None:
     Raises:
         ConfigError: where every training scene is labeled and the method trains on unlabeled ones.
     """
-    method = experiment.config.objective.method
-    if method in SUPERVISED or experiment.plan.unlabeled_scenes:
+    method = experiment.config.method
+    if not method.strong_views or experiment.plan.unlabeled_scenes:
         return
     manifest = experiment.dataset.manifest
     labeled = f"data.labeled is {experiment.config.data.labeled:g}"
     if manifest.labeled is not None:
         labeled = f"the manifest {manifest.name} lists all of them, so data.labeled has no effect"
     raise ConfigError(
-        f"{method} learns from unlabeled scenes too, and all "
+        f"{method.name} learns from unlabeled scenes too, and all "
         f"{counted(len(experiment.plan.labeled_scenes), 'training scene')} are labeled: {labeled}",
         where="data.labeled",
         remedy="add images without masks to the training split, set data.labeled below 1 so that some masks are "

@@ -1,5 +1,7 @@
 """A trace of a few training steps, taken once they run evenly."""
 
+import errno
+import json
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,6 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from pipeline.reporter import Reporter
+from rsmtdf_core.files import atomic_path, sync_file
 
 # The first steps fill caches and choose kernels; the profiler's own first step is slow too.
 WARM_UP = 3
@@ -47,9 +50,8 @@ class StepProfiler:
             self._profile.step()
 
     def _write(self, traced: profile) -> None:
-        self._path.parent.mkdir(exist_ok=True)
-        traced.export_chrome_trace(str(self._path))
-        self._written = True
+        self._written = True  # or refused: the profiler has ended either way
+        write_trace(traced, self._path)
         self._reporter.say(
             f"profile of {TRACED} steps: {self._path}; open it in https://ui.perfetto.dev or chrome://tracing"
         )
@@ -69,3 +71,22 @@ class StepProfiler:
             self._reporter.warn(
                 f"no profile: the training ended before step {WARM_UP + TRACED} of this start"
             )
+
+
+def write_trace(traced: profile, path: Path) -> None:
+    """Write a Chrome trace, complete or not at all.
+
+    The profiler's writer passes on no error, so the file is read back.
+
+    Raises:
+        WriteError: the system refuses to write it.
+    """
+    with atomic_path(path) as temporary:
+        temporary.touch()  # the system's own reason, if there is one
+        traced.export_chrome_trace(str(temporary))
+        try:
+            json.loads(temporary.read_bytes())
+        except ValueError:
+            reason = "its end is missing, as on a full disk"
+            raise OSError(errno.EIO, reason, str(temporary)) from None
+        sync_file(temporary)

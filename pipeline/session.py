@@ -4,9 +4,11 @@ All processes run the same steps and meet at the same places: where a step is lo
 Only the main one writes.
 """
 
-from contextlib import ExitStack, closing
+import shlex
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
+from pipeline.commands import train_command
 from pipeline.divergence import diverged, require_finite_state
 from pipeline.features import Features
 from pipeline.journal import Journal, TrainReport
@@ -19,10 +21,11 @@ from pipeline.scoring import scored_scenes
 from pipeline.signals import Interrupted, Signals, interrupted
 from pipeline.trackers import finish_trackers, start_trackers
 from pipeline.validation import share_buffers, shared_confusion
-from rsmtdf_core.errors import RunError
+from rsmtdf_core.errors import RunError, WriteError
 from rsmtdf_core.evaluation.counts import only_class
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.refusals import remedy_of
 from rsmtdf_core.training.history import Validation, since_best
 from rsmtdf_core.training.loop import StepRecord, Training
 from rsmtdf_core.training.run_folder import ENDED, RunFolder, Status
@@ -73,7 +76,16 @@ class Session:
         Raises:
             Interrupted: on a signal, after the training was saved.
             RunError: where the loss diverges or the device's memory is too small.
+            WriteError: the system refuses to write a file of the run.
         """
+        try:
+            self._resume_or_start(resume=resume)
+        except WriteError as error:
+            again = f"go on with: {self._command}"
+            error.remedy = remedy_of(error.errno, f"then {again}") or again
+            raise
+
+    def _resume_or_start(self, *, resume: bool) -> None:
         start = self._keeper.restore(self._reporter) if resume else 0
         accelerator = self._training.accelerator
         # Nobody may still read what the main process is about to tidy.
@@ -108,9 +120,20 @@ class Session:
                 with told(self._too_little_memory):
                     self._status = self._train(start)
             except Exception:
-                self._note_end("interrupted")
+                with suppress(WriteError):  # a full disk refuses this too
+                    self._note_end("interrupted")
                 raise
             self._note_end(self._status)
+
+    @property
+    def _command(self) -> str:
+        """The command that goes on with this run."""
+        words = ["--resume"]
+        initial = self._folder.facts.get("initial")
+        if initial and not self._keeper.has_checkpoints:
+            words = ["--init-from", shlex.quote(initial["path"]), "--overwrite"]
+        folder = self._folder
+        return train_command(folder.config, folder.path, *words, processes=self._processes)
 
     def _ended_at(self, steps: int) -> bool:
         """Whether an earlier start of this run came to its end, and its model is the one at hand."""
@@ -152,7 +175,7 @@ class Session:
         return too_little_for_a_step(
             self._config,
             self._folder.config,
-            unlabeled=self._training.objective.strong_views > 0,
+            unlabeled=self._config.method.strong_views > 0,
             saved=self._keeper.saved is not None,
             detail=detail,
             processes=self._processes,

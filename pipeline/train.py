@@ -33,7 +33,7 @@ from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.data import StepDataset
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
-from rsmtdf_core.training.objectives.registry import objective_class
+from rsmtdf_core.training.objectives.base import objective_class
 from rsmtdf_core.training.pixels import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.training.resuming import GlobalBatch
 from rsmtdf_core.training.run_folder import RunFolder
@@ -129,7 +129,7 @@ def _opening(experiment: Experiment, training: Training) -> str:
     config, schedule = experiment.config, training.schedule
     method = config.objective.method
     scenes = f"{len(experiment.plan.labeled_scenes)} labeled"
-    if training.objective.strong_views:
+    if config.method.strong_views:
         scenes += f" and {len(experiment.plan.unlabeled_scenes)} unlabeled"
     processes = training.accelerator.num_processes
     batch = f"{schedule.total}"
@@ -234,7 +234,7 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         config.seed,
         accelerator.process_index,
         accelerator.num_processes,
-        trains_unlabeled=objective.strong_views > 0,
+        trains_unlabeled=config.method.strong_views > 0,
     )
     return Training(
         accelerator=accelerator,
@@ -242,7 +242,7 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         ema=ema,
         optimiser=make_optimiser(student, config.optimiser),
         objective=objective,
-        pixels=_pixels(experiment, features, schedule, objective.strong_views, pin=on_gpu),
+        pixels=_pixels(experiment, features, schedule, config.method.strong_views, pin=on_gpu),
         targets=features.targets,
         settings=config.optimiser,
         parts=config.runtime.accumulate,

@@ -15,6 +15,7 @@ from pipeline.verify.files import present_rows
 from pipeline.verify.pixels import holds_pixels
 from pipeline.verify.views import spread
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
+from rsmtdf_core.kinds import CODECS
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.codecs import Declared, Tokens
 from rsmtdf_core.store.creation import SHARD_BYTES, create_store
@@ -131,7 +132,7 @@ def _require_source(source: FeatureStore, codec: Declared) -> dict[str, Any]:
             where=source.path,
             remedy="name a store of tokens: rsmtdf cache ls",
         )
-    if codec["name"] == "uint8":
+    if CODECS[codec["name"]].holds == "pixels":
         raise ConfigError("uint8 is for pixels", remedy="use --codec fp16, int8 or transform")
     if codec == source.metadata.codec:
         raise ConfigError(
@@ -215,13 +216,13 @@ def _not_ours(target: FeatureStore) -> StoreMismatchError:
 def _has_loss(store: FeatureStore) -> bool:
     """Whether its tokens are no longer the teacher's to half precision."""
     source = store.metadata.source
-    return store.codec.lossy or (source is not None and bool(source["lossy"]))
+    return not store.facts.kind.lossless or (source is not None and bool(source["lossy"]))
 
 
 def _warning(source: FeatureStore, target: FeatureStore) -> str:
     if not _has_loss(source):
         return ""
-    if target.codec.lossy:
+    if not target.facts.kind.lossless:
         return (
             f"a step down was taken from an already lossy store: {target.codec.label} loses more than "
             f"{source.codec.label} had lost; the certificate tells only of the last step"

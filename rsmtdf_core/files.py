@@ -1,6 +1,7 @@
 """Files that are either whole or absent: written beside their place, synced, then renamed."""
 
 import errno
+import io
 import json
 import os
 import platform
@@ -10,28 +11,20 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from rsmtdf_core.errors import RsmtdfError, WriteError
+from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.refusals import require_no_folder, writing
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # A rotation of 4096 channels is 64 MiB; a file that lies could make a process allocate any size.
 _MOST_BYTES = 2**28
-
-
-_AGAIN = "then run the same command again"
-_REMEDIES = {
-    errno.ENOSPC: f"make room on the disk, {_AGAIN}",
-    errno.EDQUOT: f"make room within your quota, {_AGAIN}",
-    errno.EFBIG: f"raise the limit on file sizes (ulimit -f), {_AGAIN}",
-    errno.EROFS: "name a folder on a disk that is mounted for writing",
-    errno.EACCES: f"make it writable or name another folder, {_AGAIN}",
-    errno.EPERM: f"make it writable or name another folder, {_AGAIN}",
-    errno.EIO: f"make room on the disk, or check it, {_AGAIN}",
-}
-_ONLY_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+_CHUNK = 8 * 2**20
 _TEMPORARY = re.compile(
     r".+\.tmp-(?P<machine>[0-9a-f]{12})(?P<process>[0-9a-f]{8})[0-9a-f]{12}", re.DOTALL
 )
@@ -43,14 +36,16 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
     The temporary name is that of `temporary_path`. Whoever writes the file syncs it; its folder is synced here,
     unless `sync` leaves both to `sync_files`. Where something fails, the temporary file is removed and that
-    first error is raised.
+    first error is raised. The first file that a process writes into a folder removes what killed ones left there.
 
     Raises:
-        WriteError: the system refuses to write the file or to make its folder.
+        WriteError: the system refuses to write the file or to make its folder, or there is a folder in its place.
     """
     temporary = temporary_path(path)
     with writing(path, temporary):
+        require_no_folder(path)
         _make_folder(path.parent)
+        _tidy(path.parent)
         try:
             yield temporary
             temporary.replace(path)
@@ -65,47 +60,30 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes `path` as `atomic_path` says; it is synced before the rename."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb", buffering=0) as raw,
+        _NamedWriter(raw, temporary) as file,
+    ):
         yield file
         file.flush()
         _sync(file.fileno(), temporary)
 
 
-@contextmanager
-def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Raise the system's refusal to write `path` as an error with a remedy.
+class _NamedWriter(io.BufferedWriter):
+    """A binary file whose errors name it, as the system's do when it is opened."""
 
-    An error about another file, one that is read meanwhile, passes through unchanged.
+    def __init__(self, raw: io.RawIOBase, path: Path) -> None:
+        super().__init__(raw)
+        self._path = path
 
-    Args:
-        path: the file or folder that is written.
-        temporary: its name until it is complete.
+    def write(self, data: "ReadableBuffer", /) -> int:
+        with _naming(self._path):
+            return super().write(data)
 
-    Raises:
-        WriteError: the disk is full, broken or read-only, a limit is reached, or permission is missing.
-    """
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, RsmtdfError):
-            raise
-        name = None if error.filename is None else Path(os.fsdecode(error.filename))
-        if name is not None and name in path.parents:
-            raise write_error(error, name, "folder") from error
-        if error.errno in _ONLY_WRITING or name in (path, temporary):
-            raise write_error(error, path) from error
-        raise
-
-
-def write_error(error: OSError, path: Path | None, kind: str = "file") -> WriteError:
-    """The system's refusal to write `path`, a "file" or "folder", as an error with a remedy."""
-    refused = WriteError(
-        f"the {kind} cannot be written: {error.strerror}",
-        where=path,
-        remedy=_REMEDIES.get(error.errno or 0, f"name another {kind}"),
-    )
-    refused.errno, refused.strerror = error.errno, error.strerror
-    return refused
+    def flush(self) -> None:
+        with _naming(self._path):
+            super().flush()
 
 
 def temporary_path(path: Path) -> Path:
@@ -123,6 +101,13 @@ def remove_leftovers(folder: Path) -> None:
         if name and name["machine"] == _machine() and not _is_alive(int(name["process"], 16)):
             with suppress(OSError):  # another process has just removed it, or owns it
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@lru_cache(maxsize=1024)
+def _tidy(folder: Path) -> None:
+    """Remove leftovers once in a process: listing a folder for each of its files would take too long."""
+    with suppress(OSError):  # a folder may be writable and not listable
+        remove_leftovers(folder)
 
 
 @cache
@@ -168,6 +153,17 @@ def _make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy the bytes of a file; the copy is complete or absent, and synced.
+
+    Raises:
+        WriteError: the system refuses to write it.
+        OSError: the system refuses to read `source`.
+    """
+    with source.open("rb") as file, atomic_file(target) as copy:
+        shutil.copyfileobj(file, copy, _CHUNK)
+
+
 def sync_files(paths: Iterable[Path]) -> None:
     """Make files, and the renames that made them, survive a power cut: many at once take less time than one by one."""
     folders = set()
@@ -193,9 +189,15 @@ def sync_file(path: Path) -> None:
 
 
 def _sync(handle: int, path: Path) -> None:
-    """Sync an open file; the system's errors would not name it."""
-    try:
+    with _naming(path):
         os.fsync(handle)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in the system's errors about a descriptor."""
+    try:
+        yield
     except OSError as error:
         error.filename = str(path)
         raise

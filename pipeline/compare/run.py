@@ -12,7 +12,7 @@ from pipeline.compare.tables import write_tables
 from pipeline.compare.values import Comparison, GroupScores, Spread
 from pipeline.runs import RunRecord, find_runs, read_run
 from rsmtdf_core.errors import ConfigError, RsmtdfError
-from rsmtdf_core.evaluation.protocols.registry import find_protocols
+from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 
 OUT = Path("comparison")

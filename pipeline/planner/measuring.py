@@ -17,7 +17,7 @@ from pipeline.features import Features
 from pipeline.plan import Experiment
 from pipeline.train import make_training
 from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.store.codecs import CODECS, fit_codec, make_codec
+from rsmtdf_core.store.codecs import fit_codec, make_codec
 from rsmtdf_core.store.codecs.base import Codec, Declared
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_shape, load_teacher
@@ -27,8 +27,6 @@ from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.targets import GetTargets, Targets
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
-# The most faithful first.
-CANDIDATES = tuple(name for name in ("fp16", "int8", "transform") if name in CODECS)
 # Each part is run once to warm up, then so many times or until so much time has gone.
 RUNS = 5
 BUDGET_SECONDS = 6.0

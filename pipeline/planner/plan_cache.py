@@ -12,7 +12,6 @@ from pipeline.plan import Experiment, plan_experiment
 from pipeline.planner.advice import advise
 from pipeline.planner.disk import Disk, existing_folder, open_disk
 from pipeline.planner.measuring import (
-    CANDIDATES,
     SAMPLE,
     rendered_views,
     run_codec,
@@ -24,9 +23,9 @@ from pipeline.planner.values import CodecMeasured, Measurements, PlanReport, Tea
 from pipeline.reporter import Bar, Reporter, Silent
 from pipeline.train import make_accelerator
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.kinds import token_codecs
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.training.objectives.registry import objective_class
 from rsmtdf_core.training.schedule import BatchSchedule
 
 
@@ -44,7 +43,7 @@ def plan_cache(config: ExperimentConfig, reporter: Reporter | None = None) -> Pl
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
-    if not config.teachers or not objective_class(config.objective.method).uses_teachers:
+    if not config.teachers or not config.method.uses_teachers:
         raise ConfigError(
             f"{config.objective.method} with {len(config.teachers)} teachers reads no features: there is "
             "nothing to plan",
@@ -113,7 +112,7 @@ def _teacher(
     present = present_views(experiment, settings)
     step_views = 2 * config.optimiser.batch
     codecs = []
-    for name in CANDIDATES:
+    for name in token_codecs():
         declared = declare_codec(name, settings.quality)
         tried = run_codec(declared, run.tokens, device)
         exact = tried.codec.record_bytes is not None

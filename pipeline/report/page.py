@@ -14,12 +14,7 @@ from rsmtdf_core.evaluation.curves import metric_curve
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.words import counted
 
-_LOSSES = {
-    "loss": "each method's own sum",
-    "loss_x": "training loss, labeled",
-    "loss_u": "training loss, unlabeled",
-    "loss_distill": "training loss, distillation",
-}
+_SUM = "each method's own sum"
 
 
 def title(material: Material) -> Html:
@@ -141,10 +136,13 @@ def _curves(material: Material) -> Html:
     groups = material.groups
     runs = [one.record for group in groups for one in group.members]
     losses = sorted({name for one in runs for line in one.lines for name in line if "loss" in name})
+    captions = {"loss": _SUM}
+    for record in runs:
+        captions |= record.config.method.losses
     charts = [
         line_chart("Validation mIoU", _series(groups, "miou", scale=100), "per cent"),
         *(
-            line_chart(name, _series(groups, name), _LOSSES.get(name, "training loss"))
+            line_chart(name, _series(groups, name), captions.get(name, "training loss"))
             for name in losses
         ),
     ]

@@ -1,7 +1,6 @@
 """From runs to one HTML file."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -77,4 +76,4 @@ def report(
 
 
 def _asset(name: str) -> str:
-    return (files("pipeline") / "report" / name).read_text(encoding="utf-8")
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

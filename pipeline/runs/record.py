@@ -11,7 +11,6 @@ from rsmtdf_core.files import read_json
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.store.metadata import unsealed
 from rsmtdf_core.training.history import Validation, ranked
-from rsmtdf_core.training.objectives.registry import DISTILLING
 from rsmtdf_core.training.run_folder import ENDED, RunFolder, open_run
 
 UNKNOWN = "unknown"
@@ -67,7 +66,7 @@ class RunRecord:
     @property
     def distils(self) -> bool:
         """Whether the method learns from teachers."""
-        return self.config.objective.method in DISTILLING
+        return self.config.method.uses_teachers
 
     @property
     def random_teachers(self) -> tuple[str, ...]:
@@ -148,7 +147,7 @@ def _lock(folder: RunFolder, config: ExperimentConfig) -> dict[str, Any] | None:
     if not path.exists():
         return None
     lock = unsealed(read_json(path, RunError), path)
-    cached = config.objective.method in DISTILLING and config.objective.teachers == "cached"
+    cached = config.method.uses_teachers and config.objective.teachers == "cached"
     names = {one.name for one in config.distilled}
     if cached and not _names_stores(lock, names):
         raise RunError("the file does not name the stores that the run read", where=path)

@@ -262,7 +262,7 @@ def _losses(store: FeatureStore) -> tuple[float, float]:
     """
     commit = store.read_commit()
     certificates: list[Mapping[str, Any]] = []
-    if store.codec.lossy:
+    if not store.facts.kind.lossless:
         certificates.append(commit.certificate if commit else {})
     source = store.metadata.source
     while source is not None:

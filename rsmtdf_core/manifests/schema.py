@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, Field, model_validator
 
+import data_manifests
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.manifests.lists import read_scene_list
 from rsmtdf_core.manifests.patterns import pattern_fields
@@ -306,7 +307,7 @@ class Manifest(Settings):
 
 def packaged_manifests() -> tuple[str, ...]:
     """Names of the manifests that come with rsmtdf."""
-    files = resources.files("data_manifests").iterdir()
+    files = resources.files(data_manifests).iterdir()
     return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".yaml")))
 
 
@@ -325,7 +326,7 @@ def load_manifest(name_or_path: str) -> Manifest:
             f"unknown manifest '{name_or_path}'{suggestion(name_or_path, known)}",
             remedy=f"name one of {', '.join(known)}, or give a path that ends in .yaml",
         )
-    with resources.as_file(resources.files("data_manifests") / f"{name_or_path}.yaml") as path:
+    with resources.as_file(resources.files(data_manifests) / f"{name_or_path}.yaml") as path:
         return validate(Manifest, load_yaml(path), name_or_path)
 
 

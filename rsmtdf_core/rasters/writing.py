@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.files import atomic_path, sync_file, write_error
+from rsmtdf_core.files import atomic_path, sync_file
 from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.images.gdal_decoder import RasterioDataset
+from rsmtdf_core.refusals import write_error
 
 BLOCK = 256  # px, side of a tile
 _CACHE = 32  # MiB of blocks that GDAL keeps

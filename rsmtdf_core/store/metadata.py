@@ -21,6 +21,7 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences, fingerprint
+from rsmtdf_core.kinds import CODECS, CodecKind
 from rsmtdf_core.store.codecs import Codec, Declared, Parameters, make_codec
 from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.names import COMMIT, LEDGER
@@ -86,6 +87,11 @@ class StoreFacts:
         """Make the codec."""
         codec = make_codec(metadata.codec, metadata.shape.record_shape, parameters)
         return cls(metadata, parameters, codec)
+
+    @property
+    def kind(self) -> CodecKind:
+        """The row of the codec."""
+        return CODECS[self.metadata.codec["name"]]
 
     @property
     def folder_name(self) -> str:
@@ -195,7 +201,7 @@ def read_facts(
 def _check_statistics(facts: StoreFacts) -> None:
     """Refuse parameters without the channels' statistics; pixels have none."""
     shape = facts.metadata.shape
-    for name in ("mean", "std") if facts.codec.label != "uint8" else ():
+    for name in ("mean", "std") if facts.kind.holds == "tokens" else ():
         found = facts.parameters[name]
         if found.shape != (shape.channels,) or found.dtype != np.float32:
             raise ValueError(f"the parameter {name} is malformed")

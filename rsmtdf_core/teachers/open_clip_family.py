@@ -37,7 +37,7 @@ class _Tap(nn.Module):
 
 
 def hub_file(model: str) -> tuple[str, str]:
-    """Repository and file name of a CLIP's own weights (see `registry.Family`)."""
+    """Repository and file name of a CLIP's own weights (see `family.Family`)."""
     import open_clip
 
     name, tag = _name_and_tag(model)
@@ -53,7 +53,7 @@ def hub_file(model: str) -> tuple[str, str]:
 
 
 def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Module:
-    """A CLIP's visual transformer as a module from images to tokens (see `registry.Family`)."""
+    """A CLIP's visual transformer as a module from images to tokens (see `family.Family`)."""
     import open_clip
 
     config = _config(settings)

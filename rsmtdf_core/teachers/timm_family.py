@@ -29,7 +29,7 @@ class _Tap(nn.Module):
 
 
 def hub_file(model: str) -> tuple[str, str]:
-    """Repository and file name of a timm model's own weights (see `registry.Family`)."""
+    """Repository and file name of a timm model's own weights (see `family.Family`)."""
     repository = _pretrained(model).hf_hub_id
     if not repository:
         raise TeacherError(
@@ -40,7 +40,7 @@ def hub_file(model: str) -> tuple[str, str]:
 
 
 def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Module:
-    """A timm model as a module from images to tokens (see `registry.Family`)."""
+    """A timm model as a module from images to tokens (see `family.Family`)."""
     import timm
 
     pretrained = _pretrained(settings.model)

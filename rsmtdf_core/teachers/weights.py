@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.fingerprints import file_sha256
-from rsmtdf_core.teachers.registry import family_module
+from rsmtdf_core.teachers.family import family_module
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.weights.files import require_weights
 

@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import sync_folder, writing
+from rsmtdf_core.files import sync_folder
 from rsmtdf_core.fingerprints import differences, file_sha256
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.training.checkpoint_state import (
     FILES,
     FORMAT,
@@ -151,7 +152,8 @@ def save_checkpoint(
         digests = {name: file_sha256(temporary / name) for name in FILES}
         write_sealed_json(temporary / STATE, {**state, "format": FORMAT, "digests": digests})
         shutil.rmtree(place, ignore_errors=True)
-        temporary.rename(place)
+        with writing(place, temporary):
+            temporary.rename(place)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)  # a full disk gets its room back
         raise

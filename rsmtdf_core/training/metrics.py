@@ -7,6 +7,7 @@ from typing import Any
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import atomic_file, read_file
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.training.seals import sealed_line, unsealed_line
 from rsmtdf_core.words import counted
 
@@ -99,9 +100,14 @@ def _parsed(line: bytes | None) -> dict[str, Any] | None:
 
 
 def append_metrics(path: Path, record: dict[str, Any]) -> None:
-    """Write one more line."""
-    with path.open("a") as file:
-        file.write(sealed_line(json.dumps(record, allow_nan=True)) + "\n")
+    """Write one more line.
+
+    Raises:
+        WriteError: the system refuses it.
+    """
+    line = sealed_line(json.dumps(record, allow_nan=True)) + "\n"
+    with writing(path), path.open("ab", buffering=0) as file:
+        file.write(line.encode())
 
 
 def write_metrics(path: Path, records: list[dict[str, Any]]) -> None:

@@ -1,11 +1,11 @@
 """Which checkpoints stay: the latest, and the best under names of their own. A kill leaves none half deleted."""
 
-import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from rsmtdf_core.files import sync_folder
+from rsmtdf_core.files import copy_file, sync_folder
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.training.checkpoint import checkpoints_in
 from rsmtdf_core.training.checkpoint_state import checkpoint_name
 
@@ -13,22 +13,34 @@ _TEMPORARY = ".tmp"
 
 
 def keep_copy(checkpoint: Path, folder: Path) -> None:
-    """Put `checkpoint` into `folder` too; its files are linked, or copied where links cannot be made."""
+    """Put `checkpoint` into `folder` too; its files are linked, or copied where links cannot be made.
+
+    Raises:
+        WriteError: a file cannot be written, say as the disk is full; then nothing of the copy is kept.
+    """
     kept = folder / checkpoint.name
     temporary = folder / f"{kept.name}{_TEMPORARY}"
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(checkpoint, temporary, copy_function=_link_or_copy)
-    if kept.is_dir():
-        _delete(kept)
-    temporary.rename(kept)
+    try:
+        with writing(temporary):
+            temporary.mkdir(parents=True)
+        for file in checkpoint.iterdir():
+            _link_or_copy(file, temporary / file.name)
+        if kept.is_dir():
+            _delete(kept)
+        with writing(kept, temporary):
+            temporary.rename(kept)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     sync_folder(folder)
 
 
-def _link_or_copy(source: str, target: str) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     try:
-        os.link(source, target)
+        target.hardlink_to(source)
     except OSError:
-        shutil.copy2(source, target)
+        copy_file(source, target)
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:

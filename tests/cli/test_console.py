@@ -17,7 +17,7 @@ from rich.tree import Tree
 from cli import console, data, evaluate, main
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.evaluation.counts import PixelCounts
-from rsmtdf_core.evaluation.protocols.registry import find_protocols
+from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import EvaluationReport
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.manifests.check import DatasetCheck, Problem, SplitCheck

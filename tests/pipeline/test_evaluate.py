@@ -17,7 +17,7 @@ from pipeline.reporter import Silent
 from pipeline.train import train
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.counts import PixelCounts
-from rsmtdf_core.evaluation.protocols.registry import PROTOCOLS
+from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import read_report
 from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.training.history import Validation
@@ -65,8 +65,8 @@ def test_several_protocols_score_the_predictions_of_one_pass(run, monkeypatch):
     assert sum(report.ignored) == 2 * 24 * 72
     counts = PixelCounts(report.matrix, np.array(report.ignored))
     manifest = load_run(run).manifest
-    for name in ALL:
-        assert report.by_protocol[name] == PROTOCOLS[name](counts, manifest)
+    for rule in find_protocols(ALL):
+        assert report.by_protocol[rule.name] == rule(counts, manifest)
     with (folder / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["protocol"] for row in rows if row["class"] == "(all scored)"] == list(ALL)

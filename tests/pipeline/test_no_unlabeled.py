@@ -5,12 +5,12 @@ import pytest
 from pipeline.extract import extract
 from pipeline.train import train
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.training.objectives.registry import OBJECTIVES, SUPERVISED
+from rsmtdf_core.kinds import METHODS
 
 ALL = "data.labeled=1"
 
 
-@pytest.mark.parametrize("method", sorted(OBJECTIVES.keys() - SUPERVISED))
+@pytest.mark.parametrize("method", [name for name, kind in METHODS.items() if kind.strong_views])
 def test_methods_that_need_unlabeled_scenes_refuse_before_anything_is_computed(make_config, method):
     config = make_config(ALL, f"objective.method={method}")
     for stage in (extract, train):

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from rsmtdf_core.errors import StoreError
+from rsmtdf_core.kinds import token_codecs
 from rsmtdf_core.manifests.scenes import Scene
-from rsmtdf_core.store.codecs import CODECS, Tokens, declare_codec
+from rsmtdf_core.store.codecs import Tokens, declare_codec
 from rsmtdf_core.store.copies import COPY
 from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.find import find_store
@@ -27,7 +28,7 @@ from rsmtdf_core.views.pixels import PIXELS
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.views.settings import ViewSettings
 
-FEATURE_CODECS = [name for name in CODECS if name != "uint8"]
+FEATURE_CODECS = token_codecs()
 GRID = (3, 3, 5)
 Key = tuple[str, int, bool, str]
 

@@ -1,4 +1,4 @@
-"""How tokens become bytes: one file a codec, one line in `CODECS`.
+"""How tokens become bytes: one file and one row a codec.
 
 A codec's stored numbers are what every other Zarr client sees.
 """
@@ -6,6 +6,7 @@ A codec's stored numbers are what every other Zarr client sees.
 import numpy as np
 
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.kinds import CODECS
 from rsmtdf_core.store.codecs.base import (
     Codec,
     CodecClass,
@@ -15,13 +16,8 @@ from rsmtdf_core.store.codecs.base import (
     Shape,
     Tokens,
 )
-from rsmtdf_core.store.codecs.fp16 import Fp16
-from rsmtdf_core.store.codecs.int8 import Int8
-from rsmtdf_core.store.codecs.transform import Transform
-from rsmtdf_core.store.codecs.uint8 import Uint8
 
 __all__ = [
-    "CODECS",
     "Codec",
     "Declared",
     "Packed",
@@ -32,8 +28,6 @@ __all__ = [
     "fit_codec",
     "make_codec",
 ]
-
-CODECS: dict[str, CodecClass] = {"fp16": Fp16, "int8": Int8, "transform": Transform, "uint8": Uint8}
 
 DEFAULT_QUALITY = 0.99
 
@@ -81,4 +75,5 @@ def make_codec(declared: Declared, record_shape: Shape, parameters: Parameters) 
 def _class(name: object) -> CodecClass:
     if not isinstance(name, str) or name not in CODECS:
         raise ConfigError(f"there is no codec {name!r}", remedy=f"use one of: {', '.join(CODECS)}")
-    return CODECS[name]
+    codec: CodecClass = CODECS[name].load()
+    return codec

@@ -61,11 +61,6 @@ class Codec(Protocol):
         """Zarr v3 codecs between `bytes` and `crc32c`."""
         ...
 
-    @property
-    def lossy(self) -> bool:
-        """Whether decoded tokens may differ from the teacher's by more than half precision."""
-        ...
-
     def encode(self, tokens: Tokens) -> Packed:
         """Pack tokens [H, W, D].
 

@@ -21,7 +21,6 @@ class Fp16(PlainCodec):
     """Tokens rounded to half precision [H, W, D]: the reference."""
 
     label = "fp16"
-    lossy = False
     dtype: np.dtype[Any] = np.dtype("<f2")
 
     @staticmethod

@@ -33,7 +33,6 @@ class Int8(PlainCodec):
     """
 
     label = "int8"
-    lossy = True
     dtype: np.dtype[Any] = np.dtype("i1")
 
     def __init__(self, declared: Declared, record_shape: Shape, parameters: Parameters) -> None:

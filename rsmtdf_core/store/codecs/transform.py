@@ -41,7 +41,6 @@ class Transform:
     The wide numbers q are kept as 2q, or -2q - 1 where negative. So N = (F + wide) * D.
     """
 
-    lossy = True
     dtype: np.dtype[Any] = np.dtype("u1")
     record_bytes = None
 

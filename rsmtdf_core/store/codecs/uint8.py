@@ -20,7 +20,6 @@ class Uint8(PlainCodec):
     """Bytes [H, W, D] that mean what they say: rendered views and masks, not features."""
 
     label = "uint8"
-    lossy = False
     dtype: np.dtype[Any] = np.dtype("u1")
 
     @staticmethod

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.student.model import Student, StudentOutput
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
@@ -52,15 +53,7 @@ class Counts(NamedTuple):
 
 
 class Objective(Protocol):
-    """A training method.
-
-    Attributes:
-        strong_views: strong views that it needs of each unlabeled sample; 0 leaves unlabeled samples out.
-        uses_teachers: whether it needs the teachers' tokens.
-    """
-
-    strong_views: int
-    uses_teachers: bool
+    """The code of a training method; its row in `kinds.METHODS` states which views and tokens it gets."""
 
     def __init__(self, settings: ObjectiveSettings, ignore_id: int, seed: int) -> None:
         """Keep the settings, the class id of ignored pixels, and the seed of random draws."""
@@ -75,6 +68,12 @@ class Objective(Protocol):
     ) -> dict[str, Tensor]:
         """The named losses of one part of a step; `loss` is the one to minimise."""
         ...
+
+
+def objective_class(method: str) -> type[Objective]:
+    """The class of the method of that name, imported."""
+    objective: type[Objective] = METHODS[method].load()
+    return objective
 
 
 @dataclass(frozen=True, slots=True)

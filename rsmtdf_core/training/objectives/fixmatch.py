@@ -11,9 +11,6 @@ from rsmtdf_core.training.targets import Targets
 class FixMatch:
     """L = (L_x + L_u) / 2 (Sohn et al. 2020, as UniMatch has it for segmentation)."""
 
-    strong_views = 1
-    uses_teachers = False
-
     def __init__(self, settings: ObjectiveSettings, ignore_id: int, seed: int) -> None:
         self._settings = settings
         self._ignore_id = ignore_id

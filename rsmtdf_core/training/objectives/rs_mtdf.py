@@ -19,8 +19,6 @@ from rsmtdf_core.training.targets import Targets
 class RsMtdf(FixMatch):
     """L = (L_x + L_u + L_distill) / 3; which samples and places are distilled is set."""
 
-    uses_teachers = True
-
     def counts(self, batch: Batch, targets: Targets | None) -> Counts:
         """Pixels as FixMatch counts them, and the places at which each teacher's tokens are compared."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"

@@ -17,9 +17,6 @@ from rsmtdf_core.training.targets import Targets
 class Supervised:
     """L = L_x."""
 
-    strong_views = 0
-    uses_teachers = False
-
     def __init__(self, settings: ObjectiveSettings, ignore_id: int, seed: int) -> None:
         del settings, seed
         self._ignore_id = ignore_id

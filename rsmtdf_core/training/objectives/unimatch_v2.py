@@ -16,8 +16,6 @@ _WORD = 64  # bits of one draw
 class UniMatchV2(FixMatch):
     """L = (L_x + (L_s1 + L_s2) / 2) / 2, each strong view without the channels that the other has."""
 
-    strong_views = 2
-
     def __call__(
         self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
     ) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import pytest
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.counts import PixelCounts
-from rsmtdf_core.evaluation.protocols.registry import find_protocols
+from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import EvaluationReport, read_report, write_csv, write_report
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.fingerprints import fingerprint

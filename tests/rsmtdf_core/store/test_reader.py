@@ -26,7 +26,6 @@ class Deflated:
     """A codec whose records differ in size."""
 
     label = "deflated"
-    lossy = False
     dtype = np.dtype("<f2")
     stored_shape = SHAPE
     record_bytes = None

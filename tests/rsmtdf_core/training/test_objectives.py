@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.pixels import normalise
 from rsmtdf_core.student.model import StudentOutput
 from rsmtdf_core.training.clock import StepClock
@@ -13,11 +14,11 @@ from rsmtdf_core.training.objectives.base import (
     Models,
     labeled_loss,
     mixed_valid,
+    objective_class,
     pixel_counts,
     pseudo_labels,
     unlabeled_loss,
 )
-from rsmtdf_core.training.objectives.registry import OBJECTIVES, objective_class
 from rsmtdf_core.training.settings import DistillationSettings, ObjectiveSettings
 from rsmtdf_core.training.targets import Targets
 
@@ -163,11 +164,11 @@ def test_unimatch_v2_takes_the_mean_over_both_views_with_complementary_channels(
 
 @pytest.mark.parametrize("kept", ["all", "composed"])
 @pytest.mark.parametrize("padding", [True, False])
-@pytest.mark.parametrize("method", OBJECTIVES)
+@pytest.mark.parametrize("method", METHODS)
 def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
     objective = _objective(method, distillation=DistillationSettings(padding=padding))
-    batch, targets = _batch(objective.strong_views), None
-    if objective.uses_teachers:
+    batch, targets = _batch(METHODS[method].strong_views), None
+    if METHODS[method].uses_teachers:
         targets = _targets()
         if kept == "composed":
             torch.manual_seed(4)

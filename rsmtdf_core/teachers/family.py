@@ -1,17 +1,13 @@
-"""The libraries that teachers come from: one module a family, named here and imported when used."""
+"""The interface of a teacher family: a module, or an object, that builds the models of one library."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
+
+from rsmtdf_core.kinds import FAMILIES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rsmtdf_core.teachers.settings import TeacherSettings
-
-FAMILIES = {
-    "timm": "rsmtdf_core.teachers.timm_family",
-    "open_clip": "rsmtdf_core.teachers.open_clip_family",
-}
 
 
 class Family(Protocol):
@@ -43,4 +39,5 @@ class Family(Protocol):
 
 def family_module(family: str) -> Family:
     """The module of a family, which imports its library."""
-    return cast("Family", import_module(FAMILIES[family]))
+    module: Family = FAMILIES[family].load()
+    return module

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from rsmtdf_core.teachers.registry import FAMILIES, family_module
+from rsmtdf_core.kinds import FAMILIES
+from rsmtdf_core.teachers.family import family_module
 
 
 @pytest.mark.parametrize("family", FAMILIES)

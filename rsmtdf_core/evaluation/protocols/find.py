@@ -1,22 +1,18 @@
-"""The protocols by name: a new one is one file and one line here."""
+"""Protocols by name."""
 
 from collections.abc import Sequence
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.protocols.base import Protocol
-from rsmtdf_core.evaluation.protocols.dwl import DWL
-from rsmtdf_core.evaluation.protocols.official import OFFICIAL
-from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
+from rsmtdf_core.kinds import PROTOCOLS
 from rsmtdf_core.validation import suggestion
-
-PROTOCOLS = {one.name: one for one in (RSMTDF, OFFICIAL, DWL)}
 
 
 def find_protocols(names: Sequence[str]) -> tuple[Protocol, ...]:
     """The protocols of these names in this order, each once.
 
     Raises:
-        ConfigError: where a name is unknown.
+        ConfigError: a name is unknown, or a protocol cannot be imported.
     """
     for name in names:
         if name not in PROTOCOLS:
@@ -25,4 +21,9 @@ def find_protocols(names: Sequence[str]) -> tuple[Protocol, ...]:
                 where="--protocol",
                 remedy=f"name one of {', '.join(PROTOCOLS)}",
             )
-    return tuple(PROTOCOLS[name] for name in dict.fromkeys(names))
+    return tuple(_load(name) for name in dict.fromkeys(names))
+
+
+def _load(name: str) -> Protocol:
+    protocol: Protocol = PROTOCOLS[name].load()
+    return protocol

@@ -3,7 +3,8 @@
 import pytest
 
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.evaluation.protocols.registry import PROTOCOLS, find_protocols
+from rsmtdf_core.evaluation.protocols.find import find_protocols
+from rsmtdf_core.kinds import PROTOCOLS
 from rsmtdf_core.manifests.schema import load_manifest
 
 from .conftest import many_pixels
@@ -22,13 +23,9 @@ def test_an_unknown_name_is_told_with_the_near_one() -> None:
 
 def test_all_three_come_to_different_numbers_where_pixels_are_ignored() -> None:
     pixels = many_pixels(1, ("clutter",))
-    found = {
-        name: one(pixels.counts, pixels.manifest).scores.miou for name, one in PROTOCOLS.items()
-    }
-    assert len(set(found.values())) == 3
-    assert all(
-        one(pixels.counts, pixels.manifest).protocol == name for name, one in PROTOCOLS.items()
-    )
+    scores = [rule(pixels.counts, pixels.manifest) for rule in find_protocols(list(PROTOCOLS))]
+    assert len({one.scores.miou for one in scores}) == 3
+    assert [one.protocol for one in scores] == list(PROTOCOLS)
 
 
 def test_loveda_says_that_dwl_counts_its_ignored_pixels() -> None:

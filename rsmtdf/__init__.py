@@ -1,0 +1,1 @@
+"""rsmtdf from Python."""

@@ -1,0 +1,13 @@
+"""The rows of this project's protocols; their code is in the modules beside this one."""
+
+from rsmtdf_core.kinds import ProtocolKind
+
+_PACKAGE = "rsmtdf_core.evaluation.protocols"
+
+RSMTDF = ProtocolKind(name="rsmtdf", summary="ours", code=f"{_PACKAGE}.rsmtdf:RSMTDF")
+OFFICIAL = ProtocolKind(
+    name="official",
+    summary="as the official scripts count, faults included",
+    code=f"{_PACKAGE}.official:OFFICIAL",
+)
+DWL = ProtocolKind(name="dwl", summary="as the DWL code counts", code=f"{_PACKAGE}.dwl:DWL")

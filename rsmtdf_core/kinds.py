@@ -1,0 +1,218 @@
+"""The four kinds of parts that a package can add: methods, teacher families, codecs and protocols.
+
+A part states its facts in one row: a torch-free value that names the part's code by import path and imports it on
+first use. Rows of this project are listed below; those of other packages come from the entry points in the groups
+`rsmtdf.methods`, `rsmtdf.teachers`, `rsmtdf.codecs` and `rsmtdf.protocols`, each of which names a row in the same way.
+Nothing outside of a row knows what a part is like.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, Literal, TypeVar
+
+from rsmtdf_core.errors import ConfigError
+
+Holds = Literal["tokens", "pixels"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A row: what is common to all parts.
+
+    Attributes:
+        name: the part's name in configs, on the command line and in reports.
+        summary: the part in one line, for help texts.
+        code: import path of the part's code, `package.module` or `package.module:attribute`.
+    """
+
+    name: str
+    summary: str
+    code: str
+
+    def load(self) -> Any:  # noqa: ANN401 - each kind has an interface of its own, and a typed function that loads it
+        """The part's code, imported.
+
+        Raises:
+            ConfigError: the code cannot be imported.
+        """
+        try:
+            return _resolve(self.code)
+        except (ImportError, AttributeError) as failure:
+            raise ConfigError(
+                f"the code of {self.name} cannot be imported: {failure}",
+                where=self.code,
+                remedy="repair or reinstall the package that this module belongs to",
+            ) from failure
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodKind(Kind):
+    """A training method; its code is an `Objective` class.
+
+    Attributes:
+        strong_views: strong views of each unlabeled sample; 0 for methods that train on labeled scenes alone.
+        uses_teachers: whether the method needs the teachers' tokens.
+        losses: a caption for each loss that the method logs.
+    """
+
+    strong_views: int
+    uses_teachers: bool = False
+    losses: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyKind(Kind):
+    """A family of teachers; its code is a module or an object with the functions of `Family`.
+
+    Attributes:
+        final_norm: whether tokens pass the model's final normalization, unless a config decides otherwise.
+    """
+
+    final_norm: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecKind(Kind):
+    """A codec; its code is a `Codec` class.
+
+    Attributes:
+        holds: teachers' tokens, or pixels of rendered views.
+        lossless: whether decoded tokens differ from the teacher's by no more than half precision.
+    """
+
+    holds: Holds = "tokens"
+    lossless: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolKind(Kind):
+    """An evaluation protocol; its code is a `Protocol`."""
+
+
+K = TypeVar("K", bound=Kind)
+
+
+class Registry(Mapping[str, K], Generic[K]):
+    """All rows of one kind by name: this project's first, then those of other packages in the order of their names."""
+
+    def __init__(self, noun: str, group: str, row_type: type[K], own: Mapping[str, str]) -> None:
+        """Rows are read on first use, so that a row's module may import modules that use the registry.
+
+        Args:
+            noun: the kind in errors, such as "codec".
+            group: the group of entry points.
+            row_type: the class of the rows.
+            own: import paths of this project's rows by name.
+        """
+        self.noun = noun
+        self.group = group
+        self._row_type = row_type
+        self._own = own
+
+    def __getitem__(self, name: str) -> K:
+        """The row of that name."""
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._rows)
+
+    @cached_property
+    def _rows(self) -> dict[str, K]:
+        rows: dict[str, K] = {}
+        for name, path in self._own.items():
+            row = _resolve(path)
+            assert isinstance(row, self._row_type), path
+            assert row.name == name, path
+            rows[name] = row
+        for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
+            if point.name in rows:
+                raise self._refused(point, f"there is a {self.noun} of that name already")
+            rows[point.name] = self._plugged(point)
+        return rows
+
+    def _plugged(self, point: EntryPoint) -> K:
+        """The row that an entry point names."""
+        try:
+            row = point.load()
+        except Exception as failure:
+            raise self._refused(point, f"it cannot be imported: {failure!r}") from failure
+        if not isinstance(row, self._row_type):
+            raise self._refused(
+                point, f"expected a {self._row_type.__name__}, found a {type(row).__name__}"
+            )
+        if row.name != point.name:
+            raise self._refused(point, f"its row is named {row.name!r}")
+        return row
+
+    def _refused(self, point: EntryPoint, why: str) -> ConfigError:
+        package = point.dist.name if point.dist is not None else "unknown"
+        return ConfigError(
+            f"the {self.noun} {point.name!r} of the package {package} cannot be used: {why}",
+            where=f"entry point {point.value} in {self.group}",
+            remedy=f"repair the package {package}, or uninstall it",
+        )
+
+
+def _resolve(path: str) -> Any:  # noqa: ANN401 - whatever the module holds
+    module, _, name = path.partition(":")
+    imported = import_module(module)
+    return getattr(imported, name) if name else imported
+
+
+_OBJECTIVES = "rsmtdf_core.training.objectives.rows"
+_TEACHERS = "rsmtdf_core.teachers.rows"
+_CODECS = "rsmtdf_core.store.codecs.rows"
+_PROTOCOLS = "rsmtdf_core.evaluation.protocols.rows"
+
+METHODS = Registry(
+    "method",
+    "rsmtdf.methods",
+    MethodKind,
+    {
+        "supervised": f"{_OBJECTIVES}:SUPERVISED",
+        "fixmatch": f"{_OBJECTIVES}:FIXMATCH",
+        "unimatch-v2": f"{_OBJECTIVES}:UNIMATCH_V2",
+        "rs-mtdf": f"{_OBJECTIVES}:RS_MTDF",
+    },
+)
+FAMILIES = Registry(
+    "teacher family",
+    "rsmtdf.teachers",
+    FamilyKind,
+    {"timm": f"{_TEACHERS}:TIMM", "open_clip": f"{_TEACHERS}:OPEN_CLIP"},
+)
+CODECS = Registry(
+    "codec",
+    "rsmtdf.codecs",
+    CodecKind,
+    {
+        "fp16": f"{_CODECS}:FP16",
+        "int8": f"{_CODECS}:INT8",
+        "transform": f"{_CODECS}:TRANSFORM",
+        "uint8": f"{_CODECS}:UINT8",
+    },
+)
+PROTOCOLS = Registry(
+    "protocol",
+    "rsmtdf.protocols",
+    ProtocolKind,
+    {
+        "rsmtdf": f"{_PROTOCOLS}:RSMTDF",
+        "official": f"{_PROTOCOLS}:OFFICIAL",
+        "dwl": f"{_PROTOCOLS}:DWL",
+    },
+)
+
+
+def token_codecs() -> tuple[str, ...]:
+    """Names of the codecs for teachers' tokens, the lossless ones first."""
+    kinds = [kind for kind in CODECS.values() if kind.holds == "tokens"]
+    return tuple(kind.name for kind in sorted(kinds, key=lambda kind: not kind.lossless))
