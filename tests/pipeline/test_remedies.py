@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.cache.verify import verify
 from pipeline.config import load_config
-from pipeline.extract import extract
+from pipeline.extract.run import extract
 from pipeline.pixels import MASKS, find_pixels
 from pipeline.plan import plan_experiment
-from pipeline.verify import verify
+from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
 from rsmtdf_core.errors import StoreError
-from rsmtdf_core.store.catalogue import SET_ASIDE, read_catalogue
 from rsmtdf_core.store.group import CROPS, SCENES
 from rsmtdf_core.store.metadata import ZARR
 from rsmtdf_core.store.reader import FeatureReader

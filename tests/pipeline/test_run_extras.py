@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from pipeline.evaluate import load_run
-from pipeline.train import train
+from pipeline.evaluate.run import load_run
+from pipeline.train.run import train
 from rsmtdf_core.errors import ConfigError, RunError
-from rsmtdf_core.training.checkpoint import checkpoints_in
-from rsmtdf_core.training.run_folder import open_run
+from rsmtdf_core.runs.checkpoint import checkpoints_in
+from rsmtdf_core.runs.folder import open_run
 from tests.pipeline.helpers import SUPERVISED, Told
 
 
@@ -47,7 +47,7 @@ def test_too_little_memory_is_told_with_what_needs_less(
 
     config = make_config(*SUPERVISED, *settings)
     with monkeypatch.context() as patch:
-        patch.setattr("rsmtdf_core.training.objectives.supervised.Supervised.__call__", exhausted)
+        patch.setattr("rsmtdf_core.training.methods.supervised.Supervised.__call__", exhausted)
         with pytest.raises(RunError, match=r"too small for . crops of 64 px") as caught:
             train(config)
     assert proposed in caught.value.remedy
@@ -73,7 +73,7 @@ def test_the_first_line_says_what_is_trained(make_config):
 
 
 def test_a_tracker_that_is_not_installed_is_told_before_anything_else(make_config, monkeypatch):
-    monkeypatch.setattr("pipeline.trackers.find_spec", lambda _: None)
+    monkeypatch.setattr("pipeline.train.trackers.find_spec", lambda _: None)
     config = make_config("runtime.trackers=[wandb]")
     with pytest.raises(ConfigError, match="wandb is not installed"):
         train(config)

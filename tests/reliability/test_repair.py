@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.cache.repair import repair
 from pipeline.pixels import MASKS
-from pipeline.repair import repair
+from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
+from rsmtdf_core.cache.usage import PINS, RUNS, begin_run, pin, store_key
 from rsmtdf_core.errors import RsmtdfError, StoreError
 from rsmtdf_core.files import write_json
-from rsmtdf_core.store.catalogue import SET_ASIDE, read_catalogue
 from rsmtdf_core.store.locks import reading
 from rsmtdf_core.store.metadata import FORMAT, sealed
 from rsmtdf_core.store.store import FeatureStore
-from rsmtdf_core.store.usage import PINS, RUNS, begin_run, pin, store_key
 from rsmtdf_core.views.pixels import PIXELS
 from tests.damages import FILE_DAMAGES, FOLDER_DAMAGES, Damage, flip, run_remedy
 from tests.reliability import harness
@@ -46,7 +46,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _extract(cache: Path, job: harness.Job) -> FeatureStore:
-    """Extract, and record the masks of pixels as `pipeline.extract` does."""
+    """Extract, and record the masks of pixels as `pipeline.extract.run` does."""
     store = harness.extract(cache, job)
     if job is RENDERED and not (store.path / MASKS).exists():
         digests = {f"s{number:03}": f"{number:064x}" for number in range(2)}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.transfer.importing import import_stores
+from pipeline.cache.transfer.importing import import_stores
 from rsmtdf_core.errors import StoreError
 from tests.caches import make_store, tree
 from tests.damages import FILE_DAMAGES, run_remedy
-from tests.pipeline.transfer.helpers import exported
+from tests.pipeline.cache.transfer.helpers import exported
 
 
 def refusal(shelf: Path, copy: Path) -> StoreError | None:
