@@ -66,7 +66,11 @@ def _sources(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
     for path in inputs:
         for image in [path] if not path.is_dir() else _images(path, out):
             if not image.is_file():
-                raise MissingFileError("the image is missing", where=image)
+                raise MissingFileError(
+                    "there is no such image or folder",
+                    where=image,
+                    remedy="correct the path, or leave it out",
+                )
             if image.resolve() not in seen:
                 seen.add(image.resolve())
                 yield image, image.relative_to(path) if path.is_dir() else Path(image.name)
