@@ -60,7 +60,7 @@ def find_pixels(experiment: Experiment) -> FeatureStore:
         raise StoreMismatchError(
             f"the masks of {len(changed)} scenes are not those whose pixels are cached ({', '.join(changed[:3])})",
             where=store.path,
-            remedy=f"{EXTRACT}, or restore the masks",
+            remedy=f"restore the masks; or make their views again: {EXTRACT}",
         )
     return store
 

@@ -11,14 +11,10 @@ from pipeline.config import ExperimentConfig, load_config
 from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.allocator import keep_freed_memory
+from rsmtdf_core.charts.confusion import confusion_picture
+from rsmtdf_core.charts.panels import PanelRow, legend_picture, panel_picture
+from rsmtdf_core.charts.training import curves_picture
 from rsmtdf_core.errors import ConfigError, DataError
-from rsmtdf_core.evaluation.pictures import (
-    PanelRow,
-    confusion_picture,
-    curves_picture,
-    legend_picture,
-    panel_picture,
-)
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import (
     EvaluationReport,

@@ -1,5 +1,6 @@
 """The student alone, for other programs: safetensors, torch.export or ONNX, checked against the run's own."""
 
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -20,16 +22,15 @@ from rsmtdf_core.files import (
     atomic_file,
     atomic_path,
     make_folder,
-    read_json,
     remove_leftovers,
     sync_file,
     sync_folder,
     temporary_path,
-    write_json,
 )
 from rsmtdf_core.fingerprints import file_sha256
-from rsmtdf_core.refusals import require_no_folder, writing
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite
+from rsmtdf_core.runs.seals import read_sealed_json, write_sealed_json
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
@@ -47,6 +48,21 @@ from rsmtdf_core.weights.saving import save_tensors
 Format = Literal["safetensors", "pt2", "onnx"]
 Run = Callable[[Tensor], Tensor]
 FORMAT = 1
+# The keys of files without a seal, which earlier versions wrote.
+_EARLIER = (
+    *(
+        "format",
+        "rsmtdf",
+        "torch",
+        "run",
+        "checkpoint",
+        "weights",
+        "cautions",
+        "dataset",
+        "classes",
+    ),
+    *("input", "output", "crop", "inference", "student", "teachers"),
+)
 TOLERANCE = 1e-4
 """Largest difference of two logits, in units of the largest logit, that a file may show."""
 
@@ -112,7 +128,9 @@ def export_run(
     _require_packages(kind)
     file = out / f"student.{kind}"
     facts_file = out / f"{file.name}.json"
-    require_no_folder(file, facts_file)
+    for path in (file, facts_file):
+        if path.is_dir():
+            raise RunError("a folder is in the file's place", where=path, remedy=_remove(path))
     if file.exists() and not overwrite:
         raise RunError(
             "the file is there already", where=file, remedy="name another --out, or use --overwrite"
@@ -128,7 +146,8 @@ def export_run(
         reporter.say(f"writing {file}")
         written = temporary / file.name
         _WRITERS[kind](portable, trained, written)
-        write_json(temporary / facts_file.name, {**facts, "sha256": file_sha256(written)})
+        facts["sha256"] = file_sha256(written)
+        write_sealed_json(temporary / facts_file.name, facts)
         checks = _compare(trained, portable, _READERS[kind](written))
         _replace_pair(temporary, facts_file, file)
     finally:
@@ -150,23 +169,49 @@ def load_exported(file: Path) -> Student:
     """The student of a `student.safetensors`, in eval mode on the CPU; its JSON lies beside it.
 
     Raises:
-        RunError: a file is missing, or they do not belong together.
+        RunError: a file is missing or damaged, or they do not belong together.
     """
-    facts = read_json(file.with_name(f"{file.name}.json"), RunError)
-    if facts.get("sha256") not in (None, file_sha256(file)):  # older files do not have it
-        raise RunError(
-            "the model is not the one that its JSON describes",
-            where=file,
-            remedy="export it again with --overwrite",
-        )
-    settings = StudentSettings(**facts["student"])
-    shapes = [TokenShape(**one) for one in facts["teachers"]]
-    bands = facts["input"].get("bands", SHOWN)  # older files do not say it
-    student = Student(settings, len(facts["classes"]), facts["crop"], shapes, bands=bands)
-    weights = load_file(file)
-    require_finite(weights, file)
-    load_weights(student, weights, file)
+    try:
+        facts = read_sealed_json(file.with_name(f"{file.name}.json"), _EARLIER)
+        # Earlier versions did not write a digest.
+        _require_digest(file, facts.get("sha256"))
+        student = _student(facts)
+        weights = load_file(file)
+        require_finite(weights, file)
+        load_weights(student, weights, file)
+    except RunError as damage:
+        raise RunError(damage.what, where=damage.where, remedy=_export_again(file)) from None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as damage:
+        what = f"the student cannot be read: {damage!r}"
+        raise RunError(what, where=file, remedy=_export_again(file)) from None
     return student.eval()
+
+
+def _require_digest(file: Path, expected: str | None) -> None:
+    if not file.is_file():
+        raise RunError("the file is missing or no regular file", where=file)
+    if expected is not None and file_sha256(file) != expected:
+        raise RunError("the file is damaged: it was changed after it was written", where=file)
+
+
+def _student(facts: dict[str, Any]) -> Student:
+    """The student that the facts describe, without its weights."""
+    settings = StudentSettings(**facts["student"])
+    shapes = [TokenShape(**shape) for shape in facts["teachers"]]
+    bands = facts["input"].get("bands", SHOWN)  # older files do not say it
+    return Student(settings, len(facts["classes"]), facts["crop"], shapes, bands=bands)
+
+
+def _export_again(file: Path) -> str:
+    """The commands that write the file and its JSON again."""
+    folders = [path for path in (file, file.with_name(f"{file.name}.json")) if path.is_dir()]
+    out = shlex.quote(str(file.parent))
+    export = f"rsmtdf export RUN --out {out} --format safetensors --overwrite"
+    return "; then ".join([*map(_remove, folders), export])
+
+
+def _remove(folder: Path) -> str:
+    return f"rm -r {shlex.quote(str(folder))}"
 
 
 def _require_packages(kind: Format) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.predict.inputs import Job, Kind
-from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
+from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.maps.geotiff import Layer, is_readable, raster_file
 from rsmtdf_core.maps.polygons import is_closed, write_polygons

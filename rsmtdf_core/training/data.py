@@ -117,7 +117,7 @@ class StepDataset(Dataset[Batch]):
             raise StoreMismatchError(
                 "the crop rendered now is not the crop that the teachers saw",
                 where=f"scene {scene.id}, view {self.renderer.plan[row].number}",
-                remedy="restore the image, or run `rsmtdf extract-features CONFIG` again",
+                remedy="restore the image, use the image library of that time, or another cache folder",
             )
         return crop
 

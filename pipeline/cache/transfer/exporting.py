@@ -21,7 +21,7 @@ from pipeline.cache.transfer.parts import TransferReport, chosen_entries, shard_
 from pipeline.cache.transfer.remote import Remote
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.cache.usage import store_key
-from rsmtdf_core.errors import StoreIncompleteError, StoreMismatchError
+from rsmtdf_core.errors import StoreDamagedError, StoreIncompleteError, StoreMismatchError
 from rsmtdf_core.files import atomic_file, copy_file
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.store.commit import Commit, write_commit
@@ -70,7 +70,7 @@ def export_stores(
             records += sum(entry.records for entry in entries)
         for group in {store.group.path: store.group for store in stores}.values():
             _snapshot_group(group, staging / group.path.name, small)
-        before = _before(remote)
+        before = _before(remote, reporter)
         listed = [_file_entry(path, source) for path, source in small.items()]
         _require_same_groups(before, Listing.of(listed), destination)
         jobs = [partial(_send_shard, remote, path, *shards[path]) for path in sorted(shards)]
@@ -127,9 +127,17 @@ def _snapshot_group(group: ViewGroup, staging: Path, sources: Sources) -> None:
     sources.update({f"{group.path.name}/{name}": staging / name for name in GROUP_FILES})
 
 
-def _before(remote: Remote) -> Listing:
-    content = remote.read(EXPORT, MAX_BYTES)
-    return Listing({}) if content is None else parse_listing(content, remote.at(EXPORT))
+def _before(remote: Remote, reporter: Reporter) -> Listing:
+    """What an earlier export lists; nothing where the listing is damaged."""
+    try:
+        content = remote.read(EXPORT, MAX_BYTES)
+        return Listing({}) if content is None else parse_listing(content, remote.at(EXPORT))
+    except StoreDamagedError as damage:
+        reporter.warn(
+            f"{damage.what} ({damage.where}): it is written again and lists the stores of this export alone; "
+            "export others that were there again, too"
+        )
+        return Listing({})
 
 
 def _require_same_groups(before: Listing, new: Listing, destination: str) -> None:

@@ -20,6 +20,7 @@ from pipeline.cache.transfer.listing import (
     STORE_FILES,
     FileEntry,
     Listing,
+    export_again,
     parse_listing,
 )
 from pipeline.cache.transfer.parts import TransferReport, chosen_entries, shard_name, side_by_side
@@ -45,7 +46,6 @@ from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.store import FeatureStore
 
 _NO_ROWS = np.empty(0, np.int64)
-_EXPORT_AGAIN = "export the stores again"
 
 
 def import_stores(
@@ -82,10 +82,10 @@ def import_stores(
             stores = [
                 FeatureStore.open(staging / name, staged[name.partition("/")[0]]) for name in names
             ]
-            parts = [(store, _promised(store, views, listing)) for store in stores]
+            parts = [(store, _promised(store, views, listing, remote.address)) for store in stores]
         except StoreDamagedError as wrong:
             raise StoreDamagedError(
-                f"the export is damaged: {wrong.what}", where=source, remedy=_EXPORT_AGAIN
+                f"the export is damaged: {wrong.what}", where=source, remedy=export_again(source)
             ) from None
         here = {name: adopt_group(cache, group) for name, group in staged.items()}
         reports = [
@@ -107,7 +107,7 @@ def _read_listing(remote: Remote) -> Listing:
         raise StoreNotFoundError(
             f"there is no export here: no {EXPORT}",
             where=remote.address,
-            remedy="name the folder that `rsmtdf cache export` wrote",
+            remedy=f"name the folder of an export; or {export_again(remote.address)}",
         )
     return parse_listing(content, remote.at(EXPORT))
 
@@ -138,7 +138,9 @@ def _stage(remote: Remote, listing: Listing, names: tuple[str, ...], staging: Pa
     side_by_side(jobs, "", Silent())
 
 
-def _promised(store: FeatureStore, views: range | None, listing: Listing) -> list[LedgerEntry]:
+def _promised(
+    store: FeatureStore, views: range | None, listing: Listing, address: str
+) -> list[LedgerEntry]:
     """The chosen shards of a staged store, checked against its commit, its sizes and the listing."""
     store.require_rows(_NO_ROWS)
     shards = store.metadata.rows // store.metadata.shard_records
@@ -148,7 +150,7 @@ def _promised(store: FeatureStore, views: range | None, listing: Listing) -> lis
         if file is None or file.bytes != entry.summary.bytes:
             raise StoreDamagedError(
                 f"{EXPORT} does not list shard {entry.shard} of {store_key(store.path)} as its ledger does",
-                remedy="export the store again",
+                remedy=export_again(address),
             )
     return entries
 
@@ -250,7 +252,7 @@ def _fetch_shard(
         raise StoreDamagedError(
             "the shard is not the one in the export's ledger",
             where=remote.at(file.path),
-            remedy="export the store again",
+            remedy=export_again(remote.address),
         )
     return size
 
@@ -270,7 +272,7 @@ def _fetch(remote: Remote, file: FileEntry, target: Path) -> int | None:
             raise StoreDamagedError(
                 "the file that came is not the one that was exported",
                 where=remote.at(file.path),
-                remedy="import again; where it comes again, export the store again",
+                remedy=f"import again; or {export_again(remote.address)}",
             )
     return file.bytes
 

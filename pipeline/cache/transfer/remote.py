@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.cache.transfer.listing import export_again
 from rsmtdf_core.errors import (
     ConfigError,
     RsmtdfError,
@@ -22,7 +24,6 @@ from rsmtdf_core.refusals import writing
 
 _CHUNK = 8 * 2**20
 _READ_ONLY = ("http", "https")
-_EXPORT_AGAIN = "export the stores again"
 _TOO_LARGE = "the file is larger than the {} bytes that it may have"
 
 
@@ -85,7 +86,11 @@ class Remote:
             if self._local:
                 self._require_inside(path)
             source = f"{self._root}/{path}"
-            self._files.get_file(source, str(target), callback=_Bounded(self.at(path), size))
+            self._files.get_file(
+                source,
+                str(target),
+                callback=_Bounded(self.at(path), size, export_again(self.address)),
+            )
 
     def read(self, path: str, most: int) -> bytes | None:
         """The bytes of a file of at most `most` bytes; None where it is not there.
@@ -101,7 +106,7 @@ class Remote:
                 return None
             if copy.stat().st_size > most:
                 raise StoreDamagedError(
-                    _TOO_LARGE.format(most), where=self.at(path), remedy=_EXPORT_AGAIN
+                    _TOO_LARGE.format(most), where=self.at(path), remedy=export_again(self.address)
                 )
             return copy.read_bytes()
 
@@ -115,6 +120,12 @@ class Remote:
         target = f"{self._root}/{path}"
         with self._explained(path):
             if self._local:
+                if Path(target).is_dir():
+                    raise StoreError(
+                        "a folder is in the file's place",
+                        where=target,
+                        remedy=f"{_remove(target)}; then run the command again",
+                    )
                 copy_file(source, Path(target))
             else:
                 self._files.put_file(str(source), target)
@@ -135,12 +146,17 @@ class Remote:
             return digest.hexdigest() == sha256
 
     def _require_inside(self, path: str) -> None:
-        """Refuse a link that leads out of the folder."""
+        """Refuse a link that leads out of the folder, and what is no file."""
         root = os.path.realpath(self._root)
-        if os.path.commonpath([root, os.path.realpath(f"{root}/{path}")]) != root:
-            raise StoreDamagedError(
-                "a link leads out of the export", where=self.at(path), remedy=_EXPORT_AGAIN
-            )
+        target = Path(os.path.realpath(f"{root}/{path}"))
+        if os.path.commonpath([root, target]) != root:
+            what = "a link leads out of the export"
+        elif target.exists() and not target.is_file():
+            what = "this is not a regular file"
+        else:
+            return
+        remedy = f"{_remove(self.at(path))}; then {export_again(self.address)}"
+        raise StoreDamagedError(what, where=self.at(path), remedy=remedy)
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
@@ -150,7 +166,9 @@ class Remote:
         except RsmtdfError:
             raise
         except (FileNotFoundError, NotADirectoryError):
-            raise StoreNotFoundError("the file is not there", where=self.at(path)) from None
+            raise StoreNotFoundError(
+                "the file is not there", where=self.at(path), remedy=export_again(self.address)
+            ) from None
         except Exception as failure:
             # Each kind of file system has errors of its own.
             raise StoreError(
@@ -160,11 +178,16 @@ class Remote:
             ) from failure
 
 
+def _remove(path: str) -> str:
+    return f"rm -r {shlex.quote(path)}"
+
+
 class _Bounded(fsspec.Callback):  # type: ignore[misc]
     """Stops a download that brings more than was announced, before it fills the disk."""
 
-    def __init__(self, where: str, most: int) -> None:
+    def __init__(self, where: str, most: int, remedy: str) -> None:
         super().__init__()
+        self._remedy = remedy
         self._where = where
         self._most = most
 
@@ -173,5 +196,5 @@ class _Bounded(fsspec.Callback):  # type: ignore[misc]
         super().relative_update(inc)
         if self.value > self._most:
             raise StoreDamagedError(
-                _TOO_LARGE.format(self._most), where=self._where, remedy=_EXPORT_AGAIN
+                _TOO_LARGE.format(self._most), where=self._where, remedy=self._remedy
             )

@@ -16,7 +16,7 @@ from rsmtdf_core.store.copies import copy_of, is_there, same_bytes
 from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, Rows
 from rsmtdf_core.store.ledger import LedgerEntry, read_ledger
 from rsmtdf_core.store.locks import LOCK, is_locked
-from rsmtdf_core.store.metadata import ZARR
+from rsmtdf_core.store.metadata import EXTRACT, ZARR
 from rsmtdf_core.store.names import COMMIT, LEDGER
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.shards import damage
@@ -136,7 +136,7 @@ def _check_views(store: FeatureStore, rows: Rows) -> None:
         raise StoreDamagedError(
             f"{len(unknown)} records have no crop's checksum, the first at store row {unknown[0]}",
             where=group.path / CROPS,
-            remedy="rsmtdf extract-features CONFIG",
+            remedy=EXTRACT,
         )
 
 
