@@ -14,17 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.demo.canvas import (
-    EVERYWHERE,
-    Area,
-    Canvas,
-    Ids,
-    Mask,
-    Parcel,
-    Plane,
-    Tint,
-    crown_shade,
-)
+from pipeline.demo.canvas import EVERYWHERE, Area, Canvas, Ids, Parcel, Plane, Tint, crown_shade
+from rsmtdf_core.arrays import Mask
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.scenes.masks import colorize

@@ -11,6 +11,7 @@ from pipeline.config import ExperimentConfig, load_config
 from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.allocator import keep_freed_memory
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.confusion import confusion_picture
 from rsmtdf_core.charts.panels import PanelRow, legend_picture, panel_picture
 from rsmtdf_core.charts.training import curves_picture
@@ -22,7 +23,7 @@ from rsmtdf_core.evaluation.report import (
     write_csv,
     write_report,
 )
-from rsmtdf_core.evaluation.scoring import Pixels, count_confusion, evenly, scored_scenes
+from rsmtdf_core.evaluation.scoring import count_confusion, evenly, scored_scenes
 from rsmtdf_core.refusals import require_no_folder, writing
 from rsmtdf_core.roles import Role, fields_at, role_of
 from rsmtdf_core.runs.best import best_checkpoint

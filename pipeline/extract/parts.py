@@ -21,11 +21,12 @@ from pipeline.pixels import (
 )
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreError, StoreMismatchError
 from rsmtdf_core.store.codecs import Tokens
-from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, declared_identity, probe_difference

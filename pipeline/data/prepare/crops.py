@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from pipeline.data.prepare.benchmarks import CROP, Benchmark
 from pipeline.data.prepare.ledger import LEDGER, CutTile, append_tile, read_ledger, write_ledger
 from pipeline.data.prepare.manifests import MASKS_REMEDY
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_path, sync_files
 from rsmtdf_core.refusals import writing
@@ -28,8 +28,6 @@ from rsmtdf_core.scenes.find import ScenePair, in_threads
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import size_differs, unknown_values
-
-Pixels = npt.NDArray[np.uint8]
 
 # A tile of 6000 px takes 300 MB while it is cut, so more threads cost more than they bring.
 _MOST_THREADS = 8
