@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.plan import Experiment
+from rsmtdf_core.arrays import Rows
+from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
 from rsmtdf_core.store.codecs import Declared, declare_codec
 from rsmtdf_core.store.copies import is_there
-from rsmtdf_core.store.find import find_store
-from rsmtdf_core.store.group import Rows
 from rsmtdf_core.store.metadata import EXTRACT, FORMAT, sealed, unsealed
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.tokens import TokenShape
@@ -60,7 +60,7 @@ def find_pixels(experiment: Experiment) -> FeatureStore:
         raise StoreMismatchError(
             f"the masks of {len(changed)} scenes are not those whose pixels are cached ({', '.join(changed[:3])})",
             where=store.path,
-            remedy=f"{EXTRACT}, or restore the masks",
+            remedy=f"restore the masks; or make their views again: {EXTRACT}",
         )
     return store
 

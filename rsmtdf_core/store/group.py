@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreError,
@@ -23,7 +24,7 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.copies import copy_of, is_there, keep_copy
 from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import (
@@ -46,7 +47,6 @@ SCENES = "scenes.json"
 _CRC = np.dtype(np.uint32)
 _MOST_NUMBERS = 2**20  # so many has a view key room for
 
-Rows = npt.NDArray[np.int64]
 Crcs = npt.NDArray[np.uint32]
 
 

@@ -1,0 +1,143 @@
+"""`export.json`: every file of an export with its size and digest, written last and sealed.
+
+It comes from elsewhere, so nothing in it is believed: a path must be exactly one that a cache can have.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
+from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
+from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME
+
+EXPORT = "export.json"
+GROUP_FILES = ("scenes.json", "crops.npy", "views.npy", "zarr.json")
+STORE_FILES = ("parameters.safetensors", "zarr.json", "ledger.jsonl", "commit.json")
+# A hundred bytes a shard: more than a petabyte of shards.
+MAX_BYTES = 2**28
+
+# As many zeros as a record has axes.
+_SHARD = re.compile(r"c/(0|[1-9][0-9]{0,9})(/0){1,3}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of an export.
+
+    Attributes:
+        path: in the export and in a cache alike, parts joined by "/".
+        bytes: its size.
+        sha256: of its bytes.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+
+    @property
+    def group(self) -> str:
+        """Name of its group."""
+        return self.path.split("/", 1)[0]
+
+    @property
+    def store(self) -> str | None:
+        """`<group>/<store>`, None for the group's own files."""
+        parts = self.path.split("/")
+        return None if len(parts) == 2 else "/".join(parts[:2])
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All files of an export, by path."""
+
+    files: dict[str, FileEntry]
+
+    @classmethod
+    def of(cls, entries: Iterable[FileEntry]) -> "Listing":
+        """The listing of these files."""
+        return cls({entry.path: entry for entry in sorted(entries, key=lambda one: one.path)})
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """`<group>/<store>` of each store."""
+        return tuple(sorted({e.store for e in self.files.values() if e.store is not None}))
+
+    def to_bytes(self) -> bytes:
+        """The content of `export.json`."""
+        files = [asdict(entry) for entry in self.files.values()]
+        document = sealed({"format": FORMAT, "files": files})
+        return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def parse_listing(content: bytes, where: str) -> Listing:
+    """The listing in an `export.json`.
+
+    Args:
+        content: the file's bytes.
+        where: its address, for errors.
+
+    Raises:
+        StoreDamagedError: where it is not what an export writes.
+        StoreMismatchError: where it is of a format that this version does not know.
+    """
+    try:
+        own = unsealed(json.loads(content), Path(EXPORT))
+        entries = [_entry(value) for value in own["files"]]
+    except StoreMismatchError as unknown:
+        raise StoreMismatchError(unknown.what, where=where, remedy=unknown.remedy) from None
+    except (StoreDamagedError, ValueError, TypeError, KeyError, RecursionError) as wrong:
+        what = wrong.what if isinstance(wrong, StoreDamagedError) else str(wrong)
+        raise _refused(what, where) from None
+    listing = Listing.of(entries)
+    if len(listing.files) < len(entries):
+        raise _refused("it names a file twice", where)
+    for store in listing.stores:
+        group = store.partition("/")[0]
+        wanted = [f"{store}/{name}" for name in STORE_FILES]
+        wanted += [f"{group}/{name}" for name in GROUP_FILES]
+        absent = [path for path in wanted if path not in listing.files]
+        if absent:
+            raise _refused(f"it lacks {absent[0]}", where)
+    return listing
+
+
+def _entry(value: Any) -> FileEntry:  # noqa: ANN401 - any JSON
+    entry = FileEntry(**value)
+    if not isinstance(entry.path, str) or not _is_ours(entry.path):
+        raise ValueError(f"{entry.path!r} is no file of a cache")
+    if type(entry.bytes) is not int or not 0 <= entry.bytes < 2**63:
+        raise ValueError(f"{entry.path} has no size")
+    if not isinstance(entry.sha256, str) or not _SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"{entry.path} has no digest")
+    return entry
+
+
+def _is_ours(path: str) -> bool:
+    group, _, rest = path.partition("/")
+    if not GROUP_NAME.fullmatch(group):
+        return False
+    if rest in GROUP_FILES:
+        return True
+    store, _, name = rest.partition("/")
+    if not STORE_NAME.fullmatch(store):
+        return False
+    return name in STORE_FILES or _SHARD.fullmatch(name) is not None
+
+
+def export_again(address: str) -> str:
+    """The command that sends what is missing or damaged in an export."""
+    return f"export the stores again: rsmtdf cache export STORE... {shlex.quote(address)}"
+
+
+def _refused(what: str, where: str) -> StoreDamagedError:
+    return StoreDamagedError(
+        f"{EXPORT} cannot be used: {what}",
+        where=where,
+        remedy=export_again(where.removesuffix(f"/{EXPORT}")),
+    )

@@ -1,0 +1,83 @@
+"""The page itself: templates filled with the gathered data.
+
+The templates are the files of `templates/`. Jinja escapes everything that is not `Markup`, so that no name can become
+part of the page's HTML.
+"""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.runs.compare.tables import spread_text
+from pipeline.runs.report.gather import PageData
+from rsmtdf_core.charts.confusion import short_count
+from rsmtdf_core.charts.lines import LineChart, lines_svg
+from rsmtdf_core.charts.panels import class_entries
+from rsmtdf_core.charts.style import LineStyle
+from rsmtdf_core.words import bytes_text, counted, printable
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def render(page: PageData) -> str:
+    """The page as HTML that stands alone: no address in it leads elsewhere."""
+    charts = [chart for chart in page.charts if chart.points]
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            charts=charts,
+            legend=class_entries(page.manifest, ignored=True),
+            style=_asset("page.css"),
+            script=_asset("page.js"),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Jinja as the page's templates use it: everything escaped, nothing undefined, and this page's filters."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    environment.filters |= {
+        "bytes": bytes_text,
+        "counted": counted,
+        "decimal": lambda value: _formatted(value, ",.1f"),
+        "inks": _inks,
+        "percent": lambda share: _formatted(None if share is None else 100 * share, ".2f"),
+        "short_count": short_count,
+        "spread": spread_text,
+        "svg": _svg,
+        "thousands": lambda value: _formatted(value, ","),
+    }
+    return environment
+
+
+def _visible(value: object) -> object:
+    """A value as the page shows it: characters that cannot be seen are written out."""
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _formatted(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _inks(number: int) -> str:
+    """The classes that give a swatch or a bar the look of the group's lines."""
+    style = LineStyle.of(number)
+    return f"ink{style.ink} dash{style.dash}"
+
+
+def _svg(chart: LineChart) -> Markup:
+    return Markup(lines_svg(chart))  # noqa: S704 - its only text from outside is escaped there
+
+
+def _asset(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - a file of this package

@@ -1,0 +1,114 @@
+"""Panels to swipe over: the image, the truth and the predictions of a few scenes, one above the other."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from pipeline.evaluate.run import Split, load_run
+from pipeline.reporter import Reporter
+from pipeline.runs import RunRecord
+from rsmtdf_core.arrays import Pixels
+from rsmtdf_core.evaluation.scoring import evenly, predict_ids, scored_scenes
+from rsmtdf_core.scenes.find import Scene, find_scenes
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.reader import SceneReader
+
+_LONGEST = 720  # px, the longer side of a panel; phones and desktops show no more of it
+_QUALITY = 85
+
+
+class PanelPicture(NamedTuple):
+    """One picture of a panel: its name, and the picture as a data URI."""
+
+    name: str
+    uri: str
+
+
+class Panel(NamedTuple):
+    """Pictures of one scene, all of one size.
+
+    Attributes:
+        scene: its id.
+        size: width and height of the pictures, px.
+        pictures: image, truth, and a prediction of each group.
+    """
+
+    scene: str
+    size: tuple[int, int]
+    pictures: tuple[PanelPicture, ...]
+
+
+def make_panels(
+    shown: Sequence[tuple[str, RunRecord]],
+    split: Split,
+    count: int,
+    root: Path | None,
+    reporter: Reporter,
+) -> list[Panel]:
+    """Predict some scenes of a split with the best model of each run.
+
+    Args:
+        shown: runs with the name of their group.
+        split: whose scenes are shown.
+        count: how many, one at least, at even distances through the split.
+        root: the data root, where it is not that of the first run's config any more.
+        reporter: shows progress.
+
+    Raises:
+        RsmtdfError: where a scene, or the whole checkpoint of a run, is not there.
+    """
+    first = shown[0][1]
+    dataset = find_scenes(first.manifest, root or first.config.data.root)
+    scenes = evenly(scored_scenes(dataset.splits.get(split, ())), count)
+    reader = SceneReader(dataset)
+    pictures = {scene.id: list(_given(reader, scene)) for scene in scenes}
+    with reporter.bar("predict scenes", len(shown) * len(scenes)) as bar:
+        for label, record in shown:
+            run = load_run(record.folder.path)
+            inference = run.config.evaluation.inference
+            for scene in scenes:
+                ids = predict_ids(run.student, reader.image(scene), inference)
+                pictures[scene.id].append(_classes(f"Prediction, {label}", ids, first.manifest))
+                bar.advance()
+    return [
+        Panel(scene.id, _fitted(scene.width, scene.height), tuple(pictures[scene.id]))
+        for scene in scenes
+    ]
+
+
+def _given(reader: SceneReader, scene: Scene) -> Iterator[PanelPicture]:
+    size = _fitted(scene.width, scene.height)
+    image = Image.fromarray(reader.picture(scene)).resize(size, Image.Resampling.BICUBIC)
+    yield PanelPicture("Image", _data_uri(_encoded(image, "JPEG"), "image/jpeg"))
+    yield _classes("Truth", reader.mask(scene), reader.dataset.manifest)
+
+
+def _classes(name: str, ids: Pixels, manifest: Manifest) -> PanelPicture:
+    picture = Image.fromarray(ids)
+    colors = np.zeros((256, 3), np.uint8)
+    colors[: len(manifest.classes)] = manifest.palette
+    picture.putpalette(colors.tobytes())
+    height, width = ids.shape
+    resized = picture.resize(_fitted(width, height), Image.Resampling.NEAREST)
+    return PanelPicture(name, _data_uri(_encoded(resized, "PNG"), "image/png"))
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, quality=_QUALITY, optimize=True)
+    return file.getvalue()
+
+
+def _fitted(width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, _LONGEST / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    """Bytes of media type `kind` as an address that needs no network."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

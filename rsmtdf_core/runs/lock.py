@@ -1,0 +1,70 @@
+"""One process at a time trains a run."""
+
+import errno
+import os
+import shlex
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rsmtdf_core.errors import RunError, StoreDamagedError
+from rsmtdf_core.files import make_folder
+from rsmtdf_core.store.locks import LOCK, locked
+
+# What file systems say that have no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+
+@contextmanager
+def hold_run(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
+    """Hold a run's folder for writing; it is made where it is missing.
+
+    The system lets go of the lock when the process ends, however it ends.
+
+    Args:
+        folder: the run's.
+        warn: called with a sentence where the file system has no locks; the run is then not held.
+
+    Raises:
+        RunError: where another process holds it, or the lock cannot be made.
+    """
+    make_folder(folder, RunError, "name another folder with --run")
+
+    def refuse() -> None:
+        raise RunError(
+            f"{_holder(folder)} is training this run",
+            where=folder,
+            remedy="wait until it has ended, or name another folder with --run",
+        )
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder, refuse))
+            (folder / LOCK).write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        except StoreDamagedError as damage:
+            raise RunError(damage.what, where=folder / LOCK, remedy=_delete(folder)) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise RunError(
+                    f"the run cannot be locked: {error.strerror}",
+                    where=folder / LOCK,
+                    remedy=f"{_delete(folder)}; if the folder is read-only, name another one with --run",
+                ) from None
+            warn(
+                f"the file system of {folder} has no locks: it would go unnoticed if another process "
+                "trained this run too"
+            )
+        yield
+
+
+def _delete(folder: Path) -> str:
+    return f"rm -r {shlex.quote(str(folder / LOCK))}"
+
+
+def _holder(folder: Path) -> str:
+    """The process that holds the lock, as it describes itself in the file."""
+    try:
+        return (folder / LOCK).read_text().strip() or "another process"
+    except (OSError, UnicodeDecodeError):
+        return "another process"

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from rsmtdf_core.charts.class_shares import class_shares_picture
+from rsmtdf_core.scenes.check import SplitCheck
+from rsmtdf_core.scenes.manifest import Manifest
+
+COLORS = {"rare": "#FF0000", "common": "#00FF00"}
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return Manifest.model_validate(
+        {
+            "name": "small",
+            "title": "Small",
+            "classes": [{"name": name, "color": color} for name, color in COLORS.items()],
+            "images": "images/{name}.png",
+            "masks": "masks/{name}.png",
+            "mask_encoding": {"encoding": "indices"},
+            "splits": {"train": {}},
+        }
+    )
+
+
+def split(name: str, rare: int, common: int) -> SplitCheck:
+    pixels = {"rare": rare, "common": common}
+    return SplitCheck(
+        name=name, scenes=2, labeled=1, unlabeled=("x.png",), pixels=pixels, ignored=0
+    )
+
+
+def width_of(picture: np.ndarray, color: tuple[int, int, int], left: int) -> int:
+    """The px of the longest row of a colour, right of the names."""
+    return int((picture[:, left:] == color).all(axis=2).sum(axis=1).max())
+
+
+def test_bars_are_as_long_as_shares(manifest, tmp_path):
+    class_shares_picture(tmp_path / "c.png", manifest, [split("train", 25, 75)])
+    picture = np.asarray(Image.open(tmp_path / "c.png").convert("RGB"))
+    rare, common = (width_of(picture, color, 120) for color in ((255, 0, 0), (0, 255, 0)))
+    assert common > 100
+    assert rare / common == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_every_split_has_its_column_and_an_empty_one_no_bar(manifest, tmp_path):
+    class_shares_picture(tmp_path / "one.png", manifest, [split("train", 0, 0)])
+    class_shares_picture(tmp_path / "two.png", manifest, [split("train", 1, 1), split("val", 1, 1)])
+    one, two = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB")) for name in ("one.png", "two.png")
+    )
+    assert two.shape[1] > one.shape[1]
+    assert width_of(one, (0, 255, 0), 150) == 0
+    assert width_of(two, (0, 255, 0), 150) > 200
