@@ -9,7 +9,7 @@ from pydantic import Field, create_model
 
 from pipeline.config import ExperimentConfig
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import load_yaml, validate
 
