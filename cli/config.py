@@ -42,6 +42,27 @@ def show(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def explain(
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="A dotted key, e.g. [cyan]optimiser.lr[/].")
+    ],
+) -> None:
+    """Print what a key of a config means: its description, type, default and what it decides."""
+    from pipeline.explain import explain as explain_key
+    from rsmtdf_core.roles import EXPLANATIONS
+
+    for meaning in explain_key(key):
+        out.print(meaning.key, style="bold", highlight=False)
+        out.print(f"  {meaning.description}", highlight=False)
+        if meaning.role is None:
+            out.print(labeled("  keys    ", ", ".join(meaning.keys)))
+            continue
+        out.print(labeled("  type    ", meaning.type))
+        out.print(labeled("  default ", meaning.default))
+        out.print(labeled("  decides ", f"{meaning.role}: {EXPLANATIONS[meaning.role]}"))
+
+
+@app.command()
 def kinds() -> None:
     """List the methods, teacher families, codecs and protocols of this project and of other installed packages."""
     from rsmtdf_core.kinds import CODECS, FAMILIES, METHODS, PROTOCOLS

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.kinds import METHODS, MethodKind
-from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Seed, Settings, UserPath
+from rsmtdf_core.roles import ConfigSettings, Place, Result, Speed, Views
+from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Seed, UserPath
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
@@ -34,7 +35,7 @@ WholePath = Annotated[UserPath, AfterValidator(Path.absolute)]
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
 
-class DataSettings(Settings):
+class DataSettings(ConfigSettings):
     """Which scenes are used.
 
     Attributes:
@@ -46,13 +47,13 @@ class DataSettings(Settings):
         labeled_seed: draws those scenes; smaller shares are inside larger ones.
     """
 
-    manifest: str = Field(max_length=LONGEST_PATH)
-    root: WholePath
-    labeled: Share = 0.125
-    labeled_seed: int = Field(default=0, ge=-(2**62), le=2**62)
+    manifest: Place[str] = Field(max_length=LONGEST_PATH)
+    root: Place[WholePath]
+    labeled: Result[Share] = 0.125
+    labeled_seed: Result[int] = Field(default=0, ge=-(2**62), le=2**62)
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(ConfigSettings):
     """How a run is scored.
 
     Attributes:
@@ -62,13 +63,13 @@ class EvaluationSettings(Settings):
         inference: how whole scenes are predicted.
     """
 
-    weights: Literal["ema", "student"] = "ema"
-    every: int = Field(default=1, ge=1, le=MOST_COUNT)
-    patience: int | None = Field(default=None, ge=1, le=MOST_COUNT)
+    weights: Result[Literal["ema", "student"]] = "ema"
+    every: Result[int] = Field(default=1, ge=1, le=MOST_COUNT)
+    patience: Result[int | None] = Field(default=None, ge=1, le=MOST_COUNT)
     inference: InferenceSettings = InferenceSettings()
 
 
-class RuntimeSettings(Settings):
+class RuntimeSettings(ConfigSettings):
     """Where and how fast; nothing here changes what is computed, but `precision` by rounding.
 
     Attributes:
@@ -96,25 +97,25 @@ class RuntimeSettings(Settings):
         trackers: where metrics go beside metrics.jsonl and TensorBoard.
     """
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    accumulate: int = Field(default=1, ge=1, le=65_536)
-    activation_checkpointing: bool = False
-    compile: bool = False
-    workers: int = Field(default=1, ge=0, le=1024)
-    cache: UserPath | None = None
-    runs: UserPath = Path("runs")
-    cache_pixels: bool = False
-    check: Literal["always", "first", "never"] = "first"
-    read_threads: int = Field(default=1, ge=1, le=1024)
-    extract_workers: int | None = Field(default=None, ge=1, le=1024)
-    teacher_batch: int = Field(default=8, ge=1, le=65_536)
-    shard_mebibytes: int = Field(default=256, ge=1, le=2**20)
-    log_every: int = Field(default=10, ge=1, le=MOST_COUNT)
-    checkpoint_every: int | None = Field(default=None, ge=1, le=MOST_COUNT)
-    keep_checkpoints: int = Field(default=2, ge=1, le=MOST_COUNT)
-    keep_best: int = Field(default=1, ge=1, le=MOST_COUNT)
-    trackers: tuple[Literal["wandb", "mlflow"], ...] = ()
+    device: Speed[Literal["auto", "cpu", "cuda"]] = "auto"
+    precision: Result[Literal["fp32", "bf16", "fp16"]] = "fp32"
+    accumulate: Speed[int] = Field(default=1, ge=1, le=65_536)
+    activation_checkpointing: Speed[bool] = False
+    compile: Speed[bool] = False
+    workers: Speed[int] = Field(default=1, ge=0, le=1024)
+    cache: Place[UserPath | None] = None
+    runs: Place[UserPath] = Path("runs")
+    cache_pixels: Speed[bool] = False
+    check: Speed[Literal["always", "first", "never"]] = "first"
+    read_threads: Speed[int] = Field(default=1, ge=1, le=1024)
+    extract_workers: Speed[int | None] = Field(default=None, ge=1, le=1024)
+    teacher_batch: Speed[int] = Field(default=8, ge=1, le=65_536)
+    shard_mebibytes: Speed[int] = Field(default=256, ge=1, le=2**20)
+    log_every: Speed[int] = Field(default=10, ge=1, le=MOST_COUNT)
+    checkpoint_every: Speed[int | None] = Field(default=None, ge=1, le=MOST_COUNT)
+    keep_checkpoints: Speed[int] = Field(default=2, ge=1, le=MOST_COUNT)
+    keep_best: Speed[int] = Field(default=1, ge=1, le=MOST_COUNT)
+    trackers: Place[tuple[Literal["wandb", "mlflow"], ...]] = ()
 
     @property
     def cache_folder(self) -> Path:
@@ -126,7 +127,7 @@ class RuntimeSettings(Settings):
         return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "rsmtdf"
 
 
-class ExperimentConfig(Settings):
+class ExperimentConfig(ConfigSettings):
     """Everything about one experiment.
 
     Attributes:
@@ -135,9 +136,9 @@ class ExperimentConfig(Settings):
         views_seed: of the view plan; runs that share it share their features.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    views_seed: Seed = 0
+    name: Place[str] = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)
+    seed: Result[int] = Field(default=0, ge=0, lt=2**32)
+    views_seed: Views[Seed] = 0
     data: DataSettings
     views: ViewSettings = ViewSettings()
     teachers: tuple[TeacherSettings, ...] = ()

@@ -31,6 +31,7 @@ from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Dataset, Scene, find_scenes
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.manifests.splits import split_notes
+from rsmtdf_core.roles import Role, fields_at, role_of
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.best import best_checkpoint
@@ -40,8 +41,6 @@ from rsmtdf_core.training.run_folder import UNFINISHED, RunFolder, open_run
 
 Split = Literal["train", "val", "test"]
 PANEL_SCENES = 4
-# What may differ from the training: how scenes pass through the model, and on what.
-_FREE = ("evaluation.inference.", "runtime.device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,7 @@ def load_run(
         RunError: where there is no run, or its best checkpoint or the one named is damaged or not finite.
         ConfigError: where an override is wrong, or changes what was trained.
     """
-    for override in overrides:
-        if not override.startswith(_FREE):
-            raise ConfigError(
-                f"a trained run takes no other {override.partition('=')[0]}",
-                where=f"--set {override}",
-                remedy=f"set {_FREE[0]}* or {_FREE[1]}",
-            )
+    _require_free(overrides)
     folder = open_run(path)
     config = load_config(str(folder.config), overrides)
     chosen = best_checkpoint(folder) if checkpoint is None else load_checkpoint(checkpoint)
@@ -113,6 +106,19 @@ def load_run(
     if not on_gpu:
         keep_freed_memory()
     return TrainedRun(folder, config, chosen, which, student, manifest)
+
+
+def _require_free(overrides: Sequence[str]) -> None:
+    """Refuse overrides of keys that decide more than how scenes pass through a trained model, and on what."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        fields = fields_at(ExperimentConfig, key)
+        if not all(role_of(field) in {Role.SCORING, Role.SPEED} for _, _, field in fields):
+            raise ConfigError(
+                f"a trained run takes no other {key}",
+                where=f"--set {override}",
+                remedy="set evaluation.inference.* or runtime.device",
+            )
 
 
 def evaluate(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_jsonable_python
 from yaml.constructor import ConstructorError
 
 from rsmtdf_core.errors import ConfigError
@@ -121,6 +121,13 @@ def parse_yaml(text: str, where: object) -> Any:  # noqa: ANN401 - whatever the 
 def dump_yaml(settings: BaseModel) -> str:
     """Settings as YAML that `load_yaml` and `validate` read back: every key with the value in force."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def dump_value(value: object) -> str:
+    """One value of settings as YAML, in one line."""
+    plain = to_jsonable_python(value)
+    text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10_000)
+    return text.removesuffix("...\n").strip()
 
 
 def validate(model: type[M], value: object, where: str) -> M:

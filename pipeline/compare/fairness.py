@@ -8,6 +8,8 @@ from pipeline.compare.groups import Group
 from pipeline.compare.scoring import Scored, is_of_another_step, is_stale, predicts_one_class
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.report import cautions
+from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.roles import Role, deciding
 
 _SPLITS = ("manifest.",)
 _LABELED = ("data.labeled", "data.labeled_seed")
@@ -112,7 +114,7 @@ def _of_runs(runs: Sequence[Scored]) -> Iterator[str]:
     if random := {name for one in runs for name in one.record.random_teachers}:
         yield cautions(sorted(random), ())[0]
     reports = [one.report for one in runs if one.report is not None]
-    inferences = {one.inference.model_dump_json(exclude={"batch"}) for one in reports}
+    inferences = {fingerprint(deciding(one.inference, Role.SCORING)) for one in reports}
     for what, kinds in (
         ("scenes", {one.images for one in reports}),
         ("protocol", {one.protocol for one in runs}),

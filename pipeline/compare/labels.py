@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from pipeline.compare.groups import Flat, flat_settings
+from pipeline.compare.groups import Flat
 from pipeline.config import DataSettings, ExperimentConfig
+from rsmtdf_core.roles import flat
 from rsmtdf_core.teachers.settings import TeacherSettings
 
 _ALL = "teachers.*."  # what is the same for all teachers of each group
@@ -98,7 +99,7 @@ def _defaults() -> Mapping[str, object]:
     config = ExperimentConfig(name="any", data=DataSettings(manifest="any", root=Path()))
     teacher = TeacherSettings(name="any", family="timm", model="any")
     values = teacher.model_dump(mode="json")
-    return dict(flat_settings(config.model_dump(mode="json"))) | {
+    return dict(flat(config.model_dump(mode="json"))) | {
         _ALL + key: value for key, value in values.items()
     }
 

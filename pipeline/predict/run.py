@@ -31,6 +31,7 @@ from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
 from rsmtdf_core.rasters.polygons import require_place
 from rsmtdf_core.rasters.reading import open_raster
+from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.words import counted
 
 FACTS = "predictions.json"
@@ -213,7 +214,7 @@ def _facts(way: _Way) -> dict[str, Any]:
         "run": trained.folder.path.resolve().name,
         "checkpoint": trained.checkpoint.fingerprint,
         "weights": trained.weights,
-        "inference": way.inference.model_dump(mode="json", exclude={"batch"}),
+        "inference": deciding(way.inference, Role.SCORING),
         "bands": None if way.bands is None else way.bands.model_dump(mode="json"),
         "cog": way.settings.cog,
     }

@@ -4,13 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rsmtdf_core.settings import Settings
+from rsmtdf_core.roles import ConfigSettings, Scoring, Speed
 
 Scale = Annotated[float, Field(ge=0.01, le=8)]
 Blend = Literal["uniform", "hann"]
 
 
-class InferenceSettings(Settings):
+class InferenceSettings(ConfigSettings):
     """How a scene of any size passes through the model.
 
     Attributes:
@@ -26,13 +26,13 @@ class InferenceSettings(Settings):
             scales times one more than the number of flips.
     """
 
-    mode: Literal["whole", "slide"] = "whole"
-    blend: Blend = "uniform"
-    window: int = Field(default=518, gt=0, le=16_384)
-    overlap: float = Field(default=0.33, ge=0.0, lt=1.0)
-    batch: int = Field(default=4, gt=0, le=65_536)
-    scales: tuple[Scale, ...] = (1.0,)
-    flips: tuple[Literal["horizontal", "vertical"], ...] = ()
+    mode: Scoring[Literal["whole", "slide"]] = "whole"
+    blend: Scoring[Blend] = "uniform"
+    window: Scoring[int] = Field(default=518, gt=0, le=16_384)
+    overlap: Scoring[float] = Field(default=0.33, ge=0.0, lt=1.0)
+    batch: Speed[int] = Field(default=4, gt=0, le=65_536)
+    scales: Scoring[tuple[Scale, ...]] = (1.0,)
+    flips: Scoring[tuple[Literal["horizontal", "vertical"], ...]] = ()
 
     def describe(self) -> str:
         """The same in words, for reports; the batch decides nothing."""

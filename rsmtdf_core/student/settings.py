@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from rsmtdf_core.roles import ConfigSettings, Result, Taught
 from rsmtdf_core.settings import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     LONGEST_NAME,
     Mean,
-    Settings,
     Spread,
     WeightsName,
 )
@@ -23,7 +23,7 @@ _Mode = Annotated[
 HeadSize = Literal["small", "base", "large", "giant"]
 
 
-class FusionSettings(Settings):
+class FusionSettings(ConfigSettings):
     """How translated tokens flow back into the student's last tap.
 
     Attributes:
@@ -33,12 +33,12 @@ class FusionSettings(Settings):
         teacher_weights: weight of each teacher by name; None shares the rest equally.
     """
 
-    mode: _Mode = "weighted"
-    student_weight: float = Field(default=0.8, ge=0.0, le=1.0)
-    teacher_weights: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] | None = None
+    mode: Taught[_Mode] = "weighted"
+    student_weight: Taught[float] = Field(default=0.8, ge=0.0, le=1.0)
+    teacher_weights: Taught[dict[str, Annotated[float, Field(ge=-1000, le=1000)]] | None] = None
 
 
-class StudentSettings(Settings):
+class StudentSettings(ConfigSettings):
     """The network that is trained.
 
     Attributes:
@@ -57,12 +57,14 @@ class StudentSettings(Settings):
         fusion: how translated tokens flow back.
     """
 
-    encoder: str = Field(default="vit_small_patch14_dinov2.lvd142m", max_length=LONGEST_NAME)
-    weights: WeightsName = "hub"
-    mean: tuple[Mean, Mean, Mean] = IMAGENET_MEAN
-    std: tuple[Spread, Spread, Spread] = IMAGENET_STD
-    taps: tuple[_Tap, _Tap, _Tap, _Tap] | None = None
-    head: HeadSize = "small"
-    second_encoding: Literal["own", "shared"] = "own"
-    translator_hidden: int = Field(default=1024, ge=1, le=65_536)
+    encoder: Result[str] = Field(
+        default="vit_small_patch14_dinov2.lvd142m", max_length=LONGEST_NAME
+    )
+    weights: Result[WeightsName] = "hub"
+    mean: Result[tuple[Mean, Mean, Mean]] = IMAGENET_MEAN
+    std: Result[tuple[Spread, Spread, Spread]] = IMAGENET_STD
+    taps: Result[tuple[_Tap, _Tap, _Tap, _Tap] | None] = None
+    head: Result[HeadSize] = "small"
+    second_encoding: Taught[Literal["own", "shared"]] = "own"
+    translator_hidden: Taught[int] = Field(default=1024, ge=1, le=65_536)
     fusion: FusionSettings = FusionSettings()

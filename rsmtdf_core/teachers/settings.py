@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rsmtdf_core.kinds import FAMILIES, token_codecs
+from rsmtdf_core.roles import ConfigSettings, OfCodec, OfTeacher, Result
 from rsmtdf_core.settings import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -12,7 +13,6 @@ from rsmtdf_core.settings import (
     MOST_SIDE,
     Mean,
     Seed,
-    Settings,
     Spread,
     WeightsName,
 )
@@ -22,7 +22,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 PerChannel = tuple[Mean, Mean, Mean]
 
 
-class TeacherSettings(Settings):
+class TeacherSettings(ConfigSettings):
     """One teacher.
 
     Attributes:
@@ -45,20 +45,20 @@ class TeacherSettings(Settings):
         quality: mean-centred cosine that the transform codec keeps on average.
     """
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
-    family: str
-    model: str = Field(max_length=LONGEST_NAME)
-    weights: WeightsName = "hub"
-    weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    seed: Seed = 0
-    block: int = Field(default=-1, ge=-10_000, le=10_000)
-    final_norm: bool = True
-    input_size: int | None = Field(default=None, gt=0, le=MOST_SIDE)
-    mean: PerChannel = IMAGENET_MEAN
-    std: tuple[Spread, Spread, Spread] = IMAGENET_STD
-    precision: Precision = "fp32"
-    codec: str = "fp16"
-    quality: float = Field(default=DEFAULT_QUALITY, gt=0, lt=1)
+    name: Result[str] = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
+    family: OfTeacher[str]
+    model: OfTeacher[str] = Field(max_length=LONGEST_NAME)
+    weights: OfTeacher[WeightsName] = "hub"
+    weights_sha256: OfTeacher[str | None] = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    seed: OfTeacher[Seed] = 0
+    block: OfTeacher[int] = Field(default=-1, ge=-10_000, le=10_000)
+    final_norm: OfTeacher[bool] = True
+    input_size: OfTeacher[int | None] = Field(default=None, gt=0, le=MOST_SIDE)
+    mean: OfTeacher[PerChannel] = IMAGENET_MEAN
+    std: OfTeacher[tuple[Spread, Spread, Spread]] = IMAGENET_STD
+    precision: OfTeacher[Precision] = "fp32"
+    codec: OfCodec[str] = "fp16"
+    quality: OfCodec[float] = Field(default=DEFAULT_QUALITY, gt=0, lt=1)
 
     @model_validator(mode="before")
     @classmethod

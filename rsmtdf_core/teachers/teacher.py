@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.teachers.family import family_module
 from rsmtdf_core.teachers.settings import Precision, TeacherSettings
 from rsmtdf_core.teachers.weights import fetch_weights, locate_weights
@@ -195,7 +196,7 @@ def _random_name(settings: TeacherSettings) -> str:
 
 
 def _identity(settings: TeacherSettings, crop: int, weights_sha256: str | None) -> dict[str, Any]:
-    return {
+    identity = {
         "format": IDENTITY_FORMAT,
         "library": settings.family,
         "model": settings.model,
@@ -210,6 +211,13 @@ def _identity(settings: TeacherSettings, crop: int, weights_sha256: str | None) 
         "tap": {"block": settings.block, "final_norm": settings.final_norm},
         "precision": settings.precision,
     }
+    # The keys that a family adds to those of all teachers.
+    own = {
+        key: value
+        for key, value in deciding(settings, Role.TEACHER).items()
+        if key not in TeacherSettings.model_fields
+    }
+    return identity | {"settings": own} if own else identity
 
 
 def probe_image(crop: int) -> Tensor:

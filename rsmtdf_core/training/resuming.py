@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.roles import ConfigSettings, Role, deciding
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import load_yaml, validate
+
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +50,25 @@ class GlobalBatch:
 
 
 def changed_settings(
-    config_file: Path, config: Settings, manifest_file: Path, manifest: Settings
+    config_file: Path, config: ConfigSettings, manifest_file: Path, manifest: Settings
 ) -> list[str]:
     """What differs between the settings that a run was started with and the given ones, of what decides its result."""
     return [
-        *differences(_deciding(_kept(config_file, config)), _deciding(config)),
+        *differences(_fixed(_kept(config_file, config)), _fixed(config)),
         *differences(
             _data_facts(_kept(manifest_file, manifest)), _data_facts(manifest), "manifest"
         ),
     ]
 
 
-def _kept(path: Path, like: Settings) -> Settings:
+def _kept(path: Path, like: S) -> S:
     """What a run wrote, as settings of today: a key that came later has its default, which is what the run did."""
     return validate(type(like), load_yaml(path), str(path))
 
 
-def _deciding(config: Settings) -> dict[str, Any]:
-    """What decides what a run computes: everything but where, how fast and how much at a time."""
-    deciding = config.model_dump(mode="json", exclude={"evaluation": {"inference": {"batch"}}})
-    return {**deciding, "runtime": {"precision": deciding["runtime"]["precision"]}}
+def _fixed(config: ConfigSettings) -> dict[str, Any]:
+    """The settings that decide what a run computes: everything but speed and places."""
+    return deciding(config, *(set(Role) - {Role.SPEED, Role.PLACE}))
 
 
 def _data_facts(manifest: Settings) -> dict[str, Any]:

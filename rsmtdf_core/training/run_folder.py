@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.locks import LOCK, is_locked
 from rsmtdf_core.store.metadata import sealed
@@ -146,7 +147,7 @@ class RunFolder:
 
     def prepare(
         self,
-        config: Settings,
+        config: ConfigSettings,
         manifest: Settings,
         *,
         resume: bool,
@@ -236,7 +237,7 @@ class RunFolder:
                 path.unlink()
         self.marker.unlink()
 
-    def _restore_settings(self, config: Settings, manifest: Settings) -> None:
+    def _restore_settings(self, config: ConfigSettings, manifest: Settings) -> None:
         """Write a damaged config or manifest again where the given settings have the checksum of the old ones.
 
         A missing one is written as well if the run was killed before its first checkpoint.
@@ -250,7 +251,7 @@ class RunFolder:
                 write_sealed_text(path, dump_yaml(settings))
 
     def _require_same(
-        self, config: Settings, manifest: Settings, batch: GlobalBatch | None
+        self, config: ConfigSettings, manifest: Settings, batch: GlobalBatch | None
     ) -> None:
         open_run(self.path)
         noted = self.facts.get("batch")

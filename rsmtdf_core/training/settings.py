@@ -5,12 +5,13 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from rsmtdf_core.kinds import METHODS
-from rsmtdf_core.settings import MOST_COUNT, Settings
+from rsmtdf_core.roles import ConfigSettings, Result
+from rsmtdf_core.settings import MOST_COUNT
 
 DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
 
 
-class DistillationSettings(Settings):
+class DistillationSettings(ConfigSettings):
     """How the student's tokens are drawn to the teachers'; the defaults are the reference's.
 
     Attributes:
@@ -21,13 +22,13 @@ class DistillationSettings(Settings):
         teachers: names of the teachers in use; None uses all of the config.
     """
 
-    loss: DistanceName = "mse"
-    samples: Literal["both", "labeled", "unlabeled"] = "both"
-    padding: bool = True
-    teachers: tuple[str, ...] | None = Field(default=None, min_length=1)
+    loss: Result[DistanceName] = "mse"
+    samples: Result[Literal["both", "labeled", "unlabeled"]] = "both"
+    padding: Result[bool] = True
+    teachers: Result[tuple[str, ...] | None] = Field(default=None, min_length=1)
 
 
-class ObjectiveSettings(Settings):
+class ObjectiveSettings(ConfigSettings):
     """What the student minimises.
 
     Attributes:
@@ -37,9 +38,9 @@ class ObjectiveSettings(Settings):
         distillation: how rs-mtdf distills.
     """
 
-    method: str = "rs-mtdf"
-    confidence: float = Field(default=0.95, ge=0, le=1)
-    teachers: Literal["cached", "online"] = "cached"
+    method: Result[str] = "rs-mtdf"
+    confidence: Result[float] = Field(default=0.95, ge=0, le=1)
+    teachers: Result[Literal["cached", "online"]] = "cached"
     distillation: DistillationSettings = DistillationSettings()
 
     @field_validator("method")
@@ -50,7 +51,7 @@ class ObjectiveSettings(Settings):
         return method
 
 
-class OptimiserSettings(Settings):
+class OptimiserSettings(ConfigSettings):
     """AdamW with two learning rates and polynomial decay (reference values as defaults).
 
     Attributes:
@@ -66,16 +67,18 @@ class OptimiserSettings(Settings):
         ema: upper bound of the EMA ratio min(1 - 1 / (step + 1), ema).
     """
 
-    lr: float = Field(default=5e-6, gt=0, le=1e30)  # training itself finds a rate that diverges
-    multiplier: float = Field(default=40.0, gt=0, le=1e6)
-    weight_decay: float = Field(default=0.01, ge=0, le=1000)
-    power: float = Field(default=0.9, ge=0, le=1000)
-    epochs: int = Field(default=60, ge=1, le=1_000_000)
-    max_steps: int | None = Field(default=None, ge=1, le=MOST_COUNT)
-    batch: int = Field(default=8, ge=2, le=65_536, multiple_of=2)
-    scale_lr: Literal["linear", "none"] = "none"
-    lr_batch: int = Field(default=32, ge=1, le=MOST_COUNT)
-    ema: float = Field(default=0.996, ge=0, lt=1)
+    lr: Result[float] = Field(
+        default=5e-6, gt=0, le=1e30
+    )  # training itself finds a rate that diverges
+    multiplier: Result[float] = Field(default=40.0, gt=0, le=1e6)
+    weight_decay: Result[float] = Field(default=0.01, ge=0, le=1000)
+    power: Result[float] = Field(default=0.9, ge=0, le=1000)
+    epochs: Result[int] = Field(default=60, ge=1, le=1_000_000)
+    max_steps: Result[int | None] = Field(default=None, ge=1, le=MOST_COUNT)
+    batch: Result[int] = Field(default=8, ge=2, le=65_536, multiple_of=2)
+    scale_lr: Result[Literal["linear", "none"]] = "none"
+    lr_batch: Result[int] = Field(default=32, ge=1, le=MOST_COUNT)
+    ema: Result[float] = Field(default=0.996, ge=0, lt=1)
 
     def scaled_lr(self, global_batch: int) -> float:
         """The encoder's first learning rate when this many labeled crops make a step."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.views.draws import KeyedDraws, key_digest
 from rsmtdf_core.views.geometric import draw_box, draw_geometry
 from rsmtdf_core.views.known import (
@@ -127,8 +128,7 @@ class ViewPlan:
 
 def drawing_fields(settings: ViewSettings, seed: int) -> dict[str, Any]:
     """What determines the views of any scene, as JSON."""
-    kept = settings.model_dump(mode="json", exclude={"labeled_views", "unlabeled_views"})
-    return {"format": PLAN_FORMAT, "seed": seed, "settings": kept}
+    return {"format": PLAN_FORMAT, "seed": seed, "settings": deciding(settings, Role.VIEWS)}
 
 
 def make_plan(

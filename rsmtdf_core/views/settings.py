@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rsmtdf_core.settings import MOST_SIDE, Settings
+from rsmtdf_core.roles import ConfigSettings, Result, Views
+from rsmtdf_core.settings import MOST_SIDE
 
 
 def _between(least: float, most: float) -> AfterValidator:
@@ -37,7 +38,7 @@ Boxes are drawn until one fits; those with longer sides would hardly ever fit.
 """
 
 
-class JitterSettings(Settings):
+class JitterSettings(ConfigSettings):
     """Colour jitter of strong views, with the meaning of torchvision's ColorJitter.
 
     Attributes:
@@ -48,14 +49,14 @@ class JitterSettings(Settings):
         hue: shifts are drawn from -/+ this, in turns of the colour circle; 0 leaves it out.
     """
 
-    p: Probability = 0.8
-    brightness: float = Field(0.5, ge=0.0, le=10.0)
-    contrast: float = Field(0.5, ge=0.0, le=10.0)
-    saturation: float = Field(0.5, ge=0.0, le=10.0)
-    hue: float = Field(0.25, ge=0.0, le=0.5)
+    p: Views[Probability] = 0.8
+    brightness: Views[float] = Field(0.5, ge=0.0, le=10.0)
+    contrast: Views[float] = Field(0.5, ge=0.0, le=10.0)
+    saturation: Views[float] = Field(0.5, ge=0.0, le=10.0)
+    hue: Views[float] = Field(0.25, ge=0.0, le=0.5)
 
 
-class BlurSettings(Settings):
+class BlurSettings(ConfigSettings):
     """Gaussian blur of strong views.
 
     Attributes:
@@ -63,11 +64,11 @@ class BlurSettings(Settings):
         sigma: range of the Gaussian's standard deviation, px.
     """
 
-    p: Probability = 0.5
-    sigma: _Range = (0.1, 2.0)
+    p: Views[Probability] = 0.5
+    sigma: Views[_Range] = (0.1, 2.0)
 
 
-class CutMixSettings(Settings):
+class CutMixSettings(ConfigSettings):
     """Boxes that strong views take from their partners.
 
     Attributes:
@@ -76,9 +77,9 @@ class CutMixSettings(Settings):
         aspect: range of the box's height over its width.
     """
 
-    p: Probability = 0.5
-    area: Annotated[_Pair, _between(1e-6, 1)] = (0.02, 0.4)
-    aspect: _Range = (0.3, 1 / 0.3)
+    p: Views[Probability] = 0.5
+    area: Views[Annotated[_Pair, _between(1e-6, 1)]] = (0.02, 0.4)
+    aspect: Views[_Range] = (0.3, 1 / 0.3)
 
     @model_validator(mode="after")
     def _boxes_fit(self) -> Self:
@@ -92,7 +93,7 @@ class CutMixSettings(Settings):
         return self
 
 
-class ViewSettings(Settings):
+class ViewSettings(ConfigSettings):
     """All settings of a view plan.
 
     They are part of every address: a key that is added is to be told only where it is not the default (`exclude_if`).
@@ -113,13 +114,13 @@ class ViewSettings(Settings):
             epoch.
     """
 
-    crop: int = Field(518, ge=14, le=MOST_SIDE)
-    scale: _Range = (0.5, 2.0)
-    unlabeled_views: int = Field(4, ge=1, le=65_535)
-    labeled_views: int = Field(4, ge=1, le=65_535)
-    flip: Probability = 0.5
+    crop: Views[int] = Field(518, ge=14, le=MOST_SIDE)
+    scale: Views[_Range] = (0.5, 2.0)
+    unlabeled_views: Result[int] = Field(4, ge=1, le=65_535)
+    labeled_views: Result[int] = Field(4, ge=1, le=65_535)
+    flip: Views[Probability] = 0.5
     jitter: JitterSettings = JitterSettings()
-    grayscale: Probability = 0.2
+    grayscale: Views[Probability] = 0.2
     blur: BlurSettings = BlurSettings()
     cutmix: CutMixSettings = CutMixSettings()
-    teacher_sees: Literal["mixed", "strong", "weak"] = "mixed"
+    teacher_sees: Views[Literal["mixed", "strong", "weak"]] = "mixed"

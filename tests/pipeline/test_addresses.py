@@ -10,9 +10,13 @@ from pydantic import BaseModel
 from pipeline.config import ExperimentConfig
 from pipeline.plan import plan_experiment
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.roles import Role, fields_at, role_of
 from rsmtdf_core.teachers.teacher import declared_identity
 
 VIEWS, TEACHER, CODEC = "views", "teacher", "codec"
+ADDRESSES = (Role.VIEWS, Role.TEACHER, Role.CODEC)
+# Fields that decide an address although the other value in FIELDS does not change it.
+UNCHANGED = {"teachers.0.weights_sha256": Role.TEACHER, "teachers.0.quality": Role.CODEC}
 
 FIELDS: dict[str, tuple[object, set[str]]] = {
     "name": ("other", set()),
@@ -137,6 +141,17 @@ def addresses(config: ExperimentConfig) -> dict[str, str]:
 
 def test_every_field_is_listed():
     assert sorted(leaves(ExperimentConfig)) == sorted(FIELDS)
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_the_role_of_a_field_is_the_address_that_it_changes(key):
+    _, changes = FIELDS[key]
+    for _, _, field in fields_at(ExperimentConfig, key):
+        role = role_of(field)
+        if key in UNCHANGED:
+            assert role == UNCHANGED[key]
+        else:
+            assert role in changes if changes else role not in ADDRESSES
 
 
 @pytest.mark.parametrize("key", FIELDS)

@@ -6,30 +6,31 @@ import pytest
 import yaml
 
 from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.roles import ConfigSettings, Result, Scoring, Speed
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.training.run_folder import RunFolder, open_run
 from rsmtdf_core.validation import dump_yaml
 
 
-class Runtime(Settings):
-    precision: str = "fp32"
-    workers: int = 0
+class Runtime(ConfigSettings):
+    precision: Result[str] = "fp32"
+    workers: Speed[int] = 0
 
 
-class Inference(Settings):
-    batch: int = 4
-    window: int = 64
-    blend: str = "uniform"
+class Inference(ConfigSettings):
+    batch: Speed[int] = 4
+    window: Scoring[int] = 64
+    blend: Scoring[str] = "uniform"
 
 
-class Evaluation(Settings):
+class Evaluation(ConfigSettings):
     inference: Inference = Inference()
 
 
-class Config(Settings):
+class Config(ConfigSettings):
     """The keys of a config that a run folder knows, and one that it does not."""
 
-    lr: float = 5e-6
+    lr: Result[float] = 5e-6
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = Runtime()
 

@@ -1,0 +1,132 @@
+"""What a key of a config means: its description, type, default and role, all read from the settings classes."""
+
+import inspect
+import re
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
+from pydantic.fields import FieldInfo
+
+from pipeline.config import ExperimentConfig
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.roles import ConfigSettings, Role, fields_at, groups_in, role_of
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.validation import dump_value, suggestion
+
+_NAMES = {
+    int: "integer",
+    float: "number",
+    str: "text",
+    bool: "true or false",
+    Path: "path",
+    type(None): "null",
+}
+_BOUNDS: dict[type, tuple[str, str]] = {
+    Ge: (">=", "ge"),
+    Gt: (">", "gt"),
+    Le: ("<=", "le"),
+    Lt: ("<", "lt"),
+    MultipleOf: ("multiple of", "multiple_of"),
+}
+_ATTRIBUTES = re.compile(r"^Attributes:\n((?:(?:    .*)?\n?)*)", re.MULTILINE)
+_ENTRY = re.compile(r"^    (\w+): ((?:.*\n?)(?:^        .*\n?)*)", re.MULTILINE)
+
+
+class Explanation(Settings):
+    """One key.
+
+    Attributes:
+        key: the dotted key.
+        description: its meaning; of a group, the group's.
+        type: the values that it takes; empty for a group.
+        default: the value in force if a config leaves it out, as YAML; empty for a group.
+        role: what it decides; None for a group.
+        keys: the keys of a group.
+    """
+
+    key: str
+    description: str
+    type: str = ""
+    default: str = ""
+    role: Role | None = None
+    keys: tuple[str, ...] = ()
+
+
+def explain(key: str) -> tuple[Explanation, ...]:
+    """The meanings of a dotted key: several, if several kinds have a key of that name.
+
+    Raises:
+        ConfigError: a config has no such key.
+    """
+    fields = fields_at(ExperimentConfig, key)
+    if not fields:
+        raise ConfigError(
+            f"a config has no key '{key}'{suggestion(key, all_keys())}",
+            remedy="`rsmtdf config show CONFIG` prints all keys",
+        )
+    return tuple(
+        dict.fromkeys(_explained(group, name, key, field) for group, name, field in fields)
+    )
+
+
+def all_keys(group: type[ConfigSettings] = ExperimentConfig, prefix: str = "") -> Iterator[str]:
+    """Every key of a config, groups included."""
+    for name, field in group.model_fields.items():
+        yield f"{prefix}{name}"
+        for inner in groups_in(field.annotation):
+            yield from all_keys(inner, f"{prefix}{name}.")
+
+
+def _explained(group: type[ConfigSettings], name: str, key: str, field: FieldInfo) -> Explanation:
+    inner = groups_in(field.annotation)
+    if inner:
+        return Explanation(
+            key=key,
+            description=inspect.cleandoc(inner[0].__doc__ or "").partition("\n")[0],
+            keys=tuple(dict.fromkeys(each for kind in inner for each in kind.model_fields)),
+        )
+    bounds = [_bound(limit) for limit in field.metadata if type(limit) in _BOUNDS]
+    return Explanation(
+        key=key,
+        description=description(group, name),
+        type=", ".join([_type(field.annotation), *bounds]),
+        default="none, the key is required"
+        if field.is_required()
+        else dump_value(field.get_default(call_default_factory=True)),
+        role=role_of(field),
+    )
+
+
+def description(group: type[ConfigSettings], name: str) -> str:
+    """The description of a field in the docstring of its class, or of a class that this extends; else empty."""
+    for kind in group.__mro__:
+        section = _ATTRIBUTES.search(inspect.cleandoc(kind.__doc__ or ""))
+        entries = dict(_ENTRY.findall(section[1])) if section else {}
+        if name in entries:
+            return " ".join(str(entries[name]).split())
+    return ""
+
+
+def _bound(limit: Any) -> str:  # noqa: ANN401 - one of several classes without a common one
+    sign, attribute = _BOUNDS[type(limit)]
+    return f"{sign} {getattr(limit, attribute):,}"
+
+
+def _type(annotation: Any) -> str:  # noqa: ANN401 - any type annotation
+    """An annotation in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation in _NAMES:
+        return _NAMES[annotation]
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin in {Union, types.UnionType}:
+        return " or ".join(map(_type, arguments))
+    if origin is tuple:
+        number = "" if arguments[-1] is Ellipsis else f"{len(arguments)} times "
+        return f"list of {number}{_type(arguments[0])}"
+    if origin is dict:
+        return f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
+    return _type(arguments[0]) if arguments else str(annotation)
