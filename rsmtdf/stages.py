@@ -112,7 +112,7 @@ def evaluate(
     checkpoint: PathLike | None = None,
     progress: bool = False,
 ) -> EvaluationReport:
-    """Score a run's best model; tables and pictures are also written to `RUN/reports/SPLIT-WEIGHTS`.
+    """Score a run's best model; tables and pictures are also written to `RUN/evaluation/SPLIT-WEIGHTS`.
 
     Args:
         run: the run's folder.
