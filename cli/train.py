@@ -50,7 +50,7 @@ def train(
     it had never stopped; [cyan]--init-from[/] starts a new run from other weights; [cyan]--overwrite[/] deletes the run
     that is there. On several GPUs or machines: [cyan]torchrun --nproc-per-node N -- $(which rsmtdf) train CONFIG[/].
     """
-    from pipeline.train import train as run_training
+    from pipeline.train.run import train as run_training
 
     if resume and (overwrite or init_from):
         raise typer.BadParameter("--resume excludes --overwrite and --init-from")

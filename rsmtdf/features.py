@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from pipeline.features import find_tokens
+from pipeline.train.features import find_tokens
 from pipeline.plan import plan_experiment
 from rsmtdf.configs import load_config
 from rsmtdf.progress import LoggingReporter
 from rsmtdf_core.errors import ConfigError, StoreError
-from rsmtdf_core.manifests.reader import SceneReader
+from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore

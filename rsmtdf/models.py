@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pipeline.evaluate import load_run
+from pipeline.evaluate.run import load_run
 from rsmtdf.paths import optional_path
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.inference import nearest_multiple
@@ -17,7 +17,7 @@ from rsmtdf_core.student.resizing import resize_map
 if TYPE_CHECKING:
     from rsmtdf.paths import PathLike
     from rsmtdf.stages import Weights
-    from rsmtdf_core.manifests.schema import Manifest
+    from rsmtdf_core.scenes.manifest import Manifest
     from rsmtdf_core.student.model import Student
 
 

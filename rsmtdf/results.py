@@ -11,11 +11,11 @@ from rsmtdf.paths import optional_path
 from rsmtdf.progress import reporter
 
 if TYPE_CHECKING:
-    from pipeline.compare import Comparison
-    from pipeline.demo import DemoResult
-    from pipeline.export import ExportReport, Format
-    from pipeline.official import ImportReport
-    from pipeline.report import Report
+    from pipeline.runs.compare import Comparison
+    from pipeline.demo.run import DemoResult
+    from pipeline.exchange.export import ExportReport, Format
+    from pipeline.exchange.import_official import ImportReport
+    from pipeline.runs.report import Report
     from pipeline.runs import RunList, SortKey
     from rsmtdf.paths import PathLike
     from rsmtdf.stages import Weights
@@ -58,7 +58,7 @@ def compare(
     Raises:
         RsmtdfError: there are no runs, or their scores cannot be compared.
     """
-    from pipeline.compare import compare as compare_runs
+    from pipeline.runs.compare import compare as compare_runs
 
     paths = [Path(run) for run in runs]
     return compare_runs(paths, optional_path(out), split, classes=classes, protocol=protocol)
@@ -87,7 +87,7 @@ def report(
     Raises:
         RsmtdfError: there are no runs, or one is damaged or was not evaluated.
     """
-    from pipeline.report import report as write
+    from pipeline.runs.report import report as write
 
     paths = [Path(run) for run in runs]
     return write(paths, Path(out), split, scenes, optional_path(root), reporter(progress=progress))
@@ -118,7 +118,7 @@ def export(
     Raises:
         RsmtdfError: the run cannot be used, a package is missing, or the exported model computes something else.
     """
-    from pipeline.export import export_run
+    from pipeline.exchange.export import export_run
 
     return export_run(
         Path(run),
@@ -156,7 +156,7 @@ def import_official(
     Raises:
         RsmtdfError: the file is not such a checkpoint, or does not fit the dataset.
     """
-    from pipeline.official import import_official as run_import
+    from pipeline.exchange.import_official import import_official as run_import
 
     return run_import(
         Path(checkpoint),
@@ -177,6 +177,6 @@ def demo(out: PathLike = "outputs/demo", *, progress: bool = False) -> DemoResul
         out: the folder that everything is kept in.
         progress: whether bars are shown.
     """
-    from pipeline.demo import run_demo
+    from pipeline.demo.run import run_demo
 
     return run_demo(Path(out), None, None, reporter(progress=progress))

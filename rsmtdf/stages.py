@@ -13,8 +13,8 @@ from rsmtdf.paths import optional_path
 from rsmtdf.progress import reporter
 
 if TYPE_CHECKING:
-    from pipeline.extract import ExtractReport
-    from pipeline.journal import TrainReport
+    from pipeline.extract.run import ExtractReport
+    from pipeline.train.journal import TrainReport
     from rsmtdf.configs import ConfigSource, Overrides
     from rsmtdf.paths import PathLike
     from rsmtdf_core.evaluation.report import EvaluationReport
@@ -45,7 +45,7 @@ def extract_features(
     Raises:
         RsmtdfError: the config, the scenes, a teacher or the cache cannot be used.
     """
-    from pipeline.extract import extract
+    from pipeline.extract.run import extract
 
     return extract(load_config(config, overrides), scheduler, reporter(progress=progress))
 
@@ -83,7 +83,7 @@ def train(
         RsmtdfError: the config, the scenes, the cache or the run cannot be used, or the loss diverges.
         Interrupted: on Ctrl-C or SIGTERM, once the training was saved; also an `RsmtdfError`.
     """
-    from pipeline.train import train as run_training
+    from pipeline.train.run import train as run_training
     from rsmtdf_core.errors import ConfigError
 
     if resume and (overwrite or init_from is not None):
@@ -127,7 +127,7 @@ def evaluate(
     Raises:
         RsmtdfError: the run or the scenes cannot be used.
     """
-    from pipeline.evaluate import evaluate as score
+    from pipeline.evaluate.run import evaluate as score
 
     report, _ = score(
         Path(run),

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 import rsmtdf
-from pipeline.demo_scenes import draw_scenes
+from pipeline.demo.scenes import draw_scenes
 from tests.pipeline.conftest import CONFIG
 
 

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import rsmtdf
 import rsmtdf.isolation
 from cli.main import app
-from pipeline.signals import Interrupted
+from pipeline.train.signals import Interrupted
 from rsmtdf_core.errors import ConfigError, MissingFileError, RsmtdfError
 
 # Verbs that look at or change a cache, a dataset or a config file: groups of commands, not functions.
