@@ -19,6 +19,7 @@ from cli.evaluate import evaluate
 from cli.exchange.export import export
 from cli.exchange.import_official import import_official
 from cli.extract import extract_features
+from cli.help import unwrap_help
 from cli.predict import predict
 from cli.runs.compare import compare
 from cli.runs.list import runs
@@ -53,6 +54,7 @@ app.command()(demo)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
+unwrap_help(app)
 
 
 def _version(wanted: bool) -> None:

@@ -13,6 +13,7 @@ from rsmtdf_core.scenes.find import in_threads
 from rsmtdf_core.scenes.guessing import Layout, MaskValues, count_values, guess_layout
 from rsmtdf_core.scenes.guessing.bands import guess_bands
 from rsmtdf_core.scenes.images.file import open_image
+from rsmtdf_core.scenes.images.folder import files_below, unread_files, unread_note
 
 _SEEN = 16  # images whose pixels are looked at where no name tells masks
 _FEW_VALUES = 16
@@ -59,6 +60,8 @@ def look(
         MissingFileError, DataError: where there is no image, or a file cannot be what it seems.
     """
     layout = guess_layout(root, *patterns)
+    if reporter is not None and (unread := unread_files(files_below(root))):
+        reporter.warn(unread_note(unread))
     paths = [root / one for one in layout.image_files]
     headers = list(in_threads(_header, paths))
     if bands is None or bands.scale is None:
