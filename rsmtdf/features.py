@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from pipeline.train.features import find_tokens
 from pipeline.plan import plan_experiment
+from pipeline.train.features import find_tokens
 from rsmtdf.configs import load_config
 from rsmtdf.progress import LoggingReporter
 from rsmtdf_core.errors import ConfigError, StoreError

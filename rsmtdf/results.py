@@ -11,12 +11,12 @@ from rsmtdf.paths import optional_path
 from rsmtdf.progress import reporter
 
 if TYPE_CHECKING:
-    from pipeline.runs.compare import Comparison
     from pipeline.demo.run import DemoResult
     from pipeline.exchange.export import ExportReport, Format
     from pipeline.exchange.import_official import ImportReport
-    from pipeline.runs.report import Report
     from pipeline.runs import RunList, SortKey
+    from pipeline.runs.compare import Comparison
+    from pipeline.runs.report import Report
     from rsmtdf.paths import PathLike
     from rsmtdf.stages import Weights
 
