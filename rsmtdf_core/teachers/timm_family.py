@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.weights.hub import hub_file, pretrained_config
 from rsmtdf_core.weights.states import State, load_exactly, timm_state
+from rsmtdf_core.weights.timm_models import hub_file, pretrained_config
 
 __all__ = ["build", "hub_file"]
 

@@ -1,42 +1,30 @@
-"""Where the hub keeps the pretrained weights of timm's models, for teachers and students alike."""
+"""Weights from the hub: the local cache first, then the network, which is asked once and not for half a minute."""
 
-from difflib import get_close_matches
-from typing import Any
-
-from rsmtdf_core.errors import TeacherError
+from pathlib import Path
 
 
-def hub_file(model: str) -> tuple[str, str]:
-    """Repository and file name of a timm model's pretrained weights.
+def cached_file(repository: str, name: str) -> Path | None:
+    """A hub file in the local cache; None if it is not there. Never uses the network."""
+    from huggingface_hub import try_to_load_from_cache
 
-    Raises:
-        TeacherError: timm has no such model, or the hub has no weights of it.
-    """
-    repository = pretrained_config(model).hf_hub_id
-    if not repository:
-        raise TeacherError(
-            f"timm has no weights for {model!r} on the hub",
-            remedy="set the teacher's weights to the path of a file, or to random",
-        )
-    return repository, "model.safetensors"
+    path = try_to_load_from_cache(repository, name)
+    return Path(path) if isinstance(path, str) else None
 
 
-def pretrained_config(model: str) -> Any:  # noqa: ANN401 - timm's config class is not exported
-    """What timm knows of a model's pretrained weights.
+def download(repository: str, name: str) -> Path:
+    """A hub file, from the local cache or else downloaded to it.
 
     Raises:
-        TeacherError: timm has no such model.
+        OSError: the hub cannot be reached or has no such file; in one line.
     """
-    import timm
+    if path := cached_file(repository, name):
+        return path
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     try:
-        found = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
-    except RuntimeError:  # the model exists, its tag does not
-        found = None
-    if found is None:
-        near = get_close_matches(model, timm.list_models(pretrained=True), n=3)
-        raise TeacherError(
-            f"timm has no model {model!r}" + (f", did you mean {' or '.join(near)}?" * bool(near)),
-            remedy="correct the teacher's model; timm.list_models() names all of them",
-        )
-    return found
+        # A download alone tries five more times, ever more slowly, before it reports that there is no network.
+        get_hf_file_metadata(hf_hub_url(repository, name))
+        return Path(hf_hub_download(repository, name))
+    except Exception as failure:
+        lines = str(failure).strip().splitlines() or [type(failure).__name__]
+        raise OSError(lines[0]) from failure
