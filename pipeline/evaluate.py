@@ -12,6 +12,7 @@ from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from pipeline.scoring import Pixels, count_confusion, evenly, scored_scenes
 from rsmtdf_core.allocator import keep_freed_memory
+from rsmtdf_core.choices import fields_at
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.evaluation.pictures import (
     PanelRow,
@@ -31,7 +32,7 @@ from rsmtdf_core.manifests.reader import SceneReader
 from rsmtdf_core.manifests.scenes import Dataset, Scene, find_scenes
 from rsmtdf_core.manifests.schema import Manifest, load_manifest
 from rsmtdf_core.manifests.splits import split_notes
-from rsmtdf_core.roles import Role, fields_at, role_of
+from rsmtdf_core.roles import Role, role_of
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.best import best_checkpoint

@@ -99,7 +99,7 @@ def _features(record: RunRecord) -> RunFeatures:
         return RunFeatures(source="none", pixels=pixels)
     teachers = tuple(one.name for one in config.distilled)
     views = config.views.unlabeled_views
-    if config.objective.teachers == "online":
+    if config.teacher_source == "online":
         return RunFeatures(source="online", teachers=teachers, views=views, pixels=pixels)
     locked = lock.get("stores")
     codecs = [

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rsmtdf_core.errors import StoreError
-from rsmtdf_core.kinds import token_codecs
+from rsmtdf_core.kinds import TOKEN_CODECS
 from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.store.codecs import Tokens, declare_codec
 from rsmtdf_core.store.copies import COPY
@@ -27,7 +27,7 @@ from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.views.settings import ViewSettings
 
-FEATURE_CODECS = token_codecs()
+FEATURE_CODECS = list(TOKEN_CODECS)
 GRID = (3, 3, 5)
 Key = tuple[str, int, bool, str]
 
