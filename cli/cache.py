@@ -151,7 +151,9 @@ def gc(
         bool,
         typer.Option("--unfinished", help="Delete stores that are not committed, or damaged."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be deleted.")
+    ] = False,
 ) -> None:
     """Reclaim disk: leftovers of killed processes, and the stores that the options ask for.
 

@@ -35,9 +35,9 @@ def compare(
 ) -> None:
     """Compare runs: mean and sample standard deviation over the seeds of each configuration.
 
-    Runs belong together where all that decides their result is the same but for the seed; a group is named by what
-    tells it from the others. Writes table.csv, table.json, table.md, curves.png and scores.png, and says what makes the
-    comparison less than fair.
+    Runs that differ in the seed alone form a group, which is named by its differences from the other groups. Writes
+    table.csv, table.json, table.md, curves.png and scores.png, and lists the differences that make the comparison
+    unfair.
     """
     from pipeline.compare import cells, columns
     from pipeline.compare import compare as compare_runs

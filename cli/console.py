@@ -35,8 +35,13 @@ from rich.table import Table
 
 from rsmtdf_core.words import printable
 
-# What goes into a file or another program is not cut to a terminal's width.
-_CUT = sys.stdout.isatty() or "COLUMNS" in os.environ
+
+def _console(*, stderr: bool = False) -> "PlainConsole":
+    """A console as wide as its terminal; lines for a file or another program are not cut to a terminal's width."""
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty() or "COLUMNS" in os.environ:
+        return PlainConsole(stderr=stderr)
+    return PlainConsole(stderr=stderr, width=200, height=50)
 
 
 class Text(rich.text.Text):
@@ -63,8 +68,8 @@ class PlainConsole(Console):
         return super().render_str(printable(text), **options)
 
 
-out = PlainConsole() if _CUT else PlainConsole(width=200, height=50)
-err = PlainConsole(stderr=True)
+out = _console()
+err = _console(stderr=True)
 
 
 def labeled(label: str, value: object, style: str = "bold") -> Text:
@@ -112,8 +117,8 @@ class RichReporter:
             MofNCompleteColumn(),
             _Speed(),
             TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=err,
             speed_estimate_period=600,

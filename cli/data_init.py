@@ -66,7 +66,8 @@ def init(
 ) -> None:
     """Look at a folder and write a manifest for it, with comments; say what was guessed and why.
 
-    No manifest is written that `data check` would refuse: every image and mask is opened.
+    No manifest is written that `data check` would refuse: every image and mask is opened, and copies of one image are
+    kept in one split.
 
     Finds pairs in images/ + masks/ (or labels/, annotations/, gt/, sat/ + map/), names that end in _mask or _label
     beside their images, and folders train, val and test; tells class indices from colours by the pixels. For GeoTIFFs
@@ -75,11 +76,11 @@ def init(
     """
     from pipeline.init_data import (
         NamedClass,
+        checked_draft,
         draft,
         look,
         read_classes,
         require_free,
-        require_sound,
         write_manifest,
     )
 
@@ -100,7 +101,7 @@ def init(
         out.print(_table(made))
     else:
         made = _asked(looked, path, named, ignored)
-    checked = require_sound(made.manifest, root, RichReporter())
+    made, checked = checked_draft(made, RichReporter())
     for note in checked.notes:
         out.print(Text(f"note: {note}"))
     write_manifest(made, path, overwrite=overwrite)

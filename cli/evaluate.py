@@ -37,7 +37,7 @@ def evaluate(
         typer.Option(help="Which model is scored.", show_default="the one the run was selected by"),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="The data root, where it has moved since training.")
+        Path | None, typer.Option(help="The data root, if it has moved since training.")
     ] = None,
     protocol: Annotated[
         list[str] | None,

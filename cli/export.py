@@ -39,7 +39,7 @@ def export(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there.")
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
     ] = False,
     checkpoint: Checkpoint = None,
 ) -> None:

@@ -27,7 +27,7 @@ def import_official(
         ),
     ],
     root: Annotated[
-        Path | None, typer.Option(help="Where the dataset lies.", show_default="data/<dataset>")
+        Path | None, typer.Option(help="The dataset's folder.", show_default="data/<dataset>")
     ] = None,
     run: Annotated[
         Path | None,
@@ -38,13 +38,12 @@ def import_official(
         typer.Option(help="Which model is scored by default; the official code tests the student."),
     ] = Model.student,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Delete the run that is there.")
+        bool, typer.Option("--overwrite", help="Delete the existing run.")
     ] = False,
 ) -> None:
     """Turn an official RS-MTDF checkpoint into a run: to evaluate, predict, export, or start from with --init-from.
 
-    Sizes small, base and large are told by the shapes. The teachers that lie in the file are left out: nothing
-    needs them any more.
+    The size (small, base or large) follows from the tensors' shapes. The teachers in the file are left out.
     """
     from pipeline.official import import_official as run_import
 

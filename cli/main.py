@@ -17,6 +17,7 @@ from cli.demo import demo
 from cli.evaluate import evaluate
 from cli.export import export
 from cli.extract import extract_features
+from cli.help import unwrap_help
 from cli.import_official import import_official
 from cli.predict import predict
 from cli.report import report
@@ -51,6 +52,7 @@ app.command()(demo)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 app.add_typer(data.app, name="data")
+unwrap_help(app)
 
 
 def _version(wanted: bool) -> None:

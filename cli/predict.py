@@ -51,20 +51,19 @@ def predict(
     bands: Bands = None,
     scale: Scale = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Compute anew what is there already.")
+        bool, typer.Option("--overwrite", help="Recompute files that exist.")
     ] = False,
     overrides: InferenceOverrides = None,
     checkpoint: Checkpoint = None,
 ) -> None:
     """Predict images and rasters of any size in overlapping windows that fade into each other.
 
-    A GeoTIFF becomes a GeoTIFF of class ids at the same place on the earth, with a colour table and the
-    manifest's ignore id where the input has no data; it is read and written in parts, however large. Another
-    image becomes a palette PNG, and a panel with legend to look at. Windows are as in the run's config, and so are
-    the sizes and mirrored copies of each that are averaged.
+    A GeoTIFF becomes a GeoTIFF of class ids with the same georeference and a colour table; pixels without data get
+    the manifest's ignore id. Rasters of any size are read and written in parts. Any other image becomes a palette PNG
+    and a panel with a legend. The run's config sets the windows, and the sizes and mirrored copies to average over.
 
-    Files appear whole, and what the same run wrote before is kept: after Ctrl-C run the command again. An image
-    that cannot be read is named at the end, with status 1; the others are predicted.
+    Files are complete or absent, and the run's earlier files are kept: after Ctrl-C, run the command again. Images
+    that cannot be read are listed at the end, with status 1; all others are predicted.
     """
     from pipeline.predict import PredictSettings
     from pipeline.predict import predict as predict_inputs

@@ -24,7 +24,7 @@ def report(
         int, typer.Option(min=0, help="How many scenes to show; their predictions are computed.")
     ] = 4,
     root: Annotated[
-        Path | None, typer.Option(help="The data root, where it has moved since training.")
+        Path | None, typer.Option(help="The data root, if it has moved since training.")
     ] = None,
 ) -> None:
     """Write one HTML page on runs that were evaluated, to look at or to send: it needs no network.

@@ -21,10 +21,10 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run from its newest checkpoint.")
+        bool, typer.Option("--resume", help="Continue the run from its newest checkpoint.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Delete the run that is there and start anew.")
+        bool, typer.Option("--overwrite", help="Delete the existing run and start over.")
     ] = False,
     init_from: Annotated[
         Path | None,
@@ -35,7 +35,7 @@ def train(
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Train no more steps than that; sets optimiser.max_steps."),
+        typer.Option(min=1, help="Train at most this many steps; sets optimiser.max_steps."),
     ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Trace a few steps into the run's folder profile/.")
@@ -44,11 +44,12 @@ def train(
     """Train the student from the cached features; no teacher is loaded.
 
     The method is objective.method; a method that learns from teachers needs their features.
-    Ctrl-C or SIGTERM finish the step in work, save it and end with status 130 or 143; a second one ends at once.
+    Ctrl-C or SIGTERM finish the current step, save it and exit with status 130 or 143; a second one exits at once.
 
-    Three ways to begin where something is already: [cyan]--resume[/] goes on with the same run, to the same end as if
-    it had never stopped; [cyan]--init-from[/] starts a new run from other weights; [cyan]--overwrite[/] deletes the run
-    that is there. On several GPUs or machines: [cyan]torchrun --nproc-per-node N -- $(which rsmtdf) train CONFIG[/].
+    If a run exists: [cyan]--resume[/] continues it, to the same result as if it had never stopped; [cyan]--init-from[/]
+    starts another run from its weights; [cyan]--overwrite[/] deletes it.
+
+    On several GPUs or machines: [cyan]torchrun --nproc-per-node N -- $(which rsmtdf) train CONFIG[/].
     """
     from pipeline.train import train as run_training
 

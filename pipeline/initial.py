@@ -62,7 +62,11 @@ def find_initial(path: Path) -> Initial:
             _selected_by(open_run(run.path)) if run.marker.is_file() else "ema",
         )
     if not path.exists():
-        raise MissingFileError("there is nothing to start from", where=f"--init-from {path}")
+        raise MissingFileError(
+            "there is no such file or folder",
+            where=f"--init-from {path}",
+            remedy="name a run's folder, a checkpoint's, or a weights file",
+        )
     if not path.is_file():
         raise RunError(
             "this is neither a run's folder, nor a checkpoint's, nor a weights file",

@@ -87,7 +87,7 @@ class _Loader(yaml.SafeLoader):
             keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         """The value of a node; dates, numbers and tags that PyYAML stumbles over are errors of their line."""
         try:
             return super().construct_object(node, deep)

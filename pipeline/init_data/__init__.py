@@ -1,10 +1,10 @@
 """A folder becomes a manifest: looked at, guessed, told, and written with comments for a person to go on from.
 
 `looking` reads the folder, `naming` gives classes names and colours, `text` writes YAML, `drafting` puts it together,
-`checking` refuses what `data check` would.
+`checking` keeps copies of one image in one split and refuses what `data check` would.
 """
 
-from pipeline.init_data.checking import require_sound
+from pipeline.init_data.checking import checked_draft
 from pipeline.init_data.drafting import Draft, draft, require_free, write_manifest
 from pipeline.init_data.looking import Looked, look
 from pipeline.init_data.naming import NamedClass, read_classes
@@ -13,10 +13,10 @@ __all__ = [
     "Draft",
     "Looked",
     "NamedClass",
+    "checked_draft",
     "draft",
     "look",
     "read_classes",
     "require_free",
-    "require_sound",
     "write_manifest",
 ]

@@ -34,11 +34,19 @@ class Draft:
         manifest: the values.
         text: the same as YAML with comments.
         guesses: what was guessed, the guess, and why, in words.
+        looked: what was seen.
+        path: where it will be written.
+        masks: how they encode classes; None where there are none.
+        splits: which scenes are for what, and why.
     """
 
     manifest: Manifest
     text: str
     guesses: tuple[tuple[str, str, str], ...]
+    looked: Looked
+    path: Path
+    masks: MaskGuess | None
+    splits: SplitGuess
 
 
 def draft(
@@ -65,10 +73,25 @@ def draft(
         else guess_encoding(looked.values, ignore, are_classes=classes is not None)
     )
     splits = guess_splits(looked.layout)
-    specs = name_classes(masks, classes)
-    text = manifest_text(looked, path, specs, masks, splits)
+    return _assembled(looked, path, name_classes(masks, classes), masks, splits)
+
+
+def with_splits(made: Draft, splits: SplitGuess) -> Draft:
+    """The draft with other splits."""
+    return _assembled(made.looked, made.path, made.manifest.classes, made.masks, splits)
+
+
+def _assembled(
+    looked: Looked,
+    path: Path,
+    classes: Sequence[ClassSpec],
+    masks: MaskGuess | None,
+    splits: SplitGuess,
+) -> Draft:
+    text = manifest_text(looked, path, classes, masks, splits)
     manifest = validate(Manifest, yaml.safe_load(text), str(path))
-    return Draft(manifest, text, tuple(_guesses(looked, specs, masks, splits)))
+    guesses = tuple(_guesses(looked, classes, masks, splits))
+    return Draft(manifest, text, guesses, looked, path, masks, splits)
 
 
 def write_manifest(made: Draft, path: Path, *, overwrite: bool = False) -> None:

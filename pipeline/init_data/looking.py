@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.images.file import open_image
+from rsmtdf_core.images.folder import files_below, unread_files, unread_note
 from rsmtdf_core.manifests.files import image_size
 from rsmtdf_core.manifests.guessing import Layout, MaskValues, count_values, guess_layout
 from rsmtdf_core.manifests.scenes import in_threads
@@ -59,6 +60,8 @@ def look(
         MissingFileError, DataError: where there is no image, or a file cannot be what it seems.
     """
     layout = guess_layout(root, *patterns)
+    if reporter is not None and (unread := unread_files(files_below(root))):
+        reporter.warn(unread_note(unread))
     paths = [root / one for one in layout.image_files]
     headers = list(in_threads(_header, paths))
     if bands is None or bands.scale is None:

@@ -88,6 +88,8 @@ def _band_lines(looked: Looked) -> Iterator[str]:
 
 
 def _split(spec: SplitSpec) -> str:
+    if spec.scenes is not None:
+        return f"{{scenes: {_flow(spec.scenes)}}}"
     parts = []
     if spec.where:
         where = (f"{field}: {_flow(values)}" for field, values in spec.where.items())

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pipeline.predict.settings import PredictSettings
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
 
 Kind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
@@ -49,6 +50,12 @@ def find_jobs(inputs: Sequence[Path], out: Path, settings: PredictSettings) -> l
     return jobs
 
 
+def left_out(inputs: Sequence[Path], out: Path) -> list[Path]:
+    """Files in the folders named whose formats are not read; see `unread_files`."""
+    folders = [path for path in inputs if path.is_dir()]
+    return [path for folder in folders for path in unread_files(_inside(folder, out))]
+
+
 def _clash(what: str, path: Path) -> DataError:
     return DataError(what, where=path, remedy="predict into another folder with --out")
 
@@ -59,28 +66,34 @@ def _sources(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
     for path in inputs:
         for image in [path] if not path.is_dir() else _images(path, out):
             if not image.is_file():
-                raise MissingFileError("the image is missing", where=image)
+                raise MissingFileError(
+                    "there is no such image or folder",
+                    where=image,
+                    remedy="correct the path, or leave it out",
+                )
             if image.resolve() not in seen:
                 seen.add(image.resolve())
                 yield image, image.relative_to(path) if path.is_dir() else Path(image.name)
 
 
 def _images(folder: Path, out: Path) -> list[Path]:
-    found = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.resolve().is_relative_to(out.resolve())
-    ]
-    if not found:
+    files = _inside(folder, out)
+    images = [path for path in files if has_image_name(path) and path.is_file()]
+    if not images:
+        unread = unread_files(files)
         raise DataError(
-            f"no image is in the folder: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}",
+            f"no image is in the folder: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
+            + (f"; {unread_note(unread)}" if unread else ""),
             where=folder,
-            remedy="name the folder that the images are in",
+            remedy="convert them first" if unread else "name the folder that the images are in",
         )
-    return found
+    return images
+
+
+def _inside(folder: Path, out: Path) -> list[Path]:
+    """All files below a folder but those in `out`, in the order of their paths."""
+    target = out.resolve()
+    return sorted(path for path in files_below(folder) if not path.resolve().is_relative_to(target))
 
 
 def _job(source: Path, stem: Path, settings: PredictSettings) -> Job:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.batches import Failures
 from pipeline.evaluate import TrainedRun, load_run
 from pipeline.memory import told
-from pipeline.predict.inputs import Job, Kind, find_jobs
+from pipeline.predict.inputs import Job, Kind, find_jobs, left_out
 from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
@@ -27,6 +27,7 @@ from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import make_folder, read_json, remove_leftovers, write_json
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.images.folder import unread_note
 from rsmtdf_core.images.frame import Frame
 from rsmtdf_core.rasters.bands import SHOWN, BandSettings
 from rsmtdf_core.rasters.polygons import require_place
@@ -86,6 +87,8 @@ def predict(
     way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
     make_folder(out, DataError, "name another one with --out")
     _warn_of_pictures(jobs, settings, reporter)
+    if unread := left_out(inputs, out):
+        reporter.warn(unread_note(unread))
     failures = Failures(reporter, "image", len(jobs))
     sizes = {}
     for job in jobs:

@@ -316,7 +316,8 @@ def _best(series: _Series) -> str:
         for name, points in series.items()
         for step, value in zip(*points, strict=True)
     )
-    return f"best {100 * value:.1f} %, {name} at step {-step:,.0f}"
+    of_series = f", {name}" if len(series) > 1 else ""
+    return f"best {100 * value:.1f} % at step {-step:,.0f}{of_series}"
 
 
 def _chart(page: Canvas, place: tuple[int, int], series: _Series, *, percent: bool) -> None:

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator
 
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.images.frame import Frame, apart
-from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_duplicates
+from rsmtdf_core.manifests.duplicates import Content, ContentHash, find_copies, find_duplicates
 from rsmtdf_core.manifests.files import open_mask, strips
 from rsmtdf_core.manifests.hints import unknown_values_hint
 from rsmtdf_core.manifests.patterns import match_pairs
@@ -100,6 +100,7 @@ class DatasetCheck(Settings):
         notes: what may be meant so.
         hints: changes to the manifest that would solve many problems at once.
         unmatched: pixels of masks whose colour matches no class and that are ignored.
+        copies: groups of images with equal pixels, posix paths relative to the data root.
     """
 
     manifest: str
@@ -108,6 +109,7 @@ class DatasetCheck(Settings):
     notes: tuple[str, ...]
     hints: tuple[str, ...] = ()
     unmatched: int = 0
+    copies: tuple[tuple[Annotated[str, BeforeValidator(readable)], ...], ...] = ()
 
 
 @dataclass
@@ -193,6 +195,7 @@ def check_dataset(
         ),
         hints=() if hint is None else (hint,),
         unmatched=unknown.total() if manifest.mask_encoding.tolerant else 0,
+        copies=tuple(find_copies(found.content for found in seen.values() if found.content)),
     )
 
 

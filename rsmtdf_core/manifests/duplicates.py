@@ -1,7 +1,7 @@
 """The same image in two splits, whatever its files are called: scores on it would be of what was learnt by heart."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,3 +61,11 @@ def find_duplicates(splits: Mapping[str, Sequence[Content]]) -> Iterator[tuple[s
                 one.file,
                 f"in split {split}, and the same {same} as {known.file} in {known_split}",
             )
+
+
+def find_copies(contents: Iterable[Content]) -> Iterator[tuple[str, ...]]:
+    """The files of each image that is there more than once, whatever its files are called."""
+    groups: dict[str, dict[str, None]] = {}
+    for content in contents:
+        groups.setdefault(content.pixels_sha256, {})[content.file] = None
+    return (tuple(files) for files in groups.values() if len(files) > 1)

@@ -1,5 +1,6 @@
 """What a checkpoint says of itself, read without its weights and without torch."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         RunError: where the file is missing, damaged, of another format or of another step than its folder.
     """
     file = path / STATE
+    if not os.path.lexists(file) and not any((path / name).is_file() for name in FILES):
+        raise RunError(
+            "there is no checkpoint here",
+            where=path,
+            remedy="name a folder step-... in the run's checkpoints or best, or leave out --checkpoint",
+        )
     state = read_sealed_json(file, _EARLIER)
     if state.get("format") != FORMAT:
         raise RunError(f"checkpoint format {state.get('format')} is not {FORMAT}", where=path)

@@ -205,9 +205,9 @@ class RunFolder:
         if self.marker.is_file():
             if not (resume or overwrite):
                 raise RunError(
-                    "a run is there already",
+                    "the folder already holds a run",
                     where=self.path,
-                    remedy="go on with --resume, start anew with --overwrite, or name another with --run",
+                    remedy="continue it with --resume, replace it with --overwrite, or name another folder with --run",
                 )
         elif self.path.is_dir() and (self.checkpoints.is_dir() or self.best.is_dir()):
             open_run(self.path)
@@ -336,6 +336,18 @@ class RunFolder:
         write_json(self.path / "cache.lock.json", sealed({"format": FORMAT, **features}))
 
 
+def _no_run(path: Path) -> RunError:
+    """The error for a folder without a run; a folder of runs is a common slip, so the error names a run in it."""
+    runs = sorted(path.glob("*/run.json"))
+    if runs:
+        return RunError(
+            "this folder holds runs and is none itself",
+            where=path,
+            remedy=f"name a run, such as {runs[0].parent}; `rsmtdf runs {path}` lists them",
+        )
+    return RunError("there is no run here", where=path, remedy="run `rsmtdf train CONFIG` first")
+
+
 def open_run(path: Path) -> RunFolder:
     """The run in `path`.
 
@@ -348,7 +360,7 @@ def open_run(path: Path) -> RunFolder:
             raise RunError(
                 "the file is missing or no regular file", where=run.marker, remedy=run.without_facts
             )
-        raise RunError("there is no run here", where=path, remedy="run `rsmtdf train CONFIG` first")
+        raise _no_run(path)
     try:
         found = read_json(run.marker, RunError).get("format")
     except RunError as error:

@@ -137,8 +137,7 @@ class Unpickler(pickle._Unpickler):
         if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
             return dtype
         if rebuild := _REBUILDS.get((module, name)):
-            # A function for this file alone: a pickle can set attributes of what it gets.
-            return lambda *args: rebuild(*args)  # noqa: PLW0108
+            return lambda *args: rebuild(*args)  # noqa: PLW0108 - a pickle may set attributes of it
         return self._stubs.setdefault((module, name), type("Stub", (Stub,), {}))
 
     def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401 - whatever the file names

@@ -1,10 +1,11 @@
 """A folder looked at, so that its manifest need not be written from nothing.
 
 `layout` finds images and their masks, `values` counts what the masks hold, `encoding` says what that means, `splits`
-which scenes are for what.
+which scenes are for what, `copies` keeps copies of one image in one split.
 Each says why it guessed as it did; a person has the last word.
 """
 
+from rsmtdf_core.manifests.guessing.copies import part_copies
 from rsmtdf_core.manifests.guessing.encoding import MaskGuess, guess_encoding
 from rsmtdf_core.manifests.guessing.layout import Layout, guess_layout
 from rsmtdf_core.manifests.guessing.splits import SplitGuess, guess_splits
@@ -20,4 +21,5 @@ __all__ = [
     "guess_encoding",
     "guess_layout",
     "guess_splits",
+    "part_copies",
 ]

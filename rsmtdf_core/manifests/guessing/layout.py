@@ -4,14 +4,14 @@ Every path can be read in several ways (see `names`). The pair of forms that giv
 words tell which of the two is the mask's. What differs between paths becomes fields of the patterns.
 """
 
-import os
 import string
-from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.images.formats import IMAGE_SUFFIXES
 from rsmtdf_core.manifests.guessing.names import HOLE, Form, Scene, readings
 from rsmtdf_core.manifests.patterns import match_pairs, pattern_fields
@@ -73,11 +73,15 @@ def guess_layout(root: Path, images: str | None = None, masks: str | None = None
     """
     if not root.is_dir():
         raise MissingFileError("this is not a folder", where=root, remedy="name the data's folder")
-    files = list(_image_files(root))
+    everything = list(files_below(root))
+    files = [path.relative_to(root).as_posix() for path in everything if has_image_name(path)]
     if not files:
         known = ", ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
+        unread = unread_files(everything)
         raise MissingFileError(
-            f"no image in this folder ({known})", where=root, remedy="name the data's folder"
+            f"no image in this folder ({known})" + (f"; {unread_note(unread)}" if unread else ""),
+            where=root,
+            remedy="convert them first" if unread else "name the data's folder",
         )
     if images is not None:
         return _matched(root, images, masks, files)
@@ -105,34 +109,6 @@ def guess_layout(root: Path, images: str | None = None, masks: str | None = None
 
 _Forms = Mapping[Form, dict[Scene, list[str]]]
 """The paths of each scene, by the form in which they are read."""
-
-
-def _image_files(root: Path) -> Iterator[str]:
-    """Paths of all images below the root, hidden ones left out; links to folders are followed, but not in circles."""
-    seen: set[Path] = set()
-    waiting = deque([root])
-    while waiting:
-        folder = waiting.popleft()
-        try:
-            real = folder.resolve()
-            entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_symlink(), entry.name))
-        except OSError as error:
-            raise DataError(
-                f"the folder cannot be read: {error.strerror}",
-                where=folder,
-                remedy="give yourself the right to read it, or move it away",
-            ) from None
-        if real in seen:
-            continue
-        seen.add(real)
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            path = Path(entry.path)
-            if path.is_dir():  # unlike the entry's own, False for a link to itself
-                waiting.append(path)
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                yield path.relative_to(root).as_posix()
 
 
 def _by_form(files: Sequence[str]) -> _Forms:

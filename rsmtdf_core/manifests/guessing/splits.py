@@ -22,10 +22,19 @@ _MOST_AREAS = 200
 
 @dataclass(frozen=True)
 class SplitGuess:
-    """The splits, and why they are so."""
+    """The splits, and why they are so.
+
+    Attributes:
+        splits: the rule of each.
+        why: in words.
+        drawn: the splits among which scenes were dealt out, as no folder decides between them.
+        unit: the field whose values were dealt out as a whole; None if single scenes were.
+    """
 
     splits: dict[SplitName, SplitSpec]
     why: str
+    drawn: tuple[SplitName, ...] = ()
+    unit: str | None = None
 
 
 def guess_splits(layout: Layout) -> SplitGuess:
@@ -44,9 +53,8 @@ def guess_splits(layout: Layout) -> SplitGuess:
     if len(layout.pairs) == 1:
         return SplitGuess({"train": SplitSpec()}, "one scene alone")
     if not partly:
-        return SplitGuess(
-            _shares(len(layout.pairs)), "by chance: neighbours may be in different splits"
-        )
+        shares = _shares(len(layout.pairs))
+        return SplitGuess(shares, "by chance: neighbours may be in different splits", (*shares,))
     names = [fields["name"] for fields in labeled]
     if area is not None or len(set(names)) < len(names) or len(names) < _FEW_SCENES:
         return SplitGuess(
@@ -79,16 +87,20 @@ def _named(layout: Layout, field: str) -> SplitGuess:
         )
     whole = {split: SplitSpec(where={field: values}) for split, values in folders.items()}
     why = "as the folders say"
+    drawn: tuple[SplitName, ...] = ()
     if "val" not in whole:
-        whole |= _set_aside(layout, field, folders["train"])
+        aside = _set_aside(layout, field, folders["train"])
+        whole |= aside
+        drawn = tuple(aside)
         why += "; no masks for val, so "
         why += "15 % of train are set aside by chance" if "val" in whole else "nothing is set aside"
     elif "test" not in whole and sum(masked[value] for value in folders["val"]) > 1:
         whole["val"] = SplitSpec(where={field: folders["val"]}, share=(0, 0.5))
         whole["test"] = SplitSpec(where={field: folders["val"]}, share=(0.5, 1))
+        drawn = ("val", "test")
         why += "; no masks for test, so val is halved"
     why += f"; {', '.join(others)} in no split" if others else ""
-    return SplitGuess({name: whole[name] for name in _ORDER if name in whole}, why)
+    return SplitGuess({name: whole[name] for name in _ORDER if name in whole}, why, drawn)
 
 
 def _set_aside(layout: Layout, field: str, folders: tuple[str, ...]) -> dict[SplitName, SplitSpec]:
@@ -125,6 +137,8 @@ def _by_area(layout: Layout, field: str) -> SplitGuess | None:
     return SplitGuess(
         {_MEANING[name]: SplitSpec(where={field: tuple(values)}) for name, values in where.items()},
         f"by folder ({field}), the largest for training: scenes of one folder may touch each other",
+        _ORDER,
+        field,
     )
 
 
@@ -149,6 +163,7 @@ def _by_name(layout: Layout, labeled: list[str]) -> SplitGuess:
     return SplitGuess(
         {name: SplitSpec(where={"name": values}) for name, values in where.items()},
         "by name: what is scored needs masks, and not all scenes have one",
+        _ORDER,
     )
 
 

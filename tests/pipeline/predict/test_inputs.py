@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.predict.inputs import find_jobs
+from pipeline.predict.inputs import find_jobs, left_out
 from pipeline.predict.settings import PredictSettings
 from rsmtdf_core.errors import DataError, MissingFileError
 
@@ -71,9 +71,32 @@ def test_an_input_is_never_replaced(tmp_path):
 
 
 def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
-    with pytest.raises(MissingFileError, match="image is missing"):
+    with pytest.raises(MissingFileError, match="no such image"):
         find_jobs([tmp_path / "a.tif"], tmp_path / "out", PLAIN)
     touch(tmp_path / "in", "notes.txt")
     with pytest.raises(DataError, match="no image is in the folder") as told:
         find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
     assert told.value.where == str(tmp_path / "in")
+
+
+def test_a_folder_of_formats_that_are_not_read_names_them_and_the_way_out(tmp_path):
+    touch(tmp_path / "in", "a.ecw", "b.ecw", "c.sid", "a.tfw")
+    with pytest.raises(
+        DataError, match=r"3 files of other formats left out \(2 \.ecw, 1 \.sid\)"
+    ) as told:
+        find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
+    assert "gdal_translate a.ecw" in told.value.what
+    assert told.value.remedy == "convert them first"
+
+
+def test_files_left_out_are_those_of_the_folders_named_and_none_of_the_output(tmp_path):
+    source, unread = touch(tmp_path / "in", "a.tif", "x/b.ecw")
+    touch(tmp_path / "in", "a.tfw", "x/notes.txt", "out/c.nc", ".hidden/d.nc")
+    assert left_out([tmp_path / "in", source], tmp_path / "in" / "out") == [unread]
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    touch(tmp_path / "there", "a.tif")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "there")
+    assert outputs([tmp_path / "in"], tmp_path / "out") == ["link/a.tif"]

@@ -1,13 +1,15 @@
 """The benchmarks in their original layouts, built out of the genuine samples."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.prepare import PrepareReport, PrepareSettings, prepare
+from pipeline.prepare import BENCHMARKS, PrepareReport, PrepareSettings, prepare
 from rsmtdf_core.manifests.schema import load_manifest
+from tests.pipeline.prepare.refusals import IMAGE, MASK, SIZE
 
 
 def opened(path: Path) -> np.ndarray:
@@ -70,3 +72,31 @@ def potsdam(shared, potsdam_ids, tmp_path_factory) -> Path:
         (root / folder).mkdir()
         Image.fromarray(pixels).save(root / folder / f"top_potsdam_2_10_{name}.tif")
     return root
+
+
+@pytest.fixture
+def small_benchmarks(monkeypatch):
+    """DeepGlobe of two images and LoveDA of two, 600 px wide."""
+    for name, counts in (("deepglobe", {"": 2}), ("loveda", {"Train": 1, "Val": 1})):
+        changed = replace(BENCHMARKS[name], size=(SIZE, SIZE), counts=counts)
+        monkeypatch.setitem(BENCHMARKS, name, changed)
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """DeepGlobe with two images."""
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    for number in (1, 2):
+        Image.new("RGB", (SIZE, SIZE), "#205080").save(tmp_path / "data" / IMAGE.format(number))
+        Image.new("RGB", (SIZE, SIZE), "#00FF00").save(tmp_path / "data" / MASK.format(number))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def loveda_root(tmp_path) -> Path:
+    for part in ("Train", "Val"):
+        for kind in ("images_png", "masks_png"):
+            (tmp_path / "data" / part / "Rural" / kind).mkdir(parents=True)
+            path = tmp_path / "data" / part / "Rural" / kind / "7.png"
+            Image.new("RGB" if kind == "images_png" else "L", (SIZE, SIZE), 1).save(path)
+    return tmp_path / "data"

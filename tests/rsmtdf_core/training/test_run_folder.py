@@ -222,3 +222,14 @@ def test_a_run_of_another_format_is_refused(tmp_path):
     run.marker.write_text('{"format": 99}\n')
     with pytest.raises(RunError, match="run format 99"):
         open_run(tmp_path)
+
+
+def test_a_folder_of_runs_is_not_a_run_and_the_error_names_one_in_it(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").touch()
+    with pytest.raises(RunError) as caught:
+        open_run(tmp_path)
+    assert str(tmp_path / "a") in str(caught.value.remedy)
+    with pytest.raises(RunError, match="no run here"):
+        open_run(tmp_path / "nothing")
