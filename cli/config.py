@@ -30,7 +30,7 @@ def show(config: Config, overrides: Overrides = None) -> None:
     """
     from pipeline.plan import unheeded
     from rsmtdf_core.errors import RsmtdfError
-    from rsmtdf_core.manifests.schema import load_manifest
+    from rsmtdf_core.scenes.manifest import load_manifest
     from rsmtdf_core.validation import dump_yaml
 
     found = read_config(config, overrides)

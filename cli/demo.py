@@ -29,7 +29,7 @@ def demo(
 
     With --data and --weights the same runs on real scenes with real teachers.
     """
-    from pipeline.demo import run_demo
+    from pipeline.demo.run import run_demo
 
     if (data is None) != (weights is None):
         raise typer.BadParameter("--data and --weights go together")

@@ -55,7 +55,7 @@ def evaluate(
     Public tables disagree on ignored pixels and absent classes by whole points of mIoU. Name the protocol whose
     numbers you compare with; the report carries its rule in words.
     """
-    from pipeline.evaluate import evaluate as score
+    from pipeline.evaluate.run import evaluate as score
 
     report, folder = score(
         run,

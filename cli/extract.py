@@ -25,7 +25,7 @@ def extract_features(
 
     Only what is missing is computed: killed and started again it goes on, complete it does nothing.
     """
-    from pipeline.extract import ExtractReport, extract
+    from pipeline.extract.run import ExtractReport, extract
 
     report: ExtractReport = extract(
         read_config(config, overrides, cache), scheduler, RichReporter()

@@ -10,18 +10,20 @@ from typing import Annotated, NoReturn
 import typer
 
 import rsmtdf_core
-from cli import cache, config, data
-from cli.compare import compare
+from cli import config
+from cli.cache import commands as cache
 from cli.console import RichReporter, err, labeled, out
+from cli.data import commands as data
 from cli.demo import demo
 from cli.evaluate import evaluate
-from cli.export import export
+from cli.exchange.export import export
+from cli.exchange.import_official import import_official
 from cli.extract import extract_features
 from cli.help import unwrap_help
-from cli.import_official import import_official
 from cli.predict import predict
-from cli.report import report
-from cli.runs import runs
+from cli.runs.compare import compare
+from cli.runs.list import runs
+from cli.runs.report import report
 from cli.train import train
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.refusals import refusal

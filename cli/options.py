@@ -10,7 +10,7 @@ from cli.console import out
 
 if TYPE_CHECKING:
     from pipeline.config import ExperimentConfig, RuntimeSettings
-    from rsmtdf_core.rasters.bands import BandSettings
+    from rsmtdf_core.scenes.bands import BandSettings
 
 Config = Annotated[
     str,
@@ -78,7 +78,7 @@ Scale = Annotated[
 
 def read_bands(indices: str | None, scale: str | None) -> "BandSettings | None":
     """The choice of bands as `--bands` and `--scale` name it; None where neither is given."""
-    from rsmtdf_core.rasters.bands import BandSettings
+    from rsmtdf_core.scenes.bands import BandSettings
     from rsmtdf_core.validation import validate
 
     given = {"indices": indices, "scale": scale}

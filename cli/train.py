@@ -51,7 +51,7 @@ def train(
 
     On several GPUs or machines: [cyan]torchrun --nproc-per-node N -- $(which rsmtdf) train CONFIG[/].
     """
-    from pipeline.train import train as run_training
+    from pipeline.train.run import train as run_training
 
     if resume and (overwrite or init_from):
         raise typer.BadParameter("--resume excludes --overwrite and --init-from")

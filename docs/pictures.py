@@ -16,17 +16,17 @@ import numpy as np
 import rasterio
 from PIL import Image, ImageChops
 
-from pipeline.check_data import check_data, sample_rows
 from pipeline.config import load_config
-from pipeline.demo_scenes import draw_scene
+from pipeline.data.check import check_data, sample_rows
+from pipeline.demo.scenes import draw_scene
 from pipeline.predict import predict
-from pipeline.report import report
+from pipeline.runs.report import report
 from rsmtdf_core.evaluation.canvas import MARGIN, MUTED, canvas
 from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
-from rsmtdf_core.manifests.masks import colorize
-from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.manifests.scenes import Dataset, find_pairs, split_pairs
-from rsmtdf_core.manifests.schema import Manifest, load_manifest
+from rsmtdf_core.scenes.find import Dataset, find_pairs, split_pairs
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.masks import colorize
+from rsmtdf_core.scenes.reader import SceneReader
 
 GAP = 8  # px between an image and its mask
 PLACE = 640  # px of the GeoTIFF's sides, a metre each

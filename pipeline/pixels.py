@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.plan import Experiment
+from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
 from rsmtdf_core.store.codecs import Declared, declare_codec
 from rsmtdf_core.store.copies import is_there
-from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import Rows
 from rsmtdf_core.store.metadata import EXTRACT, FORMAT, sealed, unsealed
 from rsmtdf_core.store.store import FeatureStore

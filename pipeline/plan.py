@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.manifests.scenes import (
+from rsmtdf_core.scenes.find import (
     Dataset,
     Scene,
     draw_labeled,
@@ -12,7 +12,7 @@ from rsmtdf_core.manifests.scenes import (
     listed_labeled,
     with_digests,
 )
-from rsmtdf_core.manifests.schema import Manifest, load_manifest
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.words import counted

@@ -173,7 +173,7 @@ def _resolve(path: str) -> Any:  # noqa: ANN401 - whatever the module holds
     return getattr(imported, name) if name else imported
 
 
-_OBJECTIVES = "rsmtdf_core.training.objectives.rows"
+_OBJECTIVES = "rsmtdf_core.training.methods.rows"
 _TEACHERS = "rsmtdf_core.teachers.rows"
 _CODECS = "rsmtdf_core.store.codecs.rows"
 _PROTOCOLS = "rsmtdf_core.evaluation.protocols.rows"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.data import app
+from cli.data.commands import app
 from rsmtdf_core.errors import RsmtdfError
 
 rasters = pytest.importorskip("tests.rasters")

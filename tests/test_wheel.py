@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.demo_scenes import draw_scenes
+from pipeline.demo.scenes import draw_scenes
 from tests.pipeline.conftest import CONFIG
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from rsmtdf_core.fingerprints import file_sha256
-from rsmtdf_core.manifests.scenes import Dataset, Scene, find_scenes
-from rsmtdf_core.manifests.schema import Manifest, load_manifest
+from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from tests.benchmark_cases import CASES, IGNORED, PROTOCOLS, Case, Ids
 from tests.rasters import CRS, TRANSFORM, rasterio, write_tiff
 

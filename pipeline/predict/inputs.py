@@ -7,8 +7,8 @@ from typing import Literal
 
 from pipeline.predict.settings import PredictSettings
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.images.folder import files_below, has_image_name, unread_files, unread_note
-from rsmtdf_core.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
+from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
+from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
 
 Kind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
 

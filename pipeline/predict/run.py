@@ -11,28 +11,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.batches import Failures
-from pipeline.evaluate import TrainedRun, load_run
+from pipeline.evaluate.run import TrainedRun, load_run
 from pipeline.memory import told
+from pipeline.predict.batches import Failures
 from pipeline.predict.inputs import Job, Kind, find_jobs, left_out
 from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
-from pipeline.scoring import require_finite_output
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.evaluation.averaging import averaged_logits
 from rsmtdf_core.evaluation.inference import require_fitting_window
+from rsmtdf_core.evaluation.scoring import require_finite_output
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import make_folder, read_json, remove_leftovers, write_json
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.images.folder import unread_note
-from rsmtdf_core.images.frame import Frame
-from rsmtdf_core.rasters.bands import SHOWN, BandSettings
-from rsmtdf_core.rasters.polygons import require_place
-from rsmtdf_core.rasters.reading import open_raster
+from rsmtdf_core.maps.polygons import require_place
 from rsmtdf_core.roles import Role, deciding
+from rsmtdf_core.scenes.bands import SHOWN, BandSettings
+from rsmtdf_core.scenes.images.folder import unread_note
+from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.words import counted
 
 FACTS = "predictions.json"

@@ -1,6 +1,6 @@
 """What `rsmtdf predict` writes."""
 
-from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.settings import Settings
 
 

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from rsmtdf_core.images.decoder import Valid
-from rsmtdf_core.images.frame import Frame
-from rsmtdf_core.rasters.bands import BandSettings
-from rsmtdf_core.rasters.reading import Pixels, Raster, open_raster
+from rsmtdf_core.scenes.bands import BandSettings
+from rsmtdf_core.scenes.images.decoder import Valid
+from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.rasters import Pixels, Raster, open_raster
 
 
 class Source(Protocol):

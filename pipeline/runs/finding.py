@@ -8,8 +8,8 @@ from pipeline.config import RuntimeSettings
 from pipeline.runs.record import read_run
 from pipeline.runs.summary import RunSummary, summarise
 from rsmtdf_core.errors import RsmtdfError, RunError
+from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.training.run_folder import RunFolder
 
 SortKey = Literal["best", "name", "date"]
 

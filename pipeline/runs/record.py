@@ -8,10 +8,10 @@ from typing import Any
 from pipeline.config import ExperimentConfig, load_config
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json
-from rsmtdf_core.manifests.schema import Manifest, load_manifest
+from rsmtdf_core.runs.folder import ENDED, RunFolder, open_run
+from rsmtdf_core.runs.history import Validation, ranked
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.store.metadata import unsealed
-from rsmtdf_core.training.history import Validation, ranked
-from rsmtdf_core.training.run_folder import ENDED, RunFolder, open_run
 
 UNKNOWN = "unknown"
 _STATUSES = ("running", "interrupted", *ENDED)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsmtdf_core.evaluation.canvas import FAINT, MARGIN, MUTED, Canvas, canvas, text_width
-from rsmtdf_core.manifests.check import SplitCheck
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.check import SplitCheck
+from rsmtdf_core.scenes.manifest import Manifest
 
 _ROW = 44  # px from one class to the next
 _BAR = 210  # px, the longest bar

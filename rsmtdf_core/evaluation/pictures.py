@@ -24,8 +24,8 @@ from rsmtdf_core.evaluation.canvas import (
     text_width,
 )
 from rsmtdf_core.evaluation.curves import smoothed
-from rsmtdf_core.manifests.masks import colorize
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.masks import colorize
 
 _PANEL = 480  # px, widest and highest side of a panel
 _GAP = 12  # px between panels

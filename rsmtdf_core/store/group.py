@@ -23,7 +23,7 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.copies import copy_of, is_there, keep_copy
 from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import (

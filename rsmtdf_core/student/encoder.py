@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
 from rsmtdf_core.positions import resize_position
-from rsmtdf_core.rasters.bands import SHOWN
+from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.weights.states import load_exactly, read_state, timm_state
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.pixels import normalise
-from rsmtdf_core.rasters.bands import SHOWN
+from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.encoder import Encoder
 from rsmtdf_core.student.fusion import Translator, make_fusion

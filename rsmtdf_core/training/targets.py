@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rsmtdf_core.rasters.bands import SHOWN
+from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.ring import Ring, Slot
 from rsmtdf_core.teachers.teacher import Teacher

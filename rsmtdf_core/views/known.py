@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.scenes.find import Scene
 
 Rows = npt.NDArray[np.int64]
 Table = npt.NDArray[np.void]

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.fingerprints import fingerprint
-from rsmtdf_core.manifests.scenes import Scene
 from rsmtdf_core.roles import Role, deciding
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.views.draws import KeyedDraws, key_digest
 from rsmtdf_core.views.geometric import draw_box, draw_geometry
 from rsmtdf_core.views.known import (

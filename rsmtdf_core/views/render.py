@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.rasters.bands import SHOWN
+from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.views.plan import ViewPlan
 from rsmtdf_core.views.view import Box, Geometry, Photometric
 

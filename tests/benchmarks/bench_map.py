@@ -18,9 +18,9 @@ from PIL import Image
 from timing import MIB, Line, memory, table
 
 from pipeline.config import load_config
-from pipeline.demo_scenes import draw_scenes
+from pipeline.demo.scenes import draw_scenes
 from pipeline.predict import PredictSettings, predict
-from pipeline.train import train
+from pipeline.train.run import train
 
 CONFIG = """
 name: large-map

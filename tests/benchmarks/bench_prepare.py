@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 from timing import MIB, Line, memory, table
 
-from pipeline.prepare import BENCHMARKS, PrepareSettings, prepare
-from rsmtdf_core.manifests.schema import load_manifest
+from pipeline.data.prepare import BENCHMARKS, PrepareSettings, prepare
+from rsmtdf_core.scenes.manifest import load_manifest
 
 WAYS = ("nothing", "windows", "crops")
 ROUNDS = 3

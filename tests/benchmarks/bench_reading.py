@@ -17,13 +17,13 @@ import numpy.typing as npt
 from PIL import Image
 from timing import Line, alternate, table
 
-from pipeline.demo_scenes import draw_scenes
-from rsmtdf_core.manifests import files
-from rsmtdf_core.manifests.masks import encode_mask
-from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.manifests.scenes import Scene, find_scenes
-from rsmtdf_core.manifests.schema import Manifest, load_manifest
-from rsmtdf_core.rasters import reading
+from pipeline.demo.scenes import draw_scenes
+from rsmtdf_core.scenes import files
+from rsmtdf_core.scenes import rasters as reading
+from rsmtdf_core.scenes.find import Scene, find_scenes
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.masks import encode_mask
+from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.views.render import render_image, render_mask
 from rsmtdf_core.views.view import Geometry
 

@@ -25,9 +25,9 @@ import numpy as np
 import zarr
 from timing import Line, alternate, table
 
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec
-from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import Check, FeatureReader
 from rsmtdf_core.store.ring import Ring

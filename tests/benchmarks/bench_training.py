@@ -28,13 +28,13 @@ from timing import Line, alternate, table
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.config import ExperimentConfig, load_config
-from pipeline.demo_scenes import draw_scenes
-from pipeline.extract import extract
-from pipeline.features import Features, find_features
+from pipeline.demo.scenes import draw_scenes
+from pipeline.extract.run import extract
 from pipeline.pixels import find_pixels
 from pipeline.plan import plan_experiment
-from pipeline.train import make_accelerator, make_training
-from rsmtdf_core.training.checkpoint import save_checkpoint
+from pipeline.train.features import Features, find_features
+from pipeline.train.run import make_accelerator, make_training
+from rsmtdf_core.runs.checkpoint import save_checkpoint
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.loop import Training
 

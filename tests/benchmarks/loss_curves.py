@@ -16,9 +16,9 @@ import numpy.typing as npt
 from experiment_dubai import codec, common, views
 
 from pipeline.config import load_config
-from pipeline.extract import extract
-from pipeline.train import train
-from rsmtdf_core.training.run_folder import open_run
+from pipeline.extract.run import extract
+from pipeline.train.run import train
+from rsmtdf_core.runs.folder import open_run
 
 STEPS = 52
 CODECS = {"fp16": 1e-3, "int8": 1e-2, "transform": None}

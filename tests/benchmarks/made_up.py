@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from pipeline.features import Features
 from pipeline.pixels import find_pixels
 from pipeline.plan import Experiment
+from pipeline.train.features import Features
+from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.store.codecs import declare_codec
-from rsmtdf_core.store.creation import create_store
-from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.writing import write_block

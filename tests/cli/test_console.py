@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from rich.tree import Tree
 
-from cli import console, data, evaluate, main
+from cli import console, evaluate, main
+from cli.data import commands as data
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import EvaluationReport
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.manifests.check import DatasetCheck, Problem, SplitCheck
-from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.scenes.check import DatasetCheck, Problem, SplitCheck
+from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.words import one_line, printable
 
 AWKWARD = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli import main
-from pipeline.demo_scenes import draw_scenes
+from pipeline.demo.scenes import draw_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,7 @@ def test_the_core_loads_neither_a_command_line_nor_a_teacher():
 
 def test_training_modules_load_no_model_library_of_teachers():
     script = (
-        "import sys, pipeline.train\n"
+        "import sys, pipeline.train.run\n"
         "bad = {'open_clip', 'rsmtdf_core.teachers.timm_family'} & sys.modules.keys()\n"
         "assert not bad, bad\n"
     )

@@ -9,7 +9,7 @@ import pipeline.predict
 from cli.main import app
 from pipeline.predict import PredictSettings
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.scenes.bands import BandSettings
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-import pipeline.train
+import pipeline.train.run
 from cli.main import app
 
 ROOM = {"COLUMNS": "200", "TERM": "dumb"}
@@ -43,7 +43,7 @@ def test_the_words_reach_the_training(monkeypatch):
             steps=7, parameters=2e6, best_miou=None, status="stopped early", run=Path("runs/x")
         )
 
-    monkeypatch.setattr(pipeline.train, "train", trained)
+    monkeypatch.setattr(pipeline.train.run, "train", trained)
     words = ("--max-steps", "7", "--profile", "--overwrite", "--init-from", "runs/y")
     result = run("demo", "--set", "data.root=.", "--run", "runs/x", *words)
     assert result.exit_code == 0, result.output
@@ -64,7 +64,7 @@ def test_a_best_model_of_one_class_is_announced_and_not_praised(monkeypatch):
         status="finished",
         run=Path("runs/x"),
     )
-    monkeypatch.setattr(pipeline.train, "train", lambda *_args, **_words: report)
+    monkeypatch.setattr(pipeline.train.run, "train", lambda *_args, **_words: report)
     result = run("demo", "--set", "data.root=.", "--run", "runs/x")
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.config import ExperimentConfig, load_config
-from pipeline.demo_scenes import draw_scenes
+from pipeline.demo.scenes import draw_scenes
 
 CONFIG = """
 name: tiny

@@ -12,14 +12,14 @@ from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 from safetensors.torch import save_file
 
-import pipeline.blocks
-import pipeline.cluster
-import pipeline.extract
-import pipeline.parts
-from pipeline.blocks import Block, Work, extract_block
-from pipeline.cluster import open_cluster, run_task
+import pipeline.extract.blocks
+import pipeline.extract.cluster
+import pipeline.extract.parts
+import pipeline.extract.run
 from pipeline.config import RuntimeSettings
-from pipeline.extract import extract
+from pipeline.extract.blocks import Block, Work, extract_block
+from pipeline.extract.cluster import open_cluster, run_task
+from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError, TeacherError
 from rsmtdf_core.teachers.teacher import (
@@ -79,7 +79,7 @@ def test_a_scheduler_without_workers_is_told(make_config, monkeypatch):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere"])
 def test_a_wrong_scheduler_address_is_told(make_config, monkeypatch, address):
-    monkeypatch.setattr(pipeline.cluster, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(pipeline.extract.cluster, "CONNECT_SECONDS", 0.5)
     with pytest.raises(ConfigError, match=address):
         extract(make_config(), address)
 
@@ -92,13 +92,13 @@ def test_a_gpu_that_is_not_there_is_told(make_config):
 
 def test_workers_get_whole_paths(make_config, scenes, tmp_path, monkeypatch):
     works = []
-    real = pipeline.extract.run_blocks
+    real = pipeline.extract.run.run_blocks
 
     def watched(client, work, *rest):
         works.append(work)
         real(client, work, *rest)
 
-    monkeypatch.setattr(pipeline.extract, "run_blocks", watched)
+    monkeypatch.setattr(pipeline.extract.run, "run_blocks", watched)
     monkeypatch.chdir(scenes)
     extract(make_config("data.root=.", f"runtime.cache={os.path.relpath(tmp_path / 'there')}"))
     [work] = works
@@ -115,7 +115,7 @@ def test_a_failing_teacher_leaves_no_shard_and_no_thread(make_config, monkeypatc
         def tokens(self, images):
             raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(pipeline.blocks, "_teacher", lambda *_: Broken())
+    monkeypatch.setattr(pipeline.extract.blocks, "_teacher", lambda *_: Broken())
     experiment = plan_experiment(config)
     path = config.runtime.cache_folder / "none"
     work = Work(experiment.dataset, experiment.plan, ((config.teachers[0], path),), 4)
@@ -184,7 +184,7 @@ def test_a_teacher_that_cannot_be_is_refused_before_a_worker_starts(
 ):
     (tmp_path / "README").write_text("weights are elsewhere")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline.extract, "open_cluster", None)
+    monkeypatch.setattr(pipeline.extract.run, "open_cluster", None)
     with pytest.raises(TeacherError, match=message):
         extract(make_config(override))
 
@@ -204,7 +204,7 @@ def test_an_error_in_a_block_is_raised_here_and_logged_nowhere(make_config, monk
     def fail(*_):
         raise TeacherError("broken on purpose")
 
-    monkeypatch.setattr(pipeline.cluster, "extract_block", fail)
+    monkeypatch.setattr(pipeline.extract.cluster, "extract_block", fail)
     with pytest.raises(TeacherError, match="broken on purpose"):
         extract(make_config("runtime.shard_mebibytes=1"))
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -14,13 +14,13 @@ import pytest
 import rasterio
 
 from pipeline.config import load_config
-from pipeline.evaluate import evaluate
-from pipeline.export import export_run
+from pipeline.evaluate.run import evaluate
+from pipeline.exchange.export import export_run
 from pipeline.predict import PredictSettings, predict
-from pipeline.report import report
-from pipeline.train import train
+from pipeline.runs.report import report
+from pipeline.train.run import train
 from rsmtdf_core.errors import WriteError
-from rsmtdf_core.rasters.writing import is_readable
+from rsmtdf_core.maps.geotiff import is_readable
 from tests.caches import tree
 from tests.pipeline.conftest import CONFIG
 from tests.rasters import CRS, TRANSFORM, ramp, write_tiff

@@ -12,17 +12,17 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipeline.evaluate import evaluate, load_run
-from pipeline.export import export_run
-from pipeline.extract import extract
-from pipeline.features import find_features
+from pipeline.evaluate.run import evaluate, load_run
+from pipeline.exchange.export import export_run
+from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from pipeline.predict import PredictSettings, predict
-from pipeline.report import report
-from pipeline.train import train
+from pipeline.runs.report import report
+from pipeline.train.features import find_features
+from pipeline.train.run import train
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.rasters.bands import BandSettings
-from rsmtdf_core.training.run_folder import open_run
+from rsmtdf_core.runs.folder import open_run
+from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.training.targets import CachedTargets
 from tests.rasters import rasterio, write_tiff
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-import pipeline.validation
+import pipeline.train.validation
 from pipeline.config import load_config
 from pipeline.memory import told, too_little_for_a_step, too_little_for_a_validation
-from pipeline.train import train
+from pipeline.train.run import train
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.training.run_folder import open_run
+from rsmtdf_core.runs.folder import open_run
 
 SUPERVISED = ("objective.method=supervised", "optimiser.epochs=1")
 
@@ -87,7 +87,7 @@ def test_a_validation_that_did_not_fit_is_made_up_for_by_the_proposed_command(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.validation, "count_confusion", exhausted)
+        patch.setattr(pipeline.train.validation, "count_confusion", exhausted)
         with pytest.raises(RunError, match="to predict 4 windows of 64 px") as caught:
             train(config)
     assert open_run(config.run_folder).facts["status"] == "interrupted"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.compare.pictures import scores_picture
-from pipeline.compare.tables import write_tables
-from pipeline.compare.values import Comparison, GroupScores, RunScore, Spread
-from pipeline.report.markup import element
+from pipeline.runs.compare.pictures import scores_picture
+from pipeline.runs.compare.tables import write_tables
+from pipeline.runs.compare.values import Comparison, GroupScores, RunScore, Spread
+from pipeline.runs.report.markup import element
 from rsmtdf_core.evaluation.canvas import canvas, text_width
 from rsmtdf_core.words import one_line, printable
 

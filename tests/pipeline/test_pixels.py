@@ -5,15 +5,15 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.extract import extract
-from pipeline.features import find_features
+from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
-from pipeline.train import make_accelerator, make_training, train
+from pipeline.train.features import find_features
+from pipeline.train.run import make_accelerator, make_training, train
 from rsmtdf_core.errors import ConfigError, StoreMismatchError, StoreNotFoundError
-from rsmtdf_core.manifests.reader import SceneReader
-from rsmtdf_core.training.checkpoint import newest_checkpoint
+from rsmtdf_core.runs.checkpoint import newest_checkpoint
+from rsmtdf_core.runs.folder import open_run
+from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.training.pixels import CachedPixels, RenderedPixels
-from rsmtdf_core.training.run_folder import open_run
 
 CACHED = "runtime.cache_pixels=true"
 FIXMATCH = "objective.method=fixmatch"
@@ -66,7 +66,7 @@ def test_a_training_from_cached_pixels_opens_no_image_and_ends_with_the_same_wei
         patch.setattr(SceneReader, "image", refuse)
         patch.setattr(SceneReader, "mask", refuse)
         config = make_config(CACHED)
-        patch.setattr("pipeline.session.scored_scenes", lambda _: ())
+        patch.setattr("pipeline.train.session.scored_scenes", lambda _: ())
         cached = train(config, config.runtime.runs / "cached").run
     one, other = (
         newest_checkpoint(open_run(run).checkpoints)[0].path for run in (rendered, cached)

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.kinds import TOKEN_CODECS
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import Tokens, declare_codec
 from rsmtdf_core.store.copies import COPY
-from rsmtdf_core.store.creation import create_store
-from rsmtdf_core.store.find import find_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
@@ -85,7 +85,7 @@ def crop_of(key: Key) -> int:
 
 
 def extract(cache: Path, job: Job) -> FeatureStore:
-    """What `pipeline.extract` does, without teachers and dask."""
+    """What `pipeline.extract.run` does, without teachers and dask."""
     plan = None
     while plan is None or draw(cache, job).fingerprint != plan.fingerprint:
         plan = draw(cache, job)

@@ -46,12 +46,12 @@ def _suicide(at: int, in_the_middle: bool):
 
 def _run(task: dict) -> None:
     if "config" in task:
-        import pipeline.extract
-        import pipeline.parts
+        import pipeline.extract.parts
+        import pipeline.extract.run
         from pipeline.config import load_config
 
-        pipeline.parts._MEBIBYTE = 64  # shards of a few records
-        pipeline.extract.extract(load_config(task["config"][0], task["config"][1:]))
+        pipeline.extract.parts._MEBIBYTE = 64  # shards of a few records
+        pipeline.extract.run.extract(load_config(task["config"][0], task["config"][1:]))
         return
     cache, job = Path(task["cache"]), harness.Job(**task["job"])
     events: list[list[str]] = []
@@ -83,7 +83,7 @@ def main() -> None:
     # Only a power cut loses what was not synced, and waiting for the disk takes most of the time.
     os.fsync = lambda _: None
     if "pipeline" in sys.argv:
-        import pipeline.extract  # noqa: F401 - for the children
+        import pipeline.extract.run  # noqa: F401 - for the children
     print("[]", flush=True)
     for line in sys.stdin:
         if not line.strip():

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rsmtdf_core.cache.usage import RUNS, begin_run, runs
 from rsmtdf_core.errors import RsmtdfError, StoreDamagedError
 from rsmtdf_core.files import read_json
+from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.store.copies import COPY
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.metadata import unsealed
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
-from rsmtdf_core.store.usage import RUNS, begin_run, runs
-from rsmtdf_core.training.run_folder import RunFolder
 from tests.reliability import harness
 
 # How often each kind of file is damaged, for each codec.

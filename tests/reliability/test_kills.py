@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import load_config
-from pipeline.demo_scenes import draw_scenes
+from pipeline.demo.scenes import draw_scenes
 from rsmtdf_core.errors import StoreIncompleteError, StoreNotFoundError
 from tests.reliability import harness
 

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from pipeline.repair import repair
+from pipeline.cache.repair import repair
+from rsmtdf_core.cache.catalogue import SET_ASIDE
 from rsmtdf_core.errors import RsmtdfError, StoreError
-from rsmtdf_core.store.catalogue import SET_ASIDE
 from rsmtdf_core.store.locks import reading
 from tests.reliability import harness
 

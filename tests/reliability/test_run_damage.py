@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-import pipeline.evaluate
-import pipeline.session
+import pipeline.evaluate.run
+import pipeline.train.session
 from pipeline.config import ExperimentConfig, load_config
-from pipeline.demo_scenes import draw_scenes
-from pipeline.evaluate import evaluate, load_run
-from pipeline.export import export_run
-from pipeline.initial import find_initial
+from pipeline.demo.scenes import draw_scenes
+from pipeline.evaluate.run import evaluate, load_run
+from pipeline.exchange.export import export_run
 from pipeline.predict import predict
 from pipeline.reporter import Silent
-from pipeline.train import train
+from pipeline.train.initial import find_initial
+from pipeline.train.run import train
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.training.checkpoint import checkpoints_in, load_checkpoint
-from rsmtdf_core.training.run_folder import open_run
+from rsmtdf_core.runs.checkpoint import checkpoints_in, load_checkpoint
+from rsmtdf_core.runs.folder import open_run
 from tests.reliability.test_training_kills import CONFIG
 
 PAGE = 4096
@@ -136,10 +136,10 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     ended, killed = made.runs
     with pytest.MonkeyPatch.context() as patch:
         for name in ("panel_picture", "confusion_picture", "curves_picture", "legend_picture"):
-            patch.setattr(pipeline.evaluate, name, lambda *_args, **_words: None)
+            patch.setattr(pipeline.evaluate.run, name, lambda *_args, **_words: None)
         train(config, ended)
         evaluate(ended)
-        after = pipeline.session.Session._after
+        after = pipeline.train.session.Session._after
 
         def die(session, record):
             if record.step == 10:
@@ -147,7 +147,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
             after(session, record)
 
         with patch.context() as inner:
-            inner.setattr(pipeline.session.Session, "_after", die)
+            inner.setattr(pipeline.train.session.Session, "_after", die)
             with pytest.raises(Killed):
                 train(config, killed)
         evaluate(killed)

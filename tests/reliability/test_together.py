@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from pipeline.config import load_config
-from pipeline.demo_scenes import draw_scenes
-from pipeline.extract import _planned
+from pipeline.demo.scenes import draw_scenes
+from pipeline.extract.run import _planned
 from pipeline.plan import plan_experiment
+from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.store.codecs import declare_codec
-from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pipeline.config import load_config
-from pipeline.demo_scenes import draw_scenes
-from pipeline.extract import extract
+from pipeline.demo.scenes import draw_scenes
+from pipeline.extract.run import extract
 from tests.reliability import training
 
 KILLED = -signal.SIGKILL

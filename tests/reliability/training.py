@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-import pipeline.session
+import pipeline.train.session
 from pipeline.config import ExperimentConfig
-from pipeline.train import train
+from pipeline.train.run import train
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.training.checkpoint import load_checkpoint
-from rsmtdf_core.training.run_folder import open_run
+from rsmtdf_core.runs.checkpoint import load_checkpoint
+from rsmtdf_core.runs.folder import open_run
 
 # What changes a folder, as Python's audit hooks name it.
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "shutil.rmtree"}
@@ -32,14 +32,14 @@ def at_step(step: int) -> Callable[[Path], None]:
     """Dies once `step` is computed, before it is logged or saved."""
 
     def arm(_run: Path) -> None:
-        after = pipeline.session.Session._after
+        after = pipeline.train.session.Session._after
 
         def hook(session: Any, record: Any) -> None:
             if record.step == step:
                 die()
             after(session, record)
 
-        pipeline.session.Session._after = hook
+        pipeline.train.session.Session._after = hook
 
     return arm
 
@@ -48,8 +48,8 @@ def before(function: str) -> Callable[[Path], None]:
     """Dies where the session calls that function of its own module."""
 
     def arm(_run: Path) -> None:
-        assert callable(getattr(pipeline.session, function))
-        setattr(pipeline.session, function, lambda *_args, **_more: die())
+        assert callable(getattr(pipeline.train.session, function))
+        setattr(pipeline.train.session, function, lambda *_args, **_more: die())
 
     return arm
 

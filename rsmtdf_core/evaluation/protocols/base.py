@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.scores import ClassScores, ProtocolScores, Scores
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.manifest import Manifest
 
 Floats = npt.NDArray[np.float64]
 Numbers = Floats | npt.NDArray[np.int64]

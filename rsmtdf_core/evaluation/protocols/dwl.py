@@ -27,7 +27,7 @@ from rsmtdf_core.evaluation.protocols.base import (
     require_truth,
 )
 from rsmtdf_core.evaluation.scores import Scores
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.manifest import Manifest
 
 
 def _score(counts: PixelCounts, manifest: Manifest) -> Scores:

@@ -20,7 +20,7 @@ from rsmtdf_core.evaluation.protocols.base import (
     require_truth,
 )
 from rsmtdf_core.evaluation.scores import Scores
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.manifest import Manifest
 
 _TINY = 1e-10  # the scripts add it to each denominator
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.config import load_config
-from pipeline.train import train
+from pipeline.train.run import train
 from rsmtdf_core.student.model import Student
 from tests.pipeline.conftest import CONFIG
 from tests.rasters import write_tiff

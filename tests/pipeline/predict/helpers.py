@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.evaluate import load_run
+from pipeline.evaluate.run import load_run
 from pipeline.predict import PredictSettings
 from pipeline.reporter import Silent
-from pipeline.scoring import predict_ids
+from rsmtdf_core.evaluation.scoring import predict_ids
 from tests.rasters import rasterio
 
 ALL = PredictSettings(probabilities=True, confidence=True, polygons=True)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipeline.predict import PredictSettings, predict
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.scenes.bands import BandSettings
 from tests.rasters import halved, ramp, write_tiff
 
 

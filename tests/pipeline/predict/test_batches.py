@@ -74,7 +74,7 @@ def test_what_would_stop_every_image_ends_the_batch(run, folder, tmp_path, monke
         raise WriteError("the file cannot be written: no space", where=path)
 
     with monkeypatch.context() as patches:
-        patches.setattr("rsmtdf_core.rasters.writing.atomic_path", refuse)
+        patches.setattr("rsmtdf_core.maps.geotiff.atomic_path", refuse)
         with pytest.raises(WriteError):
             predict(run, [folder], tmp_path / "out")
 

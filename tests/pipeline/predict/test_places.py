@@ -6,7 +6,7 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
-from pipeline.evaluate import load_run
+from pipeline.evaluate.run import load_run
 from pipeline.predict import PredictSettings, predict
 from rsmtdf_core.errors import DataError
 from tests.pipeline.predict.helpers import ALL, Telling, names, read, reference

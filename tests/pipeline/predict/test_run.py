@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.evaluate import load_run
+from pipeline.evaluate.run import load_run
 from pipeline.predict import PredictSettings, predict
 from rsmtdf_core.errors import ConfigError, DataError, RunError
-from rsmtdf_core.rasters.bands import BandSettings
+from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.student.model import Student
 from tests.pipeline.predict.helpers import ALL, Telling, names, read, reference
 from tests.rasters import CRS, ramp, rasterio, write_tiff

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from rsmtdf_core.evaluation.class_shares import class_shares_picture
-from rsmtdf_core.manifests.check import SplitCheck
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.check import SplitCheck
+from rsmtdf_core.scenes.manifest import Manifest
 
 COLORS = {"rare": "#FF0000", "common": "#00FF00"}
 

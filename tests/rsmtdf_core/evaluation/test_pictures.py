@@ -18,7 +18,7 @@ from rsmtdf_core.evaluation.pictures import (
     panel_picture,
     short_count,
 )
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.manifest import Manifest
 
 COLORS = {
     "water": "#0000FF",

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec
-from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreIncompleteError,
@@ -13,7 +14,6 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.commit import COMMIT
 from rsmtdf_core.store.copies import copy_of
-from rsmtdf_core.store.creation import create_store
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
 from rsmtdf_core.store.metadata import write_metadata

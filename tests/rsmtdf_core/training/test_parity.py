@@ -7,15 +7,15 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
-from rsmtdf_core.training.objectives.rows import RsMtdfSettings
-from rsmtdf_core.training.objectives.rs_mtdf import RsMtdf
+from rsmtdf_core.training.methods.rows import RsMtdfSettings
+from rsmtdf_core.training.methods.rs_mtdf import RsMtdf
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.settings import OptimiserSettings
 from rsmtdf_core.training.targets import Targets

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.views.plan import ViewPlan, make_plan
 from rsmtdf_core.views.settings import ViewSettings

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from rsmtdf_core.manifests.scenes import Scene
+from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec, make_codec
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.schedule import BatchSchedule

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from rsmtdf_core.evaluation.counts import PixelCounts
-from rsmtdf_core.manifests.schema import Manifest
+from rsmtdf_core.scenes.manifest import Manifest
 
 IGNORED = 255
 NAMES = ("water", "road", "forest", "clutter", "soil", "snow")

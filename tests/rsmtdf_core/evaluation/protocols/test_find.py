@@ -5,7 +5,7 @@ import pytest
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.kinds import PROTOCOLS
-from rsmtdf_core.manifests.schema import load_manifest
+from rsmtdf_core.scenes.manifest import load_manifest
 
 from .conftest import many_pixels
 

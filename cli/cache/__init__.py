@@ -1,0 +1,1 @@
+"""`rsmtdf cache`: the folder of feature stores."""

@@ -1,0 +1,1 @@
+"""`rsmtdf data`: datasets and their manifests."""

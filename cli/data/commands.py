@@ -1,0 +1,127 @@
+"""`rsmtdf data`: whether a dataset on this machine is what its manifest says."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+import data_manifests
+from cli.console import RichReporter, Text, labeled, out, percent, show, table
+from cli.data.init import init
+from cli.data.prepare import download, prepare
+from cli.options import copy_file
+from rsmtdf_core.scenes.check import DatasetCheck, grouped
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest, packaged_manifests
+from rsmtdf_core.words import counted
+
+_MOST = 3  # files named in one line
+
+app = typer.Typer(no_args_is_help=True)
+app.command()(download)
+app.command()(prepare)
+
+
+@app.callback()
+def data() -> None:
+    """Fetch and prepare benchmarks, write manifests, look at them, and check datasets against them."""
+
+
+@app.command("list")
+def list_manifests() -> None:
+    """Name the manifests that come with the package."""
+    for name in packaged_manifests():
+        out.print(labeled(f"{name:<18}", load_manifest(name).title))
+
+
+@app.command()
+def copy(
+    name: Annotated[str, typer.Argument(help="A packaged manifest.")],
+    path: Annotated[Path, typer.Argument(help="Where to write it.")],
+) -> None:
+    """Write a packaged manifest to a file of your own, comments included."""
+    load_manifest(name)
+    copy_file(Path(str(files(data_manifests))) / f"{name}.yaml", path)
+
+
+app.command()(init)
+
+
+@app.command()
+def check(
+    manifest: Annotated[
+        str,
+        typer.Argument(metavar="MANIFEST", help="A packaged manifest's name, or a .yaml file."),
+    ],
+    root: Annotated[
+        Path, typer.Option(help="The folder that the manifest's path patterns start from.")
+    ],
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Also write samples.png (scenes with their masks), classes.png (classes by split) and "
+            "check.json there.",
+        ),
+    ] = None,
+) -> None:
+    """Open every image and mask, count each class's pixels and name each wrong file.
+
+    An image that is in two splits is named as a problem too, whatever its files are called: the same bytes, or
+    the same pixels in another format. Ends with status 1 where a problem was found.
+    """
+    from pipeline.data.check import check_data
+
+    spec = load_manifest(manifest)
+    result = check_data(spec, root, pictures, RichReporter())
+    out.print(_splits_table(spec, result))
+    for split in result.splits:
+        if split.labeled and split.unlabeled:
+            out.print(Text(f"without labels in {split.name}: {_some(split.unlabeled)}"))
+    for note in result.notes:
+        out.print(Text(f"note: {note}"))
+    if pictures is not None:
+        show("pictures", pictures)
+    if result.problems:
+        out.print(_problems_table(result))
+        for hint in result.hints:
+            out.print(Text(f"hint: {hint}", style="yellow"))
+        raise typer.Exit(1)
+    out.print(Text("no problems found", style="green"))
+
+
+def _splits_table(manifest: Manifest, result: DatasetCheck) -> Table:
+    """Scenes of each split, and the share of its mask pixels that each class has, per cent."""
+    made = table(manifest.title, "", *(split.name for split in result.splits))
+    made.add_row("scenes", *(str(split.scenes) for split in result.splits))
+    made.add_row("labeled", *(str(split.labeled) for split in result.splits))
+    totals = [sum(split.pixels.values()) + split.ignored for split in result.splits]
+    made.add_row("mask pixels", *(f"{total:,}" for total in totals), end_section=True)
+    for spec in manifest.classes:
+        counts = [split.pixels[spec.name] for split in result.splits]
+        swatch = Text.assemble(("\u2588\u2588 ", spec.color), spec.name, " %")
+        made.add_row(swatch, *map(_share, counts, totals))
+    made.add_row("ignored %", *map(_share, [split.ignored for split in result.splits], totals))
+    return made
+
+
+def _problems_table(result: DatasetCheck) -> Table:
+    """The first problems of each kind, and how many more there are."""
+    made = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
+    for problem, more in grouped(result.problems, _MOST):
+        made.add_row(Text(problem.file, overflow="fold"), Text(problem.what))
+        if more:
+            made.add_row(Text(f"and {counted(more, 'more file')}"), Text("alike", style="dim"))
+    return made
+
+
+def _some(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _MOST} more" if len(files) > _MOST else ""
+    return f"{len(files)} images: {', '.join(files[:_MOST])}{more}"
+
+
+def _share(count: int, total: int) -> str:
+    return percent(count / total if count else None)

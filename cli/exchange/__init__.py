@@ -1,0 +1,1 @@
+"""`rsmtdf export` and `import-official`."""

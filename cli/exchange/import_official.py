@@ -1,0 +1,66 @@
+"""`rsmtdf import-official`: a run from a checkpoint of the official code."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import RichReporter, out, show, show_command
+
+
+class Model(StrEnum):
+    """The two models of an official checkpoint."""
+
+    student = "student"
+    ema = "ema"
+
+
+def import_official(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CKPT", help="best.pth or latest.pth of the official code.")
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="What it was trained on: a packaged dataset's name, or a manifest's YAML file."
+        ),
+    ],
+    root: Annotated[
+        Path | None, typer.Option(help="The dataset's folder.", show_default="data/<dataset>")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder.", show_default="runs/<dataset>-<size>-official"),
+    ] = None,
+    model: Annotated[
+        Model,
+        typer.Option(help="Which model is scored by default; the official code tests the student."),
+    ] = Model.student,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete the existing run.")
+    ] = False,
+) -> None:
+    """Turn an official RS-MTDF checkpoint into a run: to evaluate, predict, export, or start from with --init-from.
+
+    The size (small, base or large) follows from the tensors' shapes. The teachers in the file are left out.
+    """
+    from pipeline.exchange.import_official import import_official as run_import
+
+    report = run_import(
+        checkpoint,
+        dataset,
+        root=root,
+        run=run,
+        weights=model.value,
+        overwrite=overwrite,
+        reporter=RichReporter(),
+    )
+    out.print(
+        f"{report.size} student, {report.parameters / 1e6:.1f} M parameters, scored by its {report.weights} model; "
+        f"{report.left_out} tensors of teachers and idle parts left out",
+    )
+    if report.official_score is not None:
+        out.print(f"its own record: mIoU {report.official_score:.2f}")
+    show("run", report.run)
+    show_command("score it", "rsmtdf", "evaluate", report.run)

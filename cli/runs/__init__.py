@@ -1,0 +1,1 @@
+"""`rsmtdf runs`, `compare` and `report`."""

@@ -1,0 +1,1 @@
+"""Care of a cache: plan, verify, repair, transcode and transfer its stores."""

@@ -1,0 +1,217 @@
+"""The parts of an experiment, each run for a few seconds on this machine."""
+
+import statistics
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from pipeline.plan import Experiment
+from pipeline.train.features import Features
+from pipeline.train.run import make_training
+from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.store.codecs import fit_codec, make_codec
+from rsmtdf_core.store.codecs.base import Codec, Declared
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.teacher import declared_shape, load_teacher
+from rsmtdf_core.teachers.weights import locate_weights
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.targets import GetTargets, Targets
+from rsmtdf_core.views.render import ViewRenderer, crop_crc
+
+# Each part is run once to warm up, then so many times or until so much time has gone.
+RUNS = 5
+BUDGET_SECONDS = 6.0
+# Views whose tokens are packed: half of them to fit a codec, half to measure it.
+SAMPLE = 16
+
+Tokens = npt.NDArray[np.float32]
+Weights = Literal["own", "random", "absent"]
+
+
+@dataclass(frozen=True)
+class TeacherRun:
+    """A teacher's times, and its tokens to try codecs on.
+
+    Attributes:
+        weights: as `TeacherMeasured.weights`.
+        seconds: forward pass of a view.
+        copy_seconds: bringing a view's tokens to the host's memory.
+        tokens: float32 [n, H, W, D].
+    """
+
+    weights: Weights
+    seconds: float
+    copy_seconds: float
+    tokens: Tokens
+
+
+@dataclass(frozen=True)
+class CodecRun:
+    """A codec on a teacher's tokens.
+
+    Attributes:
+        codec: as it would be bound to a store.
+        bytes: of a record, on average.
+        encode_seconds: packing a view.
+        unpack_seconds: from bytes to stored numbers, a view.
+        decode_seconds: from stored numbers to tokens on the device, a view.
+    """
+
+    codec: Codec
+    bytes: float
+    encode_seconds: float
+    unpack_seconds: float
+    decode_seconds: float
+
+
+def rendered_views(experiment: Experiment, count: int) -> tuple[Tensor, float]:
+    """Views of the plan as teachers see them, uint8 [n, 3, S, S], and the median seconds of one."""
+    renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
+    rows = np.linspace(0, len(experiment.plan) - 1, min(count, len(experiment.plan)))
+    images, seconds = [], []
+    for row in rows.astype(int).tolist():
+        began = time.perf_counter()
+        images.append(renderer.teacher_view(row))
+        # Extraction keeps every crop's checksum too.
+        crop_crc(renderer.weak(row))
+        seconds.append(time.perf_counter() - began)
+    views = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return views, statistics.median(seconds)
+
+
+def run_teacher(
+    settings: TeacherSettings, views: Tensor, batch: int, device: torch.device
+) -> TeacherRun:
+    """Run a teacher on views, uint8 [n, 3, S, S]; where its weights are not here, with random ones.
+
+    Raises:
+        TeacherError: where the model cannot be built.
+    """
+    weights: Weights = "random"
+    if settings.weights != "random":
+        # Only stage one downloads.
+        weights = "own" if locate_weights(settings) else "absent"
+    if weights == "absent":
+        settings = settings.model_copy(update={"weights": "random", "weights_sha256": None})
+    teacher = load_teacher(settings, views.shape[-1], str(device))
+    # A teacher that needs minutes for a batch is judged by fewer views.
+    alone = _median(lambda _: teacher.tokens(views[:1]).cpu(), 2)
+    batch = min(batch, max(2, int(2 * BUDGET_SECONDS / alone)))
+    starts = range(0, len(views), batch)
+    parts = [views[torch.arange(start, start + batch) % len(views)] for start in starts]
+    kept: list[Tokens] = []
+    copies: list[float] = []
+
+    def forward(number: int) -> None:
+        tokens = teacher.tokens(parts[number % len(parts)])
+        _settle(device)
+        began = time.perf_counter()
+        host = tokens.cpu().numpy()
+        copies.append(time.perf_counter() - began)
+        if number < len(parts):
+            kept.append(host)
+
+    seconds = _median(forward) / batch
+    copy = statistics.median(copies[1:] or copies) / batch
+    tokens = np.concatenate(kept)[:SAMPLE]
+    return TeacherRun(weights, max(seconds - copy, 1e-9), copy, tokens)
+
+
+def run_codec(declared: Declared, tokens: Tokens, device: torch.device) -> CodecRun:
+    """Fit a codec on half of the tokens and try it on the others."""
+    half = max(1, len(tokens) // 2)
+    shape = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
+    codec = make_codec(declared, shape, fit_codec(declared, tokens[:half]))
+    others = tokens[half:] if len(tokens) > half else tokens
+    began = time.perf_counter()
+    packed = [codec.encode(one) for one in others]
+    encode = (time.perf_counter() - began) / len(others)
+    numbers = np.empty((len(others), *codec.stored_shape), codec.dtype)
+
+    def unpack(_: int) -> None:
+        for one, out in zip(packed, numbers, strict=True):
+            codec.unpack(one, out)
+
+    def decode(_: int) -> None:
+        codec.decode(torch.from_numpy(numbers), device)
+        _settle(device)
+
+    size = codec.record_bytes or statistics.fmean(len(one) for one in packed)
+    unpacking, decoding = _median(unpack) / len(others), _median(decode) / len(others)
+    return CodecRun(codec, size, encode, unpacking, decoding)
+
+
+class _RandomTargets:
+    """Stands in for the cache: the same random tokens at every step, there at once."""
+
+    def __init__(self, shapes: tuple[TokenShape, ...], device: torch.device) -> None:
+        self._shapes = shapes
+        self._device = device
+        self._tokens: dict[str, Tensor] = {}
+
+    @contextmanager
+    def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
+        """What gives tokens for as many samples as there are images."""
+        del schedule, start, stop
+        yield lambda _rows, images: self._targets(images)
+
+    def _targets(self, images: Tensor) -> Targets:
+        if not self._tokens:
+            for shape in self._shapes:
+                size = (len(images), *shape.record_shape)
+                self._tokens[shape.teacher] = torch.randn(size, device=self._device)
+        return Targets(self._tokens, None)
+
+
+def step_seconds(experiment: Experiment, accelerator: Accelerator) -> float:
+    """Median seconds of the student's own training step, its rendering included; no run is written."""
+    config = experiment.config
+    shapes = tuple(declared_shape(one, config.views.crop) for one in config.teachers)
+    # Weights change no time, and the hub's may not be here.
+    student = config.student.model_copy(update={"weights": "random"})
+    experiment = replace(experiment, config=config.model_copy(update={"student": student}))
+    targets = _RandomTargets(shapes, accelerator.device)
+    training = make_training(experiment, Features(shapes, targets), accelerator)
+    with closing(_settled_steps(training.steps(), accelerator.device)) as steps:
+        return _median(lambda _: next(steps), training.total_steps)
+
+
+def _settled_steps(steps: Iterator[object], device: torch.device) -> Generator[None, None, None]:
+    for _ in steps:
+        _settle(device)
+        yield
+
+
+def _settle(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _median(run: Callable[[int], object], at_most: int = RUNS + 1) -> float:
+    """Median seconds of a few runs after a first one; that one's where it alone took very long.
+
+    `run` is called with 0, 1, 2 and so on.
+    """
+    began = time.perf_counter()
+    run(0)
+    warm = time.perf_counter()
+    if at_most == 1 or warm - began > 3 * BUDGET_SECONDS:
+        return warm - began
+    seconds: list[float] = []
+    for number in range(1, min(RUNS + 1, at_most)):
+        last = time.perf_counter()
+        if seconds and last - warm >= BUDGET_SECONDS:
+            break
+        run(number)
+        seconds.append(time.perf_counter() - last)
+    return statistics.median(seconds)

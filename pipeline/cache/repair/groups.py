@@ -1,0 +1,112 @@
+"""Repair of a group's own files; without its views no record of its stores means anything."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.cache.repair.changes import Changes, first_sound
+from pipeline.plan import Experiment
+from rsmtdf_core.errors import StoreDamagedError
+from rsmtdf_core.files import json_bytes
+from rsmtdf_core.store.copies import copy_of
+from rsmtdf_core.store.group import (
+    CROPS,
+    SCENES,
+    VIEWS,
+    ViewGroup,
+    check_numbers,
+    group_document,
+    read_drawing,
+    read_scenes,
+    scenes_document,
+)
+from rsmtdf_core.store.metadata import ZARR
+from rsmtdf_core.store.tables import read_table, table_bytes
+from rsmtdf_core.views.known import KnownViews, SceneKey, Table
+from rsmtdf_core.views.plan import VIEW_DTYPE
+
+_CRC = np.dtype(np.uint32)
+
+
+def repair_group(
+    path: Path, rows: int, changes: Changes, experiment: Experiment | None
+) -> ViewGroup | None:
+    """Repair the files of the group at `path`, or set the whole group aside.
+
+    Args:
+        path: the group's folder.
+        rows: the most rows that one of its stores has.
+        changes: takes the steps.
+        experiment: of the config that was given. Its plan determines `zarr.json` and `scenes.json` where the group's
+            name is the plan's address.
+
+    Returns:
+        The repaired group, None where it was set aside.
+    """
+    drawing = first_sound(path / ZARR, read_drawing, changes)
+    scenes = first_sound(path / SCENES, read_scenes, changes)
+    if experiment is not None and f"views-{experiment.plan.address[:16]}" == path.name:
+        if drawing is None:
+            drawing = experiment.plan.drawing
+            content = json_bytes(group_document(drawing))
+            changes.rebuild(path / ZARR, content, "damaged, and so is its copy; the config has it")
+        if scenes is None:
+            scenes = tuple(SceneKey.of(scene) for scene in experiment.plan.scenes)
+            content = json_bytes(scenes_document(scenes))
+            changes.rebuild(
+                path / SCENES, content, "damaged, and so is its copy; the config has it"
+            )
+    table = _table(path, rows, 0 if scenes is None else len(scenes), changes)
+    if drawing is None or scenes is None or table is None:
+        names = {ZARR: drawing, SCENES: scenes, VIEWS: table}
+        lost = ", ".join(name for name, value in names.items() if value is None)
+        changes.set_aside(
+            path,
+            f"{lost}: damaged, and so is the copy",
+            "all stores of these views: extract their features again",
+        )
+        return None
+    group = ViewGroup(path, drawing, KnownViews(scenes, table))
+    _repair_crops(group, changes)
+    return group
+
+
+def _table(path: Path, rows: int, scenes: int, changes: Changes) -> Table | None:
+    """The views; the copy takes the place of a table that knows fewer rows than the stores have."""
+
+    def read(file: Path, least: int = rows) -> Table:
+        table = read_table(file, VIEW_DTYPE)
+        check_numbers(file, table, scenes)
+        if len(table) < least:
+            raise StoreDamagedError(
+                f"it has {len(table)} rows, and a store has {least}", where=file
+            )
+        return table
+
+    table = first_sound(path / VIEWS, read, changes)
+    # Stores with more rows than any table knows are set aside later.
+    return first_sound(path / VIEWS, partial(read, least=0), changes) if table is None else table
+
+
+def _repair_crops(group: ViewGroup, changes: Changes) -> None:
+    path, rows = group.path / CROPS, len(group.table)
+    try:
+        crops = read_table(path, _CRC)
+        if len(crops) >= rows:
+            changes.copy(path)
+            return
+        why = f"it has {len(crops)} rows, and there are {rows} views"
+    except StoreDamagedError as damage:
+        why = damage.what
+        try:
+            crops = read_table(copy_of(path), _CRC)
+        except StoreDamagedError:
+            crops = np.zeros(0, _CRC)
+    # A copy may be older. Rows that it lacks are rendered again.
+    restored = np.zeros(rows, _CRC)
+    restored[: len(crops)] = crops[:rows]
+    views = group.table["scene"] >= 0
+    unknown = int((restored[views] == 0).sum())
+    loss = f"{unknown} crops' checksums: extraction makes these views' records again"
+    changes.rebuild(path, table_bytes(restored), why, loss if unknown else "")

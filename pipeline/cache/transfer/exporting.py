@@ -1,0 +1,169 @@
+"""Put stores elsewhere as plain files, whole or in part; what arrives is a cache that can be read as it is.
+
+A store of which only some shards are taken gets a ledger and a commit of its own, so it is whole in itself.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from pipeline.cache.transfer.listing import (
+    EXPORT,
+    GROUP_FILES,
+    MAX_BYTES,
+    STORE_FILES,
+    FileEntry,
+    Listing,
+    parse_listing,
+)
+from pipeline.cache.transfer.parts import TransferReport, chosen_entries, shard_name, side_by_side
+from pipeline.cache.transfer.remote import Remote
+from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.cache.usage import store_key
+from rsmtdf_core.errors import StoreIncompleteError, StoreMismatchError
+from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.store.commit import Commit, write_commit
+from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.ledger import LedgerEntry, append_ledger, read_ledger
+from rsmtdf_core.store.metadata import EXTRACT
+from rsmtdf_core.store.store import FeatureStore
+
+# Where a file of the export is read from, by its path in the export.
+Sources = dict[str, Path]
+
+
+def export_stores(
+    stores: Sequence[FeatureStore],
+    destination: str,
+    views: range | None = None,
+    reporter: Reporter | None = None,
+) -> TransferReport:
+    """Copy committed stores to a folder at any address; stores that are there from before stay.
+
+    Started again after a kill it goes on: files that are there with the right bytes are not sent.
+
+    Args:
+        stores: what to copy.
+        destination: a path, or an address like s3://bucket/folder.
+        views: numbers of the views to copy; the shards that hold them are taken whole. None: all.
+        reporter: shows progress.
+
+    Raises:
+        ConfigError: where the destination cannot be written to.
+        StoreError: where a store is not committed or damaged, or the destination holds another cache.
+    """
+    assert stores
+    reporter = reporter or Silent()
+    remote = Remote(destination)
+    remote.require_writable()
+    with tempfile.TemporaryDirectory(prefix="rsmtdf-export-") as folder:
+        staging = Path(folder)
+        small: Sources = {}
+        shards: dict[str, tuple[FeatureStore, LedgerEntry]] = {}
+        records = 0
+        # Stores first: a group that grows meanwhile has more rows than they need, never fewer.
+        for store in stores:
+            entries = _snapshot(store, staging / store_key(store.path), views, small)
+            shards |= {shard_name(store, entry.shard): (store, entry) for entry in entries}
+            records += sum(entry.records for entry in entries)
+        for group in {store.group.path: store.group for store in stores}.values():
+            _snapshot_group(group, staging / group.path.name, small)
+        before = _before(remote)
+        listed = [_file_entry(path, source) for path, source in small.items()]
+        _require_same_groups(before, Listing.of(listed), destination)
+        jobs = [partial(_send_shard, remote, path, *shards[path]) for path in sorted(shards)]
+        sent = side_by_side(jobs, "export", reporter)
+        files = [entry for entry, _ in sent]
+        new = [entry for entry, is_new in sent if is_new]
+        for entry in listed:
+            if not remote.holds(entry.path, entry.bytes, entry.sha256):
+                remote.put(small[entry.path], entry.path)
+                new.append(entry)
+        names = tuple(store_key(store.path) for store in stores)
+        kept = [entry for entry in before.files.values() if entry.store not in (None, *names)]
+        groups = [entry for entry in before.files.values() if entry.store is None]
+        _send_listing(remote, Listing.of([*groups, *kept, *listed, *files]), staging)
+    return TransferReport(
+        stores=names,
+        views=records,
+        files=len(new),
+        bytes=sum(entry.bytes for entry in new),
+        there=len(files) + len(listed) - len(new),
+    )
+
+
+def _snapshot(
+    store: FeatureStore, staging: Path, views: range | None, sources: Sources
+) -> list[LedgerEntry]:
+    """The store's small files as they are now, for the chosen shards alone; these shards' entries."""
+    commit = store.read_commit()
+    if commit is None:
+        raise StoreIncompleteError(
+            "only committed stores can be exported", where=store.path, remedy=EXTRACT
+        )
+    promised = read_ledger(store.path, commit.ledger_bytes).entries
+    entries = [entry for entry in chosen_entries(store, views) if entry.shard in promised]
+    staging.mkdir(parents=True)
+    for name in ("parameters.safetensors", "zarr.json"):
+        shutil.copyfile(store.path / name, staging / name)
+    append_ledger(staging, entries)
+    share = sum(entry.records for entry in entries) / commit.views
+    reduced = Commit.of(
+        store.metadata.rows,
+        read_ledger(staging),
+        commit.seconds * share,
+        store.metadata.parameters_sha256,
+    )
+    write_commit(staging, reduced)
+    sources.update({f"{store_key(store.path)}/{name}": staging / name for name in STORE_FILES})
+    return entries
+
+
+def _snapshot_group(group: ViewGroup, staging: Path, sources: Sources) -> None:
+    # The views first: crops and scenes may be more than they need, never fewer.
+    for name in ("views.npy", "scenes.json", "crops.npy", "zarr.json"):
+        shutil.copyfile(group.path / name, staging / name)
+    sources.update({f"{group.path.name}/{name}": staging / name for name in GROUP_FILES})
+
+
+def _before(remote: Remote) -> Listing:
+    content = remote.read(EXPORT, MAX_BYTES)
+    return Listing({}) if content is None else parse_listing(content, remote.at(EXPORT))
+
+
+def _require_same_groups(before: Listing, new: Listing, destination: str) -> None:
+    """Refuse to change a group's tables under stores that are there and are not sent anew."""
+    staying = {store.partition("/")[0] for store in before.stores if store not in new.stores}
+    for path, entry in new.files.items():
+        old = before.files.get(path)
+        if entry.store is None and entry.group in staying and old not in (None, entry):
+            raise StoreMismatchError(
+                f"the export that is there has other views: {path} differs",
+                where=destination,
+                remedy="export all stores of the group together, or to another folder",
+            )
+
+
+def _send_shard(
+    remote: Remote, path: str, store: FeatureStore, entry: LedgerEntry
+) -> tuple[FileEntry, bool]:
+    """Send a shard unless it is there; what it is, and whether it was sent."""
+    shard = store.open_shard(entry.shard)
+    if shard.verify() != entry.summary:
+        raise shard.damaged("it is not the one in the ledger")
+    listed = _file_entry(path, shard.path)
+    if remote.holds(path, listed.bytes, listed.sha256):
+        return listed, False
+    remote.put(shard.path, path)
+    return listed, True
+
+
+def _file_entry(path: str, source: Path) -> FileEntry:
+    return FileEntry(path, source.stat().st_size, file_sha256(source))
+
+
+def _send_listing(remote: Remote, listing: Listing, staging: Path) -> None:
+    (staging / EXPORT).write_bytes(listing.to_bytes())
+    remote.put(staging / EXPORT, EXPORT)

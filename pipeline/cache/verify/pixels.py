@@ -1,0 +1,73 @@
+"""The pixels' store: records are what is rendered from the images and masks that are here now."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.cache.verify.report import SkippedError
+from pipeline.cache.verify.views import GroupViews, spread
+from pipeline.config import ExperimentConfig
+from pipeline.pixels import changed_masks, pixels_identity
+from pipeline.plan import Experiment
+from pipeline.reporter import Reporter
+from rsmtdf_core.errors import StoreMismatchError
+from rsmtdf_core.store.group import Rows
+from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.views.pixels import pixel_record
+
+
+def holds_pixels(store: FeatureStore) -> bool:
+    """Whether its records are rendered views, not a teacher's tokens."""
+    return store.metadata.identity.get("library") == "rsmtdf"
+
+
+def check_pixels(
+    store: FeatureStore, views: GroupViews, rows: Rows, count: int | None, reporter: Reporter
+) -> str:
+    """Records rendered again are those that are stored; `count` as in `GroupViews.check_replay`.
+
+    Raises:
+        StoreMismatchError: where they are not.
+        SkippedError: where no scene is here.
+    """
+    views.check_scenes(rows)
+    chosen = views.renderable(rows)
+    sample = chosen if count is None else spread(chosen, count)
+    reader = FeatureReader(store, np.arange(store.metadata.rows), check="always")
+
+    def same(row: int) -> bool:
+        stored = np.empty((1, *store.codec.stored_shape), np.uint8)
+        reader.gather(np.array([row]), stored)
+        return np.array_equal(stored[0], pixel_record(views.renderer, int(views.place[row])))
+
+    views.require(sample.tolist(), same, "records", reporter)
+    return f"{len(sample)} of {len(rows)} records rendered again are those that are stored"
+
+
+def check_masks(
+    store: FeatureStore, views: GroupViews, rows: Rows, config: ExperimentConfig
+) -> str:
+    """The masks have the bytes of which the pixels were made.
+
+    Raises:
+        StoreMismatchError: where they have not.
+        SkippedError: where the config reads masks in another way.
+    """
+    chosen = views.place[views.renderable(rows)]
+    table = views.plan.table[chosen]
+    labeled = np.unique(table["scene"][table["labeled"]]).tolist()
+    plan = replace(views.plan, labeled_scenes=tuple(labeled))
+    experiment = Experiment(config, views.dataset, plan)
+    if pixels_identity(experiment) != store.metadata.identity:
+        raise SkippedError("the config's manifest makes other class ids of the masks")
+    changed = changed_masks(experiment, store)
+    if changed:
+        scene = next(one for one in plan.scenes if one.id == changed[0])
+        raise StoreMismatchError(
+            f"the masks of {len(changed)} of {len(labeled)} scenes are not those whose pixels are stored "
+            f"({', '.join(changed[:3])})",
+            where=views.dataset.root / (scene.mask or ""),
+            remedy="rsmtdf extract-features CONFIG, or restore the mask",
+        )
+    return f"the masks of {len(labeled)} scenes are those whose pixels are stored"

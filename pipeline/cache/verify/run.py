@@ -1,0 +1,200 @@
+"""All checks of all stores, in order."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.cache.verify.files import check_records, check_structure, present_rows
+from pipeline.cache.verify.pixels import check_masks, check_pixels, holds_pixels
+from pipeline.cache.verify.report import (
+    Check,
+    Depth,
+    Name,
+    SkippedError,
+    StoreChecks,
+    VerifyReport,
+    run_check,
+)
+from pipeline.cache.verify.teachers import Comparison, check_probe, find_teacher, forget_teachers
+from pipeline.cache.verify.views import GroupViews, check_drawing, spread
+from pipeline.config import ExperimentConfig
+from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.cache.catalogue import StoreEntry, find_entry, read_catalogue
+from rsmtdf_core.scenes.find import Dataset, find_scenes
+from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.teachers.teacher import Teacher
+
+
+@dataclass(frozen=True, slots=True)
+class _Amounts:
+    """How much is looked at: views rendered (None: all), views computed again, and records read."""
+
+    rendered: int | None
+    computed: int
+    records: bool
+
+
+_AMOUNTS: dict[Depth, _Amounts] = {
+    "quick": _Amounts(16, 4, records=False),
+    "normal": _Amounts(64, 16, records=True),
+    "deep": _Amounts(None, 128, records=True),
+}
+_DRAWN = 64
+
+
+def verify(
+    cache_folder: Path,
+    stores: Sequence[str] = (),
+    config: ExperimentConfig | None = None,
+    depth: Depth = "normal",
+    reporter: Reporter | None = None,
+) -> VerifyReport:
+    """Check stores of a cache; nothing is written, and no weights are downloaded.
+
+    Args:
+        cache_folder: the cache.
+        stores: which, as `find_entry` takes them; by default all.
+        config: gives the scenes and the teachers; without it the checks that need them are skipped.
+        depth: how much is looked at.
+        reporter: shows progress.
+
+    Raises:
+        StoreNotFoundError: where there is no cache, or no such store.
+        DataError: where the config's data are not as its manifest says.
+    """
+    began = time.perf_counter()
+    catalogue = read_catalogue(cache_folder)
+    named = {entry.path: entry for entry in (find_entry(catalogue, text) for text in stores)}
+    entries = list(named.values()) if stores else list(catalogue.stores)
+    dataset = None
+    if config is not None:
+        dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
+    views = _views_of(dataset)
+    try:
+        checked = tuple(
+            StoreChecks(
+                store=entry.key,
+                checks=tuple(
+                    _Checks(entry, views, config, _AMOUNTS[depth], reporter or Silent()).run()
+                ),
+            )
+            for entry in entries
+        )
+    finally:
+        forget_teachers()
+    return VerifyReport(cache=cache_folder, stores=checked, seconds=time.perf_counter() - began)
+
+
+def _views_of(dataset: Dataset | None) -> Callable[[ViewGroup], GroupViews]:
+    """The views of a group, made once for all of its stores."""
+    made: dict[Path, GroupViews] = {}
+
+    def views(group: ViewGroup) -> GroupViews:
+        if dataset is None:
+            raise SkippedError("give --config")
+        if group.path not in made:
+            made[group.path] = GroupViews(group, dataset)
+        return made[group.path]
+
+    return views
+
+
+@dataclass
+class _Checks:
+    """The checks of one store; what several need is made once."""
+
+    entry: StoreEntry
+    views_of: Callable[[ViewGroup], GroupViews]
+    config: ExperimentConfig | None
+    amounts: _Amounts
+    reporter: Reporter
+    _broken: bool = field(default=False, init=False)
+
+    def run(self) -> Iterator[Check]:
+        """Make them in order."""
+        structure = run_check("structure", lambda: check_structure(self.store))
+        self._broken = structure.status == "failed"
+        yield structure
+        if self.entry.store is None and not self._broken:
+            return  # there is nothing yet
+        yield run_check("checksums", self._checksums)
+        pixels = not self._broken and holds_pixels(self.store)
+        others: dict[Name, Callable[[], str]] = {
+            "replay": self._pixels if pixels else self._replay,
+            "drawing": lambda: check_drawing(self.store.group, spread(self.rows, _DRAWN)),
+        }
+        if pixels:
+            others["masks"] = self._masks
+        else:
+            others["probe"] = lambda: check_probe(self.store, self._teacher())
+            others["features"] = self._features
+            others["alignment"] = self._alignment
+        for name, check in others.items():
+            yield run_check(name, self._on_sound(check))
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The store, opened again so that its errors are whole."""
+        if not self.entry.problem and self.entry.store is None:
+            raise SkippedError("made, but not begun: no metadata yet")
+        return FeatureStore.open(self.entry.path, ViewGroup.at(self.entry.path.parent))
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The store rows that have a record."""
+        rows = present_rows(self.store)
+        if not len(rows):
+            raise SkippedError("there are no records")
+        return rows
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Some records against the teacher."""
+        teacher = self._teacher()
+        views = self.views_of(self.store.group)
+        return Comparison(
+            self.store, views, teacher, self.rows, self.amounts.computed, self.reporter
+        )
+
+    def _checksums(self) -> str:
+        if not self.amounts.records:
+            raise SkippedError("left out by --quick")
+        return check_records(self.store, self.reporter)
+
+    def _replay(self) -> str:
+        views = self.views_of(self.store.group)
+        return views.check_replay(self.rows, self.amounts.rendered, self.reporter)
+
+    def _pixels(self) -> str:
+        views = self.views_of(self.store.group)
+        return check_pixels(self.store, views, self.rows, self.amounts.rendered, self.reporter)
+
+    def _masks(self) -> str:
+        views = self.views_of(self.store.group)
+        return check_masks(self.store, views, self.rows, self._config())
+
+    def _features(self) -> str:
+        return self.comparison.check_features()
+
+    def _alignment(self) -> str:
+        return self.comparison.check_alignment()
+
+    def _teacher(self) -> Teacher:
+        return find_teacher(self.store, self._config())
+
+    def _config(self) -> ExperimentConfig:
+        if self.config is None:
+            raise SkippedError("give --config")
+        return self.config
+
+    def _on_sound(self, check: Callable[[], str]) -> Callable[[], str]:
+        def guarded() -> str:
+            if self._broken:
+                raise SkippedError("the structure is damaged")
+            return check()
+
+        return guarded

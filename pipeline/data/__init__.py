@@ -1,0 +1,1 @@
+"""Datasets: write a manifest, check it, prepare the public benchmarks."""

@@ -1,0 +1,92 @@
+"""A dataset checked against its manifest, and shown: sample scenes with their masks, classes by split."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.evaluation.class_shares import class_shares_picture
+from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
+from rsmtdf_core.files import write_json
+from rsmtdf_core.scenes.check import DatasetCheck, check_dataset
+from rsmtdf_core.scenes.files import image_size
+from rsmtdf_core.scenes.find import (
+    Dataset,
+    Scene,
+    ScenePair,
+    choose_scenes,
+    cut_scenes,
+    find_pairs,
+    split_pairs,
+)
+from rsmtdf_core.scenes.manifest import Manifest, SplitName
+from rsmtdf_core.scenes.reader import SceneReader
+
+SAMPLES = 3  # scenes of each split
+
+
+def check_data(
+    manifest: Manifest, root: Path, out: Path | None = None, reporter: Reporter | None = None
+) -> DatasetCheck:
+    """Open every image and mask of every split.
+
+    Args:
+        manifest: says what should be there.
+        root: the data root.
+        out: the folder for samples.png, classes.png and check.json; None writes nothing.
+        reporter: shows progress.
+
+    Raises:
+        MissingFileError, DataError: nothing can be checked, see `find_pairs` and `split_pairs`.
+    """
+    splits = split_pairs(manifest, find_pairs(manifest, root))
+    total = len({pair.id for members in splits.values() for pair in members})
+    with (reporter or Silent()).bar("opening files", total) as bar:
+        result = check_dataset(manifest, root, on_scene=bar.advance)
+    if out is None:
+        return result
+    reader = SceneReader(Dataset(manifest, root, {}))
+    rows = [row for name, members in splits.items() for row in sample_rows(reader, name, members)]
+    if rows:
+        panel_picture(out / "samples.png", rows, manifest)
+    class_shares_picture(out / "classes.png", manifest, result.splits)
+    write_json(out / "check.json", result.model_dump(mode="json"))
+    return result
+
+
+def sample_rows(
+    reader: SceneReader, split: SplitName, members: Sequence[ScenePair]
+) -> list[PanelRow]:
+    """Scenes of a split at even distances, those with a mask where any has one; of rasters, windows of the split.
+
+    Files that cannot be read are passed over.
+
+    Args:
+        reader: of the dataset.
+        split: the name.
+        members: the split's pairs, see `split_pairs`.
+    """
+    scenes = choose_scenes(reader.dataset.manifest, split, list(_cut(reader.dataset, members)))
+    shown = [scene for scene in scenes if scene.mask is not None] or list(scenes)
+    step = max(1, len(shown) // SAMPLES)
+    return list(islice(_rows(reader, split, shown[step // 2 :: step]), SAMPLES))
+
+
+def _cut(dataset: Dataset, pairs: Sequence[ScenePair]) -> Iterator[Scene]:
+    for pair in pairs:
+        try:
+            size = image_size(dataset.root / pair.image, dataset.manifest.bands)
+        except RsmtdfError:  # the check names it among the problems
+            continue
+        yield from cut_scenes(pair, size, dataset.manifest.window)
+
+
+def _rows(reader: SceneReader, split: SplitName, scenes: Sequence[Scene]) -> Iterator[PanelRow]:
+    for scene in scenes:
+        try:
+            truth = None if scene.mask is None else reader.mask(scene)
+            row = PanelRow(f"{split}: {scene.id}", reader.picture(scene), truth, None)
+        except RsmtdfError:
+            continue
+        yield row

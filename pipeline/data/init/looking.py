@@ -1,0 +1,143 @@
+"""What is in a folder: pairs, sizes, bands, and the values of the masks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.scenes.bands import BandSettings
+from rsmtdf_core.scenes.files import image_size
+from rsmtdf_core.scenes.find import in_threads
+from rsmtdf_core.scenes.guessing import Layout, MaskValues, count_values, guess_layout
+from rsmtdf_core.scenes.guessing.bands import guess_bands
+from rsmtdf_core.scenes.images.file import open_image
+from rsmtdf_core.scenes.images.folder import files_below, unread_files, unread_note
+
+_SEEN = 16  # images whose pixels are looked at where no name tells masks
+_FEW_VALUES = 16
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is in a folder, before anything is decided.
+
+    Attributes:
+        root: the folder.
+        layout: its files and the patterns that pair them.
+        sizes: images of each width and height, px.
+        kinds: images of each kind of bands, such as "4 bands of uint16".
+        bands: which bands are shown, and how they are scaled; None where all images are of 8 bits and nobody chose.
+        values: what the masks hold; None where there are none.
+        undeclared: values of images that look like no data although no file says so.
+    """
+
+    root: Path
+    layout: Layout
+    sizes: Counter[tuple[int, int]]
+    kinds: Counter[str]
+    bands: BandSettings | None
+    values: MaskValues | None
+    undeclared: tuple[float, ...] = ()
+
+
+def look(
+    root: Path,
+    reporter: Reporter | None = None,
+    bands: BandSettings | None = None,
+    patterns: tuple[str | None, str | None] = (None, None),
+) -> Looked:
+    """Find images and masks below `root`, read every image's header and every mask's pixels.
+
+    Args:
+        root: the folder.
+        reporter: shows progress.
+        bands: which bands are shown, where somebody chose.
+        patterns: path patterns of images and masks, where somebody named them.
+
+    Raises:
+        MissingFileError, DataError: where there is no image, or a file cannot be what it seems.
+    """
+    layout = guess_layout(root, *patterns)
+    if reporter is not None and (unread := unread_files(files_below(root))):
+        reporter.warn(unread_note(unread))
+    paths = [root / one for one in layout.image_files]
+    headers = list(in_threads(_header, paths))
+    if bands is None or bands.scale is None:
+        _require_one_depth(paths, [header.depth for header in headers])
+    undeclared: tuple[float, ...] = ()
+    if bands is not None or any(header.needs_choice for header in headers):
+        guess = guess_bands(paths, bands)
+        bands, undeclared = guess.bands, guess.undeclared
+    if layout.masks is None and patterns[0] is None:
+        _refuse_unnamed_masks(root, layout)
+    sizes = Counter(in_threads(lambda path: image_size(path, bands), paths))
+    values = None
+    if layout.mask_files:
+        with (reporter or Silent()).bar("reading masks", len(layout.mask_files)) as bar:
+            values = count_values(root, layout.mask_files, bar.advance)
+    kinds = Counter(header.kind for header in headers)
+    return Looked(root, layout, sizes, kinds, bands, values, undeclared)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The bands of an image in words, their depth, and whether they must be chosen: they are two, or need a scale."""
+
+    kind: str
+    depth: str
+    needs_choice: bool
+
+
+def _header(path: Path) -> _Header:
+    with open_image(path) as image:
+        floats = any(dtype.kind == "f" for dtype in image.dtypes)
+        depth = "8 bits" if image.eight_bits else "floating point" if floats else "more than 8 bits"
+        needs_choice = not image.eight_bits or len(image.color_bands) == 2
+        return _Header(image.describe(), depth, needs_choice)
+
+
+def _require_one_depth(paths: Sequence[Path], depths: Sequence[str]) -> None:
+    """Refuse images of 8 bits among others: one range for all would show some of them black."""
+    counts = Counter(depths)
+    if len(counts) < 2:
+        return
+    common, rare = counts.most_common()[0][0], counts.most_common()[-1][0]
+    raise DataError(
+        f"{counts[rare]} of {len(paths)} images are of {rare}, others of {common}, such as "
+        f"{paths[depths.index(common)]}",
+        where=paths[depths.index(rare)],
+        remedy="keep images of one kind in a folder: convert these, move them away, or, if all hold values of one "
+        "range, name it with --scale",
+    )
+
+
+def _refuse_unnamed_masks(root: Path, layout: Layout) -> None:
+    """Refuse images of which some have no more values than masks have, where no name tells masks.
+
+    Raises:
+        DataError: names one of them.
+    """
+    seen = layout.image_files[:: -(-len(layout.image_files) // _SEEN)]
+    alike = [
+        path
+        for path, few in zip(
+            seen, in_threads(lambda path: _has_few_values(root, path), seen), strict=True
+        )
+        if few
+    ]
+    if len(alike) * 4 >= len(seen):
+        raise DataError(
+            f"{alike[0]} looks like a mask, as it holds few values, but no name tells images from masks",
+            where=root,
+            remedy="name the patterns: --images 'images/{name}.png' --masks 'masks/{name}.png'; if all are images, "
+            "--images alone",
+        )
+
+
+def _has_few_values(root: Path, path: str) -> bool:
+    try:
+        return 1 < len(count_values(root, [path]).counts) <= _FEW_VALUES
+    except DataError:  # more values than any mask, or not whole numbers
+        return False

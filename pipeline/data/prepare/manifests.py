@@ -1,0 +1,130 @@
+"""The manifests that preparing leaves: the packaged ones, pointed at the files as they are on this machine."""
+
+from pathlib import Path
+
+import yaml
+
+from pipeline.data.prepare.benchmarks import Benchmark
+from pipeline.data.prepare.layout import Layout
+from pipeline.data.prepare.official import OfficialLists
+from pipeline.data.prepare.settings import MaskKind
+from rsmtdf_core.files import atomic_file
+from rsmtdf_core.scenes.find import Dataset
+from rsmtdf_core.scenes.manifest import (
+    IndexMasks,
+    Manifest,
+    SplitName,
+    SplitSpec,
+    load_manifest,
+)
+
+MASKS_REMEDY = (
+    "fetch or mend the files named above; if the masks hold class ids, say so with --masks ids (from 0, 255 is no "
+    "class) or --masks ids-from-1 (0 is no class)"
+)
+
+_ENCODINGS = {
+    "ids": IndexMasks(encoding="indices", offset=0, ignore=(255,)),
+    "ids-from-1": IndexMasks(encoding="indices", offset=1, ignore=(0,)),
+}
+
+
+def original_manifest(
+    benchmark: Benchmark, name: str, layout: Layout, masks: MaskKind, notes: tuple[str, ...] = ()
+) -> Manifest:
+    """A packaged manifest for tiles, or published crops, that lie as `layout` says."""
+    packaged = load_manifest(name)
+    changes: dict[str, object] = {"images": layout.images, "masks": layout.masks}
+    if layout.cropped:
+        published: MaskKind = "ids-from-1" if benchmark.crops_from_1 else "ids"
+        masks = published if masks == "published" else masks
+        changes |= {"window": None, "parent": layout.tile_fields}
+    if masks != "published":
+        changes["mask_encoding"] = _ENCODINGS[masks]
+    return _changed(packaged, changes | {"notes": (*packaged.notes, *notes)})
+
+
+def cut_manifest(
+    benchmark: Benchmark, original: Manifest, windows: Dataset, notes: tuple[str, ...] = ()
+) -> Manifest:
+    """A manifest of tiles for the crops that were cut from them: the same crops in each split.
+
+    Args:
+        benchmark: names the crops.
+        original: the tiles' manifest.
+        windows: its scenes; where windows are drawn one by one, they are listed by their numbers.
+        notes: what to add to the manifest's notes.
+    """
+    splits = {
+        split: SplitSpec(
+            scenes=tuple(crop_id(benchmark, scene.id) for scene in windows.splits[split])
+        )
+        if spec.by == "crop" or spec.scenes is not None
+        else spec
+        for split, spec in original.splits.items()
+    }
+    labeled = original.labeled and tuple(crop_id(benchmark, scene) for scene in original.labeled)
+    return _changed(
+        original,
+        {
+            "images": benchmark.crop_image.pattern,
+            "masks": benchmark.crop_mask.pattern,
+            "mask_encoding": _ENCODINGS["ids"],
+            "window": None,
+            "parent": original.fields,
+            "splits": splits,
+            "labeled": labeled,
+            "notes": (*original.notes, *notes),
+        },
+    )
+
+
+def crop_id(benchmark: Benchmark, window: str) -> str:
+    """The id of the crop that was cut where a window of a tile is."""
+    tile, _, place = window.rpartition("@")
+    left, top = map(int, place.split(","))
+    return f"{tile}/{benchmark.number(left, top)}"
+
+
+def listed_manifest(
+    base: Manifest, lists: OfficialLists, ids: dict[str, tuple[str, ...]], notes: tuple[str, ...]
+) -> Manifest:
+    """`base` with the splits of official lists; `ids` has the scenes of each split and of "labeled"."""
+    names: tuple[SplitName, ...] = ("train", "val", "test")
+    return _changed(
+        base,
+        {
+            "name": lists.name,
+            "title": f"{base.title.partition(',')[0]}, official split by crop",
+            "splits": {name: SplitSpec(scenes=ids[name]) for name in names},
+            "labeled": ids["labeled"],
+            "notes": notes,
+        },
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest, root: Path) -> Path:
+    """Write a manifest, its lists into a folder of its name beside it; its path."""
+    values = manifest.model_dump(mode="json", exclude_defaults=True)
+    for split, spec in values["splits"].items():
+        if "scenes" in spec:
+            spec["scenes"] = _write_list(folder, manifest.name, split, spec["scenes"])
+    if "labeled" in values:
+        values["labeled"] = _write_list(folder, manifest.name, "labeled", values["labeled"])
+    path = folder / f"{manifest.name}.yaml"
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+    with atomic_file(path) as file:
+        file.write(f"# Written by `rsmtdf data prepare`. The data root: {root}\n{text}".encode())
+    return path
+
+
+def _write_list(folder: Path, manifest: str, name: str, scenes: list[str]) -> str:
+    place = f"{manifest}/{name}.txt"
+    with atomic_file(folder / place) as file:
+        file.write("".join(f"{scene}\n" for scene in scenes).encode())
+    return place
+
+
+def _changed(manifest: Manifest, changes: dict[str, object]) -> Manifest:
+    """A validated copy with other values."""
+    return Manifest.model_validate({**dict(manifest), **changes})

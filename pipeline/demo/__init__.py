@@ -1,0 +1,1 @@
+"""Both stages on small drawn scenes."""

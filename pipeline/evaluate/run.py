@@ -1,0 +1,237 @@
+"""Scores a run on a split: report, tables and pictures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pipeline.config import ExperimentConfig, load_config
+from pipeline.plan import labeled_rule
+from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.allocator import keep_freed_memory
+from rsmtdf_core.choices import fields_at
+from rsmtdf_core.errors import ConfigError, DataError
+from rsmtdf_core.evaluation.pictures import (
+    PanelRow,
+    confusion_picture,
+    curves_picture,
+    legend_picture,
+    panel_picture,
+)
+from rsmtdf_core.evaluation.protocols.find import find_protocols
+from rsmtdf_core.evaluation.report import (
+    EvaluationReport,
+    cautions,
+    write_csv,
+    write_report,
+)
+from rsmtdf_core.evaluation.scoring import Pixels, count_confusion, evenly, scored_scenes
+from rsmtdf_core.roles import Role, role_of
+from rsmtdf_core.runs.best import best_checkpoint
+from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
+from rsmtdf_core.runs.folder import UNFINISHED, RunFolder, open_run
+from rsmtdf_core.runs.metrics import Metrics
+from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.splits import split_notes
+from rsmtdf_core.student.model import Student
+from rsmtdf_core.tokens import TokenShape
+
+Split = Literal["train", "val", "test"]
+PANEL_SCENES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A run with one of its models loaded.
+
+    Attributes:
+        folder: the run on disk.
+        config: its resolved config.
+        checkpoint: the best checkpoint, or the one that was named.
+        weights: which of its two models is loaded.
+            student: that model, in eval mode on the device.
+        manifest: the dataset's manifest, as it was when the run began.
+    """
+
+    folder: RunFolder
+    config: ExperimentConfig
+    checkpoint: Checkpoint
+    weights: Literal["ema", "student"]
+    student: Student
+    manifest: Manifest
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user must know before believing this run's predictions."""
+        state = self.checkpoint.state
+        return cautions(state["random_teachers"], state["approximations"])
+
+
+def load_run(
+    path: Path,
+    weights: Literal["ema", "student"] | None = None,
+    overrides: Sequence[str] = (),
+    checkpoint: Path | None = None,
+) -> TrainedRun:
+    """Load a run's best model; `weights` is by default the one it was selected by.
+
+    Args:
+        path: the run's folder.
+        weights: the EMA model or the student.
+        overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
+        checkpoint: the folder of another checkpoint than the best.
+
+    Raises:
+        RunError: where there is no run, or its best checkpoint or the one named is damaged or not finite.
+        ConfigError: where an override is wrong, or changes what was trained.
+    """
+    _require_free(overrides)
+    folder = open_run(path)
+    config = load_config(str(folder.config), overrides)
+    chosen = best_checkpoint(folder) if checkpoint is None else load_checkpoint(checkpoint)
+    which = weights or config.evaluation.weights
+    manifest = load_manifest(str(folder.manifest))
+    shapes = [TokenShape(**shape) for shape in chosen.state["teachers"]]
+    # The checkpoint has all weights: the pretrained ones need not be on this machine.
+    settings = config.student.model_copy(update={"weights": "random"})
+    student = Student(
+        settings, len(manifest.classes), config.views.crop, shapes, bands=manifest.image_bands
+    )
+    load_weights(student, chosen.weights(which), chosen.path)
+    on_gpu = config.runtime.device != "cpu" and torch.cuda.is_available()
+    student.to("cuda" if on_gpu else "cpu").eval()
+    if not on_gpu:
+        keep_freed_memory()
+    return TrainedRun(folder, config, chosen, which, student, manifest)
+
+
+def _require_free(overrides: Sequence[str]) -> None:
+    """Refuse overrides of keys that decide more than how scenes pass through a trained model, and on what."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        fields = fields_at(ExperimentConfig, key)
+        if not all(role_of(field) in {Role.SCORING, Role.SPEED} for _, _, field in fields):
+            raise ConfigError(
+                f"a trained run takes no other {key}",
+                where=f"--set {override}",
+                remedy="set evaluation.inference.* or runtime.device",
+            )
+
+
+def evaluate(
+    path: Path,
+    split: Split = "test",
+    weights: Literal["ema", "student"] | None = None,
+    root: Path | None = None,
+    reporter: Reporter | None = None,
+    *,
+    protocols: Sequence[str] = ("rsmtdf",),
+    overrides: Sequence[str] = (),
+    checkpoint: Path | None = None,
+) -> tuple[EvaluationReport, Path]:
+    """Score a run on a split; the report and the folder that holds it with its tables and pictures.
+
+    Args:
+        path: the run's folder.
+        split: which scenes are scored; those without a mask are left out.
+        weights: the EMA model or the student; by default the one the run was selected by.
+        root: the data root, where it is not that of the run's config any more.
+        reporter: shows progress.
+        protocols: names of the rules for the scores, at least one; the first is the report's own.
+        overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
+        checkpoint: the folder of another checkpoint than the best.
+
+    Raises:
+        ConfigError: where a protocol is unknown or an override is wrong.
+        DataError: where the split has no scene with a mask.
+    """
+    reporter = reporter or Silent()
+    rules = find_protocols(protocols)
+    run = load_run(path, weights, overrides, checkpoint)
+    manifest = run.manifest
+    metrics = run.folder.metrics_lines()
+    status = run.folder.facts.get("status")
+    for sentence in _warnings(run, metrics, status):
+        reporter.warn(sentence)
+    dataset = find_scenes(manifest, root or run.config.data.root)
+    for sentence in dataset.cautions:
+        reporter.warn(sentence)
+    scenes = scored_scenes(dataset.splits.get(split, ()))
+    if not scenes:
+        raise DataError(
+            f"the split {split!r} has no scene with a mask",
+            where=run.config.data.root,
+            remedy=f"rsmtdf data check {run.config.data.manifest} --root {run.config.data.root}",
+        )
+    reader = SceneReader(dataset)
+    predictions: dict[str, Pixels] = {}
+    shown = evenly(scenes, PANEL_SCENES)
+    with reporter.bar(f"evaluate {split}", len(scenes)) as bar:
+
+        def seen(scene: Scene, ids: Pixels) -> None:
+            if scene in shown:
+                predictions[scene.id] = ids
+            bar.advance()
+
+        counts = count_confusion(run.student, reader, scenes, run.config.evaluation.inference, seen)
+    state = run.checkpoint.state
+    first, *others = (rule(counts, manifest) for rule in rules)
+    report = EvaluationReport(
+        **dict(first),
+        others=tuple(others),
+        run=run.folder.path.name,
+        dataset=manifest.name,
+        split=split,
+        weights=run.weights,
+        parent=run.checkpoint.fingerprint,
+        inference=run.config.evaluation.inference,
+        images=len(scenes),
+        confusion=tuple(tuple(row) for row in counts.matrix.tolist()),
+        ignored=tuple(counts.ignored.tolist()),
+        random_teachers=tuple(state["random_teachers"]),
+        approximations=tuple(state["approximations"]),
+        notes=_notes(run, dataset),
+        steps=state["step"],
+        unfinished=status in UNFINISHED,
+    )
+    place = run.folder.report(split, run.weights)
+    out = place.parent
+    write_csv(out / "scores.csv", report)
+    warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
+    confusion_picture(
+        out / "confusion.png", counts.matrix, manifest.class_names, f"Confusion matrix{warning}"
+    )
+    rows = [
+        PanelRow(one.id + warning, reader.picture(one), reader.mask(one), predictions[one.id])
+        for one in shown
+    ]
+    panel_picture(out / "panel.png", rows, manifest)
+    legend_picture(out / "legend.png", manifest)
+    if metrics.records:  # an imported run has none
+        curves_picture(out / "curves.png", metrics.records)
+    write_report(place, report)  # last: a report is there once all that belongs to it is
+    return report, out
+
+
+def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator[str]:
+    """What is to be known before the scores of a run are waited for."""
+    step = run.checkpoint.state["step"]
+    if run.folder.is_live:
+        yield f"the run is still training: the model of step {step} is scored, which is the best so far"
+    elif status in UNFINISHED:
+        yield (
+            f"the run has not ended: the model of step {step} is scored; "
+            f"rsmtdf train {run.folder.config} --run {run.folder.path} --resume goes on"
+        )
+    if metrics.damage:
+        yield f"{metrics.damage}: the curves lack them ({metrics.path})"
+
+
+def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
+    """How scenes were split and labeled: scores of other splits do not compare."""
+    rule, *more = split_notes(dataset)
+    return (f"{rule}; {labeled_rule(run.config, run.manifest)}", *more)

@@ -1,0 +1,1 @@
+"""Models that leave for other programs or come from them."""

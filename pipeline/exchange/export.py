@@ -1,0 +1,290 @@
+"""The student alone, for other programs: safetensors, torch.export or ONNX, checked against the run's own."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pipeline.evaluate.run import TrainedRun, load_run
+from pipeline.reporter import Reporter, Silent
+from rsmtdf_core import __version__
+from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.files import (
+    atomic_file,
+    atomic_path,
+    make_folder,
+    read_json,
+    sync_file,
+    write_json,
+)
+from rsmtdf_core.runs.checkpoint import load_weights, require_finite
+from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.portable import (
+    LEAST_UNITS,
+    MOST_IMAGES,
+    MOST_UNITS,
+    PortableStudent,
+    export_program,
+)
+from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.weights.saving import save_tensors
+
+Format = Literal["safetensors", "pt2", "onnx"]
+Run = Callable[[Tensor], Tensor]
+FORMAT = 1
+TOLERANCE = 1e-4
+"""Largest difference of two logits, in units of the largest logit, that a file may show."""
+
+
+class Check(Settings):
+    """How far a file's logits are from the run's.
+
+    Attributes:
+        images: how many in one batch.
+        height, width: of each, px.
+        difference: largest of two logits, in units of the largest logit.
+    """
+
+    images: int
+    height: int
+    width: int
+    difference: float
+
+
+class ExportReport(Settings):
+    """What an export wrote.
+
+    Attributes:
+        file: the model.
+        facts: the JSON beside it.
+        checks: at three sizes.
+        cautions: what must be known before its predictions are believed.
+    """
+
+    file: Path
+    facts: Path
+    checks: tuple[Check, ...]
+    cautions: tuple[str, ...]
+
+
+def export_run(
+    run: Path,
+    out: Path,
+    kind: Format,
+    *,
+    weights: Literal["ema", "student"] | None = None,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+    checkpoint: Path | None = None,
+) -> ExportReport:
+    """Write a run's best model into the folder `out`, read it back and compare.
+
+    Args:
+        run: its folder.
+        out: where `student.<kind>` and `student.<kind>.json` go.
+        kind: of the file.
+        weights: the EMA model or the student; by default the one the run was selected by.
+        overwrite: replace files that are there.
+        reporter: told of what is going on.
+        checkpoint: the folder of another checkpoint than the run's best.
+
+    Raises:
+        ConfigError: the format's packages are not installed.
+        RunError: files are there already, or what was written computes something else (it is deleted).
+    """
+    reporter = reporter or Silent()
+    _require_packages(kind)
+    file = out / f"student.{kind}"
+    facts_file = out / f"{file.name}.json"
+    if file.exists() and not overwrite:
+        raise RunError(
+            "the file is there already", where=file, remedy="name another --out, or use --overwrite"
+        )
+    trained = load_run(run, weights, checkpoint=checkpoint)
+    trained.student.cpu()
+    portable = PortableStudent(trained.student)
+    make_folder(out, RunError, "name another --out")
+    facts = _facts(trained, portable, kind)
+    temporary = out / f"{file.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        reporter.say(f"writing {file}")
+        written = temporary / file.name
+        _WRITERS[kind](portable, trained, written)
+        write_json(temporary / facts_file.name, facts)
+        checks = _compare(trained, portable, _READERS[kind](written))
+        for path in (facts_file, file):
+            (temporary / path.name).replace(path)
+    finally:
+        shutil.rmtree(temporary)
+    return ExportReport(file=file, facts=facts_file, checks=checks, cautions=trained.cautions)
+
+
+def load_exported(file: Path) -> Student:
+    """The student of a `student.safetensors`, in eval mode on the CPU; its JSON lies beside it.
+
+    Raises:
+        RunError: a file is missing, or they do not belong together.
+    """
+    facts = read_json(file.with_name(f"{file.name}.json"), RunError)
+    settings = StudentSettings(**facts["student"])
+    shapes = [TokenShape(**one) for one in facts["teachers"]]
+    bands = facts["input"].get("bands", SHOWN)  # older files do not say it
+    student = Student(settings, len(facts["classes"]), facts["crop"], shapes, bands=bands)
+    weights = load_file(file)
+    require_finite(weights, file)
+    load_weights(student, weights, file)
+    return student.eval()
+
+
+def _require_packages(kind: Format) -> None:
+    needed = ("onnx", "onnxruntime", "onnxscript") if kind == "onnx" else ()
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ConfigError(
+            f"the package {missing[0]} is not installed",
+            where="--format onnx",
+            remedy="pip install 'rsmtdf[export]'",
+        )
+
+
+def _facts(trained: TrainedRun, portable: PortableStudent, kind: Format) -> dict[str, Any]:
+    """What a program must know to use the file, and where it comes from."""
+    manifest, student = trained.manifest, trained.student
+    settings = trained.config.student.model_copy(update={"weights": "random"})
+    inside = kind != "safetensors"
+    return {
+        "format": FORMAT,
+        "rsmtdf": __version__,
+        "torch": torch.__version__,
+        "run": trained.folder.path.name,
+        "checkpoint": trained.checkpoint.fingerprint,
+        "weights": trained.weights,
+        "cautions": list(trained.cautions),
+        "dataset": manifest.name,
+        "classes": [one.model_dump(mode="json") for one in manifest.classes],
+        "input": {
+            "images": ("uint8" if inside else "normalised float32")
+            + f" [B, {student.bands}, H, W], RGB first",
+            "bands": student.bands,
+            "mean": list(student.mean),
+            "std": list(student.std),
+            "normalisation": "inside" if inside else "(images / 255 - mean) / std",
+            "multiple_of": portable.unit,
+            "least": LEAST_UNITS * portable.unit,
+            "most": MOST_UNITS * portable.unit,
+            "most_images": MOST_IMAGES,
+        },
+        "output": "logits float32 [B, classes, H, W]",
+        "crop": trained.config.views.crop,
+        "inference": trained.config.evaluation.inference.model_dump(mode="json"),
+        "student": settings.model_dump(mode="json"),
+        "teachers": [asdict(TokenShape(**one)) for one in trained.checkpoint.state["teachers"]],
+    }
+
+
+def _compare(trained: TrainedRun, portable: PortableStudent, run: Run) -> tuple[Check, ...]:
+    """Compare with the run's own model at three sizes; RunError where one differs too much."""
+    unit, crop = portable.unit, trained.config.views.crop
+    units = max(crop // unit, LEAST_UNITS)
+    sizes = [
+        (1, units * unit, units * unit),
+        (2, LEAST_UNITS * unit, (LEAST_UNITS + 1) * unit),
+        (1, (units + 1) * unit, (units + 3) * unit),
+    ]
+    generator = torch.Generator().manual_seed(0)
+    checks = []
+    for images, height, width in sizes:
+        shape = (images, trained.student.bands, height, width)
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        with torch.inference_mode():
+            own = trained.student.logits(trained.student.normalise(pixels)).float()
+        found = run(pixels)
+        difference = float((found - own).abs().max() / own.abs().max())
+        checks.append(Check(images=images, height=height, width=width, difference=difference))
+        if not difference <= TOLERANCE:
+            raise RunError(
+                f"the exported model computes something else: at {height} x {width} px its logits are off by "
+                f"{difference:.1e} of the largest, more than {TOLERANCE:.0e}; it is deleted",
+                where=trained.folder.path,
+                remedy="try another --format",
+            )
+    return tuple(checks)
+
+
+def _write_safetensors(_portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
+    state = trained.student.state_dict()
+    save_tensors({name: tensor.contiguous() for name, tensor in state.items()}, file)
+
+
+def _read_safetensors(file: Path) -> Run:
+    student = load_exported(file)
+
+    def run(pixels: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return student.logits(student.normalise(pixels)).float()
+
+    return run
+
+
+def _write_program(portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
+    # On a full disk torch's own writer ends the process, whatever the caller catches.
+    content = BytesIO()
+    torch.export.save(export_program(portable, _side(portable, trained)), content)
+    with atomic_file(file) as written:
+        written.write(content.getbuffer())
+
+
+def _read_program(file: Path) -> Run:
+    module = torch.export.load(file).module()
+
+    def run(pixels: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = module(pixels)
+        return logits
+
+    return run
+
+
+def _write_onnx(portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
+    exported = export_program(portable, _side(portable, trained))
+    program = torch.onnx.export(
+        exported, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"]
+    )
+    assert program is not None
+    with atomic_path(file) as temporary:
+        program.save(temporary)
+        sync_file(temporary)
+
+
+def _read_onnx(file: Path) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda pixels: torch.from_numpy(session.run(["logits"], {"images": pixels.numpy()})[0])
+
+
+def _side(portable: PortableStudent, trained: TrainedRun) -> int:
+    return max(trained.config.views.crop // portable.unit, LEAST_UNITS) * portable.unit
+
+
+_WRITERS: dict[Format, Callable[[PortableStudent, TrainedRun, Path], None]] = {
+    "safetensors": _write_safetensors,
+    "pt2": _write_program,
+    "onnx": _write_onnx,
+}
+_READERS: dict[Format, Callable[[Path], Run]] = {
+    "safetensors": _read_safetensors,
+    "pt2": _read_program,
+    "onnx": _read_onnx,
+}

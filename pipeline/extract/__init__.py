@@ -1,0 +1,1 @@
+"""Stage one: teachers run once over every view, and their tokens go into stores."""

@@ -1,0 +1,253 @@
+"""Stage one: run the teachers once over every view and keep their tokens in the cache.
+
+The coordinator (this module) decides what is missing, hands out blocks to dask workers, and alone writes the
+ledgers and the commit. Workers write whole shards. So a kill at any moment loses the blocks in hand, no more.
+"""
+
+import shutil
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from distributed import Client
+
+from pipeline.config import ExperimentConfig
+from pipeline.extract.blocks import Block, BlockResult
+from pipeline.extract.cluster import open_cluster, run_blocks
+from pipeline.extract.parts import (
+    Part,
+    commit_part,
+    complete_parts,
+    hold_parts,
+    open_parts,
+    work_of,
+)
+from pipeline.plan import Experiment, plan_experiment, require_unlabeled
+from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.student.encoder import fetch_encoder
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.teacher import declared_shape
+from rsmtdf_core.teachers.weights import have_weights
+from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.weights.states import require_state
+
+
+class StoreReport(Settings):
+    """What one teacher has in the cache.
+
+    Attributes:
+        teacher: its name.
+        path: its store.
+        views: records that the plan uses.
+        new: how many of them this extraction made.
+        bytes: size of those records of the plan.
+        seconds: spent in this teacher's forward passes now.
+        random_weights: whether its weights are random.
+    """
+
+    teacher: str
+    path: Path
+    views: int
+    new: int
+    bytes: int
+    seconds: float
+    random_weights: bool
+
+
+class ExtractReport(Settings):
+    """What an extraction did.
+
+    Attributes:
+        group: the folder of the view plan's stores.
+        views: views of the plan.
+        rendered: views that were rendered now.
+        seconds: wall time of the whole.
+        waiting_seconds: time in which the teachers waited for pixels or writers, over all workers.
+        stores: one for each teacher.
+    """
+
+    group: Path
+    views: int
+    rendered: int
+    seconds: float
+    waiting_seconds: float
+    stores: tuple[StoreReport, ...]
+
+
+def extract(
+    config: ExperimentConfig, scheduler: str | None = None, reporter: Reporter | None = None
+) -> ExtractReport:
+    """Make all features of a config that the cache does not have yet.
+
+    Args:
+        config: the experiment.
+        scheduler: address of a dask scheduler; by default a cluster is started on this machine.
+        reporter: shows progress.
+
+    Raises:
+        ConfigError: where the config names no teacher, every scene is labeled, or no workers can be had as it says.
+        TeacherError: where a teacher's weights cannot be had.
+        StoreError: where the cache cannot hold the features, or holds other ones.
+    """
+    began = time.perf_counter()
+    reporter = reporter or Silent()
+    if not config.teachers and not config.runtime.cache_pixels:
+        raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
+    config = _absolute(config)
+    experiment, group = _planned(config)
+    for sentence in experiment.cautions:
+        reporter.warn(sentence)
+    rows = group.rows(experiment.plan)
+    parts = complete_parts(experiment, rows)
+    rendered, waiting = 0, 0.0
+    done = {part.name for part in parts}
+    _require_teachers([one for one in config.teachers if one.name not in done], config, scheduler)
+    _fetch_student(config, reporter)
+    if len(parts) < len(config.teachers) + config.runtime.cache_pixels:
+        with open_cluster(config.runtime, scheduler) as client, ExitStack() as locks:
+            made = open_parts(client, experiment, group, rows, parts)
+            hold_parts(made, experiment, rows, locks, reporter)
+            rendered, waiting = _extract_parts(client, experiment, group, rows, made, reporter)
+            for part in made:
+                commit_part(part, experiment, rows)
+        parts += made
+    order = [*(one.name for one in config.teachers), PIXELS]
+    parts.sort(key=lambda part: order.index(part.name))
+    return ExtractReport(
+        group=group.path,
+        views=len(rows),
+        rendered=rendered,
+        seconds=time.perf_counter() - began,
+        waiting_seconds=waiting,
+        stores=tuple(_store_report(part, len(rows)) for part in parts),
+    )
+
+
+def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
+    """The experiment and its group with a row for each view."""
+    cache = config.runtime.cache_folder
+    experiment = plan_experiment(config)
+    require_unlabeled(experiment)
+    while True:
+        group = ViewGroup.grown_by(cache, experiment.plan)
+        again = experiment.drawn_again(group)
+        if again.plan.fingerprint == experiment.plan.fingerprint:
+            return experiment, group
+        # Another extraction had brought other pairs since the plan was drawn.
+        experiment = again
+
+
+def _absolute(config: ExperimentConfig) -> ExperimentConfig:
+    """The config with whole paths: workers have other working folders."""
+    cache = config.runtime.cache_folder.absolute()
+    teachers = [
+        one
+        if one.weights in ("hub", "random")
+        else one.model_copy(update={"weights": str(Path(one.weights).expanduser().absolute())})
+        for one in config.teachers
+    ]
+    return config.model_copy(
+        update={
+            "runtime": config.runtime.model_copy(update={"cache": cache}),
+            "teachers": tuple(teachers),
+        }
+    )
+
+
+def _require_teachers(
+    teachers: Iterable[TeacherSettings], config: ExperimentConfig, scheduler: str | None
+) -> None:
+    """Refuse teachers that cannot be had or cannot take these views, before any worker starts."""
+    for teacher in teachers:
+        declared_shape(teacher, config.views.crop)
+        # The workers of another machine have a hub cache of their own.
+        if scheduler is None and teacher.weights != "random":
+            require_state(have_weights(teacher))
+
+
+def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:
+    """Have the student's weights here too: this is the stage that may use the network."""
+    try:
+        fetch_encoder(config.student)
+    except OSError as failure:
+        first = str(failure).splitlines()[0]
+        reporter.warn(f"the student's weights are not here, and training will need them: {first}")
+
+
+def _extract_parts(
+    client: Client,
+    experiment: Experiment,
+    group: ViewGroup,
+    rows: Rows,
+    parts: list[Part],
+    reporter: Reporter,
+) -> tuple[int, float]:
+    """Run all blocks; how many views were rendered, and how long teachers waited."""
+    blocks = _blocks(group, rows, parts)
+    wanted = sum(len(block.wanted) for block in blocks)
+    _check_space(group.path, parts)
+    work = work_of(client, experiment, parts)
+    waiting = 0.0
+
+    def keep(result: BlockResult) -> None:
+        nonlocal waiting
+        waiting += result.seconds["waiting"]
+        # Before the ledgers: a record without its crop's checksum would be of no use to training.
+        group.set_crops(result.rows, result.crcs)
+        for part in parts:
+            part.store.append(result.entries.get(part.name, []))
+            part.seconds += result.seconds.get(part.name, 0.0)
+
+    with reporter.bar("extract", len(rows), len(rows) - wanted) as bar:
+        run_blocks(client, work, blocks, experiment.config.runtime.device, bar, keep)
+    for part in parts:
+        part.new = len(part.missing)
+    return wanted, waiting
+
+
+def _blocks(group: ViewGroup, rows: Rows, parts: list[Part]) -> list[Block]:
+    """Ranges of store rows that hold whole shards of every teacher and in which something is missing."""
+    size = max(part.store.metadata.shard_records for part in parts)
+    plan_rows = np.full(len(group.table), -1, np.int64)
+    plan_rows[rows] = np.arange(len(rows))
+    missing = {}
+    for part in parts:
+        missing[part.name] = np.zeros(len(group.table), np.bool_)
+        missing[part.name][part.missing] = True
+    starts = np.unique(np.concatenate([part.missing for part in parts]) // size) * size
+    return [
+        Block(
+            range(start, start + size),
+            plan_rows[start : start + size],
+            {name: absent[start : start + size] for name, absent in missing.items()},
+        )
+        for start in starts.tolist()
+    ]
+
+
+def _check_space(folder: Path, parts: list[Part]) -> None:
+    needed = sum(len(part.missing) * part.store.codec.typical_bytes for part in parts)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreError(
+            f"the features need {needed / 2**30:.1f} GiB, the disk has {free / 2**30:.1f} GiB left",
+            where=folder,
+            remedy="lower views.unlabeled_views, or set runtime.cache to a larger disk",
+        )
+
+
+def _store_report(part: Part, views: int) -> StoreReport:
+    return StoreReport(
+        teacher=part.name,
+        path=part.store.path,
+        views=views,
+        new=part.new,
+        bytes=views * part.store.codec.typical_bytes,
+        seconds=part.seconds,
+        random_weights=part.store.metadata.random_weights,
+    )

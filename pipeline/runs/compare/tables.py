@@ -1,0 +1,110 @@
+"""A comparison as files: CSV for spreadsheets, JSON with every run in it, Markdown for people."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+from pipeline.runs.compare.values import Comparison, GroupScores, Spread
+from rsmtdf_core.files import atomic_file, write_json
+from rsmtdf_core.words import one_line
+
+
+def write_tables(folder: Path, comparison: Comparison, *, classes: bool) -> None:
+    """Write table.csv, table.json and table.md; `classes` adds a column for each class to the tables.
+
+    The JSON always holds everything.
+    """
+    write_json(folder / "table.json", comparison.model_dump(mode="json"))
+    _write(folder / "table.csv", _csv(comparison, classes=classes))
+    _write(folder / "table.md", _markdown(comparison, classes=classes))
+
+
+def spread_text(spread: Spread | None) -> str:
+    """Mean and standard deviation in per cent; the mean alone where there is one run."""
+    if spread is None:
+        return "-"
+    std = "" if spread.std is None else f" ± {100 * spread.std:.2f}"
+    return f"{100 * spread.mean:.2f}{std}"
+
+
+def columns(comparison: Comparison, *, classes: bool) -> list[str]:
+    """The heads of a table for people; scores are in per cent."""
+    names = list(comparison.groups[0].classes) if classes else []
+    return ["group", "seeds", "mIoU", "best step", "pixel accuracy", *names]
+
+
+def cells(group: GroupScores, *, classes: bool) -> list[str]:
+    """A group's row below `columns`."""
+    each = [spread_text(one) for one in group.classes.values()] if classes else []
+    return [
+        group.title,
+        str(len({one.seed for one in group.runs})),
+        spread_text(group.miou),
+        group.best_steps,
+        spread_text(group.overall_accuracy),
+        *each,
+    ]
+
+
+def _csv(comparison: Comparison, *, classes: bool) -> str:
+    """A row a group, scores in 0..1; a score that does not exist is an empty cell."""
+    text = io.StringIO()
+    writer: csv.DictWriter[str] | None = None
+    for group in comparison.groups:
+        row: dict[str, object] = {
+            "group": one_line(group.label),
+            "dataset": comparison.dataset,
+            "measure": comparison.measure,
+            "random_teachers": " ".join(group.random_teachers),
+            "seeds": " ".join(str(one.seed) for one in group.runs),
+            "best_steps": " ".join(str(one.best_steps or "-") for one in group.runs),
+            **_pair("miou", group.miou),
+            **_pair("overall_accuracy", group.overall_accuracy),
+        }
+        for name, spread in group.classes.items() if classes else ():
+            row |= _pair(f"iou {one_line(name)}", spread)
+        if writer is None:
+            writer = csv.DictWriter(text, list(row), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(row)
+    return text.getvalue()
+
+
+def _pair(name: str, spread: Spread | None) -> dict[str, str]:
+    mean = None if spread is None else spread.mean
+    std = None if spread is None else spread.std
+    return {
+        f"{name} {what}": "" if value is None else f"{value:.6f}"
+        for what, value in (("mean", mean), ("std", std))
+    }
+
+
+def _markdown(comparison: Comparison, *, classes: bool) -> str:
+    """The table with its warnings, so that none is read without the other."""
+    heads = columns(comparison, classes=classes)
+    measure = f"{comparison.measure[0].upper()}{comparison.measure[1:]}"
+    lines = [
+        f"{measure} on {comparison.dataset}, per cent: mean ± sample standard deviation over the seeds.",
+        "",
+        _row(heads),
+        _row(["---", *["---:"] * (len(heads) - 1)]),
+        *(_row(cells(group, classes=classes)) for group in comparison.groups),
+    ]
+    if comparison.warnings:
+        lines += ["", *(f"- {_cell(sentence)}" for sentence in comparison.warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(texts: list[str]) -> str:
+    return "| " + " | ".join(_cell(text) for text in texts) + " |"
+
+
+def _cell(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    return re.sub(r"([\\|<>*\[\]])", r"\\\1", one_line(text))
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_file(path) as file:
+        file.write(text.encode())

@@ -1,0 +1,147 @@
+"""Where a run's numbers come from, link by link."""
+
+from collections.abc import Iterator
+
+from pipeline.plan import labeled_rule
+from pipeline.runs import RunRecord
+from pipeline.runs.report.costs import Shelf, StoreCost
+from rsmtdf_core.cache.catalogue import disk_bytes
+from rsmtdf_core.evaluation.report import EvaluationReport, written_fingerprint
+from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.settings import Settings
+from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.words import bytes_text
+
+
+class Link(Settings):
+    """One link of a chain.
+
+    Attributes:
+        step: scenes, view plan, teacher, store, run or report.
+        name: what it is called.
+        fingerprint: of its content, hexadecimal; empty where none was written down.
+        facts: what else is known, a short sentence each.
+        caution: what a reader must not miss; mostly empty.
+    """
+
+    step: str
+    name: str
+    fingerprint: str = ""
+    facts: tuple[str, ...] = ()
+    caution: str = ""
+
+
+def chain(record: RunRecord, name: str, found: EvaluationReport, shelf: Shelf) -> tuple[Link, ...]:
+    """The links from a run's scenes to its report, in the order in which they were made."""
+    return (
+        _scenes(record, found),
+        _plan(record),
+        *_teachers(record, name, shelf),
+        *_pixels(record, name, shelf),
+        _run(record, name, found),
+        _report(record, found),
+    )
+
+
+def _scenes(record: RunRecord, found: EvaluationReport) -> Link:
+    manifest = record.manifest
+    return Link(
+        step="scenes",
+        name=manifest.title,
+        fingerprint=fingerprint(manifest.model_dump(mode="json")),
+        facts=(
+            f"manifest {manifest.name}, {len(manifest.classes)} classes",
+            *(f"{split}: {spec.describe()}" for split, spec in manifest.splits.items()),
+            labeled_rule(record.config, manifest),
+            f"{found.images} scenes of {found.split} scored",
+        ),
+    )
+
+
+def _plan(record: RunRecord) -> Link:
+    views, lock = record.config.views, record.lock or {}
+    counts = f"{views.unlabeled_views} views of each unlabeled scene, {views.labeled_views} of each labeled one"
+    return Link(
+        step="view plan",
+        name=str(lock.get("views", "not cached"))[:16],
+        fingerprint=lock.get("plan", ""),
+        facts=(
+            f"crops of {views.crop} px, {counts}",
+            f"seed {record.config.views_seed}, the teachers see {views.teacher_sees} views",
+        ),
+    )
+
+
+def _teachers(record: RunRecord, name: str, shelf: Shelf) -> Iterator[Link]:
+    """Each teacher that the run distilled from, and the store of its tokens."""
+    if not record.distils:
+        yield Link(
+            step="teacher", name="none", facts=(f"{record.config.objective.method} needs none",)
+        )
+        return
+    stores = (record.lock or {}).get("stores", {})
+    for teacher in record.config.distilled:
+        locked = stores.get(teacher.name, {})
+        identity = locked.get("identity", {})
+        yield Link(
+            step="teacher",
+            name=teacher.name,
+            fingerprint=fingerprint(identity) if identity else "",
+            facts=(
+                f"{teacher.family} {teacher.model}",
+                f"weights {identity.get('weights_sha256', teacher.weights)}",
+            ),
+            caution="RANDOM WEIGHTS" if teacher.name in record.random_teachers else "",
+        )
+        if locked:
+            yield _store(shelf.find(record, name, teacher.name, locked["store"]))
+        else:
+            yield Link(step="store", name="none", facts=("the teacher ran in the loop",))
+
+
+def _pixels(record: RunRecord, name: str, shelf: Shelf) -> Iterator[Link]:
+    """The store of the views' pixels, where the run read them."""
+    key = (record.lock or {}).get(PIXELS)
+    if key is not None:
+        yield _store(shelf.find(record, name, PIXELS, key))
+
+
+def _store(cost: StoreCost) -> Link:
+    if cost.state == "gone":
+        return Link(
+            step="store",
+            name=cost.key,
+            caution="gone from its cache: its cost is not known any more",
+        )
+    return Link(
+        step="store",
+        name=cost.key,
+        fingerprint=cost.fingerprint,
+        facts=(
+            f"{cost.views:,} views of {cost.scenes:,} scenes, {cost.codec}, {bytes_text(cost.bytes)}",
+            *((f"{cost.seconds:.1f} s of the teacher",) if cost.teacher != PIXELS else ()),
+        ),
+        caution="" if cost.state == "committed" else f"the store is {cost.state}",
+    )
+
+
+def _run(record: RunRecord, name: str, found: EvaluationReport) -> Link:
+    config = record.config
+    best = record.best
+    facts = [
+        f"{config.objective.method}, seed {config.seed}, student {config.student.encoder}",
+        f"{record.steps:,} steps, {record.status}",
+        f"{bytes_text(disk_bytes(record.folder.path))} on disk",
+    ]
+    if best is not None:
+        facts.append(f"best validation mIoU {100 * best.miou:.2f} after {best.steps:,} steps")
+    return Link(step="run", name=name, fingerprint=found.parent, facts=tuple(facts))
+
+
+def _report(record: RunRecord, found: EvaluationReport) -> Link:
+    return Link(
+        step="report",
+        name=f"{found.split}, {found.weights} model",
+        fingerprint=written_fingerprint(record.folder.report(found.split, found.weights)),
+        facts=(f"protocol {found.protocol}", f"inference {found.inference.describe()}"),
+    )

@@ -1,0 +1,1 @@
+"""Stage two: the student learns from cached features."""

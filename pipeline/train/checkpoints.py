@@ -1,0 +1,184 @@
+"""What a training keeps of itself: checkpoints, which of them are best, and where it goes on from."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.plan import Experiment
+from pipeline.reporter import Reporter
+from pipeline.train.features import Features
+from rsmtdf_core.errors import RunError
+from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.runs.checkpoint import (
+    checkpoints_in,
+    first_whole,
+    load_checkpoint,
+    save_checkpoint,
+)
+from rsmtdf_core.runs.checkpoint_state import (
+    checkpoint_fingerprint,
+    checkpoint_name,
+    read_state,
+)
+from rsmtdf_core.runs.folder import RunFolder
+from rsmtdf_core.runs.history import Validation, ranked
+from rsmtdf_core.runs.retention import (
+    clear_leftovers,
+    drop_old,
+    keep_copy,
+    keep_only,
+    rename_damaged,
+    set_aside,
+)
+from rsmtdf_core.training.loop import Training
+
+
+class Keeper:
+    """The checkpoints of one run."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        features: Features,
+        folder: RunFolder,
+        training: Training,
+    ) -> None:
+        self._runtime = experiment.config.runtime
+        self._parent = {
+            "views": experiment.plan.address,
+            "plan": experiment.plan.fingerprint,
+            "stores": {},
+            **(features.lock or {}),
+        }
+        self._features = features
+        self._folder = folder
+        self._training = training
+        self.saved: int | None = None
+        """Steps of the newest whole checkpoint."""
+
+    def restore(self, reporter: Reporter) -> int:
+        """Load the newest whole checkpoint into the training; the steps it had trained, 0 without one.
+
+        Raises:
+            RunError: where it was trained on other views or features, or where none is whole and the
+                weights that the run started from are gone.
+        """
+        checkpoint = first_whole(
+            self._newest_first(),
+            lambda damage: reporter.warn(f"passing over a damaged checkpoint: {damage}"),
+        )
+        if checkpoint is None:
+            if initial := self._folder.facts.get("initial"):
+                raise RunError(
+                    "the run has no whole checkpoint, and it did not start from random weights",
+                    where=self._folder.path,
+                    remedy=f"start anew with --init-from {initial['path']} --overwrite",
+                )
+            reporter.warn("no checkpoint to resume from: starting at step 0")
+            return 0
+        changes = list(differences(checkpoint.state["parent"], self._parent))
+        if changes:
+            raise RunError(
+                f"the run was trained on other views or features: {changes[0]}",
+                where=checkpoint.path,
+                remedy="restore them, or start a new run with --run",
+            )
+        training = self._training
+        checkpoint.restore(training.student, training.ema, training.optimiser)
+        scaler = training.accelerator.scaler
+        if scaler is not None and checkpoint.state["scaler"]:
+            scaler.load_state_dict(checkpoint.state["scaler"])
+        self.saved = int(checkpoint.state["step"])
+        return self.saved
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(self._newest_first())
+
+    def _newest_first(self) -> list[Path]:
+        """All checkpoints, the best ones too: they may be whole where the latest are not."""
+        places = (self._folder.checkpoints, self._folder.best)
+        found = [path for place in places for path in checkpoints_in(place)]
+        return sorted(found, key=lambda path: path.name, reverse=True)
+
+    def tidy(self, start: int, reporter: Reporter) -> None:
+        """Bring the folder to where step `start` finds it, whenever the run was stopped.
+
+        Damaged lines of metrics are left out, and damaged best checkpoints renamed to `damaged-step-*`.
+        """
+        folder = self._folder
+        locked = self._features.locked()
+        if locked is not None:
+            folder.lock(locked)
+        if damage := folder.metrics_lines().damage:
+            reporter.warn(f"{damage}: left out ({folder.metrics})")
+        folder.forget_after(start)
+        for place in (folder.checkpoints, folder.best):
+            clear_leftovers(place)
+            set_aside(place, start)
+        self._set_aside_damaged(start, reporter)
+        self.keep_best(folder.validations)
+
+    def _set_aside_damaged(self, start: int, reporter: Reporter) -> None:
+        """Rename damaged ones among the best, so that they keep no place from others, and that of `start`."""
+        latest = self._folder.checkpoints / checkpoint_name(start)
+        for path in [*checkpoints_in(self._folder.best), *([latest] if latest.is_dir() else [])]:
+            try:
+                load_checkpoint(path)
+            except RunError as error:
+                damaged = rename_damaged(path)
+                reporter.warn(f"a checkpoint is damaged and renamed to {damaged.name}: {error}")
+
+    def available(self, found: list[Validation]) -> list[Validation]:
+        """Those of them whose model is still there, the best first."""
+        places = (self._folder.checkpoints, self._folder.best)
+        return [
+            one
+            for one in ranked(found)
+            if any((place / checkpoint_name(one.steps)).is_dir() for place in places)
+        ]
+
+    def keep_best(self, found: list[Validation]) -> None:
+        """Keep the best of the validated models, and no others, beside the latest; without any, the newest."""
+        steps = [one.steps for one in self.available(found)[: self._runtime.keep_best]]
+        if not steps and self.saved is not None:
+            steps = [self.saved]
+        best = {step: checkpoint_name(step) for step in steps}
+        for name in best.values():
+            saved = self._folder.checkpoints / name
+            if saved.is_dir() and not (self._folder.best / name).is_dir():
+                keep_copy(saved, self._folder.best)
+        # Deleted last, so that a kill leaves too many and never too few.
+        self._folder.note_best(
+            {
+                one: checkpoint_fingerprint(*read_state(self._folder.best / name))
+                for one, name in best.items()
+            },
+            found,
+        )
+        keep_only(self._folder.best, set(best.values()))
+
+    def save(self, steps: int) -> None:
+        """Save the training as it is after `steps` steps."""
+        training = self._training
+        scaler = training.accelerator.scaler
+        state: dict[str, Any] = {
+            "step": steps,
+            "epoch": steps // training.schedule.steps_per_epoch,
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "parent": self._parent,
+            "teachers": [asdict(shape) for shape in self._features.shapes],
+            "random_teachers": list(self._features.random_teachers),
+            "approximations": list(self._features.approximations),
+        }
+        self._folder.sync_metrics()
+        save_checkpoint(
+            self._folder.checkpoints, training.student, training.ema, training.optimiser, state
+        )
+        self._folder.note_lines()
+        self.saved = steps
+
+    def drop_old(self) -> None:
+        """Delete checkpoints that are neither among the latest nor the best."""
+        drop_old(self._folder.checkpoints, self._runtime.keep_checkpoints)

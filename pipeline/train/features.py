@@ -1,0 +1,149 @@
+"""The teachers' tokens of an experiment: found in the cache, or computed in the loop as a control."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.config import ExperimentConfig
+from pipeline.pixels import find_pixels
+from pipeline.plan import Experiment
+from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.cache.usage import store_key
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.evaluation.report import cautions
+from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.training.settings import TaughtSettings
+from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
+from rsmtdf_core.views.pixels import PIXELS
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a training knows of its teachers.
+
+    Attributes:
+        shapes: the tokens of each teacher in use, in the config's order; none where the method uses none.
+        targets: where tokens come from.
+        crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None where no cached
+            tokens are read.
+        lock: what decides the targets, as JSON.
+        stores: folders of the stores that are read.
+        pixels: the store of the views' pixels where these are cached.
+        random_teachers: names of the teachers whose weights are random.
+        approximations: how the targets differ from the reference's, a sentence each.
+    """
+
+    shapes: tuple[TokenShape, ...] = ()
+    targets: TargetSource | None = None
+    crops: npt.NDArray[np.uint32] | None = None
+    lock: dict[str, Any] | None = None
+    stores: tuple[Path, ...] = ()
+    pixels: FeatureStore | None = None
+    random_teachers: tuple[str, ...] = ()
+    approximations: tuple[str, ...] = ()
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user must know before believing this training's scores."""
+        return cautions(self.random_teachers, self.approximations)
+
+    def locked(self) -> dict[str, Any] | None:
+        """Everything that is read, for the run's cache.lock.json; None where nothing is."""
+        if self.pixels is None:
+            return self.lock
+        return {**(self.lock or {}), PIXELS: store_key(self.pixels.path)}
+
+
+def find_features(experiment: Experiment, device: torch.device) -> Features:
+    """The features that the config's method needs.
+
+    Raises:
+        StoreError: where the cache does not hold them whole.
+    """
+    features = _targets(experiment, device)
+    if not experiment.config.runtime.cache_pixels:
+        return features
+    pixels = find_pixels(experiment)
+    return replace(features, pixels=pixels, stores=(*features.stores, pixels.path))
+
+
+def _targets(experiment: Experiment, device: torch.device) -> Features:
+    config = experiment.config
+    source = config.teacher_source
+    if source == "none":
+        return Features()
+    if not config.teachers:
+        raise ConfigError(
+            f"{config.objective.method} needs teachers, and the config names none",
+            remedy="list some under `teachers`, or --set objective.method=fixmatch",
+        )
+    if source == "online":
+        return _online(config, device)
+    return _cached(experiment, device)
+
+
+def _cached(experiment: Experiment, device: torch.device) -> Features:
+    config, plan = experiment.config, experiment.plan
+    readers, shapes, spreads, locked, random, stores = {}, {}, {}, {}, [], []
+    crops = None
+    for teacher in config.distilled:
+        identity = declared_identity(teacher, config.views.crop)
+        store = find_store(config.runtime.cache_folder, plan, identity, teacher.declared_codec)
+        rows = store.require(plan)
+        crops = store.group.crops(rows)
+        readers[teacher.name] = FeatureReader(store, rows, config.runtime.check)
+        # The store may have been made under another name; the config's is the one in force.
+        shapes[teacher.name] = TokenShape(
+            teacher.name, *store.shape.record_shape, store.shape.input_size
+        )
+        spreads[teacher.name] = torch.tensor(store.facts.parameters["std"], device=device)
+        locked[teacher.name] = {
+            "store": store_key(store.path),
+            "identity": store.metadata.identity,
+            "codec": store.metadata.codec,
+        }
+        stores.append(store.path)
+        if store.metadata.random_weights:
+            random.append(teacher.name)
+    lock = {"views": plan.address, "plan": plan.fingerprint, "stores": locked}
+    return Features(
+        shapes=tuple(shapes.values()),
+        targets=CachedTargets(
+            readers, shapes, plan, device, spreads, threads=config.runtime.read_threads
+        ),
+        crops=crops,
+        lock=lock,
+        stores=tuple(stores),
+        random_teachers=tuple(random),
+        approximations=_approximations(config),
+    )
+
+
+def _online(config: ExperimentConfig, device: torch.device) -> Features:
+    if isinstance(config.objective, TaughtSettings):
+        config.objective.require_online()
+    teachers = {
+        one.name: load_teacher(one, config.views.crop, str(device)) for one in config.distilled
+    }
+    return Features(
+        shapes=tuple(teacher.shape for teacher in teachers.values()),
+        targets=OnlineTargets(teachers),
+        random_teachers=tuple(one.name for one in config.distilled if one.weights == "random"),
+    )
+
+
+def _approximations(config: ExperimentConfig) -> tuple[str, ...]:
+    if config.views.teacher_sees == "mixed":
+        return ()
+    sentence = (
+        f"the teachers saw {config.views.teacher_sees} views: tokens of mixed views are composed along "
+        "the CutMix box, and tokens that the box cuts are left out of the distillation loss (approximate)"
+    )
+    return (sentence,)

@@ -1,0 +1,267 @@
+"""Stage two: the student learns from labeled and unlabeled views and, by method, from cached tokens.
+
+No teacher is loaded here, and that is checked, unless the config asks for the online control. Of several
+processes (torchrun) only the main one touches the run's folder and tells of progress.
+"""
+
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin, set_seed
+
+from pipeline.config import ExperimentConfig
+from pipeline.plan import Experiment, plan_experiment, require_unlabeled
+from pipeline.reporter import Reporter, Silent
+from pipeline.train.features import Features, find_features
+from pipeline.train.initial import find_initial, start_from
+from pipeline.train.journal import TrainReport
+from pipeline.train.session import Session
+from pipeline.train.trackers import require_trackers
+from rsmtdf_core.allocator import keep_freed_memory
+from rsmtdf_core.cache.usage import begin_run, end_run
+from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.evaluation.inference import nearest_multiple
+from rsmtdf_core.runs.folder import RunFolder
+from rsmtdf_core.runs.lock import hold_run
+from rsmtdf_core.runs.resuming import GlobalBatch
+from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.store.locks import reading
+from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.student.model import Student
+from rsmtdf_core.teachers.teacher import live_teachers
+from rsmtdf_core.training.data import StepDataset
+from rsmtdf_core.training.ema import ema_copy
+from rsmtdf_core.training.loop import Training, make_optimiser
+from rsmtdf_core.training.methods.base import objective_class
+from rsmtdf_core.training.pixels import CachedPixels, PixelSource, RenderedPixels
+from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.views.render import ViewRenderer
+
+# How long the other processes wait for the main one to save and validate.
+PATIENCE = timedelta(hours=6)
+# The backend of torch.compile.
+COMPILER = "inductor"
+
+
+def train(
+    config: ExperimentConfig,
+    run: Path | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    init_from: Path | None = None,
+    profile: bool = False,
+    reporter: Reporter | None = None,
+) -> TrainReport:
+    """Train as the config says, in the folder `run` (by default named after the config).
+
+    Args:
+        config: of the experiment.
+        run: the run's folder.
+        resume: go on with the run that is there.
+        overwrite: delete the run that is there.
+        init_from: a run, checkpoint or weights file that a new run starts from.
+        profile: trace a few steps.
+        reporter: shows progress.
+
+    Raises:
+        ConfigError: where the method needs unlabeled scenes, or more of them.
+        RunError: where the run folder is not as `resume` and `overwrite` expect, another process trains
+            in it, or the loss diverges.
+        StoreError: where the cache does not hold the features that the config needs.
+        Interrupted: on SIGINT or SIGTERM, after the training was saved.
+    """
+    assert not (resume and init_from), "a resumed run starts from its own weights"
+    require_trackers(config)
+    teachers_before = live_teachers()
+    experiment = plan_experiment(config)
+    require_unlabeled(experiment)
+    accelerator = make_accelerator(config)
+    if reporter is None or not accelerator.is_main_process:
+        reporter = Silent()
+    features = find_features(experiment, accelerator.device)
+    for sentence in (*experiment.cautions, *features.cautions):
+        reporter.warn(sentence)
+    training = make_training(experiment, features, accelerator)
+    _require_fitting_window(config, training.student.encoder.patch)
+    if config.teacher_source == "cached":
+        # Fewer are well: an extraction's worker in this process may be letting go of its own.
+        assert live_teachers() <= teachers_before, (
+            "a teacher was loaded although its tokens are cached"
+        )
+    initial = None if init_from is None else find_initial(init_from)
+    if initial is not None:
+        start_from(initial, training.student, training.ema, reporter)
+    # Last, so that what cannot start leaves no folder and deletes no run.
+    folder = RunFolder(run or config.run_folder)
+    with ExitStack() as held:
+        if accelerator.is_main_process:
+            folder.require_startable(resume=resume, overwrite=overwrite)
+            held.enter_context(hold_run(folder.path, reporter.warn))
+            folder.prepare(
+                config,
+                experiment.dataset.manifest,
+                resume=resume,
+                overwrite=overwrite,
+                initial=None if initial is None else initial.facts,
+                batch=GlobalBatch(accelerator.num_processes, config.optimiser.batch),
+            )
+        accelerator.wait_for_everyone()
+        reporter.say(_opening(experiment, training))
+        session = Session(experiment, features, folder, training, reporter, profile=profile)
+        cache = config.runtime.cache_folder
+        if accelerator.is_main_process and features.stores:
+            _warn(reporter, begin_run(cache, folder.path, features.stores))
+        with reading(features.stores):
+            session.run(resume=resume)
+        if accelerator.is_main_process and features.stores:
+            _warn(reporter, end_run(cache, folder.path))
+        accelerator.end_training()
+    return session.report()
+
+
+def _opening(experiment: Experiment, training: Training) -> str:
+    """What is trained, in a line."""
+    config, schedule = experiment.config, training.schedule
+    method = config.objective.method
+    scenes = f"{len(experiment.plan.labeled_scenes)} labeled"
+    if config.method.strong_views:
+        scenes += f" and {len(experiment.plan.unlabeled_scenes)} unlabeled"
+    processes = training.accelerator.num_processes
+    batch = f"{schedule.total}"
+    if processes > 1:
+        batch += f" ({processes} processes x {schedule.batch})"
+    parts = f" in {training.parts} parts" if training.parts > 1 else ""
+    optimiser = config.optimiser
+    rate = f"lr {optimiser.scaled_lr(schedule.total):g}"
+    if optimiser.scale_lr == "linear":
+        rate += f" (linear: {optimiser.lr:g} x {schedule.total} / {optimiser.lr_batch})"
+    else:
+        rate += " (scale_lr: none)"
+    device, precision = training.accelerator.device.type, config.runtime.precision
+    return (
+        f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} labeled crops{parts}, "
+        f"{rate}, {precision} on {device}"
+    )
+
+
+def _warn(reporter: Reporter, warning: str | None) -> None:
+    if warning is not None:
+        reporter.warn(warning)
+
+
+def make_accelerator(config: ExperimentConfig) -> Accelerator:
+    """Device, precision and process group as the config says; seeds every generator.
+
+    Raises:
+        RunError: where this machine cannot do so.
+    """
+    if not torch.distributed.is_initialized():
+        # accelerate keeps the first choice of a process, and would refuse another precision.
+        AcceleratorState._reset_state(reset_partial_state=True)
+    precision = {"fp32": "no"}.get(config.runtime.precision, config.runtime.precision)
+    try:
+        accelerator = Accelerator(
+            cpu=config.runtime.device == "cpu",
+            mixed_precision=precision,
+            log_with=list(config.runtime.trackers) or None,
+            dynamo_plugin=TorchDynamoPlugin(backend=COMPILER if config.runtime.compile else "no"),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
+    except ValueError as error:
+        raise _unsupported(precision, str(error)) from error
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        # accelerate would silently compute in fp32.
+        raise _unsupported(precision, "it needs a GPU")
+    if config.runtime.device == "cuda" and accelerator.device.type != "cuda":
+        raise RunError(
+            "runtime.device is cuda, but there is no GPU", remedy="--set runtime.device=auto"
+        )
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    set_seed(config.seed)
+    return accelerator
+
+
+def _unsupported(precision: str, why: str) -> RunError:
+    return RunError(
+        f"this machine cannot train in {precision}: {why}",
+        where="runtime.precision",
+        remedy="--set runtime.precision=fp32",
+    )
+
+
+def _require_fitting_window(config: ExperimentConfig, patch: int) -> None:
+    """Find now what the first validation would find."""
+    inference = config.evaluation.inference
+    if inference.mode == "slide" and inference.window % patch:
+        nearest = nearest_multiple(inference.window, patch)
+        raise ConfigError(
+            f"a sliding window of {inference.window} px is no multiple of the student's patch of {patch} px",
+            where="evaluation.inference.window",
+            remedy=f"--set evaluation.inference.window={nearest}",
+        )
+
+
+def make_training(experiment: Experiment, features: Features, accelerator: Accelerator) -> Training:
+    """The student, its EMA model, optimiser and sources of an experiment, at step 0."""
+    config, manifest = experiment.config, experiment.dataset.manifest
+    objective = objective_class(config.objective.method)(
+        config.objective, manifest.ignore_id, config.seed
+    )
+    # Again: a teacher that was built for the loop has drawn numbers too.
+    set_seed(config.seed)
+    student = Student(
+        config.student,
+        len(manifest.classes),
+        config.views.crop,
+        features.shapes,
+        bands=manifest.image_bands,
+    )
+    student.to(accelerator.device)
+    on_gpu = accelerator.device.type == "cuda"
+    if on_gpu:
+        student.to(memory_format=torch.channels_last)  # faster convolutions
+    ema = ema_copy(student)
+    student.encoder.checkpoint_activations(config.runtime.activation_checkpointing)
+    schedule = BatchSchedule(
+        experiment.plan,
+        config.optimiser.batch,
+        config.seed,
+        accelerator.process_index,
+        accelerator.num_processes,
+        trains_unlabeled=config.method.strong_views > 0,
+    )
+    return Training(
+        accelerator=accelerator,
+        student=student,
+        ema=ema,
+        optimiser=make_optimiser(student, config.optimiser),
+        objective=objective,
+        pixels=_pixels(experiment, features, schedule, config.method.strong_views, pin=on_gpu),
+        targets=features.targets,
+        settings=config.optimiser,
+        parts=config.runtime.accumulate,
+        compiled=config.runtime.compile,
+    )
+
+
+def _pixels(
+    experiment: Experiment,
+    features: Features,
+    schedule: BatchSchedule,
+    strong_views: int,
+    *,
+    pin: bool,
+) -> PixelSource:
+    runtime, plan = experiment.config.runtime, experiment.plan
+    if features.pixels is not None:
+        reader = FeatureReader(features.pixels, features.pixels.require(plan), runtime.check)
+        return CachedPixels(reader, schedule, strong_views, pin)
+    renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
+    dataset = StepDataset(renderer, schedule, features.crops, strong_views)
+    return RenderedPixels(dataset, runtime.workers, pin)

@@ -1,0 +1,317 @@
+"""One training from its first or resumed step to its last: what happens after each step, and in which order.
+
+All processes run the same steps and meet at the same places: where a step is logged, saved, validated.
+Only the main one writes.
+"""
+
+import shlex
+from contextlib import ExitStack, closing, suppress
+from typing import Any
+
+from pipeline.commands import train_command
+from pipeline.memory import told, too_little_for_a_step, too_little_for_a_validation
+from pipeline.plan import Experiment
+from pipeline.reporter import Reporter
+from pipeline.train.checkpoints import Keeper
+from pipeline.train.divergence import diverged, require_finite_state
+from pipeline.train.features import Features
+from pipeline.train.journal import Journal, TrainReport
+from pipeline.train.profiling import StepProfiler
+from pipeline.train.signals import Interrupted, Signals, interrupted
+from pipeline.train.trackers import finish_trackers, start_trackers
+from pipeline.train.validation import share_buffers, shared_confusion
+from rsmtdf_core.errors import RunError, WriteError
+from rsmtdf_core.evaluation.counts import only_class
+from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
+from rsmtdf_core.evaluation.scoring import scored_scenes
+from rsmtdf_core.refusals import remedy_of
+from rsmtdf_core.runs.folder import ENDED, RunFolder, Status
+from rsmtdf_core.runs.history import Validation, since_best
+from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.training.loop import StepRecord, Training
+
+
+class Session:
+    """Runs a training: what it tells is the journal's part, what it keeps the keeper's.
+
+    Args:
+        experiment: config, scenes and views.
+        features: what the run reads.
+        folder: the run's, prepared.
+        training: at step 0.
+        reporter: told of progress; silent in all processes but the main one.
+        profile: whether a few steps are traced.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        features: Features,
+        folder: RunFolder,
+        training: Training,
+        reporter: Reporter,
+        *,
+        profile: bool = False,
+    ) -> None:
+        self._config = experiment.config
+        self._dataset = experiment.dataset
+        self._features = features
+        self._folder = folder
+        self._training = training
+        self._reporter = reporter
+        self._profiles = profile
+        self._keeper = Keeper(experiment, features, folder, training)
+        self._validations: list[Validation] = []
+        self._status: Status = "running"
+        self._done = 0
+        self._reader = SceneReader(experiment.dataset)
+        self._scenes = scored_scenes(experiment.dataset.splits.get("val", ()))
+        self._leads = training.accelerator.is_main_process
+        self._journal: Journal | None = None
+        self._signals = Signals(speaks=self._leads)
+
+    def run(self, *, resume: bool) -> None:
+        """Train to the end.
+
+        Raises:
+            Interrupted: on a signal, after the training was saved.
+            RunError: where the loss diverges or the device's memory is too small.
+            WriteError: the system refuses to write a file of the run.
+        """
+        try:
+            self._resume_or_start(resume=resume)
+        except WriteError as error:
+            again = f"go on with: {self._command}"
+            error.remedy = remedy_of(error.errno, f"then {again}") or again
+            raise
+
+    def _resume_or_start(self, *, resume: bool) -> None:
+        start = self._keeper.restore(self._reporter) if resume else 0
+        accelerator = self._training.accelerator
+        # Nobody may still read what the main process is about to tidy.
+        accelerator.wait_for_everyone()
+        if self._leads:
+            self._keeper.tidy(start, self._reporter)
+        accelerator.wait_for_everyone()
+        self._done = start
+        self._validations = self._folder.validations
+        if self._ended_at(start):
+            self._reporter.say(f"nothing left to do: the run is {self._status} after {start} steps")
+            return
+        with self._signals:
+            try:
+                self._run(start)
+            except Interrupted:
+                # torchrun ends the others as soon as one leaves: not before all is written.
+                accelerator.wait_for_everyone()
+                raise
+
+    def _run(self, start: int) -> None:
+        """Train from `start` to the end, with all that is told meanwhile."""
+        with ExitStack() as stack:
+            if self._leads:
+                accelerator, total = self._training.accelerator, self._training.total_steps
+                self._folder.note(status="running", total=total)
+                start_trackers(accelerator, self._config, self._folder)
+                stack.callback(finish_trackers, accelerator)
+                journal = Journal(self._folder, accelerator, self._reporter, start, total)
+                self._journal = stack.enter_context(journal)
+            try:
+                with told(self._too_little_memory):
+                    self._status = self._train(start)
+            except Exception:
+                with suppress(WriteError):  # a full disk refuses this too
+                    self._note_end("interrupted")
+                raise
+            self._note_end(self._status)
+
+    @property
+    def _command(self) -> str:
+        """The command that goes on with this run."""
+        words = ["--resume"]
+        initial = self._folder.facts.get("initial")
+        if initial and not self._keeper.has_checkpoints:
+            words = ["--init-from", shlex.quote(initial["path"]), "--overwrite"]
+        folder = self._folder
+        return train_command(folder.config, folder.path, *words, processes=self._processes)
+
+    def _ended_at(self, steps: int) -> bool:
+        """Whether an earlier start of this run came to its end, and its model is the one at hand."""
+        facts = self._folder.facts
+        if facts.get("status") not in ENDED or facts.get("steps") != steps:
+            return False
+        self._status = facts["status"]
+        return True
+
+    def _note_end(self, status: Status) -> None:
+        if self._leads:
+            self._folder.note_lines(status=status, steps=self._done)
+
+    def _train(self, start: int) -> Status:
+        """All steps from `start` on; how the training came to its end."""
+        if start:
+            self._reporter.say(f"resuming at step {start} of {self._training.total_steps}")
+            if self._closes_round(start - 1) and not self._validated(start):
+                self._validate(start - 1)
+            if self._runs_out_of_patience():
+                return "stopped early"
+        elif self._folder.facts.get("initial"):
+            # So that a run killed before its first checkpoint starts from the same weights again.
+            self._save(0)
+        with ExitStack() as stack:
+            profiler = None
+            if self._profiles and self._leads:
+                profiler = StepProfiler(self._folder.profile, start, self._reporter)
+                stack.enter_context(profiler)
+            for record in stack.enter_context(closing(self._training.steps(start))):
+                if profiler is not None:
+                    profiler.advance()
+                self._after(record)
+                if self._closes_round(record.step) and self._runs_out_of_patience():
+                    return "stopped early"
+        return "finished"
+
+    def _too_little_memory(self, detail: str) -> RunError:
+        return too_little_for_a_step(
+            self._config,
+            self._folder.config,
+            unlabeled=self._config.method.strong_views > 0,
+            saved=self._keeper.saved is not None,
+            detail=detail,
+            processes=self._processes,
+        )
+
+    def _after(self, record: StepRecord) -> None:
+        """What follows a step."""
+        self._done = record.step + 1
+        accelerator = self._training.accelerator
+        signal = self._signals.number if self._processes == 1 else 0
+        every = self._config.runtime.checkpoint_every
+        closes, logged = self._closes_round(record.step), self._is_logged(record.step)
+        saves = closes or (every is not None and self._done % every == 0)
+        if signal or saves or logged:
+            self._require_finite()
+        if logged:
+            self._log(record)
+            signal = signal or self._signals.agreed(accelerator)
+        elif self._journal is not None:
+            self._journal.passed()
+        if signal or saves:
+            # Before a validation too: what that meets must not cost the epoch.
+            self._save(self._done)
+        if signal:
+            raise self._interrupted(signal)
+        if closes:
+            self._validate(record.step)
+
+    def _closes_round(self, step: int) -> bool:
+        """Whether `step` ends an epoch after which the model is validated, or the training."""
+        if step + 1 == self._training.total_steps:
+            return True
+        epoch, place = divmod(step + 1, self._training.schedule.steps_per_epoch)
+        return place == 0 and epoch % self._config.evaluation.every == 0
+
+    def _is_logged(self, step: int) -> bool:
+        last = self._training.total_steps - 1
+        return step % self._config.runtime.log_every == 0 or step == last
+
+    def _log(self, record: StepRecord) -> None:
+        losses = {name: float(one) for name, one in self._training.reduce(record.losses).items()}
+        if self._journal is not None:
+            self._journal.step(record, losses, self._best)
+
+    def _require_finite(self) -> None:
+        if (divergence := self._training.divergence()) is not None:
+            raise diverged(divergence, self._config, self._folder, self._processes)
+
+    def _save(self, steps: int) -> None:
+        training = self._training
+        share_buffers(training.accelerator, training.student, training.ema)
+        # By every process, so that all leave together.
+        require_finite_state(training.state, steps, self._config, self._folder, self._processes)
+        if self._leads:
+            self._keeper.save(steps)
+            if not self._validations:
+                self._keeper.keep_best([])
+            self._keeper.drop_old()
+
+    def _validated(self, steps: int) -> bool:
+        return any(one.steps == steps for one in self._validations)
+
+    def _validate(self, step: int) -> None:
+        """Score the model as `step` left it; the best one's checkpoint, saved already, is kept."""
+        if not self._scenes:
+            return
+        training, accelerator = self._training, self._training.accelerator
+        which = self._config.evaluation.weights
+        model = training.ema if which == "ema" else training.student
+        inference = self._config.evaluation.inference
+        with told(
+            lambda detail: too_little_for_a_validation(
+                inference, self._folder.config, detail, self._processes
+            )
+        ):
+            counts = shared_confusion(
+                model,
+                self._reader,
+                self._scenes,
+                inference,
+                accelerator,
+                leaving=lambda: self._signals.number > 0,
+            )
+        if counts is None:
+            raise self._interrupted(self._signals.agreed(accelerator))
+        result = RSMTDF.score(counts, self._dataset.manifest)
+        line: dict[str, Any] = {
+            "step": step,
+            "epoch": step // training.schedule.steps_per_epoch,
+            "miou": result.miou,
+            "iou": {one.name: one.iou for one in result.classes},
+            "overall_accuracy": result.overall_accuracy,
+            "weights": which,
+            "split": "val",
+        }
+        if (only := only_class(counts, self._dataset.manifest.class_names)) is not None:
+            line["only_class"] = only
+        self._validations.append(Validation.of(line))
+        if self._journal is not None:
+            self._journal.validation(line)
+            self._keeper.keep_best(self._validations)
+
+    def _runs_out_of_patience(self) -> bool:
+        patience = self._config.evaluation.patience
+        return patience is not None and since_best(self._validations) >= patience
+
+    @property
+    def _best(self) -> Validation | None:
+        return next(iter(self._keeper.available(self._validations)), None)
+
+    def _interrupted(self, number: int) -> Interrupted:
+        return interrupted(
+            number,
+            self._folder,
+            done=self._done,
+            total=self._training.total_steps,
+            saved=self._keeper.saved,
+            processes=self._processes,
+        )
+
+    @property
+    def _processes(self) -> int:
+        return int(self._training.accelerator.num_processes)
+
+    def report(self) -> TrainReport:
+        """What the training came to."""
+        best = self._best
+        return TrainReport(
+            run=self._folder.path,
+            status=self._status,
+            steps=self._done,
+            parameters=sum(one.numel() for one in self._training.student.parameters()),
+            best_miou=None if best is None else best.miou,
+            best_epoch=None if best is None else best.epoch,
+            only_class=None if best is None else best.only_class,
+            weights=self._config.evaluation.weights,
+            random_teachers=self._features.random_teachers,
+            approximations=self._features.approximations,
+        )

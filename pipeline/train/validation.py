@@ -1,0 +1,63 @@
+"""Validation in the middle of a training: every process scores its share, and all end with the same counts."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import nn
+
+from rsmtdf_core.evaluation.counts import PixelCounts
+from rsmtdf_core.evaluation.scoring import Pixels, count_confusion
+from rsmtdf_core.evaluation.settings import InferenceSettings
+from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.student.model import Student
+
+
+class _Left(Exception):  # noqa: N818 - not an error
+    """Scoring ends before its last scene."""
+
+
+def shared_confusion(
+    student: Student,
+    reader: SceneReader,
+    scenes: Sequence[Scene],
+    inference: InferenceSettings,
+    accelerator: Accelerator,
+    leaving: Callable[[], bool],
+) -> PixelCounts | None:
+    """Pixel counts over all scenes, of which each process predicts its share.
+
+    Every scene counts once, whatever the number of processes. None where `leaving` became true in
+    any of them, which is looked at after each scene.
+    """
+
+    def look(_scene: Scene, _ids: Pixels) -> None:
+        if leaving():
+            raise _Left
+
+    classes = len(reader.dataset.manifest.classes)
+    counts, left = PixelCounts.zeros(classes), leaving()
+    share = scenes[accelerator.process_index :: accelerator.num_processes]
+    if not left:
+        try:
+            counts = count_confusion(student, reader, share, inference, look)
+        except _Left:
+            left = True
+    rows = np.vstack([counts.matrix, counts.ignored])
+    numbers = torch.tensor([*rows.ravel().tolist(), int(left)], device=accelerator.device)
+    total = accelerator.reduce(numbers, "sum").cpu().numpy()
+    if total[-1]:
+        return None
+    summed = total[:-1].reshape(classes + 1, classes)
+    return PixelCounts(summed[:classes], summed[classes])
+
+
+def share_buffers(accelerator: Accelerator, *models: nn.Module) -> None:
+    """Give all processes the main one's running statistics, which is what a checkpoint holds."""
+    if accelerator.num_processes > 1:
+        for model in models:
+            for buffer in model.buffers():
+                buffer.copy_(broadcast(buffer))

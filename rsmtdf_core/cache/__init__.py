@@ -1,0 +1,1 @@
+"""The cache: the folder of stores that experiments share."""

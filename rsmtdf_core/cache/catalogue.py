@@ -1,0 +1,255 @@
+"""What is in a cache: every store with its state, size, age and users.
+
+Nothing is written, no damage is fatal and no symbolic link is followed: what the catalogue names
+is inside the cache, and is what it seems.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rsmtdf_core.cache.usage import (
+    PINS,
+    RUNS,
+    Pin,
+    RunEntry,
+    pins,
+    runs,
+    store_key,
+)
+from rsmtdf_core.errors import ConfigError, StoreError, StoreNotFoundError
+from rsmtdf_core.store.commit import Commit
+from rsmtdf_core.store.copies import copy_of, is_there
+from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, ViewGroup
+from rsmtdf_core.store.locks import LOCK
+from rsmtdf_core.store.metadata import ZARR, has_records
+from rsmtdf_core.store.names import COMMIT, GROUP_NAME, STORE_NAME
+from rsmtdf_core.store.store import FeatureStore
+
+State = Literal["committed", "unfinished", "damaged"]
+
+TRASH = ".trash-"
+SET_ASIDE = "set-aside"
+"""Folder in a cache for the damaged files that a repair moved."""
+
+_COPIED = (ZARR, SCENES, VIEWS, CROPS)
+_GROUP_FILES = {LOCK, *_COPIED, *(copy_of(Path(name)).name for name in _COPIED)}
+_BLOCK_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """One store as it is on disk.
+
+    Attributes:
+        path: its folder, `<cache>/<group>/<store>`.
+        teacher: the name under which it was made.
+        codec: the codec's label.
+        state: damaged where it cannot be opened; only `verify` tells whether its records are sound.
+        problem: what is wrong with a damaged one, else empty.
+        views: committed records.
+        rows: views that its group knows.
+        bytes: what it takes on the disk, in whole blocks.
+        seconds: what its extraction took, all commits together.
+        last_used: when it was committed or a run last read it, seconds since the epoch. (Access
+            times are not kept on most machines.)
+        random_weights: whether its teacher never was trained.
+        certificate: what extraction measured about the stored tokens (JSON).
+        pins: that keep it, its group's included.
+        runs: that read it, those that are gone left out.
+        store: opened; None where it is damaged.
+    """
+
+    path: Path
+    teacher: str
+    codec: str
+    state: State
+    problem: str
+    views: int
+    rows: int
+    bytes: int
+    seconds: float
+    last_used: float
+    random_weights: bool
+    certificate: dict[str, Any]
+    pins: tuple[Pin, ...]
+    runs: tuple[RunEntry, ...]
+    store: FeatureStore | None = field(repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """`<group>/<store>`."""
+        return store_key(self.path)
+
+    @property
+    def group(self) -> str:
+        """Name of the group's folder."""
+        return self.path.parent.name
+
+    @property
+    def label(self) -> str:
+        """The teacher's name, with the words that no result may go without."""
+        return f"{self.teacher} (RANDOM WEIGHTS)" if self.random_weights else self.teacher
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What is in a cache.
+
+    Attributes:
+        cache: its folder.
+        groups: folders of all groups, by name.
+        stores: all stores, by group and name.
+        foreign: files and folders that are not a cache's, symbolic links among them; left alone.
+    """
+
+    cache: Path
+    groups: tuple[Path, ...]
+    stores: tuple[StoreEntry, ...]
+    foreign: tuple[Path, ...]
+
+
+def read_catalogue(cache: Path) -> Catalogue:
+    """Look through the cache at `cache`.
+
+    Raises:
+        StoreNotFoundError: where there is no such folder.
+        StoreDamagedError: where the entry of a run is damaged.
+    """
+    if not cache.is_dir():
+        raise StoreNotFoundError(
+            "there is no cache here", where=cache, remedy="name one with --cache or RSMTDF_CACHE"
+        )
+    pinned, using = pins(cache), [run for run in runs(cache) if not run.gone]
+    groups, stores, foreign = [], [], []
+    for item in _items(cache):
+        if _is_folder(item) and GROUP_NAME.fullmatch(item.name):
+            groups.append(Path(item.path))
+        elif item.name not in (PINS, RUNS, LOCK, SET_ASIDE) and not _is_trash(item):
+            foreign.append(Path(item.path))
+    for group_path in groups:
+        group = _open_group(group_path)
+        rows = 0 if isinstance(group, StoreError) else int((group.table["scene"] >= 0).sum())
+        for item in _items(group_path):
+            if _is_folder(item) and STORE_NAME.fullmatch(item.name):
+                stores.append(_entry(Path(item.path), group, rows, pinned, using))
+            elif item.name not in _GROUP_FILES and not _is_trash(item):
+                foreign.append(Path(item.path))
+    return Catalogue(cache, tuple(groups), tuple(stores), tuple(foreign))
+
+
+def find_entry(catalogue: Catalogue, text: str) -> StoreEntry:
+    """The one store that `text` means: its folder, the start of its name, or its teacher.
+
+    Raises:
+        StoreNotFoundError: where there is none.
+        ConfigError: where there are several; the message lists them.
+    """
+    path = Path(text)
+    ways = (
+        lambda entry: path.is_dir() and entry.path.resolve() == path.resolve(),
+        lambda entry: text in (entry.path.name, entry.key),
+        lambda entry: entry.teacher == text,
+        lambda entry: entry.path.name.startswith(text) or entry.key.startswith(text),
+    )
+    for means in ways:
+        found = [entry for entry in catalogue.stores if means(entry)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ConfigError(
+                f"{text!r} may mean {len(found)} stores: {', '.join(one.key for one in found)}",
+                where=catalogue.cache,
+                remedy="give more of the name, or the group too: views-.../NAME",
+            )
+    there = ", ".join(entry.key for entry in catalogue.stores) or "none"
+    raise StoreNotFoundError(
+        f"no store {text!r}; there are: {there}", where=catalogue.cache, remedy="rsmtdf cache ls"
+    )
+
+
+def disk_bytes(path: Path) -> int:
+    """What a file, or a folder with all in it, takes on the disk; links are not followed.
+
+    What vanishes meanwhile is not counted.
+    """
+    try:
+        total = path.lstat().st_blocks * _BLOCK_BYTES
+        for item in os.scandir(path) if path.is_dir() and not path.is_symlink() else ():
+            if item.is_dir(follow_symlinks=False):
+                total += disk_bytes(Path(item.path))
+            else:
+                total += item.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+    except FileNotFoundError:
+        return 0
+    return total
+
+
+def _items(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    yield from sorted(os.scandir(folder), key=lambda item: item.name)
+
+
+def _is_folder(item: "os.DirEntry[str]") -> bool:
+    return item.is_dir(follow_symlinks=False)
+
+
+def _is_trash(item: "os.DirEntry[str]") -> bool:
+    return item.name.startswith(TRASH) and _is_folder(item)
+
+
+def _open_group(path: Path) -> ViewGroup | StoreError:
+    try:
+        return ViewGroup.at(path)
+    except StoreError as problem:
+        return problem
+
+
+def _entry(
+    path: Path,
+    group: ViewGroup | StoreError,
+    rows: int,
+    pinned: tuple[Pin, ...],
+    using: list[RunEntry],
+) -> StoreEntry:
+    parts = STORE_NAME.fullmatch(path.name)
+    assert parts is not None
+    opened = _open_store(path, group)
+    store, commit = (None, None) if isinstance(opened, StoreError) else opened
+    state: State = "unfinished" if commit is None else "committed"
+    key = store_key(path)
+    readers = tuple(run for run in using if key in run.stores)
+    written = path / COMMIT if (path / COMMIT).is_file() else path
+    return StoreEntry(
+        path=path,
+        teacher=parts["teacher"],
+        codec=parts["codec"],
+        state="damaged" if isinstance(opened, StoreError) else state,
+        problem=opened.what if isinstance(opened, StoreError) else "",
+        views=commit.views if commit else 0,
+        rows=rows,
+        bytes=disk_bytes(path),
+        seconds=commit.seconds if commit else 0.0,
+        last_used=max([written.stat().st_mtime, *(run.last_used for run in readers)]),
+        random_weights=store is not None and store.metadata.random_weights,
+        certificate=commit.certificate if commit else {},
+        pins=tuple(one for one in pinned if one.covers(key)),
+        runs=readers,
+        store=store,
+    )
+
+
+def _open_store(
+    path: Path, group: ViewGroup | StoreError
+) -> tuple[FeatureStore | None, Commit | None] | StoreError:
+    if isinstance(group, StoreError):
+        return group
+    if not is_there(path / ZARR) and not has_records(path):
+        # A killed import or extraction that had not come to its metadata.
+        return None, None
+    try:
+        store = FeatureStore.open(path, group)
+        return store, store.read_commit()
+    except StoreError as problem:
+        return problem

@@ -1,1 +1,0 @@
-"""Which scenes a dataset has: reviewed manifests, scenes found on disk, class ids, checks."""

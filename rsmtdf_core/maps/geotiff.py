@@ -1,0 +1,252 @@
+"""GeoTIFFs written from the top downward: tiled, compressed, and whole or absent."""
+
+import errno
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.files import atomic_path, sync_file
+from rsmtdf_core.refusals import write_error
+from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.gdal_decoder import RasterioDataset
+
+BLOCK = 256  # px, side of a tile
+_CACHE = 32  # MiB of blocks that GDAL keeps
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a raster of uint8 bands says of itself.
+
+    Attributes:
+        names: of the bands, in their order.
+        nodata: the value that stands for no data.
+        colors: RGB by value, where the one band holds class ids.
+        scale: what a value is multiplied with to get the quantity; 1 for ids.
+        tags: further facts.
+    """
+
+    names: Sequence[str]
+    nodata: int
+    colors: Mapping[int, tuple[int, int, int]] | None = None
+    scale: float = 1.0
+    tags: Mapping[str, str] | None = None
+
+
+class BlockWriter:
+    """Takes blocks of any size and writes them by whole rows of tiles, so that no tile is packed twice.
+
+    Attributes:
+        checksums: crc32 of each row of tiles, by its first row of pixels.
+    """
+
+    def __init__(self, dataset: RasterioDataset) -> None:
+        self._dataset = dataset
+        self.checksums: dict[int, int] = {}
+        self._waiting: dict[int, Pixels] = {}  # rows of tiles [bands, BLOCK, width] by their top
+
+    def write(self, top: int, left: int, block: Pixels) -> None:
+        """Add a block, uint8 [bands, rows, columns], at its place.
+
+        Blocks come from the top downward, each row of them from left to right.
+        """
+        bands, rows, columns = block.shape
+        bottom = top + rows
+        for start in range(top // BLOCK * BLOCK, bottom, BLOCK):
+            if start not in self._waiting:
+                self._waiting[start] = np.empty((bands, BLOCK, self._dataset.width), np.uint8)
+            first, last = max(top, start), min(bottom, start + BLOCK)
+            part = block[:, first - top : last - top]
+            self._waiting[start][:, first - start : last - start, left : left + columns] = part
+        if left + columns == self._dataset.width:
+            self._flush(bottom)
+
+    def finish(self) -> None:
+        """See that every block was given."""
+        assert not self._waiting, "every block was given"
+
+    def _flush(self, bottom: int) -> None:
+        """Write the rows of tiles that end above `bottom`."""
+        height, width = self._dataset.height, self._dataset.width
+        for start in list(self._waiting):
+            end = min(start + BLOCK, height)
+            if end <= bottom:
+                tiles = np.ascontiguousarray(self._waiting.pop(start)[:, : end - start])
+                self.checksums[start] = zlib.crc32(tiles.data)
+                self._dataset.write(tiles, window=((start, end), (0, width)))
+
+
+@contextmanager
+def raster_file(
+    path: Path, frame: Frame, layer: Layer, *, cog: bool = False
+) -> Iterator[BlockWriter]:
+    """Yield a writer for a GeoTIFF of uint8 that becomes `path` if the block ends without an error.
+
+    GDAL closes a file without an error where the disk is full, so the file is read back first and compared with
+    what was written.
+
+    Args:
+        path: the file; its folder is made.
+        frame: size, coordinate reference system and transform.
+        layer: its bands.
+        cog: write a Cloud Optimized GeoTIFF: with overviews, and laid out for reads over HTTP.
+
+    Raises:
+        WriteError: the file cannot be written, say as the disk is full.
+    """
+    import rasterio
+
+    with _refused(path), rasterio.Env(GDAL_CACHEMAX=_CACHE), atomic_path(path) as temporary:
+        temporary.touch()  # the system's own reason, which GDAL does not pass on
+        temporary.unlink()
+        with _without_georeference():
+            with rasterio.open(temporary, "w", **_profile(frame, layer)) as dataset:
+                _describe(dataset, layer)
+                writer = BlockWriter(dataset)
+                yield writer
+                writer.finish()
+            if cog:
+                _make_cog(temporary, averaged=layer.colors is None)
+            sync_file(temporary)
+            if _checksums(temporary) != writer.checksums:
+                raise OSError(errno.EIO, "it does not hold what was written to it", str(temporary))
+
+
+def is_readable(path: Path) -> bool:
+    """Whether every pixel of a GeoTIFF or PNG can be read, those of its overviews too."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE), _without_georeference():
+            return bool(_checksums(path))
+    except RasterioError:
+        return False
+
+
+def _checksums(path: Path) -> dict[int, int]:
+    """The crc32 of each row of tiles, by its first row of pixels; overviews are read for their damage alone.
+
+    Raises:
+        RasterioError: a part of the file is missing or damaged.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    with rasterio.open(path, driver=_driver(path)) as dataset:
+        if dataset.driver == "GTiff" and not _has_every_tile(dataset):
+            raise RasterioIOError("tiles are missing")
+        levels = range(len(dataset.overviews(1)))
+    for level in levels:
+        for _ in _tile_rows(path, overview_level=level):
+            pass
+    return {start: zlib.crc32(tiles.data) for start, tiles in _tile_rows(path)}
+
+
+def _tile_rows(path: Path, **options: int) -> Iterator[tuple[int, Pixels]]:
+    import rasterio
+
+    with rasterio.open(path, driver=_driver(path), **options) as dataset:
+        for start in range(0, dataset.height, BLOCK):
+            end = min(start + BLOCK, dataset.height)
+            yield start, dataset.read(window=((start, end), (0, dataset.width)))
+
+
+def _has_every_tile(dataset: RasterioDataset) -> bool:
+    """Whether the file holds every tile; GDAL reads a missing one as nodata, without an error."""
+    return all(
+        dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band) is not None
+        for band in dataset.indexes
+        for (row, column), _ in dataset.block_windows(band)
+    )
+
+
+def _driver(path: Path) -> str:
+    return "PNG" if path.suffix == ".png" else "GTiff"
+
+
+@contextmanager
+def _without_georeference() -> Iterator[None]:
+    """Silence rasterio's warning about files that have no place on the earth."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
+    return {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": len(layer.names),
+        "width": frame.width,
+        "height": frame.height,
+        **_place(frame),
+        "nodata": layer.nodata,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "compress": "deflate",
+        "interleave": "band",
+        "bigtiff": "if_safer",
+    }
+
+
+def _place(frame: Frame) -> dict[str, Any]:
+    """A GeoTIFF holds either a transform or ground control points."""
+    place: dict[str, Any] = {"crs": frame.crs, "transform": frame.transform}
+    if frame.gcps:
+        place = {"crs": frame.gcps_crs, "gcps": list(frame.gcps)}
+    return place if frame.rpcs is None else place | {"rpcs": frame.rpcs}
+
+
+def _describe(dataset: RasterioDataset, layer: Layer) -> None:
+    """Say what the bands are; a GeoTIFF wants its colour table before its first pixels."""
+    if layer.colors is not None:
+        table = {value: (*color, 255) for value, color in layer.colors.items()}
+        dataset.write_colormap(1, table | {layer.nodata: (0, 0, 0, 0)})
+    for place, name in enumerate(layer.names, 1):
+        dataset.set_band_description(place, name)
+    if layer.scale != 1:
+        dataset.scales = [layer.scale] * len(layer.names)
+    dataset.update_tags(**(layer.tags or {}))
+
+
+def _make_cog(path: Path, *, averaged: bool) -> None:
+    """Rewrite a GeoTIFF in place as a Cloud Optimized one; ids are thinned out, quantities averaged."""
+    from rasterio.shutil import copy
+
+    resampling = "average" if averaged else "nearest"
+    with atomic_path(path) as temporary:
+        copy(
+            path,
+            temporary,
+            driver="COG",
+            compress="deflate",
+            overview_resampling=resampling,
+            bigtiff="if_safer",
+        )
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Raise rasterio's failure to write as an error that names the file."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:  # copies raise GDAL's errors as they come
+        # GDAL does not pass on the system's reason.
+        reason = OSError(errno.EIO, str(error.__cause__ or error))
+        raise write_error(reason, path) from error

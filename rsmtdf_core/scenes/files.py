@@ -1,0 +1,134 @@
+"""A manifest's image and mask files: sizes, pixels as uint8 and class ids, each file opened once."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.scenes.bands import BandSettings
+from rsmtdf_core.scenes.images.file import ImageFile, open_image
+from rsmtdf_core.scenes.images.labels import (
+    Labels,
+    holds_colors,
+    holds_greys,
+    holds_numbers,
+    read_colors,
+    read_numbers,
+)
+from rsmtdf_core.scenes.images.orientation import Part
+from rsmtdf_core.scenes.manifest import IndexMasks, Manifest, color_rgb
+from rsmtdf_core.scenes.masks import encode_mask
+from rsmtdf_core.scenes.rasters import choose_bands, first_bands, open_raster, read_values
+
+_STRIP = 1024  # rows of an image that are read at a time where all of it is to be seen
+
+
+def image_size(path: Path, bands: BandSettings | None = None) -> tuple[int, int]:
+    """Width and height, px, from the header.
+
+    Raises:
+        MissingFileError, DataError: the file is missing or no image, or has not those bands.
+    """
+    with open_raster(path, bands) as raster:
+        return raster.image.size
+
+
+def read_image(path: Path, bands: BandSettings | None = None) -> npt.NDArray[Any]:
+    """An image's pixels [H, W, C], RGB first; grey becomes three equal bands, pixels without data black.
+
+    Args:
+        path: the file.
+        bands: the manifest's choice of bands.
+
+    Returns:
+        uint8; without a choice of bands, samples of more than 8 bits as they are in the file.
+
+    Raises:
+        MissingFileError, DataError: the file is missing, no image, cut off, or has not those bands.
+    """
+    with open_image(path) as image:
+        if bands is None and not image.eight_bits:
+            indices = first_bands(image).indices
+            values, valid = read_values(image, indices, image.whole())
+            values[~valid] = 0
+            return values
+        return choose_bands(image, bands).read_all()[0]
+
+
+def strips(size: tuple[int, int]) -> Iterator[Part]:
+    """Parts that together are an image of `size` (width, height), from the top downward."""
+    width, height = size
+    for top in range(0, height, _STRIP):
+        yield top, 0, min(_STRIP, height - top), width
+
+
+class MaskFile:
+    """An open mask whose values a manifest explains; made by `open_mask`, for one thread.
+
+    Attributes:
+        image: the file.
+    """
+
+    def __init__(self, image: ImageFile, manifest: Manifest) -> None:
+        self.image = image
+        self._manifest = manifest
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, px."""
+        return self.image.size
+
+    def raw(self, part: Part | None = None) -> Labels:
+        """What the file holds: integers [h, w] for "indices", uint8 [h, w, 3] for "colors", and where it has data.
+
+        Raises:
+            DataError: the file is damaged, or holds numbers that are not whole.
+        """
+        indices = isinstance(self._manifest.mask_encoding, IndexMasks)
+        return read_numbers(self.image, part) if indices else read_colors(self.image, part)
+
+    def class_ids(self, part: Part | None = None) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
+        """Class ids, uint8 [h, w], and the count of pixels of each value that no class has; see `encode_mask`.
+
+        Raises:
+            DataError: as for `raw`.
+        """
+        raw, valid = self.raw(part)
+        return encode_mask(raw, self._manifest, valid)
+
+
+@contextmanager
+def open_mask(path: Path, manifest: Manifest) -> Iterator[MaskFile]:
+    """Open a mask; no pixel is decoded yet.
+
+    Grey masks, say of 0 and 255, are colours where the manifest names nothing but greys.
+
+    Raises:
+        MissingFileError, DataError: the file is missing, no image, or of another kind than the manifest says.
+    """
+    encoding = manifest.mask_encoding
+    with open_image(path) as image:
+        if isinstance(encoding, IndexMasks):
+            if not holds_numbers(image):
+                raise _wrong_kind(image, "one band of class indices", "colors")
+        else:
+            colors = [*(spec.color for spec in manifest.classes), *encoding.ignore]
+            if not holds_colors(image) and not (holds_greys(image) and _are_grey(colors)):
+                raise _wrong_kind(image, "colours", "indices")
+        yield MaskFile(image, manifest)
+
+
+def _are_grey(colors: Iterable[str]) -> bool:
+    return all(len(set(color_rgb(color))) == 1 for color in colors)
+
+
+def _wrong_kind(image: ImageFile, expected: str, other: str) -> DataError:
+    return DataError(
+        f"the manifest expects a mask with {expected}, found {image.describe()}",
+        where=image.path,
+        remedy=f"if the masks hold {other}, set mask_encoding.encoding to that in the manifest",
+    )

@@ -1,0 +1,392 @@
+"""From a manifest and a folder to typed scenes; only file names and image headers are read."""
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.fingerprints import canonical_json, file_sha256, fingerprint
+from rsmtdf_core.scenes.images.formats import VRT, identify
+from rsmtdf_core.scenes.images.vrt import vrt_sources
+from rsmtdf_core.scenes.manifest import Manifest, SplitName, SplitSpec, WindowSpec
+from rsmtdf_core.scenes.patterns import match_pairs
+from rsmtdf_core.scenes.rasters import open_raster
+from rsmtdf_core.validation import suggestion
+from rsmtdf_core.words import counted
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_PLACE = re.compile(r"@\d+,\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Part of a raster, px."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One image of a dataset, or a window of a larger raster.
+
+    Attributes:
+        id: the path fields joined by "/", and "@left,top" for windows.
+        image: posix path relative to the data root.
+        mask: the same; None where the scene has none.
+        width: of the scene (the window's), px.
+        height: of the scene (the window's), px.
+        window: its place in the raster; None where the scene is the whole image.
+        sha256: of the image file's bytes and the choice of bands, as far as known (see `with_digests`).
+    """
+
+    id: str
+    image: str
+    mask: str | None
+    width: int
+    height: int
+    window: Window | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A manifest with the scenes found for it, by the manifest's splits.
+
+    Attributes:
+        manifest: of the dataset.
+        root: the data root.
+        splits: the scenes of each split.
+        turned: images that are shown turned, as their orientation tag says.
+    """
+
+    manifest: Manifest
+    root: Path
+    splits: dict[SplitName, tuple[Scene, ...]]
+    turned: tuple[str, ...] = ()
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user should know of how the files are read, a sentence each."""
+        return orientation_note(self.turned)
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePair:
+    """An image file and its mask file, posix paths relative to the root, not opened yet."""
+
+    id: str
+    fields: dict[str, str]
+    image: str
+    mask: str | None
+
+
+def find_scenes(manifest: Manifest, root: Path) -> Dataset:
+    """Find the scenes of each split, sorted by the image's id, its windows row by row.
+
+    Raises:
+        MissingFileError: the root is no folder, or no image matches the manifest's pattern.
+        DataError: an image's header cannot be read, two files stand for one scene, a split names a
+            value that no scene has or lists one that is not there, or a scene is in both the training split and
+            another.
+    """
+    members = split_pairs(manifest, find_pairs(manifest, root))
+    pairs = {pair.id: pair for some in members.values() for pair in some}
+    opened = in_threads(lambda pair: _header(manifest, root, pair), list(pairs.values()))
+    headers = dict(zip(pairs, opened, strict=True))
+    splits = {}
+    for split, some in members.items():
+        cut = [
+            scene
+            for pair in some
+            for scene in cut_scenes(pair, headers[pair.id].size, manifest.window)
+        ]
+        splits[split] = choose_scenes(manifest, split, cut)
+        if missing := missing_scenes(manifest, split, splits[split]):
+            raise _not_there(manifest, split, missing)
+    refuse_shared(manifest, splits)
+    turned = tuple(pair.image for pair in pairs.values() if headers[pair.id].turned)
+    return Dataset(manifest, root, splits, turned)
+
+
+class _Header(NamedTuple):
+    size: tuple[int, int]
+    turned: bool
+
+
+def _header(manifest: Manifest, root: Path, pair: ScenePair) -> _Header:
+    with open_raster(root / pair.image, manifest.bands) as raster:
+        return _Header(raster.image.size, raster.image.turned)
+
+
+def orientation_note(turned: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on images that are shown turned; none where there is none."""
+    if not turned:
+        return ()
+    images = counted(len(turned), "image")
+    note = f"{images} turned as the EXIF orientation says, such as {turned[0]}"
+    return (f"{note}: masks must fit the picture that viewers show",)
+
+
+def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
+    """The image files that match the manifest with their masks, sorted by id.
+
+    Raises:
+        MissingFileError: the root is no folder, or no image matches the manifest's pattern.
+        DataError: two files stand for one scene.
+    """
+    fields = manifest.fields
+    images, masks = match_pairs(root, manifest.images, manifest.masks, fields)
+    if not images:
+        raise MissingFileError(
+            f"no image matches '{manifest.images}' of the manifest '{manifest.name}'",
+            where=root,
+            remedy="give the folder that the pattern starts from as the root, or edit the pattern",
+        )
+    return [
+        ScenePair("/".join(key), dict(zip(fields, key, strict=True)), image, masks.get(key))
+        for key, image in images.items()
+    ]
+
+
+def split_pairs(manifest: Manifest, pairs: Sequence[ScenePair]) -> dict[SplitName, list[ScenePair]]:
+    """Deal out pairs to the manifest's splits, each sorted by id.
+
+    Where a split takes single windows, it has every pair that any of its windows may be of.
+
+    Raises:
+        DataError: a split names a value that no scene has, or lists a scene of an image that is not there.
+    """
+    return {name: _members(manifest, name, pairs) for name in manifest.splits}
+
+
+def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -> list[ScenePair]:
+    spec = manifest.splits[split]
+    if spec.scenes is not None:
+        wanted = dict.fromkeys(image_id(scene) for scene in spec.scenes)
+        if absent := wanted.keys() - {pair.id for pair in pairs}:
+            raise _not_there(
+                manifest, split, [one for one in spec.scenes if image_id(one) in absent]
+            )
+        return [pair for pair in pairs if pair.id in wanted]
+    for field, values in spec.where.items():
+        present = sorted({pair.fields[field] for pair in pairs})
+        for value in values:
+            if value not in present:
+                raise DataError(
+                    f"no scene has {field} '{value}'{suggestion(value, present)}",
+                    where=f"splits.{split}.where.{field}; found: {', '.join(present[:20])}",
+                    remedy="edit the manifest, or put the missing files below the root",
+                )
+    matching = [
+        pair
+        for pair in pairs
+        if all(pair.fields[field] in values for field, values in spec.where.items())
+    ]
+    if spec.by == "crop" and manifest.window is not None:
+        return matching
+    if spec.by == "crop":
+        units = {pair.id: pair.id for pair in matching}
+    else:
+        units = {pair.id: parent_of(manifest, pair.id) for pair in matching}
+    chosen = _chosen(set(units.values()), spec)
+    return [pair for pair in matching if units[pair.id] in chosen]
+
+
+def choose_scenes(
+    manifest: Manifest, split: SplitName, scenes: Sequence[Scene]
+) -> tuple[Scene, ...]:
+    """Of the scenes cut from a split's pairs, those that the split takes, in their order."""
+    spec = manifest.splits[split]
+    if spec.scenes is not None:
+        taken = set(spec.scenes)
+    elif spec.by == "crop" and manifest.window is not None:
+        taken = _chosen([scene.id for scene in scenes], spec)
+    else:
+        return tuple(scenes)
+    return tuple(scene for scene in scenes if scene.id in taken)
+
+
+def missing_scenes(manifest: Manifest, split: SplitName, found: Sequence[Scene]) -> list[str]:
+    """Ids that the split lists and that were not found: windows outside of their image."""
+    known = {scene.id for scene in found}
+    return [scene for scene in manifest.splits[split].scenes or () if scene not in known]
+
+
+def refuse_shared(manifest: Manifest, splits: Mapping[SplitName, Sequence[Scene]]) -> None:
+    """Refuse scenes that are learnt from and scored.
+
+    Raises:
+        DataError: a scene is in both the training split and another.
+    """
+    learnt = {scene.id for scene in splits.get("train", ())}
+    for name, scenes in splits.items():
+        shared = sorted(learnt & {scene.id for scene in scenes})
+        if name != "train" and shared:
+            raise DataError(
+                f"{len(shared)} scenes are in both train and {name}, the first is {shared[0]}",
+                where=f"manifest {manifest.name}",
+                remedy="give the splits different values in `where`, other lists, or shares of one seed "
+                "that do not overlap",
+            )
+
+
+def parent_of(manifest: Manifest, scene: str) -> str:
+    """The id of what a scene (or pair) of this id was cut from: its tile, or else its image."""
+    image = image_id(scene)
+    if not manifest.parent:
+        return image
+    values = dict(zip(manifest.fields, image.split("/"), strict=True))
+    return "/".join(values[field] for field in manifest.parent)
+
+
+def image_id(scene: str) -> str:
+    """The id without the place of a window; an image's own name may have an @ too."""
+    return _PLACE.sub("", scene)
+
+
+def _not_there(manifest: Manifest, split: SplitName, missing: Sequence[str]) -> DataError:
+    return DataError(
+        f"{len(missing)} scenes that splits.{split} lists are not there, the first is {missing[0]}",
+        where=f"manifest {manifest.name}",
+        remedy="put the missing files below the root, or take the scenes off the list",
+    )
+
+
+def _chosen(ids: Iterable[str], spec: SplitSpec) -> set[str]:
+    """The share of the ids that the split takes."""
+    drawn = sorted(ids, key=lambda name: _rank(spec.seed, name))
+    low, high = (int(share * len(drawn) + 0.5) for share in spec.share)
+    return set(drawn[low:high])
+
+
+def _rank(seed: int, name: str) -> bytes:
+    """Where an id comes in the order that a seed draws: the same on every machine, whatever else is there."""
+    return hashlib.sha256(canonical_json([seed, name])).digest()
+
+
+def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) -> Iterator[Scene]:
+    """One scene for a pair whose image has `size` (width, height), or its windows row by row."""
+    width, height = size
+    if spec is None:
+        yield Scene(pair.id, pair.image, pair.mask, width, height)
+        return
+    for top in _starts(height, spec):
+        for left in _starts(width, spec):
+            window = Window(left, top, min(spec.size, width - left), min(spec.size, height - top))
+            yield Scene(
+                f"{pair.id}@{left},{top}",
+                pair.image,
+                pair.mask,
+                window.width,
+                window.height,
+                window,
+            )
+
+
+def _starts(length: int, spec: WindowSpec) -> range:
+    """Starts of the windows along one side: the last one reaches or passes the border."""
+    more = max(0, -(-(length - spec.size) // spec.stride))
+    return range(0, more * spec.stride + 1, spec.stride)
+
+
+def draw_labeled(
+    scenes: Sequence[Scene], share: float, seed: int
+) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+    """Choose the scenes whose masks may be used.
+
+    Scenes are ordered by the sha256 of (seed, id) and the first ones with a mask are taken, so that
+    a smaller share is part of a larger one. The count is rounded down, as in the published lists,
+    but is one at least.
+
+    Args:
+        scenes: of the training split.
+        share: of the scenes that have a mask, above 0, 1 at most.
+        seed: of the order.
+
+    Returns:
+        labeled and unlabeled scenes, both in the drawn order; scenes without a mask are unlabeled.
+
+    Raises:
+        DataError: no scene has a mask.
+    """
+    assert 0 < share <= 1
+    drawn = _drawn(scenes, seed)
+    masked = [scene for scene in drawn if scene.mask is not None]
+    if not masked:
+        raise DataError(
+            f"none of {len(scenes)} training scenes has a mask",
+            remedy="check the masks pattern with `rsmtdf data check MANIFEST --root ROOT`",
+        )
+    # The small addend undoes what binary fractions lose: 0.29 * 100 is 28.999...
+    labeled = masked[: max(1, int(share * len(masked) + 1e-9))]
+    chosen = {scene.id for scene in labeled}
+    return tuple(labeled), tuple(scene for scene in drawn if scene.id not in chosen)
+
+
+def listed_labeled(
+    scenes: Sequence[Scene], listed: Collection[str], seed: int
+) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+    """The scenes whose ids are listed as labeled, and the others, as `draw_labeled` returns them.
+
+    Raises:
+        DataError: a listed scene has no mask.
+    """
+    drawn = _drawn(scenes, seed)
+    labeled = tuple(scene for scene in drawn if scene.id in listed)
+    for scene in labeled:
+        if scene.mask is None:
+            raise DataError(
+                "the manifest lists this scene as labeled, but it has no mask", where=scene.image
+            )
+    return labeled, tuple(scene for scene in drawn if scene.id not in listed)
+
+
+def _drawn(scenes: Sequence[Scene], seed: int) -> list[Scene]:
+    return sorted(scenes, key=lambda scene: _rank(seed, scene.id))
+
+
+def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
+    """The scenes with the digests of what decides their pixels; each file is read once.
+
+    That is the sha256 of the image file (for a VRT the fingerprint of its own and those of the files that it names),
+    or, where the manifest chooses bands, the fingerprint of [that digest, the bands].
+
+    Raises:
+        MissingFileError: an image is gone.
+    """
+    bands = dataset.manifest.bands
+
+    def digest(image: str) -> str:
+        path = dataset.root / image
+        try:
+            of_file = file_sha256(path)
+            if identify(path) is VRT:
+                of_file = fingerprint([of_file, *map(file_sha256, vrt_sources(path))])
+        except FileNotFoundError:
+            raise MissingFileError("the image is gone", where=path) from None
+        return of_file if bands is None else fingerprint([of_file, bands.model_dump(mode="json")])
+
+    images = list(dict.fromkeys(scene.image for scene in scenes))
+    digests = dict(zip(images, in_threads(digest, images), strict=True))
+    return tuple(replace(scene, sha256=digests[scene.image]) for scene in scenes)
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> Iterator[R]:
+    """`map` in threads, results in the order of the items; for work that waits for the disk.
+
+    Args:
+        work: what is done with an item.
+        items: the items.
+        most: threads, where each takes much memory; by default some more than there are cores.
+    """
+    with ThreadPoolExecutor(most) as pool:
+        yield from pool.map(work, items)

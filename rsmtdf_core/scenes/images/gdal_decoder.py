@@ -1,0 +1,198 @@
+"""GDAL decodes everything that is no picture of 8 bits: all TIFFs, 16-bit PNGs, VRTs, Imagine and JPEG 2000.
+
+Only the driver of the format that the content shows is allowed to open a file, and drivers that fetch from the
+network or run code are kept out (see `vrt`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.scenes.images.decoder import Header, Valid, Values
+from rsmtdf_core.scenes.images.formats import TIFF, VRT, Format
+from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.orientation import Orientation, Part
+from rsmtdf_core.scenes.images.quiet import quiet_decoders
+from rsmtdf_core.scenes.images.tags import tiff_orientation
+from rsmtdf_core.scenes.images.vrt import require_local_sources
+
+RasterioDataset = Any  # rasterio has no types
+
+_OPTIONS = {
+    # MiB of decoded blocks that GDAL keeps; by its own choice it would take a share of the machine's memory.
+    "GDAL_CACHEMAX": 64,
+    # Uncompressed TIFFs are read at once, without a copy in GDAL's cache.
+    "GTIFF_DIRECT_IO": "YES",
+    # A VRT may hold Python code as a pixel function, and may name addresses.
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{noext}",
+}
+
+
+class GdalDecoder:
+    """An open raster; see `Decoder`."""
+
+    def __init__(self, path: Path, dataset: RasterioDataset, orientation: Orientation) -> None:
+        self._path = path
+        self._dataset = dataset
+        with gdal_errors(path):
+            self.header = _header(dataset, orientation)
+
+    def read(self, bands: tuple[int, ...], part: Part) -> Values:
+        """Stored values of a part, [h, w, C]."""
+        dtype = np.result_type(*(self.header.dtypes[band - 1] for band in bands))
+        _, _, height, width = part
+        values = np.empty((height, width, len(bands)), dtype)
+        with gdal_errors(self._path):
+            self._dataset.read(list(bands), window=_window(part), out=np.moveaxis(values, 2, 0))
+        return values
+
+    def valid(self, bands: tuple[int, ...], part: Part) -> Valid:
+        """Where each band has data by its nodata value, the internal mask or the alpha band, bool [h, w, C]."""
+        with gdal_errors(self._path):  # rasterio fills no other layout than its own with masks
+            mask = self._dataset.read_masks(list(bands), window=_window(part))
+            valid: Valid = np.moveaxis(mask > 0, 0, 2)
+            alpha = _plain_alpha(self.header.interpretation, self._dataset)
+            if alpha is not None:
+                opaque = self._dataset.read(alpha, window=_window(part)) > 0
+                valid &= opaque[..., None] | (np.array(bands) == alpha)
+        return valid
+
+
+@contextmanager
+def open_with_gdal(
+    path: Path, form: Format, orientation: Orientation | None = None
+) -> Iterator[GdalDecoder]:
+    """Open a raster; no pixel is decoded yet.
+
+    Raises:
+        MissingFileError, DataError: the file is damaged, or a VRT names what is not read.
+    """
+    if form is VRT:
+        require_local_sources(path)
+    if orientation is None:
+        orientation = tiff_orientation(path) if form is TIFF else Orientation()
+    with open_dataset(path, form) as dataset:
+        decoder = GdalDecoder(path, dataset, orientation)
+        if orientation.tag != 1 and decoder.header.frame.georeferenced:
+            raise DataError(
+                f"the file has both a place on the earth and orientation {orientation.tag}: "
+                "which of its pixels is at the upper left is not clear",
+                where=path,
+                remedy=f"gdal_translate {path.name} upright.tif keeps the pixels as GIS programs show them",
+            )
+        yield decoder
+
+
+@contextmanager
+def open_dataset(path: Path, form: Format = TIFF) -> Iterator[RasterioDataset]:
+    """Rasterio's own dataset of a file.
+
+    Raises:
+        DataError: the file is damaged, of another format, or has a name that is not UTF-8.
+    """
+    import rasterio
+
+    quiet_decoders()
+    with rasterio.Env(**_OPTIONS):
+        try:
+            with gdal_errors(path):
+                dataset = rasterio.open(path, driver=form.driver)
+        except UnicodeEncodeError:
+            raise DataError(
+                "the name of this raster is not UTF-8, and GDAL opens no other names",
+                where=path,
+                remedy="rename the files; run in their folder: convmv -f latin1 -t utf8 -r --notest .",
+            ) from None
+        with dataset:
+            yield dataset
+
+
+@contextmanager
+def gdal_errors(path: Path) -> Iterator[None]:
+    """Turn what rasterio raises into an error that names the file."""
+    from rasterio._err import CPLE_BaseError  # some of GDAL's errors come as they are
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except DataError:
+        raise
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        cause = error.__cause__ or error
+        raise DataError(
+            f"the raster cannot be read: {cause}",
+            where=path,
+            remedy="fetch or export the file again",
+        ) from None
+
+
+def _window(part: Part) -> tuple[tuple[int, int], tuple[int, int]]:
+    top, left, height, width = part
+    return (top, top + height), (left, left + width)
+
+
+def _header(dataset: RasterioDataset, orientation: Orientation) -> Header:
+    gcps, gcps_crs = dataset.gcps
+    interpretation = tuple(band.name for band in dataset.colorinterp)
+    dtypes = tuple(np.dtype(_numpy_name(name)) for name in dataset.dtypes)
+    return Header(
+        frame=Frame(
+            dataset.width,
+            dataset.height,
+            dataset.crs,
+            dataset.transform,
+            tuple(gcps),
+            gcps_crs,
+            dataset.rpcs,
+        ),
+        dtypes=dtypes,
+        bits=tuple(
+            int(dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", 8 * dtype.itemsize))
+            for band, dtype in enumerate(dtypes, 1)
+        ),
+        interpretation=interpretation,
+        nodata=tuple(dataset.nodatavals),
+        masked=_masked(interpretation, dataset),
+        palette=_palette(dataset) if interpretation == ("palette",) else None,
+        white_is_zero=dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
+        orientation=orientation,
+        by_parts=all(width < dataset.width for _, width in dataset.block_shapes),
+    )
+
+
+def _masked(interpretation: tuple[str, ...], dataset: RasterioDataset) -> tuple[bool, ...]:
+    alpha = _plain_alpha(interpretation, dataset)
+    return tuple(
+        any(flag.name != "all_valid" for flag in flags) or alpha not in {None, band}
+        for band, flags in enumerate(dataset.mask_flag_enums, 1)
+    )
+
+
+def _plain_alpha(interpretation: tuple[str, ...], dataset: RasterioDataset) -> int | None:
+    """The alpha band where GDAL makes no mask of it: it does of unsigned integers up to 16 bits alone."""
+    if "alpha" not in interpretation:
+        return None
+    band = interpretation.index("alpha") + 1
+    if dataset.dtypes[band - 1] in {"uint8", "uint16"}:
+        return None
+    return band if all(value is None for value in dataset.nodatavals) else None
+
+
+def _numpy_name(name: str) -> str:
+    return "complex64" if name.startswith("complex_int") else name
+
+
+def _palette(dataset: RasterioDataset) -> npt.NDArray[np.uint8]:
+    """RGBA of each index, uint8 [256, 4]; black where the file has no colour."""
+    table = np.zeros((256, 4), np.uint8)
+    table[:, 3] = 255
+    for value, color in dataset.colormap(1).items():
+        if value < len(table):
+            table[value] = color
+    return table

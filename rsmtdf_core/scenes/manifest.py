@@ -1,0 +1,342 @@
+"""The manifest of a dataset: its classes, colours, mask encoding and split, in one reviewed file.
+
+A manifest says everything that turns a folder of images into scenes with class ids, so that no
+class list, colour or split is hidden in code.
+"""
+
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, Field, model_validator
+
+import data_manifests
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.scenes.bands import SHOWN, BandSettings
+from rsmtdf_core.scenes.lists import read_scene_list
+from rsmtdf_core.scenes.patterns import pattern_fields
+from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Settings
+from rsmtdf_core.validation import load_yaml, suggestion, validate
+from rsmtdf_core.words import counted
+
+SplitName = Literal["train", "val", "test"]
+
+Color = Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$"), AfterValidator(str.upper)]
+
+
+def _checked(pattern: str) -> str:
+    pattern_fields(pattern)
+    return pattern
+
+
+PathPattern = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_checked)]
+
+
+def color_rgb(color: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of a colour "#RRGGBB"."""
+    red, green, blue = bytes.fromhex(color.removeprefix("#"))
+    return red, green, blue
+
+
+class ClassSpec(Settings):
+    """One class; its id is its place in the manifest's list."""
+
+    name: str = Field(min_length=1)
+    color: Color
+
+
+class IndexMasks(Settings):
+    """Masks of one band: a value less `offset` is the class id; those in `ignore` are ignored."""
+
+    encoding: Literal["indices"]
+    offset: int = Field(default=0, ge=-(2**31), le=2**31)
+    ignore: tuple[Annotated[int, Field(ge=-(2**63), lt=2**63)], ...] = ()
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether values that no class has are ignored rather than refused."""
+        return False
+
+
+class ColorMasks(Settings):
+    """Masks in the classes' colours; pixels with a colour in `ignore` are ignored.
+
+    Attributes:
+        encoding: tells this kind from the others.
+        ignore: colours that stand for no class.
+        match: how a pixel's colour becomes a class's. exact: it is equal, and other colours are refused.
+            threshold: equal after each channel becomes 0 below 128, else 255. nearest: the nearest, within
+            `max_distance`. With the last two, colours that still match nothing are counted and ignored.
+        max_distance: Euclidean, in RGB of 0 to 255.
+
+    The last two are told only where they are not the default: pixels cached before the keys came keep their address.
+    """
+
+    encoding: Literal["colors"]
+    ignore: tuple[Color, ...] = ()
+    match: Literal["exact", "threshold", "nearest"] = Field(
+        default="exact", exclude_if=lambda match: match == "exact"
+    )
+    max_distance: float = Field(default=100.0, gt=0, lt=442, exclude_if=lambda most: most == 100.0)
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether colours that no class has are ignored rather than refused."""
+        return self.match != "exact"
+
+
+class WindowSpec(Settings):
+    """Scenes are windows of `size` px, `stride` px apart; the last of a row may be smaller."""
+
+    size: int = Field(gt=0, le=MOST_COUNT)
+    stride: int = Field(gt=0, le=MOST_COUNT)
+
+    @model_validator(mode="after")
+    def _leaves_no_gaps(self) -> Self:
+        if self.stride > self.size:
+            raise ValueError(
+                f"stride {self.stride} is larger than size {self.size}: pixels get lost"
+            )
+        return self
+
+
+def _each_once(scenes: tuple[str, ...]) -> tuple[str, ...]:
+    for scene, times in Counter(scenes).most_common(1):
+        if times > 1:
+            raise ValueError(f"the scene {scene!r} is listed {times} times")
+    return scenes
+
+
+SceneIds = Annotated[tuple[str, ...], AfterValidator(_each_once)]
+
+
+class SplitSpec(Settings):
+    """Which scenes a split takes: those of a list, or those that a rule chooses.
+
+    Attributes:
+        where: values that a field of the path pattern may have; every field named must match.
+        share: of what matches, in an order drawn with `seed`, the slice between two.
+        seed: of that order; splits that share scenes between them use one seed.
+        by: what is drawn: whole parents (all crops of a tile or raster stay together), or single crops.
+        scenes: the scenes' ids, instead of a rule; in a file, the name of a list beside the manifest.
+    """
+
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    share: tuple[float, float] = (0.0, 1.0)
+    seed: int = Field(default=0, ge=-(2**62), le=2**62)
+    by: Literal["parent", "crop"] = "parent"
+    scenes: SceneIds | None = None
+
+    @model_validator(mode="after")
+    def _is_a_slice(self) -> Self:
+        low, high = self.share
+        if not 0 <= low < high <= 1:
+            raise ValueError(f"share goes up from 0 at least to 1 at most, found [{low}, {high}]")
+        return self
+
+    @model_validator(mode="after")
+    def _is_a_list_or_a_rule(self) -> Self:
+        if self.scenes is not None and self.model_copy(update={"scenes": None}) != SplitSpec():
+            raise ValueError("scenes are listed, so where, share, seed and by have no place")
+        return self
+
+    def describe(self) -> str:
+        """The list or rule in words, for reports."""
+        if self.scenes is not None:
+            return counted(len(self.scenes), "listed scene")
+        where = " and ".join(f"{key} {', '.join(names)}" for key, names in self.where.items())
+        low, high = self.share
+        if (low, high) == (0.0, 1.0):
+            return where or "all scenes"
+        drawn = f"{low:.0%} to {high:.0%} by chance (seed {self.seed})"
+        if self.by == "crop":
+            drawn = f"{drawn}, crop by crop"
+        return f"{where}, {drawn}" if where else drawn
+
+
+class ProtocolFacts(Settings):
+    """Where public evaluation code treats the dataset in a way of its own; see `evaluation.protocols`.
+
+    Attributes:
+        official_ignores: names of classes whose pixels the official script ignores; None: the unscored ones.
+        dwl_counts_ignored: whether the DWL code counts predictions on ignored pixels as wrong.
+    """
+
+    official_ignores: tuple[str, ...] | None = None
+    dwl_counts_ignored: bool = False
+
+
+class Manifest(Settings):
+    """A dataset as reviewed by a person.
+
+    Attributes:
+        name: short name, also the packaged file's.
+        title: name for people.
+        classes: in the order of their ids, 0 up.
+        ignore_id: id of pixels that are neither learnt nor scored; not a class id.
+        unscored: names of classes that are learnt but left out of the scores.
+        protocols: what other protocols than ours do differently with this dataset.
+        images: path pattern of the images below the data root (see `patterns`).
+        masks: path pattern of the masks, with the same fields; None where there are none.
+        mask_encoding: how the masks' pixels become class ids.
+        window: set where scenes are windows of larger rasters.
+        bands: set where images are GeoTIFFs whose bands are chosen or scaled; teachers see the first three,
+            the student all. Left out where it is not set, as in manifests from before the key.
+        parent: names of the fields that tell from which tile an image was cut; empty where images are no
+            crops of something larger.
+        splits: which scenes are for training, choosing and testing; by default crops of one parent stay
+            together.
+        labeled: ids of the training scenes whose masks may be used, where they are listed rather than drawn;
+            in a file, the name of a list beside the manifest.
+        notes: what a reader of scores must know of this data; every report repeats it.
+    """
+
+    name: str = Field(pattern="^[a-z][a-z0-9_-]*$", max_length=128)
+    title: str
+    classes: tuple[ClassSpec, ...] = Field(min_length=1, max_length=255)
+    ignore_id: int = Field(default=255, ge=0, le=255)
+    unscored: tuple[str, ...] = ()
+    protocols: ProtocolFacts = ProtocolFacts()
+    images: PathPattern
+    masks: PathPattern | None
+    mask_encoding: Annotated[IndexMasks | ColorMasks, Field(discriminator="encoding")]
+    window: WindowSpec | None = None
+    bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
+    parent: tuple[str, ...] = ()
+    splits: dict[SplitName, SplitSpec] = Field(min_length=1)
+    labeled: SceneIds | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def image_bands(self) -> int:
+        """How many bands the student sees."""
+        return SHOWN if self.bands is None else len(self.bands.indices)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names in the order of their ids."""
+        return tuple(spec.name for spec in self.classes)
+
+    @property
+    def scored_ids(self) -> tuple[int, ...]:
+        """Ids of the classes that count in the scores."""
+        return tuple(i for i, name in enumerate(self.class_names) if name not in self.unscored)
+
+    @property
+    def palette(self) -> npt.NDArray[np.uint8]:
+        """Colours of the classes, uint8 [C, 3]."""
+        return np.array([color_rgb(spec.color) for spec in self.classes], np.uint8)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the image pattern's fields, in their order."""
+        return pattern_fields(self.images)
+
+    @property
+    def labeled_share(self) -> float | None:
+        """The share of the training scenes that is listed as labeled; None where none is listed."""
+        listed = self.splits["train"].scenes if "train" in self.splits else None
+        return None if self.labeled is None or not listed else len(self.labeled) / len(listed)
+
+    @model_validator(mode="after")
+    def _has_coherent_classes(self) -> Self:
+        for what, values in {
+            "class names": self.class_names,
+            "class colours": tuple(spec.color for spec in self.classes),
+        }.items():
+            if repeated := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"{what} must differ, found twice: {', '.join(repeated)}")
+        if self.ignore_id < len(self.classes):
+            raise ValueError(f"ignore_id {self.ignore_id} is the id of a class; use 255")
+        for key, names in {
+            "unscored": self.unscored,
+            "protocols.official_ignores": self.protocols.official_ignores or (),
+        }.items():
+            for name in names:
+                if name not in self.class_names:
+                    raise ValueError(
+                        f"{key} names no class: '{name}'{suggestion(name, self.class_names)}"
+                    )
+        if not self.scored_ids:
+            raise ValueError("every class is unscored")
+        return self
+
+    @model_validator(mode="after")
+    def _has_coherent_fields(self) -> Self:
+        if self.masks is not None and set(pattern_fields(self.masks)) != set(self.fields):
+            raise ValueError(
+                f'images and masks need the same fields: "{self.images}", "{self.masks}"'
+            )
+        named = {f"splits.{split}.where": spec.where for split, spec in self.splits.items()}
+        for key, fields in {"parent": self.parent, **named}.items():
+            for field in fields:
+                if field not in self.fields:
+                    raise ValueError(
+                        f"{key}: '{field}' is no field of the images pattern"
+                        f"{suggestion(field, self.fields)}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _matches_colors_that_can_be_told_apart(self) -> Self:
+        encoding = self.mask_encoding
+        if isinstance(encoding, ColorMasks) and encoding.match == "threshold":
+            for color in (*(spec.color for spec in self.classes), *encoding.ignore):
+                if not set(color_rgb(color)) <= {0, 255}:
+                    raise ValueError(f"mask_encoding.match: threshold cannot match {color}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_labeled_scenes_of_the_training_split(self) -> Self:
+        if self.labeled is None:
+            return self
+        train = self.splits.get("train")
+        if train is None or train.scenes is None:
+            raise ValueError("labeled lists scenes, so splits.train must list its scenes too")
+        if not self.labeled:
+            raise ValueError("labeled lists no scene")
+        if strange := sorted(set(self.labeled) - set(train.scenes)):
+            raise ValueError(
+                f"labeled: {len(strange)} scenes are not in splits.train, the first is {strange[0]}"
+            )
+        return self
+
+
+def packaged_manifests() -> tuple[str, ...]:
+    """Names of the manifests that come with rsmtdf."""
+    files = resources.files(data_manifests).iterdir()
+    return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".yaml")))
+
+
+def load_manifest(name_or_path: str) -> Manifest:
+    """The packaged manifest of a name such as "dubai", or the one in a YAML file.
+
+    Raises:
+        ConfigError: the name is unknown, or the file is missing or wrong.
+    """
+    if name_or_path.endswith((".yaml", ".yml")):
+        path = Path(name_or_path)
+        return validate(Manifest, _with_lists(load_yaml(path), path.parent), str(path))
+    known = packaged_manifests()
+    if name_or_path not in known:
+        raise ConfigError(
+            f"unknown manifest '{name_or_path}'{suggestion(name_or_path, known)}",
+            remedy=f"name one of {', '.join(known)}, or give a path that ends in .yaml",
+        )
+    with resources.as_file(resources.files(data_manifests) / f"{name_or_path}.yaml") as path:
+        return validate(Manifest, load_yaml(path), name_or_path)
+
+
+def _with_lists(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The manifest's values with ids in place of each list file's name."""
+    splits = values.get("splits")
+    holders = [(values, "labeled")]
+    if isinstance(splits, dict):
+        holders += [(spec, "scenes") for spec in splits.values() if isinstance(spec, dict)]
+    for holder, key in holders:
+        if isinstance(name := holder.get(key), str):
+            holder[key] = read_scene_list(folder, name)
+    return values

@@ -1,0 +1,129 @@
+"""Mask pixels as class ids, and class ids as colours."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.scenes.manifest import ColorMasks, IndexMasks, Manifest, color_rgb
+
+# Masks are converted in bands of about this many pixels: what is needed on the way stays small beside a raster.
+_BAND_PIXELS = 2**22
+
+
+def encode_mask(
+    raw: npt.NDArray[np.integer], manifest: Manifest, valid: npt.NDArray[np.bool_] | None = None
+) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
+    """Turn a mask's raw pixels into class ids.
+
+    Args:
+        raw: integers [H, W] for "indices", uint8 [H, W, 3] for "colors".
+        manifest: tells the encoding.
+        valid: where the mask is not nodata by its own file, bool [H, W]; the rest is ignored, whatever its value.
+
+    Returns:
+        class ids uint8 [H, W], and the count of pixels of each raw id or colour that no class
+        has; those pixels are ignored.
+    """
+    height, width = raw.shape[:2]
+    ids = np.empty((height, width), np.uint8)
+    unknown: Counter[str] = Counter()
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        part = slice(top, top + rows)
+        known = None if valid is None else ~valid[part]
+        unknown += _encode_band(raw[part], manifest, ids[part], known)
+    return ids, dict(unknown)
+
+
+def _encode_band(
+    raw: npt.NDArray[np.integer],
+    manifest: Manifest,
+    ids: npt.NDArray[np.uint8],
+    nodata: npt.NDArray[np.bool_] | None,
+) -> Counter[str]:
+    """Write the class ids of some rows into `ids`; the counts of what no class has."""
+    encoding = manifest.mask_encoding
+    if isinstance(encoding, IndexMasks):
+        values: npt.NDArray[np.integer] = raw
+        class_values: Sequence[int] = range(
+            encoding.offset, encoding.offset + len(manifest.classes)
+        )
+        ignored: Sequence[int] = encoding.ignore
+    else:
+        values = _packed(raw)
+        class_values = [_code(spec.color) for spec in manifest.classes]
+        ignored = [_code(color) for color in encoding.ignore]
+    # A value may be a class's and ignored at once, say an unused class 255: ignoring, told last, wins.
+    meaning = dict(zip(class_values, range(len(manifest.classes)), strict=True))
+    meaning |= dict.fromkeys(ignored, manifest.ignore_id)
+    ids[:] = manifest.ignore_id
+    known = np.zeros(values.shape, bool)
+    for value, class_id in meaning.items():
+        here = values == value
+        ids[here] = class_id
+        known |= here
+    if nodata is not None:
+        ids[nodata] = manifest.ignore_id
+        known |= nodata
+    if known.all():
+        return Counter()
+    if isinstance(encoding, IndexMasks):
+        return _counted(values[~known])
+    codes = values[~known]
+    # Tables over all 2^24 colours: where every pixel of a mask is off, sorting them would take many times longer.
+    unmatched = np.zeros(2**24, bool)
+    unmatched[codes] = True
+    strange = np.flatnonzero(unmatched)
+    near = _nearest(strange, np.array(list(meaning)), encoding)
+    table = np.full(2**24, manifest.ignore_id, np.uint8)
+    table[strange] = np.array([manifest.ignore_id, *meaning.values()], np.uint8)[near + 1]
+    unmatched[strange[near >= 0]] = False
+    ids[~known] = table[codes]
+    left = _counted(codes[unmatched[codes]])
+    return Counter({f"#{int(code):06X}": count for code, count in left.items()})
+
+
+def _counted(values: npt.NDArray[np.integer]) -> Counter[str]:
+    found, counts = np.unique(values, return_counts=True)
+    return Counter(dict(zip(map(str, found), counts.tolist(), strict=True)))
+
+
+def _nearest(
+    colors: npt.NDArray[np.integer], meant: npt.NDArray[np.integer], encoding: ColorMasks
+) -> npt.NDArray[np.intp]:
+    """For each packed colour [N], the place in `meant` [M] of the one that it stands for; -1 for none."""
+    found, wanted = _unpacked(colors), _unpacked(meant)
+    if encoding.match == "exact":
+        return np.full(len(found), -1, np.intp)
+    if encoding.match == "threshold":
+        found = np.where(found >= 128, 255, 0)
+    squares = ((found[:, None] - wanted[None]) ** 2).sum(axis=2)
+    limit = 0 if encoding.match == "threshold" else encoding.max_distance**2
+    return np.where(squares.min(axis=1) <= limit, squares.argmin(axis=1), -1)
+
+
+def colorize(ids: npt.NDArray[np.uint8], manifest: Manifest) -> npt.NDArray[np.uint8]:
+    """Class ids uint8 [H, W] in the classes' colours, uint8 [H, W, 3]; ignored is black."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(manifest.classes)] = manifest.palette
+    return table[ids]
+
+
+def _unpacked(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    return np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], axis=-1).astype(np.int64)
+
+
+def _packed(raw: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Colours [..., 3] as numbers 0xRRGGBB; in place, as each array on the way would be larger than the mask."""
+    codes = raw[..., 0].astype(np.uint32)
+    for band in (1, 2):
+        codes <<= 8
+        codes |= raw[..., band]
+    return codes
+
+
+def _code(color: str) -> int:
+    red, green, blue = color_rgb(color)
+    return (red << 16) | (green << 8) | blue

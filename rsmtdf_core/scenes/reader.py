@@ -1,0 +1,211 @@
+"""Decoded scenes for everyone who needs pixels, with the last files kept in memory.
+
+Views of one scene, and windows of one raster, come in bursts, and decoding is the expensive part. So decoded files are
+kept whole up to a number of bytes; of a file that can be read by parts, only the scene's window is read and kept.
+Pixels are kept with where they have data, so that a scene's image and mask are each opened once.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.scenes.files import open_mask
+from rsmtdf_core.scenes.find import Dataset, Scene, Window
+from rsmtdf_core.scenes.images.decoder import Valid
+from rsmtdf_core.scenes.images.orientation import Part
+from rsmtdf_core.scenes.rasters import open_raster
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """What was decoded of an image or a mask.
+
+    Attributes:
+        pixels: of the image, uint8 [h, w, C], or the mask's class ids, uint8 [h, w].
+        part: of the file that they are; None for all of it.
+        size: width and height of the file, px.
+        valid: where the image has data, bool [h, w]; None where it has everywhere.
+    """
+
+    pixels: Pixels
+    part: Part | None
+    size: tuple[int, int]
+    valid: Valid | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.nbytes + (0 if self.valid is None else self.valid.nbytes)
+
+
+_Key = tuple[str, str, Window | None]
+"""Image or mask, path, and the window where that alone was read."""
+
+
+class SceneReader:
+    """Images and masks of a dataset's scenes.
+
+    May be used from several threads and sent to other processes, where it starts with nothing kept.
+    The arrays are shared with the cache and therefore read-only.
+
+    Args:
+        dataset: whose scenes are read.
+        cache_bytes: decoded bytes to keep at most.
+    """
+
+    def __init__(self, dataset: Dataset, cache_bytes: int = 512 * 2**20) -> None:
+        self.dataset = dataset
+        self.cache_bytes = cache_bytes
+        self._forget()
+
+    def _forget(self) -> None:
+        self._kept: OrderedDict[_Key, _Decoded] = OrderedDict()
+        self._kept_bytes = 0
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"dataset": self.dataset, "cache_bytes": self.cache_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def image(self, scene: Scene) -> Pixels:
+        """Pixels of a scene, uint8 [H, W, C], RGB first.
+
+        Raises:
+            MissingFileError, DataError: the file is missing, unreadable or of another size.
+        """
+        decoded = self._image(scene)
+        return _cut(decoded.pixels, decoded, scene, scene.image)
+
+    def picture(self, scene: Scene) -> Pixels:
+        """A scene as people and teachers see it, uint8 [H, W, 3], RGB.
+
+        Raises:
+            MissingFileError, DataError: as for `image`.
+        """
+        return self.image(scene)[..., :SHOWN]
+
+    def mask(self, scene: Scene) -> Pixels:
+        """Class ids of a scene that has a mask, uint8 [H, W]; ignored where its raster has no data.
+
+        Raises:
+            MissingFileError, DataError: the file is missing, unreadable, of another size than its
+                image, or holds ids or colours that no class has.
+        """
+        assert scene.mask is not None, f"{scene.id} has no mask"
+        image = self._image(scene)
+        mask = self._cached("mask", scene.mask, scene, lambda: self._decode_mask(scene, image))
+        return _cut(mask.pixels, mask, scene, scene.mask)
+
+    def _image(self, scene: Scene) -> _Decoded:
+        return self._cached("image", scene.image, scene, lambda: self._decode_image(scene))
+
+    def _decode_image(self, scene: Scene) -> _Decoded:
+        """The scene's window where the file can be read by parts, else all of the file."""
+        path = self.dataset.root / scene.image
+        with open_raster(path, self.dataset.manifest.bands) as raster:
+            if scene.window is None and raster.image.size != (scene.width, scene.height):
+                raise _changed(scene, *raster.image.size)
+            part = _part(scene) if raster.image.by_parts else None
+            pixels, valid = raster.read(*(part or raster.image.whole()))
+            return _Decoded(pixels, part, raster.image.size, None if valid.all() else valid)
+
+    def _decode_mask(self, scene: Scene, image: _Decoded) -> _Decoded:
+        """The class ids of the part that was decoded of the image; ignored where that has no data."""
+        manifest = self.dataset.manifest
+        assert scene.mask is not None
+        path = self.dataset.root / scene.mask
+        with open_mask(path, manifest) as mask:
+            if mask.size != image.size:
+                raise DataError(size_differs(mask.size[::-1], image.size[::-1]), where=path)
+            ids, unknown = mask.class_ids(image.part)
+        if unknown and not manifest.mask_encoding.tolerant:
+            raise DataError(
+                unknown_values(unknown),
+                where=path,
+                remedy="add them to the manifest as a class or under mask_encoding.ignore",
+            )
+        if image.valid is not None:
+            ids[~image.valid] = manifest.ignore_id
+        return _Decoded(ids, image.part, image.size)
+
+    def _cached(
+        self, kind: str, path: str, scene: Scene, decode: Callable[[], _Decoded]
+    ) -> _Decoded:
+        keys: tuple[_Key, _Key] = (kind, path, None), (kind, path, scene.window)
+        with self._lock:
+            for key in keys:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key]
+        decoded = decode()
+        decoded.pixels.setflags(write=False)
+        key = keys[0] if decoded.part is None else keys[1]
+        with self._lock:
+            if key not in self._kept and decoded.nbytes <= self.cache_bytes:
+                self._kept[key] = decoded
+                self._kept_bytes += decoded.nbytes
+            while self._kept_bytes > self.cache_bytes:
+                _, oldest = self._kept.popitem(last=False)
+                self._kept_bytes -= oldest.nbytes
+        return decoded
+
+
+def unknown_values(unknown: dict[str, int]) -> str:
+    """A sentence on ids or colours that no class has, given with their counts of pixels."""
+    listed = [f"{value} ({count} px)" for value, count in unknown.items()]
+    more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
+    return f"no class has {', '.join(listed[:8])}{more}"
+
+
+def size_differs(mask: tuple[int, ...], image: tuple[int, int]) -> str:
+    """A sentence on a mask and its image, sizes given as (height, width)."""
+    return (
+        f"the mask has {mask[1]} x {mask[0]} px, its image {image[1]} x {image[0]} px; "
+        "both must be of one size"
+    )
+
+
+def _part(scene: Scene) -> Part | None:
+    """The scene's window; None where it is all of its image."""
+    if scene.window is None:
+        return None
+    return scene.window.top, scene.window.left, scene.height, scene.width
+
+
+def _changed(scene: Scene, width: int, height: int) -> DataError:
+    return DataError(
+        f"expected {scene.width} x {scene.height} px, found {width} x {height} px: "
+        "the file changed since the scenes were found",
+        where=scene.image,
+    )
+
+
+def _cut(pixels: Pixels, decoded: _Decoded, scene: Scene, path: str) -> Pixels:
+    """The scene's pixels of what was decoded for it or for all of its file."""
+    if decoded.part is not None:
+        return pixels
+    width, height = decoded.size
+    if scene.window is None:
+        if (width, height) != (scene.width, scene.height):
+            raise _changed(scene, width, height)
+        return pixels
+    left, top = scene.window.left, scene.window.top
+    part = pixels[top : top + scene.height, left : left + scene.width]
+    if part.shape[:2] != (scene.height, scene.width):
+        raise DataError(
+            f"the window {scene.id} reaches over the image's {width} x {height} px: "
+            "the file changed since the scenes were found",
+            where=path,
+        )
+    return part

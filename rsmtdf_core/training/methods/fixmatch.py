@@ -1,0 +1,30 @@
+"""FixMatch with an EMA model and CutMix: what RS-MTDF builds on and is compared with."""
+
+from torch import Tensor
+
+from rsmtdf_core.training.data import Batch
+from rsmtdf_core.training.methods.base import Counts, Models, pixel_counts, semi_supervised
+from rsmtdf_core.training.methods.rows import SemiSupervisedSettings
+from rsmtdf_core.training.targets import Targets
+
+
+class FixMatch:
+    """L = (L_x + L_u) / 2 (Sohn et al. 2020, as UniMatch has it for segmentation)."""
+
+    def __init__(self, settings: SemiSupervisedSettings, ignore_id: int, seed: int) -> None:
+        self._confidence = settings.confidence
+        self._ignore_id = ignore_id
+        self._seed = seed
+
+    def counts(self, batch: Batch, targets: Targets | None) -> Counts:
+        """Labeled pixels, and those of strong views that are not padding."""
+        del targets
+        return pixel_counts(batch, self._ignore_id)
+
+    def __call__(
+        self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
+    ) -> dict[str, Tensor]:
+        """Supervised loss on weak labeled views, consistency loss on mixed unlabeled ones."""
+        del targets
+        _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
+        return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}

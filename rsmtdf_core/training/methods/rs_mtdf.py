@@ -1,0 +1,65 @@
+"""RS-MTDF (arXiv 2506.08772): FixMatch plus distillation from several frozen teachers."""
+
+import torch
+from torch import Tensor
+
+from rsmtdf_core.training.data import Batch
+from rsmtdf_core.training.distillation import distillation_loss, kept_tokens, token_counts
+from rsmtdf_core.training.methods.base import (
+    Counts,
+    Models,
+    mixed_valid,
+    pixel_counts,
+    semi_supervised,
+)
+from rsmtdf_core.training.methods.fixmatch import FixMatch
+from rsmtdf_core.training.methods.rows import RsMtdfSettings
+from rsmtdf_core.training.targets import Targets
+
+
+class RsMtdf(FixMatch):
+    """L = (L_x + L_u + L_distill) / 3; which samples and places are distilled is set."""
+
+    def __init__(self, settings: RsMtdfSettings, ignore_id: int, seed: int) -> None:
+        super().__init__(settings, ignore_id, seed)
+        self._distillation = settings.distillation
+
+    def counts(self, batch: Batch, targets: Targets | None) -> Counts:
+        """Pixels as FixMatch counts them, and the places at which each teacher's tokens are compared."""
+        assert targets is not None, "rs-mtdf needs the teachers' tokens"
+        tokens = token_counts(targets.tokens, self._kept(batch, targets))
+        pixels = pixel_counts(batch, self._ignore_id)
+        return pixels._replace(tokens=torch.stack(list(tokens.values())))
+
+    def __call__(
+        self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
+    ) -> dict[str, Tensor]:
+        """Supervised, consistency and distillation losses of one student pass."""
+        assert targets is not None, "rs-mtdf needs the teachers' tokens"
+        output, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
+        distill = distillation_loss(
+            output.tokens,
+            targets.tokens,
+            self._kept(batch, targets),
+            dict(zip(targets.tokens, counts.tokens, strict=True)),
+            self._distillation,
+            targets.spreads,
+        )
+        total = (losses["loss_x"] + losses["loss_u"] + distill) / 3
+        return {"loss": total, **losses, "loss_distill": distill}
+
+    def _kept(self, batch: Batch, targets: Targets) -> dict[str, Tensor | None]:
+        """By teacher, which tokens count, bool [B + U, h, w]; None where all do."""
+        labeled = len(batch.images)
+        valid = torch.cat([batch.valid[:labeled], *mixed_valid(batch)])
+        composed = targets.kept or dict.fromkeys(targets.tokens)
+        return {
+            name: kept_tokens(
+                (found.shape[1], found.shape[2]),
+                labeled,
+                valid,
+                self._distillation,
+                composed[name],
+            )
+            for name, found in targets.tokens.items()
+        }

@@ -1,0 +1,54 @@
+"""UniMatch V2 (arXiv 2410.10777): FixMatch with two strong views and complementary dropout."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsmtdf_core.training.data import Batch
+from rsmtdf_core.training.methods.base import Counts, Models, semi_supervised
+from rsmtdf_core.training.methods.fixmatch import FixMatch
+from rsmtdf_core.training.targets import Targets
+from rsmtdf_core.views.draws import KeyedDraws
+
+_WORD = 64  # bits of one draw
+
+
+class UniMatchV2(FixMatch):
+    """L = (L_x + (L_s1 + L_s2) / 2) / 2, each strong view without the channels that the other has."""
+
+    def __call__(
+        self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
+    ) -> dict[str, Tensor]:
+        """Supervised loss on weak labeled views, consistency loss on two mixed views of unlabeled ones."""
+        del targets
+        scale = self._channel_scale(batch, max(models.ema.encoder.channels))
+        _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id, scale)
+        return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}
+
+    def _channel_scale(self, batch: Batch, channels: int) -> Tensor:
+        """Complementary dropout: float32 [B + 2 * U, channels], 1 for labeled samples.
+
+        A sample's mask multiplies its first view by 0 or 2 per channel and its second by 2 or 0; half of the
+        global batch, drawn at random, keeps both views whole.
+        """
+        order = KeyedDraws(self._seed, "kept whole", batch.step).permutation(batch.total)
+        whole = set(order[: batch.total // 2].tolist())
+        places = range(batch.first, batch.first + len(batch.weak))
+        first = np.stack(
+            [
+                np.ones(channels, np.float32)
+                if place in whole
+                else _zeros_and_twos(KeyedDraws(self._seed, "dropout", batch.step, place), channels)
+                for place in places
+            ]
+        )
+        labeled = np.ones((len(batch.images), channels), np.float32)
+        scale = torch.from_numpy(np.concatenate([labeled, first, 2 - first]))
+        return scale.to(batch.images.device, non_blocking=True)
+
+
+def _zeros_and_twos(draws: KeyedDraws, count: int) -> np.ndarray:
+    """0 or 2 with equal chances, float32 [count]."""
+    words = [draws.integer(0, 2**_WORD - 1) for _ in range(-(-count // _WORD))]
+    bits = np.unpackbits(np.array(words, "<u8").view(np.uint8))
+    return 2 * bits[:count].astype(np.float32)

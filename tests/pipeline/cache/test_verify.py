@@ -1,0 +1,387 @@
+"""Each check passes on a good store and fails when it should, and says where and what to do."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import rsmtdf_core.teachers.teacher as teacher_module
+from pipeline.cache.transcode import transcode
+from pipeline.cache.verify import verify
+from pipeline.extract.run import extract
+from pipeline.plan import plan_experiment
+from rsmtdf_core.cache.catalogue import read_catalogue
+from rsmtdf_core.errors import StoreNotFoundError
+from rsmtdf_core.kinds import TOKEN_CODECS
+from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.store.commit import write_commit
+from rsmtdf_core.store.copies import copy_of
+from rsmtdf_core.store.group import VIEWS
+from rsmtdf_core.store.ledger import LEDGER
+from rsmtdf_core.store.metadata import write_metadata
+from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.tables import write_table
+from rsmtdf_core.store.writing import write_block
+from rsmtdf_core.teachers.teacher import live_teachers
+from tests.caches import make_store
+
+VIT = (
+    "teachers=[{name: vit, family: timm, model: test_vit, weights: random, input_size: 80}]",
+    "views.unlabeled_views=1",
+    "views.labeled_views=1",
+)
+ALL = ["structure", "checksums", "replay", "drawing", "probe", "features", "alignment"]
+
+
+@pytest.fixture
+def own_scenes(scenes, tmp_path):
+    """Scenes that a test may change."""
+    return shutil.copytree(scenes, tmp_path / "own")
+
+
+@pytest.fixture
+def config(make_config, own_scenes):
+    """A small experiment with one teacher, extracted."""
+    made = make_config(*VIT, f"data.root={own_scenes}")
+    extract(made)
+    return made
+
+
+def _verify(config, depth="normal", *, given=True):
+    cache = config.runtime.cache_folder
+    report = verify(cache, config=config if given else None, depth=depth)
+    [store] = report.stores
+    checks = {one.name: one for one in store.checks}
+    assert report.failed == sum(one.status == "failed" for one in checks.values())
+    return checks
+
+
+def _store(config):
+    [entry] = read_catalogue(config.runtime.cache_folder).stores
+    return entry.store
+
+
+def _failed(checks):
+    failed = [one for one in checks.values() if one.status == "failed"]
+    assert all(one.where and one.remedy and one.sentence for one in failed)
+    return [one.name for one in failed]
+
+
+def _rewrite(store, change):
+    """Write all records anew, as `change` makes them of those that are there; checksums are right."""
+    reader = FeatureReader(store, np.arange(store.metadata.rows))
+    rows = np.flatnonzero(store.group.table["scene"] >= 0)
+    tokens = change(np.stack([reader.tokens(row) for row in rows.tolist()]))
+    records = dict(zip(rows.tolist(), tokens, strict=True))
+    for block in store.blocks(rows):
+        store.append(write_block(store.path, block, (records.get(row) for row in block)))
+    store.commit(rows, 0.0)
+
+
+def test_a_good_store_passes_every_check(config):
+    for depth in ("normal", "deep"):
+        checks = _verify(config, depth)
+        assert [*checks] == ALL
+        assert {one.status for one in checks.values()} == {"ok"}, checks
+    assert "10 committed records" in checks["structure"].sentence
+    assert "10 of 10 crops" in checks["replay"].sentence
+    assert "10 records fit their own view best" in checks["alignment"].sentence
+    margins = [float(word) for word in checks["alignment"].sentence.split() if word[0] in "+-"]
+    assert min(margins) > 0.01
+    assert live_teachers() == 0
+
+
+def test_without_a_config_what_needs_it_is_skipped(config):
+    checks = _verify(config, given=False)
+    status = {name: one.status for name, one in checks.items()}
+    assert [name for name in ALL if status[name] == "ok"] == ["structure", "checksums", "drawing"]
+    assert {one.sentence for one in checks.values() if one.status == "skipped"} == {"give --config"}
+
+
+def test_quick_leaves_the_records_alone(config):
+    checks = _verify(config, "quick")
+    assert [name for name, one in checks.items() if one.status == "skipped"] == ["checksums"]
+    assert "4 records fit" in checks["alignment"].sentence
+
+
+@pytest.mark.parametrize("codec", list(TOKEN_CODECS))
+def test_what_a_codec_loses_is_no_fault(make_config, codec):
+    made = make_config(f"teachers.vit.codec={codec}", f"teachers.cnn.codec={codec}")
+    extract(made)
+    report = verify(made.runtime.cache_folder, config=made)
+    assert len(report.stores) == 2
+    assert {one.status for store in report.stores for one in store.checks} == {"ok"}, report
+
+
+def test_a_transcoded_store_is_measured_by_all_its_steps(config):
+    store = _store(config)
+    transcode(store, declare_codec("int8"))
+    report = verify(config.runtime.cache_folder, config=config)
+    assert [len(store.checks) for store in report.stores] == [7, 7]
+    assert {one.status for store in report.stores for one in store.checks} == {"ok"}, report
+
+
+def test_a_flipped_byte_is_found(config):
+    store = _store(config)
+    shard = store.shard_path(0)
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    checks = _verify(config, given=False)
+    assert _failed(checks) == ["checksums"]
+    assert checks["checksums"].where == str(shard)
+    assert "record 0" in checks["checksums"].sentence
+
+
+def test_a_flipped_byte_of_an_index_is_a_fault_of_the_structure(config):
+    shard = _store(config).shard_path(0)
+    content = bytearray(shard.read_bytes())
+    content[-6] ^= 1
+    shard.write_bytes(content)
+    checks = _verify(config)
+    assert _failed(checks) == ["structure", "checksums"]
+    assert checks["features"].sentence == "the structure is damaged"
+
+
+@pytest.mark.parametrize("name", ["zarr.json", LEDGER, "commit.json", "parameters.safetensors"])
+def test_a_changed_file_is_named(config, name):
+    path = _store(config).path / name
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    checks = _verify(config)
+    assert "structure" in _failed(checks)
+    assert checks["structure"].where == str(path)
+
+
+@pytest.mark.parametrize("name", ["views.npy", "crops.npy", "scenes.json", "zarr.json"])
+def test_a_changed_table_of_the_group_is_a_fault_of_its_stores(config, name):
+    path = _store(config).group.path / name
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    checks = _verify(config)
+    assert "structure" in _failed(checks)
+    assert Path(checks["structure"].where) in (path, path.parent)
+
+
+def test_a_missing_shard_is_named(config):
+    shard = _store(config).shard_path(0)
+    shard.unlink()
+    checks = _verify(config)
+    assert _failed(checks) == ["structure", "checksums"]
+    assert checks["structure"].where == str(shard)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "c/more", "c/9999/0/0/0", "link"])
+def test_a_foreign_file_is_named(config, name):
+    path = _store(config).path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if name == "link":
+        path.symlink_to("/etc/hostname")
+    else:
+        path.write_text("x")
+    checks = _verify(config, given=False)
+    assert _failed(checks) == ["structure"]
+    assert checks["structure"].where == str(path)
+
+
+def test_leftovers_of_a_killed_process_are_told_and_no_fault(config):
+    shard = _store(config).shard_path(0)
+    shard.with_name(f"0.tmp-{'a' * 32}").write_bytes(b"x")
+    checks = _verify(config, given=False)
+    assert _failed(checks) == []
+    assert "1 leftovers" in checks["structure"].sentence
+
+
+def test_a_commit_that_promises_other_numbers_is_refused(config):
+    store = _store(config)
+    write_commit(store.path, replace(store.read_commit(), views=11))
+    checks = _verify(config, given=False)
+    assert _failed(checks) == ["structure"]
+    assert "promises 11 records" in checks["structure"].sentence
+
+
+def test_a_record_without_a_view_is_refused(config):
+    store = _store(config)
+    table = np.array(store.group.table)
+    table[9:] = table[-1]
+    write_table(store.group.path / VIEWS, table)
+    checks = _verify(config, given=False)
+    assert _failed(checks) == ["structure"]
+    assert "stand for no view" in checks["structure"].sentence
+
+
+def test_an_unfinished_store_is_told_and_no_fault(tmp_path):
+    make_store(tmp_path, commit=False)
+    report = verify(tmp_path)
+    [store] = report.stores
+    assert [(one.name, one.status) for one in store.checks[:2]] == [
+        ("structure", "skipped"),
+        ("checksums", "ok"),
+    ]
+    assert "nothing is promised" in store.checks[0].sentence
+    assert report.failed == 0
+
+
+@pytest.mark.parametrize("by", [1, -1])
+def test_rows_that_are_shifted_by_one_are_found(config, by):
+    _rewrite(_store(config), lambda tokens: np.roll(tokens, by, axis=0))
+    checks = _verify(config)
+    assert _failed(checks) == ["features", "alignment"]
+    assert "fit another view better" in checks["alignment"].sentence
+
+
+def test_mirrored_tokens_are_found(config):
+    _rewrite(_store(config), lambda tokens: tokens[:, :, ::-1])
+    assert _failed(_verify(config)) == ["features", "alignment"]
+
+
+def test_tokens_of_mirrored_views_are_found(make_config, monkeypatch):
+    tokens = teacher_module.Teacher.tokens
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            teacher_module.Teacher, "tokens", lambda self, images: tokens(self, images.flip(-1))
+        )
+        extract(made := make_config(*VIT))
+    checks = _verify(made)
+    assert _failed(checks) == ["features", "alignment"]
+    assert "mirrored 1.0000" in checks["alignment"].sentence
+
+
+def test_tokens_of_another_scale_are_found(config):
+    _rewrite(_store(config), lambda tokens: tokens * 1.05)
+    assert "features" in _failed(_verify(config))
+
+
+def test_other_weights_under_a_forged_identity_are_found(make_config, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(teacher_module, "_random_name", lambda settings: "random:0")
+        extract(make_config(*VIT, "teachers.vit.seed=1"))
+    checks = _verify(make_config(*VIT))
+    failed = _failed(checks)
+    assert failed[:2] == ["probe", "features"]
+    assert checks["replay"].status == "ok"
+
+
+def test_a_teacher_that_the_config_does_not_name_is_skipped(config, make_config):
+    other = make_config(*VIT, f"data.root={config.data.root}", "teachers.vit.seed=1")
+    checks = _verify(other)
+    assert _failed(checks) == []
+    assert "does not name the teacher" in checks["probe"].sentence
+    assert "random:1" in checks["probe"].sentence
+    assert checks["replay"].status == "ok"
+
+
+def test_weights_that_are_not_here_are_not_fetched(config, make_config):
+    store = _store(config)
+    identity = {**store.metadata.identity, "weights_sha256": "a" * 64}
+    facts = replace(store.facts, metadata=replace(store.metadata, identity=identity))
+    store.path.rename(path := store.path.with_name(facts.folder_name))
+    write_metadata(path, facts)
+    here = make_config(*VIT, f"data.root={config.data.root}", "teachers.vit.weights=gone.pth")
+    checks = _verify(here)
+    assert _failed(checks) == []
+    assert checks["probe"].sentence == "the weights of vit are not on this machine"
+
+
+def _redraw(path):
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    pixels[:] = pixels[::-1, ::-1].copy()
+    Image.fromarray(pixels).save(path)
+
+
+def test_an_edited_image_is_named(config):
+    experiment = plan_experiment(config)
+    path = config.data.root / experiment.plan.scenes[0].image
+    _redraw(path)
+    checks = _verify(config)
+    assert _failed(checks) == ["replay"]
+    assert checks["replay"].where == str(path)
+
+
+def test_a_renderer_that_renders_otherwise_is_found(config, monkeypatch):
+    from rsmtdf_core.views.render import ViewRenderer
+
+    weak = ViewRenderer.weak
+    monkeypatch.setattr(ViewRenderer, "weak", lambda self, row: weak(self, row)[:, ::-1])
+    checks = _verify(config)
+    assert _failed(checks) == ["replay", "features", "alignment"]
+    assert "not rendered as they were" in checks["replay"].sentence
+
+
+def test_views_that_were_drawn_otherwise_are_found(config):
+    store = _store(config)
+    table = np.array(store.group.table)
+    table["left"][3] += 1
+    for path in (store.group.path / VIEWS, copy_of(store.group.path / VIEWS)):
+        write_table(path, table)
+    assert _failed(_verify(config, given=False)) == ["drawing"]
+
+
+def test_views_of_a_grown_cache_are_drawn_and_rendered_whatever_their_pairs(make_config):
+    vit = VIT[0]
+    extract(make_config(vit, "data.labeled=1/2"))
+    extract(made := make_config(vit, "data.labeled=1/4"))
+    checks = _verify(made, "deep")
+    assert {one.status for one in checks.values()} == {"ok"}, checks
+    assert int((_store(made).group.table["scene"] >= 0).sum()) > 20
+
+
+def test_scenes_that_are_gone_are_counted(config):
+    scene = plan_experiment(config).plan.scenes[0]
+    (config.data.root / scene.image).unlink()
+    checks = _verify(config)
+    assert _failed(checks) == []
+    assert "scenes that the config's data do not have" in checks["replay"].sentence
+
+
+@pytest.fixture
+def pixels(make_config, own_scenes):
+    """The same experiment's pixels, without a teacher."""
+    made = make_config(
+        "teachers=[]", "runtime.cache_pixels=true", *VIT[1:], f"data.root={own_scenes}"
+    )
+    extract(made)
+    return made
+
+
+def test_pixels_are_rendered_again(pixels):
+    checks = _verify(pixels, "deep")
+    assert [*checks] == ["structure", "checksums", "replay", "drawing", "masks"]
+    assert {one.status for one in checks.values()} == {"ok"}, checks
+
+
+def test_an_edited_mask_is_named(pixels):
+    plan = plan_experiment(pixels).plan
+    path = pixels.data.root / plan.scenes[plan.labeled_scenes[0]].mask
+    _redraw(path)
+    checks = _verify(pixels)
+    assert _failed(checks) == ["replay", "masks"]
+    assert checks["masks"].where == str(path)
+
+
+def test_edited_pixels_are_found(pixels):
+    store = _store(pixels)
+    reader = FeatureReader(store, np.arange(store.metadata.rows))
+    rows = np.flatnonzero(store.group.table["scene"] >= 0)
+    records = np.empty((len(rows), *store.codec.stored_shape), np.uint8)
+    reader.gather(rows, records)
+    records[4, 3, 3] ^= 1
+    for block in store.blocks(rows):
+        kept = dict(zip(rows.tolist(), records, strict=True))
+        store.append(write_block(store.path, block, (kept.get(row) for row in block)))
+    store.commit(rows, 0.0)
+    checks = _verify(pixels)
+    assert _failed(checks) == ["replay"]
+    assert "1 of 10 records" in checks["replay"].sentence
+
+
+def test_a_store_that_is_not_there_is_told(tmp_path):
+    make_store(tmp_path)
+    with pytest.raises(StoreNotFoundError, match="no store 'x'"):
+        verify(tmp_path, ["x"])

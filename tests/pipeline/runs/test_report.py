@@ -1,0 +1,312 @@
+"""The page stands alone, says what was measured, cannot be broken by names, and fits every screen."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from pipeline.evaluate.run import evaluate
+from pipeline.extract.run import extract
+from pipeline.runs.compare import compare
+from pipeline.runs.compare.tables import spread_text
+from pipeline.runs.report import report
+from pipeline.train.run import train
+from rsmtdf_core.errors import RunError
+from rsmtdf_core.evaluation.report import read_report
+from rsmtdf_core.files import write_json
+from rsmtdf_core.runs.folder import open_run
+
+VOID = {"meta", "link", "img", "input"}
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+
+
+class Page(HTMLParser):
+    """A page that is well-formed, by what stands in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == [], f"never closed: {self._open}"
+
+    def handle_starttag(self, tag, attrs):
+        assert len(dict(attrs)) == len(attrs), f"an attribute twice: {attrs}"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.texts)
+
+    def count(self, tag: str, class_: str = "") -> int:
+        return sum(
+            name == tag and class_ in (attributes.get("class") or "").split(" ")
+            if class_
+            else name == tag
+            for name, attributes in self.tags
+        )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder for runs that are trained and scored once."""
+    return tmp_path_factory.mktemp("made")
+
+
+@pytest.fixture
+def runs(made, make_config, tmp_path) -> Path:
+    """Two seeds of fixmatch, one run of rs-mtdf, all scored; a copy to do harm to."""
+    if not any(made.iterdir()):
+        shared = ("optimiser.epochs=1", f"runtime.cache={made / 'cache'}")
+        extract(make_config(*shared))
+        for name, method, seed in (
+            ("f0", "fixmatch", 0),
+            ("f1", "fixmatch", 1),
+            ("r", "rs-mtdf", 0),
+        ):
+            config = make_config(*shared, f"objective.method={method}", f"seed={seed}")
+            evaluate(train(config, made / "runs" / name).run)
+    shutil.copytree(made / "runs", tmp_path / "copies")
+    return tmp_path / "copies"
+
+
+def written(runs: Path, **arguments) -> Page:
+    return Page(report([runs], runs.parent / "page.html", **arguments).path.read_text())
+
+
+def test_the_page_stands_alone(runs):
+    made = report([runs], runs.parent / "page.html", scenes=1)
+    text = made.path.read_text()
+    page = Page(text)
+    for tag, attributes in page.tags:
+        for name in ("src", "href"):
+            address = attributes.get(name) or "#"
+            assert address.startswith(("#", "data:")), (tag, address)
+        if tag == "img":
+            assert attributes["alt"]
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    assert len(style) > 1000
+    assert not re.search(r"url\(|@import|@font-face", style)
+    assert page.count("script") == page.count("style") == 1
+
+
+def test_it_says_what_comparison_and_reports_say(runs):
+    page = written(runs, scenes=0)
+    comparison = compare([runs], None, "test", classes=True)
+    for group in comparison.groups:
+        assert spread_text(group.miou) in page.text
+        for name, spread in group.classes.items():
+            assert name in page.text
+            assert spread_text(spread) in page.text
+    matrix = sum(
+        read_report(runs / name / "evaluation" / "test-ema" / "report.json").matrix
+        for name in ("f0", "f1")
+    )
+    titles = [attributes.get("title") for _, attributes in page.tags]
+    for count in matrix.ravel().tolist():
+        assert f"{count:,} pixels" in titles, "the seeds of a group are added up"
+
+
+def test_it_has_the_protocols_that_every_run_was_scored_by(runs):
+    for name in ("f0", "f1"):
+        evaluate(runs / name, protocols=["rsmtdf", "dwl", "official"])
+    evaluate(runs / "r", protocols=["rsmtdf", "official"])
+    page = written(runs, scenes=0)
+    found = compare([runs], None, "test", protocol="official")
+    assert "mIoU by other protocols group official fixmatch" in " ".join(page.text.split())
+    for group in found.groups:
+        assert spread_text(group.miou) in page.text
+    rules = read_report(runs / "f0" / "evaluation" / "test-ema" / "report.json").by_protocol
+    assert rules["official"].protocol_description in page.text
+    assert rules["dwl"].protocol_description not in page.text, "one run has no such score"
+
+
+def test_random_weights_stand_on_top(runs):
+    page = written(runs, scenes=0)
+    before, _, _ = page.text.partition("Scores")
+    assert "RANDOM WEIGHTS in teachers cnn, vit" in before
+    assert page.count("p", "alarm") == 1
+    only_labels = report([runs / "f0"], runs.parent / "labels.html", scenes=0)
+    plain = Page(only_labels.path.read_text())
+    assert "RANDOM WEIGHTS" not in plain.text
+    assert plain.count("p", "alarm") == 0
+
+
+def test_each_panel_has_image_truth_and_a_prediction_of_each_group(runs):
+    page = written(runs, scenes=2)
+    assert page.count("section", "swipe") == 2
+    assert page.count("figure", "layer") == 2 * (2 + 2)
+    names = [attributes["data-name"] for _, attributes in page.tags if "data-name" in attributes]
+    assert names[:2] == ["Image", "Truth"]
+    assert {"fixmatch", "rs-mtdf (RANDOM WEIGHTS)"} == {
+        name.removeprefix("Prediction, ") for name in names[2:4]
+    }
+
+
+def test_the_chain_names_every_link_and_what_stage_one_cost(runs, made):
+    result = report([runs], runs.parent / "page.html", scenes=0)
+    assert {one.teacher for one in result.stores} == {"vit", "cnn"}
+    assert all(one.seconds > 0 and one.bytes > 0 and one.runs == ("r",) for one in result.stores)
+    text = result.path.read_text()
+    lock = json.loads((runs / "r" / "cache.lock.json").read_text())
+    found = read_report(runs / "r" / "evaluation" / "test-ema" / "report.json")
+    for fingerprint in (lock["plan"], found.parent, found.fingerprint()):
+        assert f"fingerprint {fingerprint}" in text
+    for store in lock["stores"].values():
+        assert store["store"] in text
+        assert store["identity"]["weights_sha256"] in text
+    for one in result.stores:
+        assert f"fingerprint {one.fingerprint}" in text
+
+
+def test_a_store_that_is_gone_is_told(runs, made):
+    moved = made / "elsewhere"
+    (made / "cache").rename(moved)
+    try:
+        result = report([runs], runs.parent / "page.html", scenes=0)
+    finally:
+        moved.rename(made / "cache")
+    assert {one.state for one in result.stores} == {"gone"}
+    assert "Gone from the cache" in result.path.read_text()
+
+
+def test_the_same_runs_give_the_same_bytes(runs):
+    first = report([runs], runs.parent / "a.html", scenes=1).path.read_bytes()
+    assert report([runs], runs.parent / "b.html", scenes=1).path.read_bytes() == first
+
+
+def test_names_cannot_break_the_page(runs):
+    (runs / "f0").rename(runs / '<script>alert("1")&amp;')
+    text = report([runs], runs.parent / "page.html", scenes=0).path.read_text()
+    page = Page(text)
+    assert page.count("script") == 1
+    assert '<script>alert("1")&amp;' in page.text
+
+
+def test_without_the_data_the_scores_stand_without_panels(runs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    page = written(runs, root=tmp_path / "empty")
+    assert page.count("section", "swipe") == 0
+    assert "No scenes are shown: no image matches" in page.text
+    assert page.count("svg") > 1
+
+
+def test_runs_without_metrics_have_scores_and_no_curves(runs):
+    for name in ("f0", "f1", "r"):
+        open_run(runs / name).note(lines=0)
+        (runs / name / "metrics.jsonl").unlink()
+    page = written(runs, scenes=0)
+    assert "No metrics were recorded" in page.text
+    assert page.count("svg") == 0
+    assert page.count("table") > 3
+
+
+def test_runs_that_were_not_scored_or_have_damaged_reports_are_refused(runs, tmp_path):
+    out = tmp_path / "page.html"
+    place = runs / "f1" / "evaluation" / "test-ema" / "report.json"
+    found = json.loads(place.read_text())
+    write_json(place, found | {"images": 99})
+    with pytest.raises(RunError, match="changed after it was written"):
+        report([runs], out)
+    place.unlink()
+    with pytest.raises(RunError, match="1 of 3 runs") as caught:
+        report([runs], out)
+    assert f"rsmtdf evaluate {runs / 'f1'}" in caught.value.remedy
+    with pytest.raises(RunError, match="folder"):
+        report([runs], tmp_path)
+    assert not out.exists()
+
+
+def test_the_command_says_where_the_page_is_and_what_is_unfair(runs, tmp_path):
+    words = ["report", str(runs), "--out", str(tmp_path / "page.html"), "--scenes", "0"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert str(tmp_path / "page.html") in result.output
+    assert "RANDOM WEIGHTS" in result.output
+
+
+WATCH = """<script>
+window.wrong = [];
+addEventListener("error", (event) => wrong.push(`error: ${event.message}`), true);
+addEventListener("securitypolicyviolation", (event) => wrong.push(`blocked: ${event.blockedURI}`));
+console.error = (...words) => wrong.push(`console: ${words}`);
+</script>"""
+MEASURE = """<script>
+addEventListener("load", () => {
+  for (const part of document.querySelectorAll("details")) part.open = true;
+  const panel = document.querySelector(".swipe");
+  const slider = panel.querySelector("input"), stage = panel.querySelector(".stage");
+  slider.value = 20;
+  slider.dispatchEvent(new Event("input"));
+  const [left, right] = ["left", "right"].map((side) => panel.querySelector(`.layer.${side}`));
+  const measured = {
+    width: innerWidth,
+    content: document.documentElement.scrollWidth,
+    wide: [...document.querySelectorAll("main > section, main > section > *")]
+      .filter((one) => one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.className),
+    wrong,
+    requests: performance.getEntriesByType("resource").map((one) => one.name)
+      .filter((name) => !name.startsWith("data:")),
+    seen: [left.dataset.name, right.dataset.name],
+    clip: getComputedStyle(left).clipPath,
+    covers: slider.getBoundingClientRect().width === stage.getBoundingClientRect().width,
+    loaded: [...document.images].every((one) => one.complete && one.naturalWidth > 0),
+  };
+  parent.postMessage(JSON.stringify(measured), "*");
+});
+</script>"""
+
+# Browsers have a least width for windows, larger than a phone; frames have none.
+FRAME = """<!DOCTYPE html><pre id="measured"></pre><script>
+addEventListener("message", (event) => { document.querySelector("pre").textContent = event.data; });
+</script><iframe src="watched.html" width="WIDTH" height="900" style="border: 0"></iframe>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
+@pytest.mark.parametrize("width", [1280, 390, 360])
+def test_a_browser_shows_it_without_overflow_errors_or_requests(runs, tmp_path, width):
+    text = report([runs], tmp_path / "page.html", scenes=1).path.read_text()
+    watched = tmp_path / "watched.html"
+    watched.write_text(
+        text.replace("<style>", f"{WATCH}<style>", 1).replace("</body>", f"{MEASURE}</body>")
+    )
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME.replace("WIDTH", str(width)))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    places = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000"]
+    dumped = subprocess.run(
+        [BROWSER, *flags, *places, "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    found = re.search(r'<pre id="measured">(.+?)</pre>', dumped)
+    assert found is not None, "the page's script did not come to its end"
+    measured = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert measured["width"] == width
+    assert measured["content"] <= width
+    assert measured["wide"] == measured["wrong"] == measured["requests"] == []
+    assert measured["seen"][0] == "Image"
+    assert measured["seen"][1].startswith("Prediction")
+    assert "80%" in measured["clip"]
+    assert measured["covers"]
+    assert measured["loaded"]

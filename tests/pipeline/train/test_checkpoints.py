@@ -1,0 +1,87 @@
+"""Which checkpoints a run keeps, and from which of them it goes on."""
+
+import shutil
+
+import pytest
+
+from pipeline.reporter import Silent
+from pipeline.train.run import train
+from rsmtdf_core.runs.checkpoint import checkpoints_in, load_checkpoint
+from rsmtdf_core.runs.folder import open_run
+
+SUPERVISED = ("objective.method=supervised", "optimiser.epochs=3")
+
+
+class Warned(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def warn(self, text):
+        self.lines.append(text)
+
+
+def damage(checkpoint):
+    file = checkpoint / "student.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink()  # it may be one file with the best checkpoint's
+    file.write_bytes(content)
+
+
+def steps_of(folder):
+    return [int(path.name.removeprefix("step-")) for path in checkpoints_in(folder)]
+
+
+@pytest.fixture
+def whole(make_config):
+    """A run whose best checkpoint is not among the latest: nothing is learnt after the first epoch."""
+    config = make_config(*SUPERVISED, "optimiser.lr=1e-12", "runtime.keep_checkpoints=2")
+    run = open_run(train(config).run)
+    assert steps_of(run.checkpoints) == [8, 12]
+    assert steps_of(run.best) == [4]
+    return config, run
+
+
+@pytest.mark.parametrize(("damaged", "start"), [((12,), 8), ((12, 8), 4)])
+def test_a_run_goes_on_from_the_newest_whole_checkpoint_even_a_best_one(whole, damaged, start):
+    config, run = whole
+    expected = load_checkpoint(run.checkpoints / "step-00000012").fingerprint
+    lines = [line for line in run.read_metrics() if line.pop("seconds", True)]
+    for step in damaged:
+        damage(run.checkpoints / f"step-{step:08d}")
+    reporter = Warned()
+    told = []
+    reporter.say = told.append
+    train(config, resume=True, reporter=reporter)
+    assert f"resuming at step {start} of 12" in told
+    warnings = [line for line in reporter.lines if "passing over a damaged checkpoint" in line]
+    assert len(warnings) == len(damaged)
+    assert all(f"step-{step:08d}" in line for step, line in zip(damaged, warnings, strict=True))
+    assert load_checkpoint(run.checkpoints / "step-00000012").fingerprint == expected
+    assert lines == [line for line in run.read_metrics() if line.pop("seconds", True)]
+    assert steps_of(run.best) == [4]
+
+
+def test_without_a_whole_checkpoint_a_run_begins_again_and_says_so(whole):
+    config, run = whole
+    expected = load_checkpoint(run.checkpoints / "step-00000012").fingerprint
+    shutil.rmtree(run.best)
+    for path in checkpoints_in(run.checkpoints):
+        damage(path)
+    reporter = Warned()
+    train(config, resume=True, reporter=reporter)
+    assert any("starting at step 0" in line for line in reporter.lines)
+    assert load_checkpoint(run.checkpoints / "step-00000012").fingerprint == expected
+
+
+def test_mid_epoch_checkpoints_neither_repeat_nor_move_a_validation(make_config):
+    plain = train(make_config(*SUPERVISED, "name=plain")).run
+    often = train(
+        make_config(*SUPERVISED, "name=often", "runtime.checkpoint_every=1", "evaluation.every=1")
+    ).run
+    places = [
+        [line["step"] for line in open_run(run).read_metrics() if "miou" in line]
+        for run in (plain, often)
+    ]
+    assert places == [[3, 7, 11], [3, 7, 11]]
+    assert steps_of(often / "checkpoints") == [11, 12]

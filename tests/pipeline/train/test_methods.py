@@ -1,0 +1,189 @@
+"""Every switch of a method trains, changes what is computed, and needs only what it uses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+import pipeline.train.run
+from pipeline.extract.run import extract
+from pipeline.train.run import train
+from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.runs.folder import open_run
+
+SHORT = "optimiser.epochs=1"
+
+
+def losses(run: Path) -> list[dict]:
+    return [line for line in open_run(run).read_metrics() if "loss" in line]
+
+
+def trained(config, name="run") -> list[dict]:
+    return losses(train(config, config.runtime.runs / name).run)
+
+
+@pytest.fixture
+def extracted(make_config):
+    """The small experiment's config maker, with its features in the cache."""
+    extract(make_config())
+    return make_config
+
+
+@pytest.mark.parametrize("method", ["supervised", "fixmatch", "unimatch-v2", "rs-mtdf"])
+def test_methods_log_their_losses_and_the_time_of_each_phase(extracted, method):
+    lines = trained(extracted(f"objective.method={method}", SHORT))
+    names = {
+        "supervised": {"loss"},
+        "fixmatch": {"loss", "loss_x", "loss_u", "trusted"},
+        "unimatch-v2": {"loss", "loss_x", "loss_u", "trusted"},
+        "rs-mtdf": {"loss", "loss_x", "loss_u", "loss_distill", "trusted"},
+    }[method]
+    assert names <= lines[0].keys()
+    assert all(np.isfinite([line[name] for name in names]).all() for line in lines)
+    phases = {"data", "student", "loss", "backward", "optimiser", "ema"}
+    assert set(lines[0]["seconds"]) == phases | {"step"}
+    whole = lines[-1]["seconds"]
+    assert sum(whole[phase] for phase in phases) == pytest.approx(whole["step"], rel=1e-3)
+
+
+SWITCHES = {
+    "loss": ["objective.distillation.loss=cosine"],
+    "smooth": ["objective.distillation.loss=smooth-l1"],
+    "standardised": ["objective.distillation.loss=standardised-mse"],
+    "labeled": ["objective.distillation.samples=labeled"],
+    "unlabeled": ["objective.distillation.samples=unlabeled"],
+    "padding": ["objective.distillation.padding=false"],
+    "fusion off": ["student.fusion.mode=off"],
+    "attention": ["student.fusion.mode=attention"],
+    "weights": ["student.fusion.teacher_weights={vit: 0.15, cnn: 0.05}"],
+    "one teacher": ["objective.distillation.teachers=[cnn]"],
+    # The encoder with a grid that a second pass at the teacher's size would give.
+    "shared pass": ["student.second_encoding=shared", "student.encoder=test_vit"],
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_a_switch_trains_and_changes_the_losses(extracted, switch):
+    encoder = [one for one in SWITCHES[switch] if one.startswith("student.encoder")]
+    plain = trained(extracted(SHORT, *encoder), "plain")
+    switched = trained(extracted(SHORT, *SWITCHES[switch]), "switched")
+    assert len(plain) == len(switched) == 4
+    assert all(np.isfinite(line["loss"]) for line in switched)
+    assert any(
+        one["loss_distill"] != other["loss_distill"] or one["loss_x"] != other["loss_x"]
+        for one, other in zip(plain, switched, strict=True)
+    )
+
+
+def test_teachers_that_are_left_out_need_no_features(make_config):
+    only = "objective.distillation.teachers=[vit]"
+    extract(
+        make_config(
+            "teachers=[{name: vit, family: timm, model: test_vit, weights: random, input_size: 80}]"
+        )
+    )
+    config = make_config(only, SHORT)
+    lines = trained(config)
+    assert all(line["loss_distill"] > 0 for line in lines)
+    with pytest.raises(StoreError, match="expected test_efficientnet, found test_vit"):
+        train(make_config(SHORT), config.runtime.runs / "both")
+
+
+def test_a_teacher_that_the_config_lacks_cannot_be_chosen(make_config):
+    with pytest.raises(ConfigError, match="sam"):
+        make_config("objective.distillation.teachers=[sam]")
+
+
+def test_standardised_losses_need_a_store(make_config):
+    config = make_config(
+        "objective.teachers=online", "objective.distillation.loss=standardised-mse"
+    )
+    with pytest.raises(ConfigError, match="only a store of features knows"):
+        train(config)
+
+
+@pytest.mark.parametrize("method", ["supervised", "fixmatch", "unimatch-v2", "rs-mtdf"])
+def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method):
+    # No batch norm: its statistics would be each part's own.
+    settings = (
+        SHORT,
+        f"objective.method={method}",
+        "student.encoder=test_vit",
+        "optimiser.batch=4",
+    )
+    whole = trained(extracted(*settings), "whole")
+    parts = trained(extracted(*settings, "runtime.accumulate=2"), "parts")
+    for one, other in zip(whole, parts, strict=True):
+        for name in one.keys() & {"loss", "loss_x", "loss_u", "loss_distill", "trusted"}:
+            assert other[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
+
+
+@pytest.mark.parametrize("encoder", ["test_vit", "test_efficientnet"])
+def test_activations_that_are_computed_again_change_nothing(extracted, encoder):
+    settings = (SHORT, f"student.encoder={encoder}")
+    stored = trained(extracted(*settings), "stored")
+    again = trained(extracted(*settings, "runtime.activation_checkpointing=true"), "again")
+    for one, other in zip(stored, again, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+
+
+# A C++ compiler is not everywhere, and inductor takes a minute: `make reliability` has it.
+@pytest.mark.parametrize(
+    "backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.reliability)]
+)
+def test_a_compiled_student_computes_the_same(extracted, monkeypatch, backend):
+    monkeypatch.setattr(pipeline.train.run, "COMPILER", backend)
+    settings = ("optimiser.max_steps=2", "student.encoder=test_vit")
+    eager = trained(extracted(*settings), "eager")
+    compiled = trained(extracted(*settings, "runtime.compile=true"), "compiled")
+    for one, other in zip(eager, compiled, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+    # Under the names of the student that is not compiled, so that any run can read them.
+    weights = load_file(
+        max((extracted().runtime.runs / "compiled/checkpoints").iterdir()) / "student.safetensors"
+    )
+    assert not [name for name in weights if "_orig_mod" in name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("codec", "limit"), [("fp16", 1e-3), ("int8", 1e-2)])
+def test_cached_tokens_give_the_losses_of_online_teachers(make_config, codec, limit):
+    settings = ("optimiser.epochs=13", "optimiser.lr=0.0005", f"teachers.vit.codec={codec}")
+    config = make_config(*settings, f"teachers.cnn.codec={codec}")
+    extract(config)
+    cached = trained(config, "cached")
+    online = trained(make_config(*settings, "objective.teachers=online"), "online")
+    assert len(cached) == 52
+    whole = np.array([step["loss"] for step in online])
+    for name in ("loss", "loss_x", "loss_u", "loss_distill"):
+        found, expected = (np.array([step[name] for step in run]) for run in (cached, online))
+        # A part may be near 0, where a single pixel that crosses the confidence shows.
+        assert (np.abs(found - expected) <= limit * whole).all(), name
+    assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
+
+
+def test_a_student_starts_from_the_same_weights_whoever_was_built_before(make_config, tmp_path):
+    # Unlike random ones, teachers from a file draw numbers as they are built.
+    torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "cnn.pth")
+    settings = (f"teachers.cnn.weights={tmp_path / 'cnn.pth'}", "optimiser.max_steps=1")
+    extract(make_config(*settings))
+    (cached,) = trained(make_config(*settings), "cached")
+    (online,) = trained(make_config(*settings, "objective.teachers=online"), "online")
+    assert cached["loss_x"] == online["loss_x"]
+
+
+def test_no_teacher_is_built_when_features_are_cached(extracted, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a teacher was built")
+
+    monkeypatch.setattr("rsmtdf_core.teachers.teacher.Teacher.__init__", refuse)
+    run = train(extracted(SHORT)).run
+    newest = max((run / "checkpoints").iterdir())
+    student = load_file(newest / "student.safetensors")
+    assert {name.split(".")[0] for name in student} == {"encoder", "head", "translators", "fusion"}
+    assert load_file(newest / "ema.safetensors").keys() == student.keys()
+    with pytest.raises(AssertionError, match="a teacher was built"):
+        train(extracted(SHORT, "objective.teachers=online"), run.with_name("online"))

@@ -1,0 +1,88 @@
+"""Two processes train what one does with the same global batch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipeline.extract.run import extract
+from pipeline.train.run import train
+from rsmtdf_core.runs.checkpoint import newest_checkpoint
+from rsmtdf_core.runs.folder import open_run
+
+# No batch norm: its statistics are those of each process's own part of the batch.
+STUDENT = ("student.encoder=test_vit", "evaluation.inference.window=64")
+
+
+def torchrun(config_file, overrides, processes=2):
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    words += [f"--nproc-per-node={processes}", "-m", "cli.main", "train", str(config_file)]
+    for override in overrides:
+        words += ["--set", override]
+    done = subprocess.run(
+        words,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# At a small rate AdamW, which divides by a gradient's size, does not amplify the rounding of gradients near zero;
+# with every pseudo-label counted, none is at the threshold.
+SETTINGS = (*STUDENT, "optimiser.epochs=2", "optimiser.lr=2e-4", "objective.confidence=0")
+
+
+def norm(tensors):
+    return float(torch.stack([tensor.double().norm() for tensor in tensors]).norm())
+
+
+def differences(own, other):
+    """The norm of each tensor's difference, by name, the largest first."""
+    assert own.keys() == other.keys()
+    sizes = {name: norm([own[name] - other[name]]) for name in own}
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def first_moments(checkpoint):
+    """AdamW's running means of the gradients: sums of the gradients of all steps, which nothing divides."""
+    tensors = load_file(checkpoint.path / "optimiser.safetensors")
+    return {name: tensor for name, tensor in tensors.items() if name.endswith("/exp_avg")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2"])
+def test_two_processes_compute_what_one_does_with_the_same_global_batch(
+    config_file, make_config, method
+):
+    settings = (*SETTINGS, f"objective.method={method}")
+    one = make_config(*settings, "optimiser.batch=4", "name=one")
+    extract(one)
+    alone = open_run(train(one).run)
+    torchrun(config_file, (*settings, "optimiser.batch=2", "name=two"))
+    together = open_run(make_config(*settings, "name=two").run_folder)
+    for own, other in zip(alone.read_metrics(), together.read_metrics(), strict=True):
+        assert own.keys() == other.keys()
+        for name in own.keys() & {"step", "lr", "loss", "loss_x", "loss_u", "loss_distill"}:
+            assert other[name] == pytest.approx(own[name], rel=1e-4, abs=1e-6), (own["step"], name)
+    first, second = (newest_checkpoint(run.checkpoints)[0] for run in (alone, together))
+    gradients = first_moments(first)
+    floor = 1e-5 * norm(gradients.values())
+    for name, error in differences(gradients, first_moments(second)).items():
+        size = norm([gradients[name]])
+        assert error <= 1e-3 * size + floor, f"{name}: {error:.2e} apart, of norm {size:.2e}"
+    for which in ("student", "ema"):
+        weights = first.weights(which)
+        errors = differences(weights, second.weights(which))
+        error, size, most = (
+            norm(map(torch.tensor, errors.values())),
+            norm(weights.values()),
+            [*errors.items()][:3],
+        )
+        assert error <= 1e-4 * size, (
+            f"{which}: {error:.2e} apart, of norm {size:.2e}; most in {most}"
+        )

@@ -1,0 +1,140 @@
+"""Signals: one process or several leave together, with everything saved; a second one ends at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pipeline.train.validation
+from pipeline.train.run import train
+from pipeline.train.signals import Interrupted
+from rsmtdf_core.runs.checkpoint import checkpoints_in, newest_checkpoint
+from rsmtdf_core.runs.folder import open_run
+
+SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
+FIRST_THEN_SECOND = """
+import os, signal
+from pipeline.train.signals import Signals
+with Signals(speaks=True) as signals:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(signals.number, flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("still here")
+"""
+
+
+def lines_of(run):
+    lines = open_run(run).read_metrics()
+    for line in lines:
+        line.pop("seconds", None)
+    return lines
+
+
+def wait_for(file, lines, process):
+    while not (file.is_file() and file.read_text().count("\n") >= lines):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def test_a_second_signal_ends_at_once():
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_THEN_SECOND], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stdout == "15\n"
+    assert "SIGTERM: leaving after the step in work; a second signal ends at once" in done.stderr
+
+
+def test_a_signal_during_a_validation_puts_it_off_to_the_resumed_run(make_config, monkeypatch):
+    config = make_config(*SUPERVISED, "optimiser.epochs=2")
+    whole = train(config, config.runtime.runs / "whole").run
+    part = config.runtime.runs / "part"
+    count = pipeline.train.validation.count_confusion
+    asked = []
+
+    def signalled(*arguments):
+        asked.append(arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return count(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.train.validation, "count_confusion", signalled)
+        with pytest.raises(Interrupted, match="SIGTERM after step 4 of 8"):
+            train(config, part)
+    assert len(asked) == 1
+    assert not any("miou" in line for line in lines_of(part))
+    train(config, part, resume=True)
+    assert lines_of(part) == lines_of(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_processes_leave_together_when_one_is_told_to(config_file, make_config):
+    settings = (
+        *SUPERVISED,
+        "optimiser.epochs=4000",
+        "evaluation.every=4000",
+        "runtime.log_every=4",
+    )
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words += ["-m", "cli.main", "train", str(config_file)]
+    for one in settings:
+        words += ["--set", one]
+    process = subprocess.Popen(
+        words,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    run = make_config(*settings).run_folder
+    try:
+        wait_for(run / "metrics.jsonl", 2, process)
+        second = next(pid for pid in workers(process.pid) if rank(pid) == "1")
+        os.kill(second, signal.SIGTERM)
+        _, told = process.communicate()
+    finally:
+        process.kill()
+    assert "SIGTERM after step" in told, told
+    assert "torchrun --nproc-per-node 2" in told
+    assert "exitcode  : 143" in told, told
+    assert open_run(run).facts["status"] == "interrupted"
+    checkpoint, damaged = newest_checkpoint(run / "checkpoints")
+    assert not damaged
+    assert len(checkpoints_in(run / "checkpoints")) == 1
+    # Processes ask each other where a step is logged.
+    assert checkpoint.state["step"] % 4 == 1
+    assert lines_of(run)[-1]["step"] == checkpoint.state["step"] - 1
+
+
+def workers(pid):
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def rank(pid):
+    facts = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next((one[5:].decode() for one in facts if one.startswith(b"RANK=")), "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_processes_of_a_job_leaves_the_loaders_alive_until_it_is_saved(
+    config_file, make_config, number
+):
+    settings = ("objective.method=fixmatch", "optimiser.epochs=4000", "evaluation.every=4000")
+    words = [sys.executable, "-m", "cli.main", "train", str(config_file)]
+    for one in (*settings, "runtime.workers=2"):
+        words += ["--set", one]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    run = make_config(*settings).run_folder
+    wait_for(run / "metrics.jsonl", 3, process)
+    os.killpg(process.pid, number)
+    _, told = process.communicate()
+    assert process.returncode == 128 + number, told
+    assert "Traceback" not in told
+    checkpoint, _ = newest_checkpoint(run / "checkpoints")
+    assert checkpoint.state["step"] == lines_of(run)[-1]["step"] + 1

@@ -1,0 +1,37 @@
+import json
+
+import numpy as np
+import pytest
+
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.maps.polygons import write_polygons
+from tests.rasters import CRS, write_tiff
+
+
+def test_connected_areas_of_a_class_become_features_on_the_earth(tmp_path):
+    from rasterio.warp import transform
+
+    ids = np.full((1, 40, 60), 255, np.uint8)
+    ids[0, :20, :30] = 1
+    ids[0, 20:, 30:] = 1  # touches the first by a corner
+    ids[0, :10, 40:] = 0
+    path = write_tiff(tmp_path / "a.tif", ids, nodata=255)
+    count = write_polygons(tmp_path / "a.geojson", path, ("field", "house"))
+    found = json.loads((tmp_path / "a.geojson").read_text())
+    assert found["type"] == "FeatureCollection"
+    assert count == len(found["features"]) == 3
+    names = sorted(one["properties"]["class"] for one in found["features"])
+    assert names == ["field", "house", "house"]
+    (field,) = (one for one in found["features"] if one["properties"]["id"] == 0)
+    eastings, northings = [400_020, 400_030], [2_800_000, 2_799_995]  # as TRANSFORM says
+    (west, east), (north, south) = transform(CRS, "EPSG:4326", eastings, northings)
+    ring = np.array(field["geometry"]["coordinates"][0])
+    assert ring.min(axis=0) == pytest.approx([west, south], abs=1e-6)
+    assert ring.max(axis=0) == pytest.approx([east, north], abs=1e-6)
+
+
+def test_a_map_without_a_place_has_no_polygons(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", np.zeros((1, 4, 4), np.uint8), crs=None)
+    with pytest.raises(DataError, match="no coordinate reference system"):
+        write_polygons(tmp_path / "a.geojson", path, ("field",))
+    assert not (tmp_path / "a.geojson").exists()

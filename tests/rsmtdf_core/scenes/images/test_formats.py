@@ -1,0 +1,219 @@
+"""One list of formats; what is not among them is named with the command that converts it."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.predict.inputs import find_jobs
+from pipeline.predict.settings import PredictSettings
+from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.scenes.find import find_scenes, with_digests
+from rsmtdf_core.scenes.images import FORMATS, IMAGE_SUFFIXES, identify, open_image
+from rsmtdf_core.scenes.images.vrt import vrt_sources
+from rsmtdf_core.scenes.patterns import match_files
+from tests.rasters import CRS, TRANSFORM, rasterio, write_tiff
+from tests.rsmtdf_core.scenes.conftest import make_manifest
+
+RGB = np.random.default_rng(0).integers(0, 256, (3, 20, 30), np.uint8)
+
+
+def save(path, form):
+    """The image in a format, by whichever library writes it."""
+    if form.name in {"TIFF", "ERDAS Imagine", "JPEG 2000"}:
+        lossless = {"quality": 100, "reversible": "yes"} if form.name == "JPEG 2000" else {}
+        shape = {"count": 3, "height": 20, "width": 30, "dtype": "uint8"}
+        with rasterio.open(
+            path, "w", driver=form.driver, crs=CRS, transform=TRANSFORM, **shape, **lossless
+        ) as file:
+            file.write(RGB)
+    elif form.name == "VRT":
+        write_tiff(path.with_name("source.tif"), RGB)
+        write_vrt(path, '<SourceFilename relativeToVRT="1">source.tif</SourceFilename>')
+    else:
+        Image.fromarray(np.moveaxis(RGB, 0, 2)).save(path, form.pillow)
+
+
+def write_vrt(path, source, attributes="", more=""):
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{band}" {attributes}>{more}<SimpleSource>{source}'
+        f"<SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+        for band in (1, 2, 3)
+    )
+    path.write_text(f'<VRTDataset rasterXSize="30" rasterYSize="20">{bands}</VRTDataset>')
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=[form.name for form in FORMATS])
+def test_every_format_is_found_by_its_names_and_read_by_its_content(tmp_path, form):
+    for suffix in form.suffixes:
+        folder = tmp_path / suffix
+        folder.mkdir()
+        path = folder / f"a{suffix.upper()}"
+        save(path, form)
+        assert identify(path) is form
+        assert [job.source for job in find_jobs([path], tmp_path / "out", PredictSettings())]
+        assert match_files(folder, "{name}.*", ("name",))[("a",)] == path.name
+        nameless = path.rename(path.with_suffix(".dat"))
+        with open_image(nameless) as image:
+            assert image.size == (30, 20)
+            pixels = image.read(image.color_bands)
+        if form.name not in {"JPEG", "WebP", "GIF"}:
+            assert np.array_equal(pixels, np.moveaxis(RGB, 0, 2))
+
+
+def test_no_suffix_belongs_to_two_formats():
+    assert len(set(IMAGE_SUFFIXES)) == len(IMAGE_SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"CDF\1 netCDF", "of another format, not PNG, JPEG, TIFF"),
+    ],
+)
+def test_what_is_not_read_is_named_with_the_command_that_converts_it(tmp_path, content, message):
+    path = tmp_path / "a.nc"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught, open_image(path):
+        pass
+    assert "gdal_translate a.nc a-converted.tif" in caught.value.remedy
+    assert caught.value.where == str(path)
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(DataError, match="Is a directory"), open_image(tmp_path):
+        pass
+    with pytest.raises(MissingFileError), open_image(tmp_path / "a.png"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<SourceFilename>/vsicurl/http://127.0.0.1:9/a.tif</SourceFilename>",
+        "<sourcefilename>/vsicurl/http://127.0.0.1:9/a.tif</sourcefilename>",
+        "<SourceFilename>http://127.0.0.1:9/a.tif</SourceFilename>",
+        "<SourceFilename>WMTS:http://127.0.0.1:9/a</SourceFilename>",
+        "<SourceFilename>&lt;VRTDataset/&gt;</SourceFilename>",
+        '<Other SourceFilename="/vsicurl/http://127.0.0.1:9/a.tif"/>',
+        "<SourceFilename>a.tif<OpenOptions/></SourceFilename>",
+    ],
+)
+def test_a_vrt_that_names_more_than_local_files_is_not_opened(tmp_path, source):
+    write_vrt(tmp_path / "a.vrt", source)
+    with (
+        pytest.raises(DataError, match="the VRT is not read") as caught,
+        open_image(tmp_path / "a.vrt"),
+    ):
+        pass
+    assert caught.value.remedy.startswith("gdal_translate a.vrt a.tif")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "more"),
+    [
+        ('subClass="VRTDerivedRasterBand"', "<PixelFunctionType>sum</PixelFunctionType>"),
+        ("", "<PixelFunctionLanguage>Python</PixelFunctionLanguage><PixelFunctionCode/>"),
+        ('subclass="VRTRawRasterBand"', ""),
+    ],
+)
+def test_a_vrt_that_computes_pixels_is_not_opened(tmp_path, attributes, more):
+    write_tiff(tmp_path / "source.tif", RGB)
+    source = '<SourceFilename relativeToVRT="1">source.tif</SourceFilename>'
+    write_vrt(tmp_path / "a.vrt", source, attributes, more)
+    with pytest.raises(DataError, match="computed, not copied"), open_image(tmp_path / "a.vrt"):
+        pass
+
+
+def test_code_in_a_vrt_is_not_run_even_where_the_user_lets_gdal_run_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("GDAL_VRT_ENABLE_PYTHON", "YES")
+    write_tiff(tmp_path / "source.tif", RGB)
+    code = f"open({str(tmp_path / 'ran')!r}, 'w')"
+    write_vrt(
+        tmp_path / "a.vrt",
+        '<SourceFilename relativeToVRT="1">source.tif</SourceFilename>',
+        'SUBCLASS="VRTDerivedRasterBand"',
+        "<PixelFunctionLanguage>Python</PixelFunctionLanguage><PixelFunctionType>f</PixelFunctionType>"
+        f"<PixelFunctionCode><![CDATA[{code}]]></PixelFunctionCode>",
+    )
+    with pytest.raises(DataError), open_image(tmp_path / "a.vrt") as image:
+        image.read((1,))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_vrt_without_its_source_names_the_file(tmp_path):
+    write_vrt(tmp_path / "a.vrt", '<SourceFilename relativeToVRT="1">gone.tif</SourceFilename>')
+    with pytest.raises(MissingFileError) as caught, open_image(tmp_path / "a.vrt"):
+        pass
+    assert caught.value.where == str(tmp_path / "gone.tif")
+
+
+def test_vrts_that_name_each_other_are_refused(tmp_path):
+    for name, other in (("a", "b"), ("b", "a")):
+        source = f'<SourceFilename relativeToVRT="1">{other}.vrt</SourceFilename>'
+        write_vrt(tmp_path / f"{name}.vrt", source)
+    with pytest.raises(DataError, match="name each other"), open_image(tmp_path / "a.vrt"):
+        pass
+
+
+def test_entities_in_a_vrt_are_refused(tmp_path):
+    (tmp_path / "a.vrt").write_text('<!DOCTYPE a [<!ENTITY b "c">]><VRTDataset>&b;</VRTDataset>')
+    with pytest.raises(DataError, match="declares entities"), open_image(tmp_path / "a.vrt"):
+        pass
+
+
+def test_the_digest_of_a_vrt_covers_the_files_that_it_names(tmp_path):
+    (tmp_path / "images").mkdir()
+    save(tmp_path / "images" / "a.vrt", identify_by_name("VRT"))
+    source = (tmp_path / "images" / "source.tif").rename(tmp_path / "source.tif")
+    write_vrt(
+        tmp_path / "images" / "a.vrt",
+        '<SourceFilename relativeToVRT="1">../source.tif</SourceFilename>',
+    )
+    assert [path.resolve() for path in vrt_sources(tmp_path / "images" / "a.vrt")] == [source]
+
+    def digest():
+        dataset = find_scenes(make_manifest(splits={"train": {}}, masks=None), tmp_path)
+        return with_digests(dataset, dataset.splits["train"])[0].sha256
+
+    before = digest()
+    write_tiff(source, 255 - RGB)
+    assert digest() != before
+
+
+def identify_by_name(name):
+    return next(form for form in FORMATS if form.name == name)
+
+
+def test_ten_bands_are_read_without_a_word(tmp_path, capfd, caplog):
+    caplog.set_level(logging.WARNING)
+    values = np.random.default_rng(0).integers(0, 256, (10, 20, 30), np.uint8)
+    for options in ({}, {"compress": "deflate"}, {"interleave": "band"}):
+        with open_image(write_tiff(tmp_path / "a.tif", values, **options)) as image:
+            assert np.array_equal(image.read(tuple(range(1, 11))), np.moveaxis(values, 0, 2))
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+
+
+def test_a_raster_with_a_place_and_an_orientation_is_refused(tmp_path):
+    from PIL import TiffImagePlugin
+
+    path = write_tiff(tmp_path / "a.tif", RGB)
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info[274] = 3
+    with Image.open(path) as image:
+        for tag in {33550, 33922, 34735, 34736, 34737} & set(image.tag_v2):
+            info[tag] = image.tag_v2[tag]
+            info.tagtype[tag] = image.tag_v2.tagtype[tag]
+    Image.fromarray(np.moveaxis(RGB, 0, 2)).save(path, tiffinfo=info)
+    with rasterio.open(path) as dataset:
+        assert dataset.crs is not None
+    with (
+        pytest.raises(DataError, match="both a place on the earth and orientation 3"),
+        open_image(path),
+    ):
+        pass

@@ -1,0 +1,72 @@
+"""Copies across splits are found by content, in any format, and nothing else is taken for one."""
+
+import shutil
+
+import numpy as np
+from PIL import Image
+
+from rsmtdf_core.scenes.check import check_dataset
+from rsmtdf_core.scenes.duplicates import Content, ContentHash, find_duplicates
+
+from .conftest import make_manifest
+
+SPLITS = {
+    "train": {"where": {"name": ["s0", "s1"]}},
+    "val": {"where": {"name": ["s2"]}},
+    "test": {"where": {"name": ["s3"]}},
+}
+
+
+def problems(root):
+    found = check_dataset(make_manifest(splits=SPLITS), root).problems
+    return {problem.file: problem.what for problem in found}
+
+
+def test_different_images_are_no_problem(root):
+    assert problems(root) == {}
+
+
+def test_a_copied_file_in_another_split_is_a_problem(root):
+    shutil.copy(root / "images" / "s1.png", root / "images" / "s3.png")
+    assert problems(root) == {
+        "images/s3.png": "in split test, and the same bytes as images/s1.png in train"
+    }
+
+
+def test_the_same_pixels_in_another_format_are_a_problem(root):
+    with Image.open(root / "images" / "s0.png") as image:
+        image.save(root / "images" / "s2.tif")
+    (root / "images" / "s2.png").unlink()
+    found = problems(root)
+    assert list(found) == ["images/s2.tif"]
+    assert "the same pixels" in found["images/s2.tif"]
+    assert "images/s0.png in train" in found["images/s2.tif"]
+
+
+def test_copies_within_a_split_are_no_matter_of_splits(root):
+    shutil.copy(root / "images" / "s0.png", root / "images" / "s1.png")
+    assert problems(root) == {}
+
+
+def test_images_of_the_same_bytes_in_another_shape_differ(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    assert content(tmp_path, (8, 2), [2]) != content(tmp_path, (2, 8), [8])
+
+
+def test_the_content_is_the_same_however_many_strips_are_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    assert content(tmp_path, (4, 8), [8]) == content(tmp_path, (4, 8), [3, 5])
+
+
+def content(folder, size, strips):
+    pixels = np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(size[1], size[0], 3)
+    found = ContentHash(size)
+    for strip in np.split(pixels, np.cumsum(strips)[:-1]):
+        found.add(strip)
+    return found.of(folder, "a")
+
+
+def test_a_file_that_two_splits_share_by_name_is_told_elsewhere(tmp_path):
+    one = Content("a.png", "1", "2")
+    assert list(find_duplicates({"val": [one], "test": [one]})) == []
+    assert len(list(find_duplicates({"val": [one], "test": [Content("b.png", "1", "2")]}))) == 1
