@@ -1,1 +1,5 @@
-"""One file per stage, in the order of the flow; each takes a config and returns a report."""
+"""One folder per verb; each verb takes a config or a run and returns a report."""
+
+from rsmtdf_core import former_names
+
+former_names.install()

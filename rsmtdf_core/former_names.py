@@ -1,0 +1,44 @@
+"""Names that modules had in earlier versions: scripts that import them keep working, with a warning."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from warnings import warn
+
+FORMER = {
+    "pipeline.signals": "pipeline.train.signals",
+    "rsmtdf_core.manifests": "rsmtdf_core.scenes",
+    "rsmtdf_core.manifests.files": "rsmtdf_core.scenes.files",
+    "rsmtdf_core.manifests.reader": "rsmtdf_core.scenes.reader",
+    "rsmtdf_core.manifests.scenes": "rsmtdf_core.scenes.find",
+    "rsmtdf_core.manifests.schema": "rsmtdf_core.scenes.manifest",
+    "rsmtdf_core.rasters": "rsmtdf_core.scenes",
+    "rsmtdf_core.rasters.reading": "rsmtdf_core.scenes.rasters",
+    "rsmtdf_core.training.run_folder": "rsmtdf_core.runs.folder",
+}
+
+
+class FormerNames(MetaPathFinder, Loader):
+    """Imports the module of today when a script asks for it under its former name."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """A spec for former names, None for all others."""
+        del path, target
+        return ModuleSpec(fullname, self) if fullname in FORMER else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put today's module in the place of the empty one."""
+        former, name = module.__name__, FORMER[module.__name__]
+        warn(f"{former} is now {name}", DeprecationWarning, stacklevel=2)
+        sys.modules[former] = import_module(name)
+
+
+def install() -> None:
+    """Register the finder once."""
+    if not any(isinstance(finder, FormerNames) for finder in sys.meta_path):
+        sys.meta_path.insert(0, FormerNames())
