@@ -173,7 +173,7 @@ def _resolve(path: str) -> Any:  # noqa: ANN401 - whatever the module holds
     return getattr(imported, name) if name else imported
 
 
-_OBJECTIVES = "rsmtdf_core.training.methods.rows"
+_METHODS = "rsmtdf_core.training.methods.rows"
 _TEACHERS = "rsmtdf_core.teachers.rows"
 _CODECS = "rsmtdf_core.store.codecs.rows"
 _PROTOCOLS = "rsmtdf_core.evaluation.protocols.rows"
@@ -183,10 +183,10 @@ METHODS = Registry(
     "rsmtdf.methods",
     MethodKind,
     {
-        "supervised": f"{_OBJECTIVES}:SUPERVISED",
-        "fixmatch": f"{_OBJECTIVES}:FIXMATCH",
-        "unimatch-v2": f"{_OBJECTIVES}:UNIMATCH_V2",
-        "rs-mtdf": f"{_OBJECTIVES}:RS_MTDF",
+        "supervised": f"{_METHODS}:SUPERVISED",
+        "fixmatch": f"{_METHODS}:FIXMATCH",
+        "unimatch-v2": f"{_METHODS}:UNIMATCH_V2",
+        "rs-mtdf": f"{_METHODS}:RS_MTDF",
     },
 )
 FAMILIES = Registry(

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from rsmtdf_core.choices import OneOf
 from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.pixels import normalise
 from rsmtdf_core.student.model import StudentOutput
@@ -81,7 +82,7 @@ def _targets():
 
 
 def _objective(method, **settings):
-    made = METHODS[method].settings(method=method, **settings)
+    made = OneOf(METHODS, "method").read({"method": method, **settings})
     return objective_class(method)(made, 255, seed=0)
 
 
