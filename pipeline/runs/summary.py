@@ -117,5 +117,5 @@ def _features(record: RunRecord) -> RunFeatures:
 
 def codec_label(codec: dict[str, Any]) -> str:
     """A declared codec as names of stores have it: fp16, transform-0.99."""
-    quality = f"-{codec['quality']}" if "quality" in codec else ""
-    return f"{codec.get('name', 'unknown')}{quality}"
+    keys = (str(value) for key, value in codec.items() if key not in {"name", "format"})
+    return "-".join([str(codec.get("name", "unknown")), *keys])
