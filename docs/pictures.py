@@ -21,8 +21,9 @@ from pipeline.data.check import check_data, sample_rows
 from pipeline.demo.scenes import draw_scene
 from pipeline.predict import predict
 from pipeline.runs.report import report
-from rsmtdf_core.evaluation.canvas import MARGIN, MUTED, canvas
-from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
+from rsmtdf_core.charts.canvas import canvas
+from rsmtdf_core.charts.panels import PanelRow, panel_picture
+from rsmtdf_core.charts.style import MARGIN, MUTED
 from rsmtdf_core.scenes.find import Dataset, find_pairs, split_pairs
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.scenes.masks import colorize

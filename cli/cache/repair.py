@@ -27,6 +27,13 @@ def repair(
     ] = None,
     overrides: Overrides = None,
     cache: Cache = None,
+    set_aside: Annotated[
+        bool,
+        typer.Option(
+            "--set-aside",
+            help="Move the whole STORE, however sound its files are, to make it again.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the steps.")] = False,
 ) -> None:
     """Repair damaged stores; then `rsmtdf extract-features` makes what is missing.
@@ -40,10 +47,12 @@ def repair(
 
     if overrides and config is None:
         raise ConfigError("--set changes a config, and none is given", remedy="give --config")
+    if set_aside and store is None:
+        raise ConfigError("--set-aside is for a store, and none is named", remedy="rsmtdf cache ls")
     experiment = None if config is None else read_config(config, overrides, cache)
     runtime = RuntimeSettings(cache=cache) if experiment is None else experiment.runtime
     target = _target(store, runtime.cache_folder)
-    report = repair_cache(target, experiment, dry=dry_run, reporter=RichReporter())
+    report = repair_cache(target, experiment, dry=dry_run, whole=set_aside, reporter=RichReporter())
     for action in report.actions:
         line = Text(f"{action.kind:<9} {action.path}: {action.why}")
         if action.loss:

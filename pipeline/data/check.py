@@ -5,9 +5,9 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.charts.class_shares import class_shares_picture
+from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.evaluation.class_shares import class_shares_picture
-from rsmtdf_core.evaluation.pictures import PanelRow, panel_picture
 from rsmtdf_core.files import write_json
 from rsmtdf_core.scenes.check import DatasetCheck, check_dataset
 from rsmtdf_core.scenes.files import image_size

@@ -1,5 +1,6 @@
 """The student alone, for other programs: safetensors, torch.export or ONNX, checked against the run's own."""
 
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -20,11 +22,15 @@ from rsmtdf_core.files import (
     atomic_file,
     atomic_path,
     make_folder,
-    read_json,
+    remove_leftovers,
     sync_file,
-    write_json,
+    sync_folder,
+    temporary_path,
 )
+from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite
+from rsmtdf_core.runs.seals import read_sealed_json, write_sealed_json
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
@@ -42,6 +48,21 @@ from rsmtdf_core.weights.saving import save_tensors
 Format = Literal["safetensors", "pt2", "onnx"]
 Run = Callable[[Tensor], Tensor]
 FORMAT = 1
+# The keys of files without a seal, which earlier versions wrote.
+_EARLIER = (
+    *(
+        "format",
+        "rsmtdf",
+        "torch",
+        "run",
+        "checkpoint",
+        "weights",
+        "cautions",
+        "dataset",
+        "classes",
+    ),
+    *("input", "output", "crop", "inference", "student", "teachers"),
+)
 TOLERANCE = 1e-4
 """Largest difference of two logits, in units of the largest logit, that a file may show."""
 
@@ -101,11 +122,15 @@ def export_run(
     Raises:
         ConfigError: the format's packages are not installed.
         RunError: files are there already, or what was written computes something else (it is deleted).
+        WriteError: the system refuses to write a file.
     """
     reporter = reporter or Silent()
     _require_packages(kind)
     file = out / f"student.{kind}"
     facts_file = out / f"{file.name}.json"
+    for path in (file, facts_file):
+        if path.is_dir():
+            raise RunError("a folder is in the file's place", where=path, remedy=_remove(path))
     if file.exists() and not overwrite:
         raise RunError(
             "the file is there already", where=file, remedy="name another --out, or use --overwrite"
@@ -114,38 +139,79 @@ def export_run(
     trained.student.cpu()
     portable = PortableStudent(trained.student)
     make_folder(out, RunError, "name another --out")
+    remove_leftovers(out)
     facts = _facts(trained, portable, kind)
-    temporary = out / f"{file.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    temporary = temporary_path(file)
     try:
         reporter.say(f"writing {file}")
         written = temporary / file.name
         _WRITERS[kind](portable, trained, written)
-        write_json(temporary / facts_file.name, facts)
+        facts["sha256"] = file_sha256(written)
+        write_sealed_json(temporary / facts_file.name, facts)
         checks = _compare(trained, portable, _READERS[kind](written))
-        for path in (facts_file, file):
-            (temporary / path.name).replace(path)
+        _replace_pair(temporary, facts_file, file)
     finally:
-        shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
     return ExportReport(file=file, facts=facts_file, checks=checks, cautions=trained.cautions)
+
+
+def _replace_pair(written: Path, facts: Path, file: Path) -> None:
+    """Move both files out of the folder `written`, so that a model is never beside the JSON of another one."""
+    with writing(file):
+        file.unlink(missing_ok=True)
+    for path in (facts, file):
+        with writing(path, written / path.name):
+            (written / path.name).replace(path)
+    sync_folder(file.parent)
 
 
 def load_exported(file: Path) -> Student:
     """The student of a `student.safetensors`, in eval mode on the CPU; its JSON lies beside it.
 
     Raises:
-        RunError: a file is missing, or they do not belong together.
+        RunError: a file is missing or damaged, or they do not belong together.
     """
-    facts = read_json(file.with_name(f"{file.name}.json"), RunError)
-    settings = StudentSettings(**facts["student"])
-    shapes = [TokenShape(**one) for one in facts["teachers"]]
-    bands = facts["input"].get("bands", SHOWN)  # older files do not say it
-    student = Student(settings, len(facts["classes"]), facts["crop"], shapes, bands=bands)
-    weights = load_file(file)
-    require_finite(weights, file)
-    load_weights(student, weights, file)
+    try:
+        facts = read_sealed_json(file.with_name(f"{file.name}.json"), _EARLIER)
+        # Earlier versions did not write a digest.
+        _require_digest(file, facts.get("sha256"))
+        student = _student(facts)
+        weights = load_file(file)
+        require_finite(weights, file)
+        load_weights(student, weights, file)
+    except RunError as damage:
+        raise RunError(damage.what, where=damage.where, remedy=_export_again(file)) from None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as damage:
+        what = f"the student cannot be read: {damage!r}"
+        raise RunError(what, where=file, remedy=_export_again(file)) from None
     return student.eval()
+
+
+def _require_digest(file: Path, expected: str | None) -> None:
+    if not file.is_file():
+        raise RunError("the file is missing or no regular file", where=file)
+    if expected is not None and file_sha256(file) != expected:
+        raise RunError("the file is damaged: it was changed after it was written", where=file)
+
+
+def _student(facts: dict[str, Any]) -> Student:
+    """The student that the facts describe, without its weights."""
+    settings = StudentSettings(**facts["student"])
+    shapes = [TokenShape(**shape) for shape in facts["teachers"]]
+    bands = facts["input"].get("bands", SHOWN)  # older files do not say it
+    return Student(settings, len(facts["classes"]), facts["crop"], shapes, bands=bands)
+
+
+def _export_again(file: Path) -> str:
+    """The commands that write the file and its JSON again."""
+    folders = [path for path in (file, file.with_name(f"{file.name}.json")) if path.is_dir()]
+    out = shlex.quote(str(file.parent))
+    export = f"rsmtdf export RUN --out {out} --format safetensors --overwrite"
+    return "; then ".join([*map(_remove, folders), export])
+
+
+def _remove(folder: Path) -> str:
+    return f"rm -r {shlex.quote(str(folder))}"
 
 
 def _require_packages(kind: Format) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
 from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME, repair_command
 
@@ -106,10 +107,10 @@ def pin(cache: Path, target: str, note: str = "") -> Pin:
     Raises:
         StoreNotFoundError: where the cache has nothing of that name.
     """
-    if not _is_target(target) or not (cache / target).is_dir():
+    if not is_target(target) or not (cache / target).is_dir():
         raise StoreNotFoundError(f"nothing to pin: {target}", where=cache)
     made = Pin(target, note, time.time())
-    write_json(_pin_path(cache, target), sealed({"format": FORMAT, **asdict(made)}))
+    write_json(pin_path(cache, target), sealed({"format": FORMAT, **asdict(made)}))
     return made
 
 
@@ -120,7 +121,7 @@ def unpin(cache: Path, target: str) -> None:
         StoreNotFoundError: where there is none.
     """
     try:
-        _pin_path(cache, target).unlink()
+        pin_path(cache, target).unlink()
     except FileNotFoundError:
         raise StoreNotFoundError(f"{target} is not pinned", where=cache) from None
 
@@ -129,11 +130,14 @@ def pins(cache: Path) -> tuple[Pin, ...]:
     """All pins, by target.
 
     A damaged file keeps what its name says: a pin that cannot be read must not cost a store.
+
+    Raises:
+        StoreDamagedError: where something else is in the place of their folder.
     """
     found = []
-    for path in sorted((cache / PINS).glob("*.json")):
-        target = path.stem.replace("+", "/")
-        if not _is_target(target):
+    for path in usage_files(cache / PINS):
+        target = pin_target(path)
+        if not is_target(target):
             continue
         try:
             found.append(read_pin(path, target))
@@ -183,13 +187,17 @@ def end_run(cache: Path, run_folder: Path) -> str | None:
     """Say that a run has come to its end; one that was never registered stays so.
 
     Returns:
-        A warning for the user where the cache cannot be written.
+        A warning for the user where the cache cannot be written, or the entry is damaged.
     """
     key = _run_key(str(run_folder.absolute()), run_folder.stat().st_ino)
     path = cache / RUNS / f"{key}.json"
     if not path.exists():
         return None
-    return _write_run(cache, replace(read_run(path), finished=True, ended=time.time()))
+    try:
+        entry = read_run(path)
+    except StoreDamagedError as damage:
+        return f"the cache does not know that this run has ended: {damage.what} ({path}); {damage.remedy}"
+    return _write_run(cache, replace(entry, finished=True, ended=time.time()))
 
 
 def runs(cache: Path) -> tuple[RunEntry, ...]:
@@ -198,8 +206,23 @@ def runs(cache: Path) -> tuple[RunEntry, ...]:
     Raises:
         StoreDamagedError: where a file is not what was written: it may name stores that are in use.
     """
-    found = [read_run(path) for path in (cache / RUNS).glob("*.json")]
+    found = [read_run(path) for path in usage_files(cache / RUNS)]
     return tuple(sorted(found, key=lambda entry: (-entry.last_used, entry.run)))
+
+
+def usage_files(folder: Path) -> list[Path]:
+    """The files in a cache's folder of pins or of runs, by name; none where there is no folder.
+
+    Raises:
+        StoreDamagedError: where something else is in its place: what it kept is unknown.
+    """
+    if is_there(folder) and not folder.is_dir():
+        raise StoreDamagedError(
+            f"this is not a folder of {folder.name}; which stores they keep is unknown",
+            where=folder,
+            remedy=repair_command(folder.parent),
+        )
+    return sorted(folder.glob("*.json"))
 
 
 def run_path(cache: Path, entry: RunEntry) -> Path:
@@ -240,12 +263,19 @@ def _without_format(own: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in own.items() if key != "format"}
 
 
-def _is_target(target: str) -> bool:
+def pin_target(path: Path) -> str:
+    """What a pin's file keeps, by its name."""
+    return path.stem.replace("+", "/")
+
+
+def is_target(target: str) -> bool:
+    """Whether a pin can keep this: `<group>` or `<group>/<store>`."""
     group, separator, store = target.partition("/")
     if not GROUP_NAME.fullmatch(group):
         return False
     return STORE_NAME.fullmatch(store) is not None if separator else True
 
 
-def _pin_path(cache: Path, target: str) -> Path:
+def pin_path(cache: Path, target: str) -> Path:
+    """The file of a pin."""
     return cache / PINS / f"{target.replace('/', '+')}.json"

@@ -17,6 +17,11 @@ def repair_command(folder: Path) -> str:
     return f"rsmtdf cache repair {shlex.quote(str(folder))}"
 
 
+def set_aside_command(store: Path) -> str:
+    """The command that moves a whole store out of the way, for an extraction to make it again."""
+    return f"rsmtdf cache repair --set-aside {shlex.quote(str(store))}"
+
+
 def repair_of(path: Path) -> str | None:
     """The command that repairs the store or group that a path belongs to; None where it is in neither."""
     for folder in (path, *path.parents):

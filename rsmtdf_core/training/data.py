@@ -12,13 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import RsmtdfError, StoreMismatchError
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.strong import mix, pasted_pixels
 from rsmtdf_core.views.plan import Photometric
 from rsmtdf_core.views.render import ViewRenderer, crop_crc, valid_pixels
-
-Pixels = npt.NDArray[np.uint8]
 
 
 class Batch(NamedTuple):
@@ -117,7 +116,7 @@ class StepDataset(Dataset[Batch]):
             raise StoreMismatchError(
                 "the crop rendered now is not the crop that the teachers saw",
                 where=f"scene {scene.id}, view {self.renderer.plan[row].number}",
-                remedy="restore the image, or run `rsmtdf extract-features CONFIG` again",
+                remedy="restore the image, use the image library of that time, or another cache folder",
             )
         return crop
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.errors import RsmtdfError, TeacherError
+from rsmtdf_core.weights.keys import require_text
 from rsmtdf_core.weights.pickles import Storage, StoredTensor, Unpickler
 
 _EXPECTED = (
@@ -128,6 +129,7 @@ class _Legacy:
         self.structure: object = unpickler.load()
         self._starts: dict[str, int] = {}
         for key in Unpickler(content).load():
+            require_text(key)
             self._starts[key] = self._skip(unpickler.storages[key])
         if missing := unpickler.storages.keys() - self._starts.keys():
             raise ValueError(f"storage {min(missing)} is missing")

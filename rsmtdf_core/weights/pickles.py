@@ -10,11 +10,13 @@ import mmap
 import pickle
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 import torch
+
+from rsmtdf_core.weights.keys import KeyGuard, require_near
 
 _STORAGE_DTYPES = {
     "FloatStorage": torch.float32,
@@ -115,23 +117,44 @@ class Stub:
         """Leave out elements of a list that is not a plain one."""
 
 
+Load = Callable[[Any], None]
+
+
+def _guarded(opcode: bytes, keys: slice) -> Load:
+    """What loads an opcode, after a look at the keys, which are at these places of the stack."""
+    load: Load = pickle._Unpickler.dispatch[opcode[0]]
+
+    def guarded(unpickler: "Unpickler") -> None:
+        unpickler.guard.check(unpickler.stack[keys])
+        load(unpickler)
+
+    return guarded
+
+
 # In Python rather than in C: the C class allocates an array as long as the largest memo index in the file.
 class Unpickler(pickle._Unpickler):
     """Reads one pickle into plain containers, numbers, `StoredTensor` and `Stub`.
 
     Attributes:
         storages: the storages that it refers to, by key.
+        guard: of the keys of its containers.
     """
+
+    stack: list[Any]
+    memo: dict[int, Any]
+    read: Callable[[int], bytes]
+    readline: Callable[[], bytes]
 
     def __init__(self, file: IO[bytes] | mmap.mmap) -> None:
         super().__init__(file, encoding="utf-8", errors="replace")
         self.storages: dict[str, Storage] = {}
+        self.guard = KeyGuard()
         self._stubs: dict[tuple[str, str], type[Stub]] = {}
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the file names
         """The harmless counterpart of a global; nothing is imported."""
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return lambda *items: self._ordered(*items)  # noqa: PLW0108 - as below
         if module in {"torch", "torch.cuda", "torch.storage"} and name in _STORAGE_DTYPES:
             return _STORAGE_DTYPES[name]
         if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
@@ -139,6 +162,32 @@ class Unpickler(pickle._Unpickler):
         if rebuild := _REBUILDS.get((module, name)):
             return lambda *args: rebuild(*args)  # noqa: PLW0108 - a pickle may set attributes of it
         return self._stubs.setdefault((module, name), type("Stub", (Stub,), {}))
+
+    def _ordered(self, items: Iterable[tuple[object, object]] = ()) -> OrderedDict[object, object]:
+        pairs = [(key, value) for key, value in items]
+        self.guard.check(key for key, _ in pairs)
+        return OrderedDict(pairs)
+
+    def _load_put(self) -> None:
+        self._keep(int(self.readline()[:-1]))
+
+    def _load_long_binput(self) -> None:
+        self._keep(int.from_bytes(self.read(4), "little"))
+
+    def _keep(self, index: int) -> None:
+        require_near(index, len(self.memo))
+        self.memo[index] = self.stack[-1]
+
+    dispatch: ClassVar[dict[int, Load]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.SETITEM[0]: _guarded(pickle.SETITEM, slice(-2, -1)),
+        pickle.SETITEMS[0]: _guarded(pickle.SETITEMS, slice(0, None, 2)),
+        pickle.DICT[0]: _guarded(pickle.DICT, slice(0, None, 2)),
+        pickle.ADDITEMS[0]: _guarded(pickle.ADDITEMS, slice(None)),
+        pickle.FROZENSET[0]: _guarded(pickle.FROZENSET, slice(None)),
+        pickle.PUT[0]: _load_put,
+        pickle.LONG_BINPUT[0]: _load_long_binput,
+    }
 
     def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401 - whatever the file names
         """The storage, or the module, that a persistent id stands for."""

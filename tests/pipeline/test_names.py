@@ -3,21 +3,34 @@
 import csv
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.runs.compare.pictures import scores_picture
+from pipeline.runs.compare.pictures import write_pictures
 from pipeline.runs.compare.tables import write_tables
 from pipeline.runs.compare.values import Comparison, GroupScores, RunScore, Spread
-from pipeline.runs.report.markup import element
-from rsmtdf_core.evaluation.canvas import canvas, text_width
+from pipeline.runs.report.page import environment
+from rsmtdf_core.charts.canvas import canvas, text_width
 from rsmtdf_core.words import one_line, printable
 
 # Letters that the pictures' font has, and all that Markdown, HTML, matplotlib and terminals give a meaning.
 names = st.text(st.characters(max_codepoint=0x17F), min_size=1, max_size=20)
-AWKWARD = ["$x_1$ and $\\frac{a$", "a|b", "<b>*c*</b>", "[n/a](/)", "\x1b[31m", "two\nlines", "\\"]
+AWKWARD = [
+    "$x_1$ and $\\frac{a$",
+    "a|b",
+    "<b>*c*</b>",
+    "[n/a](/)",
+    "[/]",
+    "{{ 7 * 7 }}",
+    "{% raw %}",
+    "<script>alert(1)</script>",
+    "\x1b[31m",
+    "two\nlines",
+    "\\",
+]
 
 
 def for_names(test):
@@ -50,6 +63,13 @@ def comparison_of(name: str) -> Comparison:
         classes={name: spread},
     )
     return Comparison(dataset="d", measure="mIoU", groups=(group,), warnings=(name,))
+
+
+def run_of(name: str) -> SimpleNamespace:
+    """A run with one loss of a name."""
+    method = SimpleNamespace(losses={f"loss {name}": name})
+    config = SimpleNamespace(method=method)
+    return SimpleNamespace(lines=[{"step": 0, f"loss {name}": 1.0}], config=config)
 
 
 @for_names
@@ -87,7 +107,8 @@ def test_a_page_shows_a_name_and_gets_no_element_of_it(name: str):
             self.text += data
 
     reader = Reader()
-    reader.feed(element("p", name, title=name))
+    template = environment().from_string('<p title="{{ name }}">{{ name }}</p>')
+    reader.feed(template.render(name=name))
     reader.close()
     assert reader.tags == [("p", [("title", printable(name))])]
     assert reader.text == printable(name)
@@ -99,7 +120,7 @@ def test_a_page_shows_a_name_and_gets_no_element_of_it(name: str):
 @example(name=AWKWARD[4])
 def test_pictures_are_drawn_with_any_name(tmp_path_factory, name: str):
     folder = tmp_path_factory.mktemp("pictures")
-    scores_picture(folder / "scores.png", comparison_of(name))
+    write_pictures(folder, comparison_of(name), [[run_of(name)]])
     with canvas(folder / "canvas.png", 200, 50) as page:
         page.text(0, 20, name)
     assert text_width(name) == text_width(one_line(name)) >= 0
@@ -114,4 +135,4 @@ def test_a_dollar_sign_in_a_title_begins_no_formula(tmp_path, monkeypatch):
         pytest.fail("a title was read as a formula")
 
     monkeypatch.setattr(MathTextParser, "parse", parse)
-    scores_picture(tmp_path / "scores.png", comparison_of("$x_1$"))
+    write_pictures(tmp_path, comparison_of("$x_1$"), [[run_of("$x_1$")]])

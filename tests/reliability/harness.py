@@ -24,6 +24,7 @@ from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.views.pixels import PIXELS
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.views.settings import ViewSettings
 
@@ -46,7 +47,11 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"model": self.teacher, "weights_sha256": sha256(self.teacher.encode()).hexdigest()}
+        identity = {
+            "model": self.teacher,
+            "weights_sha256": sha256(self.teacher.encode()).hexdigest(),
+        }
+        return identity | ({"library": "rsmtdf"} if self.teacher == PIXELS else {})
 
 
 def scene(number: int) -> Scene:
@@ -74,9 +79,12 @@ def keys_of(plan: ViewPlan) -> list[Key]:
 
 
 def tokens_of(teacher: str, key: Key) -> Tokens:
-    """What a teacher says of a view, float32 [3, 3, 5]."""
+    """What a teacher says of a view, float32 [3, 3, 5]; of pixels uint8."""
     seed = int.from_bytes(sha256(repr((teacher, key)).encode()).digest()[:8], "little")
-    return np.random.default_rng(seed).standard_normal(GRID, np.float32)
+    random = np.random.default_rng(seed)
+    if teacher == PIXELS:
+        return random.integers(0, 256, GRID, np.uint8)
+    return random.standard_normal(GRID, np.float32)
 
 
 def crop_of(key: Key) -> int:

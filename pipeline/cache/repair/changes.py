@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from rsmtdf_core.cache.catalogue import SET_ASIDE
-from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.files import atomic_file, read_file, sync_folder
+from rsmtdf_core.errors import StoreDamagedError, StoreError
+from rsmtdf_core.files import atomic_file, make_folder, read_file, sync_folder
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.copies import copy_of, is_there, keep_copy, same_bytes
 
@@ -150,7 +150,7 @@ def first_sound(path: Path, read: Callable[[Path], Value], changes: Changes) -> 
 
 def _new_folder(folder: Path) -> Path:
     """A new folder whose name is the next number."""
-    folder.mkdir(exist_ok=True)
+    make_folder(folder, StoreError, "move away what is in its place")
     numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
     made = folder / str(max(numbers, default=0) + 1)
     made.mkdir()

@@ -26,6 +26,7 @@ def repair(
     config: ExperimentConfig | None = None,
     *,
     dry: bool = False,
+    whole: bool = False,
     reporter: Reporter | None = None,
 ) -> RepairReport:
     """Rebuild what other files determine and set aside what cannot be trusted; nothing is deleted.
@@ -37,10 +38,11 @@ def repair(
         target: a folder: of a store, of a group of views, or of a cache.
         config: whose scenes determine a group's files where the copies are damaged too.
         dry: only list the steps.
+        whole: set the store aside as a whole, however sound its files are.
         reporter: shows progress.
 
     Raises:
-        StoreNotFoundError: where there is no such folder.
+        StoreNotFoundError: where there is no such folder, or it is not a store and `whole` asks for one.
         StoreError: where an extraction or a training uses a store of the group.
         StoreMismatchError: where a file is of a format that this version does not know.
     """
@@ -48,12 +50,17 @@ def repair(
     if not is_there(target):
         raise StoreNotFoundError("there is no such folder", where=target, remedy="rsmtdf cache ls")
     groups, cache = _targets(target)
+    if whole and target.parent not in groups:
+        raise StoreNotFoundError("this is not a store", where=target, remedy="rsmtdf cache ls")
     changes = Changes(cache, dry)
     experiment = None if config is None or not groups else _experiment(config)
     with ExitStack() as locks:
         _hold(cache, changes, locks)
         if target == cache:
             repair_usage(changes)
+        if whole:
+            _set_store_aside(target, changes, locks)
+            groups = []
         for group in groups:
             with ExitStack() as group_locks:
                 only = target if target.parent == group else None
@@ -102,6 +109,14 @@ def _repair(
         if only in (None, store):
             assert group is not None
             repair_store(store, group, changes, reporter)
+
+
+def _set_store_aside(path: Path, changes: Changes, locks: ExitStack) -> None:
+    _hold(path.parent, changes, locks)
+    if path.is_dir() and not path.is_symlink():
+        _hold(path, changes, locks)
+        locks.enter_context(unread([path]))
+    changes.set_aside(path, "this was asked for", "all of its records: extract them again")
 
 
 def _hold(folder: Path, changes: Changes, locks: ExitStack) -> None:

@@ -1,46 +1,77 @@
 """Repair of pins and of the entries of runs: what is damaged must not cost a store."""
 
-from pathlib import Path
-
 from pipeline.cache.repair.changes import Changes
-from rsmtdf_core.cache.usage import PINS, RUNS, pin, read_pin, read_run, store_key
+from rsmtdf_core.cache.usage import (
+    PINS,
+    RUNS,
+    is_target,
+    pin,
+    pin_path,
+    pin_target,
+    read_pin,
+    read_run,
+    store_key,
+    usage_files,
+)
 from rsmtdf_core.errors import StoreDamagedError
+from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME
+
+_PINNED = "all stores are pinned; see `rsmtdf cache unpin`"
 
 
 def repair_usage(changes: Changes) -> None:
     """Set damaged pins and entries of runs aside, and pin what they may have kept.
 
-    A damaged pin still names its target. Which stores a damaged entry kept is unknown, so all stores are pinned.
+    A damaged pin still names its target. Which stores a damaged entry of a run kept is unknown, and so is what was
+    pinned where the whole folder is lost: then all stores are pinned.
     """
-    cache = changes.cache
-    for path in _files(cache / PINS, changes):
-        target = path.stem.replace("+", "/")
+    notes = [*_repair_pins(changes), *_repair_runs(changes)]
+    for note in notes[:1]:
+        for store in sorted(changes.cache.glob("*/*")):
+            if GROUP_NAME.fullmatch(store.parent.name) and STORE_NAME.fullmatch(store.name):
+                _pin(store_key(store), note, changes)
+
+
+def _repair_pins(changes: Changes) -> list[str]:
+    """Keep each target pinned; a note for all stores where it is unknown what was."""
+    folder = changes.cache / PINS
+    try:
+        files = usage_files(folder)
+    except StoreDamagedError as damage:
+        changes.set_aside(folder, damage.what, f"what was pinned: {_PINNED}")
+        return ["the pins were damaged"]
+    for path in files:
         try:
-            read_pin(path, target)
+            read_pin(path, pin_target(path))
         except StoreDamagedError as damage:
-            changes.set_aside(path, damage.what, "the pin's note; the pin stays")
-            _pin(target, "repaired", changes)
-    damaged = False
-    for path in _files(cache / RUNS, changes):
+            loss = "the pin's note; the pin stays" if is_target(pin_target(path)) else ""
+            changes.set_aside(path, damage.what, loss)
+            _pin(pin_target(path), "repaired", changes)
+    return []
+
+
+def _repair_runs(changes: Changes) -> list[str]:
+    """Set damaged entries aside; a note for all stores where there were any."""
+    folder = changes.cache / RUNS
+    try:
+        files = usage_files(folder)
+    except StoreDamagedError as damage:
+        changes.set_aside(folder, damage.what, f"which stores runs read: {_PINNED}")
+        return ["the entries of runs were damaged"]
+    notes = []
+    for path in files:
         try:
             read_run(path)
         except StoreDamagedError as damage:
-            damaged = True
-            changes.set_aside(path, damage.what, "which stores a run reads; all stores are pinned")
-    if damaged:
-        for store in cache.glob("*/*"):
-            if GROUP_NAME.fullmatch(store.parent.name) and STORE_NAME.fullmatch(store.name):
-                _pin(store_key(store), "a run's entry was damaged", changes)
+            changes.set_aside(path, damage.what, f"which stores a run reads: {_PINNED}")
+            notes.append("the entry of a run was damaged")
+    return notes
 
 
 def _pin(target: str, note: str, changes: Changes) -> None:
-    if not changes.dry and (changes.cache / target).is_dir():
+    """Pin what is not pinned: a note that is there stays."""
+    if changes.dry or not is_target(target) or is_there(pin_path(changes.cache, target)):
+        return
+    if (changes.cache / target).is_dir():
         pin(changes.cache, target, note)
-
-
-def _files(folder: Path, changes: Changes) -> list[Path]:
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        changes.set_aside(folder, "this is not a folder", "its entries")
-        return []
-    return sorted(folder.glob("*.json"))

@@ -3,7 +3,6 @@
 A store of which only some shards are taken gets a ledger and a commit of its own, so it is whole in itself.
 """
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +21,8 @@ from pipeline.cache.transfer.parts import TransferReport, chosen_entries, shard_
 from pipeline.cache.transfer.remote import Remote
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.cache.usage import store_key
-from rsmtdf_core.errors import StoreIncompleteError, StoreMismatchError
+from rsmtdf_core.errors import StoreDamagedError, StoreIncompleteError, StoreMismatchError
+from rsmtdf_core.files import atomic_file, copy_file
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.store.commit import Commit, write_commit
 from rsmtdf_core.store.group import ViewGroup
@@ -70,7 +70,7 @@ def export_stores(
             records += sum(entry.records for entry in entries)
         for group in {store.group.path: store.group for store in stores}.values():
             _snapshot_group(group, staging / group.path.name, small)
-        before = _before(remote)
+        before = _before(remote, reporter)
         listed = [_file_entry(path, source) for path, source in small.items()]
         _require_same_groups(before, Listing.of(listed), destination)
         jobs = [partial(_send_shard, remote, path, *shards[path]) for path in sorted(shards)]
@@ -105,9 +105,8 @@ def _snapshot(
         )
     promised = read_ledger(store.path, commit.ledger_bytes).entries
     entries = [entry for entry in chosen_entries(store, views) if entry.shard in promised]
-    staging.mkdir(parents=True)
     for name in ("parameters.safetensors", "zarr.json"):
-        shutil.copyfile(store.path / name, staging / name)
+        copy_file(store.path / name, staging / name)
     append_ledger(staging, entries)
     share = sum(entry.records for entry in entries) / commit.views
     reduced = Commit.of(
@@ -124,13 +123,21 @@ def _snapshot(
 def _snapshot_group(group: ViewGroup, staging: Path, sources: Sources) -> None:
     # The views first: crops and scenes may be more than they need, never fewer.
     for name in ("views.npy", "scenes.json", "crops.npy", "zarr.json"):
-        shutil.copyfile(group.path / name, staging / name)
+        copy_file(group.path / name, staging / name)
     sources.update({f"{group.path.name}/{name}": staging / name for name in GROUP_FILES})
 
 
-def _before(remote: Remote) -> Listing:
-    content = remote.read(EXPORT, MAX_BYTES)
-    return Listing({}) if content is None else parse_listing(content, remote.at(EXPORT))
+def _before(remote: Remote, reporter: Reporter) -> Listing:
+    """What an earlier export lists; nothing where the listing is damaged."""
+    try:
+        content = remote.read(EXPORT, MAX_BYTES)
+        return Listing({}) if content is None else parse_listing(content, remote.at(EXPORT))
+    except StoreDamagedError as damage:
+        reporter.warn(
+            f"{damage.what} ({damage.where}): it is written again and lists the stores of this export alone; "
+            "export others that were there again, too"
+        )
+        return Listing({})
 
 
 def _require_same_groups(before: Listing, new: Listing, destination: str) -> None:
@@ -165,5 +172,6 @@ def _file_entry(path: str, source: Path) -> FileEntry:
 
 
 def _send_listing(remote: Remote, listing: Listing, staging: Path) -> None:
-    (staging / EXPORT).write_bytes(listing.to_bytes())
+    with atomic_file(staging / EXPORT) as file:
+        file.write(listing.to_bytes())
     remote.put(staging / EXPORT, EXPORT)

@@ -5,6 +5,7 @@ It comes from elsewhere, so nothing in it is believed: a path must be exactly on
 
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -129,7 +130,14 @@ def _is_ours(path: str) -> bool:
     return name in STORE_FILES or _SHARD.fullmatch(name) is not None
 
 
+def export_again(address: str) -> str:
+    """The command that sends what is missing or damaged in an export."""
+    return f"export the stores again: rsmtdf cache export STORE... {shlex.quote(address)}"
+
+
 def _refused(what: str, where: str) -> StoreDamagedError:
     return StoreDamagedError(
-        f"{EXPORT} cannot be used: {what}", where=where, remedy="export the stores again"
+        f"{EXPORT} cannot be used: {what}",
+        where=where,
+        remedy=export_again(where.removesuffix(f"/{EXPORT}")),
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import shutil
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.cache.transfer.listing import export_again
 from rsmtdf_core.errors import (
     ConfigError,
     RsmtdfError,
@@ -18,11 +19,11 @@ from rsmtdf_core.errors import (
     StoreError,
     StoreNotFoundError,
 )
-from rsmtdf_core.files import atomic_file
+from rsmtdf_core.files import copy_file
+from rsmtdf_core.refusals import writing
 
 _CHUNK = 8 * 2**20
 _READ_ONLY = ("http", "https")
-_EXPORT_AGAIN = "export the stores again"
 _TOO_LARGE = "the file is larger than the {} bytes that it may have"
 
 
@@ -78,13 +79,18 @@ class Remote:
         Raises:
             StoreNotFoundError: where it is not there.
             StoreDamagedError: where it is larger.
+            WriteError: where `target` cannot be written.
             StoreError: where it cannot be had.
         """
-        with self._explained(path):
+        with self._explained(path), writing(target):
             if self._local:
                 self._require_inside(path)
             source = f"{self._root}/{path}"
-            self._files.get_file(source, str(target), callback=_Bounded(self.at(path), size))
+            self._files.get_file(
+                source,
+                str(target),
+                callback=_Bounded(self.at(path), size, export_again(self.address)),
+            )
 
     def read(self, path: str, most: int) -> bytes | None:
         """The bytes of a file of at most `most` bytes; None where it is not there.
@@ -100,7 +106,7 @@ class Remote:
                 return None
             if copy.stat().st_size > most:
                 raise StoreDamagedError(
-                    _TOO_LARGE.format(most), where=self.at(path), remedy=_EXPORT_AGAIN
+                    _TOO_LARGE.format(most), where=self.at(path), remedy=export_again(self.address)
                 )
             return copy.read_bytes()
 
@@ -108,13 +114,19 @@ class Remote:
         """Copy a file to `path`, whole or not at all where the file system can.
 
         Raises:
-            StoreError: where it cannot be written.
+            WriteError: where it cannot be written to a folder of this machine.
+            StoreError: where it cannot be written elsewhere.
         """
         target = f"{self._root}/{path}"
         with self._explained(path):
             if self._local:
-                with source.open("rb") as file, atomic_file(Path(target)) as copy:
-                    shutil.copyfileobj(file, copy, _CHUNK)
+                if Path(target).is_dir():
+                    raise StoreError(
+                        "a folder is in the file's place",
+                        where=target,
+                        remedy=f"{_remove(target)}; then run the command again",
+                    )
+                copy_file(source, Path(target))
             else:
                 self._files.put_file(str(source), target)
 
@@ -134,12 +146,17 @@ class Remote:
             return digest.hexdigest() == sha256
 
     def _require_inside(self, path: str) -> None:
-        """Refuse a link that leads out of the folder."""
+        """Refuse a link that leads out of the folder, and what is no file."""
         root = os.path.realpath(self._root)
-        if os.path.commonpath([root, os.path.realpath(f"{root}/{path}")]) != root:
-            raise StoreDamagedError(
-                "a link leads out of the export", where=self.at(path), remedy=_EXPORT_AGAIN
-            )
+        target = Path(os.path.realpath(f"{root}/{path}"))
+        if os.path.commonpath([root, target]) != root:
+            what = "a link leads out of the export"
+        elif target.exists() and not target.is_file():
+            what = "this is not a regular file"
+        else:
+            return
+        remedy = f"{_remove(self.at(path))}; then {export_again(self.address)}"
+        raise StoreDamagedError(what, where=self.at(path), remedy=remedy)
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
@@ -149,7 +166,9 @@ class Remote:
         except RsmtdfError:
             raise
         except (FileNotFoundError, NotADirectoryError):
-            raise StoreNotFoundError("the file is not there", where=self.at(path)) from None
+            raise StoreNotFoundError(
+                "the file is not there", where=self.at(path), remedy=export_again(self.address)
+            ) from None
         except Exception as failure:
             # Each kind of file system has errors of its own.
             raise StoreError(
@@ -159,11 +178,16 @@ class Remote:
             ) from failure
 
 
+def _remove(path: str) -> str:
+    return f"rm -r {shlex.quote(path)}"
+
+
 class _Bounded(fsspec.Callback):  # type: ignore[misc]
     """Stops a download that brings more than was announced, before it fills the disk."""
 
-    def __init__(self, where: str, most: int) -> None:
+    def __init__(self, where: str, most: int, remedy: str) -> None:
         super().__init__()
+        self._remedy = remedy
         self._where = where
         self._most = most
 
@@ -172,5 +196,5 @@ class _Bounded(fsspec.Callback):  # type: ignore[misc]
         super().relative_update(inc)
         if self.value > self._most:
             raise StoreDamagedError(
-                _TOO_LARGE.format(self._most), where=self._where, remedy=_EXPORT_AGAIN
+                _TOO_LARGE.format(self._most), where=self._where, remedy=self._remedy
             )

@@ -11,12 +11,13 @@ import numpy as np
 from pipeline.cache.verify.report import SkippedError
 from pipeline.pixels import MASKS
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.store.copies import copy_of, is_there, same_bytes
-from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, Rows
+from rsmtdf_core.store.group import CROPS, SCENES, VIEWS
 from rsmtdf_core.store.ledger import LedgerEntry, read_ledger
 from rsmtdf_core.store.locks import LOCK, is_locked
-from rsmtdf_core.store.metadata import ZARR
+from rsmtdf_core.store.metadata import EXTRACT, ZARR
 from rsmtdf_core.store.names import COMMIT, LEDGER
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.shards import damage
@@ -136,7 +137,7 @@ def _check_views(store: FeatureStore, rows: Rows) -> None:
         raise StoreDamagedError(
             f"{len(unknown)} records have no crop's checksum, the first at store row {unknown[0]}",
             where=group.path / CROPS,
-            remedy="rsmtdf extract-features CONFIG",
+            remedy=EXTRACT,
         )
 
 

@@ -10,8 +10,10 @@ from pipeline.config import ExperimentConfig
 from pipeline.pixels import changed_masks, pixels_identity
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import StoreMismatchError
-from rsmtdf_core.store.group import Rows
+from rsmtdf_core.store.metadata import EXTRACT
+from rsmtdf_core.store.names import set_aside_command
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.pixels import pixel_record
@@ -41,7 +43,8 @@ def check_pixels(
         reader.gather(np.array([row]), stored)
         return np.array_equal(stored[0], pixel_record(views.renderer, int(views.place[row])))
 
-    views.require(sample.tolist(), same, "records", reporter)
+    again = f"make the store again: {set_aside_command(store.path)}; then {EXTRACT}"
+    views.require(sample.tolist(), same, "records", f"restore the files; or {again}", reporter)
     return f"{len(sample)} of {len(rows)} records rendered again are those that are stored"
 
 
@@ -68,6 +71,6 @@ def check_masks(
             f"the masks of {len(changed)} of {len(labeled)} scenes are not those whose pixels are stored "
             f"({', '.join(changed[:3])})",
             where=views.dataset.root / (scene.mask or ""),
-            remedy="rsmtdf extract-features CONFIG, or restore the mask",
+            remedy=f"restore the mask; or make its views again: {EXTRACT}",
         )
     return f"the masks of {len(labeled)} scenes are those whose pixels are stored"

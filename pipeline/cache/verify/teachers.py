@@ -14,10 +14,12 @@ from pipeline.cache.verify.report import SkippedError
 from pipeline.cache.verify.views import GroupViews, spread
 from pipeline.config import ExperimentConfig
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Floats, Rows
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.store.fidelity import Fidelity
-from rsmtdf_core.store.group import Rows
+from rsmtdf_core.store.metadata import EXTRACT
+from rsmtdf_core.store.names import set_aside_command
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings
@@ -29,8 +31,6 @@ from rsmtdf_core.teachers.teacher import (
     probe_difference,
 )
 from rsmtdf_core.teachers.weights import locate_weights
-
-Floats = npt.NDArray[np.float32]
 
 # Relative difference of a token between two machines, as a share of its length: the tolerance of
 # probes, which are in fp32; in half precisions some roundings more than the 2^-11 and 2^-8 of one.
@@ -118,7 +118,7 @@ def check_probe(store: FeatureStore, teacher: Teacher) -> str:
         raise StoreMismatchError(
             f"{said}, more than {PROBE_TOLERANCE:.2%}: another teacher, or one that computes otherwise",
             where=store.path,
-            remedy="use the weights and libraries of that time, or rm the store and extract again",
+            remedy=f"use the weights and libraries of that time; or make the store again: {_again(store)}",
         )
     return f"{said}, at most {PROBE_TOLERANCE:.2%} may be"
 
@@ -153,7 +153,7 @@ class Comparison:
                 f"the teacher gives tokens {teacher.shape.record_shape}, stored are "
                 f"{store.shape.record_shape}",
                 where=store.path,
-                remedy="rm the store and extract again",
+                remedy=_again(store),
             )
         self._store, self._views, self._teacher = store, views, teacher
         self._rows = views.renderable(rows)
@@ -188,7 +188,7 @@ class Comparison:
             raise StoreMismatchError(
                 f"{said}; {often} of {tokens} tokens differ by more than the codec explains{first}",
                 where=self._store.path,
-                remedy=f"rm -r '{self._store.path}', then rsmtdf extract-features CONFIG",
+                remedy=_again(self._store),
             )
         return f"{said}, as the codec explains"
 
@@ -206,7 +206,7 @@ class Comparison:
                 f"row {first.row}: its own {first.own:.4f}, mirrored {_shown(first.mirrored)}, in a row "
                 f"beside it {_shown(first.neighbour)} (centred cosine)",
                 where=self._store.path,
-                remedy=f"rm -r '{self._store.path}', then rsmtdf extract-features CONFIG",
+                remedy=_again(self._store),
             )
         margins = []
         for name in ("mirrored", "neighbour"):
@@ -246,6 +246,11 @@ class Comparison:
 
     def _image(self, row: int) -> npt.NDArray[np.uint8]:
         return self._views.renderer.teacher_view(int(self._views.place[row]))
+
+
+def _again(store: FeatureStore) -> str:
+    """The commands that make a store again and delete nothing."""
+    return f"{set_aside_command(store.path)}; then {EXTRACT}"
 
 
 def _losses(store: FeatureStore) -> tuple[float, float]:

@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 from pipeline.cache.verify.report import SkippedError
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.scenes.find import Dataset, Scene, with_digests
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.store.group import VIEWS, Rows, ViewGroup
+from rsmtdf_core.store.group import VIEWS, ViewGroup
+from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.views.known import SceneKey, find_keys, view_keys
 from rsmtdf_core.views.plan import ViewPlan, make_plan
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
@@ -176,7 +178,8 @@ class GroupViews:
         def same(row: int) -> bool:
             return bool(crop_crc(self.renderer.weak(int(self.place[row]))) == recorded[row])
 
-        self.require(sample.tolist(), same, "crops", reporter)
+        remedy = "restore the files, use the image library of that time, or another cache folder"
+        self.require(sample.tolist(), same, "crops", remedy, reporter)
         return f"{len(sample)} of {len(rows)} crops rendered again are the recorded ones" + (
             f"; {len(rows) - len(chosen)} are of scenes that the config's data do not have"
             if len(chosen) < len(rows)
@@ -196,11 +199,16 @@ class GroupViews:
                 f"the images of {len(changed)} scenes are not those of which features were made "
                 f"({names})",
                 where=self.dataset.root / changed[0].image,
-                remedy="restore the image, or rsmtdf extract-features CONFIG",
+                remedy=f"restore the image; or make its views again: {EXTRACT}",
             )
 
     def require(
-        self, rows: Sequence[int], same: Callable[[int], bool], what: str, reporter: Reporter
+        self,
+        rows: Sequence[int],
+        same: Callable[[int], bool],
+        what: str,
+        remedy: str,
+        reporter: Reporter,
     ) -> None:
         """Compare many rows in threads.
 
@@ -219,7 +227,7 @@ class GroupViews:
                 f"{len(wrong)} of {len(rows)} {what} are not rendered as they were, the first of scene "
                 f"{scene.id} at store row {wrong[0]}",
                 where=self.dataset.root / scene.image,
-                remedy="restore the files, use the image library of that time, or another cache folder",
+                remedy=remedy,
             )
 
 

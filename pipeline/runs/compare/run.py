@@ -7,7 +7,7 @@ from pipeline.runs import RunRecord, find_runs, read_run
 from pipeline.runs.compare.fairness import require_one_dataset, unfairness
 from pipeline.runs.compare.groups import Group, group_runs
 from pipeline.runs.compare.labels import label_groups
-from pipeline.runs.compare.pictures import curves_picture, scores_picture
+from pipeline.runs.compare.pictures import write_pictures
 from pipeline.runs.compare.scoring import Scored, Split, score_runs
 from pipeline.runs.compare.tables import write_tables
 from pipeline.runs.compare.values import Comparison, GroupScores, Spread
@@ -43,9 +43,8 @@ def compare(
     comparison, groups = compare_groups(paths, split, protocol)
     if out is not None:
         write_tables(out, comparison, classes=classes)
-        lines = [[one.record.lines for one in group.runs] for group in groups]
-        curves_picture(out / "curves.png", comparison, lines)
-        scores_picture(out / "scores.png", comparison)
+        records = [[run.record for run in group.runs] for group in groups]
+        write_pictures(out, comparison, records)
     return comparison
 
 

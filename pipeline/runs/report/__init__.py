@@ -1,8 +1,7 @@
-"""One page that says what runs reached, from which data and features, and at what cost.
+"""One self-contained page on runs: their scores, the data and features behind them, and the cost.
 
-`gather` reads everything (`chain` follows provenance, `costs` looks stores up, `swipe` predicts scenes), and `run`
-writes the file. `page` says what stands where; `figures`, `charts`, `origin` and `swipe` write the parts, in the HTML
-of `markup`. The page's frame, style and script are the files page.html, page.css and page.js.
+`gather` reads everything (`chain` follows provenance, `costs` looks stores up, `swipe` predicts scenes), `page` fills
+the templates of `templates/` with it, and `run` writes the file.
 """
 
 from pipeline.runs.report.costs import StoreCost

@@ -1,22 +1,28 @@
-"""Everything that the page tells, read and checked before a line of it is written."""
+"""Everything that the page shows, read and checked before a line of it is written."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.reporter import Reporter
 from pipeline.runs import RunRecord
-from pipeline.runs.compare import Comparison, GroupScores, Spread, compare_groups
+from pipeline.runs.compare import Comparison, GroupScores, RunScore, Spread, compare_groups
+from pipeline.runs.compare.pictures import line_charts
 from pipeline.runs.compare.scoring import Scored, Split
 from pipeline.runs.report.chain import Link, chain
 from pipeline.runs.report.costs import Shelf, StoreCost
+from pipeline.runs.report.figures import Bar, ConfusionRow, confusion_rows
 from pipeline.runs.report.swipe import Panel, make_panels
+from rsmtdf_core.charts.lines import LineChart
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.evaluation.report import EvaluationReport
+from rsmtdf_core.evaluation.report import EvaluationReport, cautions
+from rsmtdf_core.scenes.manifest import Manifest
 
 
 @dataclass(frozen=True)
-class Member:
+class PageRun:
     """A run with its report and the chain behind it."""
 
     name: str
@@ -26,66 +32,138 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Group:
+class PageGroup:
     """Runs that differ in nothing but the seed, and their scores together."""
 
     scores: GroupScores
-    members: tuple[Member, ...]
+    runs: tuple[PageRun, ...]
 
     @property
     def label(self) -> str:
-        """What tells it from the others."""
+        """The group's name, with a warning if teachers are random."""
         return self.scores.title
 
+    @property
+    def seeds(self) -> int:
+        """How many seeds its runs have."""
+        return len({run.seed for run in self.scores.runs})
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes, by id."""
+        return [score.name for score in self.runs[0].report.scores.classes]
+
+    @property
+    def confusion(self) -> list[ConfusionRow]:
+        """The confusion matrix, the pixels of its runs added up."""
+        matrix = np.sum([run.report.matrix for run in self.runs], axis=0)
+        return confusion_rows(matrix, self.class_names)
+
     def miou(self, protocol: str) -> Spread | None:
-        """The mean IoU over its runs by any protocol that all were scored by."""
-        return Spread.of(one.report.by_protocol[protocol].scores.miou for one in self.members)
+        """The mean IoU over its runs by any protocol by which all were scored."""
+        return Spread.of(run.report.by_protocol[protocol].scores.miou for run in self.runs)
+
+    def bar(self, class_name: str) -> Bar:
+        """The IoU of a class."""
+        return Bar(self.scores.classes[class_name])
 
 
 @dataclass(frozen=True)
-class Material:
-    """What the page is made of.
+class PageData:
+    """Everything that the page shows.
 
     Attributes:
         comparison: the scores over seeds, with warnings.
         groups: in the order of the comparison.
-        split: that was scored.
-        costs: what stage one spent on the stores of all runs.
-        panels: of some scenes.
-        no_panels: why there are none; empty where there are.
+        split: the split that was scored.
+        costs: the cost of stage one for the stores of all runs.
+        panels: some scenes with their predictions.
+        no_panels: the reason if there are none; otherwise empty.
     """
 
     comparison: Comparison
-    groups: tuple[Group, ...]
+    groups: tuple[PageGroup, ...]
     split: Split
     costs: tuple[StoreCost, ...]
     panels: tuple[Panel, ...]
     no_panels: str
 
     @property
-    def first(self) -> Member:
-        """The first run: what all runs share is read from it."""
-        return self.groups[0].members[0]
+    def runs(self) -> list[PageRun]:
+        """The runs of all groups."""
+        return [run for group in self.groups for run in group.runs]
+
+    @property
+    def scores(self) -> list[RunScore]:
+        """The scores of each run."""
+        return [run for group in self.comparison.groups for run in group.runs]
+
+    @property
+    def first(self) -> PageRun:
+        """The first run: facts that all runs share are read from it."""
+        return self.groups[0].runs[0]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The dataset's manifest."""
+        return self.first.record.manifest
+
+    @property
+    def open_run(self) -> PageRun:
+        """The run whose chain is open at first: one that reads stores if there is any."""
+        reading = (run for run in self.runs if any(link.step == "store" for link in run.chain))
+        return next(reading, self.first)
 
     @property
     def several_seeds(self) -> bool:
         """Whether any group has a spread."""
-        return any(len(group.members) > 1 for group in self.groups)
+        return any(len(group.runs) > 1 for group in self.groups)
+
+    @property
+    def first_seeds(self) -> list[int]:
+        """The seeds whose predictions are shown."""
+        return sorted({group.runs[0].record.config.seed for group in self.groups})
+
+    @property
+    def random_teachers(self) -> list[str]:
+        """Teachers that were never trained."""
+        return sorted({name for group in self.groups for name in group.scores.random_teachers})
+
+    @property
+    def alarms(self) -> list[str]:
+        """Sentences without which no score may be shown."""
+        return list(cautions(self.random_teachers, ()))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes the comparison less than fair, without the alarms."""
+        return [text for text in self.comparison.warnings if text not in self.alarms]
+
+    @property
+    def notes(self) -> list[str]:
+        """How scenes were split and labeled."""
+        return list(dict.fromkeys(note for run in self.runs for note in run.report.notes))
+
+    @property
+    def charts(self) -> list[LineChart]:
+        """Curves of the trainings; without points if the runs were imported."""
+        scores = [group.scores for group in self.groups]
+        return line_charts(scores, [[run.record for run in group.runs] for group in self.groups])
 
     @property
     def protocols(self) -> dict[str, str]:
-        """The rules in words: of the protocol of the scores, and of others that every run was scored by."""
-        reports = [one.report for group in self.groups for one in group.members]
+        """The rules in words: of the scores' protocol, and of others by which every run was scored."""
+        reports = [run.report for run in self.runs]
         return {
-            name: one.protocol_description
-            for name, one in reports[0].by_protocol.items()
+            name: result.protocol_description
+            for name, result in reports[0].by_protocol.items()
             if name == reports[0].protocol or all(name in other.by_protocol for other in reports)
         }
 
 
 def gather(
     paths: Sequence[Path], split: Split, scenes: int, root: Path | None, reporter: Reporter
-) -> Material:
+) -> PageData:
     """Read runs, reports and stores, and predict the scenes of the panels.
 
     Raises:
@@ -95,11 +173,11 @@ def gather(
     comparison = _briefly_named(comparison)
     shelf = Shelf()
     groups = tuple(
-        Group(scores, tuple(_members(scores, group.runs, shelf)))
+        PageGroup(scores, tuple(_runs(scores, group.runs, shelf)))
         for scores, group in zip(comparison.groups, grouped, strict=True)
     )
     panels, why = _panels(groups, split, scenes, root, reporter)
-    return Material(comparison, groups, split, shelf.costs, panels, why)
+    return PageData(comparison, groups, split, shelf.costs, panels, why)
 
 
 def _briefly_named(comparison: Comparison) -> Comparison:
@@ -119,20 +197,20 @@ def _briefly_named(comparison: Comparison) -> Comparison:
     return comparison.model_copy(update={"groups": tuple(groups)})
 
 
-def _members(scores: GroupScores, runs: Sequence[Scored], shelf: Shelf) -> Iterator[Member]:
+def _runs(scores: GroupScores, runs: Sequence[Scored], shelf: Shelf) -> Iterator[PageRun]:
     for named, one in zip(scores.runs, runs, strict=True):
         assert one.report is not None, "runs of a split are scored by their reports"
         links = chain(one.record, named.run, one.report, shelf)
-        yield Member(named.run, one.record, one.report, links)
+        yield PageRun(named.run, one.record, one.report, links)
 
 
 def _panels(
-    groups: Sequence[Group], split: Split, count: int, root: Path | None, reporter: Reporter
+    groups: Sequence[PageGroup], split: Split, count: int, root: Path | None, reporter: Reporter
 ) -> tuple[tuple[Panel, ...], str]:
     if count == 0:
         return (), "none were asked for"
     # The first seed of each group: a choice that no score has a part in.
-    shown = [(group.label, group.members[0].record) for group in groups]
+    shown = [(group.label, group.runs[0].record) for group in groups]
     try:
         return tuple(make_panels(shown, split, count, root, reporter)), ""
     except RsmtdfError as error:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 
 from pipeline.reporter import Reporter, Silent
 from pipeline.runs.compare import Comparison
 from pipeline.runs.compare.scoring import Split
 from pipeline.runs.report.costs import StoreCost
 from pipeline.runs.report.gather import gather
-from pipeline.runs.report.page import body, title
+from pipeline.runs.report.page import render
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.settings import Settings
@@ -55,25 +54,16 @@ def report(
     Raises:
         RunError: where there is no run, a run is damaged or was not scored on the split, the runs are of
             several datasets, or `out` is a folder.
+        WriteError: the system refuses to write the file.
     """
     if out.is_dir():
         raise RunError("this is a folder, not a file", where=out, remedy=f"--out {out / OUT.name}")
-    material = gather(paths, split, scenes, root, reporter or Silent())
-    page = Template(_asset("page.html")).substitute(
-        title=title(material),
-        style=_asset("page.css"),
-        script=_asset("page.js"),
-        body=body(material),
-    )
+    page = gather(paths, split, scenes, root, reporter or Silent())
     with atomic_file(out) as file:
-        file.write(page.encode())
+        file.write(render(page).encode())
     return Report(
         path=out,
-        comparison=material.comparison,
-        stores=material.costs,
-        panels=len(material.panels),
+        comparison=page.comparison,
+        stores=page.costs,
+        panels=len(page.panels),
     )
-
-
-def _asset(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")

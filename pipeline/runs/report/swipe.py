@@ -1,31 +1,28 @@
 """Panels to swipe over: the image, the truth and the predictions of a few scenes, one above the other."""
 
+import base64
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from pipeline.evaluate.run import Split, load_run
 from pipeline.reporter import Reporter
 from pipeline.runs import RunRecord
-from pipeline.runs.report.markup import Html, data_uri, element
-from rsmtdf_core.evaluation.pictures import class_entries
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.scoring import evenly, predict_ids, scored_scenes
 from rsmtdf_core.scenes.find import Scene, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.reader import SceneReader
 
-Pixels = npt.NDArray[np.uint8]
-
 _LONGEST = 720  # px, the longer side of a panel; phones and desktops show no more of it
 _QUALITY = 85
 
 
-class Layer(NamedTuple):
+class PanelPicture(NamedTuple):
     """One picture of a panel: its name, and the picture as a data URI."""
 
     name: str
@@ -38,12 +35,12 @@ class Panel(NamedTuple):
     Attributes:
         scene: its id.
         size: width and height of the pictures, px.
-        layers: image, truth, and a prediction of each group.
+        pictures: image, truth, and a prediction of each group.
     """
 
     scene: str
     size: tuple[int, int]
-    layers: tuple[Layer, ...]
+    pictures: tuple[PanelPicture, ...]
 
 
 def make_panels(
@@ -69,65 +66,36 @@ def make_panels(
     dataset = find_scenes(first.manifest, root or first.config.data.root)
     scenes = evenly(scored_scenes(dataset.splits.get(split, ())), count)
     reader = SceneReader(dataset)
-    layers = {scene.id: list(_given(reader, scene)) for scene in scenes}
+    pictures = {scene.id: list(_given(reader, scene)) for scene in scenes}
     with reporter.bar("predict scenes", len(shown) * len(scenes)) as bar:
         for label, record in shown:
             run = load_run(record.folder.path)
             inference = run.config.evaluation.inference
             for scene in scenes:
                 ids = predict_ids(run.student, reader.image(scene), inference)
-                layers[scene.id].append(_classes(f"Prediction, {label}", ids, first.manifest))
+                pictures[scene.id].append(_classes(f"Prediction, {label}", ids, first.manifest))
                 bar.advance()
     return [
-        Panel(scene.id, _fitted(scene.width, scene.height), tuple(layers[scene.id]))
+        Panel(scene.id, _fitted(scene.width, scene.height), tuple(pictures[scene.id]))
         for scene in scenes
     ]
 
 
-def panel(one: Panel) -> Html:
-    """A panel as HTML: pictures side by side, which the page's script turns into a swipe."""
-    width, height = one.size
-    layers = [
-        element(
-            "figure",
-            element("img", src=uri, alt=f"{name} of scene {one.scene}", width=width, height=height),
-            element("figcaption", name),
-            class_="layer",
-            data_name=name,
-        )
-        for name, uri in one.layers
-    ]
-    stage = element("div", *layers, class_="stage", style=f"--width: {width}; --height: {height}")
-    return element("section", element("h3", one.scene), stage, class_="swipe")
-
-
-def legend(manifest: Manifest) -> Html:
-    """The classes' colours and names."""
-    return element(
-        "ul",
-        *(
-            element("li", element("span", class_="swatch", style=f"background: {color}"), name)
-            for name, color in class_entries(manifest, ignored=True)
-        ),
-        class_="legend",
-    )
-
-
-def _given(reader: SceneReader, scene: Scene) -> Iterator[Layer]:
+def _given(reader: SceneReader, scene: Scene) -> Iterator[PanelPicture]:
     size = _fitted(scene.width, scene.height)
     image = Image.fromarray(reader.picture(scene)).resize(size, Image.Resampling.BICUBIC)
-    yield Layer("Image", data_uri(_encoded(image, "JPEG"), "image/jpeg"))
+    yield PanelPicture("Image", _data_uri(_encoded(image, "JPEG"), "image/jpeg"))
     yield _classes("Truth", reader.mask(scene), reader.dataset.manifest)
 
 
-def _classes(name: str, ids: Pixels, manifest: Manifest) -> Layer:
+def _classes(name: str, ids: Pixels, manifest: Manifest) -> PanelPicture:
     picture = Image.fromarray(ids)
     colors = np.zeros((256, 3), np.uint8)
     colors[: len(manifest.classes)] = manifest.palette
     picture.putpalette(colors.tobytes())
     height, width = ids.shape
     resized = picture.resize(_fitted(width, height), Image.Resampling.NEAREST)
-    return Layer(name, data_uri(_encoded(resized, "PNG"), "image/png"))
+    return PanelPicture(name, _data_uri(_encoded(resized, "PNG"), "image/png"))
 
 
 def _encoded(picture: Image.Image, kind: str) -> bytes:
@@ -139,3 +107,8 @@ def _encoded(picture: Image.Image, kind: str) -> bytes:
 def _fitted(width: int, height: int) -> tuple[int, int]:
     scale = min(1.0, _LONGEST / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    """Bytes of media type `kind` as an address that needs no network."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,7 +1,11 @@
 """An exported student computes what the run's own does, in every format and at every size."""
 
+import errno
 import json
+import os
 import shutil
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,12 @@ from pipeline.evaluate.run import load_run
 from pipeline.exchange.export import export_run, load_exported
 from pipeline.extract.run import extract
 from pipeline.train.run import train
-from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.errors import ConfigError, RunError, WriteError
+from rsmtdf_core.files import write_json
+from rsmtdf_core.fingerprints import file_sha256
+from tests.caches import tree
+from tests.damages import FILE_DAMAGES, run_remedy
+from tests.reliability.tap import tapped
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,50 @@ def test_a_file_is_not_replaced_unless_asked(make_run, tmp_path):
     assert export_run(run, tmp_path, "safetensors", overwrite=True).file == first.file
 
 
+def test_a_replaced_model_is_never_beside_the_facts_of_another(make_run, tmp_path):
+    """Whichever change of names ends the export."""
+    run = make_run("cnn")
+    export_run(run, tmp_path / "before", "safetensors", weights="ema")
+    before = tree(tmp_path / "before")
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, content in before.items():
+            (folder / name).write_bytes(content)
+        seen = []
+
+        def hook(op, path, act, _half, seen=seen, number=number):
+            seen.extend([path] if op in ("rename", "remove") else [])
+            if len(seen) > number:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            return act()
+
+        with tapped(folder, hook), suppress(WriteError, OSError):
+            export_run(run, folder, "safetensors", weights="student", overwrite=True)
+        if (file := folder / "student.safetensors").exists():
+            facts = json.loads((folder / "student.safetensors.json").read_text())
+            assert facts["sha256"] == file_sha256(file)
+            load_exported(file)
+        export_run(run, folder, "safetensors", weights="student", overwrite=True)
+        assert sorted(path.name for path in folder.iterdir() if ".tmp" not in path.name) == [
+            "student.safetensors",
+            "student.safetensors.json",
+        ]
+        if len(seen) <= number:
+            break
+    assert 3 < number < 19
+
+
+def test_a_model_beside_the_facts_of_another_is_refused(make_run, tmp_path):
+    run = make_run("cnn")
+    ema = export_run(run, tmp_path / "ema", "safetensors", weights="ema")
+    student = export_run(run, tmp_path / "student", "safetensors", weights="student")
+    student.file.replace(ema.file)
+    with pytest.raises(RunError, match="it was changed after it was written") as caught:
+        load_exported(ema.file)
+    assert "--overwrite" in caught.value.remedy
+
+
 def test_a_model_that_computes_something_else_is_not_kept(make_run, tmp_path, monkeypatch):
     read = pipeline.exchange.export._READERS["safetensors"]
 
@@ -122,3 +175,32 @@ def test_weights_without_their_facts_are_refused(make_run, tmp_path):
     (tmp_path / "part" / report.facts.name).unlink()
     with pytest.raises(RunError):
         load_exported(tmp_path / "part" / report.file.name)
+
+
+def test_a_damaged_export_is_named_and_the_printed_command_makes_it_again(make_run, tmp_path):
+    run, whole = make_run("cnn"), tmp_path / "whole"
+    report = export_run(run, whole, "safetensors")
+    files = {path.name: path.read_bytes() for path in whole.iterdir()}
+    for number, (name, kind) in enumerate(product(files, FILE_DAMAGES)):
+        folder = shutil.copytree(whole, tmp_path / f"{number} damaged")
+        FILE_DAMAGES[kind](folder / name, tmp_path / f"outside {number}")
+        if kind == "a link" or (
+            (folder / name).is_file() and (folder / name).read_bytes() == files[name]
+        ):
+            continue  # the same bytes
+        with pytest.raises(RunError) as refused:
+            load_exported(folder / report.file.name)
+        assert name in refused.value.where, (name, kind)
+        if kind in ("a bit in the middle", "a folder", "a pipe"):
+            run_remedy(refused.value.remedy, {"RUN": str(run)})
+            assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+            load_exported(folder / report.file.name)
+
+
+def test_an_export_of_an_earlier_version_is_read(make_run, tmp_path):
+    report = export_run(make_run("cnn"), tmp_path, "safetensors")
+    facts = json.loads(report.facts.read_text())
+    for key in ("fingerprint", "sha256"):
+        del facts[key]
+    write_json(report.facts, facts)
+    load_exported(report.file)

@@ -161,7 +161,7 @@ def test_pixels_that_are_not_those_the_teachers_saw_are_refused(make_config, mon
         train(config)
     assert "Traceback" not in str(caught.value)
     assert caught.value.where.startswith("scene ")
-    assert "extract-features" in caught.value.remedy
+    assert "image library" in caught.value.remedy, "extraction has all of these views"
     # While the error is kept.
     join_children()
 

@@ -1,6 +1,5 @@
 """A run that was stopped goes on as if it never had been, however it was stopped."""
 
-import json
 import os
 import shutil
 import signal
@@ -20,30 +19,15 @@ import pipeline.train.signals
 from cli.main import app
 from pipeline.evaluate.run import evaluate, load_run
 from pipeline.extract.run import extract
-from pipeline.reporter import Silent
 from pipeline.train.run import train
 from pipeline.train.signals import Interrupted
-from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
+from rsmtdf_core.errors import MissingFileError, RunError
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.runs.checkpoint import checkpoints_in, newest_checkpoint
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.runs.resuming import GlobalBatch
 from rsmtdf_core.scenes.manifest import load_manifest
-
-SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
-
-
-class Told(Silent):
-    """Keeps what the user is told."""
-
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-    def warn(self, text):
-        self.lines.append(f"warning: {text}")
+from tests.pipeline.helpers import SUPERVISED, Told
 
 
 class Killed(BaseException):
@@ -273,95 +257,6 @@ def test_words_that_contradict_each_other_are_refused(config_file):
         result = CliRunner().invoke(app, ["train", str(config_file), *words])
         assert result.exit_code == 2
         assert "--resume excludes" in result.output
-
-
-def test_a_profile_is_a_trace_of_some_steps(make_config):
-    reporter = Told()
-    config = make_config(*SUPERVISED, "optimiser.epochs=4")
-    run = train(config, profile=True, reporter=reporter).run
-    (trace,) = (run / "profile").iterdir()
-    names = {event.get("name") for event in json.loads(trace.read_text())["traceEvents"]}
-    assert any("conv" in name for name in names if name)
-    assert any(str(trace) in line for line in reporter.lines)
-
-
-def test_a_training_too_short_for_a_profile_says_so(make_config):
-    reporter = Told()
-    run = train(
-        make_config(*SUPERVISED, "optimiser.max_steps=2"), profile=True, reporter=reporter
-    ).run
-    assert not (run / "profile").exists()
-    assert any("no profile" in line for line in reporter.lines)
-
-
-@pytest.mark.parametrize(
-    ("settings", "proposed"),
-    [
-        (("optimiser.batch=8",), "runtime.accumulate=2"),
-        (("optimiser.batch=8", "runtime.accumulate=4"), "runtime.activation_checkpointing=true"),
-    ],
-)
-def test_too_little_memory_is_told_with_what_needs_less(
-    make_config, monkeypatch, settings, proposed
-):
-    def exhausted(*_args):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-
-    config = make_config(*SUPERVISED, *settings)
-    with monkeypatch.context() as patch:
-        patch.setattr("rsmtdf_core.training.methods.supervised.Supervised.__call__", exhausted)
-        with pytest.raises(RunError, match=r"too small for . crops of 64 px") as caught:
-            train(config)
-    assert proposed in caught.value.remedy
-    override = next(word for word in caught.value.remedy.split() if word.startswith("runtime."))
-    train(
-        make_config(*SUPERVISED, *settings, override.rstrip(";"), "optimiser.max_steps=1"),
-        overwrite=True,
-    )
-
-
-def test_the_first_line_says_what_is_trained(make_config):
-    reporter = Told()
-    settings = (
-        "optimiser.max_steps=1",
-        "optimiser.batch=4",
-        "optimiser.scale_lr=linear",
-        "optimiser.lr_batch=8",
-    )
-    train(make_config(*SUPERVISED, *settings), reporter=reporter)
-    (line,) = (line for line in reporter.lines if line.startswith("supervised on"))
-    assert "lr 0.001 (linear: 0.002 x 4 / 8)" in line
-    assert "1 steps of 4 labeled crops" in line
-
-
-def test_a_tracker_that_is_not_installed_is_told_before_anything_else(make_config, monkeypatch):
-    monkeypatch.setattr("pipeline.train.trackers.find_spec", lambda _: None)
-    config = make_config("runtime.trackers=[wandb]")
-    with pytest.raises(ConfigError, match="wandb is not installed"):
-        train(config)
-    assert not config.run_folder.exists()
-
-
-@pytest.mark.parametrize("tracker", ["wandb", "mlflow"])
-def test_trackers_get_losses_and_scores(make_config, tracker, monkeypatch):
-    pytest.importorskip(tracker)
-    monkeypatch.chdir(make_config().runtime.runs.parent)
-    config = make_config(*SUPERVISED, "optimiser.epochs=1", f"runtime.trackers=[{tracker}]")
-    run = train(config).run
-    assert open_run(run).facts["trackers"][tracker]
-    if tracker == "wandb":
-        assert list((run / "wandb").glob("offline-run-*"))
-    else:
-        stored = list((config.runtime.runs / "mlruns").rglob("metrics/val/miou"))
-        assert len(stored) == 1
-
-
-def test_a_checkpoint_is_hardly_larger_than_the_numbers_it_must_hold(make_config):
-    run = train(make_config(*SUPERVISED, "optimiser.epochs=1", "student.encoder=test_vit")).run
-    parameters = sum(one.numel() for one in load_run(run).student.parameters())
-    held = sum(file.stat().st_size for file in checkpoints_in(run / "checkpoints")[-1].iterdir())
-    # Weights, their average and two moments, four bytes each; these models are tiny.
-    assert held < 16 * parameters * 1.1
 
 
 def test_an_interrupted_run_can_be_scored(make_config, kill_after):

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rsmtdf_core.evaluation.canvas import FAINT, MARGIN, MUTED, Canvas, canvas, text_width
+from rsmtdf_core.charts.canvas import Canvas, canvas, text_width
+from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
 from rsmtdf_core.scenes.check import SplitCheck
 from rsmtdf_core.scenes.manifest import Manifest
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rsmtdf_core.evaluation.class_shares import class_shares_picture
+from rsmtdf_core.charts.class_shares import class_shares_picture
 from rsmtdf_core.scenes.check import SplitCheck
 from rsmtdf_core.scenes.manifest import Manifest
 

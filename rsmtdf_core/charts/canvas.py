@@ -1,8 +1,4 @@
-"""One look for every picture: places in px from the top left, one typeface, a few inks.
-
-Built on matplotlib's object interface and its Agg renderer: no display, no global figure, and no
-influence of a user's matplotlibrc, so that the same input gives the same bytes.
-"""
+"""Pictures that are laid out by the pixel: texts, boxes, images and legends, from the top left."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,19 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.files import atomic_file
+from rsmtdf_core.charts.style import DPI, INK, MUTED, look, save_png
 from rsmtdf_core.words import one_line, readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-DPI = 150
-MARGIN = 32  # px around everything
-INK = "#1F2933"
-MUTED = "#66727F"
-FAINT = "#E3E7EB"
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, 2008
 
 _SWATCH = 22  # px, side of a legend's square
 _ENTRY_GAP = 30  # px between two entries of a legend
@@ -139,20 +128,9 @@ def text_width(text: str, size: float = 9, *, bold: bool = False) -> int:
 @contextmanager
 def canvas(path: Path, width: int, height: int) -> Iterator[Canvas]:
     """Yield a canvas; what was drawn becomes the PNG file `path` when the block ends."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    look = mpl.rcParamsDefault | {
-        "font.family": "DejaVu Sans",  # comes with matplotlib
-        "text.parse_math": False,  # a scene may have a $ in its name
-        "text.color": INK,
-        "figure.dpi": DPI,
-    }
-    look.pop("backend", None)  # setting it would look for a display
-    with mpl.rc_context(look):
+    with look():
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-        FigureCanvasAgg(figure)
         yield Canvas(figure, width, height)
-        with atomic_file(path) as file:
-            figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
+        save_png(figure, path)

@@ -1,0 +1,183 @@
+"""Line charts: metrics over the steps of runs, for PNG files and for pages.
+
+A series is one metric of one group of runs. Several runs are drawn as their mean, one standard deviation to either
+side, and a thin line for each run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rsmtdf_core.arrays import Doubles
+from rsmtdf_core.charts.curves import Curve, smoothed
+from rsmtdf_core.charts.style import (
+    INK,
+    MUTED,
+    LineStyle,
+    look,
+    new_figure,
+    plain_axes,
+    save_png,
+    svg_element,
+)
+from rsmtdf_core.words import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+
+_DOTTED = 30  # points; a shorter curve has its points marked
+_PANEL = (5.4, 4.2)  # inches, a chart of a PNG file
+_EMBEDDED = (4.6, 2.6)  # inches, a chart of a page
+_LETTERS = 55  # of a legend's line above one chart
+
+
+@dataclass(frozen=True)
+class Series:
+    """Curves of one metric that are drawn in one style.
+
+    Attributes:
+        name: in the legend.
+        number: place in the legend, which decides ink and dash.
+        curves: one for each run; empty curves are passed over.
+    """
+
+    name: str
+    number: int
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """Series over one pair of axes.
+
+    Attributes:
+        title: the metric.
+        unit: of its values.
+        series: the lines.
+        note: on the right above the axes, such as the best value.
+    """
+
+    title: str
+    unit: str
+    series: tuple[Series, ...]
+    note: str = ""
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """The points of all curves."""
+        return [point for series in self.series for curve in series.curves for point in curve]
+
+
+def lines_picture(path: Path, charts: Sequence[LineChart]) -> None:
+    """Write charts in two columns below one legend; of an odd number the first takes a whole row.
+
+    Args:
+        path: the PNG file.
+        charts: one at least. Series of one number are the same series in all of them.
+    """
+    assert charts, "a picture of charts has at least one"
+    wide, columns = len(charts) % 2, min(2, len(charts))
+    rows = (len(charts) + 1) // 2
+    with look():
+        figure = new_figure(_PANEL[0] * columns, _PANEL[1] * rows)
+        grid = figure.add_gridspec(rows, columns)
+        for index, chart in enumerate(charts):
+            row, column = divmod(index + wide, 2)
+            cell = grid[0, :] if wide and index == 0 else grid[row, column]
+            _draw(figure.add_subplot(cell), chart, titled=True)
+        names = {line.number: one_line(line.name) for chart in charts for line in chart.series}
+        longest = max(1, *map(len, names.values()))
+        figure.legend(
+            [_handle(number) for number in names],
+            list(names.values()),
+            loc="outside upper left",
+            ncols=max(1, min(2 * columns, _LETTERS * columns // longest)),
+            frameon=False,
+        )
+        save_png(figure, path, cut=True)
+
+
+def lines_svg(chart: LineChart) -> str:
+    """A chart without title and legend as an `<svg>` element, see `svg_element`; it holds at least one point."""
+    steps = [step for step, _ in chart.points]
+    label = f"{chart.title}, {chart.unit}, from step {min(steps):,g} to {max(steps):,g}"
+    with look():
+        figure = new_figure(*_EMBEDDED)
+        _draw(figure.add_subplot(), chart, titled=False)
+        figure.patch.set_visible(False)
+        return svg_element(figure, label)
+
+
+def _draw(axes: "Axes", chart: LineChart, *, titled: bool) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.patch.set_visible(False)
+    for series in chart.series:
+        _draw_series(axes, series)
+    if titled:
+        axes.set_title(one_line(f"{chart.title}, {chart.unit}"), loc="left", size=10, color=INK)
+        axes.set_title(one_line(chart.note), loc="right", size=9, color=MUTED)
+    plain_axes(axes, grid="y")
+    axes.margins(x=0.02)
+    axes.set_ylim(*_limits(chart.points, axes.get_ylim()))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("steps", color=MUTED, size=9)
+
+
+def _draw_series(axes: "Axes", series: Series) -> None:
+    style = LineStyle.of(series.number)
+    line = partial(axes.plot, color=style.color, linestyle=style.pattern)
+    runs = [np.array(curve, np.float64).reshape(-1, 2).T for curve in series.curves if curve]
+    dots = "o" if all(len(steps) <= _DOTTED for steps, _ in runs) else None
+    if len(runs) == 1:
+        [(steps, values)] = runs
+        mean = smoothed(values)
+        if mean is not values:  # the values behind their running mean
+            axes.plot(steps, values, color=style.color, linewidth=0.7, alpha=0.25)
+        line(steps, mean, linewidth=2, marker=dots, markersize=3.5)
+    elif runs:
+        for steps, values in runs:
+            line(steps, smoothed(values), linewidth=0.6, alpha=0.45)
+        steps, values = _common(runs)
+        mean, std = values.mean(axis=0), values.std(axis=0, ddof=1)
+        line(steps, mean, linewidth=2, marker=dots, markersize=3.5)
+        axes.fill_between(steps, mean - std, mean + std, color=style.color, alpha=0.12, linewidth=0)
+
+
+def _common(runs: Sequence[Doubles]) -> tuple[Doubles, Doubles]:
+    """Steps [S] that all runs have and the smoothed values [runs, S] there, as a mean must not jump if a run ends."""
+    values = [dict(zip(*points.tolist(), strict=True)) for points in runs]
+    steps = sorted(set.intersection(*map(set, values)))
+    return np.array(steps), np.stack(
+        [smoothed(np.array([run[step] for step in steps], np.float64)) for run in values]
+    )
+
+
+def _limits(
+    points: Sequence[tuple[float, float]], auto: tuple[float, float]
+) -> tuple[float, float]:
+    """The ends of the upward axis: matplotlib's, but never below zero without a value there, nor all noise."""
+    values = [value for _, value in points]
+    if not values:
+        return auto
+    low, high = min(values), max(values)
+    # Means of equal values may differ in their last digits.
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        return low - 0.5 * abs(low), high + 0.5 * abs(high) if high else 1.0
+    return (max(0.0, auto[0]) if low >= 0 else auto[0]), auto[1]
+
+
+def _handle(number: int) -> "Line2D":
+    from matplotlib.lines import Line2D
+
+    style = LineStyle.of(number)
+    return Line2D([], [], color=style.color, linestyle=style.pattern, linewidth=2)

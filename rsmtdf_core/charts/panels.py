@@ -1,0 +1,115 @@
+"""Scenes beside their truth and prediction, and legends of the classes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from rsmtdf_core.charts.canvas import Canvas, Entry, canvas, legend_height, legend_width
+from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.masks import colorize
+
+_PANEL = 480  # px, widest and highest side of a panel
+_GAP = 12  # px between panels
+
+
+class PanelRow(NamedTuple):
+    """One scene of a panel picture.
+
+    Attributes:
+        title: what is written above the row, such as the scene's id.
+        image: uint8 [H, W, 3].
+        truth: class ids uint8 [H, W]; None where the scene has no mask.
+        prediction: class ids uint8 [H, W]; None where nothing was predicted.
+    """
+
+    title: str
+    image: npt.NDArray[np.uint8]
+    truth: npt.NDArray[np.uint8] | None
+    prediction: npt.NDArray[np.uint8] | None
+
+
+def panel_picture(path: Path, rows: Sequence[PanelRow], manifest: Manifest) -> None:
+    """Write image, truth and prediction of each scene side by side, with a legend below.
+
+    The truth's column is left out where no scene has a mask, the prediction's where none has one. The panels
+    of a row have one size, its longer side 480 px.
+    """
+    assert rows, "a panel picture has at least one row"
+    heads = ["Image"]
+    heads += ["Truth"] if any(row.truth is not None for row in rows) else []
+    heads += ["Prediction"] if any(row.prediction is not None for row in rows) else []
+    width = 2 * MARGIN + len(heads) * _PANEL + (len(heads) - 1) * _GAP
+    ignored = any(row.truth is not None and (row.truth == manifest.ignore_id).any() for row in rows)
+    entries = class_entries(manifest, ignored=ignored)
+    sizes = [_fitted(row.image.shape[1], row.image.shape[0]) for row in rows]
+    body = sum(height for _, height in sizes) + 52 * len(rows)
+    height = MARGIN + 24 + body + 34 + legend_height(width - 2 * MARGIN, entries) + MARGIN
+    with canvas(path, width, height) as page:
+        for column, head in enumerate(heads):
+            page.text(MARGIN + column * (_PANEL + _GAP), MARGIN + 10, head, 11, bold=True)
+        top = MARGIN + 24
+        for row, size in zip(rows, sizes, strict=True):
+            page.text(MARGIN, top + 30, row.title, 8, color=MUTED)
+            top += 52
+            for column, head in enumerate(heads):
+                left = MARGIN + column * (_PANEL + _GAP)
+                _panel(page, left, top, size, row, head, manifest)
+            top += size[1]
+        page.legend(MARGIN, top + 34, width - 2 * MARGIN, entries)
+
+
+def _panel(
+    page: Canvas,
+    left: int,
+    top: int,
+    size: tuple[int, int],
+    row: PanelRow,
+    head: str,
+    manifest: Manifest,
+) -> None:
+    ids = {"Image": None, "Truth": row.truth, "Prediction": row.prediction}[head]
+    if head == "Image":
+        page.image(left, top, _resized(row.image, size, Image.Resampling.BICUBIC))
+    elif ids is None:
+        page.box(left, top, *size, FAINT)
+        page.text(left + size[0] / 2, top + size[1] / 2, "no mask", color=MUTED, align="center")
+    else:
+        colors = colorize(ids, manifest)
+        # Averaged colours when it shrinks, as nearest pixels would fray the edges.
+        shrinks = size[0] < colors.shape[1]
+        how = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST
+        page.image(left, top, _resized(colors, size, how))
+
+
+def _fitted(width: int, height: int) -> tuple[int, int]:
+    scale = _PANEL / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _resized(
+    image: npt.NDArray[np.uint8], size: tuple[int, int], how: Image.Resampling
+) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(image).resize(size, how))
+
+
+def legend_picture(path: Path, manifest: Manifest) -> None:
+    """Write the classes' colours and names, to lie beside coloured predictions."""
+    entries = class_entries(manifest, ignored=False)
+    inner = min(legend_width(entries), 3 * _PANEL)
+    height = 2 * MARGIN + legend_height(inner, entries)
+    with canvas(path, inner + 2 * MARGIN, height) as page:
+        page.legend(MARGIN, MARGIN, inner, entries)
+
+
+def class_entries(manifest: Manifest, *, ignored: bool) -> list[Entry]:
+    """A legend's names and colours of the classes; `ignored` adds what is not labeled."""
+    entries = [
+        (f"{spec.name} (not scored)" if spec.name in manifest.unscored else spec.name, spec.color)
+        for spec in manifest.classes
+    ]
+    return [*entries, ("not labeled", "#000000")] if ignored else entries

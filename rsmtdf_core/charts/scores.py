@@ -1,0 +1,63 @@
+"""Scores of several groups of runs: where each seed ended, and their mean and spread."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rsmtdf_core.charts.style import INK, MUTED, LineStyle, look, new_figure, plain_axes, save_png
+from rsmtdf_core.words import one_line
+
+
+class ScoreRow(NamedTuple):
+    """A row of the picture, in per cent.
+
+    Attributes:
+        name: of the group.
+        scores: one for each run.
+        mean: of the scores; None without any.
+        std: their standard deviation; 0 draws no spread.
+        text: mean and spread in words, at the row's end.
+    """
+
+    name: str
+    scores: tuple[float, ...]
+    mean: float | None
+    std: float
+    text: str
+
+
+def scores_picture(path: Path, rows: Sequence[ScoreRow], axis: str) -> None:
+    """Write rows with a dot for each run, the mean, and one standard deviation to either side.
+
+    Args:
+        path: the PNG file.
+        rows: one for each group.
+        axis: names what the axis shows.
+    """
+    with look():
+        figure = new_figure(10, 1.3 + 0.45 * len(rows))
+        axes = figure.add_subplot()
+        for index, row in enumerate(rows):
+            color = LineStyle.of(index).color
+            level = [index] * len(row.scores)
+            axes.plot(row.scores, level, "o", color=color, markersize=5, alpha=0.6, mew=0)
+            if row.mean is None:
+                continue
+            low, high = row.mean - row.std, row.mean + row.std
+            axes.plot([row.mean] * 2, [index - 0.3, index + 0.3], color=color, linewidth=2.5)
+            axes.plot([low, high], [index, index], color=color, linewidth=1.2)
+            axes.annotate(
+                row.text,
+                (1, index),
+                xycoords=("axes fraction", "data"),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
+                size=9,
+            )
+        axes.set_yticks(range(len(rows)), [one_line(row.name) for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        plain_axes(axes, grid="x")
+        axes.set_xlabel(axis, color=MUTED)
+        save_png(figure, path, cut=True)

@@ -1,0 +1,47 @@
+"""How one run went, as a picture."""
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rsmtdf_core.charts.curves import metric_curve, metric_names
+from rsmtdf_core.charts.lines import LineChart, Series, lines_picture
+from rsmtdf_core.errors import RunError
+
+_KINDS = (("Loss", "per step", "loss", 1.0), ("mIoU", "per cent", "miou", 100.0))
+
+
+def curves_picture(path: Path, metrics: Sequence[Mapping[str, Any]]) -> None:
+    """Write curves of the losses and of the mIoU over the steps of a run.
+
+    Args:
+        path: the PNG file.
+        metrics: the lines that a run recorded, in their order: each with a "step" and some numbers. Names with
+            "loss" in them go into one chart, names with "miou" into another; the rest is left out.
+
+    Raises:
+        RunError: if no loss and no mIoU is among the metrics.
+    """
+    numbers = count()
+    charts = []
+    for title, unit, word, scale in _KINDS:
+        series = tuple(
+            Series(name, next(numbers), (metric_curve(metrics, name, scale=scale),))
+            for name in metric_names(metrics, word)
+        )
+        if series:
+            note = _best(series) if word == "miou" else ""
+            charts.append(LineChart(title, unit, series, note))
+    if not charts:
+        raise RunError("no loss and no mIoU was recorded", remedy="let the run train further")
+    lines_picture(path, charts)
+
+
+def _best(series: Sequence[Series]) -> str:
+    """The highest value, at its first step."""
+    value, step, name = max(
+        (value, -step, line.name) for line in series for step, value in line.curves[0]
+    )
+    of_series = f", {name}" if len(series) > 1 else ""
+    return f"best {value:.1f} at step {-step:,.0f}{of_series}"

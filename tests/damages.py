@@ -1,0 +1,126 @@
+"""What happens to files and folders on failing disks and by mistake; and remedies, run as they are printed."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from cli.main import app
+
+Damage = Callable[[Path, Path], object]
+"""Damages the file or folder at the first path; the second is one outside that a link may lead to."""
+
+
+def flip(place: float) -> Damage:
+    """Changes one bit, at this share of the file."""
+
+    def damage(path: Path, outside: Path) -> None:
+        data = bytearray(path.read_bytes())
+        if data:
+            data[min(int(place * len(data)), len(data) - 1)] ^= 4
+            path.write_bytes(data)
+
+    return damage
+
+
+def zero_page(path: Path, outside: Path) -> None:
+    """Zeros where the first page was."""
+    data = path.read_bytes()
+    path.write_bytes(bytes(min(4096, len(data))) + data[4096:])
+
+
+def delete(path: Path, outside: Path) -> None:
+    """Nothing is left."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def to_folder(path: Path, outside: Path) -> None:
+    """An empty folder in its place."""
+    delete(path, outside)
+    path.mkdir()
+
+
+def to_file(path: Path, outside: Path) -> None:
+    """A file in its place."""
+    delete(path, outside)
+    path.write_bytes(b"x")
+
+
+def to_pipe(path: Path, outside: Path) -> None:
+    """A pipe that nobody writes to."""
+    delete(path, outside)
+    os.mkfifo(path)
+
+
+def to_link(path: Path, outside: Path) -> None:
+    """A link to the same content."""
+    shutil.move(path, outside)
+    path.symlink_to(outside)
+
+
+def to_broken_link(path: Path, outside: Path) -> None:
+    """A link to nothing."""
+    delete(path, outside)
+    path.symlink_to(outside / "nowhere")
+
+
+FILE_DAMAGES: dict[str, Damage] = {
+    "a bit at the start": flip(0.02),
+    "a bit in the middle": flip(0.5),
+    "the last bit": flip(1.0),
+    "cut in half": lambda path, outside: path.write_bytes(
+        path.read_bytes()[: path.stat().st_size // 2]
+    ),
+    "empty": lambda path, outside: path.write_bytes(b""),
+    "deleted": delete,
+    "a zero page": zero_page,
+    "a folder": to_folder,
+    "a pipe": to_pipe,
+    "a link": to_link,
+}
+FOLDER_DAMAGES: dict[str, Damage] = {
+    "deleted": delete,
+    "empty": to_folder,
+    "a file": to_file,
+    "a pipe": to_pipe,
+    "a broken link": to_broken_link,
+}
+
+
+_PROGRAM = re.compile(r"^.*?(?=rsmtdf |rm -r )")
+
+
+def run_remedy(remedy: str | None, names: Mapping[str, str], choice: int = 0) -> str:
+    """Run the commands of a remedy as they are printed, and those that they propose next.
+
+    Args:
+        remedy: alternatives are separated by "; or ", commands that follow each other by "; then ".
+        names: what stands for names in capitals, such as CONFIG.
+        choice: which of the alternatives.
+
+    Returns:
+        What the commands printed.
+    """
+    assert remedy, "there is no remedy"
+    alternative = remedy.split("; or ")[choice]
+    commands = [_PROGRAM.split(part, maxsplit=1)[-1] for part in alternative.split("; then ")]
+    output = ""
+    while commands:
+        program, *arguments = shlex.split(commands.pop(0).rstrip("."))
+        if program == "rm":
+            subprocess.run(["rm", *arguments], check=True)
+            continue
+        assert program == "rsmtdf", program
+        answer = CliRunner().invoke(app, [names.get(word, word) for word in arguments])
+        assert answer.exit_code == 0, (arguments, answer.output)
+        commands += re.findall(r"^next: (rsmtdf .*)$", answer.output, re.MULTILINE)
+        output += answer.output
+    return output

@@ -1,0 +1,220 @@
+"""Remedies are run as they are printed: afterwards all is as before the damage, and nothing sound is lost."""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.cache.verify import verify
+from pipeline.config import load_config
+from pipeline.extract.run import extract
+from pipeline.pixels import MASKS, find_pixels
+from pipeline.plan import plan_experiment
+from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
+from rsmtdf_core.errors import StoreError
+from rsmtdf_core.store.group import CROPS, SCENES
+from rsmtdf_core.store.metadata import ZARR
+from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.store.tables import read_table, write_table
+from rsmtdf_core.store.writing import write_block
+from rsmtdf_core.views.pixels import PIXELS
+from tests.caches import tree
+from tests.damages import FILE_DAMAGES, run_remedy
+from tests.pipeline.conftest import CONFIG
+
+SETTINGS = (
+    ("unlabeled_views: 2, labeled_views: 2", "unlabeled_views: 1, labeled_views: 1"),
+    ("\n  - {name: cnn, family: timm, model: test_efficientnet, weights: random, block: 2}", ""),
+    ("runtime: {", "runtime: {cache_pixels: true, "),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Scenes, a cache with a teacher's store and one of pixels, and the config that names both."""
+
+    folder: Path
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "tiny.yaml"
+
+    def write_config(self) -> None:
+        text = CONFIG
+        for before, after in SETTINGS:
+            assert before in text
+            text = text.replace(before, after)
+        text = text.replace("SCENES", str(self.folder / "scenes")).replace("CACHE", str(self.cache))
+        self.config.write_text(text.replace("RUNS", str(self.folder / "runs")))
+
+    def store(self, teacher: str) -> FeatureStore:
+        [store] = [one.store for one in read_catalogue(self.cache).stores if one.teacher == teacher]
+        assert store is not None
+        return store
+
+    def files(self) -> dict[str, bytes]:
+        """Of the stores and the group, without ledgers and commits, which name when records were made."""
+        return {
+            name: content
+            for name, content in tree(self.cache).items()
+            if not name.startswith(SET_ASIDE) and not name.endswith(("ledger.jsonl", "commit.json"))
+        }
+
+
+@pytest.fixture(scope="module")
+def whole(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = Place(tmp_path_factory.mktemp("whole"))
+    shutil.copytree(scenes, place.folder / "scenes")
+    place.write_config()
+    extract(load_config(str(place.config), ()))
+    return place.folder
+
+
+@pytest.fixture
+def place(whole: Path, tmp_path: Path) -> Place:
+    copy = Place(shutil.copytree(whole, tmp_path / "copy"))
+    copy.write_config()
+    return copy
+
+
+def change_records(store: FeatureStore, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Write records as `change` makes them of those that are there; all checksums are right."""
+    rows = np.flatnonzero(store.group.table["scene"] >= 0)
+    reader = FeatureReader(store, np.arange(store.metadata.rows))
+    records = np.empty((len(rows), *store.codec.stored_shape), store.codec.dtype)
+    reader.gather(rows, records)
+    if store.shape.teacher != PIXELS:
+        records = np.stack([reader.tokens(row) for row in rows.tolist()])
+    changed = dict(zip(rows.tolist(), change(records), strict=True))
+    for block in store.blocks(rows):
+        store.append(write_block(store.path, block, (changed.get(row) for row in block)))
+    store.commit(rows, 0.0)
+
+
+def turn_upside_down(path: Path) -> None:
+    with Image.open(path) as image:
+        pixels, mode, palette = np.array(image), image.mode, image.getpalette()
+    turned = Image.fromarray(pixels[::-1, ::-1].copy(), mode)
+    if palette is not None:
+        turned.putpalette(palette)
+    turned.save(path)
+
+
+def edit_image(place: Place) -> None:
+    plan = plan_experiment(load_config(str(place.config), ())).plan
+    turn_upside_down(place.folder / "scenes" / plan.scenes[0].image)
+
+
+def edit_mask(place: Place) -> None:
+    plan = plan_experiment(load_config(str(place.config), ())).plan
+    turn_upside_down(place.folder / "scenes" / plan.scenes[plan.labeled_scenes[0]].mask)
+
+
+def forget_crops(place: Place) -> None:
+    path = place.store("vit").group.path / CROPS
+    crops = np.array(read_table(path, np.dtype(np.uint32)))
+    crops[3:6] = 0
+    write_table(path, crops)
+
+
+def move_rows(place: Place) -> None:
+    change_records(place.store("vit"), lambda tokens: np.roll(tokens, 1, axis=0))
+
+
+def scale_tokens(place: Place) -> None:
+    change_records(place.store("vit"), lambda tokens: tokens * 1.05)
+
+
+def change_pixels(place: Place) -> None:
+    change_records(place.store(PIXELS), lambda pixels: pixels ^ 1)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a check finds, and what its remedy leads back to.
+
+    Attributes:
+        damage: done to the place.
+        check: the first one that fails.
+        sentence: part of what it says.
+        choice: which alternative of the remedy is run.
+        same: whether the cache then has the same bytes; else inputs were changed, and what was there stays.
+    """
+
+    damage: Callable[[Place], None]
+    check: str
+    sentence: str
+    choice: int = 0
+    same: bool = True
+
+
+FAULTS = {
+    "records of other views": Fault(move_rows, "features", "differ by more than the codec"),
+    "records of another scale": Fault(scale_tokens, "features", "differ by more than the codec"),
+    "other pixels": Fault(change_pixels, "replay", "records are not rendered as they were", 1),
+    "crops without checksum": Fault(forget_crops, "structure", "no crop's checksum"),
+    "another mask": Fault(edit_mask, "replay", "records are not rendered as they were", 1, False),
+    "another image": Fault(edit_image, "replay", "the images of 1 scenes", 1, False),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_what_verify_proposes_heals_what_it_finds(place: Place, fault: Fault) -> None:
+    before = place.files()
+    config = load_config(str(place.config), ())
+    fault.damage(place)
+    report = verify(place.cache, config=config)
+    failed = [
+        check for store in report.stores for check in store.checks if check.status == "failed"
+    ]
+    [first, *_] = [check for check in failed if check.name == fault.check]
+    assert fault.sentence in first.sentence
+    run_remedy(first.remedy, {"CONFIG": str(place.config)}, fault.choice)
+    report = verify(place.cache, config=config)
+    assert report.failed == 0, report
+    after = place.files()
+    if fault.same:
+        assert after == before
+    else:
+        assert after.keys() >= before.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FILE_DAMAGES)
+def test_damaged_masks_json_heals_as_it_says(place: Place, kind: str) -> None:
+    before = place.files()
+    experiment = plan_experiment(load_config(str(place.config), ()))
+    FILE_DAMAGES[kind](place.store(PIXELS).path / MASKS, place.folder / "outside")
+    with pytest.raises(StoreError) as refused:
+        find_pixels(experiment)
+    choice = 1 if kind == "deleted" else 0
+    run_remedy(refused.value.remedy, {"CONFIG": str(place.config)}, choice)
+    find_pixels(experiment)
+    assert place.files() == before
+
+
+@pytest.mark.slow
+def test_a_config_restores_a_group_whose_copies_are_damaged_too(place: Place) -> None:
+    before = tree(place.cache)
+    group = place.store("vit").group.path
+    for name in (ZARR, SCENES):
+        for path in (group / name, group / f"{name}.copy"):
+            path.write_bytes(path.read_bytes()[:-9])
+    command = f"rsmtdf cache repair --config {place.config}"
+    run_remedy(f"{command} --dry-run", {"CONFIG": str(place.config)})
+    output = run_remedy(command, {"CONFIG": str(place.config)})
+    assert len(re.findall("^rebuilt .*the config has it", output, re.MULTILINE)) == 2
+    assert "lost" not in output
+    after = tree(place.cache)
+    assert {name: after[name] for name in before} == before
