@@ -42,6 +42,18 @@ _EXPECTED = {
     "model_attributes_type": "a mapping",
 }
 
+# The kinds of values that have a length or a form, in a user's words.
+_NOUNS = {"String": "text", "List": "a list", "Tuple": "a list", "Dictionary": "a mapping"}
+
+# The forms of names and colours in a user's words; another form is shown as its regular expression.
+_FORMS = {
+    "^[A-Za-z0-9][A-Za-z0-9._-]*$": "letters, digits, '.', '_' and '-', with a letter or digit first",
+    "^[a-z][a-z0-9_-]*$": "small letters, digits, '_' and '-', with a letter first",
+    "^[a-z][a-z0-9_]*$": "small letters, digits and '_', with a letter first",
+    "^[0-9a-f]{64}$": "64 hexadecimal digits",
+    "^#[0-9A-Fa-f]{6}$": "a color such as '#2F6FB5', in quotes",
+}
+
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping; an empty file is an empty mapping.
@@ -107,6 +119,7 @@ def parse_yaml(text: str, where: object) -> Any:  # noqa: ANN401 - whatever the 
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
+        problem = str(problem).replace("'<stream end>'", "the end of the file")
         raise ConfigError(
             f"YAML error{line}: {problem}",
             where=where,
@@ -175,11 +188,23 @@ def _line(model: type[BaseModel], details: ErrorDetails) -> str:
         tags = context.get("expected_tags")
         expected = f"{tags}" if tags else "it to say which kind is meant"
         return f"{_dotted(key, name)}: expected {expected}, found {_shown(_get(found, name))}"
-    message = details["msg"].removeprefix("Input should be ")
+    expected = _EXPECTED.get(kind) or _expected(details)
     hint = ""
     if kind == "literal_error" and isinstance(found, bool):
         hint = " (YAML takes a bare on, off, yes or no for true or false: put the word in quotes)"
-    return f"{prefix}expected {_EXPECTED.get(kind, message)}, found {_shown(found)}{hint}"
+    return f"{prefix}expected {expected}, found {_shown(found)}{hint}"
+
+
+def _expected(details: ErrorDetails) -> str:
+    """The expectation of an error of pydantic, which also starts with "Input should be" or "String should"."""
+    if details["type"] == "string_pattern_mismatch":
+        pattern = details["ctx"]["pattern"]
+        return _FORMS.get(pattern, f"text of the form {pattern}")
+    message = details["msg"].removeprefix("Input should be ")
+    noun, should, rest = message.partition(" should have ")
+    if not should:
+        return message
+    return f"{_NOUNS.get(noun, 'a value')} with {rest.split(' after validation')[0]}"
 
 
 def _locate(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, list[Any]]:

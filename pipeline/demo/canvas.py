@@ -7,9 +7,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Mask
+
 Plane = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 Area = tuple[slice, slice]
 Tint = tuple[float, float, float]
 

@@ -11,7 +11,6 @@ from distributed import Client
 from pipeline.extract.blocks import TeacherFacts, Work
 from pipeline.extract.cluster import machine_workers, run_facts, run_sample, run_task
 from pipeline.pixels import (
-    changed_masks,
     find_pixels,
     pixels_codec,
     pixels_identity,
@@ -21,11 +20,12 @@ from pipeline.pixels import (
 )
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreError, StoreMismatchError
 from rsmtdf_core.store.codecs import Tokens
-from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, declared_identity, probe_difference
@@ -133,7 +133,7 @@ def hold_parts(
 
 def commit_part(part: Part, experiment: Experiment, rows: Rows) -> None:
     """Promise that all of the plan's records are there."""
-    if part.teacher is None and changed_masks(experiment, part.store):
+    if part.teacher is None:
         record_masks(experiment, part.store)
     part.store.commit(rows, part.seconds)
 

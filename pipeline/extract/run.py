@@ -26,9 +26,10 @@ from pipeline.extract.parts import (
 )
 from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.student.encoder import fetch_encoder
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_shape

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.predict.inputs import Job, Kind
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.maps.geotiff import Layer, is_readable, raster_file
@@ -19,7 +20,6 @@ from rsmtdf_core.scenes.files import read_image
 from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.manifest import Manifest
-from rsmtdf_core.scenes.rasters import Pixels
 
 STEPS = 254  # a probability p is stored as round(254 p); 255 is no data
 NO_DATA = 255

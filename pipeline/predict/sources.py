@@ -7,10 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.frame import Frame
-from rsmtdf_core.scenes.rasters import Pixels, Raster, open_raster
+from rsmtdf_core.scenes.rasters import Raster, open_raster
 
 
 class Source(Protocol):

@@ -8,8 +8,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import nn
 
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.counts import PixelCounts
-from rsmtdf_core.evaluation.scoring import Pixels, count_confusion
+from rsmtdf_core.evaluation.scoring import count_confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from rsmtdf_core.arrays import Doubles
 from rsmtdf_core.charts.curves import Curve, smoothed
 from rsmtdf_core.charts.style import (
     INK,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-Floats = npt.NDArray[np.float64]
 
 _DOTTED = 30  # points; a shorter curve has its points marked
 _PANEL = (5.4, 4.2)  # inches, a chart of a PNG file
@@ -154,7 +153,7 @@ def _draw_series(axes: "Axes", series: Series) -> None:
         axes.fill_between(steps, mean - std, mean + std, color=style.color, alpha=0.12, linewidth=0)
 
 
-def _common(runs: Sequence[Floats]) -> tuple[Floats, Floats]:
+def _common(runs: Sequence[Doubles]) -> tuple[Doubles, Doubles]:
     """Steps [S] that all runs have and the smoothed values [runs, S] there, as a mean must not jump if a run ends."""
     values = [dict(zip(*points.tolist(), strict=True)) for points in runs]
     steps = sorted(set.intersection(*map(set, values)))

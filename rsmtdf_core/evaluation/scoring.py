@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.averaging import scene_logits
 from rsmtdf_core.evaluation.counts import Confusion, PixelCounts
@@ -14,8 +13,6 @@ from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.student.model import Student
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @torch.inference_mode()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.files import atomic_path, sync_file
 from rsmtdf_core.refusals import write_error
 from rsmtdf_core.scenes.images.frame import Frame
@@ -19,8 +19,6 @@ from rsmtdf_core.scenes.images.gdal_decoder import RasterioDataset
 
 BLOCK = 256  # px, side of a tile
 _CACHE = 32  # MiB of blocks that GDAL keeps
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.bands import BandSettings, middle_range, scaled
 from rsmtdf_core.scenes.images.decoder import Valid
@@ -16,8 +17,6 @@ from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.labels import spread
 from rsmtdf_core.scenes.images.orientation import Part
-
-Pixels = npt.NDArray[np.uint8]
 
 _ROWS = 128  # that are scaled at a time, as scaling takes several times the memory of its result
 _SAMPLE = 1024  # px, side of the part whose values an error proposes as a scale

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.scenes.files import open_mask
@@ -21,8 +19,6 @@ from rsmtdf_core.scenes.find import Dataset, Scene, Window
 from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.orientation import Part
 from rsmtdf_core.scenes.rasters import open_raster
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +123,11 @@ class SceneReader:
         path = self.dataset.root / scene.mask
         with open_mask(path, manifest) as mask:
             if mask.size != image.size:
-                raise DataError(size_differs(mask.size[::-1], image.size[::-1]), where=path)
+                raise DataError(
+                    size_differs(mask.size[::-1], image.size[::-1]),
+                    where=path,
+                    remedy="correct the pair, or remove it; `rsmtdf data check` lists all such files",
+                )
             ids, unknown = mask.class_ids(image.part)
         if unknown and not manifest.mask_encoding.tolerant:
             raise DataError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from rsmtdf_core.arrays import Floats
 
 # Of 1 - cosine: bin n > 0 ends at 10 ** (n / BINS_A_DECADE - 9), and bin 0 takes what is smaller
 # than the first. 299 bins reach 2, where a token points the other way.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreError,
@@ -46,7 +47,6 @@ SCENES = "scenes.json"
 _CRC = np.dtype(np.uint32)
 _MOST_NUMBERS = 2**20  # so many has a view key room for
 
-Rows = npt.NDArray[np.int64]
 Crcs = npt.NDArray[np.uint32]
 
 
@@ -193,7 +193,8 @@ class ViewGroup:
                     f"{int(differs.sum())} crops are not rendered as they were for other teachers, "
                     f"the first at store row {int(rows[differs][0])}",
                     where=self.path,
-                    remedy="use the image library of that time, or another cache folder",
+                    remedy="restore the files beside the images (.msk, .aux.xml), use the image library of that time, "
+                    "or another cache folder",
                 )
             known[rows] = crcs
             write_table(self.path / CROPS, known)

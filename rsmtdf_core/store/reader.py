@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.shards import ShardReader, ShardSummary, shard_path
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rsmtdf_core.store.store import FeatureStore
 
 Check = Literal["always", "first", "never"]
-Rows = npt.NDArray[np.int64]
 
 _UNLISTED = -1
 _LOOKED_AT = 8

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.store.reader import FeatureReader, Rows
+from rsmtdf_core.store.reader import FeatureReader
 
 _Buffers = dict[str, Tensor]
 _Filling = tuple[int, list[Future[None]]]

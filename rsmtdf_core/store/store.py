@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreIncompleteError,
@@ -23,7 +24,7 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
 from rsmtdf_core.store.copies import keep_copy
-from rsmtdf_core.store.group import CROPS, Rows, ViewGroup
+from rsmtdf_core.store.group import CROPS, ViewGroup
 from rsmtdf_core.store.ledger import (
     Ledger,
     LedgerEntry,

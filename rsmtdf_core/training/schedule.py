@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.views.draws import KeyedDraws
 from rsmtdf_core.views.plan import ViewPlan
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

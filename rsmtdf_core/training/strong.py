@@ -8,16 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from rsmtdf_core.arrays import Mask, Pixels
 from rsmtdf_core.views.draws import KeyedDraws
 from rsmtdf_core.views.geometric import draw_box
 from rsmtdf_core.views.photometric import draw_photometric
 from rsmtdf_core.views.plan import Box, Photometric, ViewPlan
 from rsmtdf_core.views.render import paste
-
-Pixels = npt.NDArray[np.uint8]
-Plane = npt.NDArray[np.bool_]
 
 
 class Change(NamedTuple):
@@ -70,7 +67,7 @@ def mix(
     return [paste(views[i], views[i ^ 1], change.box) for i, change in enumerate(changes)]
 
 
-def pasted_pixels(plan: ViewPlan, rows: Sequence[int], epoch: int, number: int) -> list[Plane]:
+def pasted_pixels(plan: ViewPlan, rows: Sequence[int], epoch: int, number: int) -> list[Mask]:
     """Where strong views show their partners, bool [crop, crop] each."""
     size = plan.settings.crop
     own, partner = np.zeros((size, size), np.bool_), np.ones((size, size), np.bool_)

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.ring import Ring, Slot
 from rsmtdf_core.teachers.teacher import Teacher
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.ahead import on_device
-from rsmtdf_core.training.schedule import BatchSchedule, Rows, StepRows
+from rsmtdf_core.training.schedule import BatchSchedule, StepRows
 from rsmtdf_core.views.compose import box_cells
 from rsmtdf_core.views.plan import ViewPlan
 

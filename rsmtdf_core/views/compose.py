@@ -6,11 +6,9 @@ that its edge cuts show both views, have no teacher token of their own and are l
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from rsmtdf_core.arrays import Mask
 from rsmtdf_core.views.view import Box
-
-Mask = npt.NDArray[np.bool_]
 
 
 def box_cells(box: Box | None, crop: int, grid: tuple[int, int]) -> tuple[Mask, Mask]:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.scenes.find import Scene
 
-Rows = npt.NDArray[np.int64]
 Table = npt.NDArray[np.void]
 
 _SCENE_BITS, _NUMBER_BITS = 21, 20

@@ -6,15 +6,13 @@ freezes that. Channels without a meaning are 0.
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.views.render import ViewRenderer
 from rsmtdf_core.views.settings import ViewSettings
 
 PIXELS = "pixels"
 """What stores of pixels have as the name of their teacher."""
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def pixel_channels(settings: ViewSettings, bands: int) -> int:

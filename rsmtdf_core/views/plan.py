@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.scenes.find import Scene
@@ -43,8 +44,6 @@ from rsmtdf_core.views.view import (
 __all__ = ["VIEW_DTYPE", "Box", "Geometry", "Photometric", "View", "ViewPlan", "make_plan"]
 
 PLAN_FORMAT = 1
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

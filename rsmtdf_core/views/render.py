@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from rsmtdf_core.arrays import Mask, Pixels
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.views.plan import ViewPlan
 from rsmtdf_core.views.view import Box, Geometry, Photometric
 
-Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 Change = Callable[[Image.Image], Image.Image]
 T = TypeVar("T", bound=np.generic)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 from pipeline.plan import Experiment
 from pipeline.train.features import Features
 from pipeline.train.run import make_training
+from rsmtdf_core.arrays import Floats
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.codecs import fit_codec, make_codec
 from rsmtdf_core.store.codecs.base import Codec, Declared
@@ -33,7 +33,6 @@ BUDGET_SECONDS = 6.0
 # Views whose tokens are packed: half of them to fit a codec, half to measure it.
 SAMPLE = 16
 
-Tokens = npt.NDArray[np.float32]
 Weights = Literal["own", "random", "absent"]
 
 
@@ -51,7 +50,7 @@ class TeacherRun:
     weights: Weights
     seconds: float
     copy_seconds: float
-    tokens: Tokens
+    tokens: Floats
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def run_teacher(
     batch = min(batch, max(2, int(2 * BUDGET_SECONDS / alone)))
     starts = range(0, len(views), batch)
     parts = [views[torch.arange(start, start + batch) % len(views)] for start in starts]
-    kept: list[Tokens] = []
+    kept: list[Floats] = []
     copies: list[float] = []
 
     def forward(number: int) -> None:
@@ -126,7 +125,7 @@ def run_teacher(
     return TeacherRun(weights, max(seconds - copy, 1e-9), copy, tokens)
 
 
-def run_codec(declared: Declared, tokens: Tokens, device: torch.device) -> CodecRun:
+def run_codec(declared: Declared, tokens: Floats, device: torch.device) -> CodecRun:
     """Fit a codec on half of the tokens and try it on the others."""
     half = max(1, len(tokens) // 2)
     shape = (tokens.shape[1], tokens.shape[2], tokens.shape[3])

@@ -10,8 +10,8 @@ from pipeline.config import ExperimentConfig
 from pipeline.pixels import changed_masks, pixels_identity
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import StoreMismatchError
-from rsmtdf_core.store.group import Rows
 from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.store.names import set_aside_command
 from rsmtdf_core.store.reader import FeatureReader

@@ -21,10 +21,11 @@ from pipeline.cache.verify.teachers import Comparison, check_probe, find_teacher
 from pipeline.cache.verify.views import GroupViews, check_drawing, spread
 from pipeline.config import ExperimentConfig
 from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.catalogue import StoreEntry, find_entry, read_catalogue
 from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import load_manifest
-from rsmtdf_core.store.group import Rows, ViewGroup
+from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.teacher import Teacher
 

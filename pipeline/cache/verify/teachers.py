@@ -14,10 +14,10 @@ from pipeline.cache.verify.report import SkippedError
 from pipeline.cache.verify.views import GroupViews, spread
 from pipeline.config import ExperimentConfig
 from pipeline.reporter import Reporter
+from rsmtdf_core.arrays import Floats, Rows
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.store.fidelity import Fidelity
-from rsmtdf_core.store.group import Rows
 from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.store.names import set_aside_command
 from rsmtdf_core.store.reader import FeatureReader
@@ -31,8 +31,6 @@ from rsmtdf_core.teachers.teacher import (
     probe_difference,
 )
 from rsmtdf_core.teachers.weights import locate_weights
-
-Floats = npt.NDArray[np.float32]
 
 # Relative difference of a token between two machines, as a share of its length: the tolerance of
 # probes, which are in fp32; in half precisions some roundings more than the 2^-11 and 2^-8 of one.

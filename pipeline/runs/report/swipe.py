@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from pipeline.evaluate.run import Split, load_run
 from pipeline.reporter import Reporter
 from pipeline.runs import RunRecord
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.scoring import evenly, predict_ids, scored_scenes
 from rsmtdf_core.scenes.find import Scene, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.reader import SceneReader
-
-Pixels = npt.NDArray[np.uint8]
 
 _LONGEST = 720  # px, the longer side of a panel; phones and desktops show no more of it
 _QUALITY = 85

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Doubles
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.scores import ClassScores, ProtocolScores, Scores
 from rsmtdf_core.scenes.manifest import Manifest
 
-Floats = npt.NDArray[np.float64]
-Numbers = Floats | npt.NDArray[np.int64]
+Numbers = Doubles | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Protocol:
         )
 
 
-def ratios(numerators: Numbers, denominators: Numbers) -> Floats:
+def ratios(numerators: Numbers, denominators: Numbers) -> Doubles:
     """Quotients [C]; NaN where the denominator is 0 or NaN itself."""
     quotients = np.full(len(numerators), np.nan)
     np.divide(numerators, denominators, out=quotients, where=denominators > 0)
@@ -57,7 +57,7 @@ def class_scores(
     names: tuple[str, ...],
     scored: npt.NDArray[np.bool_],
     support: npt.NDArray[np.int64],
-    measures: Mapping[str, Floats],
+    measures: Mapping[str, Doubles],
 ) -> tuple[ClassScores, ...]:
     """One entry a class.
 

@@ -16,9 +16,9 @@ manifest). A model of 7 classes never predicts the eighth.
 
 import numpy as np
 
+from rsmtdf_core.arrays import Doubles
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.base import (
-    Floats,
     Protocol,
     absent_classes,
     class_scores,
@@ -55,7 +55,7 @@ def _score(counts: PixelCounts, manifest: Manifest) -> Scores:
     )
 
 
-def _percent(shares: Floats) -> Floats:
+def _percent(shares: Doubles) -> Doubles:
     """Shares in [0, 1], rounded to two digits of a percent as the code's tables are."""
     return np.around(100 * shares, 2) / 100
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.arrays import Floats
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.store.codecs.base import Parameters, Tokens
 
-Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
 
 INT8 = 127
