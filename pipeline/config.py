@@ -1,9 +1,10 @@
 """One YAML file drives both stages: read, overridden from the command line, validated strictly."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -207,6 +208,10 @@ class ExperimentConfig(ConfigSettings):
         return self.runtime.runs / f"{self.name}-{self.objective.method}-seed{self.seed}"
 
 
+ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | ExperimentConfig
+"""A YAML file's path, a packaged config's name, a mapping with the keys of a file, or a config."""
+
+
 def packaged_configs() -> dict[str, Path]:
     """The example configs that come with the package, by name."""
     folder = Path(__file__).with_name("configs")
@@ -233,23 +238,47 @@ def find_config(name_or_path: str) -> Path:
     )
 
 
-def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
+def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Read a config and apply overrides of the form `dotted.key=value`, the value read as YAML.
 
+    Args:
+        source: a YAML file's path, a packaged config's name, a mapping with the keys of a file, or a config.
+        overrides: in the order in which they apply.
+
     Raises:
-        ConfigError: with one line for each thing that is wrong, and whether it stands in the file or in an override.
+        ConfigError: with one line for each error, and whether it is in the file or in an override.
     """
-    path = find_config(name_or_path)
-    values = _overridden(path, overrides)
+    if isinstance(source, ExperimentConfig) and not overrides:
+        return source
+    read, name = _reader(source)
+    values = _overridden(read(), overrides)
     try:
-        return validate(ExperimentConfig, values, str(path))
+        return validate(ExperimentConfig, values, name)
     except ConfigError as error:
-        raise _placed(error, path, overrides) from None
+        raise _placed(error, read, name, overrides) from None
 
 
-def _overridden(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
-    """The values of a config file with the overrides in place."""
-    values = load_yaml(path)
+def _reader(source: ConfigSource) -> tuple[Callable[[], dict[str, Any]], str]:
+    """What gives a config's values, new ones at each call, and the config's name in errors."""
+    if isinstance(source, ExperimentConfig):
+        return partial(source.model_dump, mode="json", exclude_unset=True), "the config"
+    if isinstance(source, Mapping):
+        return lambda: {key: _plain(value) for key, value in source.items()}, "the config"
+    path = find_config(os.fspath(source))
+    return partial(load_yaml, path), str(path)
+
+
+def _plain(value: object) -> object:
+    """A value from Python as YAML would give it: paths as text, sequences as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _overridden(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """The values of a config with the overrides in place."""
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -258,7 +287,9 @@ def _overridden(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigError:
+def _placed(
+    error: ConfigError, read: Callable[[], dict[str, Any]], name: str, overrides: Sequence[str]
+) -> ConfigError:
     """The same error with the places where it comes from: an override is at fault if things are right without it.
 
     Found by trying, as an error need not name the key that was set: two settings may be wrong only together.
@@ -266,7 +297,7 @@ def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigE
 
     def wrong(kept: Iterable[str]) -> set[str]:
         try:
-            validate(ExperimentConfig, _overridden(path, kept), str(path))
+            validate(ExperimentConfig, _overridden(read(), kept), name)
         except ConfigError as found:
             return set(found.what.splitlines())
         return set()
@@ -283,7 +314,7 @@ def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigE
     # Of two wrong values of one key neither is at fault by itself.
     places = [_option(one) for one in faulty or overrides]
     if in_file:
-        places.append(str(path))
+        places.append(name)
     return ConfigError(error.what, where=", ".join(places), remedy="correct the keys named above")
 
 

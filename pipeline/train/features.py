@@ -17,6 +17,7 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.settings import TaughtSettings
@@ -89,13 +90,24 @@ def _targets(experiment: Experiment, device: torch.device) -> Features:
     return _cached(experiment, device)
 
 
+def find_tokens(experiment: Experiment, teacher: TeacherSettings) -> FeatureStore:
+    """The store of a teacher's tokens of all views of an experiment.
+
+    Raises:
+        StoreError: the cache does not hold them whole.
+    """
+    config = experiment.config
+    identity = declared_identity(teacher, config.views.crop)
+    cache = config.runtime.cache_folder
+    return find_store(cache, experiment.plan, identity, teacher.declared_codec)
+
+
 def _cached(experiment: Experiment, device: torch.device) -> Features:
     config, plan = experiment.config, experiment.plan
     readers, shapes, spreads, locked, random, stores = {}, {}, {}, {}, [], []
     crops = None
     for teacher in config.distilled:
-        identity = declared_identity(teacher, config.views.crop)
-        store = find_store(config.runtime.cache_folder, plan, identity, teacher.declared_codec)
+        store = find_tokens(experiment, teacher)
         rows = store.require(plan)
         crops = store.group.crops(rows)
         readers[teacher.name] = FeatureReader(store, rows, config.runtime.check)

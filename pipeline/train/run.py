@@ -55,6 +55,7 @@ def train(
     overwrite: bool = False,
     init_from: Path | None = None,
     profile: bool = False,
+    exits: bool = False,
     reporter: Reporter | None = None,
 ) -> TrainReport:
     """Train as the config says, in the folder `run` (by default named after the config).
@@ -66,6 +67,7 @@ def train(
         overwrite: delete the run that is there.
         init_from: a run, checkpoint or weights file that a new run starts from.
         profile: trace a few steps.
+        exits: a second SIGINT or SIGTERM ends the process at once; otherwise Python's own handler gets it.
         reporter: shows progress.
 
     Raises:
@@ -112,7 +114,9 @@ def train(
             )
         accelerator.wait_for_everyone()
         reporter.say(_opening(experiment, training))
-        session = Session(experiment, features, folder, training, reporter, profile=profile)
+        session = Session(
+            experiment, features, folder, training, reporter, profile=profile, exits=exits
+        )
         cache = config.runtime.cache_folder
         if accelerator.is_main_process and features.stores:
             _warn(reporter, begin_run(cache, folder.path, features.stores))
