@@ -9,9 +9,10 @@ import torch
 
 from pipeline.config import ExperimentConfig, load_config
 from rsmtdf_core.allocator import keep_freed_memory
+from rsmtdf_core.choices import fields_at
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.report import cautions
-from rsmtdf_core.roles import Role, fields_at, role_of
+from rsmtdf_core.roles import Role, role_of
 from rsmtdf_core.runs.best import best_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
 from rsmtdf_core.runs.folder import RunFolder, open_run
