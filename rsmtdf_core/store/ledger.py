@@ -18,11 +18,11 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.cache_names import LEDGER
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_file, sync_folder
 from rsmtdf_core.refusals import naming, writing
 from rsmtdf_core.store.copies import copy_of, is_there
-from rsmtdf_core.store.names import LEDGER
 from rsmtdf_core.store.shards import ShardSummary, damage
 
 _CRC = b', "crc32c": '
