@@ -18,7 +18,7 @@ from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
 from rsmtdf_core.validation import load_yaml, parse_yaml, validate
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.views.settings import ViewSettings
 
 

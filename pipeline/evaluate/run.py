@@ -30,13 +30,12 @@ from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, load_weight
 from rsmtdf_core.runs.folder import UNFINISHED, RunFolder, open_run
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
-from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.manifest import Manifest, SplitName, load_manifest
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.splits import split_notes
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
 
-Split = Literal["train", "val", "test"]
 PANEL_SCENES = 4
 
 
@@ -49,7 +48,7 @@ class TrainedRun:
         config: its resolved config.
         checkpoint: the best checkpoint, or the one that was named.
         weights: which of its two models is loaded.
-            student: that model, in eval mode on the device.
+        student: that model, in eval mode on the device.
         manifest: the dataset's manifest, as it was when the run began.
     """
 
@@ -120,7 +119,7 @@ def _require_free(overrides: Sequence[str]) -> None:
 
 def evaluate(
     path: Path,
-    split: Split = "test",
+    split: SplitName = "test",
     weights: Literal["ema", "student"] | None = None,
     root: Path | None = None,
     reporter: Reporter | None = None,

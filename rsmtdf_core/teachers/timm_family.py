@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.weights.states import State, load_exactly, timm_state
+from rsmtdf_core.weights.states import StateDict, load_exactly, timm_state
 
 
 class _Tap(nn.Module):
@@ -39,7 +39,7 @@ def hub_file(model: str) -> tuple[str, str]:
     return repository, "model.safetensors"
 
 
-def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Module:
+def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.Module:
     """A timm model as a module from images to tokens (see `family.Family`)."""
     import timm
 

@@ -16,7 +16,7 @@ from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.metadata import EXTRACT, FORMAT, sealed, unsealed
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.views.pixels import PIXELS, pixel_channels
+from rsmtdf_core.views.records import PIXELS, pixel_channels
 
 MASKS = "masks.json"
 
