@@ -3,8 +3,10 @@
 import io
 import logging
 import os
+import signal
 import sys
 import warnings
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -28,7 +30,8 @@ from cli.train import train
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.refusals import refusal
 
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,6 +78,8 @@ def _main(
 def main() -> None:
     """Run the command line."""
     _quiet()
+    signal.signal(signal.SIGTERM, _terminate)
+    os.register_at_fork(after_in_child=_end_at_once)
     try:
         app()
     except RsmtdfError as error:
@@ -86,8 +91,21 @@ def main() -> None:
     except SystemExit as end:
         # Typer turns Ctrl-C into this status.
         if end.code == INTERRUPTED:
-            _leave_interrupted()
+            _leave_interrupted(INTERRUPTED)
+        if end.code == TERMINATED:
+            _leave_interrupted(TERMINATED)
         raise
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End at SIGTERM as at Ctrl-C; a training replaces this handler with its own."""
+    sys.exit(TERMINATED)
+
+
+def _end_at_once() -> None:
+    """A forked process, which nobody waits for, ends at SIGTERM even in the middle of a library's call."""
+    if signal.getsignal(signal.SIGTERM) is _terminate:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _leave_with(error: RsmtdfError) -> NoReturn:
@@ -104,12 +122,12 @@ class _Warnings(logging.Handler):
         RichReporter().warn(record.getMessage())
 
 
-def _leave_interrupted() -> None:
+def _leave_interrupted(status: int) -> NoReturn:
     err.print()
-    kept = "complete shards and checkpoints are kept. extract-features goes on when run again, train with --resume."
-    err.print(labeled("interrupted:", kept))
+    kept = "complete files are kept; run the same command again to continue, or train with --resume"
+    err.print(labeled("interrupted:", kept), soft_wrap=True)
     # Loader and cluster threads may be in the middle of long work that nobody waits for any more.
-    os._exit(INTERRUPTED)
+    os._exit(status)
 
 
 def _quiet() -> None:

@@ -95,13 +95,14 @@ class ScoredSplit(StrEnum):
 
 def copy_file(source: Path, path: Path) -> None:
     """Write a packaged file to a place of the user's own, comments included."""
+    from rsmtdf_core import files
     from rsmtdf_core.errors import ConfigError
-    from rsmtdf_core.files import atomic_file
+    from rsmtdf_core.refusals import require_no_folder
 
+    require_no_folder(path)
     if path.exists():
         raise ConfigError("the file is there already", where=path, remedy="name another file")
-    with atomic_file(path) as file:
-        file.write(source.read_bytes())
+    files.copy_file(source, path)
     out.print(f"wrote {path}")
 
 

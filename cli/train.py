@@ -63,6 +63,7 @@ def train(
         overwrite=overwrite,
         init_from=init_from,
         profile=profile,
+        exits=True,
         reporter=RichReporter(),
     )
     if int(os.environ.get("RANK", "0")) > 0:

@@ -1,22 +1,24 @@
 """One YAML file drives both stages: read, overridden from the command line, validated strictly."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from rsmtdf_core.choices import OneOf, fields_at, one_of
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.kinds import METHODS, MethodKind
+from rsmtdf_core.kinds import FAMILIES, METHODS, MethodKind
 from rsmtdf_core.roles import ConfigSettings, Place, Result, Speed, Views
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Seed, UserPath
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
+from rsmtdf_core.training.settings import MethodSettings, OptimiserSettings, TaughtSettings
 from rsmtdf_core.validation import load_yaml, parse_yaml, validate
 from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.views.settings import ViewSettings
@@ -30,6 +32,9 @@ def _share(value: object) -> object:
         return value
 
 
+FAMILY = OneOf(FAMILIES, "family")
+METHOD = OneOf(METHODS, "method", "rs-mtdf")
+TeacherSource = Literal["cached", "online", "none"]
 WholePath = Annotated[UserPath, AfterValidator(Path.absolute)]
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
@@ -140,9 +145,9 @@ class ExperimentConfig(ConfigSettings):
     views_seed: Views[Seed] = 0
     data: DataSettings
     views: ViewSettings = ViewSettings()
-    teachers: tuple[TeacherSettings, ...] = ()
+    teachers: tuple[Annotated[TeacherSettings, FAMILY], ...] = ()
     student: StudentSettings = StudentSettings()
-    objective: ObjectiveSettings = ObjectiveSettings()
+    objective: Annotated[MethodSettings, METHOD] = Field(default_factory=METHOD.make)
     optimiser: OptimiserSettings = OptimiserSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     runtime: RuntimeSettings = RuntimeSettings()
@@ -159,7 +164,7 @@ class ExperimentConfig(ConfigSettings):
                 f"runtime.accumulate: {self.runtime.accumulate} parts of optimiser.batch: {self.optimiser.batch} "
                 "are not whole pairs; the batch must be a multiple of twice the parts"
             )
-        if self.objective.teachers == "online" and self.views.teacher_sees != "mixed":
+        if self.teacher_source == "online" and self.views.teacher_sees != "mixed":
             raise ValueError(
                 "objective.teachers: online computes tokens of the mixed views; set views.teacher_sees: mixed"
             )
@@ -167,14 +172,17 @@ class ExperimentConfig(ConfigSettings):
 
     @model_validator(mode="after")
     def _known_teachers(self) -> Self:
-        names = {teacher.name for teacher in self.teachers}
-        for key, used in (
-            ("objective.distillation.teachers", self.objective.distillation.teachers),
-            ("student.fusion.teacher_weights", self.student.fusion.teacher_weights),
-        ):
-            if unknown := sorted(set(used or ()) - names):
-                raise ValueError(f"{key}: no teacher is named {', '.join(unknown)}")
+        if isinstance(self.objective, TaughtSettings):
+            self.objective.used_teachers(self._teacher_names)
+        weighted = self.student.fusion.teacher_weights or {}
+        if unknown := sorted(weighted.keys() - set(self._teacher_names)):
+            listed = ", ".join(unknown)
+            raise ValueError(f"student.fusion.teacher_weights: no teacher is named {listed}")
         return self
+
+    @property
+    def _teacher_names(self) -> tuple[str, ...]:
+        return tuple(teacher.name for teacher in self.teachers)
 
     @property
     def method(self) -> MethodKind:
@@ -183,14 +191,25 @@ class ExperimentConfig(ConfigSettings):
 
     @property
     def distilled(self) -> tuple[TeacherSettings, ...]:
-        """The teachers that the method distills from, in the config's order."""
-        used = self.objective.distillation.teachers
-        return tuple(one for one in self.teachers if used is None or one.name in used)
+        """The teachers whose tokens the method gets, in the config's order; none if it uses no teachers."""
+        if not isinstance(self.objective, TaughtSettings):
+            return ()
+        used = self.objective.used_teachers(self._teacher_names)
+        return tuple(teacher for teacher in self.teachers if teacher.name in used)
+
+    @property
+    def teacher_source(self) -> TeacherSource:
+        """Where the method gets the teachers' tokens from: the cache, the teachers in the loop, or nowhere."""
+        return self.objective.teachers if isinstance(self.objective, TaughtSettings) else "none"
 
     @property
     def run_folder(self) -> Path:
         """Where this config's run is kept by default."""
         return self.runtime.runs / f"{self.name}-{self.objective.method}-seed{self.seed}"
+
+
+ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | ExperimentConfig
+"""A YAML file's path, a packaged config's name, a mapping with the keys of a file, or a config."""
 
 
 def packaged_configs() -> dict[str, Path]:
@@ -219,23 +238,47 @@ def find_config(name_or_path: str) -> Path:
     )
 
 
-def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
+def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Read a config and apply overrides of the form `dotted.key=value`, the value read as YAML.
 
+    Args:
+        source: a YAML file's path, a packaged config's name, a mapping with the keys of a file, or a config.
+        overrides: in the order in which they apply.
+
     Raises:
-        ConfigError: with one line for each thing that is wrong, and whether it stands in the file or in an override.
+        ConfigError: with one line for each error, and whether it is in the file or in an override.
     """
-    path = find_config(name_or_path)
-    values = _overridden(path, overrides)
+    if isinstance(source, ExperimentConfig) and not overrides:
+        return source
+    read, name = _reader(source)
+    values = _overridden(read(), overrides)
     try:
-        return validate(ExperimentConfig, values, str(path))
+        return validate(ExperimentConfig, values, name)
     except ConfigError as error:
-        raise _placed(error, path, overrides) from None
+        raise _placed(error, read, name, overrides) from None
 
 
-def _overridden(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
-    """The values of a config file with the overrides in place."""
-    values = load_yaml(path)
+def _reader(source: ConfigSource) -> tuple[Callable[[], dict[str, Any]], str]:
+    """What gives a config's values, new ones at each call, and the config's name in errors."""
+    if isinstance(source, ExperimentConfig):
+        return partial(source.model_dump, mode="json", exclude_unset=True), "the config"
+    if isinstance(source, Mapping):
+        return lambda: {key: _plain(value) for key, value in source.items()}, "the config"
+    path = find_config(os.fspath(source))
+    return partial(load_yaml, path), str(path)
+
+
+def _plain(value: object) -> object:
+    """A value from Python as YAML would give it: paths as text, sequences as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _overridden(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """The values of a config with the overrides in place."""
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -244,7 +287,9 @@ def _overridden(path: Path, overrides: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigError:
+def _placed(
+    error: ConfigError, read: Callable[[], dict[str, Any]], name: str, overrides: Sequence[str]
+) -> ConfigError:
     """The same error with the places where it comes from: an override is at fault if things are right without it.
 
     Found by trying, as an error need not name the key that was set: two settings may be wrong only together.
@@ -252,7 +297,7 @@ def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigE
 
     def wrong(kept: Iterable[str]) -> set[str]:
         try:
-            validate(ExperimentConfig, _overridden(path, kept), str(path))
+            validate(ExperimentConfig, _overridden(read(), kept), name)
         except ConfigError as found:
             return set(found.what.splitlines())
         return set()
@@ -269,7 +314,7 @@ def _placed(error: ConfigError, path: Path, overrides: Sequence[str]) -> ConfigE
     # Of two wrong values of one key neither is at fault by itself.
     places = [_option(one) for one in faulty or overrides]
     if in_file:
-        places.append(str(path))
+        places.append(name)
     return ConfigError(error.what, where=", ".join(places), remedy="correct the keys named above")
 
 
@@ -296,7 +341,12 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
                 node[place] = value
             node = node[place]
         elif isinstance(node, dict):
-            if last:
+            choice = _choice(".".join(keys[: depth + 1]))
+            if choice and isinstance(node.get(key), str):
+                node[key] = {choice.key: node[key]}
+            if last and choice and isinstance(value, str) and isinstance(node.get(key), dict):
+                node[key] = {**node[key], choice.key: value}
+            elif last:
                 node[key] = value
             else:
                 # An absent or empty group is made here; validation names it if no such group exists.
@@ -305,6 +355,12 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
         else:
             above = ".".join(keys[:depth])
             raise ConfigError(f"{above} is a value, not a group", where=_option(override))
+
+
+def _choice(key: str) -> OneOf | None:
+    """The choice that a group may be, which can be written as a name alone."""
+    fields = fields_at(ExperimentConfig, key)
+    return one_of(fields[0][2]) if fields else None
 
 
 def _item(items: list[Any], key: str) -> int | None:

@@ -1,5 +1,6 @@
 """The views' pixels in the cache, beside the teachers' tokens: an optional store of the same kind."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,17 @@ from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
+from rsmtdf_core.scenes.images.companions import companions
+from rsmtdf_core.scenes.masks import DECODING
+from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.codecs import Declared, declare_codec
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.metadata import EXTRACT, FORMAT, sealed, unsealed
+from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.views.records import PIXELS, pixel_channels
+from rsmtdf_core.views.records import PIXELS, pixel_channels, pixel_record
+from rsmtdf_core.views.render import ViewRenderer
 
 MASKS = "masks.json"
 
@@ -66,9 +72,16 @@ def find_pixels(experiment: Experiment) -> FeatureStore:
 
 
 def changed_masks(experiment: Experiment, store: FeatureStore) -> list[str]:
-    """Labeled scenes whose mask is another one than the store's, by id."""
+    """Labeled scenes whose mask is another one than the store's, by id.
+
+    Scenes whose files are as recorded are not opened. Those of the others are rendered and compared, as new bytes, or
+    another version's way to read them, may still mean the same class ids.
+    """
     recorded = _recorded(store.path)
-    return [name for name, digest in _digests(experiment).items() if recorded.get(name) != digest]
+    digests = _digests(experiment)
+    suspects = {name for name, digest in digests.items() if recorded.get(name) != digest}
+    changed = _rendered_otherwise(experiment, store, suspects) if suspects else set()
+    return [name for name in digests if name in changed]
 
 
 def rows_of_changed_masks(experiment: Experiment, store: FeatureStore, rows: Rows) -> Rows:
@@ -81,14 +94,59 @@ def rows_of_changed_masks(experiment: Experiment, store: FeatureStore, rows: Row
 
 def record_masks(experiment: Experiment, store: FeatureStore) -> None:
     """Keep which masks the store's pixels show."""
-    known = _recorded(store.path) | _digests(experiment)
-    write_json(store.path / MASKS, sealed({"format": FORMAT, "sha256": known}))
+    recorded = _recorded(store.path)
+    masks = recorded | _digests(experiment)
+    if masks != recorded:
+        write_json(store.path / MASKS, sealed({"format": FORMAT, "sha256": masks}))
 
 
 def _digests(experiment: Experiment) -> dict[str, str]:
+    """What decides the class ids of each labeled scene, beside the manifest and the image's own bytes.
+
+    Stores of earlier versions have the sha256 of the mask's file alone.
+    """
     root, plan = experiment.dataset.root, experiment.plan
     labeled = [plan.scenes[index] for index in plan.labeled_scenes]
-    return {one.id: file_sha256(root / one.mask) for one in labeled if one.mask is not None}
+    images = {scene.image: _companions_digest(root / scene.image) for scene in labeled}
+    masks = {scene.mask: _mask_digest(root / scene.mask) for scene in labeled if scene.mask}
+    return {
+        scene.id: fingerprint([DECODING, masks[scene.mask], images[scene.image]])
+        for scene in labeled
+        if scene.mask
+    }
+
+
+def _mask_digest(path: Path) -> list[str]:
+    return [file_sha256(path), *_companions_digest(path)]
+
+
+def _companions_digest(path: Path) -> list[str]:
+    return [file_sha256(file) for file in companions(path)]
+
+
+def _rendered_otherwise(
+    experiment: Experiment, store: FeatureStore, suspects: Collection[str]
+) -> set[str]:
+    """Those of the scenes of which a stored labeled view is not what is rendered now."""
+    plan = experiment.plan
+    rows = store.group.rows(plan)
+    stored = ~np.isin(rows, store.missing_rows(rows))
+    reader = FeatureReader(store, rows, check="always")
+    renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
+    record = np.empty((1, *store.codec.stored_shape), np.uint8)
+    changed: set[str] = set()
+    of_scene = np.argsort(plan.table["scene"], kind="stable")
+    for row in of_scene[(plan.table["labeled"] & stored)[of_scene]].tolist():
+        scene = plan.scenes[plan.table["scene"][row]].id
+        if scene in suspects and scene not in changed:
+            try:
+                reader.gather(np.array([row]), record)
+            except StoreDamagedError:  # rendering it again restores it
+                changed.add(scene)
+            else:
+                if not np.array_equal(record[0], pixel_record(renderer, row)):
+                    changed.add(scene)
+    return changed
 
 
 def _recorded(store: Path) -> dict[str, str]:

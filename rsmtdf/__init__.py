@@ -1,1 +1,109 @@
-"""rsmtdf from Python."""
+"""Semi-supervised segmentation of aerial images with cached teachers, from Python.
+
+Each verb of the command line is a function of the same name, with the same options and what it reports as a value:
+
+    import rsmtdf
+
+    rsmtdf.extract_features("mine.yaml", progress=True)
+    run = rsmtdf.train("mine.yaml", overrides={"optimiser.epochs": 20}).run
+    print(rsmtdf.evaluate(run).scores.miou)
+    model = rsmtdf.load_student(run)
+
+A config is a path, the name of a packaged config, a mapping, or the checked model that `load_config` returns. Errors
+are `RsmtdfError`s. Functions may be called again and again in one process, such as a notebook. They restore its random
+generators, environment, signal handlers and flags of torch as they return. What stays: torch and other libraries are
+imported, warnings of Pillow and rasterio about files are filtered, and on a CPU the C library keeps freed memory for
+the next call. Importing this package imports none of the large libraries.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsmtdf.configs import load_config
+from rsmtdf.isolation import isolated
+from rsmtdf.results import compare, demo, export, import_official, report, runs
+from rsmtdf.stages import evaluate, extract_features, predict, train
+from rsmtdf_core import __version__
+from rsmtdf_core.errors import RsmtdfError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import torch
+
+    from rsmtdf.configs import ConfigSource, Overrides
+    from rsmtdf.features import FeatureDataset
+    from rsmtdf.models import StudentModel
+    from rsmtdf.paths import PathLike
+    from rsmtdf.stages import Weights
+
+__all__ = [
+    "RsmtdfError",
+    "__version__",
+    "compare",
+    "demo",
+    "evaluate",
+    "export",
+    "extract_features",
+    "import_official",
+    "load_config",
+    "load_student",
+    "open_features",
+    "predict",
+    "report",
+    "runs",
+    "train",
+]
+
+
+@isolated
+def load_student(
+    run: PathLike,
+    *,
+    weights: Weights | None = None,
+    checkpoint: PathLike | None = None,
+    device: torch.device | str | None = None,
+) -> StudentModel:
+    """A run's best student as a module in eval mode: images in, logits out.
+
+    Images are uint8 or floating-point in 0..1, [B, bands, H, W] of any size; logits are float32 [B, classes, H, W].
+
+    Args:
+        run: the run's folder.
+        weights: the EMA model or the student, by default the one that the run was selected by.
+        checkpoint: the folder of another checkpoint than the best.
+        device: by default the one of the run's config, a GPU if there is one.
+
+    Raises:
+        RsmtdfError: there is no run, or its checkpoint is damaged.
+    """
+    from rsmtdf.models import load_student as load
+
+    return load(run, weights=weights, checkpoint=checkpoint, device=device)
+
+
+@isolated
+def open_features(
+    source: ConfigSource,
+    *,
+    overrides: Overrides = None,
+    teachers: Iterable[str] | None = None,
+) -> FeatureDataset:
+    """Cached tokens as a `torch.utils.data.Dataset`, with the crops and masks that they belong to.
+
+    Args:
+        source: a config, as for `load_config`, whose features are in the cache; or the folder of a store, which gives
+            tokens alone.
+        overrides: of the config's keys.
+        teachers: names of teachers, by default all of the config.
+
+    Raises:
+        RsmtdfError: the config or its scenes cannot be used, or the cache does not have the features whole.
+    """
+    from rsmtdf.features import open_config, open_store
+
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        return open_store(Path(source))
+    return open_config(source, overrides, teachers)

@@ -8,16 +8,22 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from warnings import warn
 
+# The wheel has the top-level folders inside a package. There, the names at the top level are other people's.
+_ROOT = __name__.partition("rsmtdf_core")[0]
+
 FORMER = {
-    "pipeline.signals": "pipeline.train.signals",
-    "rsmtdf_core.manifests": "rsmtdf_core.scenes",
-    "rsmtdf_core.manifests.files": "rsmtdf_core.scenes.files",
-    "rsmtdf_core.manifests.reader": "rsmtdf_core.scenes.reader",
-    "rsmtdf_core.manifests.scenes": "rsmtdf_core.scenes.find",
-    "rsmtdf_core.manifests.schema": "rsmtdf_core.scenes.manifest",
-    "rsmtdf_core.rasters": "rsmtdf_core.scenes",
-    "rsmtdf_core.rasters.reading": "rsmtdf_core.scenes.rasters",
-    "rsmtdf_core.training.run_folder": "rsmtdf_core.runs.folder",
+    _ROOT + former: name
+    for former, name in {
+        "pipeline.signals": "pipeline.train.signals",
+        "rsmtdf_core.manifests": "rsmtdf_core.scenes",
+        "rsmtdf_core.manifests.files": "rsmtdf_core.scenes.files",
+        "rsmtdf_core.manifests.reader": "rsmtdf_core.scenes.reader",
+        "rsmtdf_core.manifests.scenes": "rsmtdf_core.scenes.find",
+        "rsmtdf_core.manifests.schema": "rsmtdf_core.scenes.manifest",
+        "rsmtdf_core.rasters": "rsmtdf_core.scenes",
+        "rsmtdf_core.rasters.reading": "rsmtdf_core.scenes.rasters",
+        "rsmtdf_core.training.run_folder": "rsmtdf_core.runs.folder",
+    }.items()
 }
 
 

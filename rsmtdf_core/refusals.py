@@ -82,7 +82,7 @@ def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
         name = None if error.filename is None else Path(os.fsdecode(error.filename))
         if name is not None and name in path.parents:
             raise write_error(error, name, "folder") from error
-        if error.errno in _ONLY_WRITING or name in (path, temporary):
+        if error.errno in _ONLY_WRITING or (name is not None and name in (path, temporary)):
             raise write_error(error, path) from error
         raise
 

@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_jsonable_python
 from yaml.constructor import ConstructorError
 
+from rsmtdf_core.choices import OneOf, one_of
 from rsmtdf_core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -40,6 +42,18 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
+}
+
+# The kinds of values that have a length or a form, in a user's words.
+_NOUNS = {"String": "text", "List": "a list", "Tuple": "a list", "Dictionary": "a mapping"}
+
+# The forms of names and colours in a user's words; another form is shown as its regular expression.
+_FORMS = {
+    "^[A-Za-z0-9][A-Za-z0-9._-]*$": "letters, digits, '.', '_' and '-', with a letter or digit first",
+    "^[a-z][a-z0-9_-]*$": "small letters, digits, '_' and '-', with a letter first",
+    "^[a-z][a-z0-9_]*$": "small letters, digits and '_', with a letter first",
+    "^[0-9a-f]{64}$": "64 hexadecimal digits",
+    "^#[0-9A-Fa-f]{6}$": "a color such as '#2F6FB5', in quotes",
 }
 
 
@@ -107,6 +121,7 @@ def parse_yaml(text: str, where: object) -> Any:  # noqa: ANN401 - whatever the 
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
+        problem = str(problem).replace("'<stream end>'", "the end of the file")
         raise ConfigError(
             f"YAML error{line}: {problem}",
             where=where,
@@ -175,11 +190,23 @@ def _line(model: type[BaseModel], details: ErrorDetails) -> str:
         tags = context.get("expected_tags")
         expected = f"{tags}" if tags else "it to say which kind is meant"
         return f"{_dotted(key, name)}: expected {expected}, found {_shown(_get(found, name))}"
-    message = details["msg"].removeprefix("Input should be ")
+    expected = _EXPECTED.get(kind) or _expected(details)
     hint = ""
     if kind == "literal_error" and isinstance(found, bool):
         hint = " (YAML takes a bare on, off, yes or no for true or false: put the word in quotes)"
-    return f"{prefix}expected {_EXPECTED.get(kind, message)}, found {_shown(found)}{hint}"
+    return f"{prefix}expected {expected}, found {_shown(found)}{hint}"
+
+
+def _expected(details: ErrorDetails) -> str:
+    """The expectation of an error of pydantic, which also starts with "Input should be" or "String should"."""
+    if details["type"] == "string_pattern_mismatch":
+        pattern = details["ctx"]["pattern"]
+        return _FORMS.get(pattern, f"text of the form {pattern}")
+    message = details["msg"].removeprefix("Input should be ")
+    noun, should, rest = message.partition(" should have ")
+    if not should:
+        return message
+    return f"{_NOUNS.get(noun, 'a value')} with {rest.split(' after validation')[0]}"
 
 
 def _locate(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, list[Any]]:
@@ -212,13 +239,21 @@ def _step(annotation: Any, part: int | str) -> list[Any]:  # noqa: ANN401 - any 
 
 def _fields(annotation: Any) -> dict[str, Any]:  # noqa: ANN401 - any type annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {name: field.annotation for name, field in annotation.model_fields.items()}
+        return {name: _annotation(field) for name, field in annotation.model_fields.items()}
     return {}
+
+
+def _annotation(field: FieldInfo) -> Any:  # noqa: ANN401 - any type annotation
+    """The annotation of a field; of a choice of parts with its mark, which knows their settings."""
+    choice = one_of(field)
+    return Annotated[field.annotation, choice] if choice else field.annotation
 
 
 def _branches(annotation: Any) -> list[Any]:  # noqa: ANN401 - any type annotation
     if get_origin(annotation) is Annotated:
-        return _branches(get_args(annotation)[0])
+        plain, *marks = get_args(annotation)
+        choices = [mark for mark in marks if isinstance(mark, OneOf)]
+        return list(choices[0].groups) if choices else _branches(plain)
     if get_origin(annotation) in {Union, types.UnionType}:
         return [flat for branch in get_args(annotation) for flat in _branches(branch)]
     return [annotation]

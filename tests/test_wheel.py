@@ -165,6 +165,15 @@ def test_all_modules_can_be_imported_beside_a_cli_and_a_pipeline(wheel, project)
     assert len(names) == len(modules) - 1  # of rsmtdf itself there is no line
 
 
+def test_modules_of_a_project_with_names_of_former_modules_are_its_own(wheel, tmp_path):
+    for name in NESTED:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+        (tmp_path / name / "signals.py").write_text(f"from rsmtdf import {name} as ours")
+    uses = "".join(f"import {name}.signals; {name}.signals.ours\n" for name in NESTED)
+    run(tmp_path, [sys.executable, "-c", f"import rsmtdf.__main__\n{uses}"], wheel)
+
+
 def test_the_wheel_installs_one_package_with_all_files(wheel, sources):
     [package] = (path for path in wheel.iterdir() if path.suffix != ".dist-info")
     expected = {Path(name) / path for name in NESTED for path in files(sources / name)}

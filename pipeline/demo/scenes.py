@@ -25,6 +25,7 @@ from pipeline.demo.canvas import (
     crown_shade,
 )
 from rsmtdf_core.arrays import Mask
+from rsmtdf_core.files import atomic_file
 from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.scenes.masks import colorize
 
@@ -61,12 +62,13 @@ def draw_scenes(folder: Path, count: int, size: int, seed: int) -> None:
     """
     manifest = load_manifest("synthetic")
     assert manifest.class_names == CLASSES
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
     for number in range(count):
         image, ids = draw_scene(size, seed, number)
-        Image.fromarray(image).save(folder / "images" / f"{number:04d}.png", compress_level=4)
-        Image.fromarray(colorize(ids, manifest)).save(folder / "masks" / f"{number:04d}.png")
+        name = f"{number:04d}.png"
+        with atomic_file(folder / "images" / name) as file:
+            Image.fromarray(image).save(file, "PNG", compress_level=4)
+        with atomic_file(folder / "masks" / name) as file:
+            Image.fromarray(colorize(ids, manifest)).save(file, "PNG")
 
 
 def draw_scene(size: int, seed: int, number: int) -> tuple[npt.NDArray[np.uint8], Ids]:

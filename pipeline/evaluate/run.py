@@ -15,6 +15,7 @@ from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.confusion import confusion_picture
 from rsmtdf_core.charts.panels import PanelRow, legend_picture, panel_picture
 from rsmtdf_core.charts.training import curves_picture
+from rsmtdf_core.choices import fields_at
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import (
@@ -24,7 +25,8 @@ from rsmtdf_core.evaluation.report import (
     write_report,
 )
 from rsmtdf_core.evaluation.scoring import count_confusion, evenly, scored_scenes
-from rsmtdf_core.roles import Role, fields_at, role_of
+from rsmtdf_core.refusals import require_no_folder, writing
+from rsmtdf_core.roles import Role, role_of
 from rsmtdf_core.runs.best import best_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
 from rsmtdf_core.runs.folder import UNFINISHED, RunFolder, open_run
@@ -37,6 +39,8 @@ from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
 
 PANEL_SCENES = 4
+BESIDE = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
+"""The files beside a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ def evaluate(
     Raises:
         ConfigError: where a protocol is unknown or an override is wrong.
         DataError: where the split has no scene with a mask.
+        WriteError: the system refuses to write a file.
     """
     reporter = reporter or Silent()
     rules = find_protocols(protocols)
@@ -162,6 +167,8 @@ def evaluate(
             where=run.config.data.root,
             remedy=f"rsmtdf data check {run.config.data.manifest} --root {run.config.data.root}",
         )
+    place = run.folder.report(split, run.weights)
+    require_no_folder(place, *(place.with_name(name) for name in BESIDE))
     reader = SceneReader(dataset)
     predictions: dict[str, Pixels] = {}
     shown = evenly(scenes, PANEL_SCENES)
@@ -193,8 +200,9 @@ def evaluate(
         steps=state["step"],
         unfinished=status in UNFINISHED,
     )
-    place = run.folder.report(split, run.weights)
     out = place.parent
+    with writing(place):
+        place.unlink(missing_ok=True)  # it must not be beside the files of another one
     write_csv(out / "scores.csv", report)
     warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
     confusion_picture(

@@ -23,9 +23,13 @@ from rsmtdf_core.files import (
     atomic_file,
     atomic_path,
     make_folder,
+    remove_leftovers,
     sync_file,
+    sync_folder,
+    temporary_path,
 )
 from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite
 from rsmtdf_core.runs.seals import read_sealed_json, write_sealed_json
 from rsmtdf_core.scenes.bands import SHOWN
@@ -118,6 +122,7 @@ def export_run(
     Raises:
         ConfigError: the format's packages are not installed.
         RunError: files are there already, or what was written computes something else (it is deleted).
+        WriteError: the system refuses to write a file.
     """
     reporter = reporter or Silent()
     _require_packages(kind)
@@ -134,10 +139,9 @@ def export_run(
     trained.student.cpu()
     portable = PortableStudent(trained.student)
     make_folder(out, RunError, "name another --out")
+    remove_leftovers(out)
     facts = _facts(trained, portable, kind)
-    temporary = out / f"{file.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    temporary = temporary_path(file)
     try:
         reporter.say(f"writing {file}")
         written = temporary / file.name
@@ -145,11 +149,20 @@ def export_run(
         facts["sha256"] = file_sha256(written)
         write_sealed_json(temporary / facts_file.name, facts)
         checks = _compare(trained, portable, _READERS[kind](written))
-        for path in (facts_file, file):
-            (temporary / path.name).replace(path)
+        _replace_pair(temporary, facts_file, file)
     finally:
-        shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
     return ExportReport(file=file, facts=facts_file, checks=checks, cautions=trained.cautions)
+
+
+def _replace_pair(written: Path, facts: Path, file: Path) -> None:
+    """Move both files out of the folder `written`, so that a model is never beside the JSON of another one."""
+    with writing(file):
+        file.unlink(missing_ok=True)
+    for path in (facts, file):
+        with writing(path, written / path.name):
+            (written / path.name).replace(path)
+    sync_folder(file.parent)
 
 
 def load_exported(file: Path) -> Student:

@@ -11,7 +11,6 @@ from distributed import Client
 from pipeline.extract.blocks import TeacherFacts, Work
 from pipeline.extract.cluster import machine_workers, run_facts, run_sample, run_task
 from pipeline.pixel_store import (
-    changed_masks,
     find_pixels,
     pixels_codec,
     pixels_identity,
@@ -134,7 +133,7 @@ def hold_parts(
 
 def commit_part(part: Part, experiment: Experiment, rows: Rows) -> None:
     """Promise that all of the plan's records are there."""
-    if part.teacher is None and changed_masks(experiment, part.store):
+    if part.teacher is None:
         record_masks(experiment, part.store)
     part.store.commit(rows, part.seconds)
 

@@ -17,8 +17,10 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.training.settings import TaughtSettings
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
 from rsmtdf_core.views.records import PIXELS
 
@@ -75,16 +77,29 @@ def find_features(experiment: Experiment, device: torch.device) -> Features:
 
 def _targets(experiment: Experiment, device: torch.device) -> Features:
     config = experiment.config
-    if not config.method.uses_teachers:
+    source = config.teacher_source
+    if source == "none":
         return Features()
     if not config.teachers:
         raise ConfigError(
             f"{config.objective.method} needs teachers, and the config names none",
             remedy="list some under `teachers`, or --set objective.method=fixmatch",
         )
-    if config.objective.teachers == "online":
+    if source == "online":
         return _online(config, device)
     return _cached(experiment, device)
+
+
+def find_tokens(experiment: Experiment, teacher: TeacherSettings) -> FeatureStore:
+    """The store of a teacher's tokens of all views of an experiment.
+
+    Raises:
+        StoreError: the cache does not hold them whole.
+    """
+    config = experiment.config
+    identity = declared_identity(teacher, config.views.crop)
+    cache = config.runtime.cache_folder
+    return find_store(cache, experiment.plan, identity, teacher.declared_codec)
 
 
 def _cached(experiment: Experiment, device: torch.device) -> Features:
@@ -92,8 +107,7 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
     readers, shapes, spreads, locked, random, stores = {}, {}, {}, {}, [], []
     crops = None
     for teacher in config.distilled:
-        identity = declared_identity(teacher, config.views.crop)
-        store = find_store(config.runtime.cache_folder, plan, identity, teacher.declared_codec)
+        store = find_tokens(experiment, teacher)
         rows = store.require(plan)
         crops = store.group.crops(rows)
         readers[teacher.name] = FeatureReader(store, rows, config.runtime.check)
@@ -125,12 +139,8 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
 
 
 def _online(config: ExperimentConfig, device: torch.device) -> Features:
-    if config.objective.distillation.loss == "standardised-mse":
-        raise ConfigError(
-            "standardised-mse needs the spread of each channel, which only a store of features knows",
-            where="objective.distillation.loss",
-            remedy="--set objective.teachers=cached, or another objective.distillation.loss",
-        )
+    if isinstance(config.objective, TaughtSettings):
+        config.objective.require_online()
     teachers = {
         one.name: load_teacher(one, config.views.crop, str(device)) for one in config.distilled
     }

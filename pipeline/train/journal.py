@@ -8,7 +8,7 @@ from typing import Any, Self
 from accelerate import Accelerator
 
 from pipeline.reporter import Bar, Reporter
-from pipeline.scalars import ScalarFile
+from pipeline.train.scalars import ScalarFile
 from rsmtdf_core.runs.folder import RunFolder, Status
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.settings import Settings

@@ -55,6 +55,7 @@ def train(
     overwrite: bool = False,
     init_from: Path | None = None,
     profile: bool = False,
+    exits: bool = False,
     reporter: Reporter | None = None,
 ) -> TrainReport:
     """Train as the config says, in the folder `run` (by default named after the config).
@@ -66,6 +67,7 @@ def train(
         overwrite: delete the run that is there.
         init_from: a run, checkpoint or weights file that a new run starts from.
         profile: trace a few steps.
+        exits: a second SIGINT or SIGTERM ends the process at once; otherwise Python's own handler gets it.
         reporter: shows progress.
 
     Raises:
@@ -88,7 +90,7 @@ def train(
         reporter.warn(sentence)
     training = make_training(experiment, features, accelerator)
     _require_fitting_window(config, training.student.encoder.patch)
-    if config.objective.teachers == "cached":
+    if config.teacher_source == "cached":
         # Fewer are well: an extraction's worker in this process may be letting go of its own.
         assert live_teachers() <= teachers_before, (
             "a teacher was loaded although its tokens are cached"
@@ -112,7 +114,9 @@ def train(
             )
         accelerator.wait_for_everyone()
         reporter.say(_opening(experiment, training))
-        session = Session(experiment, features, folder, training, reporter, profile=profile)
+        session = Session(
+            experiment, features, folder, training, reporter, profile=profile, exits=exits
+        )
         cache = config.runtime.cache_folder
         if accelerator.is_main_process and features.stores:
             _warn(reporter, begin_run(cache, folder.path, features.stores))

@@ -41,6 +41,7 @@ class Session:
         training: at step 0.
         reporter: told of progress; silent in all processes but the main one.
         profile: whether a few steps are traced.
+        exits: whether a second signal ends the process at once.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Session:
         reporter: Reporter,
         *,
         profile: bool = False,
+        exits: bool = False,
     ) -> None:
         self._config = experiment.config
         self._dataset = experiment.dataset
@@ -68,7 +70,7 @@ class Session:
         self._scenes = scored_scenes(experiment.dataset.splits.get("val", ()))
         self._leads = training.accelerator.is_main_process
         self._journal: Journal | None = None
-        self._signals = Signals(speaks=self._leads)
+        self._signals = Signals(speaks=self._leads, exits=exits)
 
     def run(self, *, resume: bool) -> None:
         """Train to the end.

@@ -60,20 +60,23 @@ def interrupted(
 
 
 class Signals:
-    """While entered, notes the first signal and ends the process at the second.
+    """While entered, notes the first signal; the second one does not wait.
 
     Outside the main thread, where Python lets nobody listen, nothing is noted.
 
     Args:
         speaks: whether this process answers the first signal with a line on standard error.
+        exits: whether the second signal ends the process at once. Otherwise it goes to the handler from before, so
+            that in a notebook Ctrl-C raises KeyboardInterrupt and the process lives on.
 
     Attributes:
         number: of the signal that came; 0 before.
     """
 
-    def __init__(self, *, speaks: bool) -> None:
+    def __init__(self, *, speaks: bool, exits: bool = False) -> None:
         self.number = 0
         self._speaks = speaks
+        self._exits = exits
         self._pid = os.getpid()
         self._came = 0.0
         self._before: dict[signal.Signals, signal._HANDLER] = {}
@@ -107,6 +110,10 @@ class Signals:
             launched = "TORCHELASTIC_RUN_ID" in os.environ
             if launched and time.monotonic() - self._came < _ONE_AND_THE_SAME:
                 return
+            if not self._exits:
+                signal.signal(number, self._before[signal.Signals(number)])
+                signal.raise_signal(number)
+                return
             if sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR)  # the progress bar had hidden it
             os._exit(128 + number)
@@ -114,5 +121,6 @@ class Signals:
         if self._speaks:
             name = signal.Signals(number).name
             # Written past all buffers and locks: the signal may have come while one was held.
-            line = f"\n{name}: leaving after the step in work; a second signal ends at once\n"
+            second = "ends" if self._exits else "interrupts"
+            line = f"\n{name}: leaving after the step in work; a second signal {second} at once\n"
             os.write(2, line.encode())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rsmtdf_core.errors import RunError, StoreDamagedError
 from rsmtdf_core.files import make_folder
+from rsmtdf_core.refusals import remedy_of
 from rsmtdf_core.store.locks import LOCK, locked
 
 # What file systems say that have no locks.
@@ -41,7 +42,8 @@ def hold_run(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(folder, refuse))
-            (folder / LOCK).write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+            holder = f"process {os.getpid()} on {socket.gethostname()}\n"
+            (folder / LOCK).write_bytes(holder.encode())
         except StoreDamagedError as damage:
             raise RunError(damage.what, where=folder / LOCK, remedy=_delete(folder)) from None
         except OSError as error:
@@ -49,7 +51,7 @@ def hold_run(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
                 raise RunError(
                     f"the run cannot be locked: {error.strerror}",
                     where=folder / LOCK,
-                    remedy=f"{_delete(folder)}; if the folder is read-only, name another one with --run",
+                    remedy=remedy_of(error.errno) or _delete(folder),
                 ) from None
             warn(
                 f"the file system of {folder} has no locks: it would go unnoticed if another process "

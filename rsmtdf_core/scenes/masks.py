@@ -8,6 +8,12 @@ import numpy.typing as npt
 
 from rsmtdf_core.scenes.manifest import ColorMasks, IndexMasks, Manifest, color_rgb
 
+DECODING = 1
+"""The way in which mask files become class ids; raised whenever a file gets other ids than before.
+
+Pixels that were cached by another version are then rendered and compared before they are used.
+"""
+
 # Masks are converted in bands of about this many pixels: what is needed on the way stays small beside a raster.
 _BAND_PIXELS = 2**22
 

@@ -123,7 +123,11 @@ class SceneReader:
         path = self.dataset.root / scene.mask
         with open_mask(path, manifest) as mask:
             if mask.size != image.size:
-                raise DataError(size_differs(mask.size[::-1], image.size[::-1]), where=path)
+                raise DataError(
+                    size_differs(mask.size[::-1], image.size[::-1]),
+                    where=path,
+                    remedy="correct the pair, or remove it; `rsmtdf data check` lists all such files",
+                )
             ids, unknown = mask.class_ids(image.part)
         if unknown and not manifest.mask_encoding.tolerant:
             raise DataError(

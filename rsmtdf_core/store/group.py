@@ -193,7 +193,8 @@ class ViewGroup:
                     f"{int(differs.sum())} crops are not rendered as they were for other teachers, "
                     f"the first at store row {int(rows[differs][0])}",
                     where=self.path,
-                    remedy="use the image library of that time, or another cache folder",
+                    remedy="restore the files beside the images (.msk, .aux.xml), use the image library of that time, "
+                    "or another cache folder",
                 )
             known[rows] = crcs
             write_table(self.path / CROPS, known)

@@ -21,6 +21,7 @@ from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.weights.hub import cached_file, download
 from rsmtdf_core.weights.states import load_exactly, read_state, timm_state
 
 if TYPE_CHECKING:
@@ -191,9 +192,7 @@ def fetch_encoder(settings: StudentSettings) -> None:
         OSError: the hub cannot be reached.
     """
     if settings.weights == "hub":
-        from huggingface_hub import hf_hub_download
-
-        hf_hub_download(*_hub_file(settings.encoder))
+        download(*_hub_file(settings.encoder))
 
 
 def _hub_file(encoder: str) -> tuple[str, str]:
@@ -211,18 +210,16 @@ def _hub_file(encoder: str) -> tuple[str, str]:
 
 def _cached_file(encoder: str) -> Path:
     """The encoder's weights in the hub's local cache: training never uses the network."""
-    from huggingface_hub import try_to_load_from_cache
-
     repository, name = _hub_file(encoder)
-    found = try_to_load_from_cache(repository, name)
-    if not isinstance(found, str):
+    path = cached_file(repository, name)
+    if path is None:
         raise ConfigError(
             f"the weights of the student's encoder '{encoder}' are not in the hub's local cache",
             where="student.weights",
             remedy=f"run `hf download {repository} {name}` where there is a network and share the "
             "cache (HF_HOME), or set student.weights to the path of a file, or to 'random'",
         )
-    return Path(found)
+    return path
 
 
 def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no types

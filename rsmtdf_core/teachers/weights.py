@@ -7,6 +7,7 @@ from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.teachers.family import family_module
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.weights.files import require_weights
+from rsmtdf_core.weights.hub import cached_file, download
 
 
 def locate_weights(settings: TeacherSettings) -> Path | None:
@@ -16,10 +17,7 @@ def locate_weights(settings: TeacherSettings) -> Path | None:
     if settings.weights != "hub":
         path = Path(settings.weights).expanduser()
         return path if path.is_file() else None
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(*family_module(settings.family).hub_file(settings.model))
-    return Path(found) if isinstance(found, str) else None
+    return cached_file(*family_module(settings.family).hub_file(settings.model))
 
 
 def have_weights(settings: TeacherSettings) -> Path:
@@ -61,22 +59,15 @@ def _download(settings: TeacherSettings) -> Path:
             where=settings.weights,
             remedy=f"correct weights of teacher {settings.name!r}: a path, hub or random",
         )
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     repository, name = family_module(settings.family).hub_file(settings.model)
     try:
-        return Path(hf_hub_download(repository, name))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as failure:
+        return download(repository, name)
+    except OSError as failure:
         raise TeacherError(
             f"the weights of teacher {settings.name!r} are neither in the hub cache nor to be "
-            f"downloaded: {_first_line(failure)}",
+            f"downloaded: {failure}",
             where=f"huggingface.co/{repository}/{name}",
             remedy=f"run `hf download {repository} {name}` where there is a network and share the "
             f"cache (HF_HOME), or set weights of teacher {settings.name!r} to the path of a file, "
             "or to random to try things out",
         ) from failure
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

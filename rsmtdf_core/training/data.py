@@ -102,23 +102,34 @@ class StepDataset(Dataset[Batch]):
             return self.renderer.strong(unlabeled[place], change)
 
         # Weak views first: the strong ones are made of those that the renderer keeps.
-        weak = np.stack([self._weak(row) for row in labeled + unlabeled])
+        weak = np.stack([weak_view(self.renderer, row, self.crops) for row in labeled + unlabeled])
         masks = np.stack([self.renderer.mask(row) for row in labeled])
         mixed = [
             mix(plan, unlabeled, rows.epoch, number, strong) for number in range(self.strong_views)
         ]
         return assembled(self.schedule, step, weak, masks, mixed)
 
-    def _weak(self, row: int) -> Pixels:
-        crop = self.renderer.weak(row)
-        if self.crops is not None and crop_crc(crop) != self.crops[row]:
-            scene = self.renderer.plan.scenes[self.renderer.plan[row].scene]
-            raise StoreMismatchError(
-                "the crop rendered now is not the crop that the teachers saw",
-                where=f"scene {scene.id}, view {self.renderer.plan[row].number}",
-                remedy="restore the image, use the image library of that time, or another cache folder",
-            )
-        return crop
+
+def weak_view(renderer: ViewRenderer, row: int, crops: npt.NDArray[np.uint32] | None) -> Pixels:
+    """The weak view of a plan row, uint8 [crop, crop, C].
+
+    Args:
+        renderer: renders the plan's views.
+        row: the plan row.
+        crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None checks nothing.
+
+    Raises:
+        StoreMismatchError: the crop is not the one that the teachers saw.
+    """
+    crop = renderer.weak(row)
+    if crops is not None and crop_crc(crop) != crops[row]:
+        scene = renderer.plan.scenes[renderer.plan[row].scene]
+        raise StoreMismatchError(
+            "the crop rendered now is not the crop that the teachers saw",
+            where=f"scene {scene.id}, view {renderer.plan[row].number}",
+            remedy="restore the image, use the image library of that time, or another cache folder",
+        )
+    return crop
 
 
 def assembled(

@@ -29,11 +29,12 @@ def test_no_line_of_a_description_ends_before_the_terminal_does(verb):
         app, [*verb, "--help"]
     )
     assert result.exit_code == 0, result.output
-    usage, _, text = result.output.partition("\n\n")
-    assert "Usage" in usage
-    description = re.split(r"\n.*(?:\u256d|\+--)", text)[0]
-    paragraphs = re.split(r"\n\s*\n", description.strip())
-    assert all("\n" not in paragraph.strip() for paragraph in paragraphs), paragraphs
+    text = "\n".join(line.strip() for line in result.output.strip().splitlines())
+    description = re.split(r"\n[\u256d+]", text)[0].strip()
+    usage, *paragraphs = re.split(r"\n{2,}", description)
+    assert usage.startswith("Usage: ")
+    assert paragraphs
+    assert not [paragraph for paragraph in paragraphs if "\n" in paragraph]
 
 
 @given(st.lists(st.lists(st.from_regex(r"[a-z.\[\]]+", fullmatch=True), min_size=1), min_size=1))

@@ -153,6 +153,30 @@ def test_ctrl_c_says_what_is_kept_and_ends_at_once(tmp_path):
     assert "Traceback" not in said
 
 
+def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
+    script = (
+        "import os, signal, time\nfrom cli import main\n"
+        "def verb():\n"
+        "    ready, started = os.pipe()\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        os.write(started, b'.')\n"
+        "        signal.pause()\n"
+        "    os.read(ready, 1)\n"
+        "    os.kill(child, signal.SIGTERM)\n"
+        "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    signal.pause()\n"
+        "main.app = verb\nmain.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert done.stderr.startswith("\ninterrupted: complete files are kept; ")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [

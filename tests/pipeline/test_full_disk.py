@@ -3,10 +3,8 @@
 A limit on file sizes stands for a full disk: the kernel refuses the write in the middle of a file.
 """
 
-import resource
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +22,7 @@ from rsmtdf_core.maps.geotiff import is_readable
 from tests.caches import tree
 from tests.pipeline.conftest import CONFIG
 from tests.rasters import CRS, TRANSFORM, ramp, write_tiff
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from tests.refusals import largest_file
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +102,19 @@ def test_a_checkpoint_that_does_not_fit_leaves_nothing_of_itself(scenes, tmp_pat
         train(config)
     run = tmp_path / "runs" / "tiny-supervised-seed0"
     assert str(run) in caught.value.where
+    assert caught.value.remedy.endswith(f"--run {run} --resume")
     assert not list(run.glob("*/step-*"))
     train(config, resume=True)
+
+
+def test_a_run_from_given_weights_that_saved_nothing_is_started_anew(scenes, trained, tmp_path):
+    """There is nothing to resume from, and its first weights are not random."""
+    config = _config(scenes, tmp_path)
+    with largest_file(100_000), pytest.raises(WriteError) as caught:
+        train(config, init_from=trained)
+    assert f"--init-from {trained}" in caught.value.remedy
+    assert "--overwrite" in caught.value.remedy
+    train(config, init_from=trained, overwrite=True)
 
 
 def test_missing_tiles_are_damage(tmp_path):

@@ -1,10 +1,13 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from rsmtdf_core.errors import DataError
-from rsmtdf_core.files import atomic_path, make_folder, sync_files
+from rsmtdf_core.errors import DataError, WriteError
+from rsmtdf_core.files import atomic_file, atomic_path, make_folder, sync_files, write_json
+from rsmtdf_core.refusals import require_no_folder, writing
+from tests.leftovers import ended_process, left_by
 
 
 @pytest.fixture
@@ -38,3 +41,54 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         with pytest.raises(DataError, match="the folder cannot be written: ") as caught:
             make_folder(folder, DataError, "another")
         assert (caught.value.where, caught.value.remedy) == (str(folder), "another")
+
+
+def test_the_first_writer_of_a_folder_removes_what_killed_ones_left(tmp_path):
+    dead = left_by(ended_process(), tmp_path / "report.json")
+    alive = left_by(os.getppid(), tmp_path / "report.json")
+    write_json(tmp_path / "scores.json", {})
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_before_any_work(tmp_path):
+    path = tmp_path / "report.json"
+    path.mkdir()
+    for write in (lambda: write_json(path, {}), lambda: require_no_folder(path)):
+        with pytest.raises(WriteError, match="cannot be written: Is a directory") as caught:
+            write()
+        assert caught.value.where == str(path)
+        assert caught.value.remedy.startswith("remove or rename the folder")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "out").write_bytes(b"")
+    with pytest.raises(WriteError, match="the folder cannot be written: ") as caught:
+        write_json(tmp_path / "out" / "report.json", {})
+    assert caught.value.where == str(tmp_path / "out")
+    assert caught.value.remedy.startswith("remove or rename the file")
+
+
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_every_error_about_a_descriptor_names_the_file(tmp_path, number, monkeypatch):
+    """The system does not name the file itself."""
+
+    def fsync(_handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(WriteError) as caught, atomic_file(tmp_path / "a") as file:
+        file.write(b"x")
+    assert caught.value.where == str(tmp_path / "a")
+    assert caught.value.remedy
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_another_file_is_not_that_of_the_one_written(tmp_path):
+    with pytest.raises(PermissionError) as caught, atomic_file(tmp_path / "a"):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "source")
+    assert caught.value.filename == "source"
+    with pytest.raises(FileNotFoundError) as caught, writing(tmp_path / "a"):
+        raise FileNotFoundError("no name at all")
+    assert not isinstance(caught.value, WriteError)

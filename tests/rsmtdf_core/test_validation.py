@@ -1,9 +1,15 @@
+import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, create_model
 
+from pipeline.config import ExperimentConfig
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import load_yaml, validate
 
@@ -87,6 +93,55 @@ def test_yaml_is_read(tmp_path):
     assert load_yaml(path) == {"crop": 3}
     path.write_text("# nothing\n")
     assert load_yaml(path) == {}
+
+
+def _patterns(schema: object) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for part in schema.values():
+            yield from _patterns(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _patterns(part)
+
+
+@pytest.mark.parametrize("model", [ExperimentConfig, Manifest])
+def test_every_form_of_a_name_is_told_in_words(model):
+    patterns = set(_patterns(model.model_json_schema()))
+    assert patterns
+    for pattern in patterns:
+        form = create_model(
+            "Form", __base__=Settings, name=(Annotated[str, Field(pattern=pattern)], ...)
+        )
+        with pytest.raises(ConfigError) as caught:
+            validate(form, {"name": "\n"}, "test")
+        assert "^" not in caught.value.what, caught.value.what
+        assert "should" not in caught.value.what
+
+
+@given(
+    st.integers(0, 3), st.integers(4, 9), st.sampled_from([str, tuple[int, ...], dict[str, int]])
+)
+def test_wrong_lengths_are_told_as_an_expectation(low, high, kind):
+    form = create_model(
+        "Form",
+        __base__=Settings,
+        value=(Annotated[kind, Field(min_length=low + 1, max_length=high)], ...),
+    )
+    for length in (low, high + 1):
+        if kind is str:
+            value: object = "x" * length
+        elif kind == dict[str, int]:
+            value = {str(index): index for index in range(length)}
+        else:
+            value = list(range(length))
+        with pytest.raises(ConfigError) as caught:
+            validate(form, {"value": value}, "test")
+        assert re.match(
+            r"value: expected (text|a list|a mapping) with at (least|most) \d+ \w+, found ",
+            caught.value.what,
+        )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 A store of which only some shards are taken gets a ledger and a commit of its own, so it is whole in itself.
 """
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -23,6 +22,7 @@ from pipeline.cache.transfer.remote import Remote
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.cache.usage import store_key
 from rsmtdf_core.errors import StoreDamagedError, StoreIncompleteError, StoreMismatchError
+from rsmtdf_core.files import atomic_file, copy_file
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.store.commit import Commit, write_commit
 from rsmtdf_core.store.group import ViewGroup
@@ -105,9 +105,8 @@ def _snapshot(
         )
     promised = read_ledger(store.path, commit.ledger_bytes).entries
     entries = [entry for entry in chosen_entries(store, views) if entry.shard in promised]
-    staging.mkdir(parents=True)
     for name in ("parameters.safetensors", "zarr.json"):
-        shutil.copyfile(store.path / name, staging / name)
+        copy_file(store.path / name, staging / name)
     append_ledger(staging, entries)
     share = sum(entry.records for entry in entries) / commit.views
     reduced = Commit.of(
@@ -124,7 +123,7 @@ def _snapshot(
 def _snapshot_group(group: ViewGroup, staging: Path, sources: Sources) -> None:
     # The views first: crops and scenes may be more than they need, never fewer.
     for name in ("views.npy", "scenes.json", "crops.npy", "zarr.json"):
-        shutil.copyfile(group.path / name, staging / name)
+        copy_file(group.path / name, staging / name)
     sources.update({f"{group.path.name}/{name}": staging / name for name in GROUP_FILES})
 
 
@@ -173,5 +172,6 @@ def _file_entry(path: str, source: Path) -> FileEntry:
 
 
 def _send_listing(remote: Remote, listing: Listing, staging: Path) -> None:
-    (staging / EXPORT).write_bytes(listing.to_bytes())
+    with atomic_file(staging / EXPORT) as file:
+        file.write(listing.to_bytes())
     remote.put(staging / EXPORT, EXPORT)

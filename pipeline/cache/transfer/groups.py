@@ -1,14 +1,14 @@
 """Bring the views of an export into a cache: as they are, or onto those that are here already."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.cache.transfer.listing import GROUP_FILES
 from rsmtdf_core.errors import StoreMismatchError
-from rsmtdf_core.files import atomic_file
+from rsmtdf_core.files import copy_file
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.group import CROPS, ViewGroup, holds_stores
 from rsmtdf_core.store.locks import locked
@@ -29,7 +29,8 @@ def adopt_group(cache: Path, staged: ViewGroup) -> ViewGroup:
     path = cache / staged.path.name
     if path.is_symlink():
         raise StoreMismatchError("a symbolic link stands in the group's place", where=path)
-    path.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
     with locked(cache), locked(path):
         if not (path / ZARR).exists():
             if holds_stores(path):
@@ -88,5 +89,4 @@ def _all(group: ViewGroup) -> "np.typing.NDArray[np.int64]":
 def _copy(staged: ViewGroup, path: Path, names: "list[str] | tuple[str, ...]") -> None:
     for name in names:
         for target in (copy_of(path / name), path / name):
-            with (staged.path / name).open("rb") as source, atomic_file(target) as file:
-                shutil.copyfileobj(source, file)
+            copy_file(staged.path / name, target)

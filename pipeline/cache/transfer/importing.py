@@ -5,10 +5,7 @@ has come. A store's shards come first, its ledger and its commit last, so one th
 committed, and goes on when the import is started again.
 """
 
-import os
-import shutil
 import tempfile
-import uuid
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -36,8 +33,9 @@ from rsmtdf_core.errors import (
     StoreMismatchError,
     StoreNotFoundError,
 )
-from rsmtdf_core.files import atomic_file, sync_folder
+from rsmtdf_core.files import atomic_path, copy_file, sync_file
 from rsmtdf_core.fingerprints import differences, file_sha256
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LedgerEntry
@@ -168,7 +166,8 @@ def _import_store(
     path = group.path / staged.path.name
     if path.is_symlink():
         raise StoreMismatchError("a symbolic link stands in the store's place", where=path)
-    path.mkdir(exist_ok=True)
+    with writing(path):
+        path.mkdir(exist_ok=True)
 
     def busy() -> None:
         raise StoreError("another process is writing here", where=path, remedy="wait for its end")
@@ -198,8 +197,8 @@ def _same_store(path: Path, staged: FeatureStore, group: ViewGroup) -> FeatureSt
     if not is_there(path / ZARR) and not has_records(path):
         # Its metadata last: without it the folder is no store.
         for name in (PARAMETERS, ZARR):
-            _copy(staged.path / name, copy_of(path / name))
-            _copy(staged.path / name, path / name)
+            copy_file(staged.path / name, copy_of(path / name))
+            copy_file(staged.path / name, path / name)
         return FeatureStore.open(path, group)
     store = FeatureStore.open(path, group)
     # Rows are what grows, and the probe may differ by rounding between machines.
@@ -249,8 +248,6 @@ def _fetch_shard(
     """Fetch a shard into its place; how many bytes came, None where it was there already."""
     path = store.shard_path(entry.shard)
     size = _fetch(remote, file, path)
-    for folder in path.relative_to(store.path).parents:
-        sync_folder(store.path / folder)
     if not store.open_shard(entry.shard).matches(entry.summary):
         raise StoreDamagedError(
             "the shard is not the one in the export's ledger",
@@ -268,21 +265,15 @@ def _fetch(remote: Remote, file: FileEntry, target: Path) -> int | None:
     """
     if _is(target, file):
         return None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.tmp-{uuid.uuid4().hex}")
-    try:
+    with atomic_path(target) as temporary:
         remote.get(file.path, temporary, file.bytes)
-        with temporary.open("rb") as came:
-            os.fsync(came.fileno())
+        sync_file(temporary)
         if not _is(temporary, file):
             raise StoreDamagedError(
                 "the file that came is not the one that was exported",
                 where=remote.at(file.path),
                 remedy=f"import again; or {export_again(remote.address)}",
             )
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return file.bytes
 
 
@@ -302,8 +293,3 @@ def _commit(store: FeatureStore, staged: FeatureStore, new: list[LedgerEntry]) -
     here = np.setdiff1d(views, store.missing_rows(views), assume_unique=True)
     share = sum(entry.records for entry in new) / commit.views
     store.commit(here, commit.seconds * share)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as file, atomic_file(target) as copy:
-        shutil.copyfileobj(file, copy)

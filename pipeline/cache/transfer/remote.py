@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,8 @@ from rsmtdf_core.errors import (
     StoreError,
     StoreNotFoundError,
 )
-from rsmtdf_core.files import atomic_file
+from rsmtdf_core.files import copy_file
+from rsmtdf_core.refusals import writing
 
 _CHUNK = 8 * 2**20
 _READ_ONLY = ("http", "https")
@@ -79,9 +79,10 @@ class Remote:
         Raises:
             StoreNotFoundError: where it is not there.
             StoreDamagedError: where it is larger.
+            WriteError: where `target` cannot be written.
             StoreError: where it cannot be had.
         """
-        with self._explained(path):
+        with self._explained(path), writing(target):
             if self._local:
                 self._require_inside(path)
             source = f"{self._root}/{path}"
@@ -113,7 +114,8 @@ class Remote:
         """Copy a file to `path`, whole or not at all where the file system can.
 
         Raises:
-            StoreError: where it cannot be written.
+            WriteError: where it cannot be written to a folder of this machine.
+            StoreError: where it cannot be written elsewhere.
         """
         target = f"{self._root}/{path}"
         with self._explained(path):
@@ -124,8 +126,7 @@ class Remote:
                         where=target,
                         remedy=f"{_remove(target)}; then run the command again",
                     )
-                with source.open("rb") as file, atomic_file(Path(target)) as copy:
-                    shutil.copyfileobj(file, copy, _CHUNK)
+                copy_file(source, Path(target))
             else:
                 self._files.put_file(str(source), target)
 

@@ -12,6 +12,7 @@ from pipeline.data.init.naming import NamedClass, name_classes
 from pipeline.data.init.text import manifest_text
 from rsmtdf_core.errors import ConfigError, MissingFileError
 from rsmtdf_core.files import atomic_file
+from rsmtdf_core.refusals import require_no_folder
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.scenes.guessing import (
     MaskGuess,
@@ -112,6 +113,7 @@ def require_free(path: Path, *, overwrite: bool) -> None:
         raise ConfigError("a manifest's name ends in .yaml", where=path)
     if not path.parent.is_dir():
         raise MissingFileError("the folder is missing", where=path.parent)
+    require_no_folder(path)
     if path.exists() and not overwrite:
         raise ConfigError(
             "the file is there already",

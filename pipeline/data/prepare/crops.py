@@ -7,6 +7,7 @@ files. A tile with such a line whose crops are all there is not cut again.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_path, sync_files
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.scenes.files import open_mask, strips
 from rsmtdf_core.scenes.find import ScenePair, in_threads
 from rsmtdf_core.scenes.manifest import Manifest
@@ -60,6 +62,7 @@ class Cutter:
 
         Raises:
             MissingFileError, DataError: a file is missing, unreadable or not what the manifest says.
+            WriteError: a crop cannot be written.
         """
         with open_raster(self.root / pair.image) as raster:
             size = raster.image.size
@@ -128,6 +131,7 @@ def cut_all(cutter: Cutter, pairs: Sequence[ScenePair], reporter: Reporter) -> i
 
     Raises:
         DataError: a tile is wrong, or the folder has crops that were cut in another way.
+        WriteError: a crop or the ledger cannot be written.
     """
     how = {
         "benchmark": cutter.benchmark.name,
@@ -143,7 +147,8 @@ def cut_all(cutter: Cutter, pairs: Sequence[ScenePair], reporter: Reporter) -> i
     threads = min(_MOST_THREADS, cpu_count() or 1)
     with (
         reporter.bar("cutting tiles", len(pairs), len(cut)) as bar,
-        ledger.open("ab") as file,
+        writing(ledger),
+        ledger.open("ab", buffering=0) as file,
     ):
         for pair, unknown in zip(waiting, in_threads(cutter.cut, waiting, threads), strict=True):
             cut.append(CutTile(pair.id, cutter.source(pair), unknown))
@@ -173,12 +178,7 @@ def _save(path: Path, pixels: Pixels) -> None:
     kind, options = _SAVE[path.suffix]
     if kind == "TIFF" and pixels.ndim == 2:
         options = {"compression": "tiff_deflate"}
-    try:
-        with atomic_path(path, sync=False) as temporary:
-            Image.fromarray(pixels).save(temporary, kind, **options)
-    except OSError as error:
-        raise DataError(
-            f"the crop cannot be written: {error.strerror or error}",
-            where=path,
-            remedy="make room and run the same command again: it goes on with the tiles that are not cut",
-        ) from None
+    encoded = BytesIO()  # writing a file, Pillow passes on no reason of the system
+    Image.fromarray(pixels).save(encoded, kind, **options)
+    with atomic_path(path, sync=False) as temporary:
+        temporary.write_bytes(encoded.getbuffer())

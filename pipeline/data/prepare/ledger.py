@@ -67,7 +67,6 @@ def write_ledger(path: Path, how: Mapping[str, object], tiles: Iterable[CutTile]
 def append_tile(file: IO[bytes], tile: CutTile) -> None:
     """Note in an open ledger that a tile's crops are on disk."""
     file.write(_line(asdict(tile)))
-    file.flush()
 
 
 def _line(value: Mapping[str, object]) -> bytes:

@@ -54,6 +54,7 @@ def report(
     Raises:
         RunError: where there is no run, a run is damaged or was not scored on the split, the runs are of
             several datasets, or `out` is a folder.
+        WriteError: the system refuses to write the file.
     """
     if out.is_dir():
         raise RunError("this is a folder, not a file", where=out, remedy=f"--out {out / OUT.name}")

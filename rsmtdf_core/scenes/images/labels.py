@@ -27,8 +27,15 @@ def holds_numbers(image: ImageFile) -> bool:
 
 
 def holds_colors(image: ImageFile) -> bool:
-    """Whether a mask has colours of 8 bits: a palette, or three bands with or without alpha."""
-    return image.palette is not None or (len(image.color_bands) >= 3 and image.eight_bits)
+    """Whether a mask has colours of 8 bits: a palette, or three bands with or without alpha.
+
+    More bands are colors only if the file tags the first three as such: a band for each class holds no colors.
+    """
+    if image.palette is not None:
+        return True
+    tagged = image.interpretation[:3] == ("red", "green", "blue")
+    bands = len(image.color_bands)
+    return image.eight_bits and (bands == 3 or (bands > 3 and tagged))
 
 
 def holds_greys(image: ImageFile) -> bool:

@@ -24,6 +24,7 @@ from tests.any_folder import (
     class_ids,
     lay_out,
     run,
+    tiff,
     white,
 )
 
@@ -161,7 +162,15 @@ def half_of_the_images_elsewhere(root: Path) -> None:
         (root / "images" / f"t{scene}.png").rename(root / "more" / "below" / f"t{scene}.png")
 
 
+def a_band_for_each_class(root: Path) -> None:
+    for scene in range(SCENES):
+        (root / "masks" / f"t{scene}.png").unlink()
+        bands = np.stack([class_ids(scene, 3) == number for number in (0, 1, 2, 0, 1)])
+        tiff(bands.astype(np.uint8))(root / "masks" / f"t{scene}.tif")
+
+
 SPOILED = {
+    a_band_for_each_class: "5 bands of uint8",
     of_another_size: "masks/t0.png",
     damaged: "t3.png",
     without_an_image: "masks/t2.png",

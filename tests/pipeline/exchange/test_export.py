@@ -1,7 +1,10 @@
 """An exported student computes what the run's own does, in every format and at every size."""
 
+import errno
 import json
+import os
 import shutil
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -14,9 +17,12 @@ from pipeline.evaluate.run import load_run
 from pipeline.exchange.export import export_run, load_exported
 from pipeline.extract.run import extract
 from pipeline.train.run import train
-from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.errors import ConfigError, RunError, WriteError
 from rsmtdf_core.files import write_json
+from rsmtdf_core.fingerprints import file_sha256
+from tests.caches import tree
 from tests.damages import FILE_DAMAGES, run_remedy
+from tests.reliability.tap import tapped
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +103,50 @@ def test_a_file_is_not_replaced_unless_asked(make_run, tmp_path):
     with pytest.raises(RunError, match="there already"):
         export_run(run, tmp_path, "safetensors")
     assert export_run(run, tmp_path, "safetensors", overwrite=True).file == first.file
+
+
+def test_a_replaced_model_is_never_beside_the_facts_of_another(make_run, tmp_path):
+    """Whichever change of names ends the export."""
+    run = make_run("cnn")
+    export_run(run, tmp_path / "before", "safetensors", weights="ema")
+    before = tree(tmp_path / "before")
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, content in before.items():
+            (folder / name).write_bytes(content)
+        seen = []
+
+        def hook(op, path, act, _half, seen=seen, number=number):
+            seen.extend([path] if op in ("rename", "remove") else [])
+            if len(seen) > number:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            return act()
+
+        with tapped(folder, hook), suppress(WriteError, OSError):
+            export_run(run, folder, "safetensors", weights="student", overwrite=True)
+        if (file := folder / "student.safetensors").exists():
+            facts = json.loads((folder / "student.safetensors.json").read_text())
+            assert facts["sha256"] == file_sha256(file)
+            load_exported(file)
+        export_run(run, folder, "safetensors", weights="student", overwrite=True)
+        assert sorted(path.name for path in folder.iterdir() if ".tmp" not in path.name) == [
+            "student.safetensors",
+            "student.safetensors.json",
+        ]
+        if len(seen) <= number:
+            break
+    assert 3 < number < 19
+
+
+def test_a_model_beside_the_facts_of_another_is_refused(make_run, tmp_path):
+    run = make_run("cnn")
+    ema = export_run(run, tmp_path / "ema", "safetensors", weights="ema")
+    student = export_run(run, tmp_path / "student", "safetensors", weights="student")
+    student.file.replace(ema.file)
+    with pytest.raises(RunError, match="it was changed after it was written") as caught:
+        load_exported(ema.file)
+    assert "--overwrite" in caught.value.remedy
 
 
 def test_a_model_that_computes_something_else_is_not_kept(make_run, tmp_path, monkeypatch):

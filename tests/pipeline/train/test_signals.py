@@ -19,7 +19,7 @@ SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
 FIRST_THEN_SECOND = """
 import os, signal
 from pipeline.train.signals import Signals
-with Signals(speaks=True) as signals:
+with Signals(speaks=True, exits=EXITS) as signals:
     os.kill(os.getpid(), signal.SIGTERM)
     print(signals.number, flush=True)
     os.kill(os.getpid(), signal.SIGINT)
@@ -40,13 +40,24 @@ def wait_for(file, lines, process):
         time.sleep(0.05)
 
 
-def test_a_second_signal_ends_at_once():
-    done = subprocess.run(
-        [sys.executable, "-c", FIRST_THEN_SECOND], capture_output=True, text=True, check=False
+def sent_twice(*, exits):
+    script = FIRST_THEN_SECOND.replace("EXITS", str(exits))
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
+
+
+def test_a_second_signal_ends_at_once():
+    done = sent_twice(exits=True)
     assert done.returncode == 130
     assert done.stdout == "15\n"
     assert "SIGTERM: leaving after the step in work; a second signal ends at once" in done.stderr
+
+
+def test_in_a_library_a_second_signal_interrupts_as_usual():
+    done = sent_twice(exits=False)
+    assert done.stdout == "15\n"
+    assert done.stderr.endswith("KeyboardInterrupt\n")
 
 
 def test_a_signal_during_a_validation_puts_it_off_to_the_resumed_run(make_config, monkeypatch):

@@ -60,11 +60,11 @@ def test_a_path_without_a_file_is_refused(tmp_path: Path):
 def test_weights_that_cannot_be_had_come_with_the_ways_to_give_them(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    def offline(repository: str, name: str) -> str:
+    def offline(url: str) -> None:
         raise LocalEntryNotFoundError("no network")
 
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", offline)
     with pytest.raises(TeacherError, match="no network") as caught:
         fetch_weights(settings())
     remedy = caught.value.remedy or ""

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.pipeline.prepare.refusals import IMAGE, MASK, SIZE
 
 from pipeline.data.prepare import BENCHMARKS, PrepareReport, PrepareSettings, prepare
 from rsmtdf_core.scenes.manifest import load_manifest
+from tests.pipeline.data.prepare.refusals import IMAGE, MASK, SIZE
 
 
 def opened(path: Path) -> np.ndarray:

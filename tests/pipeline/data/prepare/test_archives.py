@@ -9,12 +9,12 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.pipeline.prepare.refusals import cut_off, refused, run, zipped
 
 from pipeline.data.prepare import BENCHMARKS, archives
 from pipeline.data.prepare.archives import file_md5, unpack, unpack_all
 from pipeline.reporter import Silent
 from rsmtdf_core.errors import DataError
+from tests.pipeline.data.prepare.refusals import cut_off, refused, run, zipped
 
 pytestmark = pytest.mark.usefixtures("small_benchmarks")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.pipeline.prepare.refusals import IMAGE, MASK, SIZE, cut_off, refused, run, zipped
 
 from rsmtdf_core.scenes.find import find_scenes
 from rsmtdf_core.scenes.manifest import load_manifest
+from tests.pipeline.data.prepare.refusals import IMAGE, MASK, SIZE, cut_off, refused, run, zipped
 
 pytestmark = pytest.mark.usefixtures("small_benchmarks")
 

@@ -1,0 +1,38 @@
+"""Configs from Python: by path, by packaged name, as a mapping, or as the checked model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.config import ExperimentConfig
+
+    ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | ExperimentConfig
+    Overrides = Mapping[str, object] | Sequence[str] | None
+
+
+def load_config(config: ConfigSource, overrides: Overrides = None) -> ExperimentConfig:
+    """Read and check a config.
+
+    Args:
+        config: a YAML file's path, the name of a packaged config such as "dubai", a mapping with the keys of a file, or
+            a config, which is returned as it is if there are no overrides.
+        overrides: values by dotted key, as in `{"optimiser.epochs": 20, "teachers.dino.weights": path}`, or the command
+            line's form, `["optimiser.epochs=20"]`.
+
+    Raises:
+        ConfigError: a key is unknown or a value is wrong; each is named.
+    """
+    from pipeline.config import load_config as load
+
+    return load(config, override_words(overrides))
+
+
+def override_words(overrides: Overrides) -> list[str]:
+    """Overrides as the command line takes them: `key=value`, the value in YAML, of which JSON is a part."""
+    if isinstance(overrides, Mapping):
+        return [f"{key}={json.dumps(value, default=os.fspath)}" for key, value in overrides.items()]
+    return list(overrides or ())

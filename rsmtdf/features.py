@@ -1,0 +1,158 @@
+"""Cached tokens with the crops and masks that they belong to, as a dataset for training code of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from pipeline.plan import plan_experiment
+from pipeline.train.features import find_tokens
+from rsmtdf.configs import load_config
+from rsmtdf.progress import LoggingReporter
+from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.reader import FeatureReader
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.training.data import weak_view
+from rsmtdf_core.views.records import PIXELS
+from rsmtdf_core.views.render import ViewRenderer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from rsmtdf.configs import ConfigSource, Overrides
+    from rsmtdf_core.teachers.settings import TeacherSettings
+    from rsmtdf_core.tokens import TokenShape
+    from rsmtdf_core.views.known import Table
+
+
+class FeatureDataset(Dataset[dict[str, Any]]):
+    """Views with their teachers' tokens; may be used by several threads and by the workers of a `DataLoader`.
+
+    An item is a dictionary:
+
+    * `tokens`: by teacher, float32 [h, w, D].
+    * `scene`, `number`, `labeled`: the view's scene, its number among the scene's views, and whether it is labeled.
+    * `image`: the pixels that the teachers saw, with all bands, uint8 [bands, crop, crop]; from a config alone.
+    * `mask`: class ids, int64 [crop, crop]; the manifest's ignore id on padding, and everywhere in unlabeled views;
+      from a config alone.
+
+    Args:
+        readers: a reader for each teacher, by row of `views`.
+        views: VIEW_DTYPE [views].
+        scenes: ids of the scenes that the views' numbers stand for.
+        renderer: renders the views; None leaves images and masks out.
+        crops: crc32 of each view's crop as the teachers saw it, uint32 [views]; for a renderer.
+    """
+
+    def __init__(
+        self,
+        readers: Mapping[str, FeatureReader],
+        views: Table,
+        scenes: tuple[str, ...],
+        renderer: ViewRenderer | None = None,
+        crops: npt.NDArray[np.uint32] | None = None,
+    ) -> None:
+        self._readers = readers
+        self._views = views
+        self._scenes = scenes
+        self._renderer = renderer
+        self._crops = crops
+
+    @property
+    def shapes(self) -> dict[str, TokenShape]:
+        """The tokens of each teacher."""
+        return {name: reader.shape for name, reader in self._readers.items()}
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One view.
+
+        Raises:
+            IndexError: there is no such view.
+            StoreDamagedError: a record is not what was written.
+            StoreMismatchError: the scene changed since the teachers saw it.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"expected an index below {len(self)}, found {index}")
+        row = index % len(self)
+        view = self._views[row]
+        item = {
+            "tokens": {
+                name: torch.from_numpy(reader.tokens(row)) for name, reader in self._readers.items()
+            },
+            "scene": self._scenes[view["scene"]],
+            "number": int(view["number"]),
+            "labeled": bool(view["labeled"]),
+        }
+        return item if self._renderer is None else item | self._pixels(self._renderer, row)
+
+    def _pixels(self, renderer: ViewRenderer, row: int) -> dict[str, torch.Tensor]:
+        weak_view(renderer, row, self._crops)  # refuses pixels that the tokens do not belong to
+        image = torch.from_numpy(renderer.taught_view(row).transpose(2, 0, 1).copy())
+        if self._views[row]["labeled"]:
+            mask = torch.from_numpy(renderer.mask(row)).long()
+        else:
+            ignored = renderer.reader.dataset.manifest.ignore_id
+            mask = torch.full(image.shape[1:], ignored, dtype=torch.int64)
+        return {"image": image, "mask": mask}
+
+
+def open_config(
+    config: ConfigSource, overrides: Overrides, teachers: Iterable[str] | None
+) -> FeatureDataset:
+    """The views of a config's training scenes; see `rsmtdf.open_features`."""
+    experiment = plan_experiment(load_config(config, overrides))
+    for sentence in experiment.cautions:
+        LoggingReporter().warn(sentence)
+    plan, check = experiment.plan, experiment.config.runtime.check
+    readers, crops = {}, None
+    for teacher in _chosen(experiment.config.teachers, teachers):
+        store = find_tokens(experiment, teacher)
+        rows = store.require(plan)
+        readers[teacher.name] = FeatureReader(store, rows, check)
+        crops = store.group.crops(rows)
+    renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
+    scenes = tuple(scene.id for scene in plan.scenes)
+    return FeatureDataset(readers, plan.table, scenes, renderer, crops)
+
+
+def open_store(path: Path) -> FeatureDataset:
+    """All views of a store, without pixels; see `rsmtdf.open_features`."""
+    store = FeatureStore.open(path, ViewGroup.at(path.parent))
+    name = store.shape.teacher
+    if name == PIXELS:
+        raise StoreError("the store holds views' pixels, not tokens", where=path)
+    table = store.group.table
+    rows = np.flatnonzero(table["scene"] >= 0)
+    rows = np.setdiff1d(rows, store.missing_rows(rows))
+    store.require_rows(rows)
+    scenes = tuple(key.id for key in store.group.scenes)
+    return FeatureDataset({name: FeatureReader(store, rows)}, table[rows], scenes)
+
+
+def _chosen(
+    teachers: tuple[TeacherSettings, ...], names: Iterable[str] | None
+) -> tuple[TeacherSettings, ...]:
+    """The teachers of these names.
+
+    Raises:
+        ConfigError: the config has no teacher, or none of a name.
+    """
+    known = {teacher.name: teacher for teacher in teachers}
+    if not known:
+        raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
+    requested = tuple(known if names is None else names)
+    if unknown := [name for name in requested if name not in known]:
+        raise ConfigError(
+            f"no teacher is named {', '.join(unknown)}", remedy=f"name some of {', '.join(known)}"
+        )
+    return tuple(known[name] for name in requested)

@@ -1,0 +1,99 @@
+"""Keeps a caller's process as it was: a verb in a notebook must not change what the next cell computes."""
+
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def isolated(verb: Callable[P, R]) -> Callable[P, R]:
+    """A verb that restores random generators, environment and shared states of the process as it returns or raises."""
+
+    @wraps(verb)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _generators(), _environment(), _accelerate():
+            return translated(verb)(*args, **kwargs)
+
+    return call
+
+
+def translated(verb: Callable[P, R]) -> Callable[P, R]:
+    """A verb that raises the system's refusals, such as a full disk, as `RsmtdfError`s."""
+
+    @wraps(verb)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        from rsmtdf_core.errors import RsmtdfError
+        from rsmtdf_core.refusals import refusal
+
+        try:
+            return verb(*args, **kwargs)
+        except OSError as error:
+            # Without a number it was raised by a program, not by the system.
+            if isinstance(error, RsmtdfError) or error.errno is None:
+                raise
+            raise refusal(error) from error
+
+    return call
+
+
+@contextmanager
+def _generators() -> Iterator[None]:
+    """Restore the state of Python's, numpy's and torch's global generators."""
+    import numpy as np
+    import torch
+
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy generator is the global one
+    # fork_rng covers the GPUs too, where CUDA runs already.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Restore the environment's variables: accelerate leaves its settings there."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextmanager
+def _accelerate() -> Iterator[None]:
+    """Give accelerate's process-wide state back, which a training replaces by its own.
+
+    Of several processes under torchrun, which share one group, the state stays.
+    """
+    before = {name: dict(state) for name, state in _shared_states().items()}
+    try:
+        yield
+    finally:
+        import torch
+
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            for name, state in _shared_states().items():
+                state.clear()
+                state.update(before.get(name, {}))
+
+
+def _shared_states() -> dict[str, dict[str, object]]:
+    """What the instances of accelerate's state classes share, by class; nothing before accelerate was imported."""
+    if "accelerate.state" not in sys.modules:
+        return {}
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    classes = (AcceleratorState, GradientState, PartialState)
+    return {one.__name__: one._shared_state for one in classes}

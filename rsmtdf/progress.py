@@ -1,0 +1,54 @@
+"""How verbs show progress in Python: messages go to the logger `rsmtdf`, bars to tqdm where they are asked for."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pipeline.reporter import Silent
+from rsmtdf_core.words import printable
+
+if TYPE_CHECKING:
+    from tqdm.auto import tqdm
+
+logger = logging.getLogger("rsmtdf")
+
+
+class LoggingReporter(Silent):
+    """Logs messages; shows no bars."""
+
+    def say(self, text: str) -> None:
+        """Log at level INFO, which Python does not show unless it is configured to."""
+        logger.info("%s", printable(text))
+
+    def warn(self, text: str) -> None:
+        """Log at level WARNING, which Python shows on standard error by default."""
+        logger.warning("%s", printable(text))
+
+
+class _TqdmBar:
+    def __init__(self, bar: "tqdm[None]") -> None:
+        self._bar = bar
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Move on; an empty note keeps the last one."""
+        self._bar.update(count)
+        if note:
+            self._bar.set_postfix_str(printable(note))
+
+
+class TqdmReporter(LoggingReporter):
+    """Logs messages, and shows bars as text or, in a notebook, as widgets."""
+
+    @contextmanager
+    def bar(self, label: str, total: int, done: int = 0) -> Iterator[_TqdmBar]:  # type: ignore[override] # closed at exit
+        """A bar of `total` parts of which `done` are done."""
+        from tqdm.auto import tqdm
+
+        with tqdm(desc=printable(label), total=total, initial=done) as bar:
+            yield _TqdmBar(bar)
+
+
+def reporter(*, progress: bool) -> LoggingReporter:
+    """The reporter of a verb, with bars or without."""
+    return TqdmReporter() if progress else LoggingReporter()

@@ -1,0 +1,182 @@
+"""Verbs on runs that are there: list, compare, report, export and import them; and the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rsmtdf.isolation import isolated, translated
+from rsmtdf.paths import optional_path
+from rsmtdf.progress import reporter
+
+if TYPE_CHECKING:
+    from pipeline.demo.run import DemoResult
+    from pipeline.exchange.export import ExportReport, Format
+    from pipeline.exchange.import_official import ImportReport
+    from pipeline.runs import RunList, SortKey
+    from pipeline.runs.compare import Comparison
+    from pipeline.runs.report import Report
+    from rsmtdf.paths import PathLike
+    from rsmtdf.stages import Weights
+
+
+@translated
+def runs(folder: PathLike | None = None, *, sort: SortKey = "name") -> RunList:
+    """List runs with method, data, features used, best validation mIoU and state.
+
+    Args:
+        folder: a run, or a folder that holds runs; by default `runs`.
+        sort: by "name", by "best" mIoU or by "date", the newest first.
+
+    Raises:
+        RsmtdfError: the folder is missing.
+    """
+    from pipeline.runs import list_runs
+
+    return list_runs(optional_path(folder), sort)
+
+
+@translated
+def compare(
+    runs: Sequence[PathLike],
+    out: PathLike | None = None,
+    *,
+    split: Literal["val", "test"] | None = None,
+    protocol: str | None = None,
+    classes: bool = False,
+) -> Comparison:
+    """Compare runs: mean and sample standard deviation over the seeds of each configuration.
+
+    Args:
+        runs: folders of runs, or folders that hold runs.
+        out: the folder that tables and pictures are written to; None writes nothing.
+        split: compare the reports that `evaluate` wrote of this split, by default the best validations.
+        protocol: compare scores by this protocol; needs `split`.
+        classes: whether the tables have a column for each class.
+
+    Raises:
+        RsmtdfError: there are no runs, or their scores cannot be compared.
+    """
+    from pipeline.runs.compare import compare as compare_runs
+
+    paths = [Path(run) for run in runs]
+    return compare_runs(paths, optional_path(out), split, classes=classes, protocol=protocol)
+
+
+@isolated
+def report(
+    runs: Sequence[PathLike],
+    out: PathLike = "report.html",
+    *,
+    split: Literal["val", "test"] = "test",
+    scenes: int = 4,
+    root: PathLike | None = None,
+    progress: bool = False,
+) -> Report:
+    """Write one HTML page on runs that were evaluated.
+
+    Args:
+        runs: folders of runs, or folders that hold runs.
+        out: the HTML file; it is replaced.
+        split: show the reports that `evaluate` wrote of this split.
+        scenes: how many scenes to show; their predictions are computed.
+        root: the data root, if it has moved since training.
+        progress: whether a bar is shown.
+
+    Raises:
+        RsmtdfError: there are no runs, or one is damaged or was not evaluated.
+    """
+    from pipeline.runs.report import report as write
+
+    paths = [Path(run) for run in runs]
+    return write(paths, Path(out), split, scenes, optional_path(root), reporter(progress=progress))
+
+
+@isolated
+def export(
+    run: PathLike,
+    out: PathLike,
+    *,
+    format: Format = "onnx",  # noqa: A002 - the name on the command line
+    weights: Weights | None = None,
+    overwrite: bool = False,
+    checkpoint: PathLike | None = None,
+    progress: bool = False,
+) -> ExportReport:
+    """Write a run's best student for other programs, and check it against the run's own model.
+
+    Args:
+        run: the run's folder.
+        out: the folder that files are written to.
+        format: "safetensors", "pt2" or "onnx".
+        weights: the EMA model or the student, by default the one that the run was selected by.
+        overwrite: replace files that are there.
+        checkpoint: the folder of another checkpoint than the best.
+        progress: whether bars are shown.
+
+    Raises:
+        RsmtdfError: the run cannot be used, a package is missing, or the exported model computes something else.
+    """
+    from pipeline.exchange.export import export_run
+
+    return export_run(
+        Path(run),
+        Path(out),
+        format,
+        weights=weights,
+        overwrite=overwrite,
+        reporter=reporter(progress=progress),
+        checkpoint=optional_path(checkpoint),
+    )
+
+
+@isolated
+def import_official(
+    checkpoint: PathLike,
+    dataset: str,
+    *,
+    root: PathLike | None = None,
+    run: PathLike | None = None,
+    model: Weights = "student",
+    overwrite: bool = False,
+    progress: bool = False,
+) -> ImportReport:
+    """Turn a checkpoint of the official RS-MTDF code into a run.
+
+    Args:
+        checkpoint: best.pth or latest.pth of the official code.
+        dataset: what it was trained on: a packaged manifest's name, or a manifest's YAML file.
+        root: the data root, by default `data/<dataset>`.
+        run: the run's folder, by default `runs/<dataset>-<size>-official`.
+        model: which of its models is scored by default.
+        overwrite: delete the run that is there.
+        progress: whether bars are shown.
+
+    Raises:
+        RsmtdfError: the file is not such a checkpoint, or does not fit the dataset.
+    """
+    from pipeline.exchange.import_official import import_official as run_import
+
+    return run_import(
+        Path(checkpoint),
+        dataset,
+        root=optional_path(root),
+        run=optional_path(run),
+        weights=model,
+        overwrite=overwrite,
+        reporter=reporter(progress=progress),
+    )
+
+
+@isolated
+def demo(out: PathLike = "outputs/demo", *, progress: bool = False) -> DemoResult:
+    """Extract, train and evaluate on small drawn scenes with tiny teachers of random weights: minutes on a CPU.
+
+    Args:
+        out: the folder that everything is kept in.
+        progress: whether bars are shown.
+    """
+    from pipeline.demo.run import run_demo
+
+    return run_demo(Path(out), None, None, reporter(progress=progress))

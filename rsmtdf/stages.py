@@ -1,0 +1,209 @@
+"""The stages from scenes to maps: extract_features, train, evaluate, predict; named as on the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rsmtdf.configs import load_config, override_words
+from rsmtdf.isolation import isolated
+from rsmtdf.paths import optional_path
+from rsmtdf.progress import reporter
+
+if TYPE_CHECKING:
+    from pipeline.extract.run import ExtractReport
+    from pipeline.train.journal import TrainReport
+    from rsmtdf.configs import ConfigSource, Overrides
+    from rsmtdf.paths import PathLike
+    from rsmtdf_core.evaluation.report import EvaluationReport
+
+    Weights = Literal["ema", "student"]
+
+
+@isolated
+def extract_features(
+    config: ConfigSource,
+    *,
+    overrides: Overrides = None,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> ExtractReport:
+    """Run the teachers once over every view and keep their tokens in the cache.
+
+    Only what is missing is computed: a call after an interrupted one goes on, and one more does nothing. With several
+    workers (`runtime.extract_workers`) a script must call this under `if __name__ == "__main__":`, as for all worker
+    processes in Python.
+
+    Args:
+        config: a path, a packaged name, a mapping or a config, as for `load_config`.
+        overrides: of the config's keys.
+        scheduler: address of a dask scheduler; by default a cluster is started on this machine.
+        progress: whether a bar is shown.
+
+    Raises:
+        RsmtdfError: the config, the scenes, a teacher or the cache cannot be used.
+    """
+    from pipeline.extract.run import extract
+
+    return extract(load_config(config, overrides), scheduler, reporter(progress=progress))
+
+
+@isolated
+def train(
+    config: ConfigSource,
+    run: PathLike | None = None,
+    *,
+    overrides: Overrides = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    init_from: PathLike | None = None,
+    max_steps: int | None = None,
+    profile: bool = False,
+    progress: bool = False,
+) -> TrainReport:
+    """Train the student from the cached features; no teacher is loaded.
+
+    Ctrl-C ends after the step in work, with a checkpoint; a second one interrupts at once. On a CPU, the process keeps
+    memory that training has freed for its next use.
+
+    Args:
+        config: a path, a packaged name, a mapping or a config, as for `load_config`.
+        run: the run's folder, by default `<runtime.runs>/<name>-<method>-seed<seed>`.
+        overrides: of the config's keys.
+        resume: go on with the run from its newest checkpoint.
+        overwrite: delete the run that is there.
+        init_from: a run, checkpoint or weights file that a new run starts from.
+        max_steps: train no more steps than these; sets `optimiser.max_steps`.
+        profile: trace a few steps into the run's folder.
+        progress: whether a bar is shown.
+
+    Raises:
+        RsmtdfError: the config, the scenes, the cache or the run cannot be used, or the loss diverges.
+        Interrupted: on Ctrl-C or SIGTERM, once the training was saved; also an `RsmtdfError`.
+    """
+    from pipeline.train.run import train as run_training
+    from rsmtdf_core.errors import ConfigError
+
+    if resume and (overwrite or init_from is not None):
+        raise ConfigError("resume excludes overwrite and init_from", remedy="choose one of them")
+    limit = [] if max_steps is None else [f"optimiser.max_steps={max_steps}"]
+    return run_training(
+        load_config(config, [*override_words(overrides), *limit]),
+        optional_path(run),
+        resume=resume,
+        overwrite=overwrite,
+        init_from=optional_path(init_from),
+        profile=profile,
+        reporter=reporter(progress=progress),
+    )
+
+
+@isolated
+def evaluate(
+    run: PathLike,
+    *,
+    split: Literal["train", "val", "test"] = "test",
+    weights: Weights | None = None,
+    root: PathLike | None = None,
+    protocols: Sequence[str] = ("rsmtdf",),
+    overrides: Overrides = None,
+    checkpoint: PathLike | None = None,
+    progress: bool = False,
+) -> EvaluationReport:
+    """Score a run's best model; tables and pictures are also written to `RUN/evaluation/SPLIT-WEIGHTS`.
+
+    Args:
+        run: the run's folder.
+        split: which scenes are scored.
+        weights: the EMA model or the student, by default the one that the run was selected by.
+        root: the data root, if it has moved since training.
+        protocols: names of the rules for the scores; the first is the report's own.
+        overrides: of keys of `evaluation.inference`, and of `runtime.device`.
+        checkpoint: the folder of another checkpoint than the best.
+        progress: whether a bar is shown.
+
+    Raises:
+        RsmtdfError: the run or the scenes cannot be used.
+    """
+    from pipeline.evaluate.run import evaluate as score
+
+    report, _ = score(
+        Path(run),
+        split,
+        weights,
+        optional_path(root),
+        reporter(progress=progress),
+        protocols=protocols,
+        overrides=override_words(overrides),
+        checkpoint=optional_path(checkpoint),
+    )
+    return report
+
+
+@isolated
+def predict(
+    run: PathLike,
+    inputs: PathLike | Sequence[PathLike],
+    out: PathLike,
+    *,
+    probabilities: bool = False,
+    confidence: bool = False,
+    polygons: bool = False,
+    cog: bool = False,
+    bands: Sequence[int] | None = None,
+    scale: tuple[float, float] | None = None,
+    overwrite: bool = False,
+    overrides: Overrides = None,
+    checkpoint: PathLike | None = None,
+    progress: bool = False,
+) -> list[Path]:
+    """Write the class maps of images, GeoTIFFs and folders of them, of any size.
+
+    Args:
+        run: the run's folder.
+        inputs: a file or folder, or several.
+        out: the folder that maps are written to.
+        probabilities: also write a raster with a band for each class.
+        confidence: also write a raster with the largest probability.
+        polygons: also write GeoJSON of the areas of each class; for GeoTIFFs alone.
+        cog: write Cloud Optimized GeoTIFFs.
+        bands: numbers, from 1, of the bands that the student sees, by default the manifest's.
+        scale: values that become black and white, by default the manifest's.
+        overwrite: replace maps that are there.
+        overrides: of keys of `evaluation.inference`, and of `runtime.device`.
+        checkpoint: the folder of another checkpoint than the best.
+        progress: whether a bar is shown.
+
+    Returns:
+        The maps of class ids, in the order of the inputs.
+
+    Raises:
+        RsmtdfError: the run, an input or `out` cannot be used. If other inputs were predicted, it is an
+            `IncompleteError` with their maps as `written`.
+    """
+    from pipeline.predict import PredictSettings
+    from pipeline.predict import predict as predict_inputs
+    from rsmtdf_core.validation import validate
+
+    band_values = {"indices": bands, "scale": scale}
+    given = {key: list(value) for key, value in band_values.items() if value is not None}
+    values = {
+        "probabilities": probabilities,
+        "confidence": confidence,
+        "polygons": polygons,
+        "cog": cog,
+        "overwrite": overwrite,
+        "bands": given or None,
+    }
+    several = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    return predict_inputs(
+        Path(run),
+        [Path(one) for one in several],
+        Path(out),
+        validate(PredictSettings, values, "rsmtdf.predict"),
+        reporter(progress=progress),
+        overrides=override_words(overrides),
+        checkpoint=optional_path(checkpoint),
+    )
