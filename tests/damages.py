@@ -98,13 +98,16 @@ FOLDER_DAMAGES: dict[str, Damage] = {
 _PROGRAM = re.compile(r"^.*?(?=rsmtdf |rm -r )")
 
 
-def run_remedy(remedy: str | None, names: Mapping[str, str], choice: int = 0) -> str:
+def run_remedy(
+    remedy: str | None, names: Mapping[str, str], choice: int = 0, *, follow: bool = True
+) -> str:
     """Run the commands of a remedy as they are printed, and those that they propose next.
 
     Args:
         remedy: alternatives are separated by "; or ", commands that follow each other by "; then ".
         names: what stands for names in capitals, such as CONFIG.
         choice: which of the alternatives.
+        follow: whether to run what the commands propose next.
 
     Returns:
         What the commands printed.
@@ -121,6 +124,7 @@ def run_remedy(remedy: str | None, names: Mapping[str, str], choice: int = 0) ->
         assert program == "rsmtdf", program
         answer = CliRunner().invoke(app, [names.get(word, word) for word in arguments])
         assert answer.exit_code == 0, (arguments, answer.output)
-        commands += re.findall(r"^next: (rsmtdf .*)$", answer.output, re.MULTILINE)
+        if follow:
+            commands += re.findall(r"^next: (rsmtdf .*)$", answer.output, re.MULTILINE)
         output += answer.output
     return output

@@ -1,12 +1,13 @@
 """One run as its folder tells of it, checked, so that what reads it further meets no surprise."""
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import ExperimentConfig, load_config
-from rsmtdf_core.errors import RunError
+from rsmtdf_core.errors import RunError, StoreDamagedError
 from rsmtdf_core.files import read_json
 from rsmtdf_core.runs.folder import ENDED, RunFolder, open_run
 from rsmtdf_core.runs.history import Validation, ranked
@@ -122,7 +123,7 @@ def _lines(folder: RunFolder) -> tuple[dict[str, Any], ...]:
         raise RunError(
             f"line {wrong} is not as a training writes it",
             where=folder.metrics,
-            remedy="go on from the newest checkpoint with `rsmtdf train CONFIG --resume`, or delete the run",
+            remedy=f"restore the file; or delete that line; then {_resume(folder)}",
         )
     return tuple(lines)
 
@@ -141,16 +142,26 @@ def _is_whole(line: object) -> bool:
     )
 
 
+def _resume(folder: RunFolder) -> str:
+    """The command that goes on with a run; where it has ended, it only tidies the folder."""
+    return f"rsmtdf train CONFIG --run {shlex.quote(str(folder.path))} --resume"
+
+
 def _lock(folder: RunFolder, config: ExperimentConfig) -> dict[str, Any] | None:
     """The run's cache.lock.json, unsealed."""
     path = folder.path / "cache.lock.json"
     if not path.exists():
         return None
-    lock = unsealed(read_json(path, RunError), path)
+    again = f"write it again: {_resume(folder)}"
+    try:
+        lock = unsealed(read_json(path, RunError), path)
+    except (RunError, StoreDamagedError) as damage:
+        raise RunError(damage.what, where=path, remedy=again) from None
     cached = config.method.uses_teachers and config.objective.teachers == "cached"
     names = {one.name for one in config.distilled}
     if cached and not _names_stores(lock, names):
-        raise RunError("the file does not name the stores that the run read", where=path)
+        what = "the file does not name the stores that the run read"
+        raise RunError(what, where=path, remedy=again)
     return lock
 
 

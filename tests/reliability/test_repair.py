@@ -10,7 +10,7 @@ import pytest
 from pipeline.cache.repair import repair
 from pipeline.pixels import MASKS
 from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
-from rsmtdf_core.cache.usage import PINS, RUNS, begin_run, pin, store_key
+from rsmtdf_core.cache.usage import PINS, RUNS, begin_run, pin, pins, store_key
 from rsmtdf_core.errors import RsmtdfError, StoreError
 from rsmtdf_core.files import write_json
 from rsmtdf_core.store.locks import reading
@@ -197,6 +197,47 @@ def test_records_are_never_given_new_parameters(sound: Path, tmp_path: Path) -> 
     assert [(one.kind, one.path) for one in report.losses] == [("set aside", store)]
     harness.extract(cache, LATER)
     assert harness.read_all(cache, LATER) > 0
+
+
+@pytest.mark.parametrize("damaged", ["the file", "its copy", "both"])
+def test_parameters_of_an_unfinished_store_never_decode_wrongly(
+    tmp_path: Path, damaged: str
+) -> None:
+    """The digest in zarr.json binds them before any commit does."""
+    part = harness.Job(views=2, codec="transform", blocks=3)
+    harness.extract(tmp_path / "part", part)
+    [parameters] = (tmp_path / "part").glob("*/*/parameters.safetensors")
+    name = parameters.relative_to(tmp_path / "part")
+    assert not (parameters.parent / "commit.json").exists()
+    random = np.random.default_rng(0)
+    for number, changed in enumerate(harness.flips(parameters.read_bytes(), 12, random)):
+        cache = shutil.copytree(tmp_path / "part", tmp_path / str(number))
+        paths = {"the file": cache / name, "its copy": cache / f"{name}.copy"}
+        for which, path in paths.items():
+            if damaged in (which, "both"):
+                path.write_bytes(changed)
+        if damaged != "its copy":
+            with pytest.raises(StoreError, match="not the one that was written") as refused:
+                harness.extract(cache, LATER)
+            run_remedy(refused.value.remedy, {}, follow=False)
+        assert bool([*(cache / SET_ASIDE).rglob("c")]) == (damaged == "both")
+        harness.extract(cache, LATER)
+        assert harness.read_all(cache, LATER) > 0
+
+
+def test_a_pin_that_is_sound_keeps_its_note(sound: Path, tmp_path: Path) -> None:
+    cache = shutil.copytree(sound, tmp_path / "cache")
+    [entry] = (cache / RUNS).glob("*.json")
+    entry.write_bytes(b"{")
+    with pytest.raises(StoreError) as refused:
+        read_catalogue(cache)
+    run_remedy(refused.value.remedy, {}, follow=False)
+    notes = {one.target.partition("-")[2][17:23]: one.note for one in pins(cache)}
+    assert len(notes) == 3
+    assert notes["pixels"] == "for the paper"
+    assert {note for name, note in notes.items() if name != "pixels"} == {
+        "the entry of a run was damaged"
+    }
 
 
 def test_a_dry_run_lists_the_steps_and_changes_nothing(sound: Path, tmp_path: Path) -> None:

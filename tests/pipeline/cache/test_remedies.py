@@ -15,8 +15,10 @@ from pipeline.config import load_config
 from pipeline.extract.run import extract
 from pipeline.pixels import MASKS, find_pixels
 from pipeline.plan import plan_experiment
+from pipeline.runs.record import read_run
+from pipeline.train.run import train
 from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
-from rsmtdf_core.errors import StoreError
+from rsmtdf_core.errors import RunError, StoreError
 from rsmtdf_core.store.group import CROPS, SCENES
 from rsmtdf_core.store.metadata import ZARR
 from rsmtdf_core.store.reader import FeatureReader
@@ -202,6 +204,24 @@ def test_damaged_masks_json_heals_as_it_says(place: Place, kind: str) -> None:
     run_remedy(refused.value.remedy, {"CONFIG": str(place.config)}, choice)
     find_pixels(experiment)
     assert place.files() == before
+
+
+@pytest.mark.slow
+def test_a_runs_damaged_list_of_stores_heals_as_it_says(place: Place) -> None:
+    text = place.config.read_text().replace("epochs: 2", "epochs: 2, max_steps: 1")
+    place.config.write_text(text)
+    run = train(load_config(str(place.config), ())).run
+    lock = run / "cache.lock.json"
+    whole = lock.read_bytes()
+    for kind in ("a bit in the middle", "cut in half", "empty", "a link"):
+        FILE_DAMAGES[kind](lock, place.folder / "outside")
+        with pytest.raises(RunError) as refused:
+            read_run(run)
+        assert refused.value.where == str(lock)
+        run_remedy(refused.value.remedy, {"CONFIG": str(place.config)})
+        assert lock.read_bytes() == whole
+        assert not lock.is_symlink()
+        read_run(run)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from pipeline.train.features import find_features
 from pipeline.train.run import train
-from rsmtdf_core.cache.catalogue import read_catalogue
+from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
 from rsmtdf_core.errors import (
     ConfigError,
     StoreDamagedError,
@@ -22,6 +22,7 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.reader import FeatureReader
 from tests.caches import make_store, tree
+from tests.damages import run_remedy
 
 INT8, FP16 = declare_codec("int8"), declare_codec("fp16")
 
@@ -110,6 +111,22 @@ def test_records_of_two_kinds_are_never_in_one_store(tmp_path):
     with pytest.raises(StoreMismatchError, match="the teacher made"):
         transcode(source, INT8)
     assert unfinished.read_commit() is None
+
+
+def test_the_store_in_the_way_is_moved_as_proposed(tmp_path):
+    source = make_store(tmp_path)
+    unfinished = make_store(tmp_path, codec="int8", commit=False)
+    before = {
+        name: tree(path)
+        for name, path in (("in the way", unfinished.path), ("source", source.path))
+    }
+    with pytest.raises(StoreMismatchError) as refused:
+        transcode(source, INT8)
+    run_remedy(refused.value.remedy, {}, 1, follow=False)
+    [aside] = (tmp_path / SET_ASIDE).glob("1/*/*")
+    assert tree(aside) == before["in the way"]
+    assert tree(source.path) == before["source"]
+    assert transcode(source, INT8).path == unfinished.path
 
 
 def test_a_killed_transcoding_goes_on_to_the_same_bytes(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from pipeline.train.run import train
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.runs.lock import hold_run
+from tests.damages import run_remedy
 
 SHORT = ("objective.method=supervised", "optimiser.epochs=1")
 
@@ -110,9 +111,12 @@ def test_where_a_file_system_has_no_locks_that_is_told(tmp_path, monkeypatch):
 def test_a_lock_that_is_no_file_is_one_sentence(tmp_path, kind):
     lock = tmp_path / ".lock"
     lock.mkdir() if kind == "directory" else lock.symlink_to("elsewhere")
-    with pytest.raises(Exception, match="lock") as caught, hold_run(tmp_path, nobody_warns):
+    with pytest.raises(RunError, match="lock") as caught, hold_run(tmp_path, nobody_warns):
         pass
-    assert str(lock) in str(caught.value)
+    assert caught.value.where == str(lock)
+    run_remedy(caught.value.remedy, {})
+    with hold_run(tmp_path, nobody_warns):
+        pass
 
 
 def test_leftovers_of_killed_processes_are_deleted_under_the_lock(make_config):

@@ -154,6 +154,22 @@ def test_a_damaged_entry_of_a_run_is_an_error_with_a_remedy(cache, run, damage):
     assert told.value.remedy == f"rsmtdf cache repair {cache}"
 
 
+def test_a_run_whose_entry_is_damaged_ends_with_a_warning(cache, run):
+    begin_run(cache, run, [cache / STORE])
+    run_path(cache, runs(cache)[0]).write_text("{")
+    warning = end_run(cache, run)
+    assert f"rsmtdf cache repair {cache}" in warning
+
+
+@pytest.mark.parametrize(("name", "read"), [("pins", pins), ("runs", runs)])
+def test_something_else_in_the_place_of_the_folder_is_an_error_with_a_remedy(cache, name, read):
+    (cache / name).write_text("x")
+    with pytest.raises(StoreDamagedError, match="which stores they keep is unknown") as told:
+        read(cache)
+    assert told.value.where == str(cache / name)
+    assert told.value.remedy == f"rsmtdf cache repair {cache}"
+
+
 def test_every_changed_field_of_a_runs_entry_is_found(cache, run):
     begin_run(cache, run, [cache / STORE])
     path = run_path(cache, runs(cache)[0])
