@@ -58,6 +58,8 @@ def explain(
             out.print(labeled("  keys    ", ", ".join(meaning.keys)))
             continue
         out.print(labeled("  type    ", meaning.type))
+        for choice in meaning.choices:
+            out.print(labeled("          ", choice))
         out.print(labeled("  default ", meaning.default))
         out.print(labeled("  decides ", f"{meaning.role}: {EXPLANATIONS[meaning.role]}"))
 

@@ -10,14 +10,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from rsmtdf_core.choices import OneOf, fields_at, one_of
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.kinds import METHODS, MethodKind
+from rsmtdf_core.kinds import FAMILIES, METHODS, MethodKind
 from rsmtdf_core.roles import ConfigSettings, Place, Result, Speed, Views
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Seed, UserPath
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
+from rsmtdf_core.training.settings import MethodSettings, OptimiserSettings, TaughtSettings
 from rsmtdf_core.validation import load_yaml, parse_yaml, validate
 from rsmtdf_core.views.pixels import PIXELS
 from rsmtdf_core.views.settings import ViewSettings
@@ -31,6 +32,9 @@ def _share(value: object) -> object:
         return value
 
 
+FAMILY = OneOf(FAMILIES, "family")
+METHOD = OneOf(METHODS, "method", "rs-mtdf")
+TeacherSource = Literal["cached", "online", "none"]
 WholePath = Annotated[UserPath, AfterValidator(Path.absolute)]
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
@@ -141,9 +145,9 @@ class ExperimentConfig(ConfigSettings):
     views_seed: Views[Seed] = 0
     data: DataSettings
     views: ViewSettings = ViewSettings()
-    teachers: tuple[TeacherSettings, ...] = ()
+    teachers: tuple[Annotated[TeacherSettings, FAMILY], ...] = ()
     student: StudentSettings = StudentSettings()
-    objective: ObjectiveSettings = ObjectiveSettings()
+    objective: Annotated[MethodSettings, METHOD] = Field(default_factory=METHOD.make)
     optimiser: OptimiserSettings = OptimiserSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     runtime: RuntimeSettings = RuntimeSettings()
@@ -160,7 +164,7 @@ class ExperimentConfig(ConfigSettings):
                 f"runtime.accumulate: {self.runtime.accumulate} parts of optimiser.batch: {self.optimiser.batch} "
                 "are not whole pairs; the batch must be a multiple of twice the parts"
             )
-        if self.objective.teachers == "online" and self.views.teacher_sees != "mixed":
+        if self.teacher_source == "online" and self.views.teacher_sees != "mixed":
             raise ValueError(
                 "objective.teachers: online computes tokens of the mixed views; set views.teacher_sees: mixed"
             )
@@ -168,14 +172,17 @@ class ExperimentConfig(ConfigSettings):
 
     @model_validator(mode="after")
     def _known_teachers(self) -> Self:
-        names = {teacher.name for teacher in self.teachers}
-        for key, used in (
-            ("objective.distillation.teachers", self.objective.distillation.teachers),
-            ("student.fusion.teacher_weights", self.student.fusion.teacher_weights),
-        ):
-            if unknown := sorted(set(used or ()) - names):
-                raise ValueError(f"{key}: no teacher is named {', '.join(unknown)}")
+        if isinstance(self.objective, TaughtSettings):
+            self.objective.used_teachers(self._teacher_names)
+        weighted = self.student.fusion.teacher_weights or {}
+        if unknown := sorted(weighted.keys() - set(self._teacher_names)):
+            listed = ", ".join(unknown)
+            raise ValueError(f"student.fusion.teacher_weights: no teacher is named {listed}")
         return self
+
+    @property
+    def _teacher_names(self) -> tuple[str, ...]:
+        return tuple(teacher.name for teacher in self.teachers)
 
     @property
     def method(self) -> MethodKind:
@@ -184,9 +191,16 @@ class ExperimentConfig(ConfigSettings):
 
     @property
     def distilled(self) -> tuple[TeacherSettings, ...]:
-        """The teachers that the method distills from, in the config's order."""
-        used = self.objective.distillation.teachers
-        return tuple(one for one in self.teachers if used is None or one.name in used)
+        """The teachers whose tokens the method gets, in the config's order; none if it uses no teachers."""
+        if not isinstance(self.objective, TaughtSettings):
+            return ()
+        used = self.objective.used_teachers(self._teacher_names)
+        return tuple(teacher for teacher in self.teachers if teacher.name in used)
+
+    @property
+    def teacher_source(self) -> TeacherSource:
+        """Where the method gets the teachers' tokens from: the cache, the teachers in the loop, or nowhere."""
+        return self.objective.teachers if isinstance(self.objective, TaughtSettings) else "none"
 
     @property
     def run_folder(self) -> Path:
@@ -327,7 +341,12 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
                 node[place] = value
             node = node[place]
         elif isinstance(node, dict):
-            if last:
+            choice = _choice(".".join(keys[: depth + 1]))
+            if choice and isinstance(node.get(key), str):
+                node[key] = {choice.key: node[key]}
+            if last and choice and isinstance(value, str) and isinstance(node.get(key), dict):
+                node[key] = {**node[key], choice.key: value}
+            elif last:
                 node[key] = value
             else:
                 # An absent or empty group is made here; validation names it if no such group exists.
@@ -336,6 +355,12 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
         else:
             above = ".".join(keys[:depth])
             raise ConfigError(f"{above} is a value, not a group", where=_option(override))
+
+
+def _choice(key: str) -> OneOf | None:
+    """The choice that a group may be, which can be written as a name alone."""
+    fields = fields_at(ExperimentConfig, key)
+    return one_of(fields[0][2]) if fields else None
 
 
 def _item(items: list[Any], key: str) -> int | None:

@@ -11,8 +11,9 @@ from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from pydantic.fields import FieldInfo
 
 from pipeline.config import ExperimentConfig
+from rsmtdf_core.choices import OneOf, choice_in, declared_group, fields_at, groups_of
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.roles import ConfigSettings, Role, fields_at, groups_in, role_of
+from rsmtdf_core.roles import ConfigSettings, Role, role_of
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import dump_value, suggestion
 
@@ -35,6 +36,9 @@ _ATTRIBUTES = re.compile(r"^Attributes:\n((?:(?:    .*)?\n?)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w+): ((?:.*\n?)(?:^        .*\n?)*)", re.MULTILINE)
 
 
+_REQUIRED = "none, the key is required"
+
+
 class Explanation(Settings):
     """One key.
 
@@ -44,7 +48,8 @@ class Explanation(Settings):
         type: the values that it takes; empty for a group.
         default: the value in force if a config leaves it out, as YAML; empty for a group.
         role: what it decides; None for a group.
-        keys: the keys of a group.
+        keys: the keys of a group, of all parts if it is a choice of several.
+        choices: the parts that the key may name, each with its summary.
     """
 
     key: str
@@ -53,6 +58,7 @@ class Explanation(Settings):
     default: str = ""
     role: Role | None = None
     keys: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 def explain(key: str) -> tuple[Explanation, ...]:
@@ -67,6 +73,14 @@ def explain(key: str) -> tuple[Explanation, ...]:
             f"a config has no key '{key}'{suggestion(key, all_keys())}",
             remedy="`rsmtdf config show CONFIG` prints all keys",
         )
+    above, _, last = key.rpartition(".")
+    # An item of a list has no field: its name or number is left out.
+    groups = fields_at(ExperimentConfig, above) or fields_at(
+        ExperimentConfig, above.rpartition(".")[0]
+    )
+    choice = choice_in(groups[0][2]) if groups else None
+    if choice and choice.key == last:
+        return (_name_of_part(key, choice, *fields[0]),)
     return tuple(
         dict.fromkeys(_explained(group, name, key, field) for group, name, field in fields)
     )
@@ -76,16 +90,30 @@ def all_keys(group: type[ConfigSettings] = ExperimentConfig, prefix: str = "") -
     """Every key of a config, groups included."""
     for name, field in group.model_fields.items():
         yield f"{prefix}{name}"
-        for inner in groups_in(field.annotation):
+        for inner in groups_of(field):
             yield from all_keys(inner, f"{prefix}{name}.")
 
 
+def _name_of_part(
+    key: str, choice: OneOf, group: type[ConfigSettings], name: str, field: FieldInfo
+) -> Explanation:
+    """The key that names one of several parts, with what these are."""
+    return Explanation(
+        key=key,
+        description=description(group, name),
+        type=" or ".join(choice.kinds),
+        default=choice.default or _REQUIRED,
+        role=role_of(field),
+        choices=tuple(f"{kind.name}: {kind.summary}" for kind in choice.kinds.values()),
+    )
+
+
 def _explained(group: type[ConfigSettings], name: str, key: str, field: FieldInfo) -> Explanation:
-    inner = groups_in(field.annotation)
+    inner = groups_of(field)
     if inner:
         return Explanation(
             key=key,
-            description=inspect.cleandoc(inner[0].__doc__ or "").partition("\n")[0],
+            description=description(group, name) or _headline(declared_group(field.annotation)),
             keys=tuple(dict.fromkeys(each for kind in inner for each in kind.model_fields)),
         )
     bounds = [_bound(limit) for limit in field.metadata if type(limit) in _BOUNDS]
@@ -93,7 +121,7 @@ def _explained(group: type[ConfigSettings], name: str, key: str, field: FieldInf
         key=key,
         description=description(group, name),
         type=", ".join([_type(field.annotation), *bounds]),
-        default="none, the key is required"
+        default=_REQUIRED
         if field.is_required()
         else dump_value(field.get_default(call_default_factory=True)),
         role=role_of(field),
@@ -108,6 +136,10 @@ def description(group: type[ConfigSettings], name: str) -> str:
         if name in entries:
             return " ".join(str(entries[name]).split())
     return ""
+
+
+def _headline(group: type[ConfigSettings] | None) -> str:
+    return inspect.cleandoc((group and group.__doc__) or "").partition("\n")[0]
 
 
 def _bound(limit: Any) -> str:  # noqa: ANN401 - one of several classes without a common one

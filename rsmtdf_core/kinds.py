@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Literal, TypeVar
 
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.roles import ConfigSettings
 
 Holds = Literal["tokens", "pixels"]
 
@@ -26,11 +27,13 @@ class Kind:
         name: the part's name in configs, on the command line and in reports.
         summary: the part in one line, for help texts.
         code: import path of the part's code, `package.module` or `package.module:attribute`.
+        settings: the keys that a config has for the part.
     """
 
     name: str
     summary: str
     code: str
+    settings: type[ConfigSettings]
 
     def load(self) -> Any:  # noqa: ANN401 - each kind has an interface of its own, and a typed function that loads it
         """The part's code, imported.
@@ -52,14 +55,14 @@ class Kind:
 class MethodKind(Kind):
     """A training method; its code is an `Objective` class.
 
+    Its settings extend `MethodSettings`, or `TaughtSettings` if it needs the teachers' tokens.
+
     Attributes:
         strong_views: strong views of each unlabeled sample; 0 for methods that train on labeled scenes alone.
-        uses_teachers: whether the method needs the teachers' tokens.
         losses: a caption for each loss that the method logs.
     """
 
     strong_views: int
-    uses_teachers: bool = False
     losses: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -67,29 +70,32 @@ class MethodKind(Kind):
 class FamilyKind(Kind):
     """A family of teachers; its code is a module or an object with the functions of `Family`.
 
-    Attributes:
-        final_norm: whether tokens pass the model's final normalization, unless a config decides otherwise.
+    Its settings extend `TeacherSettings`; other defaults there, such as the tap, are the family's.
     """
-
-    final_norm: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodecKind(Kind):
-    """A codec; its code is a `Codec` class.
+    """A codec; its code is a `CodecClass`.
+
+    Its settings extend `CodecSettings`.
 
     Attributes:
+        format: number of the format of its records, which is part of a store's address.
         holds: teachers' tokens, or pixels of rendered views.
         lossless: whether decoded tokens differ from the teacher's by no more than half precision.
     """
 
+    format: int = 1
     holds: Holds = "tokens"
     lossless: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolKind(Kind):
-    """An evaluation protocol; its code is a `Protocol`."""
+    """An evaluation protocol; its code is a `Protocol`. It has no settings: its name says all that decides a score."""
+
+    settings: type[ConfigSettings] = ConfigSettings
 
 
 K = TypeVar("K", bound=Kind)
@@ -167,7 +173,7 @@ def _resolve(path: str) -> Any:  # noqa: ANN401 - whatever the module holds
     return getattr(imported, name) if name else imported
 
 
-_OBJECTIVES = "rsmtdf_core.training.methods.rows"
+_METHODS = "rsmtdf_core.training.methods.rows"
 _TEACHERS = "rsmtdf_core.teachers.rows"
 _CODECS = "rsmtdf_core.store.codecs.rows"
 _PROTOCOLS = "rsmtdf_core.evaluation.protocols.rows"
@@ -177,10 +183,10 @@ METHODS = Registry(
     "rsmtdf.methods",
     MethodKind,
     {
-        "supervised": f"{_OBJECTIVES}:SUPERVISED",
-        "fixmatch": f"{_OBJECTIVES}:FIXMATCH",
-        "unimatch-v2": f"{_OBJECTIVES}:UNIMATCH_V2",
-        "rs-mtdf": f"{_OBJECTIVES}:RS_MTDF",
+        "supervised": f"{_METHODS}:SUPERVISED",
+        "fixmatch": f"{_METHODS}:FIXMATCH",
+        "unimatch-v2": f"{_METHODS}:UNIMATCH_V2",
+        "rs-mtdf": f"{_METHODS}:RS_MTDF",
     },
 )
 FAMILIES = Registry(
@@ -212,7 +218,21 @@ PROTOCOLS = Registry(
 )
 
 
-def token_codecs() -> tuple[str, ...]:
-    """Names of the codecs for teachers' tokens, the lossless ones first."""
-    kinds = [kind for kind in CODECS.values() if kind.holds == "tokens"]
-    return tuple(kind.name for kind in sorted(kinds, key=lambda kind: not kind.lossless))
+class _TokenCodecs(Mapping[str, CodecKind]):
+    def __getitem__(self, name: str) -> CodecKind:
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def _rows(self) -> dict[str, CodecKind]:
+        kinds = [kind for kind in CODECS.values() if kind.holds == "tokens"]
+        return {kind.name: kind for kind in sorted(kinds, key=lambda kind: not kind.lossless)}
+
+
+TOKEN_CODECS: Mapping[str, CodecKind] = _TokenCodecs()
+"""The codecs for teachers' tokens, the lossless ones first."""

@@ -8,7 +8,7 @@ predictions are derived from these roles, so that no list of keys elsewhere can 
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -26,6 +26,7 @@ class Role(StrEnum):
     SCORING = "scoring"
     SPEED = "speed"
     PLACE = "place"
+    SELECTION = "teachers in use"
 
 
 EXPLANATIONS = {
@@ -34,6 +35,7 @@ EXPLANATIONS = {
     Role.CODEC: "how tokens are stored, and so which of a teacher's stores is read",
     Role.RESULT: "what a training computes; a run cannot be resumed with another value",
     Role.TAUGHT: "what a training with a method that uses teachers computes; other methods ignore it",
+    Role.SELECTION: "which of the config's teachers are used",
     Role.SCORING: "how a trained model predicts; `evaluate` and `predict` take another value with --set",
     Role.SPEED: "speed and memory alone; may change at any time",
     Role.PLACE: "names and places on disk; may change at any time",
@@ -48,6 +50,7 @@ Taught = Annotated[T, Role.TAUGHT]
 Scoring = Annotated[T, Role.SCORING]
 Speed = Annotated[T, Role.SPEED]
 Place = Annotated[T, Role.PLACE]
+Selection = Annotated[T, Role.SELECTION]
 
 
 class ConfigSettings(Settings):
@@ -62,7 +65,7 @@ class ConfigSettings(Settings):
         """
         super().__pydantic_init_subclass__(**options)
         for name, field in cls.model_fields.items():
-            if role_of(field) is None and not groups_in(field.annotation):
+            if role_of(field) is None and not _has_groups(field.annotation):
                 raise TypeError(f"{cls.__name__}.{name} does not state what it decides")
 
 
@@ -71,11 +74,10 @@ def role_of(field: FieldInfo) -> Role | None:
     return next((role for role in field.metadata if isinstance(role, Role)), None)
 
 
-def groups_in(annotation: object) -> tuple[type[ConfigSettings], ...]:
-    """The settings classes that an annotation names, itself or in its arguments."""
-    if isinstance(annotation, type) and issubclass(annotation, ConfigSettings):
-        return (annotation,)
-    return tuple(group for inner in get_args(annotation) for group in groups_in(inner))
+def _has_groups(annotation: object) -> bool:
+    if isinstance(annotation, type):
+        return issubclass(annotation, ConfigSettings)
+    return any(map(_has_groups, get_args(annotation)))
 
 
 def deciding(settings: ConfigSettings, *roles: Role) -> dict[str, Any]:
@@ -95,26 +97,6 @@ def deciding(settings: ConfigSettings, *roles: Role) -> dict[str, Any]:
             inners = [deciding(group, *roles) for group in value]
             chosen |= {name: inners} if any(inners) else {}
     return chosen
-
-
-def fields_at(
-    group: type[ConfigSettings], key: str
-) -> list[tuple[type[ConfigSettings], str, FieldInfo]]:
-    """The fields that a dotted key may name, each with the class that has it; none for an unknown key.
-
-    An item of a list may be named by its number or name, or be left out: `teachers.dino.block`, `teachers.block`.
-    """
-    first, _, rest = key.partition(".")
-    field = group.model_fields.get(first)
-    if field is None:
-        return []
-    if not rest:
-        return [(group, first, field)]
-    inner = groups_in(field.annotation)
-    found = [entry for each in inner for entry in fields_at(each, rest)]
-    if not found and get_origin(field.annotation) is tuple and "." in rest:
-        found = [entry for each in inner for entry in fields_at(each, rest.partition(".")[2])]
-    return found
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

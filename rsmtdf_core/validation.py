@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_jsonable_python
 from yaml.constructor import ConstructorError
 
+from rsmtdf_core.choices import OneOf, one_of
 from rsmtdf_core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -237,13 +239,21 @@ def _step(annotation: Any, part: int | str) -> list[Any]:  # noqa: ANN401 - any 
 
 def _fields(annotation: Any) -> dict[str, Any]:  # noqa: ANN401 - any type annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {name: field.annotation for name, field in annotation.model_fields.items()}
+        return {name: _annotation(field) for name, field in annotation.model_fields.items()}
     return {}
+
+
+def _annotation(field: FieldInfo) -> Any:  # noqa: ANN401 - any type annotation
+    """The annotation of a field; of a choice of parts with its mark, which knows their settings."""
+    choice = one_of(field)
+    return Annotated[field.annotation, choice] if choice else field.annotation
 
 
 def _branches(annotation: Any) -> list[Any]:  # noqa: ANN401 - any type annotation
     if get_origin(annotation) is Annotated:
-        return _branches(get_args(annotation)[0])
+        plain, *marks = get_args(annotation)
+        choices = [mark for mark in marks if isinstance(mark, OneOf)]
+        return list(choices[0].groups) if choices else _branches(plain)
     if get_origin(annotation) in {Union, types.UnionType}:
         return [flat for branch in get_args(annotation) for flat in _branches(branch)]
     return [annotation]

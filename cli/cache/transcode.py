@@ -20,7 +20,10 @@ def transcode(
     codec: Annotated[str, typer.Option(help="The new store's codec, as in teachers.NAME.codec.")],
     quality: Annotated[
         float | None,
-        typer.Option(help="Mean-centred cosine that transform keeps.", show_default="0.99"),
+        typer.Option(
+            help="Mean-centred cosine that the codec keeps, if it has that choice.",
+            show_default="0.99",
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
@@ -38,15 +41,13 @@ def transcode(
     """
     from pipeline.cache.transcode import transcode as transcode_store
     from rsmtdf_core.cache.catalogue import find_entry, read_catalogue
-    from rsmtdf_core.errors import ConfigError, StoreNotFoundError
-    from rsmtdf_core.store.codecs import DEFAULT_QUALITY, declare_codec
+    from rsmtdf_core.errors import StoreNotFoundError
+    from rsmtdf_core.store.codecs import declare_codec
 
-    if quality is not None and not 0 < quality < 1:
-        raise ConfigError(f"expected a quality between 0 and 1, found {quality}")
     entry = find_entry(read_catalogue(read_runtime(cache).cache_folder), store)
     if entry.store is None:
         raise StoreNotFoundError(f"the store is {entry.state}: {entry.problem}", where=entry.path)
-    declared = declare_codec(codec, DEFAULT_QUALITY if quality is None else quality)
+    declared = declare_codec(codec, **({} if quality is None else {"quality": quality}))
     report = transcode_store(entry.store, declared, RichReporter())
     if not report.new:
         out.print("is there already: nothing was made", style="bold")

@@ -67,7 +67,7 @@ class RunRecord:
     @property
     def distils(self) -> bool:
         """Whether the method learns from teachers."""
-        return self.config.method.uses_teachers
+        return self.config.teacher_source != "none"
 
     @property
     def random_teachers(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class RunRecord:
         if not self.distils:
             return ()
         stores = (self.lock or {}).get("stores")
-        if self.config.objective.teachers == "cached" and stores:
+        if self.config.teacher_source == "cached" and stores:
             weights = {name: one["identity"]["weights_sha256"] for name, one in stores.items()}
             return tuple(name for name, one in weights.items() if str(one).startswith("random:"))
         return tuple(one.name for one in self.config.distilled if one.weights == "random")
@@ -157,7 +157,7 @@ def _lock(folder: RunFolder, config: ExperimentConfig) -> dict[str, Any] | None:
         lock = unsealed(read_json(path, RunError), path)
     except (RunError, StoreDamagedError) as damage:
         raise RunError(damage.what, where=path, remedy=again) from None
-    cached = config.method.uses_teachers and config.objective.teachers == "cached"
+    cached = config.teacher_source == "cached"
     names = {one.name for one in config.distilled}
     if cached and not _names_stores(lock, names):
         what = "the file does not name the stores that the run read"

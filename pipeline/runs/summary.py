@@ -99,7 +99,7 @@ def _features(record: RunRecord) -> RunFeatures:
         return RunFeatures(source="none", pixels=pixels)
     teachers = tuple(one.name for one in config.distilled)
     views = config.views.unlabeled_views
-    if config.objective.teachers == "online":
+    if config.teacher_source == "online":
         return RunFeatures(source="online", teachers=teachers, views=views, pixels=pixels)
     locked = lock.get("stores")
     codecs = [
@@ -117,5 +117,5 @@ def _features(record: RunRecord) -> RunFeatures:
 
 def codec_label(codec: dict[str, Any]) -> str:
     """A declared codec as names of stores have it: fp16, transform-0.99."""
-    quality = f"-{codec['quality']}" if "quality" in codec else ""
-    return f"{codec.get('name', 'unknown')}{quality}"
+    keys = (str(value) for key, value in codec.items() if key not in {"name", "format"})
+    return "-".join([str(codec.get("name", "unknown")), *keys])

@@ -20,6 +20,7 @@ from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.training.settings import TaughtSettings
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
 from rsmtdf_core.views.pixels import PIXELS
 
@@ -76,14 +77,15 @@ def find_features(experiment: Experiment, device: torch.device) -> Features:
 
 def _targets(experiment: Experiment, device: torch.device) -> Features:
     config = experiment.config
-    if not config.method.uses_teachers:
+    source = config.teacher_source
+    if source == "none":
         return Features()
     if not config.teachers:
         raise ConfigError(
             f"{config.objective.method} needs teachers, and the config names none",
             remedy="list some under `teachers`, or --set objective.method=fixmatch",
         )
-    if config.objective.teachers == "online":
+    if source == "online":
         return _online(config, device)
     return _cached(experiment, device)
 
@@ -137,12 +139,8 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
 
 
 def _online(config: ExperimentConfig, device: torch.device) -> Features:
-    if config.objective.distillation.loss == "standardised-mse":
-        raise ConfigError(
-            "standardised-mse needs the spread of each channel, which only a store of features knows",
-            where="objective.distillation.loss",
-            remedy="--set objective.teachers=cached, or another objective.distillation.loss",
-        )
+    if isinstance(config.objective, TaughtSettings):
+        config.objective.require_online()
     teachers = {
         one.name: load_teacher(one, config.views.crop, str(device)) for one in config.distilled
     }

@@ -90,7 +90,7 @@ def train(
         reporter.warn(sentence)
     training = make_training(experiment, features, accelerator)
     _require_fitting_window(config, training.student.encoder.patch)
-    if config.objective.teachers == "cached":
+    if config.teacher_source == "cached":
         # Fewer are well: an extraction's worker in this process may be letting go of its own.
         assert live_teachers() <= teachers_before, (
             "a teacher was loaded although its tokens are cached"

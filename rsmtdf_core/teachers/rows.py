@@ -1,16 +1,35 @@
 """The rows of this project's teacher families; their code is in the modules beside this one."""
 
+from typing import Literal
+
 from rsmtdf_core.kinds import FamilyKind
+from rsmtdf_core.roles import OfTeacher
+from rsmtdf_core.teachers.settings import TeacherSettings
+
+
+class TimmSettings(TeacherSettings):
+    """A teacher from timm."""
+
+    family: OfTeacher[Literal["timm"]]
+
+
+class OpenClipSettings(TeacherSettings):
+    """A teacher from open_clip."""
+
+    family: OfTeacher[Literal["open_clip"]]
+    # The final LayerNorm, `ln_post`, belongs to the projection; the reference takes the tokens before it.
+    final_norm: OfTeacher[bool] = False
+
 
 TIMM = FamilyKind(
     name="timm",
     summary="models of timm: transformers and CNNs",
     code="rsmtdf_core.teachers.timm_family",
+    settings=TimmSettings,
 )
-# A CLIP's final LayerNorm, `ln_post`, belongs to its projection; the reference takes the tokens before it.
 OPEN_CLIP = FamilyKind(
     name="open_clip",
     summary="the visual transformers of open_clip's CLIP models",
     code="rsmtdf_core.teachers.open_clip_family",
-    final_norm=False,
+    settings=OpenClipSettings,
 )

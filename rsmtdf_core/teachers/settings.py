@@ -1,11 +1,13 @@
 """What names a teacher in a config: weights, preprocessing and where its tokens are taken."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticUndefined
 
-from rsmtdf_core.kinds import FAMILIES, token_codecs
-from rsmtdf_core.roles import ConfigSettings, OfCodec, OfTeacher, Result
+from rsmtdf_core.choices import OneOf
+from rsmtdf_core.kinds import FAMILIES, TOKEN_CODECS
+from rsmtdf_core.roles import ConfigSettings, OfTeacher, Result
 from rsmtdf_core.settings import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -16,9 +18,11 @@ from rsmtdf_core.settings import (
     Spread,
     WeightsName,
 )
-from rsmtdf_core.store.codecs import DEFAULT_QUALITY, Declared, declare_codec
+from rsmtdf_core.store.codecs import Declared, declare
+from rsmtdf_core.store.codecs.settings import CodecSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
+CODEC = OneOf(TOKEN_CODECS, "name", "fp16")
 PerChannel = tuple[Mean, Mean, Mean]
 
 
@@ -35,14 +39,13 @@ class TeacherSettings(ConfigSettings):
         seed: seed of random weights.
         block: the transformer block whose output is taken, or the feature level of a CNN; negative
             numbers count from the last.
-        final_norm: take a transformer's tokens through its final LayerNorm; CNNs have none. By default as the
-            family's row has it.
+        final_norm: take a transformer's tokens through its final LayerNorm; CNNs have none. By default True, unless the
+            family has another default.
         input_size: side in px to which the normalised crop is resized; None: the crop as it is.
         mean: subtracted from the image in 0..1, per channel.
         std: what the difference is divided by.
         precision: what the forward pass computes in; tokens are float32 in any case.
-        codec: how the store writes the tokens: fp16, int8, or transform (16 times smaller or more).
-        quality: mean-centred cosine that the transform codec keeps on average.
+        codec: how the store writes the tokens.
     """
 
     name: Result[str] = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
@@ -57,16 +60,35 @@ class TeacherSettings(ConfigSettings):
     mean: OfTeacher[PerChannel] = IMAGENET_MEAN
     std: OfTeacher[tuple[Spread, Spread, Spread]] = IMAGENET_STD
     precision: OfTeacher[Precision] = "fp32"
-    codec: OfCodec[str] = "fp16"
-    quality: OfCodec[float] = Field(default=DEFAULT_QUALITY, gt=0, lt=1)
+    codec: Annotated[CodecSettings, CODEC] = Field(default_factory=CODEC.make)
 
     @model_validator(mode="before")
     @classmethod
-    def _family_default(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
-        if isinstance(values, dict) and "final_norm" not in values:
-            kind = FAMILIES.get(str(values.get("family")))
-            return values if kind is None else values | {"final_norm": kind.final_norm}
-        return values
+    def _migrated(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
+        """Earlier configs have the quality of the transform codec beside the codec."""
+        if not isinstance(values, dict) or "quality" not in values:
+            return values
+        kept = {key: value for key, value in values.items() if key != "quality"}
+        codec = kept.get("codec", {})
+        codec = {CODEC.key: codec} if isinstance(codec, str) else codec
+        if isinstance(codec, dict):
+            kept["codec"] = {**codec, "quality": values["quality"]}
+        return kept
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_family(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
+        """A teacher made from this class itself has the defaults of its family's class."""
+        if cls is not TeacherSettings or not isinstance(values, dict):
+            return values
+        kind = FAMILIES.get(str(values.get("family")))
+        fields = {} if kind is None else kind.settings.model_fields
+        defaults = {
+            key: fields[key].default
+            for key in cls.model_fields.keys() & fields.keys() - values.keys()
+            if fields[key].default is not PydanticUndefined
+        }
+        return {**defaults, **values}
 
     @field_validator("family")
     @classmethod
@@ -75,15 +97,7 @@ class TeacherSettings(ConfigSettings):
             raise ValueError(f"unknown family {family!r}, known are {', '.join(FAMILIES)}")
         return family
 
-    @field_validator("codec")
-    @classmethod
-    def _known_codec(cls, codec: str) -> str:
-        known = token_codecs()
-        if codec not in known:
-            raise ValueError(f"unknown codec {codec!r}, known are {', '.join(known)}")
-        return codec
-
     @property
     def declared_codec(self) -> Declared:
         """The codec as its stores declare it."""
-        return declare_codec(self.codec, self.quality)
+        return declare(self.codec)

@@ -1,11 +1,11 @@
 """Settings of stage two: the objective, the optimiser and the schedule."""
 
+from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from rsmtdf_core.kinds import METHODS
-from rsmtdf_core.roles import ConfigSettings, Result
+from rsmtdf_core.roles import ConfigSettings, Result, Selection, Taught
 from rsmtdf_core.settings import MOST_COUNT
 
 DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
@@ -22,33 +22,45 @@ class DistillationSettings(ConfigSettings):
         teachers: names of the teachers in use; None uses all of the config.
     """
 
-    loss: Result[DistanceName] = "mse"
-    samples: Result[Literal["both", "labeled", "unlabeled"]] = "both"
-    padding: Result[bool] = True
-    teachers: Result[tuple[str, ...] | None] = Field(default=None, min_length=1)
+    loss: Taught[DistanceName] = "mse"
+    samples: Taught[Literal["both", "labeled", "unlabeled"]] = "both"
+    padding: Taught[bool] = True
+    teachers: Selection[tuple[str, ...] | None] = Field(default=None, min_length=1)
 
 
-class ObjectiveSettings(ConfigSettings):
-    """What the student minimises.
+class MethodSettings(ConfigSettings):
+    """The training method and its own keys: each method extends this class by them.
 
     Attributes:
-        method: the training method, a name in `kinds.METHODS`.
-        confidence: softmax confidence from which a pseudo-label counts.
-        teachers: cached reads their tokens from the store; online computes them in the loop, as a control.
-        distillation: how rs-mtdf distills.
+        method: the name of the method.
     """
 
-    method: Result[str] = "rs-mtdf"
-    confidence: Result[float] = Field(default=0.95, ge=0, le=1)
-    teachers: Result[Literal["cached", "online"]] = "cached"
-    distillation: DistillationSettings = DistillationSettings()
+    method: Result[str]
 
-    @field_validator("method")
-    @classmethod
-    def _known(cls, method: str) -> str:
-        if method not in METHODS:
-            raise ValueError(f"expected one of {', '.join(METHODS)}, found {method!r}")
-        return method
+
+class TaughtSettings(MethodSettings):
+    """What methods that learn from teachers have in common: a method whose settings extend this class gets tokens.
+
+    Attributes:
+        teachers: cached reads their tokens from the store; online computes them in the loop, as a control.
+    """
+
+    teachers: Taught[Literal["cached", "online"]] = "cached"
+
+    def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of the config's teachers, given by name, whose tokens the method gets.
+
+        Raises:
+            ValueError: a key names a teacher that the config does not have.
+        """
+        return tuple(names)
+
+    def require_online(self) -> None:
+        """Refuse settings that tokens computed in the loop cannot serve.
+
+        Raises:
+            ConfigError: they need what only a store knows.
+        """
 
 
 class OptimiserSettings(ConfigSettings):

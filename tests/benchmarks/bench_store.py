@@ -317,7 +317,7 @@ def make_store(place: Path, shape: TokenShape, views: int, codec: str = "fp16") 
     group = ViewGroup.grown_by(place, replace(plan, table=table))
     sample = partial(record_numbers, shape, 8)
     return create_store(
-        group, {"weights_sha256": "0"}, shape, declare_codec(codec, 0.99), sample, shard_bytes=2**28
+        group, {"weights_sha256": "0"}, shape, declare_codec(codec), sample, shard_bytes=2**28
     )
 
 

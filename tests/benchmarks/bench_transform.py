@@ -99,7 +99,7 @@ def measure_quality(tokens: np.ndarray, quality: float) -> dict[str, float]:
 
 def measure_unseen(sample: np.ndarray, unseen: np.ndarray, quality: float) -> dict[str, float]:
     """The codec fitted to `sample`, measured on `unseen`."""
-    declared = declare_codec("transform", quality)
+    declared = declare_codec("transform", quality=quality)
     parameters = fit_codec(declared, sample)
     codec = make_codec(declared, unseen.shape[1:], parameters)
     packed = [codec.encode(view) for view in unseen]

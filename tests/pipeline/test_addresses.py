@@ -2,21 +2,20 @@
 
 import shutil
 from collections.abc import Iterator
-from typing import get_args
 
 import pytest
-from pydantic import BaseModel
 
 from pipeline.config import ExperimentConfig
 from pipeline.plan import plan_experiment
+from rsmtdf_core.choices import fields_at, groups_of
 from rsmtdf_core.fingerprints import fingerprint
-from rsmtdf_core.roles import Role, fields_at, role_of
+from rsmtdf_core.roles import ConfigSettings, Role, role_of
 from rsmtdf_core.teachers.teacher import declared_identity
 
 VIEWS, TEACHER, CODEC = "views", "teacher", "codec"
 ADDRESSES = (Role.VIEWS, Role.TEACHER, Role.CODEC)
 # Fields that decide an address although the other value in FIELDS does not change it.
-UNCHANGED = {"teachers.0.weights_sha256": Role.TEACHER, "teachers.0.quality": Role.CODEC}
+UNCHANGED = {"teachers.0.weights_sha256": Role.TEACHER, "teachers.0.codec.quality": Role.CODEC}
 
 FIELDS: dict[str, tuple[object, set[str]]] = {
     "name": ("other", set()),
@@ -56,8 +55,8 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "teachers.0.mean": ([0.5, 0.5, 0.5], {TEACHER}),
     "teachers.0.std": ([0.5, 0.5, 0.5], {TEACHER}),
     "teachers.0.precision": ("bf16", {TEACHER}),
-    "teachers.0.codec": ("int8", {CODEC}),
-    "teachers.0.quality": (0.9, set()),  # of the transform codec alone
+    "teachers.0.codec.name": ("int8", {CODEC}),
+    "teachers.0.codec.quality": (0.9, set()),  # of the transform codec alone
     "student.encoder": ("test_vit", set()),
     "student.weights": ("hub", set()),
     "student.mean": ([0.5, 0.5, 0.5], set()),
@@ -118,15 +117,14 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
 }
 
 
-def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every field of a config by its dotted key, teachers by their first."""
-    for name, field in model.model_fields.items():
-        kinds = [field.annotation, *get_args(field.annotation)]
-        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if inner:
-            key = f"{name}.0" if name == "teachers" else name
-            yield from leaves(inner[0], f"{prefix}{key}.")
-        else:
+def leaves(group: type[ConfigSettings], prefix: str = "") -> Iterator[str]:
+    """Every field of a config by its dotted key, teachers by their first; of every method, family and codec."""
+    for name, field in group.model_fields.items():
+        inner = groups_of(field)
+        key = f"{name}.0" if name == "teachers" and inner else name
+        for each in inner:
+            yield from leaves(each, f"{prefix}{key}.")
+        if not inner:
             yield f"{prefix}{name}"
 
 
@@ -140,7 +138,7 @@ def addresses(config: ExperimentConfig) -> dict[str, str]:
 
 
 def test_every_field_is_listed():
-    assert sorted(leaves(ExperimentConfig)) == sorted(FIELDS)
+    assert set(leaves(ExperimentConfig)) == FIELDS.keys()
 
 
 @pytest.mark.parametrize("key", FIELDS)
@@ -176,10 +174,10 @@ def test_each_field_changes_the_addresses_that_are_listed_and_no_others(
     assert {name for name in before if before[name] != after[name]} == expected
 
 
-def test_the_quality_changes_the_address_of_the_transform_codec_alone(make_config):
+@pytest.mark.parametrize("key", ["teachers.0.quality", "teachers.0.codec.quality"])
+def test_the_quality_changes_the_address_of_the_transform_codec_alone(make_config, key):
     transform, other = (
-        make_config("teachers.0.codec=transform", f"teachers.0.quality={quality}")
-        for quality in (0.99, 0.9)
+        make_config("teachers.0.codec=transform", f"{key}={quality}") for quality in (0.99, 0.9)
     )
     before, after = addresses(transform), addresses(other)
     assert {name for name in before if before[name] != after[name]} == {CODEC}

@@ -15,7 +15,7 @@ import numpy as np
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreError
-from rsmtdf_core.kinds import token_codecs
+from rsmtdf_core.kinds import TOKEN_CODECS
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import Tokens, declare_codec
 from rsmtdf_core.store.copies import COPY
@@ -28,7 +28,7 @@ from rsmtdf_core.views.pixels import PIXELS
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.views.settings import ViewSettings
 
-FEATURE_CODECS = token_codecs()
+FEATURE_CODECS = list(TOKEN_CODECS)
 GRID = (3, 3, 5)
 Key = tuple[str, int, bool, str]
 

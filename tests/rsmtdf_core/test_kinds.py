@@ -12,18 +12,20 @@ from rsmtdf_core.kinds import (
     FAMILIES,
     METHODS,
     PROTOCOLS,
+    TOKEN_CODECS,
     CodecKind,
     Registry,
-    token_codecs,
 )
+from rsmtdf_core.store.codecs.settings import CodecSettings
 from tests.plugins import install
 
 REGISTRIES = (METHODS, FAMILIES, CODECS, PROTOCOLS)
 ROWS = """
 from rsmtdf_core.kinds import CodecKind
+from rsmtdf_core.store.codecs.settings import CodecSettings
 
-PACKED = CodecKind(name="packed", summary="packed", code="nowhere.packed")
-RAW = CodecKind(name="raw", summary="raw", code="nowhere.raw", lossless=True)
+PACKED = CodecKind(name="packed", summary="packed", code="nowhere.packed", settings=CodecSettings)
+RAW = CodecKind(name="raw", summary="raw", code="nowhere.raw", settings=CodecSettings, lossless=True)
 BROKEN = 1
 """
 
@@ -60,7 +62,7 @@ def test_rows_of_other_packages_follow_this_projects(tmp_path, monkeypatch):
     registry = codecs_with(tmp_path, monkeypatch, raw="striped:RAW", packed="striped:PACKED")
     assert list(registry) == [*CODECS, "packed", "raw"]
     monkeypatch.setattr("rsmtdf_core.kinds.CODECS", registry)
-    assert token_codecs() == ("fp16", "raw", "int8", "transform", "packed")
+    assert tuple(TOKEN_CODECS) == ("fp16", "raw", "int8", "transform", "packed")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,11 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_package(
 
 
 def test_code_that_cannot_be_imported_is_refused_by_its_path():
-    row = CodecKind(name="packed", summary="packed", code="rsmtdf_core.store.codecs.absent:Packed")
+    row = CodecKind(
+        name="packed",
+        summary="packed",
+        code="rsmtdf_core.store.codecs.absent:Packed",
+        settings=CodecSettings,
+    )
     with pytest.raises(ConfigError, match=r"rsmtdf_core\.store\.codecs\.absent:Packed"):
         row.load()

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import Field
 
+from rsmtdf_core.choices import fields_at
 from rsmtdf_core.roles import (
     ConfigSettings,
     Place,
@@ -11,7 +12,6 @@ from rsmtdf_core.roles import (
     Speed,
     Views,
     deciding,
-    fields_at,
     flat,
     role_of,
 )

@@ -23,7 +23,7 @@ from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Bar, Reporter, Silent
 from pipeline.train.run import make_accelerator
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.kinds import token_codecs
+from rsmtdf_core.kinds import TOKEN_CODECS
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.training.schedule import BatchSchedule
@@ -43,7 +43,7 @@ def plan_cache(config: ExperimentConfig, reporter: Reporter | None = None) -> Pl
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
-    if not config.teachers or not config.method.uses_teachers:
+    if not config.teachers or config.teacher_source == "none":
         raise ConfigError(
             f"{config.objective.method} with {len(config.teachers)} teachers reads no features: there is "
             "nothing to plan",
@@ -112,8 +112,9 @@ def _teacher(
     present = present_views(experiment, settings)
     step_views = 2 * config.optimiser.batch
     codecs = []
-    for name in token_codecs():
-        declared = declare_codec(name, settings.quality)
+    for name in TOKEN_CODECS:
+        chosen = name == settings.codec.name
+        declared = settings.declared_codec if chosen else declare_codec(name)
         tried = run_codec(declared, run.tokens, device)
         exact = tried.codec.record_bytes is not None
         one = CodecMeasured(
@@ -132,7 +133,7 @@ def _teacher(
     bar.advance(note=f"{settings.name}: {1000 * run.seconds:.1f} ms a view")
     return TeacherMeasured(
         teacher=settings.name,
-        codec=settings.codec,
+        codec=settings.codec.name,
         weights=run.weights,
         seconds=run.seconds,
         copy_seconds=run.copy_seconds,

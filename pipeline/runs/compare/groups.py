@@ -60,7 +60,6 @@ def deciding_settings(record: RunRecord) -> Flat:
         )
     if not record.distils:
         return settings
-    settings.pop("objective.distillation.teachers", None)
     return settings | _teachers(record)
 
 
@@ -70,7 +69,7 @@ def _teachers(record: RunRecord) -> Flat:
     settings: Flat = {"teachers": "+".join(teacher.name for teacher in config.distilled)}
     for teacher in config.distilled:
         values = deciding(teacher, Role.TEACHER)
-        if config.objective.teachers == "cached":
+        if config.teacher_source == "cached":
             values["codec"] = codec_label(teacher.declared_codec)
         settings |= dict(flat({"teachers": {teacher.name: values}}))
     return settings

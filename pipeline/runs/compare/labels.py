@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from pipeline.config import DataSettings, ExperimentConfig
+from pipeline.config import ExperimentConfig
 from pipeline.runs.compare.groups import Flat
-from rsmtdf_core.roles import flat
-from rsmtdf_core.teachers.settings import TeacherSettings
+from pipeline.runs.summary import codec_label
+from rsmtdf_core.choices import default_values
+from rsmtdf_core.store.codecs import declare
+from rsmtdf_core.teachers.settings import CODEC, TeacherSettings
 
 _ALL = "teachers.*."  # what is the same for all teachers of each group
 _VIEWS = ("views.unlabeled_views", "views.labeled_views")
@@ -96,11 +98,10 @@ def _goes_without_saying(key: str, value: object) -> bool:
 
 @cache
 def _defaults() -> Mapping[str, object]:
-    config = ExperimentConfig(name="any", data=DataSettings(manifest="any", root=Path()))
-    teacher = TeacherSettings(name="any", family="timm", model="any")
-    values = teacher.model_dump(mode="json")
-    return dict(flat(config.model_dump(mode="json"))) | {
-        _ALL + key: value for key, value in values.items()
+    return {
+        **dict(default_values(ExperimentConfig)),
+        **dict(default_values(TeacherSettings, _ALL)),
+        f"{_ALL}codec": codec_label(declare(CODEC.make())),
     }
 
 

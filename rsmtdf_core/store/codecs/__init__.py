@@ -4,9 +4,11 @@ A codec's stored numbers are what every other Zarr client sees.
 """
 
 import numpy as np
+from pydantic import ValidationError
 
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.kinds import CODECS
+from rsmtdf_core.kinds import CODECS, CodecKind
+from rsmtdf_core.roles import ConfigSettings, Role, deciding
 from rsmtdf_core.store.codecs.base import (
     Codec,
     CodecClass,
@@ -16,6 +18,7 @@ from rsmtdf_core.store.codecs.base import (
     Shape,
     Tokens,
 )
+from rsmtdf_core.validation import validate
 
 __all__ = [
     "Codec",
@@ -24,21 +27,30 @@ __all__ = [
     "Parameters",
     "Shape",
     "Tokens",
+    "declare",
     "declare_codec",
     "fit_codec",
     "make_codec",
 ]
 
-DEFAULT_QUALITY = 0.99
 
-
-def declare_codec(name: str, quality: float = DEFAULT_QUALITY) -> Declared:
+def declare_codec(name: str, **keys: object) -> Declared:
     """The declared JSON of the codec of that name.
 
+    Args:
+        name: the codec.
+        keys: its settings, if not their defaults.
+
     Raises:
-        ConfigError: where there is none.
+        ConfigError: there is no such codec, or its settings are wrong.
     """
-    return _class(name).declare(quality)
+    return declare(validate(_kind(name).settings, {"name": name, **keys}, f"codec {name}"))
+
+
+def declare(settings: ConfigSettings) -> Declared:
+    """The declared JSON of a codec's settings: its name and format, and every key that decides a record's bytes."""
+    chosen = deciding(settings, Role.CODEC)
+    return {"name": chosen["name"], "format": CODECS[chosen["name"]].format, **chosen}
 
 
 def fit_codec(declared: Declared, sample: Tokens) -> Parameters:
@@ -62,18 +74,26 @@ def make_codec(declared: Declared, record_shape: Shape, parameters: Parameters) 
     Raises:
         ConfigError: where its name or format is unknown.
     """
-    kind = _class(declared.get("name"))
-    known = kind.declare(declared.get("quality", DEFAULT_QUALITY))
+    kind = _kind(declared.get("name"))
+    keys = {key: value for key, value in declared.items() if key != "format"}
+    try:
+        known = declare(kind.settings.model_validate(keys))
+    except ValidationError:
+        known = declare_codec(kind.name)
     if known != declared:
         raise ConfigError(
             f"codec {declared} is not one that this version writes ({known})",
             remedy="upgrade rsmtdf",
         )
-    return kind(declared, record_shape, parameters)
+    return _class(kind.name)(declared, record_shape, parameters)
 
 
-def _class(name: object) -> CodecClass:
+def _class(name: str) -> CodecClass:
+    codec: CodecClass = _kind(name).load()
+    return codec
+
+
+def _kind(name: object) -> CodecKind:
     if not isinstance(name, str) or name not in CODECS:
         raise ConfigError(f"there is no codec {name!r}", remedy=f"use one of: {', '.join(CODECS)}")
-    codec: CodecClass = CODECS[name].load()
-    return codec
+    return CODECS[name]

@@ -83,12 +83,7 @@ class Codec(Protocol):
 
 
 class CodecClass(Protocol):
-    """How the registry sees a codec's class."""
-
-    @staticmethod
-    def declare(quality: float) -> Declared:
-        """The declared JSON; codecs without a choice of quality ignore it."""
-        ...
+    """The code of a codec; its row in `kinds.CODECS` states its settings and facts."""
 
     @staticmethod
     def fit(declared: Declared, sample: Tokens) -> Parameters:

@@ -6,7 +6,6 @@ import numpy as np
 
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.store.codecs.base import (
-    Declared,
     Packed,
     PlainCodec,
     Tokens,
@@ -22,12 +21,6 @@ class Fp16(PlainCodec):
 
     label = "fp16"
     dtype: np.dtype[Any] = np.dtype("<f2")
-
-    @staticmethod
-    def declare(quality: float) -> Declared:
-        """There is nothing to choose."""
-        del quality
-        return {"name": "fp16", "format": 1}
 
     def encode(self, tokens: Tokens) -> Packed:
         """Round to half precision; refuses what is not finite before or after."""

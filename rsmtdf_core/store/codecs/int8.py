@@ -41,12 +41,6 @@ class Int8(PlainCodec):
         self._channels = channels
         self.stored_shape: tuple[int, ...] = (height, width, channels + _SCALE_BYTES)
 
-    @staticmethod
-    def declare(quality: float) -> Declared:
-        """There is nothing to choose."""
-        del quality
-        return {"name": "int8", "format": 1}
-
     def encode(self, tokens: Tokens) -> Packed:
         """Round each token to 255 levels of its own.
 

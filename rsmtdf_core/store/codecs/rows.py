@@ -1,29 +1,69 @@
 """The rows of this project's codecs; their code is in the modules beside this one."""
 
+from typing import Literal
+
+from pydantic import Field
+
 from rsmtdf_core.kinds import CodecKind
+from rsmtdf_core.roles import OfCodec
+from rsmtdf_core.store.codecs.settings import CodecSettings
 
 _PACKAGE = "rsmtdf_core.store.codecs"
+
+
+class Fp16Settings(CodecSettings):
+    """Half precision."""
+
+    name: OfCodec[Literal["fp16"]]
+
+
+class Int8Settings(CodecSettings):
+    """One byte a number."""
+
+    name: OfCodec[Literal["int8"]]
+
+
+class TransformSettings(CodecSettings):
+    """Maps compressed like pictures.
+
+    Attributes:
+        quality: mean-centred cosine that is kept on average.
+    """
+
+    name: OfCodec[Literal["transform"]]
+    quality: OfCodec[float] = Field(default=0.99, gt=0, lt=1)
+
+
+class Uint8Settings(CodecSettings):
+    """Pixels as they are."""
+
+    name: OfCodec[Literal["uint8"]]
+
 
 FP16 = CodecKind(
     name="fp16",
     summary="half precision",
     code=f"{_PACKAGE}.fp16:Fp16",
+    settings=Fp16Settings,
     lossless=True,
 )
 INT8 = CodecKind(
     name="int8",
     summary="one byte a number, half of fp16",
     code=f"{_PACKAGE}.int8:Int8",
+    settings=Int8Settings,
 )
 TRANSFORM = CodecKind(
     name="transform",
     summary="maps compressed like pictures, 16 times smaller than fp16 or more",
     code=f"{_PACKAGE}.transform:Transform",
+    settings=TransformSettings,
 )
 UINT8 = CodecKind(
     name="uint8",
     summary="pixels of rendered views as they are",
     code=f"{_PACKAGE}.uint8:Uint8",
+    settings=Uint8Settings,
     holds="pixels",
     lossless=True,
 )

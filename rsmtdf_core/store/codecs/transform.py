@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.errors import StoreError
 from rsmtdf_core.store.codecs.base import Declared, Packed, Parameters, Shape, Tokens
 from rsmtdf_core.store.codecs.transform_formulas import (
     INT8,
@@ -76,17 +76,6 @@ class Transform:
         self.typical_bytes = int(parameters["typical_bytes"][0])
         if not (0 < self._step < np.inf and 0 <= self._wide <= height * width):
             raise ValueError("the transform codec's step or wide frequencies do not fit")
-
-    @staticmethod
-    def declare(quality: float) -> Declared:
-        """The codec at a quality, the mean centred cosine to reach.
-
-        Raises:
-            ConfigError: where it is not between 0 and 1.
-        """
-        if not 0 < quality < 1:
-            raise ConfigError(f"the quality of codec transform is {quality}, expected 0 to 1")
-        return {"name": "transform", "format": 1, "quality": float(quality)}
 
     @staticmethod
     def fit(declared: Declared, sample: Tokens) -> Parameters:

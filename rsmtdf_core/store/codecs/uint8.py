@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rsmtdf_core.store.codecs.base import (
-    Declared,
     Packed,
     PlainCodec,
     Tokens,
@@ -21,12 +20,6 @@ class Uint8(PlainCodec):
 
     label = "uint8"
     dtype: np.dtype[Any] = np.dtype("u1")
-
-    @staticmethod
-    def declare(quality: float) -> Declared:
-        """There is nothing to choose."""
-        del quality
-        return {"name": "uint8", "format": 1}
 
     def encode(self, tokens: Tokens) -> Packed:
         """The bytes themselves."""

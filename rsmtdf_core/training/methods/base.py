@@ -17,7 +17,7 @@ from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.student.model import Student, StudentOutput
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.settings import ObjectiveSettings
+from rsmtdf_core.training.settings import MethodSettings
 from rsmtdf_core.training.targets import Targets
 
 
@@ -55,7 +55,7 @@ class Counts(NamedTuple):
 class Objective(Protocol):
     """The code of a training method; its row in `kinds.METHODS` states which views and tokens it gets."""
 
-    def __init__(self, settings: ObjectiveSettings, ignore_id: int, seed: int) -> None:
+    def __init__(self, settings: MethodSettings, ignore_id: int, seed: int) -> None:
         """Keep the settings, the class id of ignored pixels, and the seed of random draws."""
         ...
 
@@ -158,7 +158,7 @@ def semi_supervised(
     models: Models,
     batch: Batch,
     counts: Counts,
-    settings: ObjectiveSettings,
+    confidence: float,
     ignore_id: int,
     channel_scale: Tensor | None = None,
 ) -> tuple[StudentOutput, dict[str, Tensor]]:
@@ -168,7 +168,7 @@ def semi_supervised(
         The student's output for the labeled samples, then the mixed ones; and `loss_x`, `loss_u` (its mean over
         strong views) and `trusted`, the share of valid pixels whose pseudo-label counts.
     """
-    pseudo = pseudo_labels(models, batch, settings.confidence)
+    pseudo = pseudo_labels(models, batch, confidence)
     output = forward(models, student_images(batch), channel_scale)
     own, *strong = output.logits.split([len(batch.images), *[len(batch.weak)] * len(pseudo)])
     unlabeled = [

@@ -4,15 +4,15 @@ from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.methods.base import Counts, Models, pixel_counts, semi_supervised
-from rsmtdf_core.training.settings import ObjectiveSettings
+from rsmtdf_core.training.methods.rows import SemiSupervisedSettings
 from rsmtdf_core.training.targets import Targets
 
 
 class FixMatch:
     """L = (L_x + L_u) / 2 (Sohn et al. 2020, as UniMatch has it for segmentation)."""
 
-    def __init__(self, settings: ObjectiveSettings, ignore_id: int, seed: int) -> None:
-        self._settings = settings
+    def __init__(self, settings: SemiSupervisedSettings, ignore_id: int, seed: int) -> None:
+        self._confidence = settings.confidence
         self._ignore_id = ignore_id
         self._seed = seed
 
@@ -26,5 +26,5 @@ class FixMatch:
     ) -> dict[str, Tensor]:
         """Supervised loss on weak labeled views, consistency loss on mixed unlabeled ones."""
         del targets
-        _, losses = semi_supervised(models, batch, counts, self._settings, self._ignore_id)
+        _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
         return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}

@@ -1,21 +1,88 @@
 """The rows of this project's methods; their code is in the modules beside this one."""
 
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.kinds import MethodKind
+from rsmtdf_core.roles import Result
+from rsmtdf_core.training.settings import DistillationSettings, MethodSettings, TaughtSettings
 
 _PACKAGE = "rsmtdf_core.training.methods"
 _LABELED = {"loss_x": "training loss, labeled"}
 _SEMI_SUPERVISED = _LABELED | {"loss_u": "training loss, unlabeled"}
 
+
+class SupervisedSettings(MethodSettings):
+    """Cross-entropy on labeled views alone."""
+
+    method: Result[Literal["supervised"]]
+
+
+class SemiSupervisedSettings(MethodSettings):
+    """The keys of FixMatch and its descendants.
+
+    Attributes:
+        confidence: softmax confidence from which a pseudo-label counts.
+    """
+
+    confidence: Result[float] = Field(default=0.95, ge=0, le=1)
+
+
+class FixMatchSettings(SemiSupervisedSettings):
+    """Pseudo-labels of the EMA model for unlabeled views."""
+
+    method: Result[Literal["fixmatch"]]
+
+
+class UniMatchV2Settings(SemiSupervisedSettings):
+    """FixMatch with two strong views and complementary dropout."""
+
+    method: Result[Literal["unimatch-v2"]]
+
+
+class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
+    """FixMatch and distillation from the teachers.
+
+    Attributes:
+        distillation: how the student's tokens are drawn to the teachers'.
+    """
+
+    method: Result[Literal["rs-mtdf"]]
+    distillation: DistillationSettings = DistillationSettings()
+
+    def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
+        """All, or those that `distillation.teachers` names."""
+        chosen = self.distillation.teachers
+        if unknown := sorted(set(chosen or ()) - set(names)):
+            listed = ", ".join(unknown)
+            raise ValueError(f"objective.distillation.teachers: no teacher is named {listed}")
+        return tuple(name for name in names if chosen is None or name in chosen)
+
+    def require_online(self) -> None:
+        """Tokens computed in the loop have no spreads."""
+        if self.distillation.loss == "standardised-mse":
+            raise ConfigError(
+                "standardised-mse needs the spread of each channel, which only a store of features knows",
+                where="objective.distillation.loss",
+                remedy="--set objective.teachers=cached, or another objective.distillation.loss",
+            )
+
+
 SUPERVISED = MethodKind(
     name="supervised",
     summary="cross-entropy on labeled views alone",
     code=f"{_PACKAGE}.supervised:Supervised",
+    settings=SupervisedSettings,
     strong_views=0,
 )
 FIXMATCH = MethodKind(
     name="fixmatch",
     summary="pseudo-labels of the EMA model for unlabeled views",
     code=f"{_PACKAGE}.fixmatch:FixMatch",
+    settings=FixMatchSettings,
     strong_views=1,
     losses=_SEMI_SUPERVISED,
 )
@@ -23,6 +90,7 @@ UNIMATCH_V2 = MethodKind(
     name="unimatch-v2",
     summary="fixmatch with two strong views and complementary dropout",
     code=f"{_PACKAGE}.unimatch_v2:UniMatchV2",
+    settings=UniMatchV2Settings,
     strong_views=2,
     losses=_SEMI_SUPERVISED,
 )
@@ -30,7 +98,7 @@ RS_MTDF = MethodKind(
     name="rs-mtdf",
     summary="fixmatch and distillation from the teachers",
     code=f"{_PACKAGE}.rs_mtdf:RsMtdf",
+    settings=RsMtdfSettings,
     strong_views=1,
-    uses_teachers=True,
     losses=_SEMI_SUPERVISED | {"loss_distill": "training loss, distillation"},
 )

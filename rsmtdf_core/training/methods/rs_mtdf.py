@@ -13,11 +13,16 @@ from rsmtdf_core.training.methods.base import (
     semi_supervised,
 )
 from rsmtdf_core.training.methods.fixmatch import FixMatch
+from rsmtdf_core.training.methods.rows import RsMtdfSettings
 from rsmtdf_core.training.targets import Targets
 
 
 class RsMtdf(FixMatch):
     """L = (L_x + L_u + L_distill) / 3; which samples and places are distilled is set."""
+
+    def __init__(self, settings: RsMtdfSettings, ignore_id: int, seed: int) -> None:
+        super().__init__(settings, ignore_id, seed)
+        self._distillation = settings.distillation
 
     def counts(self, batch: Batch, targets: Targets | None) -> Counts:
         """Pixels as FixMatch counts them, and the places at which each teacher's tokens are compared."""
@@ -31,13 +36,13 @@ class RsMtdf(FixMatch):
     ) -> dict[str, Tensor]:
         """Supervised, consistency and distillation losses of one student pass."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
-        output, losses = semi_supervised(models, batch, counts, self._settings, self._ignore_id)
+        output, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
         distill = distillation_loss(
             output.tokens,
             targets.tokens,
             self._kept(batch, targets),
             dict(zip(targets.tokens, counts.tokens, strict=True)),
-            self._settings.distillation,
+            self._distillation,
             targets.spreads,
         )
         total = (losses["loss_x"] + losses["loss_u"] + distill) / 3
@@ -53,7 +58,7 @@ class RsMtdf(FixMatch):
                 (found.shape[1], found.shape[2]),
                 labeled,
                 valid,
-                self._settings.distillation,
+                self._distillation,
                 composed[name],
             )
             for name, found in targets.tokens.items()

@@ -10,14 +10,14 @@ from rsmtdf_core.training.methods.base import (
     labeled_loss,
     pixel_counts,
 )
-from rsmtdf_core.training.settings import ObjectiveSettings
+from rsmtdf_core.training.settings import MethodSettings
 from rsmtdf_core.training.targets import Targets
 
 
 class Supervised:
     """L = L_x."""
 
-    def __init__(self, settings: ObjectiveSettings, ignore_id: int, seed: int) -> None:
+    def __init__(self, settings: MethodSettings, ignore_id: int, seed: int) -> None:
         del settings, seed
         self._ignore_id = ignore_id
 

@@ -22,7 +22,7 @@ class UniMatchV2(FixMatch):
         """Supervised loss on weak labeled views, consistency loss on two mixed views of unlabeled ones."""
         del targets
         scale = self._channel_scale(batch, max(models.ema.encoder.channels))
-        _, losses = semi_supervised(models, batch, counts, self._settings, self._ignore_id, scale)
+        _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id, scale)
         return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}
 
     def _channel_scale(self, batch: Batch, channels: int) -> Tensor:

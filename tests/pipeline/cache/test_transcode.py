@@ -181,7 +181,7 @@ def test_a_step_down_from_a_lossy_store_is_told_and_kept(tmp_path):
 def test_lossy_twice_is_a_step_down(tmp_path):
     int8 = _opened(tmp_path, transcode(make_store(tmp_path), INT8).path)
     heard = _Heard()
-    report = transcode(int8, declare_codec("transform", 0.9), heard)
+    report = transcode(int8, declare_codec("transform", quality=0.9), heard)
     assert heard.warnings == [report.warning]
     assert "step down was taken from an already lossy store" in report.warning
     origin = _opened(tmp_path, report.path).metadata.source

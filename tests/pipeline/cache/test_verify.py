@@ -15,7 +15,7 @@ from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from rsmtdf_core.cache.catalogue import read_catalogue
 from rsmtdf_core.errors import StoreNotFoundError
-from rsmtdf_core.kinds import token_codecs
+from rsmtdf_core.kinds import TOKEN_CODECS
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.commit import write_commit
 from rsmtdf_core.store.copies import copy_of
@@ -107,7 +107,7 @@ def test_quick_leaves_the_records_alone(config):
     assert "4 records fit" in checks["alignment"].sentence
 
 
-@pytest.mark.parametrize("codec", token_codecs())
+@pytest.mark.parametrize("codec", list(TOKEN_CODECS))
 def test_what_a_codec_loses_is_no_fault(make_config, codec):
     made = make_config(f"teachers.vit.codec={codec}", f"teachers.cnn.codec={codec}")
     extract(made)

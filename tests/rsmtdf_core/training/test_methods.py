@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from rsmtdf_core.choices import OneOf
 from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.pixels import normalise
 from rsmtdf_core.student.model import StudentOutput
@@ -19,7 +20,7 @@ from rsmtdf_core.training.methods.base import (
     pseudo_labels,
     unlabeled_loss,
 )
-from rsmtdf_core.training.settings import DistillationSettings, ObjectiveSettings
+from rsmtdf_core.training.settings import DistillationSettings, TaughtSettings
 from rsmtdf_core.training.targets import Targets
 
 SIDE, CLASSES, SAMPLES = 8, 3, 4
@@ -81,7 +82,8 @@ def _targets():
 
 
 def _objective(method, **settings):
-    return objective_class(method)(ObjectiveSettings(method=method, **settings), 255, seed=0)
+    made = OneOf(METHODS, "method").read({"method": method, **settings})
+    return objective_class(method)(made, 255, seed=0)
 
 
 def _losses(method, batch, targets, **settings):
@@ -168,7 +170,7 @@ def test_unimatch_v2_takes_the_mean_over_both_views_with_complementary_channels(
 def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
     objective = _objective(method, distillation=DistillationSettings(padding=padding))
     batch, targets = _batch(METHODS[method].strong_views), None
-    if METHODS[method].uses_teachers:
+    if issubclass(METHODS[method].settings, TaughtSettings):
         targets = _targets()
         if kept == "composed":
             torch.manual_seed(4)

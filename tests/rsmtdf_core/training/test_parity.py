@@ -14,9 +14,10 @@ from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
+from rsmtdf_core.training.methods.rows import RsMtdfSettings
 from rsmtdf_core.training.methods.rs_mtdf import RsMtdf
 from rsmtdf_core.training.schedule import BatchSchedule
-from rsmtdf_core.training.settings import ObjectiveSettings, OptimiserSettings
+from rsmtdf_core.training.settings import OptimiserSettings
 from rsmtdf_core.training.targets import Targets
 from rsmtdf_core.views.plan import make_plan
 from rsmtdf_core.views.settings import ViewSettings
@@ -80,7 +81,7 @@ def _training(parts):
         student=student,
         ema=ema_copy(student),
         optimiser=make_optimiser(student, settings),
-        objective=RsMtdf(ObjectiveSettings(confidence=CONFIDENCE), 255, seed=0),
+        objective=RsMtdf(RsMtdfSettings(method="rs-mtdf", confidence=CONFIDENCE), 255, seed=0),
         pixels=_Pixels(BatchSchedule(plan, SAMPLES, 0)),
         targets=_Targets(),
         settings=settings,

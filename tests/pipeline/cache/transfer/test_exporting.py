@@ -9,7 +9,7 @@ from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreIncompleteError,
 )
-from rsmtdf_core.kinds import token_codecs
+from rsmtdf_core.kinds import TOKEN_CODECS
 from tests.caches import make_store, tree
 from tests.pipeline.cache.transfer.helpers import (
     exported,
@@ -31,7 +31,7 @@ def test_an_exported_and_imported_cache_is_equal_byte_for_byte(cache, shelf, cop
     assert (got.views, got.files, got.there) == (54, 15, 0)
 
 
-@pytest.mark.parametrize("codec", token_codecs())
+@pytest.mark.parametrize("codec", list(TOKEN_CODECS))
 def test_stores_of_every_codec_come_whole(cache, shelf, copy, codec):
     store = make_store(cache, codec=codec, views=3)
     exported(store, to=shelf)

@@ -25,7 +25,7 @@ def test_the_printed_decoder_reads_transform_records(quality: float, grid: tuple
     decoder: dict[str, object] = {}
     exec(printed, decoder)
     views = smooth((6, *grid, 12))
-    declared = declare_codec("transform", quality)
+    declared = declare_codec("transform", quality=quality)
     parameters = fit_codec(declared, views)
     codec = make_codec(declared, (*grid, 12), parameters)
     for view in views:

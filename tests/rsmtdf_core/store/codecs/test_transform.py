@@ -37,7 +37,7 @@ def views(count: int, shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> np.
 
 @cache
 def fitted(quality: float = 0.99) -> Codec:
-    declared = declare_codec("transform", quality)
+    declared = declare_codec("transform", quality=quality)
     return make_codec(declared, SHAPE, fit_codec(declared, views(16)))
 
 
@@ -73,7 +73,7 @@ def test_a_basis_that_fits_its_few_tokens_too_well_does_not_spoil_the_quality(
     sample, unseen = (
         draws.standard_normal((count, *shape)).astype(np.float32) for count in (8, 100)
     )
-    declared = declare_codec("transform", quality)
+    declared = declare_codec("transform", quality=quality)
     codec = make_codec(declared, shape, fit_codec(declared, sample))
     mean = sample.mean(axis=(0, 1, 2))
     measured = Fidelity.merged(Fidelity.measure(v, restored(codec, v), mean) for v in unseen)
@@ -103,7 +103,7 @@ def test_any_shape_and_scale_errs_by_no_more_than_the_quantiser(
     shape: tuple[int, int, int], count: int, decade: float, quality: float, seed: int
 ) -> None:
     sample = views(count, shape, seed) * np.float32(10**decade)
-    declared = declare_codec("transform", quality)
+    declared = declare_codec("transform", quality=quality)
     parameters = fit_codec(declared, sample)
     codec = make_codec(declared, shape, parameters)
     for view in sample:
@@ -115,7 +115,7 @@ def test_any_shape_and_scale_errs_by_no_more_than_the_quantiser(
 
 def test_views_without_any_change_are_the_mean() -> None:
     sample = np.full((4, 5, 5, 16), 3.25, np.float32)
-    declared = declare_codec("transform", 0.99)
+    declared = declare_codec("transform", quality=0.99)
     codec = make_codec(declared, (5, 5, 16), fit_codec(declared, sample))
     assert np.array_equal(restored(codec, sample[0]), sample[0])
 
@@ -155,7 +155,7 @@ def test_what_is_not_finite_is_refused(value: float) -> None:
     with pytest.raises(StoreError, match="finite"):
         fitted().encode(tokens)
     with pytest.raises(StoreError, match="finite"):
-        fit_codec(declare_codec("transform", 0.99), np.stack([views(1)[0], tokens]))
+        fit_codec(declare_codec("transform", quality=0.99), np.stack([views(1)[0], tokens]))
 
 
 def test_coefficients_beyond_int16_are_refused() -> None:
@@ -209,14 +209,14 @@ def test_int8_may_cut_a_hundredth_of_the_energy_that_the_quality_gives_up() -> N
 def test_a_quality_out_of_reach_is_refused() -> None:
     noise = np.random.default_rng(0).standard_normal((4, 5, 5, 8)).astype(np.float32)
     with pytest.raises(StoreError, match="reaches"):
-        fit_codec(declare_codec("transform", 1 - 1e-12), noise)
+        fit_codec(declare_codec("transform", quality=1 - 1e-12), noise)
     for quality in (0.0, 1.0, -3.0, float("nan")):
         with pytest.raises(ConfigError, match="quality"):
-            declare_codec("transform", quality)
+            declare_codec("transform", quality=quality)
 
 
 def test_parameters_that_do_not_fit_are_refused() -> None:
-    declared = declare_codec("transform", 0.99)
+    declared = declare_codec("transform", quality=0.99)
     good = dict(fit_codec(declared, views(4)))
     for name, wrong in {
         "mean": good["mean"][:-1],
@@ -242,7 +242,7 @@ def test_the_declared_filter_reads_the_stored_numbers() -> None:
 
 
 def test_threads_may_unpack_and_decode_with_one_codec() -> None:
-    declared = declare_codec("transform", 0.99)
+    declared = declare_codec("transform", quality=0.99)
     codec = make_codec(declared, SHAPE, fit_codec(declared, views(8)))
     several = views(16, seed=2)
     packed = [codec.encode(view) for view in several]

@@ -1,0 +1,1 @@
+"""A package of somebody else with a method, a teacher family, a codec and a protocol."""
