@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.evaluate.run import TrainedRun, load_run
 from pipeline.reporter import Reporter, Silent
+from pipeline.trained import TrainedRun, load_run
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.averaging import Network

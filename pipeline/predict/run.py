@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.evaluate.run import TrainedRun, load_run
 from pipeline.memory import told
 from pipeline.predict.batches import Failures
 from pipeline.predict.inputs import Job, OutputKind, find_jobs, left_out
@@ -19,6 +18,7 @@ from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, op
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
+from pipeline.trained import TrainedRun, load_run
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.evaluation.averaging import averaged_logits
 from rsmtdf_core.evaluation.inference import require_fitting_window

@@ -19,13 +19,13 @@ from rsmtdf_core.cache.usage import (
     runs,
     store_key,
 )
+from rsmtdf_core.cache_names import COMMIT, GROUP_NAME, STORE_NAME
 from rsmtdf_core.errors import ConfigError, StoreError, StoreNotFoundError
 from rsmtdf_core.store.commit import Commit
 from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, ViewGroup
 from rsmtdf_core.store.locks import LOCK
 from rsmtdf_core.store.metadata import ZARR, has_records
-from rsmtdf_core.store.names import COMMIT, GROUP_NAME, STORE_NAME
 from rsmtdf_core.store.store import FeatureStore
 
 StoreState = Literal["committed", "unfinished", "damaged"]

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
-from rsmtdf_core.training.finite import not_finite
 from rsmtdf_core.weights.files import Weights, open_weights, read_tensor
+from rsmtdf_core.weights.finite import not_finite
 from rsmtdf_core.weights.pickles import StoredTensor, Stub
 
 StateDict = dict[str, Tensor]
