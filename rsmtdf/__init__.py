@@ -21,6 +21,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsmtdf import nested_names
 from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
 from rsmtdf.results import compare, demo, export, import_official, report, runs
@@ -56,6 +57,8 @@ __all__ = [
     "runs",
     "train",
 ]
+
+nested_names.install()
 
 
 @isolated

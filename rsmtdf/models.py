@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pipeline.evaluate.run import load_run
+from pipeline.trained import load_run
 from rsmtdf.paths import optional_path
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.inference import nearest_multiple

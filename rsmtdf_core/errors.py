@@ -7,7 +7,7 @@ Every one is also the built-in error a Python caller would expect, so both `exce
 from collections.abc import Sequence
 from pathlib import Path
 
-from rsmtdf_core.store.names import repair_of
+from rsmtdf_core.cache_names import repair_of
 from rsmtdf_core.words import one_line
 
 

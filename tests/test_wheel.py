@@ -25,6 +25,7 @@ COMMANDS = """
 import sys
 from pathlib import Path
 
+import rsmtdf
 from rsmtdf.__main__ import main
 
 RUN = "runs/tiny-rs-mtdf-seed0"
@@ -48,6 +49,8 @@ if __name__ == "__main__":
             main()
         except SystemExit as end:
             assert not end.code, words
+    assert rsmtdf.load_student(RUN).class_names[0] == "water"
+    assert set(rsmtdf.open_features("tiny.yaml")[0]["tokens"]) == {"vit", "cnn"}
     bare = {"cli", "data_manifests", "pipeline", "rsmtdf_core"} & set(sys.modules)
     assert not bare, bare
 """

@@ -71,8 +71,8 @@ def repair(
 
 def _target(store: str | None, cache: Path) -> Path:
     """The folder that an argument means."""
+    from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
     from rsmtdf_core.store.copies import is_there
-    from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME
 
     if store is None:
         return cache

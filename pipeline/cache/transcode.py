@@ -16,13 +16,13 @@ from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.creation import SHARD_BYTES, create_store
 from rsmtdf_core.cache.usage import store_key
+from rsmtdf_core.cache_names import set_aside_command
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
 from rsmtdf_core.kinds import CODECS
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.codecs import Declared, Tokens
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.metadata import EXTRACT
-from rsmtdf_core.store.names import set_aside_command
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block

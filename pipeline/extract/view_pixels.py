@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.extract.producer import OnWorker, Recorder, Sight, shard_bytes
-from pipeline.pixels import (
+from pipeline.pixel_store import (
     find_pixels,
     pixels_codec,
     pixels_identity,
@@ -19,7 +19,7 @@ from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
-from rsmtdf_core.views.pixels import PIXELS, pixel_record
+from rsmtdf_core.views.records import PIXELS, pixel_record
 
 
 @dataclass(frozen=True)

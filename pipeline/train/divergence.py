@@ -8,7 +8,8 @@ from pipeline.commands import train_command
 from pipeline.config import ExperimentConfig
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.runs.folder import RunFolder
-from rsmtdf_core.training.finite import GRADIENTS, Divergence, not_finite
+from rsmtdf_core.training.finite import GRADIENTS, Divergence
+from rsmtdf_core.weights.finite import not_finite
 
 _SHOWN = 3
 # A rate that diverges is mostly too high by far.

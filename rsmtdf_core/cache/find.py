@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rsmtdf_core.cache_names import STORE_NAME
 from rsmtdf_core.errors import StoreError, StoreMismatchError, StoreNotFoundError
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.store.codecs import Declared
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.metadata import EXTRACT, ZARR, has_records
-from rsmtdf_core.store.names import STORE_NAME
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.plan import ViewPlan
 

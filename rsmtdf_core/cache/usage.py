@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME, repair_command
 from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
-from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME, repair_command
 
 PINS = "pins"
 RUNS = "runs"

@@ -33,7 +33,7 @@ from rsmtdf_core.runs.checkpoint_state import (
     read_state,
 )
 from rsmtdf_core.runs.seals import write_sealed_json
-from rsmtdf_core.training.finite import not_finite
+from rsmtdf_core.weights.finite import not_finite
 from rsmtdf_core.weights.saving import save_tensors
 
 _RNG = "rng.torch"

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from rsmtdf_core.cache_names import COMMIT
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.ledger import Ledger
 from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
-from rsmtdf_core.store.names import COMMIT
 from rsmtdf_core.store.shards import damage
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.arrays import Rows
+from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreError,
@@ -35,7 +36,6 @@ from rsmtdf_core.store.metadata import (
     sealed,
     unsealed,
 )
-from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.tables import SEGMENT_ROWS, read_table, table_damage, write_table
 from rsmtdf_core.views.known import KnownViews, SceneKey, Table, find_keys, view_keys

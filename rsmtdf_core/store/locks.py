@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from rsmtdf_core.cache_names import repair_command
 from rsmtdf_core.errors import StoreDamagedError, StoreError
-from rsmtdf_core.store.names import repair_command
 
 LOCK = ".lock"
 _NOT_A_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.arrays import Rows
+from rsmtdf_core.cache_names import COMMIT, LEDGER
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreIncompleteError,
@@ -42,7 +43,6 @@ from rsmtdf_core.store.metadata import (
     read_metadata,
     write_metadata,
 )
-from rsmtdf_core.store.names import COMMIT, LEDGER
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.shards import ShardReader, ShardSummary, damage, shard_path
 from rsmtdf_core.tokens import TokenShape

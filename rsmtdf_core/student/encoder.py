@@ -196,7 +196,7 @@ def fetch_encoder(settings: StudentSettings) -> None:
 
 
 def _hub_file(encoder: str) -> tuple[str, str]:
-    from rsmtdf_core.teachers.timm_family import hub_file
+    from rsmtdf_core.weights.timm_models import hub_file
 
     try:
         return hub_file(encoder)

@@ -1,6 +1,5 @@
 """Teachers from timm: transformers tapped after a block, CNNs at a feature level."""
 
-from difflib import get_close_matches
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,7 +7,10 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.weights.states import State, load_exactly, timm_state
+from rsmtdf_core.weights.states import StateDict, load_exactly, timm_state
+from rsmtdf_core.weights.timm_models import hub_file, pretrained_config
+
+__all__ = ["build", "hub_file"]
 
 
 class _Tap(nn.Module):
@@ -28,22 +30,11 @@ class _Tap(nn.Module):
         return map_BDHW.permute(0, 2, 3, 1).contiguous()  # type: ignore[no-any-return]  # untyped
 
 
-def hub_file(model: str) -> tuple[str, str]:
-    """Repository and file name of a timm model's own weights (see `family.Family`)."""
-    repository = _pretrained(model).hf_hub_id
-    if not repository:
-        raise TeacherError(
-            f"timm has no weights for {model!r} on the hub",
-            remedy="set the teacher's weights to the path of a file, or to random",
-        )
-    return repository, "model.safetensors"
-
-
-def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Module:
+def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.Module:
     """A timm model as a module from images to tokens (see `family.Family`)."""
     import timm
 
-    pretrained = _pretrained(settings.model)
+    pretrained = pretrained_config(settings.model)
     model = timm.create_model(settings.model, pretrained=False, num_classes=0)
     _require_block(settings, model)
     if state is not None:
@@ -54,22 +45,6 @@ def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Modul
     if is_transformer:
         _set_size(settings, model, settings.input_size or crop)
     return _Tap(model, settings.block, norm=settings.final_norm and is_transformer)
-
-
-def _pretrained(model: str) -> Any:  # noqa: ANN401 - timm's config class is not exported
-    import timm
-
-    try:
-        found = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
-    except RuntimeError:  # the model exists, its tag does not
-        found = None
-    if found is None:
-        near = get_close_matches(model, timm.list_models(pretrained=True), n=3)
-        raise TeacherError(
-            f"timm has no model {model!r}" + (f", did you mean {' or '.join(near)}?" * bool(near)),
-            remedy="correct the teacher's model; timm.list_models() names all of them",
-        )
-    return found
 
 
 def _require_block(settings: TeacherSettings, model: nn.Module) -> None:

@@ -82,12 +82,3 @@ class FiniteCheck:
         losses = [name for name in terms if name != GRADIENTS]
         parts = [name for name in losses if name != TOTAL]
         return Divergence(step, tuple(parts or losses or terms))
-
-
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the floating-point tensors that hold NaN or infinity."""
-    names = [name for name, tensor in tensors.items() if tensor.is_floating_point()]
-    if not names:
-        return []
-    finite = torch.stack([torch.isfinite(tensors[name]).all() for name in names])
-    return [name for name, good in zip(names, finite.tolist(), strict=True) if not good]

@@ -16,7 +16,6 @@ from rsmtdf_core.arrays import Rows
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.ring import Ring, Slot
-from rsmtdf_core.teachers.teacher import Teacher
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.schedule import BatchSchedule, StepRows
@@ -139,10 +138,18 @@ class CachedTargets:
         return Targets(tokens, kept, self._spreads)
 
 
+class TokenSource(Protocol):
+    """A loaded teacher, as far as training needs it."""
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Tokens [B, H, W, D] of images, uint8 [B, 3, S, S]."""
+        ...
+
+
 class OnlineTargets:
     """Targets computed by the teachers at every step from the pixels the student sees: the control arm."""
 
-    def __init__(self, teachers: Mapping[str, Teacher]) -> None:
+    def __init__(self, teachers: Mapping[str, TokenSource]) -> None:
         self._teachers = teachers
 
     @contextmanager

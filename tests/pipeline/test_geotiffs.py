@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipeline.evaluate.run import evaluate, load_run
+from pipeline.evaluate.run import evaluate
 from pipeline.exchange.export import export_run
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
@@ -20,6 +20,7 @@ from pipeline.predict import PredictSettings, predict
 from pipeline.runs.report import report
 from pipeline.train.features import find_features
 from pipeline.train.run import train
+from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.scenes.bands import BandSettings

@@ -16,12 +16,13 @@ import pipeline.evaluate.run
 import pipeline.train.session
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.demo.scenes import draw_scenes
-from pipeline.evaluate.run import evaluate, load_run
+from pipeline.evaluate.run import evaluate
 from pipeline.exchange.export import export_run
 from pipeline.predict import predict
 from pipeline.reporter import Silent
 from pipeline.train.initial import find_initial
 from pipeline.train.run import train
+from pipeline.trained import load_run
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.runs.checkpoint import checkpoints_in, load_checkpoint
 from rsmtdf_core.runs.folder import open_run

@@ -10,12 +10,12 @@ from pipeline.cache.repair.usage import repair_usage
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, training_scenes
 from pipeline.reporter import Reporter, Silent
+from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.errors import StoreError, StoreNotFoundError
 from rsmtdf_core.scenes.find import find_scenes
 from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.locks import LOCK, is_locked, locked, unread
-from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.views.plan import make_plan
 
 _ALL = "all stores of these views: extract their features again"

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cache.repair.changes import Changes
-from pipeline.pixels import MASKS, read_masks
+from pipeline.pixel_store import MASKS, read_masks
 from pipeline.reporter import Reporter
+from rsmtdf_core.cache_names import COMMIT, LEDGER
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_file
 from rsmtdf_core.store.commit import Commit, read_commit_file
@@ -19,7 +20,6 @@ from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import Ledger, parse_ledger, sound_lines
 from rsmtdf_core.store.locks import LOCK
 from rsmtdf_core.store.metadata import ZARR, StoreFacts, has_records, read_facts
-from rsmtdf_core.store.names import COMMIT, LEDGER
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.store import FeatureStore
 

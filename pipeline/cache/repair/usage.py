@@ -13,9 +13,9 @@ from rsmtdf_core.cache.usage import (
     store_key,
     usage_files,
 )
+from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.store.copies import is_there
-from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME
 
 _PINNED = "all stores are pinned; see `rsmtdf cache unpin`"
 

@@ -27,6 +27,7 @@ from pipeline.cache.transfer.parts import TransferReport, chosen_entries, shard_
 from pipeline.cache.transfer.remote import Remote
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.cache.usage import store_key
+from rsmtdf_core.cache_names import STORE_NAME
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreError,
@@ -41,7 +42,6 @@ from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import ZARR, has_records, write_metadata
-from rsmtdf_core.store.names import STORE_NAME
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.store import FeatureStore
 

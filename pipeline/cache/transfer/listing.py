@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
-from rsmtdf_core.store.names import GROUP_NAME, STORE_NAME
 
 EXPORT = "export.json"
 GROUP_FILES = ("scenes.json", "crops.npy", "views.npy", "zarr.json")

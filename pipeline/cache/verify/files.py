@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cache.verify.report import SkippedError
-from pipeline.pixels import MASKS
+from pipeline.pixel_store import MASKS
 from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Rows
+from rsmtdf_core.cache_names import COMMIT, LEDGER
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.store.copies import copy_of, is_there, same_bytes
 from rsmtdf_core.store.group import CROPS, SCENES, VIEWS
 from rsmtdf_core.store.ledger import LedgerEntry, read_ledger
 from rsmtdf_core.store.locks import LOCK, is_locked
 from rsmtdf_core.store.metadata import EXTRACT, ZARR
-from rsmtdf_core.store.names import COMMIT, LEDGER
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.store import FeatureStore

@@ -7,16 +7,16 @@ import numpy as np
 from pipeline.cache.verify.report import SkippedError
 from pipeline.cache.verify.views import GroupViews, spread
 from pipeline.config import ExperimentConfig
-from pipeline.pixels import changed_masks, pixels_identity
+from pipeline.pixel_store import changed_masks, pixels_identity
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Rows
+from rsmtdf_core.cache_names import set_aside_command
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.store.metadata import EXTRACT
-from rsmtdf_core.store.names import set_aside_command
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
-from rsmtdf_core.views.pixels import pixel_record
+from rsmtdf_core.views.records import pixel_record
 
 
 def check_pixels(

@@ -15,11 +15,11 @@ from pipeline.cache.verify.views import GroupViews, spread
 from pipeline.config import ExperimentConfig
 from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Floats, Rows
+from rsmtdf_core.cache_names import set_aside_command
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.metadata import EXTRACT
-from rsmtdf_core.store.names import set_aside_command
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings
@@ -123,7 +123,7 @@ def check_probe(store: FeatureStore, teacher: Teacher) -> str:
     return f"{said}, at most {PROBE_TOLERANCE:.2%} may be"
 
 
-class Comparison:
+class TokenComparison:
     """Some records of a store against the teacher's tokens of their views and of other ones.
 
     Args:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from pipeline.evaluate.run import Split, load_run
 from pipeline.reporter import Reporter
 from pipeline.runs import RunRecord
+from pipeline.runs.compare.scoring import Split
+from pipeline.trained import load_run
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.scoring import evenly, predict_ids, scored_scenes
 from rsmtdf_core.scenes.find import Scene, find_scenes

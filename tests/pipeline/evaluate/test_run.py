@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 import pipeline.evaluate.run
 import pipeline.train.validation
 from cli.main import app
-from pipeline.evaluate.run import evaluate, load_run
+from pipeline.evaluate.run import evaluate
 from pipeline.reporter import Silent
 from pipeline.runs.compare import compare
 from pipeline.train.run import train
+from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.find import find_protocols

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import pipeline.exchange.export
-from pipeline.evaluate.run import load_run
 from pipeline.exchange.export import export_run, load_exported
 from pipeline.extract.run import extract
 from pipeline.train.run import train
+from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError, RunError, WriteError
 from rsmtdf_core.files import write_json
 from rsmtdf_core.fingerprints import file_sha256

@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline.evaluate.run import evaluate, load_run
+from pipeline.evaluate.run import evaluate
 from pipeline.exchange.import_official import import_official
 from pipeline.train.run import train
+from pipeline.trained import load_run
 from rsmtdf_core.errors import MissingFileError, RunError
 from rsmtdf_core.student.dpt import HEAD_WIDTHS
 from rsmtdf_core.student.official import from_official, official_shape

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.evaluate.run import load_run
 from pipeline.predict import PredictSettings
 from pipeline.reporter import Silent
+from pipeline.trained import load_run
 from rsmtdf_core.evaluation.scoring import predict_ids
 from tests.rasters import rasterio
 

@@ -6,8 +6,8 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
-from pipeline.evaluate.run import load_run
 from pipeline.predict import PredictSettings, predict
+from pipeline.trained import load_run
 from rsmtdf_core.errors import DataError
 from tests.pipeline.predict.helpers import ALL, Telling, names, read, reference
 from tests.rasters import CRS, TRANSFORM, ramp, rasterio, write_tiff

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.evaluate.run import load_run
 from pipeline.predict import PredictSettings, predict
+from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.student.model import Student

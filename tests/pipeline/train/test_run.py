@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 
 import pipeline.train.checkpoints
 import pipeline.train.validation
-from pipeline.evaluate.run import evaluate, load_run
+from pipeline.evaluate.run import evaluate
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from pipeline.predict import predict
 from pipeline.train.run import train
+from pipeline.trained import load_run
 from rsmtdf_core.errors import (
     ConfigError,
     DataError,

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from pipeline.evaluate.run import load_run
 from pipeline.train.run import train
+from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.runs.checkpoint import checkpoints_in
 from rsmtdf_core.runs.folder import open_run

@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 import pipeline.train.session
 import pipeline.train.signals
 from cli.main import app
-from pipeline.evaluate.run import evaluate, load_run
+from pipeline.evaluate.run import evaluate
 from pipeline.extract.run import extract
 from pipeline.train.run import train
 from pipeline.train.signals import Interrupted
+from pipeline.trained import load_run
 from rsmtdf_core.errors import MissingFileError, RunError
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.runs.checkpoint import checkpoints_in, newest_checkpoint

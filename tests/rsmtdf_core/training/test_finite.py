@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from rsmtdf_core.training.finite import GRADIENTS, Divergence, FiniteCheck, not_finite
+from rsmtdf_core.training.finite import GRADIENTS, Divergence, FiniteCheck
+from rsmtdf_core.weights.finite import not_finite
 
 BAD = (torch.nan, torch.inf, -torch.inf)
 
