@@ -10,6 +10,7 @@ from pipeline.cache.verify.files import check_records, check_structure, present_
 from pipeline.cache.verify.pixels import check_masks, check_pixels
 from pipeline.cache.verify.report import (
     Check,
+    CheckName,
     Depth,
     SkippedError,
     StoreChecks,
