@@ -15,7 +15,7 @@ from rsmtdf_core.weights.files import Weights, open_weights, read_tensor
 from rsmtdf_core.weights.finite import not_finite
 from rsmtdf_core.weights.pickles import StoredTensor, Stub
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _MOST_WRAPPERS = 4  # such as teacher, state_dict, module
 _MOST_MODULES = 20_000  # the largest models of timm have a few thousand
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path) -> StateDict:
     """The tensors of a weights file by name, in the dtypes that the file has, on the CPU.
 
     Reads safetensors, files of `torch.save` (whole models too) and TorchScript archives, without executing any
@@ -161,7 +161,7 @@ def without_prefixes(
     return inner
 
 
-def timm_names(state: Mapping[str, Tensor]) -> State:
+def timm_names(state: Mapping[str, Tensor]) -> StateDict:
     """A DINOv2 state with the names of facebookresearch/dinov2 under those of timm.
 
     The mask token, used in pretraining only, is dropped; SwiGLU layers are renamed; the register
@@ -181,7 +181,7 @@ def timm_names(state: Mapping[str, Tensor]) -> State:
     return renamed
 
 
-def timm_state(model: nn.Module, state: Mapping[str, Tensor]) -> State:
+def timm_state(model: nn.Module, state: Mapping[str, Tensor]) -> StateDict:
     """A state under the names of a timm model; a ViT's position embedding on the model's own grid.
 
     timm knows the names that a model's authors gave its tensors (DINOv3, Swin, ConvNeXt and others). A state that

@@ -10,10 +10,10 @@ from pipeline.reporter import Reporter
 from pipeline.runs import RunRecord
 from pipeline.runs.compare import Comparison, GroupScores, RunScore, Spread, compare_groups
 from pipeline.runs.compare.pictures import line_charts
-from pipeline.runs.compare.scoring import Scored, Split
+from pipeline.runs.compare.scoring import ScoredRun, Split
 from pipeline.runs.report.chain import Link, chain
 from pipeline.runs.report.costs import Shelf, StoreCost
-from pipeline.runs.report.figures import Bar, ConfusionRow, confusion_rows
+from pipeline.runs.report.figures import ConfusionRow, ScoreBar, confusion_rows
 from pipeline.runs.report.swipe import Panel, make_panels
 from rsmtdf_core.charts.lines import LineChart
 from rsmtdf_core.errors import RsmtdfError
@@ -63,9 +63,9 @@ class PageGroup:
         """The mean IoU over its runs by any protocol by which all were scored."""
         return Spread.of(run.report.by_protocol[protocol].scores.miou for run in self.runs)
 
-    def bar(self, class_name: str) -> Bar:
+    def bar(self, class_name: str) -> ScoreBar:
         """The IoU of a class."""
-        return Bar(self.scores.classes[class_name])
+        return ScoreBar(self.scores.classes[class_name])
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _briefly_named(comparison: Comparison) -> Comparison:
     return comparison.model_copy(update={"groups": tuple(groups)})
 
 
-def _runs(scores: GroupScores, runs: Sequence[Scored], shelf: Shelf) -> Iterator[PageRun]:
+def _runs(scores: GroupScores, runs: Sequence[ScoredRun], shelf: Shelf) -> Iterator[PageRun]:
     for named, one in zip(scores.runs, runs, strict=True):
         assert one.report is not None, "runs of a split are scored by their reports"
         links = chain(one.record, named.run, one.report, shelf)
