@@ -19,14 +19,12 @@ class ScoredRun:
     """A run with its score.
 
     Attributes:
-        name: how the run was named.
         record: what its folder holds.
-        score: the score.
+        score: the score, with the name that the run was given.
         report: where the score was read; None where it is the best validation of the metrics.
         protocol: whose score it is.
     """
 
-    name: str
     record: RunRecord
     score: RunScore
     report: EvaluationReport | None
@@ -109,7 +107,7 @@ def _scored(
         best_steps=None if best is None else best.steps,
         classes=classes,
     )
-    return ScoredRun(name, record, score, report, protocol or RSMTDF.name)
+    return ScoredRun(record, score, report, protocol or RSMTDF.name)
 
 
 def is_stale(scored: ScoredRun) -> bool:
