@@ -42,7 +42,7 @@ from rsmtdf_core.student.portable import (
     PortableStudent,
     export_program,
 )
-from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.student.settings import ModelName, StudentSettings
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.weights.saving import save_tensors
 
@@ -103,7 +103,7 @@ def export_run(
     out: Path,
     kind: Format,
     *,
-    weights: Literal["ema", "student"] | None = None,
+    weights: ModelName | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
     checkpoint: Path | None = None,
