@@ -30,7 +30,7 @@ class TrainedRun:
         config: its resolved config.
         checkpoint: the best checkpoint, or the one that was named.
         weights: which of its two models is loaded.
-            student: that model, in eval mode on the device.
+        student: that model, in eval mode on the device.
         manifest: the dataset's manifest, as it was when the run began.
     """
 

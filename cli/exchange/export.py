@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.console import RichReporter, err, out, show, table
-from cli.evaluate import Weights
+from cli.evaluate import ScoredModel
 from cli.options import Checkpoint, Run
 
 
@@ -33,7 +33,7 @@ def export(
         ),
     ] = Format.onnx,
     weights: Annotated[
-        Weights | None,
+        ScoredModel | None,
         typer.Option(
             help="Which model is written.", show_default="the one the run was selected by"
         ),

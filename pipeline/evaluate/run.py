@@ -23,10 +23,10 @@ from rsmtdf_core.refusals import require_no_folder, writing
 from rsmtdf_core.runs.folder import UNFINISHED
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.splits import split_notes
 
-Split = Literal["train", "val", "test"]
 PANEL_SCENES = 4
 BESIDE = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
 """The files beside a report."""
@@ -34,7 +34,7 @@ BESIDE = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png"
 
 def evaluate(
     path: Path,
-    split: Split = "test",
+    split: SplitName = "test",
     weights: Literal["ema", "student"] | None = None,
     root: Path | None = None,
     reporter: Reporter | None = None,

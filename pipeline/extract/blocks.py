@@ -29,8 +29,8 @@ from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import Teacher, load_teacher
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.views.pixels import PIXELS, pixel_record
 from rsmtdf_core.views.plan import ViewPlan
+from rsmtdf_core.views.records import PIXELS, pixel_record
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
 # Records that may wait for the writer: enough to hide a slow disk, few enough to bound memory.

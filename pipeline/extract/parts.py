@@ -10,7 +10,7 @@ from distributed import Client
 
 from pipeline.extract.blocks import TeacherFacts, Work
 from pipeline.extract.cluster import machine_workers, run_facts, run_sample, run_task
-from pipeline.pixels import (
+from pipeline.pixel_store import (
     find_pixels,
     pixels_codec,
     pixels_identity,
@@ -29,7 +29,7 @@ from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import PROBE_TOLERANCE, declared_identity, probe_difference
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 
 _MEBIBYTE = 2**20
 _WAITING = "another extraction is writing here: waiting until it has ended"

@@ -34,7 +34,7 @@ from rsmtdf_core.student.encoder import fetch_encoder
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_shape
 from rsmtdf_core.teachers.weights import have_weights
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.weights.states import require_state
 
 

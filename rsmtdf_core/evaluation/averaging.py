@@ -13,12 +13,14 @@ from rsmtdf_core.evaluation.inference import nearest_multiple, predict_logits
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.student.resizing import resize_map
 
-Model = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor], Tensor]
 
 _AXES = {"horizontal": (-1,), "vertical": (-2,)}
 
 
-def scene_logits(model: Model, image: Tensor, settings: InferenceSettings, multiple: int) -> Tensor:
+def scene_logits(
+    model: Network, image: Tensor, settings: InferenceSettings, multiple: int
+) -> Tensor:
     """Predict the logits of a scene, averaged over its resized and mirrored copies.
 
     Args:
@@ -39,7 +41,7 @@ def scene_logits(model: Model, image: Tensor, settings: InferenceSettings, multi
 
 @torch.inference_mode()
 def averaged_logits(
-    model: Model, images: Tensor, settings: InferenceSettings, multiple: int
+    model: Network, images: Tensor, settings: InferenceSettings, multiple: int
 ) -> Tensor:
     """Predict logits at the size of the images, averaged over resized and mirrored copies.
 

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from rsmtdf_core.evaluation.settings import Blend, InferenceSettings
 
-Read = Callable[
-    [int, int, int, int], Tensor
-]  # top, left, height, width -> float [bands, height, width]
+Read = Callable[[int, int, int, int], Tensor]
+"""Top, left, height and width of a part, px, to its values, float [bands, height, width]."""
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:
@@ -75,13 +74,24 @@ def blended_blocks(
         _summed(weights, starts, max(side, window))
         for starts, side in ((tops, height), (lefts, width))
     )
+    # A pixel is finished once the last window that covers it has been added. Windows come row by row, so a window
+    # finishes the pixels above the next row's top and left of the next window's left. The sums of its other pixels are
+    # kept for later windows.
+    #
+    #            left         right
+    #       top   +------------+-------+
+    #             |  finished  |       |
+    #     below   +------------+ rest  |    rest: for the next window of this row
+    #             |    kept    |       |    kept: for the next row of windows
+    #             +------------+-------+
+    #
+    # The distances of starts differ by up to 1 px, so the height of `kept` is that of the largest overlap. The number
+    # of classes C is known from the logits of the first window.
     most_kept = window - min(after - top for top, after in pairwise([*tops, tops[-1] + window]))
-    kept = torch.empty(0)  # [C, most_kept, W]: sums of earlier rows of windows, for the next row
-    touched = 0  # number of rows of `kept` in use
+    kept = torch.empty(0)  # [C, most_kept, W]
+    touched = 0  # rows of `kept` with sums of the row of windows above; 0 for the first row
     for top, below in pairwise([*tops, tops[-1] + window]):
-        rest = torch.empty(
-            0
-        )  # [C, window, columns]: sums of this row's windows, for the next window
+        rest = torch.empty(0)  # [C, window, columns]; empty before the first window of a row
         row = _row_of_windows(model, read, top, lefts, size, settings)
         for (left, sums), right in zip(row, [*lefts[1:], lefts[-1] + window], strict=True):
             if not len(kept):
@@ -90,10 +100,13 @@ def blended_blocks(
             if len(rest):
                 sums[..., : rest.shape[-1]] += rest
             done, rest = sums.tensor_split([right - left], dim=-1)
+            # In this order: the columns of `kept` take this row's sums as soon as the upper row's are added.
             done[:, :touched] += kept[:, :touched, left:right]
             kept[:, : window - (below - top), left:right] = done[:, below - top :]
             finished = done[:, : below - top]
+            # Weights sum up to less near the border, where fewer windows meet, so each pixel has its own divisor.
             finished /= row_sums[top:below, None] * column_sums[left:right]
+            # A raster smaller than a window was padded: the padding is cut off.
             yield top, left, finished[:, : height - top, : width - left]
         touched = window - (below - top)
 

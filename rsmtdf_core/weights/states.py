@@ -15,7 +15,7 @@ from rsmtdf_core.weights.files import Weights, open_weights, read_tensor
 from rsmtdf_core.weights.finite import not_finite
 from rsmtdf_core.weights.pickles import StoredTensor, Stub
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _MOST_WRAPPERS = 4  # such as teacher, state_dict, module
 _MOST_MODULES = 20_000  # the largest models of timm have a few thousand
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path) -> StateDict:
     """Read the tensors of a weights file to the CPU, in the file's dtypes and keyed by name.
 
     Reads safetensors, files of `torch.save` (whole models too) and TorchScript archives, without executing any code
@@ -166,7 +166,7 @@ def without_prefixes(
     return inner
 
 
-def timm_names(state: Mapping[str, Tensor]) -> State:
+def timm_names(state: Mapping[str, Tensor]) -> StateDict:
     """Rename a state of facebookresearch/dinov2 to the names of timm.
 
     The mask token, used in pretraining only, is dropped, and SwiGLU layers are renamed. In models with registers, the
@@ -186,7 +186,7 @@ def timm_names(state: Mapping[str, Tensor]) -> State:
     return renamed
 
 
-def timm_state(model: nn.Module, state: Mapping[str, Tensor]) -> State:
+def timm_state(model: nn.Module, state: Mapping[str, Tensor]) -> StateDict:
     """Rename a state to the names of a timm model, and resize a ViT's position embedding to the model's grid.
 
     timm knows the names in the original checkpoints of DINOv3, Swin, ConvNeXt and others. If timm cannot convert the

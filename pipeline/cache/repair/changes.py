@@ -11,7 +11,7 @@ from rsmtdf_core.files import atomic_file, make_folder, read_file, sync_folder
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.copies import copy_of, is_there, keep_copy, same_bytes
 
-Kind = Literal["restored", "rebuilt", "copied", "set aside", "missing"]
+ChangeKind = Literal["restored", "rebuilt", "copied", "set aside", "missing"]
 Value = TypeVar("Value")
 
 
@@ -26,7 +26,7 @@ class Action(Settings):
         loss: what extraction has to make again, or what is lost; empty where nothing is.
     """
 
-    kind: Kind
+    kind: ChangeKind
     path: Path
     why: str
     loss: str = ""

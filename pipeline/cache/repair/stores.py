@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.cache.repair.changes import Changes
 from pipeline.cache.verify.pixels import holds_pixels
-from pipeline.pixels import MASKS, read_masks
+from pipeline.pixel_store import MASKS, read_masks
 from pipeline.reporter import Reporter
 from rsmtdf_core.cache_names import COMMIT, LEDGER
 from rsmtdf_core.errors import StoreDamagedError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cache.verify.report import SkippedError
-from pipeline.pixels import MASKS
+from pipeline.pixel_store import MASKS
 from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache_names import COMMIT, LEDGER

@@ -9,7 +9,7 @@ from rsmtdf_core.cache.catalogue import disk_bytes
 from rsmtdf_core.evaluation.report import EvaluationReport, written_fingerprint
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.words import bytes_text
 
 

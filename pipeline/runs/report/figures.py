@@ -10,7 +10,7 @@ from pipeline.runs.compare import Spread
 from rsmtdf_core.charts.confusion import percent
 
 
-class Bar(NamedTuple):
+class ScoreBar(NamedTuple):
     """A score as a bar with a whisker of one standard deviation to either side, within 0 to 100 per cent."""
 
     spread: Spread | None
