@@ -93,6 +93,16 @@ class StoreEntry:
         """The teacher's name, with the words that no result may go without."""
         return f"{self.teacher} (RANDOM WEIGHTS)" if self.random_weights else self.teacher
 
+    def opened(self) -> FeatureStore:
+        """The store, opened.
+
+        Raises:
+            StoreNotFoundError: it is damaged.
+        """
+        if self.store is None:
+            raise StoreNotFoundError(f"the store is {self.state}: {self.problem}", where=self.path)
+        return self.store
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:

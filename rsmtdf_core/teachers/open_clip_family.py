@@ -146,7 +146,7 @@ def _fitted(clip: nn.Module, state: StateDict) -> StateDict:
     """The visual tower's tensors, the position embedding resized to the model's grid if need be."""
     from open_clip.model import resize_pos_embed
 
-    named = without_prefixes(state, own=clip.state_dict())
+    named = without_prefixes(state, expected=clip.state_dict())
     visual = without_prefix(named, "visual.") or named
     resized = {f"visual.{name}": tensor for name, tensor in visual.items()}
     # Another model's embedding stays as it is, for `load_exactly` to name.

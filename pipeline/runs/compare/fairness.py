@@ -37,8 +37,8 @@ def require_one_dataset(runs: Sequence[ScoredRun]) -> None:
         ):
             if own != other:
                 raise RunError(
-                    f"runs of different data cannot be compared: the {what} of {runs[0].name}: {own}, "
-                    f"of {one.name}: {other}",
+                    f"runs of different data cannot be compared: the {what} of {runs[0].score.run}: {own}, "
+                    f"of {one.score.run}: {other}",
                     where=one.record.folder.path,
                     remedy="compare the runs of each dataset by themselves",
                 )
@@ -114,7 +114,7 @@ def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
         ("the model predicts a single class everywhere", predicts_one_class),
     )
     for what, which in told:
-        if names := [one.name for one in runs if which(one)]:
+        if names := [one.score.run for one in runs if which(one)]:
             yield f"{what}: {_some(names)}"
     if random := {name for one in runs for name in one.record.random_teachers}:
         yield cautions(sorted(random), ())[0]

@@ -37,7 +37,8 @@ def group_runs(runs: Sequence[ScoredRun]) -> list[RunGroup]:
         members.setdefault(key, []).append(one)
     return [
         RunGroup(
-            settings[key], tuple(sorted(found, key=lambda one: (one.record.config.seed, one.name)))
+            settings[key],
+            tuple(sorted(found, key=lambda one: (one.record.config.seed, one.score.run))),
         )
         for key, found in members.items()
     ]

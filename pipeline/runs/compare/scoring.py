@@ -11,7 +11,7 @@ from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.evaluation.report import EvaluationReport, read_report
 from rsmtdf_core.runs.checkpoint_state import checkpoint_fingerprint, read_state
 
-Split = Literal["val", "test"]
+ReportSplit = Literal["val", "test"]
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,12 @@ class ScoredRun:
     """A run with its score.
 
     Attributes:
-        name: how the run was named.
         record: what its folder holds.
-        score: the score.
+        score: the score, with the name that the run was given.
         report: where the score was read; None where it is the best validation of the metrics.
         protocol: whose score it is.
     """
 
-    name: str
     record: RunRecord
     score: RunScore
     report: EvaluationReport | None
@@ -34,7 +32,7 @@ class ScoredRun:
 
 
 def score_runs(
-    records: Sequence[tuple[str, RunRecord]], split: Split | None, protocol: str | None = None
+    records: Sequence[tuple[str, RunRecord]], split: ReportSplit | None, protocol: str | None = None
 ) -> list[ScoredRun]:
     """The scores of runs, each given with its name.
 
@@ -57,7 +55,7 @@ def score_runs(
 
 
 def _read_reports(
-    records: Sequence[RunRecord], split: Split, protocol: str | None
+    records: Sequence[RunRecord], split: ReportSplit, protocol: str | None
 ) -> list[EvaluationReport]:
     places = [record.folder.path for record in records]
     paths = [one.folder.report(split, one.config.evaluation.weights) for one in records]
@@ -109,7 +107,7 @@ def _scored(
         best_steps=None if best is None else best.steps,
         classes=classes,
     )
-    return ScoredRun(name, record, score, report, protocol or RSMTDF.name)
+    return ScoredRun(record, score, report, protocol or RSMTDF.name)
 
 
 def is_stale(scored: ScoredRun) -> bool:
