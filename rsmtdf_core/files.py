@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.refusals import require_no_folder, writing
+from rsmtdf_core.refusals import naming, require_no_folder, writing
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -78,11 +78,11 @@ class _NamedWriter(io.BufferedWriter):
         self._path = path
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        with _naming(self._path):
+        with naming(self._path):
             return super().write(data)
 
     def flush(self) -> None:
-        with _naming(self._path):
+        with naming(self._path):
             super().flush()
 
 
@@ -189,18 +189,8 @@ def sync_file(path: Path) -> None:
 
 
 def _sync(handle: int, path: Path) -> None:
-    with _naming(path):
+    with naming(path):
         os.fsync(handle)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Name the file in the system's errors about a descriptor."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = str(path)
-        raise
 
 
 def write_json(path: Path, value: object) -> None:

@@ -87,6 +87,17 @@ def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in the system's errors about a descriptor, which name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def require_no_folder(*paths: Path) -> None:
     """Refuse files to be written in whose place there is a folder, before any work.
 

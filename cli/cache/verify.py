@@ -9,9 +9,9 @@ from cli.options import Cache, Overrides, read_config, read_runtime
 
 if TYPE_CHECKING:
     from pipeline.cache.verify import Check, Depth, VerifyReport
-    from pipeline.cache.verify.report import Status
+    from pipeline.cache.verify.report import CheckStatus
 
-_STYLES: "dict[Status, str]" = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
+_STYLES: "dict[CheckStatus, str]" = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
 
 
 def verify(

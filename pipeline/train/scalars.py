@@ -11,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from rsmtdf_core.refusals import writing
+from rsmtdf_core.refusals import naming, writing
 
 
 class ScalarFile:
@@ -47,7 +47,7 @@ class ScalarFile:
 
     def _write(self, event: Event) -> None:
         event.wall_time = time.time()
-        with writing(self._path):
+        with writing(self._path), naming(self._path):
             self._records.write(event.SerializeToString())
 
     def __enter__(self) -> Self:

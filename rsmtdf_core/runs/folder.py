@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.files import read_json, sync_file, write_json
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.runs.history import Validation, validations
 from rsmtdf_core.runs.metrics import Metrics, append_metrics, read_metrics, write_metrics
@@ -290,8 +291,8 @@ class RunFolder:
     def sync_metrics(self) -> None:
         """Make the lines survive a power cut, as a checkpoint does that is saved after them."""
         if self.metrics.is_file():
-            with self.metrics.open("rb") as file:
-                os.fsync(file.fileno())
+            with writing(self.metrics):
+                sync_file(self.metrics)
 
     def note_lines(self, **facts: object) -> None:
         """Note how many lines of metrics there are by now, with other facts."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import atomic_file, read_file
-from rsmtdf_core.refusals import writing
+from rsmtdf_core.refusals import naming, writing
 from rsmtdf_core.runs.seals import sealed_line, unsealed_line
 from rsmtdf_core.words import counted
 
@@ -106,7 +106,7 @@ def append_metrics(path: Path, record: dict[str, Any]) -> None:
         WriteError: the system refuses it.
     """
     line = sealed_line(json.dumps(record, allow_nan=True)) + "\n"
-    with writing(path), path.open("ab", buffering=0) as file:
+    with writing(path), naming(path), path.open("ab", buffering=0) as file:
         file.write(line.encode())
 
 

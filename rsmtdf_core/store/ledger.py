@@ -21,6 +21,7 @@ import numpy.typing as npt
 from rsmtdf_core.cache_names import LEDGER
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_file, sync_folder
+from rsmtdf_core.refusals import naming, writing
 from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.shards import ShardSummary, damage
 
@@ -130,7 +131,8 @@ def append_ledger(store: Path, entries: Sequence[LedgerEntry]) -> None:
     if not entries:
         return
     complete = len(read_ledger(store).content)
-    with (store / LEDGER).open("ab") as file:
+    path = store / LEDGER
+    with writing(path), naming(path), path.open("ab") as file:
         file.truncate(complete)
         file.write(b"".join(map(_line, entries)))
         file.flush()

@@ -22,7 +22,7 @@ from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_path, sync_files
-from rsmtdf_core.refusals import writing
+from rsmtdf_core.refusals import naming, writing
 from rsmtdf_core.scenes.files import open_mask, strips
 from rsmtdf_core.scenes.find import ScenePair, in_threads
 from rsmtdf_core.scenes.manifest import Manifest
@@ -152,7 +152,8 @@ def cut_all(cutter: Cutter, pairs: Sequence[ScenePair], reporter: Reporter) -> i
     ):
         for pair, unknown in zip(waiting, in_threads(cutter.cut, waiting, threads), strict=True):
             cut.append(CutTile(pair.id, cutter.source(pair), unknown))
-            append_tile(file, cut[-1])
+            with naming(ledger):
+                append_tile(file, cut[-1])
             bar.advance(note=pair.id)
     return sum(tile.unknown for tile in cut)
 
