@@ -109,7 +109,7 @@ def require_finite(weights: Mapping[str, Tensor], file: Path) -> None:
     """
     if names := not_finite(weights):
         raise RunError(
-            f"{len(names)} of {len(weights)} tensors contain NaN or infinity, first {names[0]}",
+            f"{len(names)} of {len(weights)} tensors contain NaN or infinity, the first is {names[0]}",
             where=file,
             remedy="use an earlier checkpoint, or train again with a lower optimiser.lr",
         )

@@ -41,5 +41,5 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     save_file(
         STATE | {"head.output.0.bias": torch.tensor([1.0, torch.nan])}, tmp_path / "w.safetensors"
     )
-    with pytest.raises(RunError, match=r"NaN or infinity, first head.output.0.bias"):
+    with pytest.raises(RunError, match=r"NaN or infinity, the first is head.output.0.bias"):
         find_initial(tmp_path / "w.safetensors")
