@@ -111,7 +111,7 @@ def evaluate(
     split: Literal["train", "val", "test"] = "test",
     weights: Weights | None = None,
     root: PathLike | None = None,
-    protocols: Sequence[str] = ("rsmtdf",),
+    protocol: str | Sequence[str] = "rsmtdf",
     overrides: Overrides = None,
     checkpoint: PathLike | None = None,
     progress: bool = False,
@@ -123,7 +123,7 @@ def evaluate(
         split: which scenes are scored.
         weights: the EMA model or the student, by default the one that the run was selected by.
         root: the data root, if it has moved since training.
-        protocols: names of the rules for the scores; the first is the report's own.
+        protocol: the rule for the scores, or several; the first is the report's own.
         overrides: of keys of `evaluation.inference`, and of `runtime.device`.
         checkpoint: the folder of another checkpoint than the best.
         progress: whether a bar is shown.
@@ -139,7 +139,7 @@ def evaluate(
         weights,
         optional_path(root),
         reporter(progress=progress),
-        protocols=protocols,
+        protocols=[protocol] if isinstance(protocol, str) else protocol,
         overrides=override_words(overrides),
         checkpoint=optional_path(checkpoint),
     )

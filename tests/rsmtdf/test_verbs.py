@@ -31,7 +31,6 @@ GROUPS = {"cache", "config", "data"}
 # Options of the command line under the names that they have in Python.
 RENAMED = {
     "set": "overrides",
-    "protocol": "protocols",
     "from": "source",
     "quick": "depth",
     "deep": "depth",
@@ -200,7 +199,7 @@ def test_nothing_is_printed(values, tmp_path, capfd):
 
 
 def test_results_are_values(run, tmp_path):
-    report = rsmtdf.evaluate(run, protocols=["rsmtdf", "official"])
+    report = rsmtdf.evaluate(run, protocol=["rsmtdf", "official"])
     assert 0 <= report.scores.miou <= 1
     assert (run / "evaluation" / "test-ema" / "report.json").is_file()
     assert rsmtdf.runs(run.parent).runs
