@@ -22,7 +22,7 @@ class Split(StrEnum):
     test = "test"
 
 
-class Weights(StrEnum):
+class ScoredModel(StrEnum):
     """The two models of a run."""
 
     ema = "ema"
@@ -33,7 +33,7 @@ def evaluate(
     run: Run,
     split: Annotated[Split, typer.Option(help="Which scenes are scored.")] = Split.test,
     weights: Annotated[
-        Weights | None,
+        ScoredModel | None,
         typer.Option(help="Which model is scored.", show_default="the one the run was selected by"),
     ] = None,
     root: Annotated[

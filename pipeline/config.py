@@ -20,7 +20,7 @@ from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.training.settings import MethodSettings, OptimiserSettings, TaughtSettings
 from rsmtdf_core.validation import load_yaml, parse_yaml, validate
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.views.settings import ViewSettings
 
 

@@ -9,6 +9,8 @@ Each verb of the command line is a function of the same name, with the same opti
     print(rsmtdf.evaluate(run).scores.miou)
     model = rsmtdf.load_student(run)
 
+`rsmtdf.cache` and `rsmtdf.data` have the verbs of those groups, such as `rsmtdf.cache.plan`.
+
 A config is a path, the name of a packaged config, a mapping, or the checked model that `load_config` returns. Errors
 are `RsmtdfError`s. Functions may be called again and again in one process, such as a notebook. They restore its random
 generators, environment, signal handlers and flags of torch as they return. What stays: torch and other libraries are
@@ -21,6 +23,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsmtdf import cache, data, nested_names
 from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
 from rsmtdf.results import compare, demo, export, import_official, report, runs
@@ -42,7 +45,9 @@ if TYPE_CHECKING:
 __all__ = [
     "RsmtdfError",
     "__version__",
+    "cache",
     "compare",
+    "data",
     "demo",
     "evaluate",
     "export",
@@ -56,6 +61,8 @@ __all__ = [
     "runs",
     "train",
 ]
+
+nested_names.install()
 
 
 @isolated

@@ -20,7 +20,7 @@ from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.training.data import weak_view
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.views.render import ViewRenderer
 
 if TYPE_CHECKING:

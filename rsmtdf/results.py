@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rsmtdf.isolation import isolated, translated
-from rsmtdf.paths import optional_path
+from rsmtdf.paths import optional_path, paths
 from rsmtdf.progress import reporter
 
 if TYPE_CHECKING:
     from pipeline.demo.run import DemoResult
-    from pipeline.exchange.export import ExportReport, Format
+    from pipeline.exchange.export import ExportFormat, ExportReport
     from pipeline.exchange.import_official import ImportReport
     from pipeline.runs import RunList, SortKey
     from pipeline.runs.compare import Comparison
@@ -39,7 +39,7 @@ def runs(folder: PathLike | None = None, *, sort: SortKey = "name") -> RunList:
 
 @translated
 def compare(
-    runs: Sequence[PathLike],
+    runs: PathLike | Sequence[PathLike],
     out: PathLike | None = None,
     *,
     split: Literal["val", "test"] | None = None,
@@ -49,7 +49,7 @@ def compare(
     """Compare runs: mean and sample standard deviation over the seeds of each configuration.
 
     Args:
-        runs: folders of runs, or folders that hold runs.
+        runs: a folder or several, of runs or that hold runs.
         out: the folder that tables and pictures are written to; None writes nothing.
         split: compare the reports that `evaluate` wrote of this split, by default the best validations.
         protocol: compare scores by this protocol; needs `split`.
@@ -60,13 +60,12 @@ def compare(
     """
     from pipeline.runs.compare import compare as compare_runs
 
-    paths = [Path(run) for run in runs]
-    return compare_runs(paths, optional_path(out), split, classes=classes, protocol=protocol)
+    return compare_runs(paths(runs), optional_path(out), split, classes=classes, protocol=protocol)
 
 
 @isolated
 def report(
-    runs: Sequence[PathLike],
+    runs: PathLike | Sequence[PathLike],
     out: PathLike = "report.html",
     *,
     split: Literal["val", "test"] = "test",
@@ -77,7 +76,7 @@ def report(
     """Write one HTML page on runs that were evaluated.
 
     Args:
-        runs: folders of runs, or folders that hold runs.
+        runs: a folder or several, of runs or that hold runs.
         out: the HTML file; it is replaced.
         split: show the reports that `evaluate` wrote of this split.
         scenes: how many scenes to show; their predictions are computed.
@@ -89,8 +88,9 @@ def report(
     """
     from pipeline.runs.report import report as write
 
-    paths = [Path(run) for run in runs]
-    return write(paths, Path(out), split, scenes, optional_path(root), reporter(progress=progress))
+    return write(
+        paths(runs), Path(out), split, scenes, optional_path(root), reporter(progress=progress)
+    )
 
 
 @isolated
@@ -98,7 +98,7 @@ def export(
     run: PathLike,
     out: PathLike,
     *,
-    format: Format = "onnx",  # noqa: A002 - the name on the command line
+    format: ExportFormat = "onnx",  # noqa: A002 - the name on the command line
     weights: Weights | None = None,
     overwrite: bool = False,
     checkpoint: PathLike | None = None,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rsmtdf.configs import load_config, override_words
 from rsmtdf.isolation import isolated
-from rsmtdf.paths import optional_path
+from rsmtdf.paths import optional_path, paths
 from rsmtdf.progress import reporter
 
 if TYPE_CHECKING:
@@ -197,10 +196,9 @@ def predict(
         "overwrite": overwrite,
         "bands": given or None,
     }
-    several = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     return predict_inputs(
         Path(run),
-        [Path(one) for one in several],
+        paths(inputs),
         Path(out),
         validate(PredictSettings, values, "rsmtdf.predict"),
         reporter(progress=progress),

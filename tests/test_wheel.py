@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.demo.scenes import draw_scenes
+from tests import test_plugin
 from tests.pipeline.conftest import CONFIG
+from tests.plugins import install
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 NESTED = ("cli", "data_manifests", "pipeline", "rsmtdf_core")
@@ -25,6 +27,7 @@ COMMANDS = """
 import sys
 from pathlib import Path
 
+import rsmtdf
 from rsmtdf.__main__ import main
 
 RUN = "runs/tiny-rs-mtdf-seed0"
@@ -48,8 +51,18 @@ if __name__ == "__main__":
             main()
         except SystemExit as end:
             assert not end.code, words
+    assert rsmtdf.load_student(RUN).class_names[0] == "water"
+    assert set(rsmtdf.open_features("tiny.yaml")[0]["tokens"]) == {"vit", "cnn"}
     bare = {"cli", "data_manifests", "pipeline", "rsmtdf_core"} & set(sys.modules)
     assert not bare, bare
+"""
+
+PLUGGED = """
+import rsmtdf
+
+print(rsmtdf.extract_features("toy.yaml").stores[0].new)
+run = rsmtdf.train("toy.yaml", max_steps=1).run
+print(rsmtdf.evaluate(run, protocols=["halved"]).protocol)
 """
 
 IMPORTS = """
@@ -116,9 +129,9 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, command: list[str], wheel: Path | None = None) -> str:
-    """What a command prints that runs in `folder` and imports rsmtdf from the unpacked wheel."""
-    path = {} if wheel is None else {"PYTHONPATH": str(wheel)}
+def run(folder: Path, command: list[str], *packages: Path) -> str:
+    """What a command prints that runs in `folder` and imports from these folders first, such as the unpacked wheel."""
+    path = {"PYTHONPATH": os.pathsep.join(map(str, packages))} if packages else {}
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | path
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -135,21 +148,22 @@ def files(folder: Path) -> dict[Path, bytes]:
     }
 
 
-def interpreter(version: str) -> str:
-    """A Python of this version with the dependencies of rsmtdf."""
-    if sys.version.startswith(f"{version}."):
-        return sys.executable
-    python = shutil.which(f"python{version}")
-    command = [python, "-c", "import torch, zarr, rasterio"]
-    if python is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip(f"no Python {version} with the dependencies of rsmtdf is on the PATH")
-    return python
+def interpreter(version: str, needs: str = "") -> str:
+    """A Python of this version, on the PATH or of pyenv, that can run the statement `needs`."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    known = [sys.executable, shutil.which(f"python{version}")]
+    known += sorted(map(str, pyenv.glob(f"versions/{version}.*/bin/python")))
+    check = f"import sys; assert '%d.%d' % sys.version_info[:2] == '{version}'; {needs}"
+    for python in filter(None, known):
+        if not subprocess.run([python, "-c", check], capture_output=True, check=False).returncode:
+            return python
+    return pytest.skip(f"no Python {version}" + (f" that can {needs}" if needs else ""))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_the_verbs_work_beside_a_cli_and_a_pipeline(version, wheel, project):
-    python = interpreter(version)
+    python = interpreter(version, "import torch, zarr, rasterio")
     draw_scenes(project / "scenes", 14, 72, seed=3)
     text = CONFIG.replace("SCENES", "scenes").replace("CACHE", "cache").replace("RUNS", "runs")
     (project / "tiny.yaml").write_text(text)
@@ -163,6 +177,24 @@ def test_all_modules_can_be_imported_beside_a_cli_and_a_pipeline(wheel, project)
     names = run(project, [sys.executable, "-c", IMPORTS], wheel).split()
     modules = [path for name in FOLDERS for path in (CHECKOUT / name).rglob("*.py")]
     assert len(names) == len(modules) - 1  # of rsmtdf itself there is no line
+
+
+def test_a_plug_in_of_another_package_works(wheel, project):
+    packages = project / "packages"
+    shutil.copytree(CHECKOUT / "tests" / "plugin" / "toy", packages / "toy")
+    install(packages, "toy", test_plugin.POINTS)
+    draw_scenes(project / "scenes", 14, 72, seed=3)
+    text = test_plugin.CONFIG.replace("SCENES", "scenes").replace("CACHE", "cache")
+    (project / "toy.yaml").write_text(text.replace("RUNS", "runs"))
+    said = run(project, [sys.executable, "-c", PLUGGED], wheel, packages)
+    assert said.split() == ["20", "halved"]
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_each_version_of_python_reads_it_without_a_warning(version, wheel, project):
+    python = [interpreter(version), "-W", "error"]
+    run(project, [*python, "-m", "compileall", "-q", "-f", str(wheel)])
+    run(project, [*python, "-c", "import rsmtdf; rsmtdf.train, rsmtdf.cache.plan"], wheel)
 
 
 def test_modules_of_a_project_with_names_of_former_modules_are_its_own(wheel, tmp_path):

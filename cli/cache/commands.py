@@ -232,13 +232,8 @@ def export_(
         entries = {path: entries[path] for path in entries if path in made} if names else made
     if not entries:
         raise StoreNotFoundError("no store to export", remedy="rsmtdf cache export STORE... DEST")
-    for entry in entries.values():
-        if entry.store is None:
-            raise StoreNotFoundError(
-                f"the store is {entry.state}: {entry.problem}", where=entry.path
-            )
     report = export_stores(
-        [entry.store for entry in entries.values() if entry.store is not None],
+        [entry.opened() for entry in entries.values()],
         destination,
         parse_views(views) if views else None,
         RichReporter(),

@@ -41,14 +41,11 @@ def transcode(
     """
     from pipeline.cache.transcode import transcode as transcode_store
     from rsmtdf_core.cache.catalogue import find_entry, read_catalogue
-    from rsmtdf_core.errors import StoreNotFoundError
     from rsmtdf_core.store.codecs import declare_codec
 
     entry = find_entry(read_catalogue(read_runtime(cache).cache_folder), store)
-    if entry.store is None:
-        raise StoreNotFoundError(f"the store is {entry.state}: {entry.problem}", where=entry.path)
     declared = declare_codec(codec, **({} if quality is None else {"quality": quality}))
-    report = transcode_store(entry.store, declared, RichReporter())
+    report = transcode_store(entry.opened(), declared, RichReporter())
     if not report.new:
         out.print("is there already: nothing was made", style="bold")
     out.print(

@@ -9,9 +9,9 @@ from cli.options import Cache, Overrides, read_config, read_runtime
 
 if TYPE_CHECKING:
     from pipeline.cache.verify import Check, Depth, VerifyReport
-    from pipeline.cache.verify.report import Status
+    from pipeline.cache.verify.report import CheckStatus
 
-_STYLES: "dict[Status, str]" = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
+_STYLES: "dict[CheckStatus, str]" = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
 
 
 def verify(
@@ -76,7 +76,7 @@ def _line(check: "Check") -> Text:
     line = Text(f"  {check.name:<10} ")
     line.append(f"{check.status:<8}", style=_STYLES[check.status])
     line.append(check.sentence)
-    for label, text in (("where", check.where), ("mend", check.remedy)):
+    for label, text in (("where", check.where), ("fix", check.remedy)):
         if text:
             line.append(f"\n             {label + ':':<6} {text}")
     return line

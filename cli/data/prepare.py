@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.data.prepare import PrepareReport
 
 
-class Benchmark(StrEnum):
+class BenchmarkName(StrEnum):
     """Benchmarks that can be prepared."""
 
     loveda = "loveda"
@@ -36,7 +36,9 @@ class Masks(StrEnum):
     ids_from_1 = "ids-from-1"
 
 
-Which = Annotated[Benchmark, typer.Argument(metavar="loveda|potsdam|deepglobe", show_default=False)]
+Which = Annotated[
+    BenchmarkName, typer.Argument(metavar="loveda|potsdam|deepglobe", show_default=False)
+]
 To = Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to write.")]
 
 

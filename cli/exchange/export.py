@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from cli.console import RichReporter, err, out, show, table
-from cli.evaluate import Weights
+from cli.evaluate import ScoredModel
 from cli.options import Checkpoint, Run
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """What other programs read."""
 
     safetensors = "safetensors"
@@ -25,15 +25,15 @@ def export(
         "exported"
     ),
     kind: Annotated[
-        Format,
+        ExportFormat,
         typer.Option(
             "--format",
             help="[bold]safetensors[/]: weights, for Python with rsmtdf. [bold]pt2[/]: torch.export, for torch "
             "alone. [bold]onnx[/]: for ONNX Runtime and others.",
         ),
-    ] = Format.onnx,
+    ] = ExportFormat.onnx,
     weights: Annotated[
-        Weights | None,
+        ScoredModel | None,
         typer.Option(
             help="Which model is written.", show_default="the one the run was selected by"
         ),

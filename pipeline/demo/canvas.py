@@ -37,7 +37,7 @@ class Parcel:
         return self.bottom - self.top
 
 
-class Canvas:
+class SceneCanvas:
     """A scene in the making: float32 colours [S, S, 3] from 0 to 255, and class ids [S, S].
 
     `u` and `v` are the turned and slightly wavy coordinates that parcels, their roads and their
@@ -123,7 +123,7 @@ def _crowns(spacing: float) -> Plane:
     return best.astype(np.float32)
 
 
-def crown_shade(canvas: Canvas, spacing: float, area: Area = EVERYWHERE) -> Plane:
+def crown_shade(canvas: SceneCanvas, spacing: float, area: Area = EVERYWHERE) -> Plane:
     """Shade [h, w] of closed woods in an area: crowns bright towards the sun, gaps dark."""
     texture = _crowns(spacing)
     side = texture.shape[1]

@@ -14,7 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.demo.canvas import EVERYWHERE, Area, Canvas, Ids, Parcel, Plane, Tint, crown_shade
+from pipeline.demo.canvas import (
+    EVERYWHERE,
+    Area,
+    Ids,
+    Parcel,
+    Plane,
+    SceneCanvas,
+    Tint,
+    crown_shade,
+)
 from rsmtdf_core.arrays import Mask
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.scenes.manifest import load_manifest
@@ -64,7 +73,7 @@ def draw_scenes(folder: Path, count: int, size: int, seed: int) -> None:
 
 def draw_scene(size: int, seed: int, number: int) -> tuple[npt.NDArray[np.uint8], Ids]:
     """One scene: image uint8 [S, S, 3] and class ids uint8 [S, S]."""
-    canvas = Canvas(size, np.random.default_rng([seed, number]))
+    canvas = SceneCanvas(size, np.random.default_rng([seed, number]))
     canvas.ids[:] = FIELD
     rng = canvas.rng
     parcels, cuts = _divide(canvas)
@@ -91,7 +100,7 @@ def draw_scene(size: int, seed: int, number: int) -> tuple[npt.NDArray[np.uint8]
     return _light(canvas), canvas.ids
 
 
-def _divide(canvas: Canvas) -> tuple[list[Parcel], list[Parcel]]:
+def _divide(canvas: SceneCanvas) -> tuple[list[Parcel], list[Parcel]]:
     """Cut the land into parcels; also some of the cuts, as parcels without width, for roads."""
     reach = 1.5 * canvas.size
     rest = [Parcel(-reach, reach, -reach, reach)]
@@ -119,7 +128,7 @@ def _divide(canvas: Canvas) -> tuple[list[Parcel], list[Parcel]]:
     return parcels, cuts
 
 
-def _inside(canvas: Canvas, parcel: Parcel, margin: float) -> tuple[Area, Mask]:
+def _inside(canvas: SceneCanvas, parcel: Parcel, margin: float) -> tuple[Area, Mask]:
     window = canvas.window(parcel, margin + 6)
     u, v = canvas.u[window], canvas.v[window]
     return window, (
@@ -130,7 +139,7 @@ def _inside(canvas: Canvas, parcel: Parcel, margin: float) -> tuple[Area, Mask]:
     )
 
 
-def _draw_field(canvas: Canvas, parcel: Parcel) -> None:
+def _draw_field(canvas: SceneCanvas, parcel: Parcel) -> None:
     """A crop: rows along the longer side, tractor tracks between them, and an edge."""
     rng = canvas.rng
     window, mask = _inside(canvas, parcel, 0.5)
@@ -146,7 +155,7 @@ def _draw_field(canvas: Canvas, parcel: Parcel) -> None:
     canvas.paint(window, mask, FIELD, canvas.tint(_CROPS), shade.astype(np.float32))
 
 
-def _draw_soil(canvas: Canvas, parcel: Parcel) -> None:
+def _draw_soil(canvas: SceneCanvas, parcel: Parcel) -> None:
     """Bare ground, in part ploughed."""
     window, mask = _inside(canvas, parcel, 0.5)
     furrows = np.sin(canvas.u[window] * np.float32(2.4)) * canvas.rng.choice([0.0, 0.05])
@@ -154,7 +163,7 @@ def _draw_soil(canvas: Canvas, parcel: Parcel) -> None:
     canvas.paint(window, mask, SOIL, canvas.tint(_SOILS, 3), shade.astype(np.float32))
 
 
-def _plant_forest(canvas: Canvas) -> None:
+def _plant_forest(canvas: SceneCanvas) -> None:
     """Woods with ragged edges over any parcel, and the shadow that they cast."""
     rng = canvas.rng
     level = canvas.noise(95) + 0.35 * canvas.patches + 0.22 * canvas.noise(8)
@@ -168,7 +177,7 @@ def _plant_forest(canvas: Canvas) -> None:
     canvas.paint(EVERYWHERE, mask, FOREST, canvas.tint(_WOODS, 5), shade)
 
 
-def _draw_water(canvas: Canvas, along_x: bool) -> None:
+def _draw_water(canvas: SceneCanvas, along_x: bool) -> None:
     """A lake, a river or both, with banks of soil; deep water is darker."""
     rng = canvas.rng
     depth = np.full((canvas.size, canvas.size), -99, np.float32)
@@ -185,7 +194,9 @@ def _draw_water(canvas: Canvas, along_x: bool) -> None:
     canvas.paint(EVERYWHERE, depth > 0, WATER, canvas.tint(_WATERS), shade.astype(np.float32))
 
 
-def _course(canvas: Canvas, along_x: bool, swing: float, half_width: float) -> tuple[Plane, Plane]:
+def _course(
+    canvas: SceneCanvas, along_x: bool, swing: float, half_width: float
+) -> tuple[Plane, Plane]:
     """A winding line through the scene: distance from it, px, and a slowly changing half width."""
     rng = canvas.rng
     along, across = (canvas.x, canvas.y) if along_x else (canvas.y, canvas.x)
@@ -203,7 +214,7 @@ def _course(canvas: Canvas, along_x: bool, swing: float, half_width: float) -> t
     return distance.astype(np.float32), width.astype(np.float32)
 
 
-def _draw_roads(canvas: Canvas, cuts: list[Parcel], along_x: bool) -> None:
+def _draw_roads(canvas: SceneCanvas, cuts: list[Parcel], along_x: bool) -> None:
     """Lanes between parcels, and a winding main road that crosses water on bridges."""
     rng = canvas.rng
     for cut in cuts:
@@ -220,7 +231,7 @@ def _draw_roads(canvas: Canvas, cuts: list[Parcel], along_x: bool) -> None:
         canvas.paint(EVERYWHERE, distance < half_width, ROAD, canvas.tint(_PAVINGS), paving)
 
 
-def _build_village(canvas: Canvas, parcel: Parcel) -> None:
+def _build_village(canvas: SceneCanvas, parcel: Parcel) -> None:
     """A lane along the longer side, houses in rows on both sides of it, and garden trees."""
     rng = canvas.rng
     wide = parcel.width > parcel.height
@@ -255,14 +266,14 @@ def _lots(rng: np.random.Generator, parcel: Parcel, wide: bool) -> Iterator[tupl
                 along += rng.uniform(17, 23)
 
 
-def _build_farm(canvas: Canvas, parcel: Parcel) -> None:
+def _build_farm(canvas: SceneCanvas, parcel: Parcel) -> None:
     """A house and a long barn in a corner of a parcel."""
     u, v = parcel.left + 16, parcel.top + 12
     _build_house(canvas, u, v, canvas.rng.uniform(18, 26), canvas.rng.uniform(9, 12))
     _build_house(canvas, u + 2, v + 19, canvas.rng.uniform(9, 13), canvas.rng.uniform(8, 10))
 
 
-def _build_house(canvas: Canvas, u: float, v: float, width: float, depth: float) -> None:
+def _build_house(canvas: SceneCanvas, u: float, v: float, width: float, depth: float) -> None:
     """A roof with two sides and its shadow, where the ground is free."""
     house = Parcel(u - width / 2, u + width / 2, v - depth / 2, v + depth / 2)
     window = canvas.window(house, 8)
@@ -287,7 +298,7 @@ def _build_house(canvas: Canvas, u: float, v: float, width: float, depth: float)
     canvas.paint(window, roof, BUILDING, canvas.tint(_ROOFS), (1 - 0.16 * slope).astype(np.float32))
 
 
-def _light(canvas: Canvas) -> npt.NDArray[np.uint8]:
+def _light(canvas: SceneCanvas) -> npt.NDArray[np.uint8]:
     """Hill shade, a scene's own light and haze, a little blur as of a lens, and sensor noise."""
     rng = canvas.rng
     hills = canvas.noise(80) * 14

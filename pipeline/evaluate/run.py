@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
@@ -23,10 +22,11 @@ from rsmtdf_core.refusals import require_no_folder, writing
 from rsmtdf_core.runs.folder import UNFINISHED
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.splits import split_notes
+from rsmtdf_core.student.settings import ModelName
 
-Split = Literal["train", "val", "test"]
 PANEL_SCENES = 4
 BESIDE = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
 """The files beside a report."""
@@ -34,8 +34,8 @@ BESIDE = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png"
 
 def evaluate(
     path: Path,
-    split: Split = "test",
-    weights: Literal["ema", "student"] | None = None,
+    split: SplitName = "test",
+    weights: ModelName | None = None,
     root: Path | None = None,
     reporter: Reporter | None = None,
     *,

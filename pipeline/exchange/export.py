@@ -18,6 +18,7 @@ from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.evaluation.averaging import Network
 from rsmtdf_core.files import (
     atomic_file,
     atomic_path,
@@ -41,12 +42,11 @@ from rsmtdf_core.student.portable import (
     PortableStudent,
     export_program,
 )
-from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.student.settings import ModelName, StudentSettings
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.weights.saving import save_tensors
 
-Format = Literal["safetensors", "pt2", "onnx"]
-Run = Callable[[Tensor], Tensor]
+ExportFormat = Literal["safetensors", "pt2", "onnx"]
 FORMAT = 1
 # The keys of files without a seal, which earlier versions wrote.
 _EARLIER = (
@@ -67,7 +67,7 @@ TOLERANCE = 1e-4
 """Largest difference of two logits, in units of the largest logit, that a file may show."""
 
 
-class Check(Settings):
+class ExportCheck(Settings):
     """How far a file's logits are from the run's.
 
     Attributes:
@@ -94,16 +94,16 @@ class ExportReport(Settings):
 
     file: Path
     facts: Path
-    checks: tuple[Check, ...]
+    checks: tuple[ExportCheck, ...]
     cautions: tuple[str, ...]
 
 
 def export_run(
     run: Path,
     out: Path,
-    kind: Format,
+    kind: ExportFormat,
     *,
-    weights: Literal["ema", "student"] | None = None,
+    weights: ModelName | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
     checkpoint: Path | None = None,
@@ -214,7 +214,7 @@ def _remove(folder: Path) -> str:
     return f"rm -r {shlex.quote(str(folder))}"
 
 
-def _require_packages(kind: Format) -> None:
+def _require_packages(kind: ExportFormat) -> None:
     needed = ("onnx", "onnxruntime", "onnxscript") if kind == "onnx" else ()
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ConfigError(
@@ -224,7 +224,7 @@ def _require_packages(kind: Format) -> None:
         )
 
 
-def _facts(trained: TrainedRun, portable: PortableStudent, kind: Format) -> dict[str, Any]:
+def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -> dict[str, Any]:
     """What a program must know to use the file, and where it comes from."""
     manifest, student = trained.manifest, trained.student
     settings = trained.config.student.model_copy(update={"weights": "random"})
@@ -259,7 +259,9 @@ def _facts(trained: TrainedRun, portable: PortableStudent, kind: Format) -> dict
     }
 
 
-def _compare(trained: TrainedRun, portable: PortableStudent, run: Run) -> tuple[Check, ...]:
+def _compare(
+    trained: TrainedRun, portable: PortableStudent, run: Network
+) -> tuple[ExportCheck, ...]:
     """Compare with the run's own model at three sizes; RunError where one differs too much."""
     unit, crop = portable.unit, trained.config.views.crop
     units = max(crop // unit, LEAST_UNITS)
@@ -277,7 +279,7 @@ def _compare(trained: TrainedRun, portable: PortableStudent, run: Run) -> tuple[
             own = trained.student.logits(trained.student.normalise(pixels)).float()
         found = run(pixels)
         difference = float((found - own).abs().max() / own.abs().max())
-        checks.append(Check(images=images, height=height, width=width, difference=difference))
+        checks.append(ExportCheck(images=images, height=height, width=width, difference=difference))
         if not difference <= TOLERANCE:
             raise RunError(
                 f"the exported model computes something else: at {height} x {width} px its logits are off by "
@@ -293,7 +295,7 @@ def _write_safetensors(_portable: PortableStudent, trained: TrainedRun, file: Pa
     save_tensors({name: tensor.contiguous() for name, tensor in state.items()}, file)
 
 
-def _read_safetensors(file: Path) -> Run:
+def _read_safetensors(file: Path) -> Network:
     student = load_exported(file)
 
     def run(pixels: Tensor) -> Tensor:
@@ -311,7 +313,7 @@ def _write_program(portable: PortableStudent, trained: TrainedRun, file: Path) -
         written.write(content.getbuffer())
 
 
-def _read_program(file: Path) -> Run:
+def _read_program(file: Path) -> Network:
     module = torch.export.load(file).module()
 
     def run(pixels: Tensor) -> Tensor:
@@ -333,7 +335,7 @@ def _write_onnx(portable: PortableStudent, trained: TrainedRun, file: Path) -> N
         sync_file(temporary)
 
 
-def _read_onnx(file: Path) -> Run:
+def _read_onnx(file: Path) -> Network:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -344,12 +346,12 @@ def _side(portable: PortableStudent, trained: TrainedRun) -> int:
     return max(trained.config.views.crop // portable.unit, LEAST_UNITS) * portable.unit
 
 
-_WRITERS: dict[Format, Callable[[PortableStudent, TrainedRun, Path], None]] = {
+_WRITERS: dict[ExportFormat, Callable[[PortableStudent, TrainedRun, Path], None]] = {
     "safetensors": _write_safetensors,
     "pt2": _write_program,
     "onnx": _write_onnx,
 }
-_READERS: dict[Format, Callable[[Path], Run]] = {
+_READERS: dict[ExportFormat, Callable[[Path], Network]] = {
     "safetensors": _read_safetensors,
     "pt2": _read_program,
     "onnx": _read_onnx,

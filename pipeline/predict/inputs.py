@@ -10,7 +10,7 @@ from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
 
-Kind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
+OutputKind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Job:
     """One input with the files that it becomes, by kind; `map` is always among them."""
 
     source: Path
-    files: dict[Kind, Path]
+    files: dict[OutputKind, Path]
 
     @property
     def is_raster(self) -> bool:
@@ -98,7 +98,7 @@ def _inside(folder: Path, out: Path) -> list[Path]:
 
 def _job(source: Path, stem: Path, settings: PredictSettings) -> Job:
     raster = source.suffix.lower() in RASTER_SUFFIXES
-    endings: dict[Kind, str] = {"map": ".tif" if raster else ".png"}
+    endings: dict[OutputKind, str] = {"map": ".tif" if raster else ".png"}
     if not raster:
         endings["panel"] = "-panel.png"
     if settings.probabilities:

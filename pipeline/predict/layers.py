@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from pipeline.predict.inputs import Job, Kind
+from pipeline.predict.inputs import Job, OutputKind
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.files import atomic_file
-from rsmtdf_core.maps.geotiff import Layer, is_readable, raster_file
+from rsmtdf_core.maps.geotiff import MapLayer, is_readable, raster_file
 from rsmtdf_core.maps.polygons import is_closed, write_polygons
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.files import read_image
@@ -23,7 +23,7 @@ from rsmtdf_core.scenes.manifest import Manifest
 
 STEPS = 254  # a probability p is stored as round(254 p); 255 is no data
 NO_DATA = 255
-BY_BLOCKS: tuple[Kind, ...] = ("map", "probabilities", "confidence")
+BY_BLOCKS: tuple[OutputKind, ...] = ("map", "probabilities", "confidence")
 
 
 class Writer(Protocol):
@@ -35,7 +35,7 @@ class Writer(Protocol):
 
 
 def open_layer(
-    job: Job, kind: Kind, frame: Frame, manifest: Manifest, *, cog: bool
+    job: Job, kind: OutputKind, frame: Frame, manifest: Manifest, *, cog: bool
 ) -> AbstractContextManager[Writer]:
     """A writer for one of `BY_BLOCKS`; its file appears whole when the context ends."""
     if kind == "map" and not job.is_raster:
@@ -43,7 +43,7 @@ def open_layer(
     return raster_file(job.files[kind], frame, _layer(kind, manifest), cog=cog)
 
 
-def layer_block(kind: Kind, logits: Tensor, valid: Valid, ignore_id: int) -> Pixels:
+def layer_block(kind: OutputKind, logits: Tensor, valid: Valid, ignore_id: int) -> Pixels:
     """A block of one of `BY_BLOCKS`, uint8 [bands, rows, columns].
 
     Args:
@@ -64,7 +64,7 @@ def layer_block(kind: Kind, logits: Tensor, valid: Valid, ignore_id: int) -> Pix
     return stored
 
 
-def derive(job: Job, kind: Kind, manifest: Manifest, bands: BandSettings | None) -> None:
+def derive(job: Job, kind: OutputKind, manifest: Manifest, bands: BandSettings | None) -> None:
     """Write what is made from a map that is whole: a panel to look at, or polygons."""
     if kind == "polygons":
         write_polygons(job.files[kind], job.files["map"], manifest.class_names)
@@ -80,13 +80,13 @@ def is_whole(path: Path) -> bool:
     return is_closed(path) if path.suffix == ".geojson" else is_readable(path)
 
 
-def _layer(kind: Kind, manifest: Manifest) -> Layer:
+def _layer(kind: OutputKind, manifest: Manifest) -> MapLayer:
     if kind == "map":
         colors = {number: tuple(color) for number, color in enumerate(manifest.palette.tolist())}
         names = {f"class_{number}": name for number, name in enumerate(manifest.class_names)}
-        return Layer(["class"], manifest.ignore_id, colors, tags=names)
+        return MapLayer(["class"], manifest.ignore_id, colors, tags=names)
     bands = manifest.class_names if kind == "probabilities" else ("confidence",)
-    return Layer(bands, NO_DATA, scale=1 / STEPS)
+    return MapLayer(bands, NO_DATA, scale=1 / STEPS)
 
 
 class _Collector:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.memory import told
 from pipeline.predict.batches import Failures
-from pipeline.predict.inputs import Job, Kind, find_jobs, left_out
+from pipeline.predict.inputs import Job, OutputKind, find_jobs, left_out
 from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
@@ -243,7 +243,7 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
     write_json(noted, facts)
 
 
-def _missing(job: Job, settings: PredictSettings, reporter: Reporter) -> list[Kind]:
+def _missing(job: Job, settings: PredictSettings, reporter: Reporter) -> list[OutputKind]:
     """The files of an input that are to be written: all, or those that are not there or are damaged."""
     if settings.overwrite:
         return list(job.files)
@@ -257,11 +257,11 @@ def _missing(job: Job, settings: PredictSettings, reporter: Reporter) -> list[Ki
     return missing
 
 
-def _by_blocks(kinds: Sequence[Kind]) -> list[Kind]:
+def _by_blocks(kinds: Sequence[OutputKind]) -> list[OutputKind]:
     return [kind for kind in kinds if kind in BY_BLOCKS]
 
 
-def _write(job: Job, kinds: Sequence[Kind], way: _Way, bar: Bar) -> None:
+def _write(job: Job, kinds: Sequence[OutputKind], way: _Way, bar: Bar) -> None:
     """Write the files of one input that are missing: first what comes by blocks, then what the map becomes."""
     manifest, by_blocks = way.trained.manifest, _by_blocks(kinds)
     if by_blocks:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pipeline.runs.record import RunRecord
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 
 
 class RunFeatures(Settings):

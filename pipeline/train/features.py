@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from pipeline.config import ExperimentConfig
-from pipeline.pixels import find_pixels
+from pipeline.pixel_store import find_pixels
 from pipeline.plan import Experiment
 from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.cache.usage import store_key
@@ -22,7 +22,7 @@ from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.settings import TaughtSettings
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ from rsmtdf_core.training.data import StepDataset
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
 from rsmtdf_core.training.methods.base import objective_class
-from rsmtdf_core.training.pixels import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.sources import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.views.render import ViewRenderer
 
 # How long the other processes wait for the main one to save and validate.

@@ -28,7 +28,7 @@ from rsmtdf_core.store.locks import LOCK
 from rsmtdf_core.store.metadata import ZARR, has_records
 from rsmtdf_core.store.store import FeatureStore
 
-State = Literal["committed", "unfinished", "damaged"]
+StoreState = Literal["committed", "unfinished", "damaged"]
 
 TRASH = ".trash-"
 SET_ASIDE = "set-aside"
@@ -65,7 +65,7 @@ class StoreEntry:
     path: Path
     teacher: str
     codec: str
-    state: State
+    state: StoreState
     problem: str
     views: int
     rows: int
@@ -92,6 +92,16 @@ class StoreEntry:
     def label(self) -> str:
         """The teacher's name, with the words that no result may go without."""
         return f"{self.teacher} (RANDOM WEIGHTS)" if self.random_weights else self.teacher
+
+    def opened(self) -> FeatureStore:
+        """The store, opened.
+
+        Raises:
+            StoreNotFoundError: it is damaged.
+        """
+        if self.store is None:
+            raise StoreNotFoundError(f"the store is {self.state}: {self.problem}", where=self.path)
+        return self.store
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +227,7 @@ def _entry(
     assert parts is not None
     opened = _open_store(path, group)
     store, commit = (None, None) if isinstance(opened, StoreError) else opened
-    state: State = "unfinished" if commit is None else "committed"
+    state: StoreState = "unfinished" if commit is None else "committed"
     key = store_key(path)
     readers = tuple(run for run in using if key in run.stores)
     written = path / COMMIT if (path / COMMIT).is_file() else path

@@ -1,1 +1,1 @@
-"""From predictions to scores, tables and pictures, under one named protocol."""
+"""Scores, tables and pictures of predictions, under a named protocol."""

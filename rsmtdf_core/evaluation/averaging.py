@@ -1,7 +1,7 @@
-"""Logits averaged over sizes and mirrored copies of what is predicted: a scene, or the windows of a raster.
+"""Averages predictions over resized and mirrored copies of a scene, or of the windows of a raster.
 
-What is averaged are class probabilities, as the field does (mmsegmentation and the sliding window of
-UniMatch): a copy that is sure counts for more than one that is not, whatever the scale of its logits.
+The average is over class probabilities, as in mmsegmentation and the sliding window of UniMatch. A confident copy
+therefore counts more than an uncertain copy, whatever the scale of their logits.
 """
 
 from collections.abc import Callable
@@ -13,19 +13,21 @@ from rsmtdf_core.evaluation.inference import nearest_multiple, predict_logits
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.student.resizing import resize_map
 
-Model = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor], Tensor]
 
 _AXES = {"horizontal": (-1,), "vertical": (-2,)}
 
 
-def scene_logits(model: Model, image: Tensor, settings: InferenceSettings, multiple: int) -> Tensor:
-    """The logits of one scene: those of `predict_logits`, averaged over resized and mirrored copies of the scene.
+def scene_logits(
+    model: Network, image: Tensor, settings: InferenceSettings, multiple: int
+) -> Tensor:
+    """Predict the logits of a scene, averaged over its resized and mirrored copies.
 
     Args:
         model: maps normalised images float [B, bands, h, w] to logits [B, C, h, w].
         image: the normalised scene, float [bands, H, W].
-        settings: the sizes and flips, and how each copy passes through the model.
-        multiple: the model takes sides that are multiples of this many px.
+        settings: scales and flips, and how to predict each copy; see `predict_logits`.
+        multiple: the model accepts sides that are multiples of this number of px.
 
     Returns:
         float32 [C, H, W] on the CPU.
@@ -39,21 +41,21 @@ def scene_logits(model: Model, image: Tensor, settings: InferenceSettings, multi
 
 @torch.inference_mode()
 def averaged_logits(
-    model: Model, images: Tensor, settings: InferenceSettings, multiple: int
+    model: Network, images: Tensor, settings: InferenceSettings, multiple: int
 ) -> Tensor:
-    """The logits of images at their own size, averaged over their resized and mirrored copies.
+    """Predict logits at the size of the images, averaged over resized and mirrored copies.
 
-    Where there is more than one copy they are the logarithms of the mean probabilities, so that their softmax is that
-    mean. A scale other than 1 resizes to the nearest multiple of `multiple`.
+    With more than one copy, the results are the logarithms of the mean probabilities, and their softmax is that mean.
+    A scale other than 1 resizes to the nearest multiple of `multiple`.
 
     Args:
         model: maps a copy of all images, float [B, bands, h, w], to logits [B, C, h, w].
         images: float [B, bands, H, W].
-        settings: the sizes and flips.
-        multiple: sides of resized copies are multiples of this many px.
+        settings: scales and flips.
+        multiple: sides of resized copies are multiples of this number of px.
 
     Returns:
-        [B, C, H, W], where the model left them.
+        [B, C, H, W], on the device of the model's output.
     """
     if settings.scales == (1.0,) and not settings.flips:
         return model(images)

@@ -1,4 +1,4 @@
-"""What every protocol starts from: pixels counted by true and predicted class, over all scenes."""
+"""Pixel counts by true and predicted class over all scenes, the basis of every protocol."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self
@@ -8,13 +8,13 @@ import numpy.typing as npt
 
 
 class PixelCounts(NamedTuple):
-    """The pixels of scored scenes.
+    """Pixel counts of the scored scenes.
 
     Attributes:
-        matrix: int64 [C, C], pixels whose truth is a class: a row for each true class, a column for
-            each predicted one.
-        ignored: int64 [C], the predictions on the other pixels, which the truth ignores. Some public
-            code counts them against a class.
+        matrix: int64 [C, C], labeled pixels with a row for each true class and a column for each
+            predicted class.
+        ignored: int64 [C], predictions on pixels that the truth ignores. Some public code counts
+            them against a class.
     """
 
     matrix: npt.NDArray[np.int64]
@@ -22,27 +22,27 @@ class PixelCounts(NamedTuple):
 
     @classmethod
     def zeros(cls, classes: int) -> Self:
-        """Nothing counted yet."""
+        """Return empty counts."""
         return cls(np.zeros((classes, classes), np.int64), np.zeros(classes, np.int64))
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
-        """All predictions by class, those on ignored pixels among them, int64 [C]."""
+        """All predictions by class, including those on ignored pixels, int64 [C]."""
         return np.asarray(self.matrix.sum(axis=0) + self.ignored)
 
 
 def only_class(counts: PixelCounts, names: Sequence[str]) -> str | None:
-    """The name of the class that all predictions are of; None where there are several, or none."""
+    """Return the name of the only predicted class, or None if there are several or none."""
     predicted = np.flatnonzero(counts.predicted)
     return names[predicted[0]] if len(predicted) == 1 and len(names) > 1 else None
 
 
 class Confusion:
-    """Counts that grow scene by scene.
+    """Accumulates pixel counts scene by scene.
 
     Args:
-        classes: number of classes C; ids are 0..C-1.
-        ignore_id: the truth's id of pixels that are ignored.
+        classes: number of classes C, with ids 0..C-1.
+        ignore_id: id of ignored pixels in the truth.
     """
 
     def __init__(self, classes: int, ignore_id: int = 255) -> None:
@@ -51,19 +51,19 @@ class Confusion:
         self._counts = PixelCounts.zeros(classes)
 
     def add(self, truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> None:
-        """Count one scene: class ids [H, W] of the truth and of the prediction."""
+        """Add a scene, given the class ids [H, W] of the truth and of the prediction."""
         import torch
         from torchmetrics.functional.classification import multiclass_confusion_matrix
 
         assert truth.shape == prediction.shape, f"{truth.shape} is not {prediction.shape}"
         assert prediction.size == 0 or prediction.max() < self._classes, "a prediction has no class"
         counts = multiclass_confusion_matrix(
-            # int64, as the pair of ids C * truth + prediction does not fit into a byte
+            # int64, because the combined id C * truth + prediction does not fit into a byte
             torch.from_numpy(prediction.astype(np.int64)),
             torch.from_numpy(truth.astype(np.int64)),
             num_classes=self._classes,
             ignore_index=self._ignore_id,
-            validate_args=False,  # would sort every scene's pixels; the reader has checked the ids
+            validate_args=False,  # would sort the pixels of every scene; the reader has checked the ids
         )
         matrix, ignored = self._counts
         matrix += counts.numpy()
@@ -71,5 +71,5 @@ class Confusion:
 
     @property
     def counts(self) -> PixelCounts:
-        """What was counted so far."""
-        return PixelCounts(*(part.copy() for part in self._counts))
+        """A copy of the current counts."""
+        return PixelCounts(*(array.copy() for array in self._counts))

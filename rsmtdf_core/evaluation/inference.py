@@ -1,7 +1,7 @@
-"""Logits for a scene of any size, from a model that takes only multiples of its patch.
+"""Predicts logits for a scene of any size with a model that only accepts multiples of its patch size.
 
-Both modes score every pixel of the scene: `whole` is what the published method does, `slide` keeps
-the resolution of scenes much larger than a crop.
+Both modes score every pixel of the scene. `whole` follows the published method; `slide` keeps the
+resolution of scenes much larger than a crop.
 """
 
 from collections.abc import Callable
@@ -19,20 +19,20 @@ from rsmtdf_core.evaluation.tiles import blended_blocks
 def predict_logits(
     model: Callable[[Tensor], Tensor], image: Tensor, settings: InferenceSettings, multiple: int
 ) -> Tensor:
-    """The logits of one scene, at the scene's own size.
+    """Predict the logits of a scene at the size of the scene.
 
     Args:
-        model: maps normalised images float [B, bands, h, w] to logits [B, C, h, w]. It moves its input
-            to its device itself, so that no more than one batch of windows is there at a time.
+        model: maps normalised images float [B, bands, h, w] to logits [B, C, h, w]. It moves its
+            input to its device, so that the device holds one batch of windows at a time.
         image: the normalised scene, float [bands, H, W].
-        settings: whole or slide, see `InferenceSettings`.
-        multiple: the model takes sides that are multiples of this many px (the patch of a ViT).
+        settings: mode, window, overlap, blend and batch.
+        multiple: the model accepts sides that are multiples of this number of px (the patch size of a ViT).
 
     Returns:
         float32 [C, H, W] on the CPU.
 
     Raises:
-        ConfigError: if the sliding window is not a multiple of `multiple`.
+        ConfigError: If the sliding window is not a multiple of `multiple`.
     """
     assert image.ndim == 3, f"expected [bands, H, W], found {tuple(image.shape)}"
     if settings.mode == "whole":
@@ -42,15 +42,15 @@ def predict_logits(
 
 
 def require_fitting_window(settings: InferenceSettings, multiple: int) -> None:
-    """See that a model that takes multiples of `multiple` px takes the windows.
+    """Check that the sliding window is a multiple of `multiple` px.
 
     Raises:
-        ConfigError: where it does not, with the nearest window that it takes.
+        ConfigError: If it is not; the error suggests the nearest multiple.
     """
     if settings.window % multiple:
         nearest = nearest_multiple(settings.window, multiple)
         raise ConfigError(
-            f"the sliding window must be a multiple of the model's patch of {multiple} px, "
+            f"the sliding window must be a multiple of the model's patch size of {multiple} px, "
             f"found {settings.window}",
             where="inference.window",
             remedy=f"set inference.window to {nearest}",
@@ -58,7 +58,7 @@ def require_fitting_window(settings: InferenceSettings, multiple: int) -> None:
 
 
 def nearest_multiple(length: int, multiple: int) -> int:
-    """The multiple nearest to `length`, at least one; halves go up, as in the official code."""
+    """Return the multiple nearest to `length`, at least `multiple`. Halves round up, as in the official code."""
     return max(1, int(length / multiple + 0.5)) * multiple
 
 

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation under the name that other programs import; `rsmtdf_core.charts` draws them."""
+"""Pictures of an evaluation, kept under an import path for other programs; see `rsmtdf_core.charts`."""
 
 from rsmtdf_core.charts.confusion import confusion_picture
 

@@ -1,10 +1,9 @@
-"""The evaluation report: scores with everything one must know to compare them with others."""
+"""The evaluation report: scores and the context needed to compare them with others."""
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from rsmtdf_core.evaluation.scores import ProtocolScores, Scores
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.words import one_line
 
 _COLUMNS = ("run", "split", "weights", "protocol", "cautions", "class", "scored", "support")
@@ -23,40 +23,45 @@ _MEASURES = ("iou", "f1", "precision", "recall", "overall_accuracy", "kappa")
 
 
 def cautions(random_teachers: Sequence[str], approximations: Sequence[str]) -> tuple[str, ...]:
-    """What one must know before believing a run, a sentence each."""
+    """Return warnings about the validity of a run's scores, one sentence each.
+
+    Args:
+        random_teachers: teachers with random weights.
+        approximations: departures of the run from the exact method.
+    """
     if not random_teachers:
         return tuple(approximations)
     names = ", ".join(random_teachers)
-    warning = f"RANDOM WEIGHTS in teachers {names}: scores say nothing about the method"
+    warning = f"RANDOM WEIGHTS in teachers {names}: the scores do not reflect the method"
     return warning, *approximations
 
 
 class EvaluationReport(ProtocolScores):
-    """What one checkpoint scores on one split, by one protocol and maybe by others.
+    """The scores of a checkpoint on a split, under one or more protocols.
 
     Attributes:
         run: name of the run.
         dataset: name of the manifest.
-        split: the split that was scored.
-        weights: whether the EMA model or the student was scored.
+        split: the scored split.
+        weights: the scored model, EMA model or student.
         parent: fingerprint of the checkpoint.
-        inference: how scenes passed through the model.
+        inference: settings for predicting whole scenes.
         images: number of scenes with a mask.
-        others: the same predictions under other protocols than `protocol`.
-        confusion: pixel counts, a row for each class of the truth.
+        others: scores of the same predictions under further protocols.
+        confusion: pixel counts, with a row for each true class.
         ignored: predictions by class on pixels that the truth ignores.
-        random_teachers: teachers of the run that had random weights; with any, its scores say
-            nothing about the method.
-        approximations: where the run departs from the exact method, one sentence each.
-        notes: what else a reader must know, such as how the splits were made.
-        steps: steps that the scored model was trained for; None in reports of earlier versions.
-        unfinished: whether the run had not come to its end.
+        random_teachers: teachers of the run with random weights. If there are any, the scores do not
+            reflect the method.
+        approximations: departures of the run from the exact method, one sentence each.
+        notes: further context, such as the rule of the splits.
+        steps: training steps of the scored model; None in reports of earlier versions.
+        unfinished: whether the training of the run was incomplete.
     """
 
     run: str
     dataset: str
     split: str
-    weights: Literal["ema", "student"]
+    weights: ModelName
     parent: str
     inference: InferenceSettings
     images: int
@@ -71,19 +76,19 @@ class EvaluationReport(ProtocolScores):
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What one must know before believing the scores, a sentence each."""
-        found = list(cautions(self.random_teachers, self.approximations))
+        """Warnings about the validity of the scores, one sentence each."""
+        sentences = list(cautions(self.random_teachers, self.approximations))
         if self.unfinished:
-            found.append(f"the run has not ended: these are the scores of step {self.steps}")
+            sentences.append(f"the run is unfinished: these are the scores of step {self.steps}")
         if (name := self.only_class) is not None:
-            found.append(f"the model predicts {name} everywhere: it tells no classes apart")
-        return tuple(found)
+            sentences.append(f"the model predicts {name} everywhere and distinguishes no classes")
+        return tuple(sentences)
 
     @property
     def only_class(self) -> str | None:
-        """The class that is predicted for every pixel; None where there are several."""
+        """The class predicted for every pixel, or None if several classes are predicted."""
         counts = PixelCounts(self.matrix, np.array(self.ignored or (0,) * len(self.confusion)))
-        return only_class(counts, [one.name for one in self.scores.classes])
+        return only_class(counts, [row.name for row in self.scores.classes])
 
     @property
     def matrix(self) -> npt.NDArray[np.int64]:
@@ -92,16 +97,16 @@ class EvaluationReport(ProtocolScores):
 
     @property
     def by_protocol(self) -> dict[str, ProtocolScores]:
-        """All scores by the name of their protocol, those under `protocol` first."""
+        """All scores by protocol name, starting with `protocol`."""
         first = ProtocolScores(
             protocol=self.protocol,
             protocol_description=self.protocol_description,
             scores=self.scores,
         )
-        return {one.protocol: one for one in (first, *self.others)}
+        return {scores.protocol: scores for scores in (first, *self.others)}
 
     def fingerprint(self) -> str:
-        """The sha256 of all fields; the parent's fingerprint is one of them."""
+        """Return the sha256 of all fields, including the parent's fingerprint."""
         return fingerprint(self.model_dump(mode="json"))
 
 
@@ -111,15 +116,15 @@ def write_report(path: Path, report: EvaluationReport) -> None:
 
 
 def read_report(path: Path) -> EvaluationReport:
-    """Read what `write_report` wrote.
+    """Read a report written by `write_report`.
 
     Raises:
-        RunError: if the file is missing, is no report, or was changed after it was written.
+        RunError: If the file is missing, not a report, or was changed after it was written.
     """
     fields = read_json(path, RunError)
     written = fields.pop("fingerprint", None)
-    # Of what is written, not of the model: a report from before a field was there stays whole.
-    found = fingerprint(fields)
+    # Hash the fields in the file, not those of the model: reports of earlier versions have fewer fields.
+    digest = fingerprint(fields)
     remedy = "score the run again: rsmtdf evaluate"
     try:
         report = EvaluationReport.model_validate(fields)
@@ -129,7 +134,7 @@ def read_report(path: Path) -> EvaluationReport:
         raise RunError(
             f"not an evaluation report: {key}: {first['msg']}", where=path, remedy=remedy
         ) from None
-    if found != written:
+    if digest != written:
         raise RunError(
             "the report was changed after it was written: its fingerprint does not match",
             where=path,
@@ -139,22 +144,22 @@ def read_report(path: Path) -> EvaluationReport:
 
 
 def written_fingerprint(path: Path) -> str:
-    """The fingerprint in a report's file: an earlier version's report had fewer fields than one of today has."""
+    """Return the fingerprint in a report's file; computed on all fields of the version that wrote the file."""
     return str(read_json(path, RunError)["fingerprint"])
 
 
 def write_csv(path: Path, report: EvaluationReport) -> None:
-    """Write the scores as a table: for each protocol a row for each class and a last one, `(all scored)`, for all.
+    """Write the scores as a table. Each protocol has a row for each class and a last row, `(all scored)`, for all.
 
-    Every row names run, split, weights, protocol and cautions, so that the tables of several runs can be
-    joined. A score that does not exist is an empty cell.
+    Every row names run, split, weights, protocol and cautions, so that the tables of several runs can be joined. A
+    missing score is an empty cell.
     """
     common = {key: getattr(report, key) for key in ("run", "split", "weights")}
     common["cautions"] = "; ".join(report.cautions)
     rows = [
         {**common, "protocol": name, **row}
-        for name, one in report.by_protocol.items()
-        for row in _rows(one.scores)
+        for name, scores in report.by_protocol.items()
+        for row in _rows(scores.scores)
     ]
     text = io.StringIO()
     table = csv.DictWriter(text, [*_COLUMNS, *_MEASURES], lineterminator="\n")
@@ -165,12 +170,12 @@ def write_csv(path: Path, report: EvaluationReport) -> None:
 
 
 def _rows(scores: Scores) -> Iterator[dict[str, object]]:
-    for one in scores.classes:
-        yield {"class": one.name, **one.model_dump(exclude={"name"})}
+    for row in scores.classes:
+        yield {"class": row.name, **row.model_dump(exclude={"name"})}
     yield {
         "class": "(all scored)",
         "scored": True,
-        "support": sum(one.support for one in scores.classes if one.scored),
+        "support": sum(row.support for row in scores.classes if row.scored),
         "iou": scores.miou,
         "f1": scores.mf1,
         "overall_accuracy": scores.overall_accuracy,

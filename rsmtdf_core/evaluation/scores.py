@@ -1,19 +1,19 @@
-"""What a protocol makes of counted pixels: scores by class and over all."""
+"""Scores that a protocol computes from pixel counts: for each class and over all classes."""
 
 from rsmtdf_core.settings import Settings
 
 
 class ClassScores(Settings):
-    """The scores of one class; a score is None where the protocol has none.
+    """The scores of a class; a score is None if the protocol does not define it.
 
     Attributes:
         name: the class name.
-        scored: whether the means take it in.
+        scored: whether the class counts toward the means.
         iou: TP / (TP + FP + FN), in [0, 1].
         f1: 2 TP / (2 TP + FP + FN), in [0, 1].
         precision: TP / (TP + FP), in [0, 1].
         recall: TP / (TP + FN), in [0, 1].
-        support: pixels of the truth.
+        support: number of pixels in the truth.
     """
 
     name: str
@@ -26,15 +26,15 @@ class ClassScores(Settings):
 
 
 class Scores(Settings):
-    """The scores of a split under one protocol, which says which pixels and classes count.
+    """The scores of a split under a protocol, which defines the pixels and classes that count.
 
     Attributes:
-        classes: one entry a class, in the order of the class ids.
-        miou: mean IoU over the scored classes; None where a public protocol comes to no number.
-        mf1: mean F1 over the same classes; None alike.
-        overall_accuracy: share of right pixels.
-        kappa: Cohen's kappa over the same pixels; None where both are one and the same class.
-        absent: scored classes that neither truth nor prediction has.
+        classes: one entry per class, in the order of the class ids.
+        miou: mean IoU over the scored classes; None if undefined, as in some public protocols.
+        mf1: mean F1 over the same classes; None if undefined.
+        overall_accuracy: share of correct pixels.
+        kappa: Cohen's kappa over the same pixels; None if truth and prediction are the same single class.
+        absent: scored classes that occur in neither truth nor prediction.
     """
 
     classes: tuple[ClassScores, ...]
@@ -46,17 +46,17 @@ class Scores(Settings):
 
     @property
     def unscored(self) -> tuple[str, ...]:
-        """Names of the classes that the means leave out, whether they occur or not."""
-        return tuple(one.name for one in self.classes if not one.scored)
+        """Names of the classes excluded from the means, whether or not they occur."""
+        return tuple(row.name for row in self.classes if not row.scored)
 
 
 class ProtocolScores(Settings):
-    """Scores with the rule that made them.
+    """Scores and the protocol that computed them.
 
     Attributes:
-        protocol: name of the rule.
-        protocol_description: the rule in words.
-        scores: what it came to.
+        protocol: name of the protocol.
+        protocol_description: the rule of the protocol in words.
+        scores: the scores under this protocol.
     """
 
     protocol: str

@@ -1,4 +1,4 @@
-"""Scoring a student on whole scenes: the same code validates during training and evaluates a run."""
+"""Scores a student on whole scenes, both for validation during training and for evaluation of a run."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,10 +17,10 @@ from rsmtdf_core.student.model import Student
 
 @torch.inference_mode()
 def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -> Pixels:
-    """Class ids uint8 [H, W] of an image uint8 [H, W, C] with as many bands as the student sees.
+    """Predict the class ids, uint8 [H, W], of an image, uint8 [H, W, C] with the bands of the student.
 
     Raises:
-        RunError: where the student's output is NaN or infinite.
+        RunError: If the student's output contains NaN or infinity.
     """
     device = next(student.parameters()).device
     pixels = student.normalise(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
@@ -35,14 +35,14 @@ def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -
 
 
 def require_finite_output(logits: Tensor) -> None:
-    """Refuse logits that name no class.
+    """Refuse logits that are not finite.
 
     Raises:
-        RunError: where any is NaN or infinite.
+        RunError: If a logit is NaN or infinite.
     """
     if not torch.isfinite(logits).all():
         raise RunError(
-            "the model's output is not finite: its weights are too large, as after a training that diverged",
+            "the model's output is not finite: its weights are too large, as after a diverged training",
             remedy="train again with a lower optimiser.lr, or choose an earlier checkpoint with --checkpoint",
         )
 
@@ -54,9 +54,16 @@ def count_confusion(
     inference: InferenceSettings,
     on_scene: Callable[[Scene, Pixels], None] = lambda _scene, _ids: None,
 ) -> PixelCounts:
-    """Predict every scene and count its pixels by true and predicted class.
+    """Predict all scenes and count their pixels by true and predicted class.
 
-    `on_scene` gets each prediction. The student is put into eval mode and left in it.
+    The student is left in eval mode.
+
+    Args:
+        student: the model.
+        reader: reads images and masks.
+        scenes: the scenes, all with masks.
+        inference: settings for predicting whole scenes.
+        on_scene: called with each scene and its predicted class ids, uint8 [H, W].
     """
     manifest = reader.dataset.manifest
     confusion = Confusion(len(manifest.classes), manifest.ignore_id)
@@ -69,11 +76,11 @@ def count_confusion(
 
 
 def evenly(scenes: Sequence[Scene], count: int) -> tuple[Scene, ...]:
-    """At most `count` scenes, at least one, at even distances through the list: a choice without regard to scores."""
+    """Return at most `count` evenly spaced scenes, chosen without regard to scores."""
     step = max(1, len(scenes) // count)
     return tuple(scenes[::step][:count])
 
 
 def scored_scenes(scenes: Sequence[Scene]) -> tuple[Scene, ...]:
-    """The scenes that have a mask."""
+    """Return the scenes that have a mask."""
     return tuple(scene for scene in scenes if scene.mask is not None)

@@ -1,4 +1,4 @@
-"""How a trained model is run over whole scenes; a report carries it, as it changes the scores."""
+"""Settings for predicting whole scenes. They change the scores, so reports include them."""
 
 from typing import Annotated, Literal, Self
 
@@ -6,23 +6,23 @@ from pydantic import Field, model_validator
 
 from rsmtdf_core.roles import ConfigSettings, Scoring, Speed
 
-Scale = Annotated[float, Field(ge=0.01, le=8)]
+InferenceScale = Annotated[float, Field(ge=0.01, le=8)]
 Blend = Literal["uniform", "hann"]
 
 
 class InferenceSettings(ConfigSettings):
-    """How a scene of any size passes through the model.
+    """Settings for predicting a scene of any size.
 
     Attributes:
-        mode: `whole` resizes the scene to the nearest size that the model takes; `slide` averages
-            the logits of overlapping windows at the scene's own resolution.
-        blend: how overlapping windows count: all alike, or less toward their borders (a Hann
-            window), where a model sees less around a pixel.
-        window: side in px of a sliding window; a multiple of the model's patch.
-        overlap: share of a window that the next one covers again, in [0, 1).
-        batch: most windows that the model sees at a time.
-        scales: sizes relative to the scene's own that it passes through at; their class probabilities are averaged.
-        flips: mirrored copies that pass through beside each size, averaged with it. The work grows by the number of
+        mode: `whole` resizes the scene to the nearest size that the model accepts; `slide` averages
+            the logits of overlapping windows at the scene's resolution.
+        blend: weights of overlapping windows: `uniform`, or `hann`, which decreases toward the
+            borders of a window, because the model sees less context there.
+        window: side of a sliding window in px; a multiple of the model's patch size.
+        overlap: share of a window that the next window also covers, in [0, 1).
+        batch: maximum number of windows in a forward pass.
+        scales: sizes relative to the scene; the class probabilities of all sizes are averaged.
+        flips: mirrored copies to average over, at each scale. The cost grows with the number of
             scales times one more than the number of flips.
     """
 
@@ -31,11 +31,11 @@ class InferenceSettings(ConfigSettings):
     window: Scoring[int] = Field(default=518, gt=0, le=16_384)
     overlap: Scoring[float] = Field(default=0.33, ge=0.0, lt=1.0)
     batch: Speed[int] = Field(default=4, gt=0, le=65_536)
-    scales: Scoring[tuple[Scale, ...]] = (1.0,)
+    scales: Scoring[tuple[InferenceScale, ...]] = (1.0,)
     flips: Scoring[tuple[Literal["horizontal", "vertical"], ...]] = ()
 
     def describe(self) -> str:
-        """The same in words, for reports; the batch decides nothing."""
+        """Describe the settings in words for reports, except for the batch, which does not affect scores."""
         words: list[str] = [self.mode]
         if self.mode == "slide":
             words += [
@@ -52,8 +52,10 @@ class InferenceSettings(ConfigSettings):
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
         if not self.scales:
-            raise ValueError("scales: at least one is needed, such as [1]")
+            raise ValueError("scales: give at least one, such as [1]")
         for key, values in (("scales", self.scales), ("flips", self.flips)):
             if len(set(values)) < len(values):
-                raise ValueError(f"{key}: each counts once, found {', '.join(map(str, values))}")
+                raise ValueError(
+                    f"{key}: give each value once, found {', '.join(map(str, values))}"
+                )
         return self

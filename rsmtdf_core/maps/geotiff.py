@@ -22,7 +22,7 @@ _CACHE = 32  # MiB of blocks that GDAL keeps
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class MapLayer:
     """What a raster of uint8 bands says of itself.
 
     Attributes:
@@ -85,7 +85,7 @@ class BlockWriter:
 
 @contextmanager
 def raster_file(
-    path: Path, frame: Frame, layer: Layer, *, cog: bool = False
+    path: Path, frame: Frame, layer: MapLayer, *, cog: bool = False
 ) -> Iterator[BlockWriter]:
     """Yield a writer for a GeoTIFF of uint8 that becomes `path` if the block ends without an error.
 
@@ -182,7 +182,7 @@ def _without_georeference() -> Iterator[None]:
         yield
 
 
-def _profile(frame: Frame, layer: Layer) -> dict[str, Any]:
+def _profile(frame: Frame, layer: MapLayer) -> dict[str, Any]:
     return {
         "driver": "GTiff",
         "dtype": "uint8",
@@ -208,7 +208,7 @@ def _place(frame: Frame) -> dict[str, Any]:
     return place if frame.rpcs is None else place | {"rpcs": frame.rpcs}
 
 
-def _describe(dataset: RasterioDataset, layer: Layer) -> None:
+def _describe(dataset: RasterioDataset, layer: MapLayer) -> None:
     """Say what the bands are; a GeoTIFF wants its colour table before its first pixels."""
     if layer.colors is not None:
         table = {value: (*color, 255) for value, color in layer.colors.items()}

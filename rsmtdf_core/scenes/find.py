@@ -117,14 +117,14 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
     return Dataset(manifest, root, splits, turned)
 
 
-class _Header(NamedTuple):
+class _RasterHeader(NamedTuple):
     size: tuple[int, int]
     turned: bool
 
 
-def _header(manifest: Manifest, root: Path, pair: ScenePair) -> _Header:
+def _header(manifest: Manifest, root: Path, pair: ScenePair) -> _RasterHeader:
     with open_raster(root / pair.image, manifest.bands) as raster:
-        return _Header(raster.image.size, raster.image.turned)
+        return _RasterHeader(raster.image.size, raster.image.turned)
 
 
 def orientation_note(turned: Sequence[str]) -> tuple[str, ...]:

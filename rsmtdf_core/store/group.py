@@ -227,6 +227,8 @@ class ViewGroup:
 
     def _with(self, plan: ViewPlan) -> "ViewGroup":
         """The group with the plan's scenes and views that it lacks, in plan order, on disk too."""
+        # A view's row is its address in every store of the group, so growth only appends: scenes behind the scenes,
+        # views behind the views. Numbers of scenes stay, and so do the rows that name them.
         here = self.known.places
         added = [key for scene in plan.scenes if (key := SceneKey.of(scene)) not in here]
         views = KnownViews((*self.scenes, *added), self.table)
@@ -236,6 +238,8 @@ class ViewGroup:
         self._check_parameters(table[rows >= 0], self.table[rows[rows >= 0]])
         if (rows >= 0).all() and (self.path / ZARR).exists():
             return self
+        # New views begin a new segment, and a shard never reaches over the end of one. So shards that were written
+        # before the growth stay untouched. The gaps at a segment's end take rows of this table and no records.
         segments = KnownViews(
             views.scenes, np.concatenate([self.table, _segments(table[rows < 0])])
         )

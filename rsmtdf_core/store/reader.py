@@ -21,7 +21,7 @@ from rsmtdf_core.tokens import TokenShape
 if TYPE_CHECKING:
     from rsmtdf_core.store.store import FeatureStore
 
-Check = Literal["always", "first", "never"]
+ChecksumPolicy = Literal["always", "first", "never"]
 
 _UNLISTED = -1
 _LOOKED_AT = 8
@@ -44,7 +44,7 @@ class FeatureReader:
         codec: the store's codec.
     """
 
-    def __init__(self, store: "FeatureStore", rows: Rows, check: Check = "first") -> None:
+    def __init__(self, store: "FeatureStore", rows: Rows, check: ChecksumPolicy = "first") -> None:
         self.shape: TokenShape = store.shape
         self.codec: Codec = store.codec
         self._shards = _Shards(store, rows)

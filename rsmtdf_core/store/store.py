@@ -22,6 +22,7 @@ from rsmtdf_core.errors import (
     StoreIncompleteError,
     StoreNotFoundError,
 )
+from rsmtdf_core.kinds import Holds
 from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
 from rsmtdf_core.store.copies import keep_copy
@@ -84,6 +85,11 @@ class FeatureStore:
     def metadata(self) -> StoreMetadata:
         """What the store says about itself."""
         return self.facts.metadata
+
+    @property
+    def holds(self) -> Holds:
+        """Tokens of a teacher, or pixels of views."""
+        return self.facts.kind.holds
 
     @property
     def codec(self) -> Codec:
@@ -154,6 +160,8 @@ class FeatureStore:
         Raises:
             StoreIncompleteError: where some are missing.
         """
+        # The order makes a kill harmless: records are in shards, shards in the ledger, and the ledger has a copy before
+        # the commit promises it. Up to the last write the store serves what the commit before promised.
         missing = self.missing_rows(rows)
         if len(missing):
             raise self._incomplete(f"{len(missing)} of {len(rows)} records are missing")
@@ -319,6 +327,8 @@ class FeatureStore:
         """The store with room for at least so many rows."""
         if rows <= self.metadata.rows:
             return self
+        # Growth is a larger number of rows in zarr.json and nothing else. The new rows have no shards yet, so they
+        # count as missing, and the commit of before still promises the shards that it named.
         # Held and read again, for another process may have grown it further.
         with locked(self.group.path):
             facts = read_metadata(self.path, StoreNotFoundError)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.pixels import normalise
+from rsmtdf_core.normalization import normalise
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.encoder import Encoder

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.weights.states import State, load_exactly, without_prefix, without_prefixes
+from rsmtdf_core.weights.states import StateDict, load_exactly, without_prefix, without_prefixes
 
 # The text tower is thrown away, so it is built as small as open_clip allows.
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
@@ -52,7 +52,7 @@ def hub_file(model: str) -> tuple[str, str]:
     return repository, file or "open_clip_model.safetensors"
 
 
-def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Module:
+def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.Module:
     """A CLIP's visual transformer as a module from images to tokens (see `family.Family`)."""
     import open_clip
 
@@ -122,7 +122,9 @@ def _require_block(settings: TeacherSettings, blocks: int) -> None:
         )
 
 
-def _require_activation(settings: TeacherSettings, config: dict[str, Any], state: State) -> None:
+def _require_activation(
+    settings: TeacherSettings, config: dict[str, Any], state: StateDict
+) -> None:
     """Refuse weights trained with one GELU in a model that computes another.
 
     Names and shapes agree, so nothing else would notice that the tokens are wrong.
@@ -140,11 +142,11 @@ def _require_activation(settings: TeacherSettings, config: dict[str, Any], state
         )
 
 
-def _fitted(clip: nn.Module, state: State) -> State:
+def _fitted(clip: nn.Module, state: StateDict) -> StateDict:
     """The visual tower's tensors, the position embedding resized to the model's grid if need be."""
     from open_clip.model import resize_pos_embed
 
-    named = without_prefixes(state, own=clip.state_dict())
+    named = without_prefixes(state, expected=clip.state_dict())
     visual = without_prefix(named, "visual.") or named
     resized = {f"visual.{name}": tensor for name, tensor in visual.items()}
     # Another model's embedding stays as it is, for `load_exactly` to name.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.weights.states import State, load_exactly, timm_state
+from rsmtdf_core.weights.states import StateDict, load_exactly, timm_state
 from rsmtdf_core.weights.timm_models import hub_file, pretrained_config
 
 __all__ = ["build", "hub_file"]
@@ -30,7 +30,7 @@ class _Tap(nn.Module):
         return map_BDHW.permute(0, 2, 3, 1).contiguous()  # type: ignore[no-any-return]  # untyped
 
 
-def build(settings: TeacherSettings, crop: int, state: State | None) -> nn.Module:
+def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.Module:
     """A timm model as a module from images to tokens (see `family.Family`)."""
     import timm
 

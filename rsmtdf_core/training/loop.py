@@ -19,9 +19,9 @@ from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.ema import ema_ratio, update_ema
 from rsmtdf_core.training.finite import GRADIENTS, Divergence, FiniteCheck
 from rsmtdf_core.training.methods.base import Counts, Models, Objective, student_images
-from rsmtdf_core.training.pixels import PixelSource
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.settings import OptimiserSettings
+from rsmtdf_core.training.sources import PixelSource
 from rsmtdf_core.training.targets import Targets, TargetSource
 
 

@@ -1,1 +1,1 @@
-"""Weights files: read as data, never as code, and brought to the names that our models use."""
+"""Weights files, read as data and never as code, with their tensors renamed for our models."""

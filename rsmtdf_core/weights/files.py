@@ -1,7 +1,7 @@
-"""Weights files of every format, told apart by their content: safetensors, `torch.save` and TorchScript.
+"""Weights files of every format, recognized by their content: safetensors, `torch.save` and TorchScript.
 
-Files come from the internet. Nothing in them is executed, no size that they state is trusted, and of a zip
-archive only members that are stored uncompressed within the file's own length are read.
+Files come from the internet. Their code is never executed and the sizes that they state are never trusted. In a
+zip archive, only members that are stored uncompressed within the file's length are read.
 """
 
 import mmap
@@ -21,11 +21,11 @@ from rsmtdf_core.weights.pickles import Storage, StoredTensor, Unpickler
 
 _EXPECTED = (
     "give a .safetensors file, a checkpoint of torch.save or a TorchScript archive; "
-    "download it again if it may be cut short"
+    "download it again if it may be truncated"
 )
-_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of `torch.save` before PyTorch 1.6
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # written by `torch.save` before PyTorch 1.6
 _HEAD_BYTES = 256
-_FOREIGN = {  # how files begin that people take for weights
+_FOREIGN = {  # first bytes of files that are often mistaken for weights
     b"\x89HDF": "an HDF5 file",
     b"\x1f\x8b": "a gzip archive: unpack it first",
     b"\x93NUMPY": "a NumPy array",
@@ -43,13 +43,13 @@ class Weights(Protocol):
     """An open weights file.
 
     Attributes:
-        structure: its containers with `Tensor` or `StoredTensor` as leaves.
+        structure: the containers of the file, with `Tensor` or `StoredTensor` leaves.
     """
 
     structure: object
 
     def storage(self, storage: Storage) -> bytes:
-        """The bytes of a storage."""
+        """Return the bytes of a storage."""
 
 
 class _Safetensors:
@@ -63,12 +63,12 @@ class _Safetensors:
             raise ValueError(str(damage)) from damage
 
     def storage(self, storage: Storage) -> bytes:
-        """No tensor is left in the file."""
+        """Never called: the constructor loads every tensor."""
         raise AssertionError(storage)
 
 
 class _Zip:
-    """An archive of `torch.save` or TorchScript: a pickle beside one member for each storage."""
+    """An archive of `torch.save` or TorchScript: a pickle and a member for each storage."""
 
     def __init__(self, archive: zipfile.ZipFile, length: int) -> None:
         self._archive = archive
@@ -77,7 +77,7 @@ class _Zip:
             raise ValueError("its members are longer than the file")
         self._members = {member.filename: member for member in members}
         if len(self._members) < len(members):
-            raise ValueError("two of its members have one name")
+            raise ValueError("two of its members have the same name")
         pickles = [
             name for name in self._members if name.count("/") == 1 and name.endswith("/data.pkl")
         ]
@@ -93,7 +93,7 @@ class _Zip:
             self._require_size(storage)
 
     def storage(self, storage: Storage) -> bytes:
-        """The bytes of a storage, compared with the archive's checksum."""
+        """Return the bytes of a storage, verified against the archive's checksum."""
         return self._read(f"data/{storage.key}")
 
     def _read(self, name: str) -> bytes:
@@ -110,18 +110,16 @@ class _Zip:
     def _require_size(self, storage: Storage) -> None:
         size = self._stored(f"data/{storage.key}").file_size
         if size < storage.bytes:
-            raise ValueError(
-                f"storage {storage.key} should have {storage.bytes} bytes, found {size}"
-            )
+            raise ValueError(f"storage {storage.key}: expected {storage.bytes} bytes, found {size}")
 
 
 class _Legacy:
-    """A file of `torch.save` before PyTorch 1.6: pickles, then one storage after the other."""
+    """A file of `torch.save` before PyTorch 1.6: pickles followed by all storages."""
 
     def __init__(self, content: mmap.mmap) -> None:
         self._content = content
         if Unpickler(content).load() != _MAGIC or Unpickler(content).load() != _PROTOCOL:
-            raise ValueError("a pickle, but not of torch.save")
+            raise ValueError("a pickle that was not written by torch.save")
         system = Unpickler(content).load()
         if isinstance(system, dict) and system.get("little_endian") is False:
             raise ValueError("its numbers are big-endian")
@@ -135,26 +133,28 @@ class _Legacy:
             raise ValueError(f"storage {min(missing)} is missing")
 
     def storage(self, storage: Storage) -> bytes:
-        """The bytes of a storage."""
+        """Return the bytes of a storage."""
         start = self._starts[storage.key]
         return self._content[start : start + storage.bytes]
 
     def _skip(self, storage: Storage) -> int:
-        """Where the storage at the current position begins; moves on to its end."""
+        """Skip the storage at the current position and return the offset of its first byte."""
         (elements,) = struct.unpack("<q", self._content.read(8))
         start = self._content.tell()
         if elements != storage.elements or start + storage.bytes > len(self._content):
-            raise ValueError(f"storage {storage.key} is cut short")
+            raise ValueError(f"storage {storage.key} is truncated")
         self._content.seek(start + storage.bytes)
         return start
 
 
 @contextmanager
 def open_weights(path: Path) -> Iterator[Weights]:
-    """Open a weights file; an error while it is read, too, becomes one sentence about the file.
+    """Open a weights file.
+
+    An error inside the context becomes a `TeacherError` that names the file.
 
     Raises:
-        TeacherError: it is not a weights file, or damaged.
+        TeacherError: If the file is damaged or not a weights file.
     """
     head = require_weights(path)
     try:
@@ -162,7 +162,7 @@ def open_weights(path: Path) -> Iterator[Weights]:
             yield weights
     except RsmtdfError:
         raise
-    # Unpickling a damaged or hostile file can raise anything.
+    # Unpickling a damaged or hostile file can raise any exception.
     except Exception as damage:
         reason = (str(damage) or type(damage).__name__).splitlines()[0]
         raise _unreadable(path, reason) from damage
@@ -184,7 +184,7 @@ def _opened(path: Path, head: bytes) -> Iterator[Weights]:
 
 
 def read_tensor(weights: Weights, tensor: StoredTensor | Tensor) -> Tensor:
-    """A tensor of an open weights file in the file's dtype, on the CPU."""
+    """Read a tensor of an open weights file to the CPU, in the file's dtype."""
     if isinstance(tensor, Tensor):
         return tensor
     if 0 in tensor.shape:
@@ -196,10 +196,10 @@ def read_tensor(weights: Weights, tensor: StoredTensor | Tensor) -> Tensor:
 
 
 def require_weights(path: Path) -> bytes:
-    """The first bytes of a weights file, refused where they are known to be of something else.
+    """Return the first bytes of a weights file, and refuse other kinds of files.
 
     Raises:
-        TeacherError: there is no such file, or it is a pointer, a web page or of another format.
+        TeacherError: If the file does not exist, or is a Git LFS pointer, a web page or of another format.
     """
     if not path.is_file():
         raise _unreadable(path, _no_file(path))
@@ -211,14 +211,14 @@ def require_weights(path: Path) -> bytes:
     if head.startswith(b"version https://git-lfs"):
         raise _unreadable(
             path,
-            "a Git LFS pointer: the weights themselves were not downloaded",
-            "run `git lfs pull` in the repository that it comes from, or download the file itself",
+            "a Git LFS pointer; the weights were not downloaded",
+            "run `git lfs pull` in the repository of the file, or download the file directly",
         )
     if head.lstrip().lower().startswith(_MARKUP):
         raise _unreadable(
             path,
             "a web page, not weights",
-            "download the file itself: the address led to a page about it, or to an error",
+            "download the file directly: the address led to a page about it, or to an error page",
         )
     if reason := _foreign(head):
         raise _unreadable(path, reason)
@@ -232,7 +232,7 @@ def _no_file(path: Path) -> str:
 
 
 def _foreign(head: bytes) -> str | None:
-    """What a file is that begins like this; None where it may hold weights."""
+    """Describe a file of another kind by its first bytes; None if they may belong to weights."""
     if not head:
         return "the file is empty"
     for beginning, kind in _FOREIGN.items():

@@ -1,10 +1,10 @@
-"""Weights from the hub: the local cache first, then the network, which is asked once and not for half a minute."""
+"""Weights from the hub, taken from the local cache if possible; an unreachable network fails fast."""
 
 from pathlib import Path
 
 
 def cached_file(repository: str, name: str) -> Path | None:
-    """A hub file in the local cache; None if it is not there. Never uses the network."""
+    """Return the path of a hub file in the local cache, or None. Never uses the network."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(repository, name)
@@ -12,17 +12,17 @@ def cached_file(repository: str, name: str) -> Path | None:
 
 
 def download(repository: str, name: str) -> Path:
-    """A hub file, from the local cache or else downloaded to it.
+    """Return the path of a hub file, and download the file unless the local cache has it.
 
     Raises:
-        OSError: the hub cannot be reached or has no such file; in one line.
+        OSError: If the hub cannot be reached or has no such file. The message is a single line.
     """
     if path := cached_file(repository, name):
         return path
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     try:
-        # A download alone tries five more times, ever more slowly, before it reports that there is no network.
+        # `hf_hub_download` retries five times with growing delays before it reports a missing network.
         get_hf_file_metadata(hf_hub_url(repository, name))
         return Path(hf_hub_download(repository, name))
     except Exception as failure:

@@ -1,30 +1,31 @@
-"""The keys of containers in a file from outside: those that Python cannot be slowed down by.
+"""Limits on the keys of containers in untrusted files, so that hash collisions cannot slow Python down.
 
-Python hashes text with a secret of the process, but numbers and tuples without one. A file can therefore choose numbers
-that all collide, and a dictionary of n such keys takes n^2 steps. The hash of tuples that share tuples takes
-exponentially many. Genuine weights are keyed by text, and the states of optimizers by small numbers.
+Python hashes text with a random secret, but numbers and tuples without. A file can therefore choose numbers that all
+collide, and a dictionary of n such keys takes n^2 steps. Hashing nested tuples that share elements takes exponential
+time. Genuine weights are keyed by text, and optimizer states by small numbers.
 """
 
 from collections.abc import Hashable, Iterable
 
 _SMALL = 2**20
-"""Whole numbers below this are too close to each other to collide often."""
+"""Integers below this limit are too close together to collide often."""
 _MOST_OTHERS = 4096
 _LONGEST = 16
 _FLAT = (str, bytes, int, float, bool, type(None))
 
 
 class KeyGuard:
-    """Lets the keys of one file pass as long as filling containers with them takes little time."""
+    """Checks the keys of a file, and refuses keys that make containers slow to fill."""
 
     def __init__(self) -> None:
         self._others = 0
 
     def check(self, keys: Iterable[object]) -> None:
-        """Refuse keys that may take long; an unhashable one is left to its container.
+        """Refuse keys that may be slow to hash or insert. Unhashable keys are left to the container.
 
         Raises:
-            ValueError: where one is a nested tuple or no plain value, or too many are neither text nor small numbers.
+            ValueError: If a key is a nested tuple or not a plain value, or if too many keys are neither text nor
+                small integers.
         """
         for key in keys:
             kind = type(key)
@@ -42,26 +43,26 @@ class KeyGuard:
 
 
 def require_near(index: int, count: int) -> None:
-    """Refuse the index of a memo entry that is far from the `count` of those that are there.
+    """Refuse a memo index that is far beyond the `count` of existing entries.
 
     Raises:
-        ValueError: where it is; writers number the entries one after the other.
+        ValueError: If the index is far beyond `count`; genuine files number their entries consecutively.
     """
     if not 0 <= index <= count + _SMALL:
-        raise ValueError(f"a memo of {count} objects is given a far index")
+        raise ValueError(f"memo index {index} is far beyond the {count} objects of the memo")
 
 
 def require_text(key: object) -> None:
-    """Refuse a name that is no text.
+    """Refuse a name that is not a string.
 
     Raises:
-        ValueError: where it is something else.
+        ValueError: If `key` is not a string.
     """
     if type(key) is not str:
-        raise ValueError("a name is no text")
+        raise ValueError("a name is not a string")
 
 
 def _is_flat(key: object) -> bool:
-    """Whether a key is a plain value or a short tuple of such."""
+    """Whether a key is a plain value or a short tuple of plain values."""
     parts = key if isinstance(key, tuple) else (key,)
     return len(parts) <= _LONGEST and all(type(part) in _FLAT for part in parts)

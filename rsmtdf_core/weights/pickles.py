@@ -1,8 +1,8 @@
-"""The pickles of PyTorch, read without importing or calling anything that they name.
+"""An unpickler for PyTorch files that imports and calls nothing named by the file.
 
-`torch.save` and TorchScript describe a model by a pickle whose tensors refer to storages elsewhere in the
-file. Unpickling calls what a file names, so here a few names are known and every other becomes a `Stub`: an
-object that keeps its state and has no behaviour. Tensors stay descriptions until somebody reads them.
+`torch.save` and TorchScript describe a model by a pickle whose tensors refer to storages elsewhere in the file.
+Ordinary unpickling calls any function that a file names. This unpickler knows a few names and replaces every other
+one by a `Stub`, which keeps its state and has no behavior. Tensors stay descriptions until they are read.
 """
 
 import math
@@ -38,9 +38,9 @@ class Storage:
     """A block of bytes in a weights file.
 
     Attributes:
-        key: its name in the file.
-        dtype: of its elements; uint8 where the tensor's own dtype counts.
-        elements: how many there are.
+        key: name of the storage in the file.
+        dtype: dtype of the elements; uint8 for untyped storages, whose tensors have a dtype.
+        elements: number of elements.
     """
 
     key: str
@@ -49,20 +49,20 @@ class Storage:
 
     @property
     def bytes(self) -> int:
-        """Its length in the file."""
+        """Length in the file, in bytes."""
         return self.elements * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor that is still in its file.
+    """A tensor that has not been read from its file.
 
     Attributes:
-        storage: where its elements are.
-        dtype: of the elements.
-        offset: of the first element in the storage, in elements.
-        shape: sizes by dimension.
-        stride: steps by dimension, in elements.
+        storage: storage that contains the elements.
+        dtype: dtype of the elements.
+        offset: position of the first element in the storage, in elements.
+        shape: size of each dimension.
+        stride: step along each dimension, in elements.
     """
 
     storage: Storage
@@ -87,14 +87,14 @@ class StoredTensor:
 
 
 class Stub:
-    """An object whose class is not ours to run: it keeps its attributes and items, and does nothing.
+    """Replaces an object whose class must not run. It keeps attributes and items, and has no behavior.
 
     Attributes:
         values: attributes and items by name.
     """
 
     def __new__(cls, *_args: object, **_named: object) -> Self:
-        """Make an empty one, whatever the file calls it with."""
+        """Create an empty stub, whatever the arguments in the file are."""
         stub = super().__new__(cls)
         stub.values = {}
         return stub
@@ -111,17 +111,17 @@ class Stub:
         self.values[key] = value
 
     def append(self, value: object) -> None:
-        """Leave out an element of a list that is not a plain one."""
+        """Ignore an element of a list subclass."""
 
     def extend(self, values: object) -> None:
-        """Leave out elements of a list that is not a plain one."""
+        """Ignore elements of a list subclass."""
 
 
 Load = Callable[[Any], None]
 
 
 def _guarded(opcode: bytes, keys: slice) -> Load:
-    """What loads an opcode, after a look at the keys, which are at these places of the stack."""
+    """Return the loader of an opcode, preceded by a check of the keys at these positions of the stack."""
     load: Load = pickle._Unpickler.dispatch[opcode[0]]
 
     def guarded(unpickler: "Unpickler") -> None:
@@ -131,13 +131,13 @@ def _guarded(opcode: bytes, keys: slice) -> Load:
     return guarded
 
 
-# In Python rather than in C: the C class allocates an array as long as the largest memo index in the file.
+# Based on Python's implementation: the C class allocates an array as long as the largest memo index in the file.
 class Unpickler(pickle._Unpickler):
-    """Reads one pickle into plain containers, numbers, `StoredTensor` and `Stub`.
+    """Reads a pickle into plain containers, numbers, `StoredTensor` and `Stub` objects.
 
     Attributes:
-        storages: the storages that it refers to, by key.
-        guard: of the keys of its containers.
+        storages: the storages that the pickle refers to, by key.
+        guard: checks the keys of all containers.
     """
 
     stack: list[Any]
@@ -152,7 +152,7 @@ class Unpickler(pickle._Unpickler):
         self._stubs: dict[tuple[str, str], type[Stub]] = {}
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the file names
-        """The harmless counterpart of a global; nothing is imported."""
+        """Return the harmless counterpart of a global, without importing a module."""
         if (module, name) == ("collections", "OrderedDict"):
             return lambda *items: self._ordered(*items)  # noqa: PLW0108 - as below
         if module in {"torch", "torch.cuda", "torch.storage"} and name in _STORAGE_DTYPES:
@@ -237,7 +237,7 @@ def _from_type(
 
 
 class _NumpyDtype:
-    """The name of a NumPy dtype, such as "f8"; the rest of its state is of no use here."""
+    """The name of a NumPy dtype, such as "f8"; the rest of its state is not needed."""
 
     __slots__ = ("name",)
 
@@ -248,14 +248,14 @@ class _NumpyDtype:
 
 
 def _numpy_scalar(dtype: _NumpyDtype, content: bytes) -> float | int:
-    """A number of a training's history, such as the best score."""
+    """Read a number of the training history, such as the best score."""
     layout = {"f8": "<d", "f4": "<f", "f2": "<e", "i8": "<q", "i4": "<i", "b1": "<?"}[dtype.name]
     number: float | int = struct.unpack(layout, content)[0]
     return number
 
 
 def _encoded(text: str, _encoding: str = "latin1") -> bytes:
-    """Bytes as the second protocol of pickle spells them."""
+    """Decode bytes as pickle protocol 2 writes them."""
     return text.encode("latin1")
 
 

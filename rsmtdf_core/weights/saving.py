@@ -1,4 +1,4 @@
-"""Weights written as safetensors: complete or absent, with the permissions of any new file."""
+"""Writes safetensors files atomically, with the permissions of any new file."""
 
 import os
 import re
@@ -16,10 +16,10 @@ _NUMBER = re.compile(r"\(os error (\d+)\)")
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write contiguous tensors to `path`, synced.
+    """Write contiguous tensors to `path` and sync the file.
 
     Raises:
-        WriteError: the file cannot be written, say as the disk is full.
+        WriteError: If the file cannot be written, for example because the disk is full.
     """
     with atomic_path(path) as temporary:
         temporary.touch()
@@ -31,8 +31,8 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
             if number is None:
                 raise
             code = int(number[1])
-            # Under the name of the file: safetensors writes to a temporary name of its own.
+            # Safetensors reports the name of its own temporary file, so name ours instead.
             raise OSError(code, os.strerror(code), str(temporary)) from error
         if stat.S_IMODE(temporary.stat().st_mode) != mode:
-            temporary.chmod(mode)  # safetensors lets nobody but the owner read its files
+            temporary.chmod(mode)  # safetensors makes its files readable by the owner only
         sync_file(temporary)

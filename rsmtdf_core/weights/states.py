@@ -1,4 +1,4 @@
-"""A model's tensors out of a weights file, under the names that timm and open_clip use."""
+"""Reads a model's tensors from a weights file, under the names that timm and open_clip use."""
 
 import logging
 import re
@@ -15,13 +15,13 @@ from rsmtdf_core.weights.files import Weights, open_weights, read_tensor
 from rsmtdf_core.weights.finite import not_finite
 from rsmtdf_core.weights.pickles import StoredTensor, Stub
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-# Keys under which training scripts keep a model's tensors. Of several the first is read: the model that was
-# trained before its average, but the teacher of a self-distillation, which is the one that its authors publish.
+# Keys under which training scripts keep a model's tensors. If a file has several, the first in this order is read:
+# the trained model before its average, and the teacher of a self-distillation, which is the one that authors publish.
 _WRAPPERS = (
     "model",
     "state_dict",
@@ -33,25 +33,25 @@ _WRAPPERS = (
     "state_dict_ema",
     "ema",
 )
-# What DataParallel and torch.compile put before every name.
+# Prefixes that DataParallel and torch.compile add to every name.
 _ADDED = ("module.", "_orig_mod.")
-# What a model is called inside of a larger one.
+# Names of a model inside a larger one.
 _HOLDERS = (*_ADDED, "backbone.", "encoder.")
-# BatchNorm counts batches for training only; some files leave that out.
+# BatchNorm counts batches for training only, and some files omit the counter.
 _COUNTS = "num_batches_tracked"
 _MOST_WRAPPERS = 4  # such as teacher, state_dict, module
 _MOST_MODULES = 20_000  # the largest models of timm have a few thousand
 
 
-def read_state(path: Path) -> State:
-    """The tensors of a weights file by name, in the dtypes that the file has, on the CPU.
+def read_state(path: Path) -> StateDict:
+    """Read the tensors of a weights file to the CPU, in the file's dtypes and keyed by name.
 
-    Reads safetensors, files of `torch.save` (whole models too) and TorchScript archives, without executing any
-    code in them. Tensors may be below one of `_WRAPPERS`, in any depth; where several are there, a warning of
-    this module's logger says which was read. A "module." or "_orig_mod." before the names is dropped.
+    Reads safetensors, files of `torch.save` (whole models too) and TorchScript archives, without executing any code
+    in them. The tensors may be nested below `_WRAPPERS`. If a file contains several models, this module's logger
+    warns which one was read. The prefixes "module." and "_orig_mod." are removed from the names.
 
     Raises:
-        TeacherError: the file is none of these, damaged or without tensors.
+        TeacherError: If the file is of another format, damaged or without tensors.
     """
     with open_weights(path) as weights:
         stored = _require_tensors(weights, path)
@@ -59,10 +59,10 @@ def read_state(path: Path) -> State:
 
 
 def require_state(path: Path) -> None:
-    """Refuse a file that `read_state` would refuse, without reading a tensor of an archive.
+    """Check that `read_state` can read a file, without reading the tensors of an archive.
 
     Raises:
-        TeacherError: as `read_state` raises it.
+        TeacherError: As raised by `read_state`.
     """
     with open_weights(path) as weights:
         _require_tensors(weights, path)
@@ -74,22 +74,25 @@ def _require_tensors(weights: Weights, path: Path) -> dict[str, StoredTensor | T
     keys = weights.structure if isinstance(weights.structure, Mapping) else ()
     listed = ", ".join(repr(key) for key in list(keys)[:5] if isinstance(key, str))
     raise TeacherError(
-        "not a readable weights file: it holds no tensors"
+        "not a readable weights file: it contains no tensors"
         + (f" under {', '.join(_WRAPPERS[:5])}; its keys are {listed}" if listed else ""),
         where=path,
-        remedy="give a file that holds a model's state dict",
+        remedy="give a file that contains a model's state dict",
     )
 
 
 def find_tensors(
     structure: object, path: Path, depth: int = _MOST_WRAPPERS
 ) -> dict[str, StoredTensor | Tensor]:
-    """The tensors of a model in an open file's structure, not read yet; empty where there are none.
+    """Find the tensors of a model in the structure of an open file, without reading them.
 
     Args:
-        structure: as the file has it.
-        path: of the file, for the message that names the model that was chosen.
-        depth: how many of `_WRAPPERS` may still enclose the tensors.
+        structure: the file's structure, or a part of it.
+        path: the file, for the warning about several models.
+        depth: number of `_WRAPPERS` that may still enclose the tensors.
+
+    Returns:
+        Tensors by name; empty if there are none.
     """
     if isinstance(structure, Stub):
         return without_prefixes(_module_tensors(structure), _ADDED)
@@ -101,26 +104,26 @@ def find_tensors(
         if depth and (tensors := find_tensors(structure.get(key), path, depth - 1))
     }
     if not inner:
-        named = {
+        tensors = {
             name: tensor
             for name, tensor in structure.items()
             if isinstance(name, str) and isinstance(tensor, StoredTensor | Tensor)
         }
-        return without_prefixes(named, _ADDED)
+        return without_prefixes(tensors, _ADDED)
     chosen, *others = inner
     if others:
-        _tell_choice(path, chosen, ", ".join(f"'{key}'" for key in others))
+        _warn_of_choice(path, chosen, ", ".join(f"'{key}'" for key in others))
     return inner[chosen]
 
 
 @cache
-def _tell_choice(path: Path, chosen: str, left: str) -> None:
-    """Say once a process which of several models is read."""
-    logger.warning("%s: the model under '%s' is read, not %s", path, chosen, left)
+def _warn_of_choice(path: Path, chosen: str, others: str) -> None:
+    """Warn once per process that a file contains several models."""
+    logger.warning("%s: reading the model under '%s', not %s", path, chosen, others)
 
 
 def _module_tensors(root: Stub) -> dict[str, StoredTensor | Tensor]:
-    """Tensors of a pickled module: TorchScript keeps them as attributes, nn.Module in three tables."""
+    """Collect the tensors of a pickled module: attributes in TorchScript, three tables in nn.Module."""
     tensors: dict[str, StoredTensor | Tensor] = {}
     modules = [("", root)]
     for _ in range(_MOST_MODULES):
@@ -142,31 +145,33 @@ def _module_tensors(root: Stub) -> dict[str, StoredTensor | Tensor]:
 
 
 def without_prefix(state: Mapping[str, T], prefix: str) -> dict[str, T]:
-    """The tensors whose names begin with `prefix`, named without it."""
+    """Return the tensors whose names begin with `prefix`, with the prefix removed."""
     return {name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)}
 
 
 def without_prefixes(
-    state: Mapping[str, T], prefixes: Collection[str] = _HOLDERS, own: Collection[str] = ()
+    state: Mapping[str, T], prefixes: Collection[str] = _HOLDERS, expected: Collection[str] = ()
 ) -> dict[str, T]:
-    """The tensors inside of `prefixes`, in whatever order these are nested, named without them.
+    """Return the tensors nested in `prefixes`, in any order, with the prefixes removed.
 
-    What is outside of a prefix, such as the head beside a backbone, is left out. A prefix with which names of
-    `own` begin is kept.
+    Tensors outside a prefix, such as the head next to a backbone, are omitted. A prefix of the `expected` names is
+    kept.
     """
-    wrapped = [prefix for prefix in prefixes if not any(name.startswith(prefix) for name in own)]
+    removable = [
+        prefix for prefix in prefixes if not any(name.startswith(prefix) for name in expected)
+    ]
     inner = dict(state)
-    while found := next(filter(None, (without_prefix(inner, one) for one in wrapped)), None):
-        inner = found
+    while nested := next(filter(None, (without_prefix(inner, name) for name in removable)), None):
+        inner = nested
     return inner
 
 
-def timm_names(state: Mapping[str, Tensor]) -> State:
-    """A DINOv2 state with the names of facebookresearch/dinov2 under those of timm.
+def timm_names(state: Mapping[str, Tensor]) -> StateDict:
+    """Rename a state of facebookresearch/dinov2 to the names of timm.
 
-    The mask token, used in pretraining only, is dropped; SwiGLU layers are renamed; the register
-    models' class token takes its own position embedding, which timm does not keep apart. A state
-    that has timm's names already comes back as it is.
+    The mask token, used in pretraining only, is dropped, and SwiGLU layers are renamed. In models with registers, the
+    position embedding of the class token is added to that token, because timm does not keep it separately. A state
+    with timm's names is returned unchanged.
     """
     renamed = {
         re.sub(r"\.mlp\.w3\.", ".mlp.fc2.", re.sub(r"\.mlp\.w12\.", ".mlp.fc1.", name)): tensor
@@ -181,52 +186,52 @@ def timm_names(state: Mapping[str, Tensor]) -> State:
     return renamed
 
 
-def timm_state(model: nn.Module, state: Mapping[str, Tensor]) -> State:
-    """A state under the names of a timm model; a ViT's position embedding on the model's own grid.
+def timm_state(model: nn.Module, state: Mapping[str, Tensor]) -> StateDict:
+    """Rename a state to the names of a timm model, and resize a ViT's position embedding to the model's grid.
 
-    timm knows the names that a model's authors gave its tensors (DINOv3, Swin, ConvNeXt and others). A state that
-    it cannot convert comes back unchanged, for `load_exactly` to name what does not fit.
+    timm knows the names in the original checkpoints of DINOv3, Swin, ConvNeXt and others. If timm cannot convert the
+    state, it is returned unchanged, and `load_exactly` reports the mismatches.
     """
     from timm.models import VisionTransformer
 
-    own = {name for name in model.state_dict() if not name.endswith(_COUNTS)}
-    named = without_prefixes(state, own=own)
+    expected = {name for name in model.state_dict() if not name.endswith(_COUNTS)}
+    inner = without_prefixes(state, expected=expected)
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     is_vit = isinstance(model, VisionTransformer)
-    # Conversions expect the names of the originals; that of ViTs fits the position embedding, too.
-    if convert is None or (own <= named.keys() and not is_vit):
-        return named
+    # Conversions expect the original names. The conversion of ViTs also resizes the position embedding.
+    if convert is None or (expected <= inner.keys() and not is_vit):
+        return inner
     try:
-        return dict(convert(timm_names(named) if is_vit else dict(named), model))
-    # Names and shapes of another model lead conversions astray in every way.
+        return dict(convert(timm_names(inner) if is_vit else dict(inner), model))
+    # Names and shapes of another model make conversions fail with any exception.
     except Exception as misfit:  # noqa: BLE001
         logger.debug("timm cannot convert the names: %r", misfit)
-        return named
+        return inner
 
 
 def load_exactly(model: nn.Module, state: Mapping[str, Tensor], unused: tuple[str, ...]) -> None:
-    """Copy `state` into `model`; names may be left over only where they begin with one of `unused`.
+    """Copy `state` into `model`.
 
     Raises:
-        TeacherError: a tensor is missing, left over, of another shape, or has numbers that are not finite.
+        TeacherError: If a tensor is missing, unexpected, of another shape, or not finite.
     """
     expected: dict[str, Any] = {name: list(t.shape) for name, t in model.state_dict().items()}
-    found = {name: list(t.shape) for name, t in state.items() if not name.startswith(unused)}
+    shapes = {name: list(t.shape) for name, t in state.items() if not name.startswith(unused)}
     faults = [
-        f"{name}: expected {expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name) and not name.endswith(_COUNTS)
+        f"{name}: expected {expected.get(name, 'nothing')}, found {shapes.get(name, 'nothing')}"
+        for name in sorted(expected.keys() | shapes.keys())
+        if expected.get(name) != shapes.get(name) and not name.endswith(_COUNTS)
     ]
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise TeacherError(
             f"the weights do not fit the model: {'; '.join(faults[:3])}{more}",
-            remedy="check that model and weights belong together",
+            remedy="use weights of this model",
         )
-    chosen = {name: state[name] for name in found if name in expected}
-    if names := not_finite(chosen):
+    used = {name: state[name] for name in shapes if name in expected}
+    if names := not_finite(used):
         raise TeacherError(
-            f"{len(names)} of {len(chosen)} tensors hold NaN or infinity, the first is {names[0]}",
+            f"{len(names)} of {len(used)} tensors contain NaN or infinity, the first is {names[0]}",
             remedy="use weights from before the training diverged, or download the file again",
         )
-    model.load_state_dict(chosen, strict=False)
+    model.load_state_dict(used, strict=False)

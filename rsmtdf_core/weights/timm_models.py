@@ -1,4 +1,4 @@
-"""Where the hub keeps the pretrained weights of timm's models, for teachers and students alike."""
+"""Locates the pretrained weights of timm's models on the hub, for teachers and students."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -7,10 +7,10 @@ from rsmtdf_core.errors import TeacherError
 
 
 def hub_file(model: str) -> tuple[str, str]:
-    """Repository and file name of a timm model's pretrained weights.
+    """Return the repository and file name of a timm model's pretrained weights.
 
     Raises:
-        TeacherError: timm has no such model, or the hub has no weights of it.
+        TeacherError: If timm has no such model, or the hub has no weights for it.
     """
     repository = pretrained_config(model).hf_hub_id
     if not repository:
@@ -22,21 +22,21 @@ def hub_file(model: str) -> tuple[str, str]:
 
 
 def pretrained_config(model: str) -> Any:  # noqa: ANN401 - timm's config class is not exported
-    """What timm knows of a model's pretrained weights.
+    """Return timm's config of a model's pretrained weights.
 
     Raises:
-        TeacherError: timm has no such model.
+        TeacherError: If timm has no such model.
     """
     import timm
 
     try:
-        found = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
+        config = timm.get_pretrained_cfg(model) if timm.is_model(model) else None
     except RuntimeError:  # the model exists, its tag does not
-        found = None
-    if found is None:
+        config = None
+    if config is None:
         near = get_close_matches(model, timm.list_models(pretrained=True), n=3)
         raise TeacherError(
             f"timm has no model {model!r}" + (f", did you mean {' or '.join(near)}?" * bool(near)),
-            remedy="correct the teacher's model; timm.list_models() names all of them",
+            remedy="correct the teacher's model; timm.list_models() lists all names",
         )
-    return found
+    return config

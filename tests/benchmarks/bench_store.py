@@ -29,7 +29,7 @@ from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.group import ViewGroup
-from rsmtdf_core.store.reader import Check, FeatureReader
+from rsmtdf_core.store.reader import ChecksumPolicy, FeatureReader
 from rsmtdf_core.store.ring import Ring
 from rsmtdf_core.store.shards import write_shard
 from rsmtdf_core.store.store import FeatureStore
@@ -46,7 +46,7 @@ BATCH = 16
 DISTINCT = 64
 SLOTS = 3
 ROUNDS = 15
-CHECKS: tuple[Check, ...] = ("never", "first", "always")
+CHECKS: tuple[ChecksumPolicy, ...] = ("never", "first", "always")
 MILLION = 1_000_000
 SECONDS_BAR, MB_BAR = 0.2, 200
 SMALL_READ = 512

@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.demo.scenes import draw_scenes
 from pipeline.extract.run import extract
-from pipeline.pixels import find_pixels
+from pipeline.pixel_store import find_pixels
 from pipeline.plan import plan_experiment
 from pipeline.train.features import Features, find_features
 from pipeline.train.run import make_accelerator, make_training

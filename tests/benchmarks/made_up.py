@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.pixels import find_pixels
+from pipeline.pixel_store import find_pixels
 from pipeline.plan import Experiment
 from pipeline.train.features import Features
 from rsmtdf_core.cache.creation import create_store

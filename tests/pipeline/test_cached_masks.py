@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-import pipeline.pixels
+import pipeline.pixel_store
 from pipeline.config import load_config
 from pipeline.extract.run import extract
-from pipeline.pixels import MASKS, find_pixels
+from pipeline.pixel_store import MASKS, find_pixels
 from pipeline.plan import plan_experiment
 from rsmtdf_core.errors import StoreError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
@@ -19,7 +19,7 @@ from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.metadata import sealed
 from rsmtdf_core.store.reader import FeatureReader
-from rsmtdf_core.views.pixels import pixel_record
+from rsmtdf_core.views.records import pixel_record
 from rsmtdf_core.views.render import ViewRenderer
 
 rasters = pytest.importorskip("tests.rasters")
@@ -243,9 +243,9 @@ def test_a_new_way_to_read_masks_alone_opens_what_is_cached_once(root, monkeypat
     experiment = plan_experiment(config(root, manifest()))
     extract(experiment.config)
     digests = read_json(find_pixels(experiment).path / MASKS, StoreError)["sha256"]
-    monkeypatch.setattr(pipeline.pixels, "DECODING", 2)
+    monkeypatch.setattr(pipeline.pixel_store, "DECODING", 2)
     assert served(experiment) == rendered(experiment)
-    pipeline.pixels.record_masks(experiment, find_pixels(experiment))
+    pipeline.pixel_store.record_masks(experiment, find_pixels(experiment))
     recorded = read_json(find_pixels(experiment).path / MASKS, StoreError)["sha256"]
     assert recorded.keys() == digests.keys()
     assert all(recorded[name] != digests[name] for name in digests)

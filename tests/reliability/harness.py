@@ -24,8 +24,8 @@ from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.views.pixels import PIXELS
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
+from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.views.settings import ViewSettings
 
 FEATURE_CODECS = list(TOKEN_CODECS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.cache.repair import repair
-from pipeline.pixels import MASKS
+from pipeline.pixel_store import MASKS
 from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
 from rsmtdf_core.cache.usage import PINS, RUNS, begin_run, pin, pins, store_key
 from rsmtdf_core.errors import RsmtdfError, StoreError
@@ -16,7 +16,7 @@ from rsmtdf_core.files import write_json
 from rsmtdf_core.store.locks import reading
 from rsmtdf_core.store.metadata import FORMAT, sealed
 from rsmtdf_core.store.store import FeatureStore
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 from tests.damages import FILE_DAMAGES, FOLDER_DAMAGES, Damage, flip, run_remedy
 from tests.reliability import harness
 

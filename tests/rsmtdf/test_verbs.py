@@ -25,7 +25,7 @@ from cli.main import app
 from pipeline.train.signals import Interrupted
 from rsmtdf_core.errors import ConfigError, MissingFileError, RsmtdfError
 
-# Verbs that look at or change a cache, a dataset or a config file: groups of commands, not functions.
+# Groups of commands; cache and data are modules.
 GROUPS = {"cache", "config", "data"}
 
 
@@ -36,6 +36,8 @@ def test_every_verb_of_the_command_line_is_a_function_with_its_name():
     for name in rsmtdf.__all__:
         value = getattr(rsmtdf, name)
         assert value.__doc__, name
+    assert {"ls", "info", "plan", "verify", "transcode"} == set(rsmtdf.cache.__all__)
+    assert {"check", "prepare"} == set(rsmtdf.data.__all__)
     for name in names:
         assert all(
             parameter.annotation is not parameter.empty
@@ -227,3 +229,29 @@ def test_warnings_are_logged(extracted, tmp_path, caplog):
     rsmtdf.train(extracted, tmp_path / "run", max_steps=1)
     assert "RANDOM WEIGHTS" in caplog.text
     assert {record.name for record in caplog.records} == {"rsmtdf"}
+
+
+def test_verbs_of_the_cache(extracted, tmp_path):
+    cache = extracted["runtime"]["cache"]
+    keys = [entry.key for entry in rsmtdf.cache.ls(cache).stores if entry.codec.startswith("fp16")]
+    assert len(keys) == 2
+    assert rsmtdf.cache.info("vit", cache=cache).key in keys
+    report = rsmtdf.cache.verify(keys, config=extracted, depth="quick")
+    assert [store.store for store in report.stores] == keys
+    assert report.failed == 0
+    made = rsmtdf.cache.transcode("cnn", "int8", cache=cache)
+    assert made.new == made.views == 20
+    config = rsmtdf.load_config(extracted, {"teachers.cnn.codec": "int8"})
+    assert set(rsmtdf.open_features(config).shapes) == {"vit", "cnn"}
+    with pytest.raises(RsmtdfError):
+        rsmtdf.cache.ls(tmp_path / "none")
+
+
+def test_verbs_of_data(values, tmp_path):
+    result = rsmtdf.data.check("synthetic", values["data"]["root"], tmp_path)
+    assert not result.problems
+    assert (tmp_path / "check.json").is_file()
+    with pytest.raises(RsmtdfError):
+        rsmtdf.data.prepare("potsdam", tmp_path, tmp_path / "to")
+    with pytest.raises(ConfigError, match="loveda"):
+        rsmtdf.data.prepare("lovedo", tmp_path, tmp_path / "to")

@@ -33,11 +33,11 @@ BUDGET_SECONDS = 6.0
 # Views whose tokens are packed: half of them to fit a codec, half to measure it.
 SAMPLE = 16
 
-Weights = Literal["own", "random", "absent"]
+WeightsOrigin = Literal["own", "random", "absent"]
 
 
 @dataclass(frozen=True)
-class TeacherRun:
+class TeacherTiming:
     """A teacher's times, and its tokens to try codecs on.
 
     Attributes:
@@ -47,14 +47,14 @@ class TeacherRun:
         tokens: float32 [n, H, W, D].
     """
 
-    weights: Weights
+    weights: WeightsOrigin
     seconds: float
     copy_seconds: float
     tokens: Floats
 
 
 @dataclass(frozen=True)
-class CodecRun:
+class CodecTiming:
     """A codec on a teacher's tokens.
 
     Attributes:
@@ -89,13 +89,13 @@ def rendered_views(experiment: Experiment, count: int) -> tuple[Tensor, float]:
 
 def run_teacher(
     settings: TeacherSettings, views: Tensor, batch: int, device: torch.device
-) -> TeacherRun:
+) -> TeacherTiming:
     """Run a teacher on views, uint8 [n, 3, S, S]; where its weights are not here, with random ones.
 
     Raises:
         TeacherError: where the model cannot be built.
     """
-    weights: Weights = "random"
+    weights: WeightsOrigin = "random"
     if settings.weights != "random":
         # Only stage one downloads.
         weights = "own" if locate_weights(settings) else "absent"
@@ -122,10 +122,10 @@ def run_teacher(
     seconds = _median(forward) / batch
     copy = statistics.median(copies[1:] or copies) / batch
     tokens = np.concatenate(kept)[:SAMPLE]
-    return TeacherRun(weights, max(seconds - copy, 1e-9), copy, tokens)
+    return TeacherTiming(weights, max(seconds - copy, 1e-9), copy, tokens)
 
 
-def run_codec(declared: Declared, tokens: Floats, device: torch.device) -> CodecRun:
+def run_codec(declared: Declared, tokens: Floats, device: torch.device) -> CodecTiming:
     """Fit a codec on half of the tokens and try it on the others."""
     half = max(1, len(tokens) // 2)
     shape = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
@@ -146,7 +146,7 @@ def run_codec(declared: Declared, tokens: Floats, device: torch.device) -> Codec
 
     size = codec.record_bytes or statistics.fmean(len(one) for one in packed)
     unpacking, decoding = _median(unpack) / len(others), _median(decode) / len(others)
-    return CodecRun(codec, size, encode, unpacking, decoding)
+    return CodecTiming(codec, size, encode, unpacking, decoding)
 
 
 class _RandomTargets:

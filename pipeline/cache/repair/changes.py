@@ -11,8 +11,8 @@ from rsmtdf_core.files import atomic_file, make_folder, read_file, sync_folder
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.copies import copy_of, is_there, keep_copy, same_bytes
 
-Kind = Literal["restored", "rebuilt", "copied", "set aside", "missing"]
-Value = TypeVar("Value")
+ChangeKind = Literal["restored", "rebuilt", "copied", "set aside", "missing"]
+ValueT = TypeVar("ValueT")
 
 
 class Action(Settings):
@@ -26,7 +26,7 @@ class Action(Settings):
         loss: what extraction has to make again, or what is lost; empty where nothing is.
     """
 
-    kind: Kind
+    kind: ChangeKind
     path: Path
     why: str
     loss: str = ""
@@ -127,7 +127,7 @@ class Changes:
         sync_folder(path.parent)
 
 
-def first_sound(path: Path, read: Callable[[Path], Value], changes: Changes) -> Value | None:
+def first_sound(path: Path, read: Callable[[Path], ValueT], changes: Changes) -> ValueT | None:
     """The value of a file, or else of its copy, which then takes its place; None where neither is sound.
 
     Args:

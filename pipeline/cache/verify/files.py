@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cache.verify.report import SkippedError
-from pipeline.pixels import MASKS
+from pipeline.pixel_store import MASKS
 from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache_names import COMMIT, LEDGER
@@ -152,7 +152,7 @@ def _check_copies(store: FeatureStore) -> None:
 def _check_listing(store: FeatureStore, shards: set[int]) -> int:
     """Refuse what is no file of a store; how many leftovers of killed processes there are."""
     expected = {store.path / name for name in (*_FILES, *_COPIES)}
-    if store.metadata.identity.get("library") == "rsmtdf":
+    if store.holds == "pixels":
         expected.add(store.path / MASKS)
     listed = {store.shard_path(shard) for shard in shards}
     possible = store.metadata.rows // store.metadata.shard_records

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.cache.verify.report import SkippedError
 from pipeline.cache.verify.views import GroupViews, spread
 from pipeline.config import ExperimentConfig
-from pipeline.pixels import changed_masks, pixels_identity
+from pipeline.pixel_store import changed_masks, pixels_identity
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Rows
@@ -16,12 +16,7 @@ from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
-from rsmtdf_core.views.pixels import pixel_record
-
-
-def holds_pixels(store: FeatureStore) -> bool:
-    """Whether its records are rendered views, not a teacher's tokens."""
-    return store.metadata.identity.get("library") == "rsmtdf"
+from rsmtdf_core.views.records import pixel_record
 
 
 def check_pixels(

@@ -7,7 +7,7 @@ from typing import Literal
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.settings import Settings
 
-Name = Literal[
+CheckName = Literal[
     "structure",
     "checksums",
     "replay",
@@ -17,7 +17,7 @@ Name = Literal[
     "features",
     "alignment",
 ]
-Status = Literal["ok", "failed", "skipped"]
+CheckStatus = Literal["ok", "failed", "skipped"]
 Depth = Literal["quick", "normal", "deep"]
 """How much is looked at: quick reads no records but a few; deep renders every view again."""
 
@@ -33,8 +33,8 @@ class Check(Settings):
         remedy: what mends it, empty for nothing.
     """
 
-    name: Name
-    status: Status
+    name: CheckName
+    status: CheckStatus
     sentence: str
     where: str = ""
     remedy: str = ""
@@ -75,7 +75,7 @@ class SkippedError(Exception):
     """A check cannot be made here, for the reason given; no fault of the store."""
 
 
-def run_check(name: Name, check: Callable[[], str]) -> Check:
+def run_check(name: CheckName, check: Callable[[], str]) -> Check:
     """Make a check that returns a sentence, or raises what is wrong or `SkippedError`."""
     try:
         return Check(name=name, status="ok", sentence=check())
@@ -95,5 +95,5 @@ def run_check(name: Name, check: Callable[[], str]) -> Check:
             status="failed",
             sentence=f"a file cannot be read: {wrong.strerror}",
             where=str(wrong.filename or ""),
-            remedy="mend its permissions or its disk",
+            remedy="correct its permissions or check its disk",
         )

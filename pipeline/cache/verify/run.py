@@ -7,17 +7,22 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.cache.verify.files import check_records, check_structure, present_rows
-from pipeline.cache.verify.pixels import check_masks, check_pixels, holds_pixels
+from pipeline.cache.verify.pixels import check_masks, check_pixels
 from pipeline.cache.verify.report import (
     Check,
+    CheckName,
     Depth,
-    Name,
     SkippedError,
     StoreChecks,
     VerifyReport,
     run_check,
 )
-from pipeline.cache.verify.teachers import Comparison, check_probe, find_teacher, forget_teachers
+from pipeline.cache.verify.teachers import (
+    TokenComparison,
+    check_probe,
+    find_teacher,
+    forget_teachers,
+)
 from pipeline.cache.verify.views import GroupViews, check_drawing, spread
 from pipeline.config import ExperimentConfig
 from pipeline.reporter import Reporter, Silent
@@ -123,8 +128,8 @@ class _Checks:
         if self.entry.store is None and not self._broken:
             return  # there is nothing yet
         yield run_check("checksums", self._checksums)
-        pixels = not self._broken and holds_pixels(self.store)
-        others: dict[Name, Callable[[], str]] = {
+        pixels = not self._broken and self.store.holds == "pixels"
+        others: dict[CheckName, Callable[[], str]] = {
             "replay": self._pixels if pixels else self._replay,
             "drawing": lambda: check_drawing(self.store.group, spread(self.rows, _DRAWN)),
         }
@@ -153,11 +158,11 @@ class _Checks:
         return rows
 
     @cached_property
-    def comparison(self) -> Comparison:
+    def comparison(self) -> TokenComparison:
         """Some records against the teacher."""
         teacher = self._teacher()
         views = self.views_of(self.store.group)
-        return Comparison(
+        return TokenComparison(
             self.store, views, teacher, self.rows, self.amounts.computed, self.reporter
         )
 

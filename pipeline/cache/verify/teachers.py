@@ -123,7 +123,7 @@ def check_probe(store: FeatureStore, teacher: Teacher) -> str:
     return f"{said}, at most {PROBE_TOLERANCE:.2%} may be"
 
 
-class Comparison:
+class TokenComparison:
     """Some records of a store against the teacher's tokens of their views and of other ones.
 
     Args:

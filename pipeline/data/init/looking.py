@@ -83,7 +83,7 @@ def look(
 
 
 @dataclass(frozen=True)
-class _Header:
+class _ImageHeader:
     """The bands of an image in words, their depth, and whether they must be chosen: two bands, or more than 8 bits."""
 
     kind: str
@@ -91,12 +91,12 @@ class _Header:
     needs_choice: bool
 
 
-def _header(path: Path) -> _Header:
+def _header(path: Path) -> _ImageHeader:
     with open_image(path) as image:
         floats = any(dtype.kind == "f" for dtype in image.dtypes)
         depth = "8 bits" if image.eight_bits else "floating point" if floats else "more than 8 bits"
         needs_choice = not image.eight_bits or len(image.color_bands) == 2
-        return _Header(image.describe(), depth, needs_choice)
+        return _ImageHeader(image.describe(), depth, needs_choice)
 
 
 def _require_one_depth(paths: Sequence[Path], depths: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ _NOT_IN_PATTERNS = "{}*?\\"
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class BenchmarkFolder:
     """Where images and masks are.
 
     Attributes:
@@ -35,7 +35,9 @@ class Layout:
         return tuple(field for field in pattern_fields(self.images) if field != "crop")
 
 
-def find_layout(benchmark: Benchmark, root: Path, skip: Sequence[Path] = ()) -> Layout | None:
+def find_layout(
+    benchmark: Benchmark, root: Path, skip: Sequence[Path] = ()
+) -> BenchmarkFolder | None:
     """The layout with the most pairs; whole tiles go before crops; None where there is neither.
 
     Args:
@@ -48,10 +50,10 @@ def find_layout(benchmark: Benchmark, root: Path, skip: Sequence[Path] = ()) -> 
     """
     files = list(_files(root, {path.resolve() for path in skip}))
     if best := _best(root, files, benchmark.image, benchmark.masks):
-        return Layout(root, *best, cropped=False)
+        return BenchmarkFolder(root, *best, cropped=False)
     for image, mask in zip(benchmark.crop_image.forms, benchmark.crop_mask.forms, strict=True):
         if best := _best(root, files, image, (mask,)):
-            return Layout(root, *best, cropped=True)
+            return BenchmarkFolder(root, *best, cropped=True)
     return None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.data.prepare.benchmarks import Benchmark
-from pipeline.data.prepare.layout import Layout
+from pipeline.data.prepare.layout import BenchmarkFolder
 from pipeline.data.prepare.official import OfficialLists
 from pipeline.data.prepare.settings import MaskKind
 from rsmtdf_core.files import atomic_file
@@ -30,7 +30,11 @@ _ENCODINGS = {
 
 
 def original_manifest(
-    benchmark: Benchmark, name: str, layout: Layout, masks: MaskKind, notes: tuple[str, ...] = ()
+    benchmark: Benchmark,
+    name: str,
+    layout: BenchmarkFolder,
+    masks: MaskKind,
+    notes: tuple[str, ...] = (),
 ) -> Manifest:
     """A packaged manifest for tiles, or published crops, that lie as `layout` says."""
     packaged = load_manifest(name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data.prepare.benchmarks import Benchmark, FileName
-from pipeline.data.prepare.layout import Layout
+from pipeline.data.prepare.layout import BenchmarkFolder
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.find import ScenePair
 from rsmtdf_core.scenes.lists import ListedPair, read_pair_list
@@ -122,7 +122,7 @@ def scene_ids(
 
 
 def require_all(
-    crops: Sequence[ListedCrop], found: Mapping[ListedCrop, str], layout: Layout
+    crops: Sequence[ListedCrop], found: Mapping[ListedCrop, str], layout: BenchmarkFolder
 ) -> None:
     """Refuse lists with crops that are not there.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.data.prepare.benchmarks import BENCHMARKS, Benchmark
 from pipeline.data.prepare.crops import Cutter, cut_all
 from pipeline.data.prepare.expected import find_originals, refuse
-from pipeline.data.prepare.layout import Layout
+from pipeline.data.prepare.layout import BenchmarkFolder
 from pipeline.data.prepare.manifests import (
     MASKS_REMEDY,
     cut_manifest,
@@ -32,7 +32,7 @@ class _Tiles:
     """The files as they were found: tiles, or crops where `layout.cropped`."""
 
     benchmark: Benchmark
-    layout: Layout
+    layout: BenchmarkFolder
     manifest: Manifest
     pairs: list[ScenePair]
     notes: tuple[str, ...]

@@ -2,13 +2,15 @@
 
 from pipeline.data.prepare.archives import unpack_all
 from pipeline.data.prepare.benchmarks import Benchmark
-from pipeline.data.prepare.layout import Layout, find_layout
+from pipeline.data.prepare.layout import BenchmarkFolder, find_layout
 from pipeline.data.prepare.settings import PrepareSettings
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import DataError, MissingFileError
 
 
-def find_source(benchmark: Benchmark, settings: PrepareSettings, reporter: Reporter) -> Layout:
+def find_source(
+    benchmark: Benchmark, settings: PrepareSettings, reporter: Reporter
+) -> BenchmarkFolder:
     """How the files of the source lie; archives, where the source is or has some, are unpacked for that.
 
     Raises:

@@ -4,8 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from pipeline.runs.compare.groups import Group
-from pipeline.runs.compare.scoring import Scored, is_of_another_step, is_stale, predicts_one_class
+from pipeline.runs.compare.groups import RunGroup
+from pipeline.runs.compare.scoring import (
+    ScoredRun,
+    is_of_another_step,
+    is_stale,
+    predicts_one_class,
+)
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.fingerprints import fingerprint
@@ -17,7 +22,7 @@ _SCORING = ("evaluation.",)
 _MOST = 3  # names in one sentence
 
 
-def require_one_dataset(runs: Sequence[Scored]) -> None:
+def require_one_dataset(runs: Sequence[ScoredRun]) -> None:
     """Refuse runs of several datasets.
 
     Raises:
@@ -32,14 +37,14 @@ def require_one_dataset(runs: Sequence[Scored]) -> None:
         ):
             if own != other:
                 raise RunError(
-                    f"runs of different data cannot be compared: the {what} of {runs[0].name}: {own}, "
-                    f"of {one.name}: {other}",
+                    f"runs of different data cannot be compared: the {what} of {runs[0].score.run}: {own}, "
+                    f"of {one.score.run}: {other}",
                     where=one.record.folder.path,
                     remedy="compare the runs of each dataset by themselves",
                 )
 
 
-def unfairness(groups: Sequence[Group], labels: Sequence[str]) -> tuple[str, ...]:
+def unfairness(groups: Sequence[RunGroup], labels: Sequence[str]) -> tuple[str, ...]:
     """A sentence for each thing beside the settings under test that may tell groups apart."""
     return (
         *_of_settings(groups),
@@ -49,7 +54,7 @@ def unfairness(groups: Sequence[Group], labels: Sequence[str]) -> tuple[str, ...
     )
 
 
-def _of_settings(groups: Sequence[Group]) -> Iterator[str]:
+def _of_settings(groups: Sequence[RunGroup]) -> Iterator[str]:
     for prefixes, what in (
         (_SPLITS, "the runs were split or scored by different manifests"),
         (_LABELED, "the groups learnt from different labeled scenes"),
@@ -65,7 +70,7 @@ def _of_settings(groups: Sequence[Group]) -> Iterator[str]:
             yield f"{what}: {_some(changed)}"
 
 
-def _of_length(groups: Sequence[Group], labels: Sequence[str]) -> Iterator[str]:
+def _of_length(groups: Sequence[RunGroup], labels: Sequence[str]) -> Iterator[str]:
     totals = {
         label: sorted({one.record.total for one in group.runs if one.record.total is not None})
         for label, group in zip(labels, groups, strict=True)
@@ -79,7 +84,7 @@ def _of_length(groups: Sequence[Group], labels: Sequence[str]) -> Iterator[str]:
         yield f"the trainings are of different length in steps ({'; '.join(told)})"
 
 
-def _of_seeds(groups: Sequence[Group], labels: Sequence[str]) -> Iterator[str]:
+def _of_seeds(groups: Sequence[RunGroup], labels: Sequence[str]) -> Iterator[str]:
     seeds = [[one.record.config.seed for one in group.runs] for group in groups]
     for label, found in zip(labels, seeds, strict=True):
         twice = [seed for seed, count in Counter(found).items() if count > 1]
@@ -93,8 +98,8 @@ def _of_seeds(groups: Sequence[Group], labels: Sequence[str]) -> Iterator[str]:
         yield f"the groups have different seeds ({'; '.join(told)})"
 
 
-def _of_runs(runs: Sequence[Scored]) -> Iterator[str]:
-    told: tuple[tuple[str, Callable[[Scored], bool]], ...] = (
+def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
+    told: tuple[tuple[str, Callable[[ScoredRun], bool]], ...] = (
         ("the training has not come to its end", lambda one: not one.record.ended),
         ("there is no score yet", lambda one: one.score.miou is None and one.report is None),
         (
@@ -109,7 +114,7 @@ def _of_runs(runs: Sequence[Scored]) -> Iterator[str]:
         ("the model predicts a single class everywhere", predicts_one_class),
     )
     for what, which in told:
-        if names := [one.name for one in runs if which(one)]:
+        if names := [one.score.run for one in runs if which(one)]:
             yield f"{what}: {_some(names)}"
     if random := {name for one in runs for name in one.record.random_teachers}:
         yield cautions(sorted(random), ())[0]

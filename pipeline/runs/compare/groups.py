@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runs import RunRecord
-from pipeline.runs.compare.scoring import Scored
+from pipeline.runs.compare.scoring import ScoredRun
 from pipeline.runs.summary import codec_label
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.roles import Role, deciding, flat
@@ -14,7 +14,7 @@ Flat = dict[str, object]  # dotted keys and JSON values that are no mappings
 
 
 @dataclass(frozen=True)
-class Group:
+class RunGroup:
     """Runs of one configuration.
 
     Attributes:
@@ -23,12 +23,12 @@ class Group:
     """
 
     settings: Flat
-    runs: tuple[Scored, ...]
+    runs: tuple[ScoredRun, ...]
 
 
-def group_runs(runs: Sequence[Scored]) -> list[Group]:
+def group_runs(runs: Sequence[ScoredRun]) -> list[RunGroup]:
     """The groups of runs, in the order of their first runs."""
-    members: dict[str, list[Scored]] = {}
+    members: dict[str, list[ScoredRun]] = {}
     settings: dict[str, Flat] = {}
     for one in runs:
         deciding = deciding_settings(one.record)
@@ -36,8 +36,9 @@ def group_runs(runs: Sequence[Scored]) -> list[Group]:
         settings[key] = deciding
         members.setdefault(key, []).append(one)
     return [
-        Group(
-            settings[key], tuple(sorted(found, key=lambda one: (one.record.config.seed, one.name)))
+        RunGroup(
+            settings[key],
+            tuple(sorted(found, key=lambda one: (one.record.config.seed, one.score.run))),
         )
         for key, found in members.items()
     ]

@@ -11,22 +11,20 @@ from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.evaluation.report import EvaluationReport, read_report
 from rsmtdf_core.runs.checkpoint_state import checkpoint_fingerprint, read_state
 
-Split = Literal["val", "test"]
+ReportSplit = Literal["val", "test"]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRun:
     """A run with its score.
 
     Attributes:
-        name: how the run was named.
         record: what its folder holds.
-        score: the score.
+        score: the score, with the name that the run was given.
         report: where the score was read; None where it is the best validation of the metrics.
         protocol: whose score it is.
     """
 
-    name: str
     record: RunRecord
     score: RunScore
     report: EvaluationReport | None
@@ -34,8 +32,8 @@ class Scored:
 
 
 def score_runs(
-    records: Sequence[tuple[str, RunRecord]], split: Split | None, protocol: str | None = None
-) -> list[Scored]:
+    records: Sequence[tuple[str, RunRecord]], split: ReportSplit | None, protocol: str | None = None
+) -> list[ScoredRun]:
     """The scores of runs, each given with its name.
 
     Args:
@@ -57,7 +55,7 @@ def score_runs(
 
 
 def _read_reports(
-    records: Sequence[RunRecord], split: Split, protocol: str | None
+    records: Sequence[RunRecord], split: ReportSplit, protocol: str | None
 ) -> list[EvaluationReport]:
     places = [record.folder.path for record in records]
     paths = [one.folder.report(split, one.config.evaluation.weights) for one in records]
@@ -85,7 +83,7 @@ def _read_reports(
 
 def _scored(
     name: str, record: RunRecord, report: EvaluationReport | None, protocol: str | None
-) -> Scored:
+) -> ScoredRun:
     best = record.best
     miou, accuracy, classes = None, None, dict.fromkeys(record.manifest.class_names)
     if report is not None:
@@ -109,21 +107,21 @@ def _scored(
         best_steps=None if best is None else best.steps,
         classes=classes,
     )
-    return Scored(name, record, score, report, protocol or RSMTDF.name)
+    return ScoredRun(record, score, report, protocol or RSMTDF.name)
 
 
-def is_stale(scored: Scored) -> bool:
+def is_stale(scored: ScoredRun) -> bool:
     """Whether the report is of a checkpoint that the run does not keep any more."""
     return scored.report is not None and scored.report.parent not in _kept(scored.record)
 
 
-def is_of_another_step(scored: Scored) -> bool:
+def is_of_another_step(scored: ScoredRun) -> bool:
     """Whether the report is of another checkpoint than the best by the metrics."""
     report, best = scored.report, scored.record.best
     return report is not None and best is not None and report.steps not in (None, best.steps)
 
 
-def predicts_one_class(scored: Scored) -> bool:
+def predicts_one_class(scored: ScoredRun) -> bool:
     """Whether the scored model predicts the same class for every pixel."""
     if scored.report is not None:
         return scored.report.only_class is not None

@@ -9,7 +9,7 @@ from rsmtdf_core.cache.catalogue import disk_bytes
 from rsmtdf_core.evaluation.report import EvaluationReport, written_fingerprint
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.words import bytes_text
 
 
@@ -119,7 +119,7 @@ def _store(cost: StoreCost) -> Link:
         fingerprint=cost.fingerprint,
         facts=(
             f"{cost.views:,} views of {cost.scenes:,} scenes, {cost.codec}, {bytes_text(cost.bytes)}",
-            *((f"{cost.seconds:.1f} s of the teacher",) if cost.teacher != PIXELS else ()),
+            *((f"{cost.seconds:.1f} s of the teacher",) if cost.holds == "tokens" else ()),
         ),
         caution="" if cost.state == "committed" else f"the store is {cost.state}",
     )

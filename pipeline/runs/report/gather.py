@@ -1,19 +1,18 @@
 """Everything that the page shows, read and checked before a line of it is written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.reporter import Reporter
-from pipeline.runs import RunRecord
-from pipeline.runs.compare import Comparison, GroupScores, RunScore, Spread, compare_groups
+from pipeline.runs.compare import Comparison, GroupScores, MeanStd, RunScore, compare_groups
 from pipeline.runs.compare.pictures import line_charts
-from pipeline.runs.compare.scoring import Scored, Split
+from pipeline.runs.compare.scoring import ReportSplit, ScoredRun
 from pipeline.runs.report.chain import Link, chain
 from pipeline.runs.report.costs import Shelf, StoreCost
-from pipeline.runs.report.figures import Bar, ConfusionRow, confusion_rows
+from pipeline.runs.report.figures import ConfusionRow, ScoreBar, confusion_rows
 from pipeline.runs.report.swipe import Panel, make_panels
 from rsmtdf_core.charts.lines import LineChart
 from rsmtdf_core.errors import RsmtdfError
@@ -22,21 +21,11 @@ from rsmtdf_core.scenes.manifest import Manifest
 
 
 @dataclass(frozen=True)
-class PageRun:
-    """A run with its report and the chain behind it."""
-
-    name: str
-    record: RunRecord
-    report: EvaluationReport
-    chain: tuple[Link, ...]
-
-
-@dataclass(frozen=True)
 class PageGroup:
     """Runs that differ in nothing but the seed, and their scores together."""
 
     scores: GroupScores
-    runs: tuple[PageRun, ...]
+    runs: tuple[ScoredRun, ...]
 
     @property
     def label(self) -> str:
@@ -51,21 +40,26 @@ class PageGroup:
     @property
     def class_names(self) -> list[str]:
         """The classes, by id."""
-        return [score.name for score in self.runs[0].report.scores.classes]
+        return [score.name for score in self.reports[0].scores.classes]
+
+    @property
+    def reports(self) -> list[EvaluationReport]:
+        """The report of each run: runs of a split are scored by their reports."""
+        return [run.report for run in self.runs if run.report is not None]
 
     @property
     def confusion(self) -> list[ConfusionRow]:
         """The confusion matrix, the pixels of its runs added up."""
-        matrix = np.sum([run.report.matrix for run in self.runs], axis=0)
+        matrix = np.sum([report.matrix for report in self.reports], axis=0)
         return confusion_rows(matrix, self.class_names)
 
-    def miou(self, protocol: str) -> Spread | None:
+    def miou(self, protocol: str) -> MeanStd | None:
         """The mean IoU over its runs by any protocol by which all were scored."""
-        return Spread.of(run.report.by_protocol[protocol].scores.miou for run in self.runs)
+        return MeanStd.of(report.by_protocol[protocol].scores.miou for report in self.reports)
 
-    def bar(self, class_name: str) -> Bar:
+    def bar(self, class_name: str) -> ScoreBar:
         """The IoU of a class."""
-        return Bar(self.scores.classes[class_name])
+        return ScoreBar(self.scores.classes[class_name])
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,7 @@ class PageData:
         comparison: the scores over seeds, with warnings.
         groups: in the order of the comparison.
         split: the split that was scored.
+        chains: the origin of each run's scores, link by link, by the run's name.
         costs: the cost of stage one for the stores of all runs.
         panels: some scenes with their predictions.
         no_panels: the reason if there are none; otherwise empty.
@@ -83,15 +78,11 @@ class PageData:
 
     comparison: Comparison
     groups: tuple[PageGroup, ...]
-    split: Split
+    split: ReportSplit
+    chains: Mapping[str, tuple[Link, ...]]
     costs: tuple[StoreCost, ...]
     panels: tuple[Panel, ...]
     no_panels: str
-
-    @property
-    def runs(self) -> list[PageRun]:
-        """The runs of all groups."""
-        return [run for group in self.groups for run in group.runs]
 
     @property
     def scores(self) -> list[RunScore]:
@@ -99,20 +90,22 @@ class PageData:
         return [run for group in self.comparison.groups for run in group.runs]
 
     @property
-    def first(self) -> PageRun:
-        """The first run: facts that all runs share are read from it."""
-        return self.groups[0].runs[0]
+    def reports(self) -> list[EvaluationReport]:
+        """The reports of all groups; facts that all runs share are read from the first."""
+        return [report for group in self.groups for report in group.reports]
 
     @property
     def manifest(self) -> Manifest:
         """The dataset's manifest."""
-        return self.first.record.manifest
+        return self.groups[0].runs[0].record.manifest
 
     @property
-    def open_run(self) -> PageRun:
+    def open_chain(self) -> str:
         """The run whose chain is open at first: one that reads stores if there is any."""
-        reading = (run for run in self.runs if any(link.step == "store" for link in run.chain))
-        return next(reading, self.first)
+        reading = (
+            run for run, links in self.chains.items() if any(link.step == "store" for link in links)
+        )
+        return next(reading, next(iter(self.chains)))
 
     @property
     def several_seeds(self) -> bool:
@@ -142,7 +135,7 @@ class PageData:
     @property
     def notes(self) -> list[str]:
         """How scenes were split and labeled."""
-        return list(dict.fromkeys(note for run in self.runs for note in run.report.notes))
+        return list(dict.fromkeys(note for report in self.reports for note in report.notes))
 
     @property
     def charts(self) -> list[LineChart]:
@@ -153,16 +146,16 @@ class PageData:
     @property
     def protocols(self) -> dict[str, str]:
         """The rules in words: of the scores' protocol, and of others by which every run was scored."""
-        reports = [run.report for run in self.runs]
+        first = self.reports[0]
         return {
-            name: result.protocol_description
-            for name, result in reports[0].by_protocol.items()
-            if name == reports[0].protocol or all(name in other.by_protocol for other in reports)
+            name: scores.protocol_description
+            for name, scores in first.by_protocol.items()
+            if name == first.protocol or all(name in one.by_protocol for one in self.reports)
         }
 
 
 def gather(
-    paths: Sequence[Path], split: Split, scenes: int, root: Path | None, reporter: Reporter
+    paths: Sequence[Path], split: ReportSplit, scenes: int, root: Path | None, reporter: Reporter
 ) -> PageData:
     """Read runs, reports and stores, and predict the scenes of the panels.
 
@@ -171,13 +164,18 @@ def gather(
     """
     comparison, grouped = compare_groups(paths, split)
     comparison = _briefly_named(comparison)
-    shelf = Shelf()
     groups = tuple(
-        PageGroup(scores, tuple(_runs(scores, group.runs, shelf)))
+        PageGroup(scores, group.runs)
         for scores, group in zip(comparison.groups, grouped, strict=True)
     )
+    shelf = Shelf()
+    chains = {
+        named.run: chain(run.record, named.run, report, shelf)
+        for group in groups
+        for named, run, report in zip(group.scores.runs, group.runs, group.reports, strict=True)
+    }
     panels, why = _panels(groups, split, scenes, root, reporter)
-    return PageData(comparison, groups, split, shelf.costs, panels, why)
+    return PageData(comparison, groups, split, chains, shelf.costs, panels, why)
 
 
 def _briefly_named(comparison: Comparison) -> Comparison:
@@ -197,15 +195,12 @@ def _briefly_named(comparison: Comparison) -> Comparison:
     return comparison.model_copy(update={"groups": tuple(groups)})
 
 
-def _runs(scores: GroupScores, runs: Sequence[Scored], shelf: Shelf) -> Iterator[PageRun]:
-    for named, one in zip(scores.runs, runs, strict=True):
-        assert one.report is not None, "runs of a split are scored by their reports"
-        links = chain(one.record, named.run, one.report, shelf)
-        yield PageRun(named.run, one.record, one.report, links)
-
-
 def _panels(
-    groups: Sequence[PageGroup], split: Split, count: int, root: Path | None, reporter: Reporter
+    groups: Sequence[PageGroup],
+    split: ReportSplit,
+    count: int,
+    root: Path | None,
+    reporter: Reporter,
 ) -> tuple[tuple[Panel, ...], str]:
     if count == 0:
         return (), "none were asked for"

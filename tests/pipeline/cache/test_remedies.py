@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.cache.verify import verify
 from pipeline.config import load_config
 from pipeline.extract.run import extract
-from pipeline.pixels import MASKS, find_pixels
+from pipeline.pixel_store import MASKS, find_pixels
 from pipeline.plan import plan_experiment
 from pipeline.runs.record import read_run
 from pipeline.train.run import train
@@ -25,7 +25,7 @@ from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.tables import read_table, write_table
 from rsmtdf_core.store.writing import write_block
-from rsmtdf_core.views.pixels import PIXELS
+from rsmtdf_core.views.records import PIXELS
 from tests.caches import tree
 from tests.damages import FILE_DAMAGES, run_remedy
 from tests.pipeline.conftest import CONFIG

@@ -17,11 +17,12 @@ from cli.main import app
 from pipeline.evaluate.run import evaluate
 from pipeline.extract.run import extract
 from pipeline.runs.compare import compare
+from pipeline.runs.compare.scoring import ScoredRun
 from pipeline.runs.compare.tables import spread_text
-from pipeline.runs.compare.values import Comparison, GroupScores, RunScore, Spread
+from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd, RunScore
 from pipeline.runs.report import StoreCost, report
 from pipeline.runs.report.chain import Link
-from pipeline.runs.report.gather import PageData, PageGroup, PageRun
+from pipeline.runs.report.gather import PageData, PageGroup
 from pipeline.runs.report.page import render
 from pipeline.runs.report.swipe import Panel, PanelPicture
 from pipeline.train.run import train
@@ -79,7 +80,7 @@ class Page(HTMLParser):
 
 def page_of(name: str) -> PageData:
     """Two groups whose every text from outside is `name`."""
-    spread, classes = Spread(mean=0.5, std=0.1, runs=2), (f"{name} 1", f"{name} 2")
+    spread, classes = MeanStd(mean=0.5, std=0.1, runs=2), (f"{name} 1", f"{name} 2")
     run = RunScore(
         run=name,
         path=Path("runs/a"),
@@ -131,14 +132,15 @@ def page_of(name: str) -> PageData:
         lines=[{"step": 0, f"loss {name}": 1.0}],
     )
     link = Link(step="store", name=name, fingerprint="ab", facts=(name,), caution=name)
-    page_run = PageRun(name, record, result, (link,))
+    scored = ScoredRun(record, run, result, f"{name} a")
     costs = [StoreCost(key=name, teacher=name, codec=name, state=state) for state in (name, "gone")]
     return PageData(
         comparison=Comparison(
             dataset=name, measure=name, groups=(scores, scores), warnings=(name,)
         ),
-        groups=(PageGroup(scores, (page_run, page_run)),) * 2,
+        groups=(PageGroup(scores, (scored, scored)),) * 2,
         split="test",
+        chains={name: (link,)},
         costs=tuple(costs),
         panels=(Panel(name, (2, 2), (PanelPicture(name, "data:,"),)),),
         no_panels="",

@@ -137,11 +137,11 @@ def test_logarithms_are_finite_where_a_model_is_sure() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"scales": []}, "scales: at least one is needed"),
+        ({"scales": []}, "scales: give at least one"),
         ({"scales": [0.0]}, "greater than or equal to 0.01"),
-        ({"scales": [1.0, 1]}, "scales: each counts once"),
+        ({"scales": [1.0, 1]}, "scales: give each value once"),
         ({"flips": ["diagonal"]}, "'horizontal' or 'vertical'"),
-        ({"flips": ["vertical", "vertical"]}, "flips: each counts once"),
+        ({"flips": ["vertical", "vertical"]}, "flips: give each value once"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:

@@ -88,7 +88,7 @@ def test_logits_are_float32_even_from_a_half_precision_model() -> None:
 
 def test_a_window_that_the_model_cannot_take_is_refused_with_the_nearest_that_it_can() -> None:
     how = InferenceSettings(mode="slide", window=512)
-    with pytest.raises(ConfigError, match="multiple of the model's patch of 14 px") as caught:
+    with pytest.raises(ConfigError, match="multiple of the model's patch size of 14 px") as caught:
         predict_logits(Recorder(), draw_image(20, 20), how, 14)
     assert caught.value.remedy == "set inference.window to 518"
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.errors import WriteError
-from rsmtdf_core.maps.geotiff import Layer, raster_file
+from rsmtdf_core.maps.geotiff import MapLayer, raster_file
 from rsmtdf_core.scenes.rasters import Frame
 from tests.rasters import CRS, TRANSFORM, rasterio
 
-IDS = Layer(["class"], 255, {0: (10, 20, 30), 1: (40, 50, 60)}, tags={"class_0": "field"})
+IDS = MapLayer(["class"], 255, {0: (10, 20, 30), 1: (40, 50, 60)}, tags={"class_0": "field"})
 FRAME = Frame(310, 520, CRS, TRANSFORM)
 
 
@@ -56,7 +56,9 @@ def test_a_cloud_optimized_one_has_overviews_and_the_same_pixels_and_colours(tmp
 
 def test_bands_have_names_and_a_unit(tmp_path):
     values = draw_ids(2)
-    write_in_parts(tmp_path / "a.tif", Layer(["field", "house"], 255, scale=1 / 254), values, 100)
+    write_in_parts(
+        tmp_path / "a.tif", MapLayer(["field", "house"], 255, scale=1 / 254), values, 100
+    )
     with rasterio.open(tmp_path / "a.tif") as found:
         assert found.descriptions == ("field", "house")
         assert found.scales == pytest.approx([1 / 254] * 2)
@@ -94,7 +96,7 @@ def test_a_full_disk_leaves_no_file(tmp_path):
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
         with pytest.raises(WriteError, match="cannot be written"):
-            write_in_parts(tmp_path / "a.tif", Layer(["noise"], 255), noise, 520)
+            write_in_parts(tmp_path / "a.tif", MapLayer(["noise"], 255), noise, 520)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)

@@ -7,7 +7,7 @@ from torch import nn
 
 from rsmtdf_core.choices import OneOf
 from rsmtdf_core.kinds import METHODS
-from rsmtdf_core.pixels import normalise
+from rsmtdf_core.normalization import normalise
 from rsmtdf_core.student.model import StudentOutput
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch

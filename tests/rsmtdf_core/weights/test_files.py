@@ -31,11 +31,11 @@ STATE = {
 }
 
 
-def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == expected.keys()
+def assert_same(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert state.keys() == expected.keys()
     for name, tensor in expected.items():
-        assert found[name].dtype == tensor.dtype, name
-        assert torch.equal(found[name], tensor.detach()), name
+        assert state[name].dtype == tensor.dtype, name
+        assert torch.equal(state[name], tensor.detach()), name
 
 
 def scripted(module: nn.Module) -> torch.jit.ScriptModule:
@@ -113,10 +113,10 @@ def test_views_of_one_storage_and_every_dtype_are_read(tmp_path: Path, legacy: b
             kind: torch.ones(3).to(getattr(torch, kind)) for kind in ("uint16", "float8_e5m2")
         }
     torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
-    found = read_state(tmp_path / "w.pth")
-    assert found.keys() == state.keys()
-    assert all(torch.equal(found[name].double(), state[name].double()) for name in state)
-    assert all(found[name].dtype == state[name].dtype for name in state)
+    loaded = read_state(tmp_path / "w.pth")
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[name].double(), state[name].double()) for name in state)
+    assert all(loaded[name].dtype == state[name].dtype for name in state)
 
 
 class Hostile:
@@ -160,7 +160,7 @@ def test_a_torchscript_archive_is_not_executed(tmp_path: Path):
         torch.jit.load(tmp_path / "weights.pt")
     assert target.exists(), "the archive is not hostile, so this test would show nothing"
     target.unlink()
-    with pytest.raises(TeacherError, match="holds no tensors"):
+    with pytest.raises(TeacherError, match="contains no tensors"):
         read_state(tmp_path / "weights.pt")
     assert not target.exists()
 
@@ -247,8 +247,8 @@ def test_sizes_that_do_not_fit_are_refused(tmp_path: Path, elements, offset, sha
 def test_sizes_that_fit_are_read(tmp_path: Path):
     content = pickled({"proj": _Rebuilt("0", 8, 1, (2, 3), (3, 1))})
     members = {"data.pkl": content, "data/0": np.arange(8, dtype=np.float32).tobytes()}
-    found = read_state(archive_of(tmp_path / "w.pth", members))
-    assert_same(found, {"proj": torch.arange(1.0, 7.0).reshape(2, 3)})
+    loaded = read_state(archive_of(tmp_path / "w.pth", members))
+    assert_same(loaded, {"proj": torch.arange(1.0, 7.0).reshape(2, 3)})
 
 
 def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path: Path):
@@ -328,7 +328,7 @@ LFS = (
     ("content", "reason", "remedy"),
     [
         (LFS, "a Git LFS pointer", "git lfs pull"),
-        (b"\n<!DOCTYPE html><html>Not Found</html>", "a web page", "download the file itself"),
+        (b"\n<!DOCTYPE html><html>Not Found</html>", "a web page", "download the file directly"),
         (
             b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
             "a web page",
@@ -338,7 +338,11 @@ LFS = (
         (b"", "the file is empty", "give a .safetensors file"),
         (b"\x89HDF\r\n\x1a\n" + bytes(80), "an HDF5 file", "give a .safetensors file"),
         (bytes(range(200)), "an unknown format", "give a .safetensors file"),
-        (pickle.dumps({"a": 1}), "a pickle, but not of torch.save", "give a .safetensors file"),
+        (
+            pickle.dumps({"a": 1}),
+            "a pickle that was not written by torch.save",
+            "give a .safetensors file",
+        ),
     ],
 )
 def test_what_is_not_weights_is_named(tmp_path: Path, content, reason, remedy, suffix):

@@ -62,7 +62,7 @@ def test_objects_of_other_classes_beside_the_tensors_do_no_harm(tmp_path: Path):
 def test_of_two_models_the_one_that_is_read_is_named(tmp_path: Path, caplog, keys, chosen, left):
     torch.save({key: {key: torch.ones(1)} for key in keys}, tmp_path / "w.pth")
     assert list(read_state(tmp_path / "w.pth")) == [chosen]
-    assert f"the model under '{chosen}' is read, not '{left}'" in caplog.text
+    assert f"reading the model under '{chosen}', not '{left}'" in caplog.text
     assert "w.pth" in caplog.text
 
 
@@ -94,7 +94,7 @@ def test_a_file_that_contains_itself_is_refused(tmp_path: Path):
         content[key] = content
     torch.save(content, tmp_path / "w.pth")
     for read in (read_state, require_state):
-        with pytest.raises(TeacherError, match="holds no tensors"):
+        with pytest.raises(TeacherError, match="contains no tensors"):
             read(tmp_path / "w.pth")
 
 
@@ -108,16 +108,16 @@ def test_prefixes_are_dropped_in_any_order(prefixes):
 
 def test_a_prefix_that_the_model_itself_has_is_kept():
     state = {"encoder.norm.weight": torch.ones(1), "head.weight": torch.ones(1)}
-    assert without_prefixes(prefixed(state, "module."), own=state) == state
+    assert without_prefixes(prefixed(state, "module."), expected=state) == state
 
 
 @pytest.mark.parametrize("architecture", ["test_vit", "test_efficientnet", "test_convnext"])
 def test_a_backbone_of_a_larger_model_fits_timms(architecture: str):
     model = timm.create_model(architecture, num_classes=0)
     state = model.state_dict()
-    found = timm_state(model, prefixed(state, "module.backbone.") | {"head.bias": torch.ones(9)})
-    assert found.keys() == state.keys()
-    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+    renamed = timm_state(model, prefixed(state, "module.backbone.") | {"head.bias": torch.ones(9)})
+    assert renamed.keys() == state.keys()
+    assert all(torch.equal(renamed[name], tensor) for name, tensor in state.items())
 
 
 def test_dinov3s_own_names_fit_timms_model():
@@ -126,8 +126,8 @@ def test_dinov3s_own_names_fit_timms_model():
     names = {"reg_token": "storage_tokens", "gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma"}
     published = {"mask_token": torch.zeros(1, 384), "rope_embed.periods": torch.ones(16)}
     for name, tensor in state.items():
-        own = next((ours for ours in names if ours in name), "")
-        published[name.replace(own, names.get(own, ""))] = torch.randn(tensor.shape)
+        ours = next((part for part in names if part in name), "")
+        published[name.replace(ours, names.get(ours, ""))] = torch.randn(tensor.shape)
     for block in range(12):
         published[f"blocks.{block}.attn.qkv.bias"] = torch.zeros(1152)
         published[f"blocks.{block}.attn.qkv.bias_mask"] = torch.ones(1152)
@@ -155,7 +155,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(value: float):
     model = nn.Linear(3, 2)
     before = model.weight.detach().clone()
     with pytest.raises(
-        TeacherError, match="1 of 2 tensors hold NaN or infinity, the first is weight"
+        TeacherError, match="1 of 2 tensors contain NaN or infinity, the first is weight"
     ):
         load_exactly(model, state, ())
     assert torch.equal(model.weight, before)
@@ -194,9 +194,9 @@ def test_timm_names_agree_with_timms_own_conversion_of_register_models():
     with torch.device("meta"):
         model = timm.create_model("vit_small_patch14_reg4_dinov2.lvd142m", num_classes=0)
     expected = checkpoint_filter_fn(dict(official), model)
-    found = timm_names(official)
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in found)
+    renamed = timm_names(official)
+    assert renamed.keys() == expected.keys()
+    assert all(torch.equal(renamed[name], expected[name]) for name in renamed)
 
 
 def test_weights_that_fit_are_copied_and_a_head_may_be_left_over():

@@ -14,8 +14,8 @@ from rsmtdf_core.training.ahead import ahead
 from rsmtdf_core.training.data import Batch, StepDataset, assembled, batches
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.strong import mix
-from rsmtdf_core.views.pixels import PIXELS, pixel_bands
 from rsmtdf_core.views.plan import Photometric
+from rsmtdf_core.views.records import PIXELS, pixel_bands
 from rsmtdf_core.views.render import render_photometric
 
 

@@ -21,7 +21,7 @@ from rsmtdf_core.store.metadata import EXTRACT, FORMAT, sealed, unsealed
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.views.pixels import PIXELS, pixel_channels, pixel_record
+from rsmtdf_core.views.records import PIXELS, pixel_channels, pixel_record
 from rsmtdf_core.views.render import ViewRenderer
 
 MASKS = "masks.json"

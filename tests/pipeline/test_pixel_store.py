@@ -13,7 +13,7 @@ from rsmtdf_core.errors import ConfigError, StoreMismatchError, StoreNotFoundErr
 from rsmtdf_core.runs.checkpoint import newest_checkpoint
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.training.pixels import CachedPixels, RenderedPixels
+from rsmtdf_core.training.sources import CachedPixels, RenderedPixels
 
 CACHED = "runtime.cache_pixels=true"
 FIXMATCH = "objective.method=fixmatch"

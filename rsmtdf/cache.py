@@ -1,0 +1,142 @@
+"""The verbs of `rsmtdf cache` that look at stores or make them; those that move and delete are on the command line.
+
+`cache` is the folder of the stores, by default `$RSMTDF_CACHE`, else `rsmtdf` in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsmtdf.configs import load_config
+from rsmtdf.isolation import isolated, translated
+from rsmtdf.progress import reporter
+
+if TYPE_CHECKING:
+    from pipeline.cache.plan import PlanReport
+    from pipeline.cache.transcode import TranscodeReport
+    from pipeline.cache.verify import Depth, VerifyReport
+    from rsmtdf.configs import ConfigSource, Overrides
+    from rsmtdf.paths import PathLike
+    from rsmtdf_core.cache.catalogue import Catalogue, StoreEntry
+
+__all__ = ["info", "ls", "plan", "transcode", "verify"]
+
+
+@translated
+def ls(cache: PathLike | None = None) -> Catalogue:
+    """List all stores, unfinished and damaged ones too.
+
+    Raises:
+        RsmtdfError: there is no cache.
+    """
+    from rsmtdf_core.cache.catalogue import read_catalogue
+
+    return read_catalogue(_folder(cache))
+
+
+def info(store: str, *, cache: PathLike | None = None) -> StoreEntry:
+    """Everything that is known of a store, from its scenes to the runs that read it.
+
+    Args:
+        store: the start of its name, its teacher's name, or its folder.
+        cache: the folder of the stores.
+
+    Raises:
+        RsmtdfError: there is no such store, or several.
+    """
+    from rsmtdf_core.cache.catalogue import find_entry
+
+    return find_entry(ls(cache), store)
+
+
+@isolated
+def plan(
+    config: ConfigSource, *, overrides: Overrides = None, progress: bool = False
+) -> PlanReport:
+    """Measure teachers, student and disk, and advise whether to cache, in which codec and how many views.
+
+    Takes about a minute and writes nothing but one temporary file.
+
+    Args:
+        config: a path, a packaged name, a mapping or a config, as for `load_config`.
+        overrides: of the config's keys.
+        progress: whether bars are shown.
+
+    Raises:
+        RsmtdfError: the config, the scenes or a teacher cannot be used.
+    """
+    from pipeline.cache.plan import plan_cache
+
+    return plan_cache(load_config(config, overrides), reporter(progress=progress))
+
+
+@isolated
+def verify(
+    stores: Sequence[str] = (),
+    *,
+    config: ConfigSource | None = None,
+    overrides: Overrides = None,
+    cache: PathLike | None = None,
+    depth: Depth = "normal",
+    progress: bool = False,
+) -> VerifyReport:
+    """Check stores: files, checksums, pixels, and the teacher's tokens; nothing is written or downloaded.
+
+    Args:
+        stores: names as for `info`, by default all.
+        config: its scenes and teachers serve to render views and compute tokens again; its cache is the default.
+        overrides: of the config's keys.
+        cache: the folder of the stores.
+        depth: "quick", "normal" or "deep".
+        progress: whether bars are shown.
+
+    Returns:
+        The checks of each store; `failed` is the number of those that failed.
+
+    Raises:
+        RsmtdfError: there is no cache or no such store.
+    """
+    from pipeline.cache.verify import verify as verify_stores
+
+    experiment = None if config is None else load_config(config, overrides)
+    own = experiment is not None and cache is None
+    folder = experiment.runtime.cache_folder if experiment and own else _folder(cache)
+    return verify_stores(folder, stores, experiment, depth, reporter(progress=progress))
+
+
+@isolated
+def transcode(
+    store: str,
+    codec: str,
+    *,
+    quality: float | None = None,
+    cache: PathLike | None = None,
+    progress: bool = False,
+) -> TranscodeReport:
+    """Make a store's records in another codec; needs neither a GPU nor the teacher.
+
+    Args:
+        store: its name, as for `info`.
+        codec: the new store's codec.
+        quality: mean-centered cosine that the codec keeps, if it has that choice.
+        cache: the folder of the stores.
+        progress: whether a bar is shown.
+
+    Raises:
+        RsmtdfError: there is no such store, it is damaged, or the codec does not exist.
+    """
+    from pipeline.cache.transcode import transcode as transcode_store
+    from rsmtdf_core.store.codecs import declare_codec
+
+    source = info(store, cache=cache).opened()
+    declared = declare_codec(codec, **({} if quality is None else {"quality": quality}))
+    return transcode_store(source, declared, reporter(progress=progress))
+
+
+def _folder(cache: PathLike | None) -> Path:
+    from pipeline.config import RuntimeSettings
+    from rsmtdf_core.validation import validate
+
+    return validate(RuntimeSettings, {"cache": cache}, "cache").cache_folder

@@ -1,0 +1,92 @@
+"""The verbs of `rsmtdf data` that check and prepare datasets; those that ask or download are on the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsmtdf.isolation import isolated
+from rsmtdf.paths import optional_path, paths
+from rsmtdf.progress import reporter
+
+if TYPE_CHECKING:
+    from pipeline.data.prepare import PrepareReport
+    from pipeline.data.prepare.settings import MaskKind, PaddingLabel
+    from rsmtdf.paths import PathLike
+    from rsmtdf_core.scenes.check import DatasetCheck
+
+__all__ = ["check", "prepare"]
+
+
+@isolated
+def check(
+    manifest: PathLike, root: PathLike, out: PathLike | None = None, *, progress: bool = False
+) -> DatasetCheck:
+    """Open every image and mask, count each class's pixels and name each wrong file.
+
+    Args:
+        manifest: a packaged manifest's name, or a YAML file.
+        root: the folder that the manifest's path patterns start from.
+        out: the folder for pictures and check.json; None writes nothing.
+        progress: whether a bar is shown.
+
+    Returns:
+        Counts by split, and the `problems` that were found.
+
+    Raises:
+        RsmtdfError: there is no such manifest, or nothing to check.
+    """
+    from pipeline.data.check import check_data
+    from rsmtdf_core.scenes.manifest import load_manifest
+
+    spec = load_manifest(os.fspath(manifest))
+    return check_data(spec, Path(root), optional_path(out), reporter(progress=progress))
+
+
+@isolated
+def prepare(
+    benchmark: str,
+    source: PathLike | Sequence[PathLike],
+    to: PathLike,
+    *,
+    splits: PathLike | Sequence[PathLike] = (),
+    crops: bool = False,
+    padding_label: PaddingLabel = "ignore",
+    masks: MaskKind = "published",
+    partial: bool = False,
+    progress: bool = False,
+) -> PrepareReport:
+    """Check a benchmark's files and write manifests that point at them.
+
+    Args:
+        benchmark: "loveda", "potsdam" or "deepglobe".
+        source: a folder with the files or their archives, or archives.
+        to: the folder for manifests, unpacked files and crops.
+        splits: folders of official lists; each becomes a manifest.
+        crops: cut crops of 512 px rather than point at windows of the originals.
+        padding_label: "ignore", or "dwl" for the published labels, where crops reach over their tile.
+        masks: "published", "ids" or "ids-from-1".
+        partial: accept fewer files than there should be.
+        progress: whether bars are shown.
+
+    Raises:
+        RsmtdfError: files are missing, damaged or not as published.
+    """
+    from pipeline.data.prepare import PrepareSettings
+    from pipeline.data.prepare import prepare as run
+    from rsmtdf_core.validation import validate
+
+    values = {
+        "benchmark": benchmark,
+        "source": paths(source),
+        "to": Path(to),
+        "splits": paths(splits),
+        "crops": crops,
+        "padding_label": padding_label,
+        "masks": masks,
+        "partial": partial,
+    }
+    settings = validate(PrepareSettings, values, "rsmtdf.data.prepare")
+    return run(settings, reporter(progress=progress))
