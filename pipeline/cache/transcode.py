@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.cache.verify.files import present_rows
-from pipeline.cache.verify.pixels import holds_pixels
 from pipeline.cache.verify.views import spread
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.arrays import Rows
@@ -126,7 +125,7 @@ def transcode(
 
 def _require_source(source: FeatureStore, codec: Declared) -> dict[str, Any]:
     """The source's certificate."""
-    if holds_pixels(source):
+    if source.holds == "pixels":
         raise ConfigError(
             "pixels are stored as they are and have no other codec",
             where=source.path,

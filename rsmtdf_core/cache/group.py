@@ -31,7 +31,7 @@ def find_group(
         if group_drawing != drawing:
             continue
         group = ViewGroup.at(path)
-        shared = len(wanted.intersection(group.known.places))
+        shared = len(wanted.intersection(group.known.scene_indices))
         if shared > most_shared:
             best, most_shared = group, shared
     return best

@@ -182,7 +182,7 @@ class ViewGroup:
 
     def _numbered(self, plan: ViewPlan) -> Table:
         """The plan's table with scenes numbered as they are here; one that is not here is beyond all."""
-        beyond, places = len(self.scenes), self.known.places
+        beyond, places = len(self.scenes), self.known.scene_indices
         number = np.array(
             [places.get(SceneKey.of(scene), beyond) for scene in plan.scenes] + [-1], np.int32
         )
@@ -195,7 +195,7 @@ class ViewGroup:
         """The group with the plan's scenes and views that it lacks, in plan order, on disk too."""
         # A view's row is its address in every store of the group, so growth only appends: scenes behind the scenes,
         # views behind the views. Numbers of scenes stay, and so do the rows that name them.
-        here = self.known.places
+        here = self.known.scene_indices
         added = [key for scene in plan.scenes if (key := SceneKey.of(scene)) not in here]
         views = KnownViews((*self.scenes, *added), self.table)
         grown = ViewGroup(self.path, self.drawing, views)
@@ -248,7 +248,7 @@ class ViewGroup:
         changed = [
             scene.id
             for scene in plan.scenes
-            if scene.id in here and SceneKey.of(scene) not in self.known.places
+            if scene.id in here and SceneKey.of(scene) not in self.known.scene_indices
         ]
         added = sum(scene.id not in here for scene in plan.scenes)
         parts = [f"{added} scenes are new"] if added else []

@@ -10,10 +10,10 @@ import pytest
 import torch
 import zarr
 
-import pipeline.extract.blocks
 import pipeline.extract.cluster
-import pipeline.extract.parts
+import pipeline.extract.producer
 import pipeline.extract.run
+import pipeline.extract.tokens
 from pipeline.config import ExperimentConfig
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
@@ -89,7 +89,7 @@ def test_a_complete_extraction_is_found_without_loading_a_teacher(make_config, m
     def refuse(*_: object) -> None:
         raise AssertionError("a teacher was loaded")
 
-    monkeypatch.setattr(pipeline.extract.blocks, "load_teacher", refuse)
+    monkeypatch.setattr(pipeline.extract.tokens, "load_teacher", refuse)
     report = extract(make_config())
     assert report.rendered == 0
     assert [one.new for one in report.stores] == [0, 0]
@@ -128,11 +128,12 @@ import os, signal, sys
 import torch
 torch.set_num_threads(1)
 import pipeline.extract.run
-import pipeline.extract.parts
+import pipeline.extract.producer
+import pipeline.extract.tokens
 import rsmtdf_core.store.writing as writing
 from pipeline.config import load_config
 from rsmtdf_core.store.group import ViewGroup
-pipeline.extract.parts._MEBIBYTE = {_MEBIBYTE}
+pipeline.extract.producer._MEBIBYTE = {_MEBIBYTE}
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 def write_then_die(*arguments):
@@ -172,7 +173,7 @@ def _killed(shards: int, config_file: Path, cache: Path) -> None:
 def test_a_killed_extraction_goes_on_to_the_same_bytes(
     make_config, config_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(pipeline.extract.parts, "_MEBIBYTE", _MEBIBYTE)
+    monkeypatch.setattr(pipeline.extract.producer, "_MEBIBYTE", _MEBIBYTE)
     extract(make_config("runtime.teacher_batch=1"))
     other = tmp_path / "killed"
     for shards in (0, 1, 3):
@@ -215,7 +216,7 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
 
 def test_when_one_block_fails_the_others_have_stopped(make_config, monkeypatch):
     config = make_config("runtime.teacher_batch=1")
-    monkeypatch.setattr(pipeline.extract.parts, "_MEBIBYTE", _MEBIBYTE)
+    monkeypatch.setattr(pipeline.extract.producer, "_MEBIBYTE", _MEBIBYTE)
 
     def refuse(*_: object) -> None:
         raise StoreMismatchError("crops differ")
