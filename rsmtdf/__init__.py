@@ -20,6 +20,7 @@ the next call. Importing this package imports none of the large libraries.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,6 @@ def open_features(
     """
     from rsmtdf.features import open_config, open_store
 
-    if isinstance(source, str | Path) and Path(source).is_dir():
+    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
         return open_store(Path(source))
     return open_config(source, overrides, teachers)
