@@ -23,7 +23,7 @@ def set_aside_command(store: Path) -> str:
 
 
 def repair_of(path: Path) -> str | None:
-    """The command that repairs the store or group that a path belongs to; None where it is in neither."""
+    """The command that repairs the store or group that a path belongs to, None if it is in neither."""
     for folder in (path, *path.parents):
         if STORE_NAME.fullmatch(folder.name) or GROUP_NAME.fullmatch(folder.name):
             return repair_command(folder)

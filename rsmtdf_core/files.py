@@ -229,7 +229,7 @@ def read_file(path: Path, error: type[RsmtdfError]) -> bytes:
     Raises:
         RsmtdfError: of the type given, where the file is missing, larger than 256 MiB or not a regular
             one: a link may lead out of the folder, and a pipe would never end.
-        OSError: where the system does not let it be read.
+        OSError: If the system does not let it be read.
     """
     try:
         handle = open_regular(path)
@@ -248,8 +248,8 @@ def open_regular(path: Path) -> int:
     """A descriptor for reading a regular file; never follows a link or waits for a pipe's writer.
 
     Raises:
-        ValueError: where it is something else.
-        OSError: where it is missing or the system does not let it be read.
+        ValueError: If it is something else.
+        OSError: If it is missing or the system does not let it be read.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

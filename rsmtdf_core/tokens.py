@@ -12,7 +12,7 @@ class TokenShape:
         height: rows of the token grid.
         width: columns of the token grid.
         channels: numbers a token has.
-        input_size: side in px to which the teacher resizes a crop; None where it sees the crop as it is.
+        input_size: side in px to which the teacher resizes a crop, None if it sees the crop as it is.
     """
 
     teacher: str

@@ -59,7 +59,7 @@ class StoreEntry:
         certificate: what extraction measured about the stored tokens (JSON).
         pins: that keep it, its group's included.
         runs: that read it, those that are gone left out.
-        store: opened; None where it is damaged.
+        store: opened, None if it is damaged.
     """
 
     path: Path
@@ -125,8 +125,8 @@ def read_catalogue(cache: Path) -> Catalogue:
     """Look through the cache at `cache`.
 
     Raises:
-        StoreNotFoundError: where there is no such folder.
-        StoreDamagedError: where the entry of a run is damaged.
+        StoreNotFoundError: If there is no such folder.
+        StoreDamagedError: If the entry of a run is damaged.
     """
     if not cache.is_dir():
         raise StoreNotFoundError(
@@ -154,8 +154,8 @@ def find_entry(catalogue: Catalogue, text: str) -> StoreEntry:
     """The one store that `text` means: its folder, the start of its name, or its teacher.
 
     Raises:
-        StoreNotFoundError: where there is none.
-        ConfigError: where there are several; the message lists them.
+        StoreNotFoundError: If there is none.
+        ConfigError: If there are several; the message lists them.
     """
     path = Path(text)
     ways = (

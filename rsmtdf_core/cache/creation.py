@@ -57,7 +57,7 @@ def create_store(
         shard_bytes: the most that a shard should have.
 
     Raises:
-        StoreMismatchError: where it is there with another grid.
+        StoreMismatchError: If it is there with another grid.
     """
     found = _there(group, identity, shape, codec)
     if found is None:

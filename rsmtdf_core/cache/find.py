@@ -28,10 +28,10 @@ def find_store(
     then the only committed store that agrees in all other fields is taken.
 
     Raises:
-        StoreNotFoundError: where there is none; the message tells how those that are there differ.
-        StoreMismatchError: where stores of several weights agree.
-        StoreIncompleteError: where it lacks views or was never committed.
-        StoreDamagedError: where its files are not what was written.
+        StoreNotFoundError: If there is none; the message tells how those that are there differ.
+        StoreMismatchError: If stores of several weights agree.
+        StoreIncompleteError: If it lacks views or was never committed.
+        StoreDamagedError: If its files are damaged.
     """
     group = require_group(cache, plan)
     stores, damaged = _stores(group)

@@ -105,7 +105,7 @@ def pin(cache: Path, target: str, note: str = "") -> Pin:
     """Keep `<group>` or `<group>/<store>`; a pin that is there takes the new note.
 
     Raises:
-        StoreNotFoundError: where the cache has nothing of that name.
+        StoreNotFoundError: If the cache has nothing of that name.
     """
     if not is_target(target) or not (cache / target).is_dir():
         raise StoreNotFoundError(f"nothing to pin: {target}", where=cache)
@@ -118,7 +118,7 @@ def unpin(cache: Path, target: str) -> None:
     """Take a pin away.
 
     Raises:
-        StoreNotFoundError: where there is none.
+        StoreNotFoundError: If there is none.
     """
     try:
         pin_path(cache, target).unlink()
@@ -132,7 +132,7 @@ def pins(cache: Path) -> tuple[Pin, ...]:
     A damaged file keeps what its name says: a pin that cannot be read must not cost a store.
 
     Raises:
-        StoreDamagedError: where something else is in the place of their folder.
+        StoreDamagedError: If something else is in the place of their folder.
     """
     found = []
     for path in usage_files(cache / PINS):
@@ -150,7 +150,7 @@ def read_pin(path: Path, target: str) -> Pin:
     """The pin in a file.
 
     Raises:
-        StoreDamagedError: where the file is not what was written.
+        StoreDamagedError: If the file is damaged.
     """
     own = unsealed(read_json(path, StoreDamagedError), path)
     try:
@@ -204,7 +204,7 @@ def runs(cache: Path) -> tuple[RunEntry, ...]:
     """All registered runs, those that are gone included, the latest first.
 
     Raises:
-        StoreDamagedError: where a file is not what was written: it may name stores that are in use.
+        StoreDamagedError: If a file is damaged: it may name stores that are in use.
     """
     found = [read_run(path) for path in usage_files(cache / RUNS)]
     return tuple(sorted(found, key=lambda entry: (-entry.last_used, entry.run)))
@@ -214,7 +214,7 @@ def usage_files(folder: Path) -> list[Path]:
     """The files in a cache's folder of pins or of runs, by name; none where there is no folder.
 
     Raises:
-        StoreDamagedError: where something else is in its place: what it kept is unknown.
+        StoreDamagedError: If something else is in its place: what it kept is unknown.
     """
     if is_there(folder) and not folder.is_dir():
         raise StoreDamagedError(
@@ -246,7 +246,7 @@ def read_run(path: Path) -> RunEntry:
     """The entry of a run in a file.
 
     Raises:
-        StoreDamagedError: where the file is not what was written.
+        StoreDamagedError: If the file is damaged.
     """
     try:
         own = unsealed(read_json(path, StoreDamagedError), path)

@@ -66,10 +66,10 @@ def write_commit(store: Path, commit: Commit) -> None:
 
 
 def read_commit(store: Path) -> Commit | None:
-    """The commit of the store at `store`, None where it was never committed.
+    """The commit of the store at `store`, None if it was never committed.
 
     Raises:
-        StoreDamagedError: where it is not what was written.
+        StoreDamagedError: If it is damaged.
     """
     path = store / COMMIT
     if not is_there(path):
@@ -81,7 +81,7 @@ def read_commit_file(path: Path) -> Commit:
     """The commit in a file.
 
     Raises:
-        StoreDamagedError: where it is missing or not what was written.
+        StoreDamagedError: If it is missing or not what was written.
     """
     own = unsealed(read_json(path, StoreDamagedError), path)
     try:

@@ -35,7 +35,7 @@ def keep_copy(path: Path) -> None:
     """Bring the copy of a file up to date.
 
     Raises:
-        StoreDamagedError: where the file is missing or not a regular one.
+        StoreDamagedError: If the file is missing or not a regular one.
     """
     content = read_file(path, StoreDamagedError)
     if not same_bytes(path, copy_of(path)):

@@ -141,7 +141,7 @@ class Fidelity:
         """What `to_json` gave.
 
         Raises:
-            ValueError: where it is something else.
+            ValueError: If it is something else.
         """
         names = {"records", "tokens", "cosine", "centred", "error", "energy"}
         if not isinstance(value, dict) or value.keys() != names:

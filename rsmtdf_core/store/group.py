@@ -79,8 +79,8 @@ class ViewGroup:
         """The group in a folder as it is; nothing is written.
 
         Raises:
-            StoreNotFoundError: where there is none.
-            StoreDamagedError: where a file of the group is not what was written.
+            StoreNotFoundError: If there is none.
+            StoreDamagedError: If a file of the group is damaged.
         """
         if path.is_symlink():
             raise damage(path, "the group is a symbolic link, not a folder")
@@ -122,8 +122,8 @@ class ViewGroup:
         """The store row of each plan row, int64 [len(plan)].
 
         Raises:
-            StoreIncompleteError: where the group lacks views of the plan.
-            StoreMismatchError: where a view is here with other parameters.
+            StoreIncompleteError: If the group lacks views of the plan.
+            StoreMismatchError: If a view is here with other parameters.
         """
         rows = self.known_rows(plan)
         if (rows < 0).any():
@@ -141,14 +141,14 @@ class ViewGroup:
         return find_keys(view_keys(self.table), view_keys(self._numbered(plan)))
 
     def crops(self, rows: Rows) -> Crcs:
-        """The crc32 of the geometric crop at each store row, uint32; 0 where none is recorded."""
+        """The crc32 of the geometric crop at each store row, uint32, 0 if none is recorded."""
         return self._read_crops()[rows]
 
     def set_crops(self, rows: Rows, crcs: Crcs) -> None:
         """Record the crc32 of the geometric crops that the teachers saw.
 
         Raises:
-            StoreMismatchError: where a crop was recorded before and is now rendered differently:
+            StoreMismatchError: If a crop was recorded before and is now rendered differently:
                 the features of two teachers would belong to different pixels.
         """
         with locked(self.path):
@@ -292,7 +292,7 @@ def read_drawing(file: Path, absent: type[StoreError] = StoreDamagedError) -> di
     """How views are drawn, as a group's `zarr.json` says; `absent` is raised for a missing file.
 
     Raises:
-        StoreDamagedError: where the file is not what was written.
+        StoreDamagedError: If the file is damaged.
     """
     document, own = read_attributes(file, absent)
     drawing = own.get("drawing")
@@ -318,7 +318,7 @@ def read_scenes(file: Path) -> tuple[SceneKey, ...]:
     """The scenes that a group's `scenes.json` lists.
 
     Raises:
-        StoreDamagedError: where the file is missing or not what was written.
+        StoreDamagedError: If the file is missing or not what was written.
     """
     own = unsealed(read_json(file, StoreDamagedError), file)
     try:

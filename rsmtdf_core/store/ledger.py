@@ -39,7 +39,7 @@ class LedgerEntry(NamedTuple):
     Attributes:
         shard: its number.
         summary: what its file must look like.
-        fidelity: what was measured of its records while writing, a JSON object as text; None where nothing was.
+        fidelity: what was measured of its records while writing, a JSON object as text, None if nothing was.
     """
 
     shard: int
@@ -87,7 +87,7 @@ def read_ledger(store: Path, length: int | None = None) -> Ledger:
     """Read the ledger of the store at `store`, or its first `length` bytes; an absent one is empty.
 
     Raises:
-        StoreDamagedError: where a complete line is not an entry, or the file is missing beside its copy.
+        StoreDamagedError: If a complete line is not an entry, or the file is missing beside its copy.
     """
     path = store / LEDGER
     there = is_there(path) or is_there(copy_of(path))
@@ -121,7 +121,7 @@ def sound_lines(content: bytes) -> bytes:
 
 
 def _entry_of(line: bytes) -> re.Match[bytes] | None:
-    """The parts of a line; None where it is not an entry."""
+    """The parts of a line, None if it is not an entry."""
     found = _LINE.fullmatch(line)
     return found if found and int(found[8]) == google_crc32c.value(found[1]) else None
 

@@ -31,8 +31,8 @@ def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[
     """Hold `folder` for writing; waits for whoever holds it, after a call of `on_wait`.
 
     Raises:
-        StoreDamagedError: where the lock is not a regular file.
-        StoreError: where the folder was deleted while this waited.
+        StoreDamagedError: If the lock is not a regular file.
+        StoreError: If the folder was deleted while this waited.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -103,7 +103,7 @@ def reading(folders: Iterable[Path]) -> Iterator[None]:
     without such locks keeps nobody away.
 
     Raises:
-        StoreError: where a store is being repaired.
+        StoreError: If a store is being repaired.
     """
     yield from _folders_locked(
         folders, fcntl.LOCK_SH, "the store is being repaired", "wait until the repair has ended"
@@ -115,7 +115,7 @@ def unread(folders: Iterable[Path]) -> Iterator[None]:
     """Keep readers away from stores.
 
     Raises:
-        StoreError: where a training reads one of them.
+        StoreError: If a training reads one of them.
     """
     yield from _folders_locked(
         folders, fcntl.LOCK_EX, "a training reads this store", "wait for its end, or stop it"

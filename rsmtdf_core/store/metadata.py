@@ -115,8 +115,8 @@ def unsealed(value: object, path: Path) -> dict[str, Any]:
     """`value` without its fingerprint.
 
     Raises:
-        StoreDamagedError: where the fingerprint is absent or is not that of the rest.
-        StoreMismatchError: where it is of a format that this version does not know.
+        StoreDamagedError: If the fingerprint is absent or is not that of the rest.
+        StoreMismatchError: If it is of a format that this version does not know.
     """
     if not isinstance(value, dict) or "fingerprint" not in value:
         raise damage(path, "the file has no fingerprint")
@@ -152,8 +152,8 @@ def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
 
     Raises:
         RsmtdfError: of type `absent` where there is none.
-        StoreDamagedError: where a field is not what was written or lies about another.
-        StoreMismatchError: where it is of a format that this version does not know.
+        StoreDamagedError: If a field is damaged or lies about another.
+        StoreMismatchError: If it is of a format that this version does not know.
     """
     for folder in (store, store / "c"):
         if folder.is_symlink():

@@ -29,7 +29,7 @@ def read_parameters(path: Path, sha256: str) -> Parameters:
     """Read the parameters in a file.
 
     Raises:
-        StoreDamagedError: where the file is absent or not the one with that digest.
+        StoreDamagedError: If the file is absent or not the one with that digest.
     """
     content = read_file(path, StoreDamagedError)
     if hashlib.sha256(content).hexdigest() != sha256:

@@ -59,7 +59,7 @@ class FeatureReader:
         `out` is contiguous and of the codec's type.
 
         Raises:
-            StoreDamagedError: where a shard or a record is not what was written.
+            StoreDamagedError: If a shard or a record is damaged.
         """
         assert out.shape == (len(plan_rows), *self.codec.stored_shape)
         assert out.dtype == self.codec.dtype
@@ -82,7 +82,7 @@ class FeatureReader:
         """The decoded tokens of one view, float32 [H, W, D].
 
         Raises:
-            StoreDamagedError: where the shard or the record is not what was written.
+            StoreDamagedError: If the shard or the record is damaged.
         """
         import torch
 
@@ -97,7 +97,7 @@ class FeatureReader:
         One record in eight is looked at; only where one of these is not in memory is every one.
 
         Raises:
-            StoreDamagedError: where a shard is not what was written.
+            StoreDamagedError: If a shard is damaged.
         """
         places = list(self._places(plan_rows))
         # Looking costs up to a tenth of the copy, and a store that was read once lies in memory.

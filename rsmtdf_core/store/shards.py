@@ -84,7 +84,7 @@ class ShardReader:
     Args:
         path: the shard file.
         capacity: records that the shard has room for.
-        record_bytes: bytes of each record; None where they differ.
+        record_bytes: bytes of each record, None if they differ.
         expected: what the ledger says of the shard, which may have gained records since; None compares
             nothing.
 
@@ -92,13 +92,13 @@ class ShardReader:
         path: the shard file.
         present: which records are there, bool [capacity].
         data: the whole file, uint8, read-only.
-        offsets: where each record starts in `data`; 0 where it is absent.
-        sizes: bytes of each record without its checksum; 0 where it is absent.
+        offsets: where each record starts in `data`, 0 if it is absent.
+        sizes: bytes of each record without its checksum, 0 if it is absent.
 
     Raises:
-        StoreDamagedError: where the file is absent or not a regular file, or its size, index or
+        StoreDamagedError: If the file is absent or not a regular file, or its size, index or
             checksum is wrong, or not what is expected.
-        StoreError: where the system does not let it be read.
+        StoreError: If the system does not let it be read.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class ShardReader:
         """The bytes of a record that is present, without a copy; `check` compares its checksum.
 
         Raises:
-            StoreDamagedError: where the checksum differs.
+            StoreDamagedError: If the checksum differs.
         """
         assert self.sizes[number], "absent"
         start = self.offsets[number]
@@ -169,7 +169,7 @@ class ShardReader:
         """Read every record and compare its checksum.
 
         Raises:
-            StoreDamagedError: where one differs.
+            StoreDamagedError: If one differs.
         """
         for number in np.flatnonzero(self.present).tolist():
             self.record(number, check=True)

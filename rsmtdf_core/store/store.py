@@ -68,8 +68,8 @@ class FeatureStore:
         """Open the store at `path`, committed or not; nothing is written.
 
         Raises:
-            StoreNotFoundError: where there is none.
-            StoreDamagedError: where its metadata is not what was written.
+            StoreNotFoundError: If there is none.
+            StoreDamagedError: If its metadata is damaged.
         """
         facts = read_metadata(path, StoreNotFoundError)
         rows = facts.metadata.rows
@@ -158,7 +158,7 @@ class FeatureStore:
         """Promise that all of the rows are here; `seconds` are added to those of earlier commits.
 
         Raises:
-            StoreIncompleteError: where some are missing.
+            StoreIncompleteError: If some are missing.
         """
         # The order makes a kill harmless: records are in shards, shards in the ledger, and the ledger has a copy before
         # the commit promises it. Up to the last write the store serves what the commit before promised.
@@ -174,10 +174,10 @@ class FeatureStore:
         return commit
 
     def read_commit(self) -> Commit | None:
-        """The commit, None where the store was never committed.
+        """The commit, None if the store was never committed.
 
         Raises:
-            StoreDamagedError: where it is not what was written, or was made with other parameters.
+            StoreDamagedError: If it is damaged, or was made with other parameters.
         """
         commit = read_commit(self.path)
         if commit is not None:
@@ -188,7 +188,7 @@ class FeatureStore:
         """Refuse a commit of records that were made with other parameters than the store has.
 
         Raises:
-            StoreDamagedError: where they differ.
+            StoreDamagedError: If they differ.
         """
         if commit.parameters_sha256 not in ("", self.metadata.parameters_sha256):
             raise damage(
@@ -214,9 +214,9 @@ class FeatureStore:
         Sizes of shards are checked here, their indexes and records when they are read.
 
         Raises:
-            StoreIncompleteError: where the store was not committed, or not for all of these views.
-            StoreMismatchError: where the plan's views are other ones.
-            StoreDamagedError: where a file is not what was written.
+            StoreIncompleteError: If the store was not committed, or not for all of these views.
+            StoreMismatchError: If the plan's views are other ones.
+            StoreDamagedError: If a file is damaged.
         """
         rows = self.group.rows(plan)
         self.require_rows(rows)
@@ -307,7 +307,7 @@ class FeatureStore:
         """A shard's reader.
 
         Raises:
-            StoreDamagedError: where the file is not a shard of this store, or not the one expected.
+            StoreDamagedError: If the file is not a shard of this store, or not the one expected.
         """
         return ShardReader(
             self.shard_path(shard), self._capacity, self.codec.record_bytes, expected

@@ -38,8 +38,8 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """The table at `path`, mapped read-only: nothing is copied.
 
     Raises:
-        StoreDamagedError: where it is not what was written.
-        OSError: where the system does not let it be read.
+        StoreDamagedError: If it is damaged.
+        OSError: If the system does not let it be read.
     """
     try:
         with os.fdopen(open_regular(path), "rb") as file:

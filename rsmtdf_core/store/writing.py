@@ -96,7 +96,7 @@ class _Packer:
             yield self._kept(number) if tokens is None else self._encoded(number, tokens)
 
     def fidelity(self) -> str | None:
-        """What was measured, as JSON text; None where nothing was."""
+        """What was measured, as JSON text, None if nothing was."""
         return json.dumps(Fidelity.merged(self._measured).to_json()) if self._measured else None
 
     def _encoded(self, number: int, tokens: Tokens) -> Packed:

@@ -164,7 +164,7 @@ FAULTS = {
     "records of other views": Fault(move_rows, "features", "differ by more than the codec"),
     "records of another scale": Fault(scale_tokens, "features", "differ by more than the codec"),
     "other pixels": Fault(change_pixels, "replay", "records are not rendered as they were", 1),
-    "crops without checksum": Fault(forget_crops, "structure", "no crop's checksum"),
+    "crops without checksum": Fault(forget_crops, "structure", "lack the checksum of their crop"),
     "another mask": Fault(edit_mask, "replay", "records are not rendered as they were", 1, False),
     "another image": Fault(edit_image, "replay", "the images of 1 scenes", 1, False),
 }
@@ -234,7 +234,7 @@ def test_a_config_restores_a_group_whose_copies_are_damaged_too(place: Place) ->
     command = f"rsmtdf cache repair --config {place.config}"
     run_remedy(f"{command} --dry-run", {"CONFIG": str(place.config)})
     output = run_remedy(command, {"CONFIG": str(place.config)})
-    assert len(re.findall("^rebuilt .*the config has it", output, re.MULTILINE)) == 2
+    assert len(re.findall("^rebuilt .*the config determines it", output, re.MULTILINE)) == 2
     assert "lost" not in output
     after = tree(place.cache)
     assert {name: after[name] for name in before} == before

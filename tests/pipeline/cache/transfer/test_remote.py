@@ -27,7 +27,7 @@ from tests.pipeline.cache.transfer.helpers import (
 def test_addresses_that_cannot_be_used_are_told(cache, tmp_path):
     with pytest.raises(ConfigError, match="nonsense"):
         Remote("nonsense://host/folder")
-    with pytest.raises(ConfigError, match="not exported to"):
+    with pytest.raises(ConfigError, match="cannot be written to an http address"):
         exported(make_store(cache), to="http://127.0.0.1:9/folder")
 
 
@@ -92,7 +92,7 @@ def test_a_damaged_or_absent_file_is_found_over_http(cache, shelf, copy, web):
 
 def test_no_server_is_told_with_the_remedy(copy):
     pytest.importorskip("aiohttp")
-    with pytest.raises(StoreError, match="cannot be had") as told:
+    with pytest.raises(StoreError, match="cannot be read or written") as told:
         import_stores("http://127.0.0.1:9/shelf", copy)
     assert "again" in told.value.remedy
 
