@@ -95,5 +95,5 @@ def _not_found(
     return StoreNotFoundError(
         f"no store has this teacher's features in {codec['name']}; {there}",
         where=group.path,
-        remedy=damaged[0].remedy if damaged else f"make them: {EXTRACT}; or undo what differs",
+        remedy=damaged[0].remedy if damaged else f"extract them: {EXTRACT}; or undo the difference",
     )

@@ -217,7 +217,7 @@ def test_parameters_of_an_unfinished_store_never_decode_wrongly(
             if damaged in (which, "both"):
                 path.write_bytes(changed)
         if damaged != "its copy":
-            with pytest.raises(StoreError, match="not the one that was written") as refused:
+            with pytest.raises(StoreError, match="does not match its digest") as refused:
                 harness.extract(cache, LATER)
             run_remedy(refused.value.remedy, {}, follow=False)
         assert bool([*(cache / SET_ASIDE).rglob("c")]) == (damaged == "both")

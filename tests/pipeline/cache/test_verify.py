@@ -311,7 +311,7 @@ def test_a_renderer_that_renders_otherwise_is_found(config, monkeypatch):
     monkeypatch.setattr(ViewRenderer, "weak", lambda self, row: weak(self, row)[:, ::-1])
     checks = _verify(config)
     assert _failed(checks) == ["replay", "features", "alignment"]
-    assert "not rendered as they were" in checks["replay"].sentence
+    assert "rendered differently now" in checks["replay"].sentence
 
 
 def test_views_that_were_drawn_otherwise_are_found(config):
