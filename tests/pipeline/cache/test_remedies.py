@@ -163,9 +163,9 @@ class Fault:
 FAULTS = {
     "records of other views": Fault(move_rows, "features", "differ by more than the codec"),
     "records of another scale": Fault(scale_tokens, "features", "differ by more than the codec"),
-    "other pixels": Fault(change_pixels, "replay", "records are not rendered as they were", 1),
+    "other pixels": Fault(change_pixels, "replay", "records are rendered differently now", 1),
     "crops without checksum": Fault(forget_crops, "structure", "lack the checksum of their crop"),
-    "another mask": Fault(edit_mask, "replay", "records are not rendered as they were", 1, False),
+    "another mask": Fault(edit_mask, "replay", "records are rendered differently now", 1, False),
     "another image": Fault(edit_image, "replay", "the images of 1 scenes", 1, False),
 }
 
