@@ -191,7 +191,7 @@ def test_records_are_never_given_new_parameters(sound: Path, tmp_path: Path) -> 
     [store] = cache.glob("*/tiny-*")
     for name in ("zarr.json", "zarr.json.copy"):
         (store / name).unlink()
-    with pytest.raises(StoreError, match="there are records"):
+    with pytest.raises(StoreError, match="the store has records"):
         harness.extract(cache, LATER)
     report = repair(store)
     assert [(one.kind, one.path) for one in report.losses] == [("set aside", store)]

@@ -191,7 +191,7 @@ def test_lossy_twice_is_a_step_down(tmp_path):
 
 def test_what_cannot_be_transcoded_is_refused(tmp_path, monkeypatch):
     source = make_store(tmp_path)
-    with pytest.raises(ConfigError, match="in fp16 already"):
+    with pytest.raises(ConfigError, match="already has the codec fp16"):
         transcode(source, FP16)
     with pytest.raises(ConfigError, match="for pixels"):
         transcode(source, declare_codec("uint8"))

@@ -194,7 +194,7 @@ def test_leftovers_of_a_killed_process_are_told_and_no_fault(config):
     shard.with_name(f"0.tmp-{'a' * 32}").write_bytes(b"x")
     checks = _verify(config, given=False)
     assert _failed(checks) == []
-    assert "1 leftovers" in checks["structure"].sentence
+    assert "1 temporary files" in checks["structure"].sentence
 
 
 def test_a_commit_that_promises_other_numbers_is_refused(config):
@@ -202,7 +202,7 @@ def test_a_commit_that_promises_other_numbers_is_refused(config):
     write_commit(store.path, replace(store.read_commit(), views=11))
     checks = _verify(config, given=False)
     assert _failed(checks) == ["structure"]
-    assert "promises 11 records" in checks["structure"].sentence
+    assert "commit has 11 records" in checks["structure"].sentence
 
 
 def test_a_record_without_a_view_is_refused(config):
