@@ -10,7 +10,7 @@ from pipeline.runs.compare.scoring import ScoredRun
 from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd, RunScore
 from pipeline.runs.report import StoreCost
 from pipeline.runs.report.chain import Link
-from pipeline.runs.report.gather import PageData, PageGroup
+from pipeline.runs.report.data import PageData, PageGroup
 from pipeline.runs.report.page import render
 from pipeline.runs.report.swipe import Panel, PanelPicture
 from rsmtdf_core.evaluation.report import EvaluationReport
