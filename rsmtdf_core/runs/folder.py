@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json, sync_file, write_json
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.runs.history import Validation, validations
@@ -44,10 +45,10 @@ from rsmtdf_core.runs.seals import (
 )
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.locks import LOCK, is_locked
-from rsmtdf_core.store.metadata import sealed
 from rsmtdf_core.validation import dump_yaml
 
-FORMAT = 1
+FORMAT = FileFormat("run")
+LOCK_FORMAT = FileFormat("list of the stores that a run reads")
 
 Status = Literal["running", "interrupted", "finished", "stopped early"]
 ENDED: tuple[Status, ...] = ("finished", "stopped early")
@@ -128,7 +129,7 @@ class RunFolder:
         """The remedy where run.json is missing or damaged."""
         return (
             "restore the file; else go on without what it told, the best checkpoint being chosen by metrics.jsonl: "
-            f"echo '{{\"format\": {FORMAT}}}' > {self.marker}"
+            f"echo '{{\"format\": {FORMAT.number}}}' > {self.marker}"
         )
 
     def note(self, **facts: object) -> None:
@@ -187,7 +188,7 @@ class RunFolder:
                 started: dict[str, Any] = {} if initial is None else {"initial": dict(initial)}
                 if batch is not None:
                     started["batch"] = asdict(batch)
-                write_sealed_json(self.marker, {"format": FORMAT, "status": "running", **started})
+                write_sealed_json(self.marker, FORMAT.stamped({"status": "running", **started}))
             for path, settings in ((self.config, config), (self.manifest, manifest)):
                 write_sealed_text(path, dump_yaml(settings))
         except OSError:
@@ -334,7 +335,7 @@ class RunFolder:
 
     def lock(self, features: dict[str, Any]) -> None:
         """Name the views and stores that this run reads."""
-        write_json(self.path / "cache.lock.json", sealed({"format": FORMAT, **features}))
+        write_json(self.path / "cache.lock.json", LOCK_FORMAT.sealed(features))
 
 
 def _no_run(path: Path) -> RunError:
@@ -363,11 +364,10 @@ def open_run(path: Path) -> RunFolder:
             )
         raise _no_run(path)
     try:
-        found = read_json(run.marker, RunError).get("format")
+        found = read_json(run.marker, RunError)
     except RunError as error:
         raise RunError(error.what, where=run.marker, remedy=run.without_facts) from None
-    if found != FORMAT:
-        raise RunError(f"run format {found} is not {FORMAT}", where=run.marker)
+    FORMAT.current(found, run.marker, RunError)
     assert run.facts
     for file in (run.config, run.manifest):
         if not file.is_file():
