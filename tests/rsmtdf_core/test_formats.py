@@ -76,14 +76,14 @@ def test_other_numbers_are_refused_by_the_name_of_the_kind(number):
         THIRD.unsealed(seal({"format": number, "text": "a"}), PATH)
     assert "note" in refusal.value.what
     assert repr(number) in refusal.value.what
-    assert refusal.value.where == PATH
+    assert refusal.value.where == str(PATH)
     assert "rsmtdf" in str(refusal.value.remedy)
 
 
 def test_a_file_that_is_too_early_names_what_can_be_read():
     late = FileFormat("note", 5, {4: dict, 3: dict})
     assert late.current({"format": 3}, PATH) == {"format": 5}
-    with pytest.raises(RunError, match="note has format 2.*expected 3 to 5"):
+    with pytest.raises(RunError, match=r"note has format 2.*expected 3 to 5"):
         late.current({"format": 2}, PATH, RunError)
 
 
