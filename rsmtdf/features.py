@@ -1,4 +1,4 @@
-"""Cached tokens with the crops and masks that they belong to, as a dataset for training code of one's own."""
+"""Cached tokens with their crops and masks, as a dataset for other training code."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
 
         Raises:
             IndexError: there is no such view.
-            StoreDamagedError: a record is not what was written.
+            StoreDamagedError: a record is damaged.
             StoreMismatchError: the scene changed since the teachers saw it.
         """
         if not -len(self) <= index < len(self):

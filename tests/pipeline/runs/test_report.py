@@ -22,7 +22,7 @@ from pipeline.runs.compare.tables import spread_text
 from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd, RunScore
 from pipeline.runs.report import StoreCost, report
 from pipeline.runs.report.chain import Link
-from pipeline.runs.report.gather import PageData, PageGroup
+from pipeline.runs.report.data import PageData, PageGroup
 from pipeline.runs.report.page import render
 from pipeline.runs.report.swipe import Panel, PanelPicture
 from pipeline.train.run import train

@@ -157,7 +157,9 @@ def test_pixels_that_are_not_those_the_teachers_saw_are_refused(make_config, mon
 
     original = render.render_image
     monkeypatch.setattr(render, "render_image", lambda *args: original(*args) ^ 1)
-    with pytest.raises(StoreMismatchError, match="not the crop that the teachers saw") as caught:
+    with pytest.raises(
+        StoreMismatchError, match="differs from the crop that the teachers saw"
+    ) as caught:
         train(config)
     assert "Traceback" not in str(caught.value)
     assert caught.value.where.startswith("scene ")

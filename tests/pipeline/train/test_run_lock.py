@@ -139,6 +139,6 @@ def test_what_cannot_start_makes_no_folder_and_no_lock(make_config, tmp_path):
     assert not config.run_folder.exists()
     config.run_folder.mkdir(parents=True)
     (config.run_folder / "thesis.tex").write_text("precious")
-    with pytest.raises(RunError, match="not a run's"):
+    with pytest.raises(RunError, match="not a run folder"):
         train(config, overwrite=True)
     assert [path.name for path in RunFolder(config.run_folder).path.iterdir()] == ["thesis.tex"]

@@ -80,7 +80,7 @@ def test_overwriting_deletes_a_run(tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path, name, overwrite):
     (tmp_path / name).write_text("precious")
-    with pytest.raises(RunError, match="not a run's"):
+    with pytest.raises(RunError, match="not a run folder"):
         _prepare(tmp_path, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     with pytest.raises(RunError, match="no run here"):
