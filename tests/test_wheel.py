@@ -62,7 +62,7 @@ import rsmtdf
 
 print(rsmtdf.extract_features("toy.yaml").stores[0].new)
 run = rsmtdf.train("toy.yaml", max_steps=1).run
-print(rsmtdf.evaluate(run, protocols=["halved"]).protocol)
+print(rsmtdf.evaluate(run, protocol="halved").protocol)
 """
 
 IMPORTS = """

@@ -27,6 +27,7 @@ from pipeline.extract.producers import producers_of
 from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.arrays import Rows
+from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.group import ViewGroup
@@ -133,7 +134,7 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
     experiment = plan_experiment(config)
     require_unlabeled(experiment)
     while True:
-        group = ViewGroup.grown_by(cache, experiment.plan)
+        group = grow_group(cache, experiment.plan)
         again = experiment.drawn_again(group)
         if again.plan.fingerprint == experiment.plan.fingerprint:
             return experiment, group

@@ -1,6 +1,7 @@
 """A comparison in two pictures: how the trainings went, and where each seed ended."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.runs import RunRecord
@@ -57,7 +58,9 @@ def write_pictures(folder: Path, comparison: Comparison, runs: Runs) -> None:
         runs: behind its groups.
     """
     groups = comparison.groups
-    lines_picture(folder / "curves.png", line_charts(groups, runs))
+    validation, *losses = line_charts(groups, runs)
+    validation = replace(validation, note=f"on {comparison.dataset}")
+    lines_picture(folder / "curves.png", [validation, *losses])
     axis = (
         f"{comparison.measure} on {comparison.dataset}, per cent; mean ± sample standard deviation"
     )

@@ -18,6 +18,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.cache.group import require_group
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.commit import COMMIT
@@ -185,7 +186,7 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(
 
 def _crops(config: ExperimentConfig) -> np.ndarray:
     experiment = plan_experiment(config)
-    group = ViewGroup.require(config.runtime.cache_folder, experiment.plan)
+    group = require_group(config.runtime.cache_folder, experiment.plan)
     return group.crops(group.rows(experiment.plan))
 
 
@@ -195,7 +196,7 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
     config = make_config()
     report = extract(config)
     before = _files(config.runtime.cache_folder)
-    group = ViewGroup.require(config.runtime.cache_folder, plan_experiment(config).plan)
+    group = require_group(config.runtime.cache_folder, plan_experiment(config).plan)
     unknown = np.load(group.path / CROPS)
     unknown[3:] = 0
     write_table(group.path / CROPS, unknown)
