@@ -47,7 +47,10 @@ def test_names_ids_and_palette_follow_the_class_order():
         ({"images": "*/{name}.png"}, "a star may only occur"),
         ({"masks": "masks/{nam}.png"}, "the same fields"),
         ({"splits": {"train": {"where": {"are": ["x"]}}}}, "'are' is not a field"),
-        ({"splits": {"train": {"share": [0.5, 0.5]}}}, "splits.train: share must be two increasing numbers"),
+        (
+            {"splits": {"train": {"share": [0.5, 0.5]}}},
+            "splits.train: share must be two increasing numbers",
+        ),
         ({"splits": {"trian": {}}}, "splits.trian"),
         ({"window": {"size": 4, "stride": 5}}, "pixels would be skipped"),
         ({"mask_encoding": {"encoding": "colors", "offset": 1}}, "unknown key 'mask_encoding.off"),
