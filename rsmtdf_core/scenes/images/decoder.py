@@ -18,16 +18,16 @@ class Header:
     """Metadata of a file's pixels, read before decoding. Tuples have one entry per band.
 
     Attributes:
-        frame: Stored size, and georeference.
-        dtypes: The dtype of each band.
-        bits: Significant bits of a sample; fewer than those of the dtype if the file packs them.
+        frame: stored size, and georeference.
+        dtypes: the dtype of each band.
+        bits: significant bits of a sample; fewer than those of the dtype if the file packs them.
         interpretation: GDAL's color interpretation of each band: gray, red, green, blue, alpha, palette, undefined ...
-        nodata: Nodata value of each band; None without one.
-        masked: Whether the file excludes pixels of a band, by a nodata value, an internal mask or alpha.
+        nodata: nodata value of each band; None without one.
+        masked: whether the file excludes pixels of a band, by a nodata value, an internal mask or alpha.
         palette: RGBA of each stored value, uint8 [256, 4], if the only band holds indices.
-        white_is_zero: Whether small values are bright (TIFF's MINISWHITE).
-        orientation: The way from stored to shown pixels.
-        by_parts: Whether decoding a part costs about its share of the whole; otherwise every part decodes the file.
+        white_is_zero: whether small values are bright (TIFF's MINISWHITE).
+        orientation: the way from stored to shown pixels.
+        by_parts: whether decoding a part costs about its share of the whole; otherwise every part decodes the file.
     """
 
     frame: Frame

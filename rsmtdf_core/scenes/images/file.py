@@ -33,9 +33,9 @@ class ImageFile:
     Sizes and parts refer to the image as viewers show it, turned by its orientation tag.
 
     Attributes:
-        path: The file.
-        format: The format of its content.
-        frame: Size and georeference.
+        path: the file.
+        format: the format of its content.
+        frame: size and georeference.
     """
 
     def __init__(self, path: Path, form: ImageFormat, decoder: Decoder) -> None:
@@ -136,8 +136,8 @@ class ImageFile:
         """Read the values of bands, [h, w, C] of their dtype; colors if there is a palette.
 
         Args:
-            bands: The bands, counted from 1; a band may occur several times.
-            part: Top, left, height and width, px; None reads the whole image.
+            bands: the bands, counted from 1; a band may occur several times.
+            part: top, left, height and width, px; None reads the whole image.
 
         Raises:
             DataError: If the part exceeds the image, or this part of the file is damaged.

@@ -17,11 +17,11 @@ class ImageFormat:
     """An image format.
 
     Attributes:
-        name: The name for users.
-        suffixes: The usual suffixes of its file names, in lower case with the dot.
+        name: the name for users.
+        suffixes: the usual suffixes of its file names, in lower case with the dot.
         driver: GDAL's driver.
         pillow: Pillow's name if Pillow may decode it; None if GDAL always does.
-        raster: Whether it can hold a georeference, so that its map is a GeoTIFF.
+        raster: whether it can hold a georeference, so that its map is a GeoTIFF.
     """
 
     name: str

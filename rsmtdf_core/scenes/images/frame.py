@@ -13,13 +13,13 @@ class Frame:
     """Size of an image, and the georeference in its file.
 
     Attributes:
-        width: Width, px.
-        height: Height, px.
-        crs: Rasterio's coordinate reference system of `transform`; None if the file has none.
-        transform: Rasterio's affine transform from pixels to `crs`; None if the file cannot have one.
-        gcps: Rasterio's ground control points, pixels with their coordinates in `gcps_crs`.
-        gcps_crs: The coordinate reference system of `gcps`.
-        rpcs: Rasterio's rational polynomial coefficients, a sensor's model; None if the file has none.
+        width: width, px.
+        height: height, px.
+        crs: rasterio's coordinate reference system of `transform`; None if the file has none.
+        transform: rasterio's affine transform from pixels to `crs`; None if the file cannot have one.
+        gcps: rasterio's ground control points, pixels with their coordinates in `gcps_crs`.
+        gcps_crs: the coordinate reference system of `gcps`.
+        rpcs: rasterio's rational polynomial coefficients, a sensor's model; None if the file has none.
     """
 
     width: int

@@ -24,7 +24,7 @@ class Orientation:
     """The way from stored to shown pixels: first transposed, then mirrored.
 
     Attributes:
-        tag: The value of the tag, 1 to 8; 1 is the identity.
+        tag: the value of the tag, 1 to 8; 1 is the identity.
     """
 
     tag: int = 1

@@ -110,9 +110,9 @@ def open_with_pillow(
     """Open a picture; no pixel is decoded yet.
 
     Args:
-        path: The file.
-        form: Its format.
-        orientation: Its orientation; None reads it from the file.
+        path: the file.
+        form: its format.
+        orientation: its orientation; None reads it from the file.
 
     Raises:
         DataError: If the file is damaged, too large for Pillow, or does not have 8 bits per band.

@@ -19,9 +19,9 @@ class PngTags:
     """Metadata in a PNG's chunks.
 
     Attributes:
-        bits: Bits of a sample: 1, 2, 4, 8 or 16.
-        indexed: Whether samples are indices into a palette.
-        orientation: The orientation in its EXIF data.
+        bits: bits of a sample: 1, 2, 4, 8 or 16.
+        indexed: whether samples are indices into a palette.
+        orientation: the orientation in its EXIF data.
     """
 
     bits: int
