@@ -119,7 +119,7 @@ def test_files_that_are_missing_or_no_raster_are_told(tmp_path):
         pass
 
 
-def test_a_window_beyond_the_raster_is_told(tmp_path):
+def test_a_window_beyond_the_raster_is_refused(tmp_path):
     path = write_tiff(tmp_path / "a.tif", ramp(3, 4, 4, np.uint8))
-    with open_raster(path) as raster, pytest.raises(DataError, match="reaches over"):
+    with open_raster(path) as raster, pytest.raises(DataError, match="exceeds"):
         raster.read(2, 0, 3, 4)
