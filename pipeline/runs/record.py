@@ -12,6 +12,7 @@ from rsmtdf_core.files import read_json
 from rsmtdf_core.runs.folder import ENDED, LOCK_FORMAT, RunFolder, open_run
 from rsmtdf_core.runs.history import Validation, ranked
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.views.records import PIXELS
 
 UNKNOWN = "unknown"
 _STATUSES = ("running", "interrupted", *ENDED)
@@ -78,6 +79,12 @@ class RunRecord:
             weights = {name: one["identity"]["weights_sha256"] for name, one in stores.items()}
             return tuple(name for name, one in weights.items() if str(one).startswith("random:"))
         return tuple(one.name for one in self.config.distilled if one.weights == "random")
+
+    @property
+    def pixels(self) -> str | None:
+        """`<group>/<store>` of the cached views that the run reads; None if it reads none."""
+        key = (self.lock or {}).get(PIXELS)
+        return None if key is None else str(key)
 
     @cached_property
     def validations(self) -> tuple[Validation, ...]:
