@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -18,6 +17,7 @@ from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, load_weight
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.tokens import TokenShape
 
 
@@ -37,7 +37,7 @@ class TrainedRun:
     folder: RunFolder
     config: ExperimentConfig
     checkpoint: Checkpoint
-    weights: Literal["ema", "student"]
+    weights: ModelName
     student: Student
     manifest: Manifest
 
@@ -50,7 +50,7 @@ class TrainedRun:
 
 def load_run(
     path: Path,
-    weights: Literal["ema", "student"] | None = None,
+    weights: ModelName | None = None,
     overrides: Sequence[str] = (),
     checkpoint: Path | None = None,
 ) -> TrainedRun:

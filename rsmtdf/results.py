@@ -12,7 +12,7 @@ from rsmtdf.progress import reporter
 
 if TYPE_CHECKING:
     from pipeline.demo.run import DemoResult
-    from pipeline.exchange.export import ExportReport, Format
+    from pipeline.exchange.export import ExportFormat, ExportReport
     from pipeline.exchange.import_official import ImportReport
     from pipeline.runs import RunList, SortKey
     from pipeline.runs.compare import Comparison
@@ -98,7 +98,7 @@ def export(
     run: PathLike,
     out: PathLike,
     *,
-    format: Format = "onnx",  # noqa: A002 - the name on the command line
+    format: ExportFormat = "onnx",  # noqa: A002 - the name on the command line
     weights: Weights | None = None,
     overwrite: bool = False,
     checkpoint: PathLike | None = None,

@@ -11,7 +11,7 @@ from cli.evaluate import ScoredModel
 from cli.options import Checkpoint, Run
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """What other programs read."""
 
     safetensors = "safetensors"
@@ -25,13 +25,13 @@ def export(
         "exported"
     ),
     kind: Annotated[
-        Format,
+        ExportFormat,
         typer.Option(
             "--format",
             help="[bold]safetensors[/]: weights, for Python with rsmtdf. [bold]pt2[/]: torch.export, for torch "
             "alone. [bold]onnx[/]: for ONNX Runtime and others.",
         ),
-    ] = Format.onnx,
+    ] = ExportFormat.onnx,
     weights: Annotated[
         ScoredModel | None,
         typer.Option(

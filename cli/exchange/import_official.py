@@ -1,19 +1,12 @@
 """`rsmtdf import-official`: a run from a checkpoint of the official code."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.console import RichReporter, out, show, show_command
-
-
-class Model(StrEnum):
-    """The two models of an official checkpoint."""
-
-    student = "student"
-    ema = "ema"
+from cli.evaluate import ScoredModel
 
 
 def import_official(
@@ -34,9 +27,9 @@ def import_official(
         typer.Option(help="The run's folder.", show_default="runs/<dataset>-<size>-official"),
     ] = None,
     model: Annotated[
-        Model,
+        ScoredModel,
         typer.Option(help="Which model is scored by default; the official code tests the student."),
-    ] = Model.student,
+    ] = ScoredModel.student,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete the existing run.")
     ] = False,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
@@ -26,6 +25,7 @@ from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
 from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.splits import split_notes
+from rsmtdf_core.student.settings import ModelName
 
 PANEL_SCENES = 4
 COMPANIONS = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
@@ -35,7 +35,7 @@ COMPANIONS = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.
 def evaluate(
     path: Path,
     split: SplitName = "test",
-    weights: Literal["ema", "student"] | None = None,
+    weights: ModelName | None = None,
     root: Path | None = None,
     reporter: Reporter | None = None,
     *,

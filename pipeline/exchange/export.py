@@ -42,11 +42,11 @@ from rsmtdf_core.student.portable import (
     PortableStudent,
     export_program,
 )
-from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.student.settings import ModelName, StudentSettings
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.weights.saving import save_tensors
 
-Format = Literal["safetensors", "pt2", "onnx"]
+ExportFormat = Literal["safetensors", "pt2", "onnx"]
 FORMAT = 1
 # The keys of files without a seal, which earlier versions wrote.
 _EARLIER = (
@@ -101,9 +101,9 @@ class ExportReport(Settings):
 def export_run(
     run: Path,
     out: Path,
-    kind: Format,
+    kind: ExportFormat,
     *,
-    weights: Literal["ema", "student"] | None = None,
+    weights: ModelName | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
     checkpoint: Path | None = None,
@@ -214,7 +214,7 @@ def _remove(folder: Path) -> str:
     return f"rm -r {shlex.quote(str(folder))}"
 
 
-def _require_packages(kind: Format) -> None:
+def _require_packages(kind: ExportFormat) -> None:
     needed = ("onnx", "onnxruntime", "onnxscript") if kind == "onnx" else ()
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ConfigError(
@@ -224,7 +224,7 @@ def _require_packages(kind: Format) -> None:
         )
 
 
-def _facts(trained: TrainedRun, portable: PortableStudent, kind: Format) -> dict[str, Any]:
+def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -> dict[str, Any]:
     """What a program must know to use the file, and where it comes from."""
     manifest, student = trained.manifest, trained.student
     settings = trained.config.student.model_copy(update={"weights": "random"})
@@ -346,12 +346,12 @@ def _side(portable: PortableStudent, trained: TrainedRun) -> int:
     return max(trained.config.views.crop // portable.unit, LEAST_UNITS) * portable.unit
 
 
-_WRITERS: dict[Format, Callable[[PortableStudent, TrainedRun, Path], None]] = {
+_WRITERS: dict[ExportFormat, Callable[[PortableStudent, TrainedRun, Path], None]] = {
     "safetensors": _write_safetensors,
     "pt2": _write_program,
     "onnx": _write_onnx,
 }
-_READERS: dict[Format, Callable[[Path], Network]] = {
+_READERS: dict[ExportFormat, Callable[[Path], Network]] = {
     "safetensors": _read_safetensors,
     "pt2": _read_program,
     "onnx": _read_onnx,

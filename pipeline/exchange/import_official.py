@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -18,15 +18,15 @@ from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.official import CROP, OfficialShape, from_official, official_shape
+from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import make_optimiser
 from rsmtdf_core.weights.files import open_weights, read_tensor
 from rsmtdf_core.weights.pickles import StoredTensor
 
-Model = Literal["student", "ema"]
 # The packaged config that has the reference's teachers and recipe.
 RECIPE = "loveda"
-_KEYS: dict[Model, str] = {"student": "model", "ema": "model_ema"}
+_KEYS: dict[ModelName, str] = {"student": "model", "ema": "model_ema"}
 _OFFICIAL = "give a file that the official RS-MTDF code saved, such as best.pth"
 
 
@@ -46,7 +46,7 @@ class ImportReport(Settings):
     size: str
     parameters: int
     left_out: int
-    weights: Model
+    weights: ModelName
     official_score: float | None
 
 
@@ -56,7 +56,7 @@ def import_official(
     *,
     root: Path | None = None,
     run: Path | None = None,
-    weights: Model = "student",
+    weights: ModelName = "student",
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> ImportReport:
@@ -127,7 +127,7 @@ def import_official(
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[Model, dict[str, Tensor]]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[ModelName, dict[str, Tensor]]]:
     """The checkpoint's dictionary, and those of its models; tensors that are not the student's stay in the file."""
     if not path.exists():
         raise MissingFileError("the checkpoint does not exist", where=path)
@@ -164,7 +164,7 @@ def _number(found: Mapping[str, Any], key: str) -> float | None:
 
 
 def _state(
-    found: Mapping[str, Any], which: Model, path: Path
+    found: Mapping[str, Any], which: ModelName, path: Path
 ) -> Iterable[tuple[str, StoredTensor | Tensor]]:
     """The student's tensors under our names, not read yet; `official_shape` knows whether the sizes are official."""
     state = found[_KEYS[which]]
@@ -191,7 +191,7 @@ def _require_classes(shape: OfficialShape, manifest: Manifest, path: Path) -> No
 
 
 def _config(
-    shape: OfficialShape, manifest: Manifest, dataset: str, root: Path | None, weights: Model
+    shape: OfficialShape, manifest: Manifest, dataset: str, root: Path | None, weights: ModelName
 ) -> ExperimentConfig:
     recipe = load_config(RECIPE)
     if {one.name for one in recipe.teachers} != {one.teacher for one in shape.teachers}:

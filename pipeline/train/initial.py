@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
@@ -14,9 +13,9 @@ from rsmtdf_core.runs.best import best_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, require_finite
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.weights.states import read_state
 
-Which = Literal["ema", "student"]
 _ALWAYS = ("encoder", "head")
 
 
@@ -33,7 +32,7 @@ class Initial:
 
     path: Path
     fingerprint: str
-    which: Which | None
+    which: ModelName | None
     weights: dict[str, Tensor]
 
     @property
@@ -81,11 +80,11 @@ def find_initial(path: Path) -> Initial:
     return Initial(path, file_sha256(path), None, weights)
 
 
-def _selected_by(run: RunFolder) -> Which:
+def _selected_by(run: RunFolder) -> ModelName:
     return load_config(str(run.config)).evaluation.weights
 
 
-def _of_checkpoint(checkpoint: Checkpoint, which: Which) -> Initial:
+def _of_checkpoint(checkpoint: Checkpoint, which: ModelName) -> Initial:
     return Initial(checkpoint.path, checkpoint.fingerprint, which, checkpoint.weights(which))
 
 

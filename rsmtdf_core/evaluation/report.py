@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from rsmtdf_core.evaluation.scores import ProtocolScores, Scores
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.words import one_line
 
 _COLUMNS = ("run", "split", "weights", "protocol", "cautions", "class", "scored", "support")
@@ -61,7 +61,7 @@ class EvaluationReport(ProtocolScores):
     run: str
     dataset: str
     split: str
-    weights: Literal["ema", "student"]
+    weights: ModelName
     parent: str
     inference: InferenceSettings
     images: int

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from rsmtdf_core.roles import ConfigSettings, Scoring, Speed
 
-Scale = Annotated[float, Field(ge=0.01, le=8)]
+InferenceScale = Annotated[float, Field(ge=0.01, le=8)]
 Blend = Literal["uniform", "hann"]
 
 
@@ -31,7 +31,7 @@ class InferenceSettings(ConfigSettings):
     window: Scoring[int] = Field(default=518, gt=0, le=16_384)
     overlap: Scoring[float] = Field(default=0.33, ge=0.0, lt=1.0)
     batch: Speed[int] = Field(default=4, gt=0, le=65_536)
-    scales: Scoring[tuple[Scale, ...]] = (1.0,)
+    scales: Scoring[tuple[InferenceScale, ...]] = (1.0,)
     flips: Scoring[tuple[Literal["horizontal", "vertical"], ...]] = ()
 
     def describe(self) -> str:

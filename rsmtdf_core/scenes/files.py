@@ -19,7 +19,7 @@ from rsmtdf_core.scenes.images.labels import (
     read_colors,
     read_numbers,
 )
-from rsmtdf_core.scenes.images.orientation import Part
+from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.manifest import IndexMasks, Manifest, color_rgb
 from rsmtdf_core.scenes.masks import encode_mask
 from rsmtdf_core.scenes.rasters import choose_bands, first_bands, open_raster, read_values
@@ -59,7 +59,7 @@ def read_image(path: Path, bands: BandSettings | None = None) -> npt.NDArray[Any
         return choose_bands(image, bands).read_all()[0]
 
 
-def strips(size: tuple[int, int]) -> Iterator[Part]:
+def strips(size: tuple[int, int]) -> Iterator[Region]:
     """Parts that together are an image of `size` (width, height), from the top downward."""
     width, height = size
     for top in range(0, height, _STRIP):
@@ -82,7 +82,7 @@ class MaskFile:
         """Width and height, px."""
         return self.image.size
 
-    def raw(self, part: Part | None = None) -> Labels:
+    def raw(self, part: Region | None = None) -> Labels:
         """What the file holds: integers [h, w] for "indices", uint8 [h, w, 3] for "colors", and where it has data.
 
         Raises:
@@ -91,7 +91,7 @@ class MaskFile:
         indices = isinstance(self._manifest.mask_encoding, IndexMasks)
         return read_numbers(self.image, part) if indices else read_colors(self.image, part)
 
-    def class_ids(self, part: Part | None = None) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
+    def class_ids(self, part: Region | None = None) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
         """Class ids, uint8 [h, w], and the count of pixels of each value that no class has; see `encode_mask`.
 
         Raises:

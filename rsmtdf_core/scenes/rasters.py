@@ -16,7 +16,7 @@ from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.labels import spread
-from rsmtdf_core.scenes.images.orientation import Part
+from rsmtdf_core.scenes.images.orientation import Region
 
 _ROWS = 128  # that are scaled at a time, as scaling takes several times the memory of its result
 _SAMPLE = 1024  # px, side of the part whose values an error proposes as a scale
@@ -60,7 +60,7 @@ class Raster:
         """The same for all of the image."""
         return self.read(0, 0, self.frame.height, self.frame.width)
 
-    def _read_plain(self, part: Part) -> tuple[Pixels, Valid]:
+    def _read_plain(self, part: Region) -> tuple[Pixels, Valid]:
         """Samples of up to 8 bits, which need no scale."""
         indices = self._bands.indices
         single = len(set(indices)) == 1  # a grey band, decoded once
@@ -83,7 +83,7 @@ class Raster:
 
 
 def read_values(
-    image: ImageFile, bands: tuple[int, ...], part: Part
+    image: ImageFile, bands: tuple[int, ...], part: Region
 ) -> tuple[npt.NDArray[Any], Valid]:
     """The bands as they are in the file, [h, w, C], and where a pixel has data, bool [h, w]."""
     values = image.read(bands, part)

@@ -17,7 +17,7 @@ from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.scenes.files import open_mask
 from rsmtdf_core.scenes.find import Dataset, Scene, Window
 from rsmtdf_core.scenes.images.decoder import Valid
-from rsmtdf_core.scenes.images.orientation import Part
+from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.rasters import open_raster
 
 
@@ -33,7 +33,7 @@ class _Decoded:
     """
 
     pixels: Pixels
-    part: Part | None
+    part: Region | None
     size: tuple[int, int]
     valid: Valid | None = None
 
@@ -176,7 +176,7 @@ def size_differs(mask: tuple[int, ...], image: tuple[int, int]) -> str:
     )
 
 
-def _part(scene: Scene) -> Part | None:
+def _part(scene: Scene) -> Region | None:
     """The scene's window; None where it is all of its image."""
     if scene.window is None:
         return None

@@ -21,6 +21,8 @@ _Mode = Annotated[
     BeforeValidator(lambda mode: "off" if mode is False else mode),
 ]
 HeadSize = Literal["small", "base", "large", "giant"]
+ModelName = Literal["ema", "student"]
+"""The two models of a run: the exponential moving average of the student, and the student itself."""
 
 
 class FusionSettings(ConfigSettings):

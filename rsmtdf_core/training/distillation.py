@@ -17,14 +17,14 @@ from rsmtdf_core.training.settings import DistanceName, DistillationSettings
 # hardly varies would amplify rounding.
 LEAST_SPREAD = 0.01
 
-Kept = Mapping[str, Tensor | None]
+KeptTokens = Mapping[str, Tensor | None]
 """By teacher name, which tokens count, bool [B, h, w]; None where all of that teacher's do."""
 
 
 def distillation_loss(
     student: Mapping[str, Tensor],
     teacher: Mapping[str, Tensor],
-    kept: Kept | None = None,
+    kept: KeptTokens | None = None,
     counts: Mapping[str, Tensor] | None = None,
     settings: DistillationSettings | None = None,
     spreads: Mapping[str, Tensor] | None = None,
@@ -122,7 +122,7 @@ def kept_tokens(
     return kept
 
 
-def token_counts(tokens: Mapping[str, Tensor], kept: Kept) -> dict[str, Tensor]:
+def token_counts(tokens: Mapping[str, Tensor], kept: KeptTokens) -> dict[str, Tensor]:
     """By teacher name, how many of the tokens [B, h, w, D] count, float64 scalars."""
     return {
         name: found.new_tensor(found.shape[:3].numel(), dtype=torch.float64)

@@ -23,7 +23,7 @@ from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.views.plan import ViewPlan
 from rsmtdf_core.views.view import Box, Geometry, Photometric
 
-Change = Callable[[Image.Image], Image.Image]
+ImageChange = Callable[[Image.Image], Image.Image]
 T = TypeVar("T", bound=np.generic)
 
 KEPT_WEAK = 32
@@ -149,7 +149,7 @@ def render_photometric(image: Pixels, photometric: Photometric) -> Pixels:
     return _by_pictures(image, changed)
 
 
-def _by_pictures(pixels: Pixels, change: Change) -> Pixels:
+def _by_pictures(pixels: Pixels, change: ImageChange) -> Pixels:
     """Change the first three bands of pixels [H, W, C] as one RGB picture, each other as a grey one; a copy."""
     first, *others = np.split(pixels, range(SHOWN, pixels.shape[2]), axis=2)
     pictures = [first, *(band[..., 0] for band in others)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.runs.compare.pictures import write_pictures
 from pipeline.runs.compare.tables import write_tables
-from pipeline.runs.compare.values import Comparison, GroupScores, RunScore, Spread
+from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd, RunScore
 from pipeline.runs.report.page import environment
 from rsmtdf_core.charts.canvas import canvas, text_width
 from rsmtdf_core.words import one_line, printable
@@ -41,7 +41,7 @@ def for_names(test):
 
 
 def comparison_of(name: str) -> Comparison:
-    spread = Spread(mean=0.5, std=None, runs=1)
+    spread = MeanStd(mean=0.5, std=None, runs=1)
     run = RunScore(
         run=name,
         path=Path("runs/a"),

@@ -12,7 +12,7 @@ from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.copies import copy_of, is_there, keep_copy, same_bytes
 
 ChangeKind = Literal["restored", "rebuilt", "copied", "set aside", "missing"]
-Value = TypeVar("Value")
+ValueT = TypeVar("ValueT")
 
 
 class Action(Settings):
@@ -127,7 +127,7 @@ class Changes:
         sync_folder(path.parent)
 
 
-def first_sound(path: Path, read: Callable[[Path], Value], changes: Changes) -> Value | None:
+def first_sound(path: Path, read: Callable[[Path], ValueT], changes: Changes) -> ValueT | None:
     """The value of a file, or else of its copy, which then takes its place; None where neither is sound.
 
     Args:

@@ -6,14 +6,14 @@
 
 from pipeline.runs.compare.run import OUT, compare, compare_groups
 from pipeline.runs.compare.tables import cells, columns
-from pipeline.runs.compare.values import Comparison, GroupScores, RunScore, Spread
+from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd, RunScore
 
 __all__ = [
     "OUT",
     "Comparison",
     "GroupScores",
+    "MeanStd",
     "RunScore",
-    "Spread",
     "cells",
     "columns",
     "compare",

@@ -8,9 +8,9 @@ from pipeline.runs.compare.fairness import require_one_dataset, unfairness
 from pipeline.runs.compare.groups import RunGroup, group_runs
 from pipeline.runs.compare.labels import label_groups
 from pipeline.runs.compare.pictures import write_pictures
-from pipeline.runs.compare.scoring import ScoredRun, Split, score_runs
+from pipeline.runs.compare.scoring import ReportSplit, ScoredRun, score_runs
 from pipeline.runs.compare.tables import write_tables
-from pipeline.runs.compare.values import Comparison, GroupScores, Spread
+from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd
 from rsmtdf_core.errors import ConfigError, RsmtdfError
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
@@ -21,7 +21,7 @@ OUT = Path("comparison")
 def compare(
     paths: Sequence[Path],
     out: Path | None = OUT,
-    split: Split | None = None,
+    split: ReportSplit | None = None,
     *,
     classes: bool = False,
     protocol: str | None = None,
@@ -49,7 +49,7 @@ def compare(
 
 
 def compare_groups(
-    paths: Sequence[Path], split: Split | None = None, protocol: str | None = None
+    paths: Sequence[Path], split: ReportSplit | None = None, protocol: str | None = None
 ) -> tuple[Comparison, list[RunGroup]]:
     """A comparison, and for each of its groups the runs behind it; see `compare`."""
     if protocol is not None:
@@ -75,7 +75,7 @@ def compare_groups(
     return comparison, groups
 
 
-def _measure(runs: Sequence[ScoredRun], split: Split | None) -> str:
+def _measure(runs: Sequence[ScoredRun], split: ReportSplit | None) -> str:
     if split is None:
         return "best validation mIoU"
     protocols = dict.fromkeys(one.protocol for one in runs)
@@ -116,7 +116,7 @@ def _scores(group: RunGroup, label: str, settings: dict[str, object]) -> GroupSc
         settings=settings,
         random_teachers=group.runs[0].record.random_teachers,
         runs=scores,
-        miou=Spread.of(one.miou for one in scores),
-        overall_accuracy=Spread.of(one.overall_accuracy for one in scores),
-        classes={name: Spread.of(one.classes.get(name) for one in scores) for name in names},
+        miou=MeanStd.of(one.miou for one in scores),
+        overall_accuracy=MeanStd.of(one.overall_accuracy for one in scores),
+        classes={name: MeanStd.of(one.classes.get(name) for one in scores) for name in names},
     )

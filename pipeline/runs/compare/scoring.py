@@ -11,7 +11,7 @@ from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.evaluation.report import EvaluationReport, read_report
 from rsmtdf_core.runs.checkpoint_state import checkpoint_fingerprint, read_state
 
-Split = Literal["val", "test"]
+ReportSplit = Literal["val", "test"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ScoredRun:
 
 
 def score_runs(
-    records: Sequence[tuple[str, RunRecord]], split: Split | None, protocol: str | None = None
+    records: Sequence[tuple[str, RunRecord]], split: ReportSplit | None, protocol: str | None = None
 ) -> list[ScoredRun]:
     """The scores of runs, each given with its name.
 
@@ -55,7 +55,7 @@ def score_runs(
 
 
 def _read_reports(
-    records: Sequence[RunRecord], split: Split, protocol: str | None
+    records: Sequence[RunRecord], split: ReportSplit, protocol: str | None
 ) -> list[EvaluationReport]:
     places = [record.folder.path for record in records]
     paths = [one.folder.report(split, one.config.evaluation.weights) for one in records]

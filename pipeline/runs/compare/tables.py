@@ -5,7 +5,7 @@ import io
 import re
 from pathlib import Path
 
-from pipeline.runs.compare.values import Comparison, GroupScores, Spread
+from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd
 from rsmtdf_core.files import atomic_file, write_json
 from rsmtdf_core.words import one_line
 
@@ -20,7 +20,7 @@ def write_tables(folder: Path, comparison: Comparison, *, classes: bool) -> None
     _write(folder / "table.md", _markdown(comparison, classes=classes))
 
 
-def spread_text(spread: Spread | None) -> str:
+def spread_text(spread: MeanStd | None) -> str:
     """Mean and standard deviation in per cent; the mean alone where there is one run."""
     if spread is None:
         return "-"
@@ -71,7 +71,7 @@ def _csv(comparison: Comparison, *, classes: bool) -> str:
     return text.getvalue()
 
 
-def _pair(name: str, spread: Spread | None) -> dict[str, str]:
+def _pair(name: str, spread: MeanStd | None) -> dict[str, str]:
     mean = None if spread is None else spread.mean
     std = None if spread is None else spread.std
     return {

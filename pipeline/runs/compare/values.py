@@ -34,7 +34,7 @@ class RunScore(Settings):
     classes: dict[str, float | None]
 
 
-class Spread(Settings):
+class MeanStd(Settings):
     """Scores of several runs in two numbers.
 
     Attributes:
@@ -74,9 +74,9 @@ class GroupScores(Settings):
     settings: dict[str, object]
     random_teachers: tuple[str, ...]
     runs: tuple[RunScore, ...]
-    miou: Spread | None
-    overall_accuracy: Spread | None
-    classes: dict[str, Spread | None]
+    miou: MeanStd | None
+    overall_accuracy: MeanStd | None
+    classes: dict[str, MeanStd | None]
 
     @property
     def title(self) -> str:

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.runs.compare import Spread
+from pipeline.runs.compare import MeanStd
 from rsmtdf_core.charts.confusion import percent
 
 
 class ScoreBar(NamedTuple):
     """A score as a bar with a whisker of one standard deviation to either side, within 0 to 100 per cent."""
 
-    spread: Spread | None
+    spread: MeanStd | None
 
     @property
     def mean(self) -> str:

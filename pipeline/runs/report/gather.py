@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.reporter import Reporter
-from pipeline.runs.compare import Comparison, GroupScores, RunScore, Spread, compare_groups
+from pipeline.runs.compare import Comparison, GroupScores, MeanStd, RunScore, compare_groups
 from pipeline.runs.compare.pictures import line_charts
-from pipeline.runs.compare.scoring import ScoredRun, Split
+from pipeline.runs.compare.scoring import ReportSplit, ScoredRun
 from pipeline.runs.report.chain import Link, chain
 from pipeline.runs.report.costs import Shelf, StoreCost
 from pipeline.runs.report.figures import ConfusionRow, ScoreBar, confusion_rows
@@ -53,9 +53,9 @@ class PageGroup:
         matrix = np.sum([report.matrix for report in self.reports], axis=0)
         return confusion_rows(matrix, self.class_names)
 
-    def miou(self, protocol: str) -> Spread | None:
+    def miou(self, protocol: str) -> MeanStd | None:
         """The mean IoU over its runs by any protocol by which all were scored."""
-        return Spread.of(report.by_protocol[protocol].scores.miou for report in self.reports)
+        return MeanStd.of(report.by_protocol[protocol].scores.miou for report in self.reports)
 
     def bar(self, class_name: str) -> ScoreBar:
         """The IoU of a class."""
@@ -78,7 +78,7 @@ class PageData:
 
     comparison: Comparison
     groups: tuple[PageGroup, ...]
-    split: Split
+    split: ReportSplit
     chains: Mapping[str, tuple[Link, ...]]
     costs: tuple[StoreCost, ...]
     panels: tuple[Panel, ...]
@@ -155,7 +155,7 @@ class PageData:
 
 
 def gather(
-    paths: Sequence[Path], split: Split, scenes: int, root: Path | None, reporter: Reporter
+    paths: Sequence[Path], split: ReportSplit, scenes: int, root: Path | None, reporter: Reporter
 ) -> PageData:
     """Read runs, reports and stores, and predict the scenes of the panels.
 
@@ -196,7 +196,11 @@ def _briefly_named(comparison: Comparison) -> Comparison:
 
 
 def _panels(
-    groups: Sequence[PageGroup], split: Split, count: int, root: Path | None, reporter: Reporter
+    groups: Sequence[PageGroup],
+    split: ReportSplit,
+    count: int,
+    root: Path | None,
+    reporter: Reporter,
 ) -> tuple[tuple[Panel, ...], str]:
     if count == 0:
         return (), "none were asked for"

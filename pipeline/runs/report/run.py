@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.reporter import Reporter, Silent
 from pipeline.runs.compare import Comparison
-from pipeline.runs.compare.scoring import Split
+from pipeline.runs.compare.scoring import ReportSplit
 from pipeline.runs.report.costs import StoreCost
 from pipeline.runs.report.gather import gather
 from pipeline.runs.report.page import render
@@ -36,7 +36,7 @@ class Report(Settings):
 def report(
     paths: Sequence[Path],
     out: Path = OUT,
-    split: Split = "test",
+    split: ReportSplit = "test",
     scenes: int = SCENES,
     root: Path | None = None,
     reporter: Reporter | None = None,

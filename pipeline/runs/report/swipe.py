@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.reporter import Reporter
 from pipeline.runs import RunRecord
-from pipeline.runs.compare.scoring import Split
+from pipeline.runs.compare.scoring import ReportSplit
 from pipeline.trained import load_run
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.scoring import evenly, predict_ids, scored_scenes
@@ -46,7 +46,7 @@ class Panel(NamedTuple):
 
 def make_panels(
     shown: Sequence[tuple[str, RunRecord]],
-    split: Split,
+    split: ReportSplit,
     count: int,
     root: Path | None,
     reporter: Reporter,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.scenes.guessing.names import HOLE, Form, SceneKey, readings
+from rsmtdf_core.scenes.guessing.names import HOLE, Form, SceneName, readings
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES
 from rsmtdf_core.scenes.patterns import match_pairs, pattern_fields
@@ -107,12 +107,12 @@ def guess_layout(root: Path, images: str | None = None, masks: str | None = None
     return layout
 
 
-_Forms = Mapping[Form, dict[SceneKey, list[str]]]
+_Forms = Mapping[Form, dict[SceneName, list[str]]]
 """The paths of each scene, by the form in which they are read."""
 
 
 def _by_form(files: Sequence[str]) -> _Forms:
-    forms: dict[Form, dict[SceneKey, list[str]]] = {}
+    forms: dict[Form, dict[SceneName, list[str]]] = {}
     for path in files:
         for form, scene in dict.fromkeys(readings(path)):
             forms.setdefault(form, {}).setdefault(scene, []).append(path)
@@ -125,7 +125,7 @@ def _most_pairs(root: Path, forms: _Forms) -> tuple[Form, Form] | None:
     Raises:
         DataError: other files would pair as many.
     """
-    by_scene: dict[SceneKey, set[Form]] = {}
+    by_scene: dict[SceneName, set[Form]] = {}
     for form, scenes in forms.items():
         for scene in scenes:
             by_scene.setdefault(scene, set()).add(form)
@@ -203,7 +203,7 @@ def _paths(forms: _Forms, form: Form) -> set[str]:
     return {path for paths in forms[form].values() for path in paths}
 
 
-def _fields(root: Path, scenes: Sequence[SceneKey]) -> tuple[str, ...]:
+def _fields(root: Path, scenes: Sequence[SceneName]) -> tuple[str, ...]:
     """For each hole before the scene's name: a field, or the text where all scenes share it.
 
     Raises:
@@ -243,7 +243,7 @@ def _can_be_spelled(text: str) -> bool:
 
 
 def _pattern(
-    root: Path, form: Form, scenes: Mapping[SceneKey, Sequence[str]], fields: Sequence[str]
+    root: Path, form: Form, scenes: Mapping[SceneName, Sequence[str]], fields: Sequence[str]
 ) -> str:
     """The form with fields in its holes.
 

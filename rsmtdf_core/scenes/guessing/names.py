@@ -43,7 +43,7 @@ _MOST_READINGS = 64
 HOLE = "\0"
 """Stands in a form for a part that differs from scene to scene; no path has this character."""
 
-SceneKey = tuple[str, ...]
+SceneName = tuple[str, ...]
 """What a path has at the holes of its form, from left to right; the last is the scene's own name."""
 
 
@@ -90,7 +90,7 @@ class Form:
         return 2 if _FALSE_COLORS in self.words else int(IMAGE_WORDS.isdisjoint(self.words))
 
 
-def readings(path: str) -> Iterator[tuple[Form, SceneKey]]:
+def readings(path: str) -> Iterator[tuple[Form, SceneName]]:
     """The ways to read a path, at most 64.
 
     Args:

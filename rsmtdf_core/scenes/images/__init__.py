@@ -6,21 +6,21 @@ from rsmtdf_core.scenes.images.formats import (
     FORMATS,
     IMAGE_SUFFIXES,
     RASTER_SUFFIXES,
-    Format,
+    ImageFormat,
     identify,
 )
 from rsmtdf_core.scenes.images.frame import Frame, apart
-from rsmtdf_core.scenes.images.orientation import Orientation, Part
+from rsmtdf_core.scenes.images.orientation import Orientation, Region
 
 __all__ = [
     "FORMATS",
     "IMAGE_SUFFIXES",
     "RASTER_SUFFIXES",
-    "Format",
     "Frame",
     "ImageFile",
+    "ImageFormat",
     "Orientation",
-    "Part",
+    "Region",
     "Valid",
     "Values",
     "apart",

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.scenes.images.frame import Frame
-from rsmtdf_core.scenes.images.orientation import Orientation, Part
+from rsmtdf_core.scenes.images.orientation import Orientation, Region
 
 Values = npt.NDArray[Any]
 Valid = npt.NDArray[np.bool_]
@@ -50,7 +50,7 @@ class Decoder(Protocol):
         """What the file says of its pixels."""
         ...
 
-    def read(self, bands: tuple[int, ...], part: Part) -> Values:
+    def read(self, bands: tuple[int, ...], part: Region) -> Values:
         """Stored values of a part, [h, w, C], of the smallest dtype that holds all of the bands.
 
         Raises:
@@ -58,7 +58,7 @@ class Decoder(Protocol):
         """
         ...
 
-    def valid(self, bands: tuple[int, ...], part: Part) -> Valid:
+    def valid(self, bands: tuple[int, ...], part: Region) -> Valid:
         """Where each band has data, bool [h, w, C].
 
         Raises:

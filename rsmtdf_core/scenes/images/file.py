@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.decoder import Decoder, Header, Valid, Values
-from rsmtdf_core.scenes.images.formats import PNG, Format, identify
+from rsmtdf_core.scenes.images.formats import PNG, ImageFormat, identify
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.gdal_decoder import open_with_gdal
-from rsmtdf_core.scenes.images.orientation import Orientation, Part
+from rsmtdf_core.scenes.images.orientation import Orientation, Region
 from rsmtdf_core.scenes.images.pillow_decoder import open_with_pillow
 from rsmtdf_core.scenes.images.tags import png_tags
 
@@ -38,7 +38,7 @@ class ImageFile:
         frame: size and place on the earth.
     """
 
-    def __init__(self, path: Path, form: Format, decoder: Decoder) -> None:
+    def __init__(self, path: Path, form: ImageFormat, decoder: Decoder) -> None:
         self.path = path
         self.format = form
         self._decoder = decoder
@@ -132,7 +132,7 @@ class ImageFile:
         word = "band" if self.count == 1 else "bands"
         return f"{self.count} {word} of {', '.join(sorted(set(kinds)))}"
 
-    def read(self, bands: tuple[int, ...], part: Part | None = None) -> Values:
+    def read(self, bands: tuple[int, ...], part: Region | None = None) -> Values:
         """Values of bands as the file has them, [h, w, C] of their dtype; colours where there is a palette.
 
         Args:
@@ -147,7 +147,7 @@ class ImageFile:
             return np.take(colors, self.codes(part), axis=0)
         return self._shown(self._decoder.read(bands, self._stored(part)))
 
-    def valid(self, bands: tuple[int, ...], part: Part | None = None) -> Valid | None:
+    def valid(self, bands: tuple[int, ...], part: Region | None = None) -> Valid | None:
         """Where each band has data, bool [h, w, C]; None where the file leaves nothing out in any of them.
 
         A band has no data where it holds its nodata value, where the file's mask leaves pixels out, and where alpha
@@ -162,7 +162,7 @@ class ImageFile:
             return None
         return self._shown(self._decoder.valid(stored, self._stored(part)))
 
-    def has_data(self, bands: tuple[int, ...], part: Part | None = None) -> Valid | None:
+    def has_data(self, bands: tuple[int, ...], part: Region | None = None) -> Valid | None:
         """Where a pixel has data, bool [h, w]; None where the file leaves nothing out.
 
         A pixel has none where each of the bands that can lack data lacks it.
@@ -194,7 +194,7 @@ class ImageFile:
             return [False] * len(bands)
         return [header.masked[band - 1] for band in bands]
 
-    def codes(self, part: Part | None = None) -> Values:
+    def codes(self, part: Region | None = None) -> Values:
         """The first band as it is stored, [h, w]: indices where there is a palette, samples of any bits unspread.
 
         Raises:
@@ -202,11 +202,11 @@ class ImageFile:
         """
         return self._shown(self._decoder.read((1,), self._stored(part)))[..., 0]
 
-    def whole(self) -> Part:
+    def whole(self) -> Region:
         """The part that is all of the image."""
         return 0, 0, self.height, self.width
 
-    def _stored(self, part: Part | None) -> Part:
+    def _stored(self, part: Region | None) -> Region:
         top, left, height, width = part or self.whole()
         if top + height > self.height or left + width > self.width or min(top, left) < 0:
             raise DataError(

@@ -13,7 +13,7 @@ _START = 1024  # bytes of a file that are looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class ImageFormat:
     """An image format.
 
     Attributes:
@@ -31,15 +31,15 @@ class Format:
     raster: bool = False
 
 
-PNG = Format("PNG", (".png",), "PNG", "PNG")
-JPEG = Format("JPEG", (".jpg", ".jpeg"), "JPEG", "JPEG")
-TIFF = Format("TIFF", (".tif", ".tiff"), "GTiff", raster=True)
-BMP = Format("BMP", (".bmp",), "BMP", "BMP")
-WEBP = Format("WebP", (".webp",), "WEBP", "WEBP")
-GIF = Format("GIF", (".gif",), "GIF", "GIF")
-VRT = Format("VRT", (".vrt",), "VRT", raster=True)
-HFA = Format("ERDAS Imagine", (".img",), "HFA", raster=True)
-JP2 = Format("JPEG 2000", (".jp2", ".j2k"), "JP2OpenJPEG", raster=True)
+PNG = ImageFormat("PNG", (".png",), "PNG", "PNG")
+JPEG = ImageFormat("JPEG", (".jpg", ".jpeg"), "JPEG", "JPEG")
+TIFF = ImageFormat("TIFF", (".tif", ".tiff"), "GTiff", raster=True)
+BMP = ImageFormat("BMP", (".bmp",), "BMP", "BMP")
+WEBP = ImageFormat("WebP", (".webp",), "WEBP", "WEBP")
+GIF = ImageFormat("GIF", (".gif",), "GIF", "GIF")
+VRT = ImageFormat("VRT", (".vrt",), "VRT", raster=True)
+HFA = ImageFormat("ERDAS Imagine", (".img",), "HFA", raster=True)
+JP2 = ImageFormat("JPEG 2000", (".jp2", ".j2k"), "JP2OpenJPEG", raster=True)
 
 FORMATS = (PNG, JPEG, TIFF, BMP, WEBP, GIF, VRT, HFA, JP2)
 """Every format that is read."""
@@ -61,7 +61,7 @@ _SIGNATURES = {
 }
 
 
-def identify(path: Path) -> Format:
+def identify(path: Path) -> ImageFormat:
     """The format of a file by its first bytes.
 
     Raises:
@@ -101,7 +101,7 @@ def conversion(path: Path) -> str:
     )
 
 
-def _format_of(start: bytes) -> Format | None:
+def _format_of(start: bytes) -> ImageFormat | None:
     if start.startswith(b"RIFF"):
         return WEBP if start[8:12] == b"WEBP" else None
     if b"<VRTDataset" in start:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.decoder import Header, Valid, Values
-from rsmtdf_core.scenes.images.formats import TIFF, VRT, Format
+from rsmtdf_core.scenes.images.formats import TIFF, VRT, ImageFormat
 from rsmtdf_core.scenes.images.frame import Frame
-from rsmtdf_core.scenes.images.orientation import Orientation, Part
+from rsmtdf_core.scenes.images.orientation import Orientation, Region
 from rsmtdf_core.scenes.images.quiet import quiet_decoders
 from rsmtdf_core.scenes.images.tags import tiff_orientation
 from rsmtdf_core.scenes.images.vrt import require_local_sources
@@ -43,7 +43,7 @@ class GdalDecoder:
         with gdal_errors(path):
             self.header = _header(dataset, orientation)
 
-    def read(self, bands: tuple[int, ...], part: Part) -> Values:
+    def read(self, bands: tuple[int, ...], part: Region) -> Values:
         """Stored values of a part, [h, w, C]."""
         dtype = np.result_type(*(self.header.dtypes[band - 1] for band in bands))
         _, _, height, width = part
@@ -52,7 +52,7 @@ class GdalDecoder:
             self._dataset.read(list(bands), window=_window(part), out=np.moveaxis(values, 2, 0))
         return values
 
-    def valid(self, bands: tuple[int, ...], part: Part) -> Valid:
+    def valid(self, bands: tuple[int, ...], part: Region) -> Valid:
         """Where each band has data by its nodata value, the internal mask or the alpha band, bool [h, w, C]."""
         with gdal_errors(self._path):  # rasterio fills no other layout than its own with masks
             mask = self._dataset.read_masks(list(bands), window=_window(part))
@@ -66,7 +66,7 @@ class GdalDecoder:
 
 @contextmanager
 def open_with_gdal(
-    path: Path, form: Format, orientation: Orientation | None = None
+    path: Path, form: ImageFormat, orientation: Orientation | None = None
 ) -> Iterator[GdalDecoder]:
     """Open a raster; no pixel is decoded yet.
 
@@ -90,7 +90,7 @@ def open_with_gdal(
 
 
 @contextmanager
-def open_dataset(path: Path, form: Format = TIFF) -> Iterator[RasterioDataset]:
+def open_dataset(path: Path, form: ImageFormat = TIFF) -> Iterator[RasterioDataset]:
     """Rasterio's own dataset of a file.
 
     Raises:
@@ -132,7 +132,7 @@ def gdal_errors(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _window(part: Part) -> tuple[tuple[int, int], tuple[int, int]]:
+def _window(part: Region) -> tuple[tuple[int, int], tuple[int, int]]:
     top, left, height, width = part
     return (top, top + height), (left, left + width)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.file import ImageFile
-from rsmtdf_core.scenes.images.orientation import Part
+from rsmtdf_core.scenes.images.orientation import Region
 
 Labels = tuple[npt.NDArray[np.integer[Any]], Valid | None]
 """Integers [h, w] or colours uint8 [h, w, 3], and where they are not nodata, bool [h, w]; None: everywhere."""
@@ -43,7 +43,7 @@ def holds_greys(image: ImageFile) -> bool:
     return image.palette is None and image.count == 1 and image.eight_bits
 
 
-def read_numbers(image: ImageFile, part: Part | None = None) -> Labels:
+def read_numbers(image: ImageFile, part: Region | None = None) -> Labels:
     """The numbers of a mask for which `holds_numbers`; integers of the file's dtype, int64 for whole floats.
 
     Raises:
@@ -64,7 +64,7 @@ def read_numbers(image: ImageFile, part: Part | None = None) -> Labels:
     return values.astype(np.int64), None if known.all() else known
 
 
-def read_colors(image: ImageFile, part: Part | None = None) -> Labels:
+def read_colors(image: ImageFile, part: Region | None = None) -> Labels:
     """The colours of a mask for which `holds_colors` or `holds_greys`; greys of few bits are spread over 0..255.
 
     Raises:
@@ -87,7 +87,7 @@ def spread(values: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
     return table[values]
 
 
-def _not_nodata(image: ImageFile, part: Part | None) -> Valid | None:
+def _not_nodata(image: ImageFile, part: Region | None) -> Valid | None:
     if not image.format.raster or "alpha" in image.interpretation:
         return None
     bands = (1,) if image.palette is not None else tuple(range(1, image.count + 1))

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-Part = tuple[int, int, int, int]
+Region = tuple[int, int, int, int]
 """Top, left, height and width of a part of an image, px."""
 
 T = TypeVar("T", bound=np.generic)
@@ -51,7 +51,7 @@ class Orientation:
         """Width and height as shown, from those stored."""
         return (stored[1], stored[0]) if self.transposed else stored
 
-    def stored_part(self, part: Part, shown: tuple[int, int]) -> Part:
+    def stored_part(self, part: Region, shown: tuple[int, int]) -> Region:
         """Where a part of the shown image (of width and height `shown`) is stored."""
         top, left, height, width = part
         if self._upside_down:

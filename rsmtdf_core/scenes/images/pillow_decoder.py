@@ -10,9 +10,9 @@ from PIL import Image
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.decoder import Header, Valid, Values
-from rsmtdf_core.scenes.images.formats import Format, conversion
+from rsmtdf_core.scenes.images.formats import ImageFormat, conversion
 from rsmtdf_core.scenes.images.frame import Frame
-from rsmtdf_core.scenes.images.orientation import Orientation, Part
+from rsmtdf_core.scenes.images.orientation import Orientation, Region
 from rsmtdf_core.scenes.images.quiet import quiet_decoders
 from rsmtdf_core.scenes.images.tags import picture_orientation
 
@@ -67,7 +67,7 @@ class PillowDecoder:
             orientation=orientation,
         )
 
-    def read(self, bands: tuple[int, ...], part: Part) -> Values:
+    def read(self, bands: tuple[int, ...], part: Region) -> Values:
         """Stored values of a part, uint8 [h, w, C]."""
         pixels = self._converted(self._mode, part)
         if pixels.ndim == 2:
@@ -76,7 +76,7 @@ class PillowDecoder:
             return pixels
         return pixels[..., [band - 1 for band in bands]]
 
-    def valid(self, bands: tuple[int, ...], part: Part) -> Valid:
+    def valid(self, bands: tuple[int, ...], part: Region) -> Valid:
         """Where the picture is not fully transparent, bool [h, w, C]; an alpha band has data everywhere."""
         masked: Valid = np.array([self.header.masked[band - 1] for band in bands])
         if not masked.any():
@@ -84,7 +84,7 @@ class PillowDecoder:
         opaque: Valid = self._converted("RGBA", part)[..., 3:] > 0
         return opaque | ~masked
 
-    def _converted(self, mode: str, part: Part) -> npt.NDArray[np.uint8]:
+    def _converted(self, mode: str, part: Region) -> npt.NDArray[np.uint8]:
         top, left, height, width = part
         if height <= _ROWS and (width, height) == self._image.size:
             with pillow_errors(self._path):
@@ -105,7 +105,7 @@ class PillowDecoder:
 
 @contextmanager
 def open_with_pillow(
-    path: Path, form: Format, orientation: Orientation | None = None
+    path: Path, form: ImageFormat, orientation: Orientation | None = None
 ) -> Iterator[PillowDecoder]:
     """Open a picture; no pixel is decoded yet.
 

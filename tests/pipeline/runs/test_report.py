@@ -19,7 +19,7 @@ from pipeline.extract.run import extract
 from pipeline.runs.compare import compare
 from pipeline.runs.compare.scoring import ScoredRun
 from pipeline.runs.compare.tables import spread_text
-from pipeline.runs.compare.values import Comparison, GroupScores, RunScore, Spread
+from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd, RunScore
 from pipeline.runs.report import StoreCost, report
 from pipeline.runs.report.chain import Link
 from pipeline.runs.report.gather import PageData, PageGroup
@@ -80,7 +80,7 @@ class Page(HTMLParser):
 
 def page_of(name: str) -> PageData:
     """Two groups whose every text from outside is `name`."""
-    spread, classes = Spread(mean=0.5, std=0.1, runs=2), (f"{name} 1", f"{name} 2")
+    spread, classes = MeanStd(mean=0.5, std=0.1, runs=2), (f"{name} 1", f"{name} 2")
     run = RunScore(
         run=name,
         path=Path("runs/a"),
