@@ -48,7 +48,7 @@ def evaluate(
     Args:
         path: the run's folder.
         split: the split to score; scenes without a mask are skipped.
-        weights: the EMA model or the student; None uses the model whose validation selected the checkpoint.
+        weights: the EMA model or the student; None uses the model validated during training.
         root: the data root; None uses the root in the run's config.
         reporter: shows progress.
         protocols: names of the protocols, at least one; the first gives the report's main scores.

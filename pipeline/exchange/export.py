@@ -114,7 +114,7 @@ def export_run(
         run: the run's folder.
         out: folder for `student.<kind>` and `student.<kind>.json`.
         kind: format of the file.
-        weights: the EMA model or the student; None uses the model whose validation selected the checkpoint.
+        weights: the EMA model or the student; None uses the model validated during training.
         overwrite: replace existing files.
         reporter: shows progress.
         checkpoint: folder of a checkpoint; None uses the run's best.

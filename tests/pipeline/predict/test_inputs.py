@@ -71,7 +71,7 @@ def test_an_input_is_never_replaced(tmp_path):
 
 
 def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
-    with pytest.raises(MissingFileError, match="no such image"):
+    with pytest.raises(MissingFileError, match="the image or folder does not exist"):
         find_jobs([tmp_path / "a.tif"], tmp_path / "out", PLAIN)
     touch(tmp_path / "in", "notes.txt")
     with pytest.raises(DataError, match="the folder has no image") as told:

@@ -175,8 +175,8 @@ def test_what_is_unfair_is_said(runs, make_config, tmp_path):
         tmp_path / "longer",
     ).run
     told = " ".join(compare([runs / "fixmatch-0", runs / "fixmatch-1", longer], None).warnings)
-    assert "has not come to its end" in told
-    assert "different length in steps" in told
+    assert "is not complete" in told
+    assert "different lengths in steps" in told
     assert "different labeled scenes" in told
 
 
