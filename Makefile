@@ -9,7 +9,7 @@ help:
 	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types and the direction of imports"
-	@echo "make format  format and mend what can be mended"
+	@echo "make format  format the code and apply safe fixes"
 	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
 	@echo "make pictures  the README's pictures from the demo's scenes; needs chromium or google-chrome"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
+from rsmtdf_core.cache.group import find_group
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.find import (
     Dataset,
@@ -59,7 +60,7 @@ def plan_experiment(config: ExperimentConfig) -> Experiment:
     dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
     labeled, unlabeled = training_scenes(dataset, config)
     drawing = drawing_fields(config.views, config.views_seed)
-    group = ViewGroup.find(config.runtime.cache_folder, drawing, (*labeled, *unlabeled))
+    group = find_group(config.runtime.cache_folder, drawing, (*labeled, *unlabeled))
     known = None if group is None else group.known
     plan = make_plan(labeled, unlabeled, config.views, config.views_seed, known)
     return Experiment(config, dataset, plan)

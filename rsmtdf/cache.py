@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsmtdf.configs import load_config
+from rsmtdf.configs import load_config, override_words
 from rsmtdf.isolation import isolated, translated
 from rsmtdf.progress import reporter
 
@@ -53,7 +53,11 @@ def info(store: str, *, cache: PathLike | None = None) -> StoreEntry:
 
 @isolated
 def plan(
-    config: ConfigSource, *, overrides: Overrides = None, progress: bool = False
+    config: ConfigSource,
+    *,
+    overrides: Overrides = None,
+    cache: PathLike | None = None,
+    progress: bool = False,
 ) -> PlanReport:
     """Measure teachers, student and disk, and advise whether to cache, in which codec and how many views.
 
@@ -62,6 +66,7 @@ def plan(
     Args:
         config: a path, a packaged name, a mapping or a config, as for `load_config`.
         overrides: of the config's keys.
+        cache: folder of the stores; overrides `runtime.cache`.
         progress: whether bars are shown.
 
     Raises:
@@ -69,7 +74,8 @@ def plan(
     """
     from pipeline.cache.plan import plan_cache
 
-    return plan_cache(load_config(config, overrides), reporter(progress=progress))
+    words = override_words(overrides, runtime__cache=cache)
+    return plan_cache(load_config(config, words), reporter(progress=progress))
 
 
 @isolated
@@ -100,9 +106,9 @@ def verify(
     """
     from pipeline.cache.verify import verify as verify_stores
 
-    experiment = None if config is None else load_config(config, overrides)
-    own = experiment is not None and cache is None
-    folder = experiment.runtime.cache_folder if experiment and own else _folder(cache)
+    words = override_words(overrides, runtime__cache=cache)
+    experiment = None if config is None else load_config(config, words)
+    folder = _folder(cache) if experiment is None else experiment.runtime.cache_folder
     return verify_stores(folder, stores, experiment, depth, reporter(progress=progress))
 
 

@@ -31,8 +31,18 @@ def load_config(config: ConfigSource, overrides: Overrides = None) -> Experiment
     return load(config, override_words(overrides))
 
 
-def override_words(overrides: Overrides) -> list[str]:
-    """Overrides as the command line takes them: `key=value`, the value in YAML, of which JSON is a part."""
+def override_words(overrides: Overrides, **more: object) -> list[str]:
+    """Overrides as the command line takes them: `key=value`, the value in YAML, of which JSON is a part.
+
+    Args:
+        overrides: values by key, or such words already.
+        more: values of further keys, a dot written as two underscores; those that are None are left out.
+    """
+    further = {key.replace("__", "."): value for key, value in more.items() if value is not None}
     if isinstance(overrides, Mapping):
-        return [f"{key}={json.dumps(value, default=os.fspath)}" for key, value in overrides.items()]
-    return list(overrides or ())
+        return _words({**overrides, **further})
+    return [*(overrides or ()), *_words(further)]
+
+
+def _words(values: Mapping[str, object]) -> list[str]:
+    return [f"{key}={json.dumps(value, default=os.fspath)}" for key, value in values.items()]

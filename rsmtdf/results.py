@@ -146,7 +146,7 @@ def import_official(
 
     Args:
         checkpoint: best.pth or latest.pth of the official code.
-        dataset: what it was trained on: a packaged manifest's name, or a manifest's YAML file.
+        dataset: its training data: a packaged manifest's name, or a manifest's YAML file.
         root: the data root, by default `data/<dataset>`.
         run: the run's folder, by default `runs/<dataset>-<size>-official`.
         model: which of its models is scored by default.
@@ -170,13 +170,28 @@ def import_official(
 
 
 @isolated
-def demo(out: PathLike = "outputs/demo", *, progress: bool = False) -> DemoResult:
+def demo(
+    out: PathLike = "outputs/demo",
+    *,
+    data: PathLike | None = None,
+    weights: PathLike | None = None,
+    progress: bool = False,
+) -> DemoResult:
     """Extract, train and evaluate on small drawn scenes with tiny teachers of random weights: minutes on a CPU.
 
     Args:
         out: the folder that everything is kept in.
+        data: real scenes, the folder of the Dubai dataset; needs `weights`.
+        weights: real teachers, a folder of weights files; needs `data`.
         progress: whether bars are shown.
+
+    Raises:
+        RsmtdfError: the scenes or the weights cannot be used.
     """
     from pipeline.demo.run import run_demo
+    from rsmtdf_core.errors import ConfigError
 
-    return run_demo(Path(out), None, None, reporter(progress=progress))
+    if (data is None) != (weights is None):
+        raise ConfigError("data and weights go together", remedy="give both or none")
+    folders = optional_path(data), optional_path(weights)
+    return run_demo(Path(out), *folders, reporter(progress=progress))

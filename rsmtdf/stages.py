@@ -26,18 +26,20 @@ def extract_features(
     config: ConfigSource,
     *,
     overrides: Overrides = None,
+    cache: PathLike | None = None,
     scheduler: str | None = None,
     progress: bool = False,
 ) -> ExtractReport:
     """Run the teachers once over every view and keep their tokens in the cache.
 
-    Only what is missing is computed: a call after an interrupted one goes on, and one more does nothing. With several
-    workers (`runtime.extract_workers`) a script must call this under `if __name__ == "__main__":`, as for all worker
-    processes in Python.
+    Existing features are reused and missing ones computed, so a call continues an interrupted one. With several workers
+    (`runtime.extract_workers`), a script must call this under `if __name__ == "__main__":`, as for all worker processes
+    in Python.
 
     Args:
         config: a path, a packaged name, a mapping or a config, as for `load_config`.
         overrides: of the config's keys.
+        cache: folder of the stores; overrides `runtime.cache`.
         scheduler: address of a dask scheduler; by default a cluster is started on this machine.
         progress: whether a bar is shown.
 
@@ -46,7 +48,8 @@ def extract_features(
     """
     from pipeline.extract.run import extract
 
-    return extract(load_config(config, overrides), scheduler, reporter(progress=progress))
+    words = override_words(overrides, runtime__cache=cache)
+    return extract(load_config(config, words), scheduler, reporter(progress=progress))
 
 
 @isolated
@@ -55,6 +58,7 @@ def train(
     run: PathLike | None = None,
     *,
     overrides: Overrides = None,
+    cache: PathLike | None = None,
     resume: bool = False,
     overwrite: bool = False,
     init_from: PathLike | None = None,
@@ -64,14 +68,15 @@ def train(
 ) -> TrainReport:
     """Train the student from the cached features; no teacher is loaded.
 
-    Ctrl-C ends after the step in work, with a checkpoint; a second one interrupts at once. On a CPU, the process keeps
-    memory that training has freed for its next use.
+    Ctrl-C stops after the current step and saves a checkpoint; a second Ctrl-C interrupts immediately. On a CPU, the
+    process keeps memory that training has freed for the next call.
 
     Args:
         config: a path, a packaged name, a mapping or a config, as for `load_config`.
         run: the run's folder, by default `<runtime.runs>/<name>-<method>-seed<seed>`.
         overrides: of the config's keys.
-        resume: go on with the run from its newest checkpoint.
+        cache: folder of the stores; overrides `runtime.cache`.
+        resume: continue the run from its newest checkpoint.
         overwrite: delete the run that is there.
         init_from: a run, checkpoint or weights file that a new run starts from.
         max_steps: train no more steps than these; sets `optimiser.max_steps`.
@@ -87,9 +92,9 @@ def train(
 
     if resume and (overwrite or init_from is not None):
         raise ConfigError("resume excludes overwrite and init_from", remedy="choose one of them")
-    limit = [] if max_steps is None else [f"optimiser.max_steps={max_steps}"]
+    words = override_words(overrides, runtime__cache=cache, optimiser__max_steps=max_steps)
     return run_training(
-        load_config(config, [*override_words(overrides), *limit]),
+        load_config(config, words),
         optional_path(run),
         resume=resume,
         overwrite=overwrite,
@@ -106,7 +111,7 @@ def evaluate(
     split: Literal["train", "val", "test"] = "test",
     weights: Weights | None = None,
     root: PathLike | None = None,
-    protocols: Sequence[str] = ("rsmtdf",),
+    protocol: str | Sequence[str] = "rsmtdf",
     overrides: Overrides = None,
     checkpoint: PathLike | None = None,
     progress: bool = False,
@@ -118,7 +123,7 @@ def evaluate(
         split: which scenes are scored.
         weights: the EMA model or the student, by default the one that the run was selected by.
         root: the data root, if it has moved since training.
-        protocols: names of the rules for the scores; the first is the report's own.
+        protocol: the rule for the scores, or several; the first is the report's own.
         overrides: of keys of `evaluation.inference`, and of `runtime.device`.
         checkpoint: the folder of another checkpoint than the best.
         progress: whether a bar is shown.
@@ -134,7 +139,7 @@ def evaluate(
         weights,
         optional_path(root),
         reporter(progress=progress),
-        protocols=protocols,
+        protocols=[protocol] if isinstance(protocol, str) else protocol,
         overrides=override_words(overrides),
         checkpoint=optional_path(checkpoint),
     )

@@ -1,6 +1,6 @@
-"""Errors that users see: what is wrong, where, and what mends it.
+"""Errors for users: the problem, its place, and how to fix it.
 
-Every one is also the built-in error a Python caller would expect, so both `except RsmtdfError` and
+Each is also the built-in error that a Python caller expects, so both `except RsmtdfError` and
 `except FileNotFoundError` work.
 """
 
@@ -12,15 +12,15 @@ from rsmtdf_core.words import one_line
 
 
 class RsmtdfError(Exception):
-    """Base of all errors that a user can mend.
+    """Base of all errors that a user can fix.
 
     Args:
-        what: one sentence that says what is wrong, with what was expected and what was found.
+        what: one sentence that names the problem, with the expected and the actual value.
         where: the file, key or row at fault.
-        remedy: a command or an edit that mends it.
+        remedy: a command or an edit that fixes it.
 
     Attributes:
-        status: what the process ends with.
+        status: the exit status of the process.
     """
 
     status: int = 1
@@ -36,11 +36,11 @@ class RsmtdfError(Exception):
         if self.where is not None:
             lines.append(f"  where: {one_line(self.where)}")
         if self.remedy is not None:
-            lines.append(f"  mend:  {self.remedy}")
+            lines.append(f"  fix:   {self.remedy}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Cross process borders whole (dask returns a worker's error to the client)."""
+        """Survive pickling between processes (dask returns a worker's error to the client)."""
         return _rebuild, (type(self), self.what, self.where, self.remedy)
 
 
@@ -83,11 +83,11 @@ class IncompleteError(DataError):
 
 
 class MissingFileError(RsmtdfError, FileNotFoundError):
-    """A file or folder that was named does not exist."""
+    """A file or folder does not exist."""
 
 
 class WriteError(RsmtdfError, OSError):
-    """The system refuses to write a file; `errno` and `strerror` are the system's."""
+    """The operating system refuses to write a file; `errno` and `strerror` are its own."""
 
     def __reduce__(self) -> tuple[object, ...]:
         """As the base; the state is set attribute by attribute."""
@@ -103,17 +103,17 @@ class StoreError(RsmtdfError, RuntimeError):
 
 
 class StoreNotFoundError(StoreError, FileNotFoundError):
-    """No store has the features that were asked for."""
+    """No store has the requested features."""
 
 
 class StoreIncompleteError(StoreError):
-    """A store exists but was not committed, or lacks rows that were asked for."""
+    """A store exists but is not committed, or lacks requested rows."""
 
 
 class StoreDamagedError(StoreError):
-    """A store's bytes are not what was written.
+    """A store's bytes differ from those that were written.
 
-    Where the damaged file is in a cache and no other remedy is given, the remedy is the command that repairs its store
+    If the damaged file is in a cache and no other remedy is given, the remedy is the command that repairs its store
     or group.
     """
 
@@ -124,7 +124,7 @@ class StoreDamagedError(StoreError):
 
 
 class StoreMismatchError(StoreError):
-    """A store holds something else than what was asked for."""
+    """A store holds other features than the requested ones."""
 
 
 class RunError(RsmtdfError, RuntimeError):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec
-from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.plan import make_plan
@@ -25,7 +25,7 @@ def make_store(
     ]
     settings = ViewSettings(crop=28, unlabeled_views=views, labeled_views=views)
     plan = make_plan(listed[:2], listed[2:], settings, seed)
-    group = ViewGroup.grown_by(cache, plan)
+    group = grow_group(cache, plan)
     rows = group.rows(plan)
 
     def tokens(row, salt=salt):

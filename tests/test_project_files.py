@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 import rsmtdf
+from rsmtdf_core.kinds import CodecKind
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -35,6 +36,14 @@ def test_folders_in_the_layout_are_there():
             assert parent.is_dir(), line
         elif line.startswith("  "):
             assert all((parent / name).is_dir() for name in names if name != "methods/"), line
+
+
+def test_the_example_of_a_plug_in_is_a_row():
+    example = (ROOT / "CONTRIBUTING.md").read_text().partition("```python\n")[2].partition("```")[0]
+    names = {"__name__": "rows"}
+    exec(compile(example, "CONTRIBUTING.md", "exec"), names)
+    assert isinstance(names["PACKED"], CodecKind)
+    assert names["PACKED"].settings(name="packed").bits == 4
 
 
 def test_the_metadata_names_no_address():

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.demo.scenes import draw_scenes
+from tests import test_plugin
 from tests.pipeline.conftest import CONFIG
+from tests.plugins import install
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 NESTED = ("cli", "data_manifests", "pipeline", "rsmtdf_core")
@@ -53,6 +55,14 @@ if __name__ == "__main__":
     assert set(rsmtdf.open_features("tiny.yaml")[0]["tokens"]) == {"vit", "cnn"}
     bare = {"cli", "data_manifests", "pipeline", "rsmtdf_core"} & set(sys.modules)
     assert not bare, bare
+"""
+
+PLUGGED = """
+import rsmtdf
+
+print(rsmtdf.extract_features("toy.yaml").stores[0].new)
+run = rsmtdf.train("toy.yaml", max_steps=1).run
+print(rsmtdf.evaluate(run, protocol="halved").protocol)
 """
 
 IMPORTS = """
@@ -119,9 +129,9 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, command: list[str], wheel: Path | None = None) -> str:
-    """What a command prints that runs in `folder` and imports rsmtdf from the unpacked wheel."""
-    path = {} if wheel is None else {"PYTHONPATH": str(wheel)}
+def run(folder: Path, command: list[str], *packages: Path) -> str:
+    """What a command prints that runs in `folder` and imports from these folders first, such as the unpacked wheel."""
+    path = {"PYTHONPATH": os.pathsep.join(map(str, packages))} if packages else {}
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | path
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -167,6 +177,17 @@ def test_all_modules_can_be_imported_beside_a_cli_and_a_pipeline(wheel, project)
     names = run(project, [sys.executable, "-c", IMPORTS], wheel).split()
     modules = [path for name in FOLDERS for path in (CHECKOUT / name).rglob("*.py")]
     assert len(names) == len(modules) - 1  # of rsmtdf itself there is no line
+
+
+def test_a_plug_in_of_another_package_works(wheel, project):
+    packages = project / "packages"
+    shutil.copytree(CHECKOUT / "tests" / "plugin" / "toy", packages / "toy")
+    install(packages, "toy", test_plugin.POINTS)
+    draw_scenes(project / "scenes", 14, 72, seed=3)
+    text = test_plugin.CONFIG.replace("SCENES", "scenes").replace("CACHE", "cache")
+    (project / "toy.yaml").write_text(text.replace("RUNS", "runs"))
+    said = run(project, [sys.executable, "-c", PLUGGED], wheel, packages)
+    assert said.split() == ["20", "halved"]
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])

@@ -76,7 +76,7 @@ def _line(check: "Check") -> Text:
     line = Text(f"  {check.name:<10} ")
     line.append(f"{check.status:<8}", style=_STYLES[check.status])
     line.append(check.sentence)
-    for label, text in (("where", check.where), ("mend", check.remedy)):
+    for label, text in (("where", check.where), ("fix", check.remedy)):
         if text:
             line.append(f"\n             {label + ':':<6} {text}")
     return line

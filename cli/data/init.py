@@ -1,4 +1,4 @@
-"""`rsmtdf data init`: a manifest for a folder of one's own."""
+"""`rsmtdf data init`: propose a manifest for a folder of images and masks."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import RichReporter, Text, err, out, show_command
+from cli.console import RichReporter, Text, err, out, show_command, table
 from cli.options import Bands, Scale, read_bands
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.words import printable
@@ -41,44 +41,50 @@ def init(
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option(metavar="A,B,C", help="Names of the classes, in the order of their values."),
+        typer.Option(
+            metavar="A,B,C",
+            help="Class names in the order of the mask values, or pairs such as 'water=#0000FF,field=#FFFF00' for "
+            "masks in colors.",
+        ),
     ] = None,
     classes_from: Annotated[
         Path | None,
         typer.Option(
-            help="A file with a class a line, each with its colour (#RRGGBB) if you like."
+            help="A file with one class name per line, optionally followed by its color (#RRGGBB)."
         ),
     ] = None,
     ignore: Annotated[
         str | None,
         typer.Option(
             metavar="VALUES",
-            help="Values of masks that stand for no class: 0,255 or '#000000' or --ignore=-9999; none for none.",
+            help="Mask values without a class: 0,255 or '#000000' or --ignore=-9999; 'none' ignores no value.",
             show_default="guessed",
         ),
     ] = None,
     bands: Bands = None,
     scale: Scale = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+        bool, typer.Option("--overwrite", help="Replace the file if it exists.")
     ] = False,
 ) -> None:
-    """Look at a folder and write a manifest for it, with comments; say what was guessed and why.
+    """Propose a manifest for a folder and write it with comments; show each guess and its reason.
 
-    No manifest is written that `data check` would refuse: every image and mask is opened, and copies of one image are
-    kept in one split.
+    The manifest passes `data check`: every image and mask is opened, and copies of one image stay in one split.
 
-    Finds pairs in images/ + masks/ (or labels/, annotations/, gt/, sat/ + map/), names that end in _mask or _label
-    beside their images, and folders train, val and test; tells class indices from colours by the pixels. For GeoTIFFs
-    it chooses the bands that are called red, green and blue, else the first three, and above 8 bits a range of values
-    to show. At a terminal it asks for names and ignored values.
+    Finds pairs in images/ + masks/ (or labels/, annotations/, gt/, sat/ + map/), masks next to their images with names
+    that end in _mask or _label, and folders train, val and test. Distinguishes class indices from colors by the pixels.
+    For GeoTIFFs it chooses the bands named red, green and blue, else the first three, and above 8 bits a range of
+    values to show. At a terminal it prompts for class names and ignored values.
+
+    Masks in colors: names without a color take the mask colors in the order of the color values. Check the table of
+    classes, or name the pairs: [cyan]--classes 'water=#0000FF,field=#FFFF00'[/]
     """
     from pipeline.data.init import (
-        NamedClass,
         checked_draft,
         draft,
         look,
+        parse_classes,
         read_classes,
         require_free,
         write_manifest,
@@ -88,78 +94,83 @@ def init(
         raise typer.BadParameter("--classes and --classes-from exclude each other")
     if masks is not None and images is None:
         raise typer.BadParameter("--masks needs --images, as the two patterns have the same fields")
+    named = None if classes is None else parse_classes(classes)
     path = path or root / "manifest.yaml"
     if root.is_dir():
         require_free(path, overwrite=overwrite)
     looked = look(root, RichReporter(), read_bands(bands, scale), (images, masks))
-    named = read_classes(classes_from) if classes_from else None
-    if classes is not None:
-        named = [NamedClass(one.strip()) for one in classes.split(",")]
+    if classes_from is not None:
+        named = read_classes(classes_from)
     ignored = None if ignore is None else _values(ignore)
     if yes or not _at_terminal():
-        made = draft(looked, path, named, ignored)
-        out.print(_table(made))
+        proposal = draft(looked, path, named, ignored)
+        out.print(_guess_table(proposal))
+        _show_classes(proposal)
     else:
-        made = _asked(looked, path, named, ignored)
-    made, checked = checked_draft(made, RichReporter())
+        proposal = _prompted(looked, path, named, ignored)
+    proposal, checked = checked_draft(proposal, RichReporter())
     for note in checked.notes:
         out.print(Text(f"note: {note}"))
-    write_manifest(made, path, overwrite=overwrite)
+    write_manifest(proposal, path, overwrite=overwrite)
     out.print(f"wrote {path}", soft_wrap=True)
+    for caution in proposal.cautions:
+        RichReporter().warn(caution)
     show_command("check it", "rsmtdf", "data", "check", path, "--root", root)
 
 
-def _asked(
+def _prompted(
     looked: "Looked",
     path: Path,
     named: "list[NamedClass] | None",
     ignored: list[int | str] | None,
 ) -> "Draft":
-    """The draft after questions on what flags left open.
+    """Prompt for everything that the flags left open, and return the draft.
 
     Raises:
-        typer.Abort: where it is not to be written.
+        typer.Abort: If the user declines to write it.
     """
     from pipeline.data.init import draft
 
-    made = draft(looked, path, None, ignored)
-    out.print(_table(made))
+    proposal = draft(looked, path, None, ignored)
+    out.print(_guess_table(proposal))
     if looked.values is not None and ignored is None:
-        guess = ",".join(map(str, made.manifest.mask_encoding.ignore)) or "none"
-        ignored = _values(typer.prompt("Values that stand for no class", default=guess))
-        made = draft(looked, path, None, ignored)
+        guess = ",".join(map(str, proposal.manifest.mask_encoding.ignore)) or "none"
+        ignored = _values(typer.prompt("Mask values without a class", default=guess))
+        proposal = draft(looked, path, None, ignored)
     if named is None:
-        made = _named(looked, path, ignored, made.manifest.class_names)
+        _show_classes(proposal)
+        proposal = _prompted_names(looked, path, ignored, proposal.manifest.class_names)
     else:
-        made = draft(looked, path, named, ignored)
+        proposal = draft(looked, path, named, ignored)
+    _show_classes(proposal)
     typer.confirm(printable(f"Write {path}?"), default=True, abort=True)
-    return made
+    return proposal
 
 
-def _named(
-    looked: "Looked", path: Path, ignored: list[int | str] | None, guess: Sequence[str]
+def _prompted_names(
+    looked: "Looked", path: Path, ignored: list[int | str] | None, defaults: Sequence[str]
 ) -> "Draft":
-    """The draft with names that fit the masks; asked again until they do."""
-    from pipeline.data.init import NamedClass, draft
+    """Prompt for class names until they fit the masks, and return the draft with them."""
+    from pipeline.data.init import draft, parse_classes
 
     while True:
-        answer = typer.prompt("Names of the classes, in this order", default=",".join(guess))
+        answer = typer.prompt(
+            "Class names in this order (or pairs NAME=#RRGGBB)", default=",".join(defaults)
+        )
         try:
-            return draft(
-                looked, path, [NamedClass(one.strip()) for one in answer.split(",")], ignored
-            )
+            return draft(looked, path, parse_classes(answer), ignored)
         except RsmtdfError as error:
             err.print(Text(error.what, style="yellow"))
 
 
 def _values(text: str) -> list[int | str]:
-    """Values as typed: numbers, or colours with their sign."""
-    words = [one.strip() for one in text.split(",")]
+    """Parse mask values: whole numbers, or colors "#RRGGBB"."""
+    words = [word.strip() for word in text.split(",")]
     if words in ([""], ["none"]):
         return []
     wrong = [word for word in words if not _VALUE.fullmatch(word)]
     if wrong:
-        raise typer.BadParameter(f"expected numbers or colours as #RRGGBB, found {wrong[0]!r}")
+        raise typer.BadParameter(f"expected numbers or colors as #RRGGBB, found {wrong[0]!r}")
     return [word.upper() if word.startswith("#") else int(word) for word in words]
 
 
@@ -167,15 +178,22 @@ def _at_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _table(made: "Draft") -> Table:
-    shown = Table(
-        title="what was found", title_justify="left", title_style="bold", header_style="bold"
-    )
+def _guess_table(proposal: "Draft") -> Table:
+    guesses = Table(title="guesses", title_justify="left", title_style="bold", header_style="bold")
     for column in ("", "guess", "why"):
-        shown.add_column(column, overflow="fold")
-    for what, guess, why in made.guesses:
-        shown.add_row(
-            what,
-            *(Text(one if len(one) <= _MOST else f"{one[:_MOST]} ...") for one in (guess, why)),
-        )
-    return shown
+        guesses.add_column(column, overflow="fold")
+    for subject, *cells in proposal.guesses:
+        shortened = (cell if len(cell) <= _MOST else f"{cell[:_MOST]} ..." for cell in cells)
+        guesses.add_row(subject, *map(Text, shortened))
+    return guesses
+
+
+def _show_classes(proposal: "Draft") -> None:
+    """Print the mask value, the color and the share of the pixels of each class, if there are masks."""
+    if not proposal.class_rows:
+        return
+    classes = table("classes", "class", "mask value", "pixels")
+    for row in proposal.class_rows:
+        name = Text.assemble(("\u2588\u2588 ", row.spec.color), row.spec.name)
+        classes.add_row(name, str(row.value), f"{row.percent:.2f} %")
+    out.print(classes)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.cache.verify.files import present_rows
-from pipeline.cache.verify.pixels import holds_pixels
 from pipeline.cache.verify.views import spread
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.arrays import Rows
@@ -19,7 +18,7 @@ from rsmtdf_core.cache.creation import SHARD_BYTES, create_store
 from rsmtdf_core.cache.usage import store_key
 from rsmtdf_core.cache_names import set_aside_command
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
-from rsmtdf_core.kinds import CODECS
+from rsmtdf_core.kinds import CODECS, TOKEN_CODECS
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.codecs import Declared, Tokens
 from rsmtdf_core.store.ledger import LedgerEntry
@@ -126,14 +125,16 @@ def transcode(
 
 def _require_source(source: FeatureStore, codec: Declared) -> dict[str, Any]:
     """The source's certificate."""
-    if holds_pixels(source):
+    if source.holds == "pixels":
         raise ConfigError(
             "pixels are stored as they are and have no other codec",
             where=source.path,
             remedy="name a store of tokens: rsmtdf cache ls",
         )
     if CODECS[codec["name"]].holds == "pixels":
-        raise ConfigError("uint8 is for pixels", remedy="use --codec fp16, int8 or transform")
+        raise ConfigError(
+            f"{codec['name']} is for pixels", remedy=f"use one of: {', '.join(TOKEN_CODECS)}"
+        )
     if codec == source.metadata.codec:
         raise ConfigError(
             f"the store is in {source.codec.label} already",

@@ -17,17 +17,12 @@ from pipeline.config import RuntimeSettings
 from pipeline.extract.blocks import (
     Block,
     BlockResult,
-    TeacherFacts,
     Work,
     extract_block,
-    forget_teachers,
-    sample_tokens,
-    teacher_facts,
+    forget_blocks,
 )
 from pipeline.reporter import Bar
 from rsmtdf_core.errors import ConfigError, RsmtdfError, TeacherError
-from rsmtdf_core.store.codecs import Tokens
-from rsmtdf_core.teachers.settings import TeacherSettings
 
 CONNECT_SECONDS = 20
 
@@ -47,7 +42,7 @@ def open_cluster(runtime: RuntimeSettings, scheduler: str | None) -> Iterator[Cl
             yield client
         finally:
             # Workers that run on must not keep the teachers' memory; one that is gone keeps none.
-            client.run(forget_teachers, on_error="ignore")
+            client.run(forget_blocks, on_error="ignore")
 
 
 @contextmanager
@@ -120,6 +115,26 @@ def run_task(client: Client, function: Callable[..., T], *arguments: object) -> 
         outcome = client.submit(_outcome, function, *arguments, pure=False).result()
     result: T = _value(outcome)
     return result
+
+
+def run_on_device(client: Client, device: str, function: Callable[..., T], *arguments: object) -> T:
+    """The result of a function that runs on a worker and takes, last, the device of that worker.
+
+    Args:
+        client: of the workers.
+        device: `runtime.device`.
+        function: runs there.
+        arguments: all but the device.
+
+    Raises:
+        RsmtdfError, OSError: as the function raised it.
+    """
+    result: T = run_task(client, _on_device, function, arguments, device)
+    return result
+
+
+def _on_device(function: Callable[..., T], arguments: Sequence[object], device: str) -> T:
+    return function(*arguments, _own_device(device))
 
 
 @contextmanager
@@ -215,16 +230,6 @@ def run_block(work: Work, block: Block, device: str, name: str) -> BlockResult:
         worker.log_event(name, count)
 
     return extract_block(work, block, _own_device(device), on_views)
-
-
-def run_facts(settings: TeacherSettings, crop: int, device: str) -> TeacherFacts:
-    """Runs on a worker: load a teacher there and look at it."""
-    return teacher_facts(settings, crop, _own_device(device))
-
-
-def run_sample(work: Work, settings: TeacherSettings, rows: Sequence[int], device: str) -> Tokens:
-    """Runs on a worker: a teacher's tokens of a few views."""
-    return sample_tokens(work, settings, rows, _own_device(device))
 
 
 def _own_device(wanted: str) -> str:

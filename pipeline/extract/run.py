@@ -6,7 +6,6 @@ ledgers and the commit. Workers write whole shards. So a kill at any moment lose
 
 import shutil
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,18 +23,15 @@ from pipeline.extract.parts import (
     open_parts,
     work_of,
 )
+from pipeline.extract.producers import producers_of
 from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.arrays import Rows
+from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.student.encoder import fetch_encoder
-from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.teachers.teacher import declared_shape
-from rsmtdf_core.teachers.weights import have_weights
-from rsmtdf_core.views.records import PIXELS
-from rsmtdf_core.weights.states import require_state
 
 
 class StoreReport(Settings):
@@ -97,27 +93,30 @@ def extract(
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
-    if not config.teachers and not config.runtime.cache_pixels:
+    if not producers_of(config):
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
     config = _absolute(config)
     experiment, group = _planned(config)
     for sentence in experiment.cautions:
         reporter.warn(sentence)
     rows = group.rows(experiment.plan)
-    parts = complete_parts(experiment, rows)
+    producers = producers_of(config)
+    parts = complete_parts(experiment, producers, rows)
     rendered, waiting = 0, 0.0
     done = {part.name for part in parts}
-    _require_teachers([one for one in config.teachers if one.name not in done], config, scheduler)
+    missing = [producer for producer in producers if producer.name not in done]
+    for producer in missing:
+        producer.require(config.views.crop, remote=scheduler is not None)
     _fetch_student(config, reporter)
-    if len(parts) < len(config.teachers) + config.runtime.cache_pixels:
+    if missing:
         with open_cluster(config.runtime, scheduler) as client, ExitStack() as locks:
-            made = open_parts(client, experiment, group, rows, parts)
+            made = open_parts(client, experiment, group, missing)
             hold_parts(made, experiment, rows, locks, reporter)
             rendered, waiting = _extract_parts(client, experiment, group, rows, made, reporter)
             for part in made:
                 commit_part(part, experiment, rows)
         parts += made
-    order = [*(one.name for one in config.teachers), PIXELS]
+    order = [producer.name for producer in producers]
     parts.sort(key=lambda part: order.index(part.name))
     return ExtractReport(
         group=group.path,
@@ -135,7 +134,7 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
     experiment = plan_experiment(config)
     require_unlabeled(experiment)
     while True:
-        group = ViewGroup.grown_by(cache, experiment.plan)
+        group = grow_group(cache, experiment.plan)
         again = experiment.drawn_again(group)
         if again.plan.fingerprint == experiment.plan.fingerprint:
             return experiment, group
@@ -158,17 +157,6 @@ def _absolute(config: ExperimentConfig) -> ExperimentConfig:
             "teachers": tuple(teachers),
         }
     )
-
-
-def _require_teachers(
-    teachers: Iterable[TeacherSettings], config: ExperimentConfig, scheduler: str | None
-) -> None:
-    """Refuse teachers that cannot be had or cannot take these views, before any worker starts."""
-    for teacher in teachers:
-        declared_shape(teacher, config.views.crop)
-        # The workers of another machine have a hub cache of their own.
-        if scheduler is None and teacher.weights != "random":
-            require_state(have_weights(teacher))
 
 
 def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:

@@ -27,6 +27,7 @@ from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import make_folder, read_json, remove_leftovers, write_json
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.maps.polygons import require_place
 from rsmtdf_core.refusals import require_no_folder
 from rsmtdf_core.roles import Role, deciding
@@ -37,6 +38,7 @@ from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.words import counted
 
 FACTS = "predictions.json"
+FORMAT = FileFormat("record of how maps are made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,7 @@ def _facts(predictor: _Predictor) -> dict[str, Any]:
     """Return the facts that decide the content of the files."""
     trained = predictor.trained
     return {
-        "format": 1,
+        "format": FORMAT.number,
         "run": trained.folder.path.resolve().name,
         "checkpoint": trained.checkpoint.fingerprint,
         "weights": trained.weights,
@@ -237,6 +239,10 @@ def _facts(predictor: _Predictor) -> dict[str, Any]:
         "bands": None if predictor.bands is None else predictor.bands.model_dump(mode="json"),
         "cog": predictor.settings.cog,
     }
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    return FORMAT.current(read_json(path, DataError), path, DataError)
 
 
 def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: bool) -> None:
@@ -249,7 +255,7 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
     if not overwrite:
         existing = [path for job in jobs for path in job.files.values() if path.exists()]
         has_record = record.is_file()
-        changes = list(differences(read_json(record, DataError), facts)) if has_record else []
+        changes = list(differences(_read_record(record), facts)) if has_record else []
         if changes or (existing and not has_record):
             raise DataError(
                 "the folder has maps of another run or of other settings: " + "; ".join(changes)

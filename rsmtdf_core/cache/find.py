@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rsmtdf_core.cache.group import require_group
 from rsmtdf_core.cache_names import STORE_NAME
 from rsmtdf_core.errors import StoreError, StoreMismatchError, StoreNotFoundError
 from rsmtdf_core.fingerprints import differences
@@ -32,7 +33,7 @@ def find_store(
         StoreIncompleteError: where it lacks views or was never committed.
         StoreDamagedError: where its files are not what was written.
     """
-    group = ViewGroup.require(cache, plan)
+    group = require_group(cache, plan)
     stores, damaged = _stores(group)
     agreeing = [
         store

@@ -59,5 +59,6 @@ def scores_picture(path: Path, rows: Sequence[ScoreRow], axis: str) -> None:
         axes.set_yticks(range(len(rows)), [one_line(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         plain_axes(axes, grid="x")
+        axes.tick_params(axis="y", labelcolor=INK)
         axes.set_xlabel(axis, color=MUTED)
         save_png(figure, path, cut=True)

@@ -1,4 +1,4 @@
-"""Which checkpoint of a run is best."""
+"""Find the best checkpoint of a run."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from rsmtdf_core.runs.history import ranked
 
 
 def best_checkpoint(run: RunFolder, option: str = "--checkpoint") -> Checkpoint:
-    """The checkpoint with the best validation, or the newest one where none was validated.
+    """Load the checkpoint with the best validation, or the newest if none was validated.
 
     Args:
-        run: its folder.
-        option: of the command line, which names another checkpoint.
+        run: the run's folder.
+        option: the command-line option that names another checkpoint, for errors.
 
     Raises:
-        RunError: where there is none, or where it is damaged, with the name of another one.
+        RunError: If there is no checkpoint, or the best is damaged; the error then names another one.
     """
     path, expected = _best(run)
     try:
@@ -43,14 +43,14 @@ def best_checkpoint(run: RunFolder, option: str = "--checkpoint") -> Checkpoint:
 
 
 def _best(run: RunFolder) -> tuple[Path, str | None]:
-    """The best checkpoint's folder, and its fingerprint where run.json has it."""
+    """Return the best checkpoint's folder, and its fingerprint if run.json has it."""
     if noted := run.facts.get("best"):
         return run.best / checkpoint_name(noted[0]["step"]), noted[0]["checkpoint"]
-    kept, latest = (checkpoints_in(place)[::-1] for place in (run.best, run.checkpoints))
-    there = {path.name: path for path in [*latest, *kept]}
-    names = [checkpoint_name(one.steps) for one in ranked(run.validations)]
-    scored = [there[name] for name in names if name in there]
-    newest = sorted(there.values(), key=lambda path: path.name, reverse=True)
+    kept, latest = (checkpoints_in(folder)[::-1] for folder in (run.best, run.checkpoints))
+    available = {path.name: path for path in [*latest, *kept]}
+    names = [checkpoint_name(validation.steps) for validation in ranked(run.validations)]
+    scored = [available[name] for name in names if name in available]
+    newest = sorted(available.values(), key=lambda path: path.name, reverse=True)
     if not newest:
         raise RunError(
             "the run has no checkpoint",
@@ -61,9 +61,9 @@ def _best(run: RunFolder) -> tuple[Path, str | None]:
 
 
 def _instead_of(run: RunFolder, damaged: Path, option: str) -> str:
-    """What to do where a checkpoint is damaged: the command with another one that is whole."""
+    """Return the remedy for a damaged checkpoint: the option with another checkpoint that is intact."""
     others = [*checkpoints_in(run.best), *checkpoints_in(run.checkpoints)]
-    # The same step first, then those nearest to it.
+    # Another copy of the same step first, then the nearest steps.
     number = int(damaged.name.removeprefix("step-"))
     others = sorted(
         (path for path in others if path != damaged),
@@ -71,5 +71,5 @@ def _instead_of(run: RunFolder, damaged: Path, option: str) -> str:
     )
     other = first_whole(others, lambda _: None)
     if other is None:
-        return f"no other is whole; train again: rsmtdf train {run.config} --run NEW"
-    return f"restore it, or name another one: {option} {other.path}"
+        return f"no other checkpoint is intact; train again: rsmtdf train {run.config} --run NEW"
+    return f"restore it, or use another checkpoint: {option} {other.path}"

@@ -1,12 +1,12 @@
-"""Checkpoints: safetensors and JSON, whole or absent, the newest whole one wins.
+"""Checkpoints: safetensors and JSON, written atomically; a run resumes from the newest intact one.
 
-Which of them stay is decided in `retention`.
+The module `retention` deletes old checkpoints.
 
 checkpoints/step-00000120/
   student.safetensors     parameters and buffers
-  ema.safetensors         the same of the EMA model
+  ema.safetensors         parameters and buffers of the EMA model
   optimiser.safetensors   AdamW's moments by parameter name, and the generators' states
-  state.json              step, epoch, the loss scaler, what it was trained on, the file digests: written last
+  state.json              step, epoch, loss scaler, views and stores of the training, file digests; written last
 """
 
 import shutil
@@ -42,12 +42,12 @@ _CUDA_RNG = "rng.cuda"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint on disk, checked against its digests.
+    """A checkpoint on disk, verified against its digests.
 
     Attributes:
-        path: its folder.
-        state: what state.json holds beside the digests.
-        digests: sha256 of each of its other files, by name.
+        path: folder of the checkpoint.
+        state: content of state.json without the digests.
+        digests: sha256 of each other file, by name.
     """
 
     path: Path
@@ -56,14 +56,14 @@ class Checkpoint:
 
     @property
     def fingerprint(self) -> str:
-        """Of everything in it, and so of what it was trained on."""
+        """Fingerprint of the whole checkpoint, including the views and stores of its training."""
         return checkpoint_fingerprint(self.state, self.digests)
 
     def weights(self, which: str) -> dict[str, Tensor]:
-        """The tensors of `student` or `ema`, on the CPU.
+        """Load the tensors of `student` or `ema`, on the CPU.
 
         Raises:
-            RunError: where one holds NaN or infinity.
+            RunError: If a tensor contains NaN or infinity.
         """
         file = self.path / f"{which}.safetensors"
         tensors: dict[str, Tensor] = load_file(file)
@@ -71,12 +71,12 @@ class Checkpoint:
         return tensors
 
     def restore(self, student: nn.Module, ema: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Load models, moments and generators in place.
+        """Load the models, moments and generator states in place.
 
-        The state of the GPU's generator is left alone where either side trains without a GPU.
+        The state of the GPU's generator is only restored if the checkpoint has it and the student is on a GPU.
 
         Raises:
-            RunError: where the weights are those of another model.
+            RunError: If the weights are those of another model.
         """
         load_weights(student, self.weights("student"), self.path)
         load_weights(ema, self.weights("ema"), self.path)
@@ -88,7 +88,9 @@ class Checkpoint:
         names = {parameter: name for name, parameter in student.named_parameters()}
         state = optimiser.state_dict()
         state["state"] = {}
-        parameters = [one for group in optimiser.param_groups for one in group["params"]]
+        parameters = [
+            parameter for group in optimiser.param_groups for parameter in group["params"]
+        ]
         for index, parameter in enumerate(parameters):
             prefix = names[parameter] + "/"
             moments = {
@@ -100,27 +102,31 @@ class Checkpoint:
 
 
 def require_finite(weights: Mapping[str, Tensor], file: Path) -> None:
-    """Refuse weights that compute nothing.
+    """Refuse weights that are not finite.
 
     Raises:
-        RunError: where a tensor holds NaN or infinity, with its name.
+        RunError: If a tensor contains NaN or infinity; the error names it.
     """
     if names := not_finite(weights):
         raise RunError(
-            f"{len(names)} of {len(weights)} tensors hold NaN or infinity, the first is {names[0]}",
+            f"{len(names)} of {len(weights)} tensors contain NaN or infinity, the first is {names[0]}",
             where=file,
             remedy="use an earlier checkpoint, or train again with a lower optimiser.lr",
         )
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -> None:
-    """Load a state dict; RunError with the first differing names where it is of another model."""
-    own = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {name: list(tensor.shape) for name, tensor in weights.items()}
-    wrong = list(differences(own, given))
+    """Load a state dict.
+
+    Raises:
+        RunError: If it belongs to another model; the error lists the first differences.
+    """
+    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = {name: list(tensor.shape) for name, tensor in weights.items()}
+    wrong = list(differences(expected, shapes))
     if wrong:
         raise RunError(
-            "the weights are of another model: " + "; ".join(wrong[:5]),
+            "the weights belong to another model: " + "; ".join(wrong[:5]),
             where=where,
             remedy="use the config that the run was trained with",
         )
@@ -134,13 +140,13 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> Path:
-    """Write `folder`/step-XXXXXXXX, atomically; `state` is JSON and needs `step`.
+    """Write `folder`/step-XXXXXXXX atomically and return its path; `state` is JSON with a `step`.
 
     Raises:
-        WriteError: a file cannot be written, say as the disk is full.
+        WriteError: If a file cannot be written, for example because the disk is full.
     """
-    place = folder / checkpoint_name(state["step"])
-    temporary = folder / f"{place.name}.tmp"
+    path = folder / checkpoint_name(state["step"])
+    temporary = folder / f"{path.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with writing(temporary):
@@ -150,19 +156,19 @@ def save_checkpoint(
         moments = _contiguous(_moments(student, optimiser))
         save_tensors(moments, temporary / "optimiser.safetensors")
         digests = {name: file_sha256(temporary / name) for name in FILES}
-        write_sealed_json(temporary / STATE, {**state, "format": FORMAT, "digests": digests})
-        shutil.rmtree(place, ignore_errors=True)
-        with writing(place, temporary):
-            temporary.rename(place)
+        write_sealed_json(temporary / STATE, {**state, "format": FORMAT.number, "digests": digests})
+        shutil.rmtree(path, ignore_errors=True)
+        with writing(path, temporary):
+            temporary.rename(path)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)  # a full disk gets its room back
+        shutil.rmtree(temporary, ignore_errors=True)  # to free space on a full disk
         raise
     sync_folder(folder)
-    return place
+    return path
 
 
 def _moments(student: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names: dict[Tensor, str] = {one: name for name, one in student.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in student.named_parameters()}
     tensors = {
         f"{names[parameter]}/{key}": value
         for parameter, moments in optimiser.state.items()
@@ -184,10 +190,10 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Open one checkpoint folder and check every file against its digest.
+    """Open a checkpoint folder and verify every file against its digest.
 
     Raises:
-        RunError: where a file is missing or is not what was written.
+        RunError: If a file is missing or damaged.
     """
     state, digests = read_state(path)
     for name, digest in digests.items():
@@ -198,19 +204,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest whole checkpoint in `folder`, and a line for each newer one that is damaged."""
+    """Return the newest intact checkpoint in `folder`, and a line for each newer damaged one."""
     warnings: list[str] = []
-    found = first_whole(reversed(checkpoints_in(folder)), warnings.append)
-    return found, warnings
+    checkpoint = first_whole(reversed(checkpoints_in(folder)), warnings.append)
+    return checkpoint, warnings
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoints in `folder`, whole or not, the oldest first."""
+    """Return the folders of checkpoints in `folder`, intact or not, oldest first."""
     return sorted(folder.glob("step-*[0-9]"))
 
 
 def first_whole(paths: Iterable[Path], on_damaged: Callable[[str], None]) -> Checkpoint | None:
-    """The first of these checkpoints that is whole; `on_damaged` is told of those before it."""
+    """Return the first intact checkpoint; call `on_damaged` with the error of each one before it."""
     for path in paths:
         try:
             return load_checkpoint(path)

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, read without its weights and without torch."""
+"""The state file of a checkpoint, read without its weights and without torch."""
 
 import os
 from pathlib import Path
@@ -6,12 +6,13 @@ from typing import Any
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.runs.seals import read_sealed_json
 
-FORMAT = 1
+FORMAT = FileFormat("checkpoint")
 STATE = "state.json"
 FILES = ("student.safetensors", "ema.safetensors", "optimiser.safetensors")
-# What the file held before it had a fingerprint.
+# The keys of the file in versions without a fingerprint.
 _EARLIER = (
     *("format", "step", "epoch", "scaler", "parent", "digests"),
     *("teachers", "random_teachers", "approximations"),
@@ -19,34 +20,32 @@ _EARLIER = (
 
 
 def checkpoint_name(step: int) -> str:
-    """The folder name of the checkpoint after `step` steps."""
+    """Return the folder name of the checkpoint after `step` steps."""
     return f"step-{step:08d}"
 
 
 def read_state(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What state.json of the checkpoint in `path` holds, and the sha256 of each other file by name.
+    """Read state.json of the checkpoint in `path`: its content, and the sha256 of each other file by name.
 
     Raises:
-        RunError: where the file is missing, damaged, of another format or of another step than its folder.
+        RunError: If the file is missing or damaged, or has another format or another step than its folder.
     """
     file = path / STATE
     if not os.path.lexists(file) and not any((path / name).is_file() for name in FILES):
         raise RunError(
             "there is no checkpoint here",
             where=path,
-            remedy="name a folder step-... in the run's checkpoints or best, or leave out --checkpoint",
+            remedy="pass a folder step-... in the run's checkpoints or best, or omit --checkpoint",
         )
-    state = read_sealed_json(file, _EARLIER)
-    if state.get("format") != FORMAT:
-        raise RunError(f"checkpoint format {state.get('format')} is not {FORMAT}", where=path)
+    state = FORMAT.current(read_sealed_json(file, _EARLIER), file, RunError)
     digests, step = state.pop("digests", None), state.get("step")
     if not isinstance(digests, dict) or set(digests) != set(FILES) or type(step) is not int:
         raise RunError("the file is damaged: it does not name the checkpoint's files", where=file)
     if path.name.startswith("step-") and path.name != checkpoint_name(step):
-        raise RunError(f"the file is of step {step}, not that of its folder", where=file)
+        raise RunError(f"the file belongs to step {step}, not to that of its folder", where=file)
     return state, digests
 
 
 def checkpoint_fingerprint(state: dict[str, Any], digests: dict[str, str]) -> str:
-    """The sha256 of everything in a checkpoint, and so of what it was trained on."""
+    """Return the sha256 of a whole checkpoint, including the views and stores of its training."""
     return fingerprint({"state": state, "digests": digests})

@@ -2,21 +2,21 @@
 
 <runs>/<name>/
   run.json             marks the folder as a run, which --overwrite may delete; written first. Its status is
-                       running, interrupted, finished or stopped early; a killed run stays running. It names the
-                       best checkpoints and keeps the validations
+                       running, interrupted, finished or stopped early; a killed run stays running. It lists the
+                       best checkpoints and the validations
   .lock                held by the process that trains
-  config.yaml          resolved
-  manifest.yaml        of the dataset
+  config.yaml          resolved config
+  manifest.yaml        manifest of the dataset
   metrics.jsonl        one line per logged step and per validation
-  cache.lock.json      the views and stores that it reads
-  checkpoints/step-*   the latest
-  best/step-*          the best by the chosen model; before the first validation the newest
+  cache.lock.json      the views and stores that the run reads
+  checkpoints/step-*   the latest checkpoints
+  best/step-*          the best checkpoints by the selected model; before the first validation the newest
   profile/             traces of --profile
   tensorboard/
-  evaluation/          <split>-<weights>/report.json, with tables and pictures beside it
+  evaluation/          <split>-<weights>/report.json, with its tables and pictures
 
-Each of these files that a result depends on carries a checksum of its content (`seals`), and run.json has the
-fingerprint of each best checkpoint.
+Files that determine a result carry a checksum of their content (`seals`), and run.json has the fingerprint of each best
+checkpoint.
 """
 
 import os
@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json, sync_file, write_json
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.runs.history import Validation, validations
@@ -44,15 +45,15 @@ from rsmtdf_core.runs.seals import (
 )
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.locks import LOCK, is_locked
-from rsmtdf_core.store.metadata import sealed
 from rsmtdf_core.validation import dump_yaml
 
-FORMAT = 1
+FORMAT = FileFormat("run")
+LOCK_FORMAT = FileFormat("list of the stores that a run reads")
 
 Status = Literal["running", "interrupted", "finished", "stopped early"]
 ENDED: tuple[Status, ...] = ("finished", "stopped early")
 UNFINISHED: tuple[Status, ...] = ("running", "interrupted")
-# What run.json held before it had a fingerprint.
+# The keys of run.json in versions without a fingerprint.
 _EARLIER = ("format", "status", "total", "steps", "initial", "trackers")
 _LEFTOVER = re.compile(r".+\.tmp-[0-9a-f]{32}")
 
@@ -65,7 +66,7 @@ class RunFolder:
 
     @property
     def marker(self) -> Path:
-        """What tells a run from any other folder."""
+        """The file that marks the folder as a run."""
         return self.path / "run.json"
 
     @property
@@ -100,23 +101,22 @@ class RunFolder:
 
     @property
     def profile(self) -> Path:
-        """Traces of steps."""
+        """The folder of step traces."""
         return self.path / "profile"
 
     def report(self, split: str, weights: str) -> Path:
-        """Where the scores of one of the run's two models on a split are; tables and pictures lie beside."""
+        """Return the path of the report of a model (`ema` or `student`) on a split."""
         return self.path / "evaluation" / f"{split}-{weights}" / "report.json"
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What run.json tells.
+        """The content of run.json.
 
-        Always `format`; where they apply `status`, `total` steps, `steps` done, `initial`, `trackers`,
-        `batch` of a step, `lines` of metrics.jsonl, `validations`, and `best`: step and fingerprint of the best
-        checkpoints.
+        Always has `format`. May have `status`, `total` steps, `steps` done, `initial`, `trackers`, `batch` of a step,
+        `lines` of metrics.jsonl, `validations`, and `best`: step and fingerprint of the best checkpoints.
 
         Raises:
-            RunError: where the file is missing or damaged.
+            RunError: If the file is missing or damaged.
         """
         try:
             return read_sealed_json(self.marker, _EARLIER)
@@ -125,23 +125,23 @@ class RunFolder:
 
     @property
     def without_facts(self) -> str:
-        """The remedy where run.json is missing or damaged."""
+        """The remedy for a missing or damaged run.json."""
         return (
-            "restore the file; else go on without what it told, the best checkpoint being chosen by metrics.jsonl: "
-            f"echo '{{\"format\": {FORMAT}}}' > {self.marker}"
+            "restore the file, or continue without its content, with the best checkpoint chosen by metrics.jsonl: "
+            f"echo '{{\"format\": {FORMAT.number}}}' > {self.marker}"
         )
 
     def note(self, **facts: object) -> None:
-        """Change some of what run.json tells."""
+        """Update run.json with these facts."""
         write_sealed_json(self.marker, self.facts | facts)
 
     @property
     def is_live(self) -> bool:
-        """Whether a process is training it."""
+        """Whether a process is training the run."""
         return is_locked(self.path)
 
     def sweep(self) -> None:
-        """Delete files that killed processes left half written; only who holds the run may."""
+        """Delete partial files of killed processes; requires the run's lock."""
         for path in self.path.iterdir():
             if _LEFTOVER.fullmatch(path.name) and path.is_file():
                 path.unlink()
@@ -156,21 +156,21 @@ class RunFolder:
         initial: Mapping[str, str] | None = None,
         batch: GlobalBatch | None = None,
     ) -> None:
-        """Make the folder for a new run, or check that it is the run to resume, and bring that up to date.
+        """Create the folder of a new run, or verify and update that of the run to resume.
 
         Args:
-            config: the experiment's. A resumed run may change its `runtime`, but not the
-                `runtime.precision`, and its `evaluation.inference.batch`, and keeps the new ones. Its
-                `optimiser.batch` may change with the number of processes.
-            manifest: the dataset's. A resumed run may change its `title`, `notes` and `protocols`.
-            resume: whether a run is to be there.
-            overwrite: whether a run that is there is deleted.
-            initial: which weights a new run starts from, for run.json.
-            batch: of a step; a resumed run keeps its total.
+            config: the experiment's config. A resumed run may change and then keeps `runtime`, except
+                for `runtime.precision`, and `evaluation.inference.batch`. Its `optimiser.batch` may
+                change with the number of processes.
+            manifest: the dataset's manifest. A resumed run may change its `title`, `notes` and `protocols`.
+            resume: whether to resume an existing run.
+            overwrite: whether to delete an existing run.
+            initial: the initial weights of a new run, for run.json.
+            batch: the batch of a step; a resumed run keeps its total.
 
         Raises:
-            RunError: as `require_startable` says, or where the run to resume is another one.
-            ConfigError: where the config or the manifest of the run to resume is damaged.
+            RunError: If `require_startable` raises it, or the run to resume has other settings.
+            ConfigError: If the config or the manifest of the run to resume is damaged.
         """
         self.require_startable(resume=resume, overwrite=overwrite)
         if self.path.is_dir():
@@ -187,50 +187,48 @@ class RunFolder:
                 started: dict[str, Any] = {} if initial is None else {"initial": dict(initial)}
                 if batch is not None:
                     started["batch"] = asdict(batch)
-                write_sealed_json(self.marker, {"format": FORMAT, "status": "running", **started})
+                write_sealed_json(self.marker, FORMAT.stamped({"status": "running", **started}))
             for path, settings in ((self.config, config), (self.manifest, manifest)):
                 write_sealed_text(path, dump_yaml(settings))
         except OSError:
-            if is_new:  # the same command starts it once there is room
+            if is_new:  # so that the same command works once the disk has space
                 for path in (self.config, self.manifest, self.marker):
                     path.unlink(missing_ok=True)
             raise
 
     def require_startable(self, *, resume: bool, overwrite: bool) -> None:
-        """Refuse a folder that no training may start in; nothing is written.
+        """Check that training may start in the folder, without writing to it.
 
         Raises:
-            RunError: where a run is there and is neither resumed nor overwritten, where there is none to resume,
-                or where the folder holds something else than a run.
+            RunError: If the folder contains a run that is neither resumed nor overwritten, no run to resume, or
+                files of something else than a run.
         """
         if self.marker.is_file():
             if not (resume or overwrite):
                 raise RunError(
-                    "the folder already holds a run",
+                    "the folder already contains a run",
                     where=self.path,
-                    remedy="continue it with --resume, replace it with --overwrite, or name another folder with --run",
+                    remedy="continue it with --resume, replace it with --overwrite, or choose another --run",
                 )
         elif self.path.is_dir() and (self.checkpoints.is_dir() or self.best.is_dir()):
             open_run(self.path)
         elif self.path.is_dir() and not all(
-            self._is_marker_to_be(one) for one in self.path.iterdir()
+            self._is_marker_to_be(path) for path in self.path.iterdir()
         ):
             raise RunError(
-                "the folder holds files, and they are not a run's",
+                "the folder is not empty and is not a run folder",
                 where=self.path,
-                remedy="name another folder with --run",
+                remedy="choose another folder with --run",
             )
         elif resume:
-            raise RunError(
-                "there is no run to resume", where=self.path, remedy="leave out --resume"
-            )
+            raise RunError("there is no run to resume", where=self.path, remedy="omit --resume")
 
     def _is_marker_to_be(self, path: Path) -> bool:
-        """Whether this is all that a process left that was killed before there was a run."""
+        """Whether the file comes from a process that was killed before it had written the marker."""
         return path.name == LOCK or path.name.startswith(f"{self.marker.name}.tmp-")
 
     def _delete(self) -> None:
-        # The marker last: a kill must not leave a folder that --overwrite does not know as a run.
+        # The marker last: after a kill, --overwrite must still recognize the folder as a run.
         for path in self.path.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -239,9 +237,9 @@ class RunFolder:
         self.marker.unlink()
 
     def _restore_settings(self, config: ConfigSettings, manifest: Settings) -> None:
-        """Write a damaged config or manifest again where the given settings have the checksum of the old ones.
+        """Rewrite a damaged config or manifest if the given settings match its checksum.
 
-        A missing one is written as well if the run was killed before its first checkpoint.
+        A missing file is also written if the run was killed before its first checkpoint.
         """
         is_untrained = not (self.checkpoints.is_dir() or self.best.is_dir())
         for path, settings in ((self.config, config), (self.manifest, manifest)):
@@ -263,7 +261,7 @@ class RunFolder:
             change for change in changes if not ignored or not change.startswith(ignored)
         ]:
             raise RunError(
-                f"the config differs from that of the run to resume: {'; '.join(changes)}",
+                f"the config differs from the config of the run to resume: {'; '.join(changes)}",
                 where=self.config,
                 remedy="undo the change, or start a new run with --run",
             )
@@ -275,111 +273,116 @@ class RunFolder:
         append_metrics(self.metrics, record)
 
     def metrics_lines(self) -> Metrics:
-        """All lines of metrics that are whole, and which are not."""
+        """Read the intact lines of metrics, and the damage."""
         return read_metrics(self.metrics, self.facts.get("lines", 0))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All lines of metrics; a torn last line, left by a killed process, is dropped.
+        """Read all lines of metrics, without a partial last line of a killed process.
 
         Raises:
-            RunError: where any other line is damaged or missing.
+            RunError: If any other line is damaged or missing.
         """
         metrics = self.metrics_lines()
         metrics.require_whole()
         return list(metrics.records)
 
     def sync_metrics(self) -> None:
-        """Make the lines survive a power cut, as a checkpoint does that is saved after them."""
+        """Flush the metrics to disk, so that a power cut cannot lose lines before a checkpoint."""
         if self.metrics.is_file():
             with writing(self.metrics):
                 sync_file(self.metrics)
 
     def note_lines(self, **facts: object) -> None:
-        """Note how many lines of metrics there are by now, with other facts."""
+        """Record the current number of metrics lines in run.json, with other facts."""
         lines = self.metrics.read_bytes().count(b"\n") if self.metrics.is_file() else 0
         self.note(lines=lines, **facts)
 
     @property
     def validations(self) -> list[Validation]:
-        """Every validation, from run.json and from the lines that it does not know of yet.
+        """All validations, from run.json and from later lines of metrics.
 
         Raises:
-            RunError: where they come from damaged metrics alone.
+            RunError: If run.json has none and the metrics are damaged.
         """
         metrics, noted = self.metrics_lines(), self.facts.get("validations")
         if noted is None:
             metrics.require_whole()
-        known = [Validation(**one) for one in noted or ()]
-        steps = {one.steps for one in known}
-        more = [one for one in validations(metrics.records) if one.steps not in steps]
-        return sorted([*known, *more], key=lambda one: one.steps)
+        earlier = [Validation(**fields) for fields in noted or ()]
+        steps = {validation.steps for validation in earlier}
+        later = [
+            validation
+            for validation in validations(metrics.records)
+            if validation.steps not in steps
+        ]
+        return sorted([*earlier, *later], key=lambda validation: validation.steps)
 
-    def note_best(self, best: Mapping[int, str], found: Sequence[Validation]) -> None:
-        """Note which checkpoints are best, by step with their fingerprints, and all validations."""
+    def note_best(self, best: Mapping[int, str], history: Sequence[Validation]) -> None:
+        """Record the best checkpoints, as fingerprints by step, and all validations in run.json."""
         self.note_lines(
             best=[{"step": step, "checkpoint": name} for step, name in best.items()],
-            validations=[asdict(one) for one in found],
+            validations=[asdict(validation) for validation in history],
         )
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics and validations of steps from `step` on, which are computed again, and damaged lines."""
+        """Drop damaged lines, and the metrics and validations from step `step` on, which will be recomputed."""
         metrics = self.metrics_lines()
         kept = [record for record in metrics.records if record["step"] < step]
-        found = [one for one in self.validations if one.steps <= step]
-        # Before the lines: after a kill in between there are more of them than noted, and never fewer.
-        self.note(lines=len(kept), validations=[asdict(one) for one in found])
+        history = [validation for validation in self.validations if validation.steps <= step]
+        # Before the lines: after a kill in between, the file may have more lines than recorded, never fewer.
+        self.note(lines=len(kept), validations=[asdict(validation) for validation in history])
         if metrics.damage and os.path.lexists(self.metrics):
             self.metrics.replace(self.metrics.with_name(f"damaged-{self.metrics.name}"))
         write_metrics(self.metrics, kept)
 
     def lock(self, features: dict[str, Any]) -> None:
-        """Name the views and stores that this run reads."""
-        write_json(self.path / "cache.lock.json", sealed({"format": FORMAT, **features}))
+        """Write the views and stores that this run reads to cache.lock.json."""
+        write_json(self.path / "cache.lock.json", LOCK_FORMAT.sealed(features))
 
 
 def _no_run(path: Path) -> RunError:
-    """The error for a folder without a run; a folder of runs is a common slip, so the error names a run in it."""
+    """Return the error for a folder without a run; for a folder of runs, a common mistake, it names a run."""
     runs = sorted(path.glob("*/run.json"))
     if runs:
         return RunError(
-            "this folder holds runs and is none itself",
+            "this folder contains runs but is not a run",
             where=path,
-            remedy=f"name a run, such as {runs[0].parent}; `rsmtdf runs {path}` lists them",
+            remedy=f"pass a run, such as {runs[0].parent}; `rsmtdf runs {path}` lists them",
         )
     return RunError("there is no run here", where=path, remedy="run `rsmtdf train CONFIG` first")
 
 
 def open_run(path: Path) -> RunFolder:
-    """The run in `path`.
+    """Open the run in `path`.
 
     Raises:
-        RunError: where there is none, or not a whole one.
+        RunError: If there is no run, or it is damaged.
     """
     run = RunFolder(path)
     if not run.marker.is_file():
         if run.checkpoints.is_dir() or run.best.is_dir():
             raise RunError(
-                "the file is missing or no regular file", where=run.marker, remedy=run.without_facts
+                "the file is missing or not a regular file",
+                where=run.marker,
+                remedy=run.without_facts,
             )
         raise _no_run(path)
     try:
-        found = read_json(run.marker, RunError).get("format")
+        facts = read_json(run.marker, RunError)
     except RunError as error:
         raise RunError(error.what, where=run.marker, remedy=run.without_facts) from None
-    if found != FORMAT:
-        raise RunError(f"run format {found} is not {FORMAT}", where=run.marker)
+    FORMAT.current(facts, run.marker, RunError)
     assert run.facts
     for file in (run.config, run.manifest):
         if not file.is_file():
-            what = "the file is missing or no regular file"
+            problem = "the file is missing or not a regular file"
         elif not is_whole_text(file):
-            what = "the file is damaged: it was changed after it was written"
+            problem = "the file is damaged: it was changed after it was written"
         else:
             continue
         raise RunError(
-            what,
+            problem,
             where=file,
-            remedy="restore it: put a copy of what the run was trained with there, or go on with that: "
+            remedy="restore the file from a copy, or continue with the config that the run was started with: "
             f"rsmtdf train CONFIG --run {path} --resume",
         )
     return run

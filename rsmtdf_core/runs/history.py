@@ -1,4 +1,4 @@
-"""What the validations of a run came to, as its metrics tell: the best of them, and how long ago that was."""
+"""The validations of a run, from its metrics: their order by score, and the time since the best."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ class Validation:
     """One validation.
 
     Attributes:
-        steps: steps trained until then.
-        epoch: counted from 1.
-        miou: its score, in 0..1.
-        only_class: the class that the model predicted everywhere; None where it predicted several.
+        steps: number of steps trained before it.
+        epoch: the epoch, counted from 1.
+        miou: mean IoU, in 0..1.
+        only_class: the class that the model predicted everywhere; None if it predicted several.
     """
 
     steps: int
@@ -23,21 +23,21 @@ class Validation:
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> "Validation":
-        """The validation that a line of metrics tells of."""
+        """Return the validation in a line of metrics."""
         only = line.get("only_class")
         return cls(line["step"] + 1, line["epoch"] + 1, line["miou"], only)
 
 
 def validations(lines: Iterable[Mapping[str, Any]]) -> list[Validation]:
-    """The validations among lines of metrics, in their order."""
+    """Return the validations among lines of metrics, in order."""
     return [Validation.of(line) for line in lines if line.get("split") == "val"]
 
 
-def ranked(found: Iterable[Validation]) -> list[Validation]:
-    """The best first; of equal ones the earlier."""
-    return sorted(found, key=lambda one: (-one.miou, one.steps))
+def ranked(history: Iterable[Validation]) -> list[Validation]:
+    """Sort validations by score, best first; earlier ones first if equal."""
+    return sorted(history, key=lambda validation: (-validation.miou, validation.steps))
 
 
-def since_best(found: Sequence[Validation]) -> int:
-    """How many validations came after the best one; they are given in their order."""
-    return len(found) - 1 - found.index(ranked(found)[0]) if found else 0
+def since_best(history: Sequence[Validation]) -> int:
+    """Return the number of validations after the best one; `history` is in order."""
+    return len(history) - 1 - history.index(ranked(history)[0]) if history else 0

@@ -1,4 +1,4 @@
-"""One process at a time trains a run."""
+"""The lock of a run: only one process at a time may train it."""
 
 import errno
 import os
@@ -13,30 +13,30 @@ from rsmtdf_core.files import make_folder
 from rsmtdf_core.refusals import remedy_of
 from rsmtdf_core.store.locks import LOCK, locked
 
-# What file systems say that have no locks.
+# Errors of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextmanager
 def hold_run(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
-    """Hold a run's folder for writing; it is made where it is missing.
+    """Lock a run's folder for writing, and create it if missing.
 
-    The system lets go of the lock when the process ends, however it ends.
+    The system releases the lock when the process ends for any reason.
 
     Args:
-        folder: the run's.
-        warn: called with a sentence where the file system has no locks; the run is then not held.
+        folder: the run's folder.
+        warn: called with a sentence if the file system has no locks; the run is then not locked.
 
     Raises:
-        RunError: where another process holds it, or the lock cannot be made.
+        RunError: If another process holds the lock, or it cannot be created.
     """
-    make_folder(folder, RunError, "name another folder with --run")
+    make_folder(folder, RunError, "choose another folder with --run")
 
     def refuse() -> None:
         raise RunError(
             f"{_holder(folder)} is training this run",
             where=folder,
-            remedy="wait until it has ended, or name another folder with --run",
+            remedy="wait until it has ended, or choose another folder with --run",
         )
 
     with ExitStack() as stack:
@@ -54,8 +54,8 @@ def hold_run(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
                     remedy=remedy_of(error.errno) or _delete(folder),
                 ) from None
             warn(
-                f"the file system of {folder} has no locks: it would go unnoticed if another process "
-                "trained this run too"
+                f"the file system of {folder} has no locks: make sure that no other process trains "
+                "this run"
             )
         yield
 
@@ -65,7 +65,7 @@ def _delete(folder: Path) -> str:
 
 
 def _holder(folder: Path) -> str:
-    """The process that holds the lock, as it describes itself in the file."""
+    """Return the description of the process that holds the lock, from the file."""
     try:
         return (folder / LOCK).read_text().strip() or "another process"
     except (OSError, UnicodeDecodeError):

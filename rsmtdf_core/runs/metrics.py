@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, each with a checksum, so that a damaged line costs no other."""
+"""metrics.jsonl: one JSON object per line, each with a checksum, so that damage affects only its own line."""
 
 import json
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Metrics:
-    """The whole lines of metrics.jsonl.
+    """The intact lines of metrics.jsonl.
 
     Attributes:
         path: the file.
-        records: the lines that are whole, in their order.
-        damaged: numbers of the lines that are not, counted from 1.
-        missing: lines that were written and are not there.
-        problem: why nothing can be read; empty where the file can be.
+        records: the intact lines, in order.
+        damaged: numbers of the damaged lines, counted from 1.
+        missing: number of lines that were written but are missing.
+        problem: the reason why the file cannot be read; empty if it can.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Metrics:
 
     @property
     def damage(self) -> str | None:
-        """The damage in one sentence; None where every line is whole."""
+        """The damage in one sentence; None if every line is intact."""
         if self.problem:
             return f"{self.path.name} cannot be read: {self.problem}"
         parts = []
@@ -47,26 +47,26 @@ class Metrics:
         return f"{self.path.name} has {' and '.join(parts)}" if parts else None
 
     def require_whole(self) -> None:
-        """Refuse metrics that lost a line.
+        """Check that all lines are intact.
 
         Raises:
-            RunError: where any line is damaged or missing.
+            RunError: If any line is damaged or missing.
         """
         if self.damage:
             raise RunError(
                 self.damage,
                 where=self.path,
-                remedy="restore the file, or leave out those lines: "
+                remedy="restore the file, or drop those lines: "
                 f"rsmtdf train CONFIG --run {self.path.parent} --resume",
             )
 
 
 def read_metrics(path: Path, expected: int = 0) -> Metrics:
-    """Read the lines; a last one without its end, left by a killed process, is dropped.
+    """Read the lines, without a partial last line of a killed process.
 
     Args:
-        path: of metrics.jsonl, which may be missing.
-        expected: how many lines were written at least.
+        path: path of metrics.jsonl, which may be missing.
+        expected: minimum number of lines that were written.
     """
     if not path.exists() and not path.is_symlink():
         return Metrics(path, (), missing=expected)
@@ -76,22 +76,22 @@ def read_metrics(path: Path, expected: int = 0) -> Metrics:
         problem = error.what if isinstance(error, RunError) else error.strerror
         return Metrics(path, (), missing=expected, problem=problem or "unknown")
     lines = content.split(b"\n")
-    torn = lines.pop()
-    if unsealed_line(torn) is not None:
-        lines.append(torn)
+    partial = lines.pop()
+    if unsealed_line(partial) is not None:
+        lines.append(partial)
     sealed = [unsealed_line(line) for line in lines]
-    # Lines of earlier versions have no checksum; a file has it in every line or in none.
+    # Lines of earlier versions have no checksum; either all lines of a file have one or none.
     parsed = [_parsed(line) for line in (sealed if any(sealed) else lines)]
     records = [record for record in parsed if record is not None]
     damaged = [number for number, record in enumerate(parsed, 1) if record is None]
-    if torn and unsealed_line(torn[:-1]) is not None:
-        damaged.append(len(lines) + 1)  # a line whose end was changed, not a torn one
+    if partial and unsealed_line(partial[:-1]) is not None:
+        damaged.append(len(lines) + 1)  # the end of the line was changed, it is not partial
     missing = max(0, expected - len(records) - len(damaged))
     return Metrics(path, tuple(records), tuple(damaged), missing)
 
 
 def _parsed(line: bytes | None) -> dict[str, Any] | None:
-    """A record of a step or a validation; None for anything else."""
+    """Parse the record of a step or a validation; None for anything else."""
     try:
         record = json.loads(line or b"")
     except (ValueError, RecursionError):
@@ -100,10 +100,10 @@ def _parsed(line: bytes | None) -> dict[str, Any] | None:
 
 
 def append_metrics(path: Path, record: dict[str, Any]) -> None:
-    """Write one more line.
+    """Append a line.
 
     Raises:
-        WriteError: the system refuses it.
+        WriteError: If the line cannot be written.
     """
     line = sealed_line(json.dumps(record, allow_nan=True)) + "\n"
     with writing(path), naming(path), path.open("ab", buffering=0) as file:
@@ -113,4 +113,4 @@ def append_metrics(path: Path, record: dict[str, Any]) -> None:
 def write_metrics(path: Path, records: list[dict[str, Any]]) -> None:
     """Replace all lines, atomically."""
     with atomic_file(path) as file:
-        file.write("".join(f"{sealed_line(json.dumps(one))}\n" for one in records).encode())
+        file.write("".join(f"{sealed_line(json.dumps(record))}\n" for record in records).encode())

@@ -1,4 +1,4 @@
-"""Whether a run that is resumed is still the same: its settings, its data and its batch."""
+"""Compare a resumed run with its start: its settings, its data and its batch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True, slots=True)
 class GlobalBatch:
-    """How many labeled crops a step has, and as many unlabeled ones.
+    """The number of labeled crops (and of unlabeled crops) in a step.
 
     Attributes:
-        processes: that share a step.
-        each: labeled crops of each.
+        processes: number of processes that share a step.
+        each: labeled crops per process.
     """
 
     processes: int
@@ -27,22 +27,22 @@ class GlobalBatch:
 
     @property
     def total(self) -> int:
-        """Labeled crops of a step."""
+        """Labeled crops in a step."""
         return self.processes * self.each
 
     def require_same_total(self, other: "GlobalBatch", run: Path) -> None:
-        """Refuse to resume a run that started with this batch with one of another size.
+        """Check that a run which started with this batch resumes with a batch of the same total.
 
         Raises:
-            RunError: where the totals differ.
+            RunError: If the totals differ.
         """
         if self.total == other.total:
             return
         each, rest = divmod(self.total, other.processes)
         choice = f", or --set optimiser.batch={each}" if rest == 0 and each % 2 == 0 else ""
         raise RunError(
-            f"the run trains {self.total} labeled crops a step ({self.processes} x {self.each}), this "
-            f"would be {other.total} ({other.processes} x {other.each})",
+            f"the run trains {self.total} labeled crops per step ({self.processes} x {self.each}), but "
+            f"this command trains {other.total} ({other.processes} x {other.each})",
             where=run,
             remedy=f"resume it with torchrun --nproc-per-node {self.processes} and optimiser.batch="
             f"{self.each}{choice}",
@@ -52,7 +52,7 @@ class GlobalBatch:
 def changed_settings(
     config_file: Path, config: ConfigSettings, manifest_file: Path, manifest: Settings
 ) -> list[str]:
-    """What differs between the settings that a run was started with and the given ones, of what decides its result."""
+    """Return the differences between the given settings and those of the run's start that affect its result."""
     return [
         *differences(_fixed(_kept(config_file, config)), _fixed(config)),
         *differences(
@@ -62,15 +62,15 @@ def changed_settings(
 
 
 def _kept(path: Path, like: S) -> S:
-    """What a run wrote, as settings of today: a key that came later has its default, which is what the run did."""
+    """Load the settings of a run; newer keys get their defaults, which match the behavior of the run."""
     return validate(type(like), load_yaml(path), str(path))
 
 
 def _fixed(config: ConfigSettings) -> dict[str, Any]:
-    """The settings that decide what a run computes: everything but speed and places."""
+    """Return the settings that affect the results of a run: all except speed and locations."""
     return deciding(config, *(set(Role) - {Role.SPEED, Role.PLACE}))
 
 
 def _data_facts(manifest: Settings) -> dict[str, Any]:
-    """What decides the same of the data: words do not, nor do rules that no training is scored by."""
+    """Return the fields of a manifest that affect training: all except texts and evaluation protocols."""
     return manifest.model_dump(mode="json", exclude={"title", "notes", "protocols"})

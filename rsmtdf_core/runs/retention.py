@@ -1,4 +1,4 @@
-"""Which checkpoints stay: the latest, and the best under names of their own. A kill leaves none half deleted."""
+"""Retention of checkpoints: keep the latest and the best, and delete others so that a kill leaves no partial one."""
 
 import shutil
 from collections.abc import Collection
@@ -13,10 +13,10 @@ _TEMPORARY = ".tmp"
 
 
 def keep_copy(checkpoint: Path, folder: Path) -> None:
-    """Put `checkpoint` into `folder` too; its files are linked, or copied where links cannot be made.
+    """Copy `checkpoint` to `folder`, by hard links if possible.
 
     Raises:
-        WriteError: a file cannot be written, say as the disk is full; then nothing of the copy is kept.
+        WriteError: If a file cannot be written, for example because the disk is full; the partial copy is deleted.
     """
     kept = folder / checkpoint.name
     temporary = folder / f"{kept.name}{_TEMPORARY}"
@@ -44,7 +44,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:
-    """Delete the checkpoints in `folder` that have other names."""
+    """Delete the checkpoints in `folder` except those with these names."""
     for path in checkpoints_in(folder):
         if path.name not in names:
             _delete(path)
@@ -57,7 +57,7 @@ def drop_old(folder: Path, keep: int) -> None:
 
 
 def _delete(path: Path) -> None:
-    # Renamed first: what a kill leaves behind must not look like a damaged checkpoint.
+    # Renamed first, so that a partly deleted folder does not look like a damaged checkpoint.
     gone = path.with_name(f"gone-{path.name}{_TEMPORARY}")
     shutil.rmtree(gone, ignore_errors=True)
     path.rename(gone)
@@ -65,7 +65,7 @@ def _delete(path: Path) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Delete what killed processes left half written or half deleted."""
+    """Delete partial writes and partial deletions of killed processes."""
     for path in folder.glob(f"*{_TEMPORARY}"):
         shutil.rmtree(path)
 
@@ -73,8 +73,8 @@ def clear_leftovers(folder: Path) -> None:
 def set_aside(folder: Path, after: int) -> None:
     """Rename checkpoints of more than `after` steps to `damaged-step-*`.
 
-    A run that goes on before them will write them anew, and meanwhile they count neither as the
-    latest nor as the best.
+    A run that resumes from an earlier step will write them again. Until then, they must not count as
+    the latest or the best.
     """
     for path in checkpoints_in(folder):
         if path.name > checkpoint_name(after):
@@ -82,7 +82,7 @@ def set_aside(folder: Path, after: int) -> None:
 
 
 def rename_damaged(path: Path) -> Path:
-    """Rename a checkpoint to `damaged-step-*`; its new path."""
+    """Rename a checkpoint to `damaged-step-*` and return its new path."""
     aside = path.with_name(f"damaged-{path.name}")
     shutil.rmtree(aside, ignore_errors=True)
     return path.rename(aside)

@@ -1,6 +1,6 @@
-"""Files of a run that carry a checksum of their own content.
+"""Files of a run that carry a checksum of their content.
 
-Earlier versions wrote the same files without one; those are read as they are.
+Earlier versions wrote the same files without a checksum; these are read without verification.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_sealed_json(path: Path, unsealed: Collection[str]) -> dict[str, Any]:
-    """The object that `write_sealed_json` wrote.
+    """Read a JSON object written by `write_sealed_json`.
 
     Args:
         path: the file.
         unsealed: the keys that a file without a fingerprint may have.
 
     Raises:
-        RunError: where the file is missing, damaged, or changed since it was written.
+        RunError: If the file is missing, damaged or changed.
     """
     value = read_json(path, RunError)
     written = value.pop(_FINGERPRINT, None)
@@ -40,7 +40,7 @@ def read_sealed_json(path: Path, unsealed: Collection[str]) -> dict[str, Any]:
         changed = (
             not value.keys() <= set(unsealed) if written is None else written != fingerprint(value)
         )
-    except (ValueError, RecursionError):  # a number that JSON proper does not have, or too deep
+    except (ValueError, RecursionError):  # a number that is not valid JSON, or too much nesting
         changed = True
     if changed:
         raise RunError("the file is damaged: it was changed after it was written", where=path)
@@ -48,7 +48,7 @@ def read_sealed_json(path: Path, unsealed: Collection[str]) -> dict[str, Any]:
 
 
 def sealed_text(text: str) -> bytes:
-    """A text whose first line, a YAML comment, is the sha256 of the others."""
+    """Return a text with a first line, a YAML comment, that is the sha256 of the rest."""
     content = text.encode()
     return f"# sha256: {hashlib.sha256(content).hexdigest()}\n".encode() + content
 
@@ -60,10 +60,10 @@ def write_sealed_text(path: Path, text: str) -> None:
 
 
 def is_whole_text(path: Path) -> bool:
-    """Whether a file has the content that its first line promises, or promises nothing.
+    """Whether a file matches the checksum in its first line, or has none.
 
     Raises:
-        RunError: where the file is missing or no regular file.
+        RunError: If the file is missing or not a regular file.
     """
     content = read_file(path.resolve(), RunError)
     header = _HEADER.match(content)
@@ -73,7 +73,7 @@ def is_whole_text(path: Path) -> bool:
 
 
 def promised_text(path: Path) -> bytes | None:
-    """The first line of a sealed text, whatever follows; None where there is none."""
+    """Return the checksum line of a sealed text, whether it matches or not; None if there is none."""
     try:
         header = _HEADER.match(read_file(path, RunError))
     except RunError:
@@ -82,13 +82,13 @@ def promised_text(path: Path) -> bytes | None:
 
 
 def sealed_line(json_object: str) -> str:
-    """A JSON object with the crc32 of its other bytes as its last key."""
+    """Return a JSON object with the crc32 of its other bytes as its last key."""
     body = json_object.removesuffix("}")
     return f'{body}, "crc32": {zlib.crc32(body.encode())}}}'
 
 
 def unsealed_line(line: bytes) -> bytes | None:
-    """The JSON object that `sealed_line` took; None where its checksum is absent or wrong."""
+    """Return the JSON object passed to `sealed_line`; None if its checksum is missing or wrong."""
     checksum = next(iter(_CHECKSUM.finditer(line, max(0, len(line) - 24))), None)
     if checksum is None or checksum.end() != len(line):
         return None

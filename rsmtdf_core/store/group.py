@@ -6,7 +6,7 @@ nothing written is moved.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.arrays import Rows
-from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
+from rsmtdf_core.cache_names import STORE_NAME
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreError,
@@ -25,16 +25,13 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.store.copies import copy_of, is_there, keep_copy
 from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import (
     EXTRACT,
-    FORMAT,
     ZARR,
     read_attributes,
-    sealed,
-    unsealed,
 )
 from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.tables import SEGMENT_ROWS, read_table, table_damage, write_table
@@ -44,6 +41,8 @@ from rsmtdf_core.views.plan import VIEW_DTYPE, ViewPlan
 VIEWS = "views.npy"
 CROPS = "crops.npy"
 SCENES = "scenes.json"
+FORMAT = FileFormat("group of stores")
+SCENES_FORMAT = FileFormat("list of scenes")
 _CRC = np.dtype(np.uint32)
 _MOST_NUMBERS = 2**20  # so many has a view key room for
 
@@ -95,62 +94,29 @@ class ViewGroup:
         return cls(path, drawing, KnownViews(scenes, table))
 
     @classmethod
-    def find(
-        cls, cache: Path, drawing: Mapping[str, Any], scenes: Sequence[Scene]
-    ) -> "ViewGroup | None":
-        """The group of views drawn this way that has most of the scenes; None where none has any.
+    def begin(cls, path: Path, drawing: Mapping[str, Any]) -> "ViewGroup":
+        """Return a group without views; only its folder is created.
 
         Raises:
-            StoreDamagedError: where a file of such a group is not what was written.
+            StoreDamagedError: If the path is not a folder.
         """
-        wanted = {SceneKey.of(scene) for scene in scenes}
-        found: tuple[int, str, ViewGroup] | None = None
-        for path, its_drawing in _groups(cache):
-            if its_drawing != drawing:
-                continue
-            group = cls.at(path)
-            common = len(wanted.intersection(group.known.places))
-            if common and (found is None or common > found[0]):
-                found = common, path.name, group
-        return None if found is None else found[2]
+        if is_there(path) and (path.is_symlink() or not path.is_dir()):
+            raise damage(path, "this is not a folder")
+        path.mkdir(exist_ok=True)
+        return cls(path, dict(drawing), KnownViews((), np.empty(0, VIEW_DTYPE)))
 
-    @classmethod
-    def require(cls, cache: Path, plan: ViewPlan) -> "ViewGroup":
-        """The plan's group.
+    def grown_by(self, plan: ViewPlan) -> "ViewGroup":
+        """Return the group with a row for each view of the plan, and write the added rows.
+
+        The caller holds the cache's lock, so the group cannot grow in another process meanwhile.
 
         Raises:
-            StoreNotFoundError: where the cache has none; the message says how the nearest differs.
-            StoreDamagedError: where a file of the group is not what was written.
+            StoreMismatchError: If the group holds a view with other parameters.
+            StoreDamagedError: If a file of the group is damaged.
         """
-        group = cls.find(cache, plan.drawing, plan.scenes)
-        if group is None:
-            raise StoreNotFoundError(
-                f"no features of these views: {_nearest(cache, plan)}",
-                where=cache,
-                remedy=f"make them: {EXTRACT}; or undo what differs",
-            )
-        return group
-
-    @classmethod
-    def grown_by(cls, cache: Path, plan: ViewPlan) -> "ViewGroup":
-        """The plan's group with a row for each of its views, made or grown where needed.
-
-        Raises:
-            StoreMismatchError: where a view is already there with other parameters.
-            StoreDamagedError: where a file of the group is not what was written.
-        """
-        cache.mkdir(parents=True, exist_ok=True)
-        with locked(cache):
-            group = cls.find(cache, plan.drawing, plan.scenes)
-            if group is None:
-                empty = KnownViews((), np.empty(0, VIEW_DTYPE))
-                group = cls(cache / f"views-{plan.address[:16]}", plan.drawing, empty)
-                if is_there(group.path) and (group.path.is_symlink() or not group.path.is_dir()):
-                    raise damage(group.path, "this is not a folder")
-                group.path.mkdir(exist_ok=True)
-            # Crops are entered by who holds the group alone.
-            with locked(group.path):
-                return group._with(plan)
+        # Crops are recorded under the group's lock alone.
+        with locked(self.path):
+            return self._with(plan)
 
     def rows(self, plan: ViewPlan) -> Rows:
         """The store row of each plan row, int64 [len(plan)].
@@ -216,7 +182,7 @@ class ViewGroup:
 
     def _numbered(self, plan: ViewPlan) -> Table:
         """The plan's table with scenes numbered as they are here; one that is not here is beyond all."""
-        beyond, places = len(self.scenes), self.known.places
+        beyond, places = len(self.scenes), self.known.scene_indices
         number = np.array(
             [places.get(SceneKey.of(scene), beyond) for scene in plan.scenes] + [-1], np.int32
         )
@@ -229,7 +195,7 @@ class ViewGroup:
         """The group with the plan's scenes and views that it lacks, in plan order, on disk too."""
         # A view's row is its address in every store of the group, so growth only appends: scenes behind the scenes,
         # views behind the views. Numbers of scenes stay, and so do the rows that name them.
-        here = self.known.places
+        here = self.known.scene_indices
         added = [key for scene in plan.scenes if (key := SceneKey.of(scene)) not in here]
         views = KnownViews((*self.scenes, *added), self.table)
         grown = ViewGroup(self.path, self.drawing, views)
@@ -282,7 +248,7 @@ class ViewGroup:
         changed = [
             scene.id
             for scene in plan.scenes
-            if scene.id in here and SceneKey.of(scene) not in self.known.places
+            if scene.id in here and SceneKey.of(scene) not in self.known.scene_indices
         ]
         added = sum(scene.id not in here for scene in plan.scenes)
         parts = [f"{added} scenes are new"] if added else []
@@ -291,17 +257,6 @@ class ViewGroup:
                 f"{len(changed)} scenes have other bytes or sizes ({', '.join(changed[:3])})"
             )
         return f": {'; '.join(parts)}" if parts else ""
-
-
-def _groups(cache: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each group's folder and how its views are drawn; what a killed process began is no group yet.
-
-    Raises:
-        StoreDamagedError: where a group's `zarr.json` is not what was written, or is missing and there are stores.
-    """
-    for path in sorted(cache.glob("views-*")):
-        if GROUP_NAME.fullmatch(path.name) and (is_there(path / ZARR) or holds_stores(path)):
-            yield path, read_drawing(path / ZARR)
 
 
 def holds_stores(group: Path) -> bool:
@@ -314,20 +269,6 @@ def holds_stores(group: Path) -> bool:
         )
 
 
-def _nearest(cache: Path, plan: ViewPlan) -> str:
-    """How the group that differs in the fewest fields differs."""
-    found = [
-        (list(differences(plan.drawing, drawing)), path.name) for path, drawing in _groups(cache)
-    ]
-    if not found:
-        return "the cache is empty"
-    lines, name = min(found, key=lambda one: len(one[0]))
-    if not lines:
-        return f"{name} was drawn the same way, but of other scenes"
-    more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
-    return f"the nearest, {name}, differs in {'; '.join(lines[:3])}{more}"
-
-
 def _segments(added: Table) -> Table:
     """Whole segments that begin with the views given and end with gaps."""
     table = np.zeros(-(-len(added) // SEGMENT_ROWS) * SEGMENT_ROWS, VIEW_DTYPE)
@@ -338,12 +279,12 @@ def _segments(added: Table) -> Table:
 
 def scenes_document(scenes: Sequence[SceneKey]) -> dict[str, Any]:
     """The content of `scenes.json`."""
-    return sealed({"format": FORMAT, "scenes": [key.to_json() for key in scenes]})
+    return SCENES_FORMAT.sealed({"scenes": [key.to_json() for key in scenes]})
 
 
 def group_document(drawing: dict[str, Any]) -> dict[str, Any]:
     """The content of a group's `zarr.json`."""
-    own = sealed({"format": FORMAT, "drawing": drawing})
+    own = FORMAT.sealed({"drawing": drawing})
     return {"zarr_format": 3, "node_type": "group", "attributes": {"rsmtdf": own}}
 
 
@@ -353,7 +294,7 @@ def read_drawing(file: Path, absent: type[StoreError] = StoreDamagedError) -> di
     Raises:
         StoreDamagedError: where the file is not what was written.
     """
-    document, own = read_attributes(file, absent)
+    document, own = read_attributes(FORMAT, file, absent)
     drawing = own.get("drawing")
     if not isinstance(drawing, dict) or document != group_document(drawing):
         raise damage(file, "the group's metadata is inconsistent")
@@ -379,7 +320,7 @@ def read_scenes(file: Path) -> tuple[SceneKey, ...]:
     Raises:
         StoreDamagedError: where the file is missing or not what was written.
     """
-    own = unsealed(read_json(file, StoreDamagedError), file)
+    own = SCENES_FORMAT.unsealed(read_json(file, StoreDamagedError), file)
     try:
         return tuple(
             SceneKey(name, sha256, width, height, None if window is None else tuple(window))

@@ -257,7 +257,7 @@ def _open_file(path: Path) -> int:
         raise StoreError(
             f"the shard cannot be opened: {wrong.strerror}",
             where=path,
-            remedy="mend its permissions or its disk",
+            remedy="correct its permissions or check its disk",
         ) from wrong
 
 

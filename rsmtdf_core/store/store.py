@@ -22,6 +22,7 @@ from rsmtdf_core.errors import (
     StoreIncompleteError,
     StoreNotFoundError,
 )
+from rsmtdf_core.kinds import Holds
 from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
 from rsmtdf_core.store.copies import keep_copy
@@ -84,6 +85,11 @@ class FeatureStore:
     def metadata(self) -> StoreMetadata:
         """What the store says about itself."""
         return self.facts.metadata
+
+    @property
+    def holds(self) -> Holds:
+        """Tokens of a teacher, or pixels of views."""
+        return self.facts.kind.holds
 
     @property
     def codec(self) -> Codec:

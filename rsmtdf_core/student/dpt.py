@@ -1,8 +1,8 @@
-"""The DPT head: four maps of the encoder -> one map of class scores.
+"""The DPT head: four maps of the encoder -> a map of class scores.
 
-After Ranftl et al., arXiv 2103.13413, without batch norm. A transformer's four maps have one size,
-so they are first resized into a pyramid; a CNN's are one already. From coarse to fine, each level
-is then merged into the next.
+After Ranftl et al., arXiv 2103.13413, without batch norm. The four maps of a transformer have equal
+sizes, so they are first resized into a pyramid; those of a CNN already form a pyramid. From coarse
+to fine, each level is then merged into the next.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ HEAD_WIDTHS: dict[HeadSize, tuple[int, tuple[int, int, int, int]]] = {
 
 
 class DPTHead(nn.Module):
-    """Class scores on twice the grid of the finest level.
+    """Predict class scores on twice the grid of the finest level.
 
     Args:
         channels: channels of the four maps.
-        size: which widths to use.
-        classes: how many classes.
-        reassemble: resize maps of one size by 4, 2, 1 and 1/2 into a pyramid (for a ViT).
+        size: size of the head, which selects its widths.
+        classes: number of classes.
+        reassemble: resize maps of equal size by 4, 2, 1 and 1/2 into a pyramid (for a ViT).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DPTHead(nn.Module):
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Four maps [B, C, h, w] -> scores [B, classes, 2 * h0, 2 * w0].
 
-        h0 x w0 is the finest level's grid: four times the encoder's where the maps are reassembled.
+        h0 x w0 is the grid of the finest level: four times the encoder's if maps are reassembled.
         """
         levels = [
             adapter(resize(project(map_BCHW)))
@@ -82,11 +82,11 @@ class DPTHead(nn.Module):
 
 
 class Refiner(nn.Module):
-    """Merge a level into the path of coarser ones, refine it, resize it for the next level.
+    """Merge a level into the path of coarser levels, refine it and resize it for the next level.
 
     Args:
-        features: channels in and out.
-        merges: False for the coarsest level, which starts the path and has nothing to merge with.
+        features: input and output channels.
+        merges: False for the coarsest level, which starts the path.
     """
 
     def __init__(self, features: int, *, merges: bool) -> None:
@@ -96,10 +96,10 @@ class Refiner(nn.Module):
         self.out_conv = nn.Conv2d(features, features, 1)
 
     def forward(self, path: Tensor, level: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Path and level [B, C, h, w] -> path [B, C, *size]; only the coarsest has no level."""
+        """Path and level [B, C, h, w] -> path [B, C, *size]; None as level for the coarsest."""
         if self.merge is not None:
             path = path + self.merge(level)
-        # The reference resizes first; a 1x1 convolution commutes with that and is cheaper before.
+        # The reference resizes first. A 1x1 convolution commutes with that and is cheaper here.
         return resize_map(self.out_conv(self.refine(path)), size)
 
 

@@ -1,8 +1,8 @@
-"""The student's encoder: a timm vision transformer or CNN behind one interface of four maps.
+"""The student's encoder: a timm vision transformer or CNN that returns four feature maps.
 
 The reference resizes a transformer's position embedding by a scale factor with a small offset and
-without antialias; timm resizes by size and with antialias, which moves features by 2 %. So the
-embedding step is done here, and blocks, norms and weights are timm's.
+without antialiasing. timm resizes by size and with antialiasing, which changes features by 2 %. So
+this module implements the embedding step and uses timm's blocks, norms and weights.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from rsmtdf_core.weights.states import load_exactly, read_state, timm_state
 if TYPE_CHECKING:
     from timm.models import VisionTransformer
 
-# Quarters of the depth, except where the reference chose otherwise (ViT-L).
+# By depth, the taps of the reference that are not the quarters of the depth (ViT-L).
 REFERENCE_TAPS = {24: (4, 11, 17, 23)}
 
 
 class Encoder(nn.Module):
-    """Four feature maps of an image, fine to coarse (CNN) or early to late (ViT).
+    """Compute four feature maps of an image, fine to coarse (CNN) or early to late (ViT).
 
-    Layers that feed no tap are dropped, so every parameter left gets a gradient. Pretrained weights know three bands:
-    of others the first convolution starts at 0, so that at first the features are those of the three.
+    Layers after the last tap are dropped, so every remaining parameter gets a gradient. Pretrained weights cover three
+    bands. The first convolution starts at 0 for other bands, so the initial features depend only on these three.
 
     Attributes:
-        taps: the blocks or levels that give the maps.
+        taps: the blocks or levels that output the maps.
         channels: channels of each map.
         reductions: image px per map cell, for each map.
-        patch: sides of an image must be a multiple of it: a ViT's patch in px, 1 for a CNN.
+        patch: divisor of the image sides: a ViT's patch in px, 1 for a CNN.
 
     Raises:
-        ConfigError: the model is unknown or unsuitable, its weights cannot be had or do not fit, or
-            it does not have the taps.
-        MissingFileError: `settings.weights` is a path where no file lies.
+        ConfigError: If the model is unknown or unsuitable, its weights are unavailable or do not fit, or
+            the taps do not exist.
+        MissingFileError: If `settings.weights` is the path of a missing file.
     """
 
     def __init__(self, settings: StudentSettings, bands: int = SHOWN) -> None:
@@ -72,14 +72,14 @@ class Encoder(nn.Module):
         self._momenta: dict[nn.Module, float | None] = {}
 
     def forward(self, images_BCHW: Tensor) -> list[Tensor]:
-        """Normalised images -> four maps [B, C, h, w].
+        """Normalized images -> four maps [B, C, h, w].
 
-        H and W must be multiples of `patch`. A ViT's taps pass its final norm and leave out prefix
-        tokens.
+        H and W must be multiples of `patch`. A ViT's taps pass through its final norm and omit the
+        prefix tokens.
         """
         if self.is_vit:
-            again = self._checkpointed and self.training and torch.is_grad_enabled()
-            return _vit_taps(self.net, images_BCHW, self.taps, checkpointed=again)
+            checkpointed = self._checkpointed and self.training and torch.is_grad_enabled()
+            return _vit_taps(self.net, images_BCHW, self.taps, checkpointed=checkpointed)
         if self._checkpointed:
             self._move_statistics(enabled=True)
         maps: list[Tensor] = self.net.forward_intermediates(
@@ -90,12 +90,12 @@ class Encoder(nn.Module):
         return maps
 
     def checkpoint_activations(self, enabled: bool) -> None:
-        """Whether training computes a block's activations again in the backward pass, to save memory.
+        """Enable or disable activation checkpointing: recompute activations in the backward pass to save memory.
 
-        Losses and gradients are the same.
+        Losses and gradients stay the same.
 
         Raises:
-            ConfigError: a CNN for which timm cannot do that.
+            ConfigError: If timm does not support checkpointing for this CNN.
         """
         if not self.is_vit:
             _checkpoint_cnn(self.net, enabled)
@@ -103,18 +103,18 @@ class Encoder(nn.Module):
         self._move_statistics(enabled=not enabled)
 
     def _move_statistics(self, *, enabled: bool) -> None:
-        """Whether a pass in training moves the running statistics of batch norms.
+        """Enable or disable updates of the running statistics of batch norms in training.
 
-        The backward pass, which runs them again, must not count a batch twice.
+        The backward pass, which recomputes the norms, must not count a batch twice.
         """
         for module in self.net.modules():
             if isinstance(module, _BatchNorm):
-                given = self._momenta.setdefault(module, module.momentum)
-                module.momentum = given if enabled else 0.0
+                momentum = self._momenta.setdefault(module, module.momentum)
+                module.momentum = momentum if enabled else 0.0
 
 
 def default_taps(depth: int) -> tuple[int, ...]:
-    """The reference's four blocks of a transformer with `depth` blocks."""
+    """Return the four taps of the reference for a transformer with `depth` blocks."""
     return REFERENCE_TAPS.get(depth) or tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
 
 
@@ -132,17 +132,17 @@ def _vit_taps(
 
 
 def _embed(net: VisionTransformer, images_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Tokens [B, prefix + h * w, D] that enter the first block, and their grid (h, w)."""
+    """Return the input tokens [B, prefix + h * w, D] of the first block, and their grid (h, w)."""
     height, width = images_BCHW.shape[-2:]
     patch = net.patch_embed.patch_size[0]
     assert (height % patch, width % patch) == (0, 0), (height, width, patch)
     grid = (height // patch, width // patch)
-    # Past `PatchEmbed.forward`, which accepts no other size than the model's own.
+    # `PatchEmbed.forward` accepts only the model's default size, so call its layers directly.
     tokens = net.patch_embed.norm(net.patch_embed.proj(images_BCHW).flatten(2).mT)
     prefix = [
         token.expand(
             tokens.shape[0], -1, -1
-        )  # not len(), which an export would take for a constant
+        )  # not len(), which an export would record as a constant
         for token in (net.cls_token, net.reg_token)
         if token is not None
     ]
@@ -175,7 +175,7 @@ def _load_net(settings: StudentSettings, bands: int) -> Any:  # noqa: ANN401 - t
         net = timm.create_model(name, pretrained=False, num_classes=0, in_chans=bands)
     except RuntimeError as problem:
         raise ConfigError(
-            f"timm cannot make '{name}': {problem}",
+            f"timm cannot create '{name}': {problem}",
             where="student.encoder",
             remedy="set student.encoder to a name from timm.list_models(pretrained=True)",
         ) from problem
@@ -185,11 +185,11 @@ def _load_net(settings: StudentSettings, bands: int) -> Any:  # noqa: ANN401 - t
 
 
 def fetch_encoder(settings: StudentSettings) -> None:
-    """Download the encoder's weights to the hub's local cache, if they come from there.
+    """Download the encoder's weights to the hub's local cache, if `settings.weights` is "hub".
 
     Raises:
-        ConfigError: the hub has no weights of that encoder.
-        OSError: the hub cannot be reached.
+        ConfigError: If the hub has no weights for this encoder.
+        OSError: If the hub is unreachable.
     """
     if settings.weights == "hub":
         download(*_hub_file(settings.encoder))
@@ -209,21 +209,21 @@ def _hub_file(encoder: str) -> tuple[str, str]:
 
 
 def _cached_file(encoder: str) -> Path:
-    """The encoder's weights in the hub's local cache: training never uses the network."""
+    """Return the path of the encoder's weights in the hub's local cache; never use the network."""
     repository, name = _hub_file(encoder)
     path = cached_file(repository, name)
     if path is None:
         raise ConfigError(
             f"the weights of the student's encoder '{encoder}' are not in the hub's local cache",
             where="student.weights",
-            remedy=f"run `hf download {repository} {name}` where there is a network and share the "
-            "cache (HF_HOME), or set student.weights to the path of a file, or to 'random'",
+            remedy=f"run `hf download {repository} {name}` on a machine with network access and share "
+            "the cache (HF_HOME), or set student.weights to the path of a file, or to 'random'",
         )
     return path
 
 
 def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no types
-    """Fill every tensor of `net` from a file with timm's names or those of the model's own code."""
+    """Load every tensor of `net` from a file with timm's names or those of the original code."""
     if not path.exists():
         raise MissingFileError(
             "the student's weights file does not exist",
@@ -243,7 +243,7 @@ def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no ty
 
 
 def _widen(net: Any, state: dict[str, Tensor]) -> None:  # noqa: ANN401 - timm ships no types
-    """Give the first convolution in `state` zeros for the bands that it does not know."""
+    """Pad the first convolution in `state` with zeros for additional bands."""
     name = f"{net.pretrained_cfg.get('first_conv')}.weight"
     if name not in state or state[name].ndim < 2:
         return
@@ -253,7 +253,7 @@ def _widen(net: Any, state: dict[str, Tensor]) -> None:  # noqa: ANN401 - timm s
 
 
 def _is_plain_vit(net: nn.Module) -> bool:
-    """Whether `_embed` knows its embedding step: neither a distillation nor a hybrid variant."""
+    """Whether `_embed` supports the model: neither a distillation nor a hybrid variant."""
     from timm.layers.patch_embed import PatchEmbed
     from timm.models import VisionTransformer
 
@@ -263,18 +263,18 @@ def _is_plain_vit(net: nn.Module) -> bool:
 def _checkpoint_cnn(net: Any, enabled: bool) -> None:  # noqa: ANN401 - timm ships no types
     try:
         net.set_grad_checkpointing(enabled)
-    # Some models lack the method, others have one that says by an assertion that they cannot.
+    # Some models lack the method; others have a method that fails with an assertion.
     except (AttributeError, AssertionError):
         if enabled:
             raise ConfigError(
-                f"timm cannot compute the activations of a {type(net).__name__} again",
+                f"timm does not support activation checkpointing for a {type(net).__name__}",
                 where="runtime.activation_checkpointing",
                 remedy="--set runtime.activation_checkpointing=false, or choose another student.encoder",
             ) from None
 
 
 def _pyramid_levels(net: Any, settings: StudentSettings) -> list[tuple[int, int]]:  # noqa: ANN401 - timm
-    """Channels and reduction of each level, checked to be a pyramid that the head can use."""
+    """Return the channels and reduction of each level; raise ConfigError unless they form a pyramid."""
     levels = [(int(level["num_chs"]), int(level["reduction"])) for level in net.feature_info]
     reductions = [reduction for _, reduction in levels]
     rises = all(fine < coarse for fine, coarse in pairwise(reductions))

@@ -1,7 +1,7 @@
-"""From the student's last tap to each teacher's tokens, and back into the tap.
+"""Translate the student's last tap to each teacher's tokens, and fuse them back into the tap.
 
-Both fusions project every teacher's translated tokens to the tap's channels; they differ in how much
-of each source counts at a place. Layers that act on channels alone commute with the resize to the
+Both fusions project every teacher's translated tokens to the tap's channels; they differ in the
+weight of each source per location. Layers that act only on channels commute with the resize to the
 tap's grid, so they run before it, on the smaller grid.
 """
 
@@ -15,14 +15,14 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.student.resizing import resize_map
 from rsmtdf_core.student.settings import FusionSettings
 
-# Channels of queries and keys: enough to tell a handful of sources apart.
+# Channels of queries and keys: enough to distinguish a few sources.
 ATTENTION_WIDTH = 64
-# What a source is taken to weigh at least where attention starts: the logarithm of 0 is no start.
+# Minimum initial weight of a source in attention, because the logarithm of 0 is infinite.
 LEAST_PRIOR = 1e-3
 
 
 class Translator(nn.Module):
-    """The student's features of one place -> a teacher's token of that place."""
+    """Translate the student's features at each location to a teacher's token."""
 
     def __init__(self, student_channels: int, hidden: int, teacher_channels: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Translator(nn.Module):
 
 
 class Fusion(nn.Module):
-    """What fusions share: a linear layer per teacher to the tap's channels, and the weights given.
+    """Base class of fusions: a linear layer per teacher to the tap's channels, and the weights.
 
     Args:
         student_channels: channels of the last tap.
@@ -45,7 +45,7 @@ class Fusion(nn.Module):
         settings: the weights of the student and of the teachers.
 
     Raises:
-        ConfigError: the settings give weights to some of the teachers, but not to all.
+        ConfigError: If the settings have weights for only some of the teachers.
     """
 
     def __init__(
@@ -64,39 +64,39 @@ class Fusion(nn.Module):
         return self._joined(tap_BCHW, projected)
 
     def _joined(self, tap_BCHW: Tensor, projected: Mapping[str, Tensor]) -> Tensor:
-        """The fused tap, from projected tokens [B, h', w', C] on each teacher's own grid."""
+        """Return the fused tap, from projected tokens [B, h', w', C] on each teacher's grid."""
         raise NotImplementedError
 
 
 class WeightedFusion(Fusion):
     """Last tap := w * student + sum over teachers of w_t * projected_t.
 
-    Without weights of their own, n teachers share what the student leaves: w_t = (1 - w) / n.
+    Without explicit weights, n teachers share the rest equally: w_t = (1 - w) / n.
     """
 
     def _joined(self, tap_BCHW: Tensor, projected: Mapping[str, Tensor]) -> Tensor:
         maps = {name: _on_grid(tokens, tap_BCHW) for name, tokens in projected.items()}
-        own = self.student_weight * tap_BCHW
+        student = self.student_weight * tap_BCHW
         if self.teacher_weights is None:
             share = (1 - self.student_weight) / len(maps)
-            return own + share * torch.stack(list(maps.values())).sum(dim=0)
-        weighted = [self.teacher_weights[name] * found for name, found in maps.items()]
-        return own + torch.stack(weighted).sum(dim=0)
+            return student + share * torch.stack(list(maps.values())).sum(dim=0)
+        weighted = [self.teacher_weights[name] * map_BCHW for name, map_BCHW in maps.items()]
+        return student + torch.stack(weighted).sum(dim=0)
 
 
 class AttentionFusion(Fusion):
-    """Last tap := sum over sources of a_s * x_s, with weights that depend on the place.
+    """Last tap := sum over sources of a_s * x_s, with weights per location.
 
-    The sources x_s at a place are the student's feature x_0 and each teacher's projected token x_t.
-    The student asks, all sources answer:
+    The sources x_s at a location are the student's feature x_0 and each teacher's projected token
+    x_t. The student gives the query and all sources give keys:
 
         a = softmax over s of <Q x_0, K x_s> / sqrt(d) + b_s
 
     Q and K are linear maps to d = 64 channels. The sources themselves are the values (a teacher's
-    projection is its value map), so the result stays among them. b_s says what a source weighs
-    whatever it holds; the student's is 0, as the softmax knows differences alone. Q starts at 0 and
-    b_s at the logarithm of w_s / w, so that training starts from what the weighted fusion does with
-    the same weights (scaled to the sum 1).
+    projection is its value map), so the result is a convex combination of them. The bias b_s is a
+    content-independent weight of a source. It is 0 for the student, because the softmax only depends
+    on differences. Q starts at 0 and b_s at the logarithm of w_s / w, so training starts from the
+    weighted fusion with the same weights (normalized to the sum 1).
     """
 
     def __init__(
@@ -104,16 +104,18 @@ class AttentionFusion(Fusion):
     ) -> None:
         super().__init__(student_channels, teacher_channels, settings)
         self.query = nn.Linear(student_channels, ATTENTION_WIDTH)
-        # Without bias: it would add the same to every source's score.
+        # Without bias, which would add the same constant to every source's score.
         self.key = nn.Linear(student_channels, ATTENTION_WIDTH, bias=False)
         nn.init.zeros_(self.query.weight)
         nn.init.zeros_(self.query.bias)
         shared = (1 - self.student_weight) / len(teacher_channels)
         weights = self.teacher_weights or dict.fromkeys(teacher_channels, shared)
-        own = math.log(max(self.student_weight, LEAST_PRIOR))
+        student = math.log(max(self.student_weight, LEAST_PRIOR))
         self.priors = nn.ParameterDict(
             {
-                name: nn.Parameter(torch.tensor(math.log(max(weights[name], LEAST_PRIOR)) - own))
+                name: nn.Parameter(
+                    torch.tensor(math.log(max(weights[name], LEAST_PRIOR)) - student)
+                )
                 for name in teacher_channels
             }
         )
@@ -135,10 +137,10 @@ class AttentionFusion(Fusion):
 def make_fusion(
     student_channels: int, teacher_channels: Mapping[str, int], settings: FusionSettings
 ) -> Fusion | None:
-    """The fusion of that mode; None where it is off or there are no teachers.
+    """Return the fusion for `settings.mode`; None if it is "off" or there are no teachers.
 
     Raises:
-        ConfigError: the settings give weights to some of the teachers, but not to all.
+        ConfigError: If the settings have weights for only some of the teachers.
     """
     if settings.mode == "off" or not teacher_channels:
         return None
@@ -147,7 +149,7 @@ def make_fusion(
 
 
 def _on_grid(tokens_BHWC: Tensor, tap_BCHW: Tensor) -> Tensor:
-    """Tokens [B, h', w', C] as a map [B, C, h, w] on the tap's grid."""
+    """Return tokens [B, h', w', C] as a map [B, C, h, w] on the tap's grid."""
     height, width = tap_BCHW.shape[-2:]
     return resize_map(tokens_BHWC.permute(0, 3, 1, 2), (height, width))
 
@@ -155,15 +157,15 @@ def _on_grid(tokens_BHWC: Tensor, tap_BCHW: Tensor) -> Tensor:
 def _teacher_weights(
     teachers: tuple[str, ...], settings: FusionSettings
 ) -> dict[str, float] | None:
-    """The weight of each teacher in use; None where they share what the student leaves."""
-    given = settings.teacher_weights
-    if given is None:
+    """Return the weight of each teacher; None if they share the student's complement equally."""
+    weights = settings.teacher_weights
+    if weights is None:
         return None
-    if missing := [name for name in teachers if name not in given]:
+    if missing := [name for name in teachers if name not in weights]:
         raise ConfigError(
             f"the fusion has no weight for {', '.join(missing)}",
             where="student.fusion.teacher_weights",
-            remedy=f"--set student.fusion.teacher_weights.{missing[0]}=0.1, or leave the weights out: "
-            "teachers then share what the student leaves",
+            remedy=f"--set student.fusion.teacher_weights.{missing[0]}=0.1, or remove the weights, so "
+            "that teachers share 1 - student_weight equally",
         )
-    return {name: given[name] for name in teachers}
+    return {name: weights[name] for name in teachers}

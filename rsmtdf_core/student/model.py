@@ -1,7 +1,7 @@
-"""The student as a whole: logits, and what it believes each teacher would say.
+"""The student: it predicts logits and each teacher's tokens.
 
-It is built from the shapes of the teachers' tokens alone. No teacher is inside it, so neither its
-checkpoints nor its EMA copy can carry one, and it predicts without any.
+It is built only from the shapes of the teachers' tokens. It contains no teacher, so neither its
+checkpoints nor its EMA copy include one, and it predicts without teachers.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ from rsmtdf_core.student.resizing import resize_map, resize_tokens
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape
 
-# Of bands beyond the third, for which nobody has counted any: they use their range.
+# For bands beyond the third, which have no published statistics: approximately the whole range.
 _OTHER_MEAN, _OTHER_STD = 0.5, 0.25
 
 
 class StudentOutput(NamedTuple):
-    """What one forward pass gives.
+    """The output of a forward pass.
 
     Attributes:
         logits: [B, classes, H, W] at the size of the images.
-        tokens: by teacher name, [B, h, w, D] on that teacher's own grid.
+        tokens: by teacher name, [B, h, w, D] on that teacher's grid.
     """
 
     logits: Tensor
@@ -38,21 +38,21 @@ class StudentOutput(NamedTuple):
 class Student(nn.Module):
     """Encoder, translators, fusion and head.
 
-    A teacher that sees crops resized to a size at which the student's grid equals its own (the
-    reference's CLIP) is translated from a second pass of the encoder at that size, or, where the
-    settings share the one pass, from the last tap resampled to that grid; any other teacher from
-    the last tap as it is.
+    Most teachers' tokens are translated from the last tap. A teacher may instead see crops resized to
+    a size at which the student's grid equals its grid (the reference's CLIP). Its tokens are
+    translated from a second pass of the encoder at that size or, with `second_encoding` "shared",
+    from the last tap resampled to that grid.
 
     Args:
-        settings: which encoder, head and fusion.
-        classes: how many classes.
-        crop: side in px of the views it is trained on.
-        teachers: shapes of the teachers' tokens; none for training without distillation.
-        bands: of the images; the teachers' three are the first of them.
+        settings: settings of the encoder, head and fusion.
+        classes: number of classes.
+        crop: side of the training views, px.
+        teachers: shapes of the teachers' tokens; empty for training without distillation.
+        bands: number of image bands; the teachers see the first three.
 
     Raises:
-        ConfigError: an encoder that cannot be had, a crop that its patch does not divide, or fusion
-            weights that leave out a teacher.
+        ConfigError: If the encoder is unavailable, its patch does not divide the crop, or the fusion
+            weights omit a teacher.
     """
 
     def __init__(
@@ -97,26 +97,29 @@ class Student(nn.Module):
         self.head = DPTHead(self.encoder.channels, settings.head, classes, reassemble=reassemble)
 
     def forward(self, images_BCHW: Tensor, channel_scale: Tensor | None = None) -> StudentOutput:
-        """Logits and translated tokens of normalised images; the patch divides their sides.
+        """Compute the logits and translated tokens of normalized images.
 
         Args:
-            images_BCHW: normalised images.
-            channel_scale: [B, C], multiplies the channels of every tap as it leaves the encoder
-                (complementary dropout of UniMatch V2, arXiv 2410.10777); C is at least the width
-                of the widest tap, and a narrower one takes the first of them.
+            images_BCHW: normalized images; H and W are multiples of the patch.
+            channel_scale: [B, C], multiplies the channels of every tap of the encoder (complementary
+                dropout of UniMatch V2, arXiv 2410.10777). C is at least the width of the widest tap;
+                narrower taps use the first channels.
         """
         taps = self._taps(images_BCHW, channel_scale)
         tokens = self._translate(images_BCHW, taps[-1], channel_scale)
         logits = self._decode(images_BCHW, taps, tokens)
-        on_grids = {name: resize_tokens(found, self.grids[name]) for name, found in tokens.items()}
+        on_grids = {
+            name: resize_tokens(tokens_BHWD, self.grids[name])
+            for name, tokens_BHWD in tokens.items()
+        }
         return StudentOutput(logits, on_grids)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """What the student takes, float32, of uint8 images [B, bands, H, W]."""
+        """Normalize uint8 images [B, bands, H, W] to the float32 input of the student."""
         return normalise(images, self.mean, self.std)
 
     def logits(self, images_BCHW: Tensor) -> Tensor:
-        """The logits alone: without fusion this spares the translators and the second pass."""
+        """Compute only the logits; without fusion this skips the translators and the second pass."""
         taps = self._taps(images_BCHW)
         tokens = {} if self.fusion is None else self._translate(images_BCHW, taps[-1])
         return self._decode(images_BCHW, taps, tokens)
@@ -132,7 +135,7 @@ class Student(nn.Module):
     def _translate(
         self, images_BCHW: Tensor, last_BCHW: Tensor, channel_scale: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """By teacher name, translated tokens on the grid of the map they come from."""
+        """Translate tokens, by teacher name, on the grid of their source map."""
         maps: dict[int | None, Tensor] = {None: last_BCHW}
         tokens = {}
         for name, translator in self.translators.items():
@@ -149,9 +152,9 @@ class Student(nn.Module):
         return tokens
 
     def _resampled(self, last_BCHW: Tensor, images_BCHW: Tensor, grid: tuple[int, int]) -> Tensor:
-        """The last tap on a teacher's grid, which is to images of another size what it is to a crop."""
+        """Resize the last tap to a teacher's grid, scaled by the size of the images relative to the crop."""
         sides = images_BCHW.shape[-2:]
-        # Rounded, in whole numbers, which an export can follow too.
+        # Round in integer arithmetic, which an export can trace.
         rows, columns = (
             max(1, (2 * cells * side + self._crop) // (2 * self._crop))
             for cells, side in zip(grid, sides, strict=True)
@@ -167,15 +170,15 @@ class Student(nn.Module):
 
 
 def parameter_groups(student: Student, lr: float, multiplier: float) -> list[dict[str, Any]]:
-    """Groups for an optimiser: the encoder at `lr`, everything else at `lr * multiplier`."""
+    """Return optimizer groups: the encoder with `lr`, all others with `lr * multiplier`."""
     encoder = list(student.encoder.parameters())
-    known = {id(parameter) for parameter in encoder}
-    others = [parameter for parameter in student.parameters() if id(parameter) not in known]
+    encoder_ids = {id(parameter) for parameter in encoder}
+    others = [parameter for parameter in student.parameters() if id(parameter) not in encoder_ids]
     return [{"params": encoder, "lr": lr}, {"params": others, "lr": lr * multiplier}]
 
 
 def _second_size(teacher: TokenShape, reduction: int, crop: int) -> int | None:
-    """The size of the second pass that gives its grid; None where the last tap serves."""
+    """Return the size of the second pass with the teacher's grid; None to use the last tap."""
     size = teacher.input_size
     if size is None or size == crop or size % reduction:
         return None

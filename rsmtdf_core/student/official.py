@@ -1,7 +1,7 @@
-"""Checkpoints of the official RS-MTDF code, read into this project's student.
+"""Convert checkpoints of the official RS-MTDF code to this project's student.
 
-The official names are facts of those files. The teachers lie in them too, and so do two parts that
-never feed the output: all of these are left out.
+The official names are those in the files. The files also contain the teachers and two parts that do
+not affect the output; these are skipped.
 """
 
 import re
@@ -17,7 +17,7 @@ from rsmtdf_core.tokens import TokenShape
 T = TypeVar("T")
 
 PATCH = 14
-# Crops that the official code trains on; CLIP sees them at 224 px, on a grid of 16 x 16.
+# Side of the crops in the official code; CLIP sees them at 224 px, on a grid of 16 x 16.
 CROP, CLIP_SIZE = 518, 224
 _ENCODERS: dict[int, HeadSize] = {384: "small", 768: "base", 1024: "large", 1536: "giant"}
 
@@ -41,7 +41,7 @@ _RENAMES = {
 
 
 class Shaped(Protocol):
-    """A tensor, or a description of one."""
+    """A tensor or its description."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -51,15 +51,15 @@ class Shaped(Protocol):
 def from_official(
     state: Mapping[str, T], *, dino: str = "dino", clip: str = "clip"
 ) -> dict[str, T]:
-    """An official checkpoint's `model` state, ready for a strict `Student.load_state_dict`.
+    """Rename an official checkpoint's `model` state for a strict `Student.load_state_dict`.
 
     Args:
-        state: names as the official code saves them, with or without DDP's `module.` before each.
-        dino: what the DINOv2 teacher is called in the config.
-        clip: what the CLIP teacher is called in the config.
+        state: tensors by official name, with or without the prefix `module.` of DDP.
+        dino: name of the DINOv2 teacher in the config.
+        clip: name of the CLIP teacher in the config.
 
     Raises:
-        RunError: names that the official student does not have.
+        RunError: If the official student has no tensor of some name.
     """
     renamed: dict[str, T] = {}
     unknown = []
@@ -74,22 +74,22 @@ def from_official(
             renamed[ours] = tensor
     if unknown:
         raise RunError(
-            f"not an official RS-MTDF student: {len(unknown)} unknown names, one is '{unknown[0]}'",
-            remedy="give the state under 'model' of a checkpoint of the official RS-MTDF code",
+            f"not an official RS-MTDF student: {len(unknown)} unknown names, such as '{unknown[0]}'",
+            remedy="use the state under 'model' of a checkpoint of the official RS-MTDF code",
         )
     return renamed
 
 
 @dataclass(frozen=True, slots=True)
 class OfficialShape:
-    """What the shapes of an official student tell of it.
+    """The sizes of an official student.
 
     Attributes:
-        size: of the DINOv2 encoder, `vit_<size>_patch14_dinov2`.
-        head: of the DPT head.
-        classes: how many.
+        size: size of the DINOv2 encoder, `vit_<size>_patch14_dinov2`.
+        head: size of the DPT head.
+        classes: number of classes.
         translator_hidden: width of the translators' hidden layer.
-        teachers: the tokens that it was taught by, DINOv2's and then CLIP's.
+        teachers: shapes of the teachers' tokens, DINOv2 and then CLIP.
     """
 
     size: HeadSize
@@ -100,17 +100,17 @@ class OfficialShape:
 
 
 def official_shape(weights: Mapping[str, Shaped]) -> OfficialShape:
-    """Read the sizes of a student renamed by `from_official` (with its default names) off its shapes.
+    """Infer the sizes of a student renamed by `from_official` (with its default names).
 
     Raises:
-        RunError: a tensor that tells a size is missing or of a size that the official code has not.
+        RunError: If a required tensor is missing or has a size that the official code does not use.
     """
 
     def shape(name: str) -> list[int]:
         if name not in weights:
             raise RunError(
-                f"not a whole official RS-MTDF student: '{name}' of ours has no counterpart there",
-                remedy="give a checkpoint that the official RS-MTDF code saved, such as best.pth",
+                f"not a complete official RS-MTDF student: nothing corresponds to our '{name}'",
+                remedy="use a checkpoint that the official RS-MTDF code saved, such as best.pth",
             )
         return list(weights[name].shape)
 
@@ -119,8 +119,9 @@ def official_shape(weights: Mapping[str, Shaped]) -> OfficialShape:
     heads = {HEAD_WIDTHS[head][0]: head for head in HEAD_WIDTHS}
     if width not in _ENCODERS or features not in heads:
         raise RunError(
-            f"an encoder of width {width} and a head of {features} features are no official sizes; "
-            f"known are {', '.join(map(str, _ENCODERS))} and {', '.join(map(str, heads))}"
+            f"an encoder of width {width} with a head of {features} features is not an official size; "
+            f"expected a width of {', '.join(map(str, _ENCODERS))} and features of "
+            f"{', '.join(map(str, heads))}"
         )
     dino, clip = (shape(f"translators.{name}.layers.2.weight")[0] for name in ("dino", "clip"))
     grid, clip_grid = CROP // PATCH, CLIP_SIZE // PATCH

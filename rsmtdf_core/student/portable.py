@@ -1,4 +1,4 @@
-"""The student as other programs want it: uint8 images in, logits out, normalisation inside, shapes that may vary."""
+"""The student for export: uint8 images in, logits out, with normalization included and dynamic shapes."""
 
 import copy
 
@@ -8,8 +8,8 @@ from torch.export import Dim, ExportedProgram
 
 from rsmtdf_core.student.model import Student
 
-# How many images, and how many `PortableStudent.unit` a side may have. A trace takes a size of 1 for a
-# fact, and a transformer's coarsest map halves its grid.
+# The maximum number of images, and the range of the sides in `PortableStudent.unit`. A trace treats a size of 1 as
+# constant, and a transformer's coarsest map halves its grid.
 MOST_IMAGES, LEAST_UNITS, MOST_UNITS = 64, 4, 256
 
 
@@ -17,10 +17,10 @@ class PortableStudent(nn.Module):
     """uint8 images [B, bands, H, W] -> logits float32 [B, classes, H, W].
 
     Args:
-        student: is copied, so that it stays as it is.
+        student: the trained student; it is copied, not changed.
 
     Attributes:
-        unit: H and W must be multiples of it: the patch of a transformer, the coarsest stride of a CNN.
+        unit: divisor of H and W: the patch of a transformer, the coarsest stride of a CNN.
     """
 
     def __init__(self, student: Student) -> None:
@@ -30,33 +30,33 @@ class PortableStudent(nn.Module):
         _pad_by_constants(self.student)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The logits of images whose sides are multiples of `unit`."""
+        """Return the logits of images whose sides are multiples of `unit`."""
         return self.student.logits(self.student.normalise(images)).float()
 
 
 def export_program(model: PortableStudent, side: int) -> ExportedProgram:
-    """`torch.export` of the model for 1 to MOST_IMAGES images of any LEAST_UNITS to MOST_UNITS units a side.
+    """Export the model for 1 to MOST_IMAGES images with sides of LEAST_UNITS to MOST_UNITS units.
 
     Args:
-        model: in eval mode, on the CPU.
-        side: of the example that is traced, a multiple of the unit.
+        model: a model in eval mode, on the CPU.
+        side: side of the example that is traced, px; a multiple of the unit.
     """
-    # Sides that differ: the trace would take their being equal for a fact, as it would a batch of 1.
+    # The sides must differ: the trace would treat equal sides, like a batch of 1, as a constraint.
     example = torch.zeros(2, model.student.bands, side, side + model.unit, dtype=torch.uint8)
     with torch.no_grad():
         return torch.export.export(model, (example,), dynamic_shapes=(dynamic_shape(model.unit),))
 
 
 def dynamic_shape(unit: int) -> dict[int, Dim]:
-    """Which sizes of the images may vary, and how far."""
+    """Return the dynamic dimensions of the images, with their ranges."""
     rows, columns = (Dim(name, min=LEAST_UNITS, max=MOST_UNITS) for name in ("rows", "columns"))
     return {0: Dim("batch", max=MOST_IMAGES), 2: unit * rows, 3: unit * columns}
 
 
 def _pad_by_constants(module: nn.Module) -> None:
-    """Let convolutions pad "same" by what that comes to where the stride divides the map's sides.
+    """Replace "same" padding by the constants it equals if the stride divides the map's sides.
 
-    At multiples of the unit it always does; a formula of the sides is more than a trace can follow.
+    Strides always divide multiples of the unit, and a trace cannot follow a formula of the sides.
     """
     from timm.layers.conv2d_same import Conv2dSame
 
@@ -71,8 +71,8 @@ def _pad_by_constants(module: nn.Module) -> None:
             )
         ]
         (top, left), (bottom, right) = zip(
-            *((one // 2, one - one // 2) for one in needed), strict=True
+            *((total // 2, total - total // 2) for total in needed), strict=True
         )
-        # The same parameters without timm's own forward, which pads by a formula.
+        # Keep the parameters, but not timm's forward, which pads by a formula.
         child.__class__ = nn.Conv2d  # type: ignore[assignment]
         setattr(module, name, nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), child))

@@ -1,7 +1,7 @@
-"""The one resize of the student: bilinear with aligned corners, as the reference uses everywhere.
+"""The resize of the student: bilinear with aligned corners, as in the reference.
 
-Its weights sum to 1, so it commutes with every affine map that acts on channels alone; the head and
-the fusion use that to work on the smaller side of a resize.
+Its weights sum to 1, so it commutes with every affine map that acts only on channels. The head and
+the fusion therefore compute such maps at the smaller size.
 """
 
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 def resize_map(map_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize [B, C, H, W] to `size` (rows, columns); the map itself where nothing changes."""
-    # Such a comparison would pin the sizes of an exported model; there the resize leaves equal sizes as they are.
+    """Resize [B, C, H, W] to `size` (rows, columns); return the map itself if the size is equal."""
+    # In an export this comparison would fix the sizes. There, resizing to an equal size has no effect.
     if not torch.compiler.is_exporting() and map_BCHW.shape[-2:] == size:
         return map_BCHW
     return F.interpolate(map_BCHW, size=size, mode="bilinear", align_corners=True)

@@ -1,4 +1,4 @@
-"""One step ahead: what the next step needs is made, and copied to the device, while this one computes."""
+"""Prefetching: prepare the next step's data, and copy it to the device, while the current step computes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,23 +14,23 @@ T = TypeVar("T")
 
 @contextmanager
 def ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The same items, the next one made by a thread while the last is in use.
+    """Iterate over `items`, with a thread that prepares the next item while the last is in use.
 
-    What making an item raises is raised when that item is asked for.
+    If preparing an item raises an error, the request for that item raises it.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="rsmtdf-ahead") as thread:
 
-        def taken() -> Iterator[T]:
-            coming = thread.submit(_first, items)
-            while item := coming.result():
-                coming = thread.submit(_first, items)
+        def prefetched() -> Iterator[T]:
+            upcoming = thread.submit(_first, items)
+            while item := upcoming.result():
+                upcoming = thread.submit(_first, items)
                 yield item[0]
 
-        yield taken()
+        yield prefetched()
 
 
 def _first(items: Iterator[T]) -> list[T]:
-    """The next item, alone in a list; an empty list at the end."""
+    """Return the next item in a list; an empty list at the end."""
     return list(islice(items, 1))
 
 
@@ -40,20 +40,20 @@ def on_device(
     device: torch.device,
     copied: Callable[[T], None] = lambda _: None,
 ) -> Iterator[tuple[T, dict[str, Tensor]]]:
-    """Each item with its tensors on `device`; they may be used until the next one is asked for.
+    """Yield each item with its tensors on `device`, valid until the next item is requested.
 
-    A GPU copies the next item on a stream of its own while it computes on this one; pinned memory lets
-    it. The loop never waits for what it computes.
+    A GPU copies the next item in a separate stream while it computes on the current one, if the item
+    is in pinned memory. The loop never waits for computations.
 
     Args:
-        items: what to copy.
-        tensors: an item's tensors by name.
-        device: where they are wanted.
-        copied: called once an item's own tensors are not needed any more.
+        items: the items to copy.
+        tensors: returns an item's tensors by name.
+        device: the target device.
+        copied: called once an item's original tensors are no longer needed.
     """
     if device.type != "cuda":
         for item in items:
-            yield item, {name: one.to(device) for name, one in tensors(item).items()}
+            yield item, {name: tensor.to(device) for name, tensor in tensors(item).items()}
             copied(item)
         return
     stream = torch.cuda.Stream(device)
@@ -63,19 +63,21 @@ def on_device(
         if item is None:
             return None
         with torch.cuda.stream(stream):
-            there = {k: one.to(device, non_blocking=True) for k, one in tensors(item).items()}
+            device_tensors = {
+                name: tensor.to(device, non_blocking=True) for name, tensor in tensors(item).items()
+            }
             done = torch.cuda.Event()
             done.record(stream)
-        return item, there, done
+        return item, device_tensors, done
 
-    coming = moved()
-    while coming is not None:
-        item, there, done = coming
-        # Copied while the last step computed: only the first one is waited for.
+    upcoming = moved()
+    while upcoming is not None:
+        item, device_tensors, done = upcoming
+        # Copied while the last step computed, so only the first item causes a wait.
         done.synchronize()
         copied(item)
-        coming = moved()
-        for tensor in there.values():
-            # Its memory must not be given out again before this step's kernels are through with it.
+        upcoming = moved()
+        for tensor in device_tensors.values():
+            # Its memory must not be reused before the kernels of this step are done with it.
             tensor.record_stream(torch.cuda.current_stream(device))
-        yield item, there
+        yield item, device_tensors

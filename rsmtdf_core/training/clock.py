@@ -1,4 +1,4 @@
-"""Where a step's time goes, without making the host wait for the device."""
+"""Measure the phases of a step, without making the host wait for the device."""
 
 import time
 from dataclasses import dataclass, field
@@ -13,37 +13,37 @@ _Mark = float | torch.cuda.Event
 
 @dataclass
 class StepClock:
-    """Times the phases of one step: each lasts until the next begins, and one may come several times.
+    """Measure the phases of a step: each lasts until the next begins, and a phase may occur several times.
 
     Phases: waiting for data and targets; the EMA model's pass and update; the student's forward pass; losses;
-    the backward pass; the optimiser. On a GPU they are told by events in its own stream, so that what
-    counts is when work was done and not when it was asked for.
+    the backward pass; the optimizer. On a GPU they are measured by events in the stream of the computation, so the
+    times are those of the kernels and not of their launches.
 
     Attributes:
-        device: where the step is computed.
+        device: the device of the training.
     """
 
     device: torch.device
     _marks: list[tuple[Phase | None, _Mark]] = field(default_factory=list)
 
     def begin(self, phase: Phase) -> None:
-        """What follows is of this phase."""
+        """Start a phase and end the last one."""
         self._marks.append((phase, self._now()))
 
     def end(self) -> None:
-        """The step is over."""
+        """End the step and its last phase."""
         self._marks.append((None, self._now()))
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each phase, and of the whole `step`; waits for the GPU to be through with it."""
+        """Return the seconds of each phase and of the whole `step`; wait for the GPU to complete it."""
         last = self._marks[-1][1]
         if isinstance(last, torch.cuda.Event):
             last.synchronize()
-        taken: dict[str, float] = {}
+        durations: dict[str, float] = {}
         for (phase, start), (_, stop) in zip(self._marks, self._marks[1:], strict=False):
             assert phase is not None
-            taken[phase] = taken.get(phase, 0.0) + _between(start, stop)
-        return {"step": sum(taken.values()), **taken}
+            durations[phase] = durations.get(phase, 0.0) + _between(start, stop)
+        return {"step": sum(durations.values()), **durations}
 
     def _now(self) -> _Mark:
         if self.device.type != "cuda":

@@ -1,4 +1,4 @@
-"""Batches of pixels: views rendered in loader workers, checked against the crops the teachers saw."""
+"""Batches of pixels: views rendered in loader workers and verified against the crops the teachers saw."""
 
 import signal
 from collections.abc import Generator, Sequence
@@ -21,18 +21,18 @@ from rsmtdf_core.views.render import ViewRenderer, crop_crc, valid_pixels
 
 
 class Batch(NamedTuple):
-    """One step's pixels; B labeled and U unlabeled samples, partners of the unlabeled at i ^ 1.
+    """The pixels of a step: B labeled and U unlabeled samples; the partner of unlabeled sample i is i ^ 1.
 
     Attributes:
         step: the step, counted from 0.
-        first: place of the first sample of each kind in the step's global batch.
-        total: labeled samples, and as many unlabeled ones, of the global batch.
+        first: index of the first labeled (and unlabeled) sample in the step's global batch.
+        total: number of labeled (and of unlabeled) samples in the global batch.
         images: labeled weak views, uint8 [B, C, S, S].
-        masks: their class ids, uint8 [B, S, S].
+        masks: class ids of `images`, uint8 [B, S, S].
         weak: unlabeled weak views, uint8 [U, C, S, S].
-        mixed: V strong views with CutMix of each, uint8 [V, U, C, S, S].
-        pasted: True where `mixed` shows the partner, bool [V, U, S, S].
-        valid: False where a weak view is padding, bool [B + U, S, S].
+        mixed: V strong views with CutMix of each unlabeled sample, uint8 [V, U, C, S, S].
+        pasted: True for pixels of `mixed` that show the partner, bool [V, U, S, S].
+        valid: False for padding in the weak views, bool [B + U, S, S].
     """
 
     step: int
@@ -47,15 +47,15 @@ class Batch(NamedTuple):
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """Its tensors by name."""
+        """The tensors by name."""
         return dict(zip(self._fields[3:], self[3:], strict=True))
 
     def pinned(self) -> "Batch":
-        """The same batch in pinned memory, from which a GPU copies without blocking."""
+        """Return the batch in pinned memory, for asynchronous copies to a GPU."""
         return Batch(*self[:3], *(tensor.pin_memory() for tensor in self[3:]))
 
     def part(self, samples: slice) -> "Batch":
-        """These samples of each kind; unlabeled ones in whole pairs."""
+        """Return these labeled and unlabeled samples; the slice must not split pairs."""
         labeled = len(self.images)
         valid = torch.cat([self.valid[:labeled][samples], self.valid[labeled:][samples]])
         return Batch(
@@ -77,10 +77,10 @@ class StepDataset(Dataset[Batch]):
 
     Args:
         renderer: renders the plan's views.
-        schedule: which rows a step has.
+        schedule: the rows of each step.
         crops: crc32 of each plan row's geometric crop as the teachers saw it, uint32 [rows]; None skips the
-            check (no cached tokens are used).
-        strong_views: strong views of each unlabeled sample; 0 leaves unlabeled samples out.
+            check, for training without cached tokens.
+        strong_views: strong views of each unlabeled sample; 0 omits unlabeled samples.
     """
 
     renderer: ViewRenderer
@@ -89,19 +89,19 @@ class StepDataset(Dataset[Batch]):
     strong_views: int
 
     def __getitem__(self, step: int) -> Batch:
-        """Render the batch of one step.
+        """Render the batch of a step.
 
         Raises:
-            StoreMismatchError: where a crop is not the one the teachers saw.
+            StoreMismatchError: If a crop differs from the crop the teachers saw.
         """
         rows, plan = self.schedule.rows(step), self.renderer.plan
         labeled = rows.labeled.tolist()
         unlabeled = rows.unlabeled.tolist() if self.strong_views else []
 
-        def strong(place: int, change: Photometric | None) -> Pixels:
-            return self.renderer.strong(unlabeled[place], change)
+        def strong(index: int, change: Photometric | None) -> Pixels:
+            return self.renderer.strong(unlabeled[index], change)
 
-        # Weak views first: the strong ones are made of those that the renderer keeps.
+        # Weak views first: the strong views are computed from those in the renderer's cache.
         weak = np.stack([weak_view(self.renderer, row, self.crops) for row in labeled + unlabeled])
         masks = np.stack([self.renderer.mask(row) for row in labeled])
         mixed = [
@@ -111,23 +111,23 @@ class StepDataset(Dataset[Batch]):
 
 
 def weak_view(renderer: ViewRenderer, row: int, crops: npt.NDArray[np.uint32] | None) -> Pixels:
-    """The weak view of a plan row, uint8 [crop, crop, C].
+    """Render the weak view of a plan row, uint8 [crop, crop, C].
 
     Args:
         renderer: renders the plan's views.
         row: the plan row.
-        crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None checks nothing.
+        crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None skips the check.
 
     Raises:
-        StoreMismatchError: the crop is not the one that the teachers saw.
+        StoreMismatchError: If the crop differs from the crop the teachers saw.
     """
     crop = renderer.weak(row)
     if crops is not None and crop_crc(crop) != crops[row]:
         scene = renderer.plan.scenes[renderer.plan[row].scene]
         raise StoreMismatchError(
-            "the crop rendered now is not the crop that the teachers saw",
+            "the rendered crop differs from the crop that the teachers saw",
             where=f"scene {scene.id}, view {renderer.plan[row].number}",
-            remedy="restore the image, use the image library of that time, or another cache folder",
+            remedy="restore the image or the image library's version, or use another cache folder",
         )
     return crop
 
@@ -139,14 +139,14 @@ def assembled(
     masks: Pixels,
     mixed: Sequence[Sequence[Pixels]],
 ) -> Batch:
-    """The batch of a step from its views.
+    """Assemble the batch of a step from its views.
 
     Args:
-        schedule: which rows the step has.
+        schedule: the rows of each step.
         step: the step.
         weak: weak views of the labeled, then the unlabeled samples, uint8 [B + U, S, S, C].
-        masks: class ids of the labeled ones, uint8 [B, S, S].
-        mixed: each kind of strong view, with CutMix, of the unlabeled samples, uint8 [S, S, C] each.
+        masks: class ids of the labeled samples, uint8 [B, S, S].
+        mixed: by number of the strong view, those of the unlabeled samples with CutMix, uint8 [S, S, C] each.
     """
     rows, plan, labeled = schedule.rows(step), schedule.plan, len(masks)
     unlabeled = rows.unlabeled.tolist() if mixed else []
@@ -171,13 +171,13 @@ def assembled(
 
 
 def _channels_first(views: Pixels) -> Tensor:
-    # Contiguous whatever the source: convolutions round by how pixels lie in memory.
+    # Always contiguous, because the rounding of convolutions depends on the memory layout.
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(views, -1, -3)))
 
 
 @dataclass
 class _Carrier(Dataset[Batch | RsmtdfError]):
-    """Hands a user's mistake over as a value: raised in a worker, torch would rebuild it from its text alone."""
+    """Return a user's error as a value, because torch rebuilds an error raised in a worker from its text only."""
 
     dataset: StepDataset
 
@@ -189,18 +189,18 @@ class _Carrier(Dataset[Batch | RsmtdfError]):
 
 
 def _outlive_signals(_worker: int) -> None:
-    """Leave it to the training to stop its workers: a scheduler's signal goes to all processes at once."""
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
+    """Ignore signals in workers: a scheduler signals all processes, and the training stops its workers itself."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def batches(
     dataset: StepDataset, start: int, stop: int, workers: int, *, pin: bool
 ) -> Generator[Batch]:
-    """The batches of steps `start` to `stop` - 1 in order, rendered ahead by `workers` processes.
+    """Yield the batches of steps `start` to `stop` - 1 in order, prefetched by `workers` processes.
 
     Raises:
-        RsmtdfError: what `StepDataset` raised, whole, whichever process it was raised in.
+        RsmtdfError: As raised by `StepDataset`, even in a worker process.
     """
     loader = DataLoader(
         _Carrier(dataset),
@@ -209,7 +209,7 @@ def batches(
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=2 if workers else None,
-        # Its own generator: the loader would draw from the global one, which a resumed run restores.
+        # By default the loader draws from the global generator, whose state a resumed run restores.
         generator=torch.Generator(),
         worker_init_fn=_outlive_signals,
     )
@@ -220,7 +220,7 @@ def batches(
                 raise batch
             yield batch
     finally:
-        # Now, not when the iterator is freed: an error that somebody keeps holds it by its frames, and at
-        # the end of the process the workers, deaf to signals, would be waited for without end.
+        # Not left to garbage collection: the traceback of a stored error keeps the iterator alive, and the
+        # exit of the process would wait forever for workers that ignore signals.
         if isinstance(loaded, _MultiProcessingDataLoaderIter):
             loaded._shutdown_workers()

@@ -1,7 +1,7 @@
-"""The distillation loss: how far the student's translated tokens are from the teachers'.
+"""The distillation loss: the distance between the student's translated tokens and the teachers'.
 
-It is made of parts, so that an objective can count tokens over a whole global batch and add up the
-losses of its parts.
+Counts and sums are separate, so that an objective can count tokens over a whole global batch and add
+up the losses of its parts.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from rsmtdf_core.training.settings import DistanceName, DistillationSettings
 
-# Share of a teacher's mean spread below which no channel's spread is taken to be: a channel that
-# hardly varies would amplify rounding.
+# Lower bound of a channel's spread, as a fraction of the mean spread: a nearly constant channel would
+# amplify rounding.
 LEAST_SPREAD = 0.01
 
 KeptTokens = Mapping[str, Tensor | None]
-"""By teacher name, which tokens count, bool [B, h, w]; None where all of that teacher's do."""
+"""By teacher name, the tokens that count, bool [B, h, w]; None if all of that teacher's tokens count."""
 
 
 def distillation_loss(
@@ -31,18 +31,18 @@ def distillation_loss(
 ) -> Tensor:
     """Mean over teachers of the mean distance of their tokens, in float32.
 
-    With the two mappings of tokens alone it is the reference's loss: MSE over all tokens, padding
-    included.
+    With only the two mappings of tokens it is the reference's loss: MSE over all tokens, including
+    padding.
 
     Args:
         student: by teacher name, translated tokens [B, h, w, D].
-        teacher: the same names, the teachers' tokens [B, h, w, D] in any float dtype.
-        kept: which tokens count; None keeps all.
-        counts: by teacher name, what sums of distances are divided by: the tokens that count in the
-            whole global batch over the number of processes, so that the losses of a batch's parts add
-            up to the batch's. None counts those given here.
-        settings: which distance; None for the reference's.
-        spreads: by teacher name, what `distance` needs to standardise.
+        teacher: by the same names, the teachers' tokens [B, h, w, D] in any float dtype.
+        kept: the tokens that count; None keeps all.
+        counts: by teacher name, the divisor of the sum of distances: the number of tokens that count
+            in the global batch, divided by the number of processes. The losses of a batch's parts then
+            add up to the loss of the batch. None counts the given tokens.
+        settings: the distance; None for the reference's.
+        spreads: by teacher name, the `spread` of `distance`.
 
     Returns:
         A scalar.
@@ -52,8 +52,7 @@ def distillation_loss(
     kind = (settings or DistillationSettings()).loss
     kept = kept or dict.fromkeys(student)
     if counts is None:
-        found = token_counts(teacher, kept)
-        counts = {name: count.clamp(min=1) for name, count in found.items()}
+        counts = {name: count.clamp(min=1) for name, count in token_counts(teacher, kept).items()}
     losses = [
         _summed(kind, student[name], teacher[name], (spreads or {}).get(name), kept[name])
         / counts[name].float()
@@ -65,15 +64,15 @@ def distillation_loss(
 def distance(
     kind: DistanceName, student: Tensor, teacher: Tensor, spread: Tensor | None = None
 ) -> Tensor:
-    """How far tokens [B, h, w, D] are from each other: the mean over channels, float32 [B, h, w].
+    """Return the distance of tokens [B, h, w, D]: the mean over channels, float32 [B, h, w].
 
     Args:
-        kind: mse; smooth-l1, with its bend at 1; cosine, 1 minus the cosine similarity; or
-            standardised-mse, the mse in units of `spread`.
+        kind: mse; smooth-l1 with beta 1; cosine, 1 minus the cosine similarity; or standardised-mse,
+            the mse in units of `spread`.
         student: translated tokens.
         teacher: the teacher's tokens.
-        spread: [D], the standard deviation of each of the teacher's channels, for standardised-mse
-            alone.
+        spread: [D], the standard deviation of each of the teacher's channels, only used by
+            standardised-mse.
     """
     student, teacher = student.float(), teacher.float()
     match kind:
@@ -98,22 +97,22 @@ def kept_tokens(
     settings: DistillationSettings,
     composed: Tensor | None = None,
 ) -> Tensor | None:
-    """Which tokens of a batch count.
+    """Return the tokens of a batch that count.
 
     Args:
         grid: rows and columns of the teacher's tokens.
-        labeled: B, how many of the samples are labeled; they come first.
-        valid: False where the student sees padding, bool [B + U, S, S].
-        settings: which samples' tokens count, and whether those on padding do.
-        composed: bool [B + U, h, w], False where a token could not be composed.
+        labeled: B, the number of labeled samples, which come first.
+        valid: False for padding in the student's images, bool [B + U, S, S].
+        settings: selects samples, and whether tokens on padding count.
+        composed: bool [B + U, h, w], False for tokens that could not be composed.
 
     Returns:
-        Bool [B + U, h, w]; None where all count.
+        Bool [B + U, h, w]; None if all count.
     """
     kept = composed
     if not settings.padding:
-        centres = _at_centres(valid, grid)
-        kept = centres if kept is None else kept & centres
+        centers = _at_centers(valid, grid)
+        kept = centers if kept is None else kept & centers
     if settings.samples != "both":
         is_labeled = torch.arange(len(valid), device=valid.device) < labeled
         wanted = is_labeled if settings.samples == "labeled" else ~is_labeled
@@ -123,22 +122,22 @@ def kept_tokens(
 
 
 def token_counts(tokens: Mapping[str, Tensor], kept: KeptTokens) -> dict[str, Tensor]:
-    """By teacher name, how many of the tokens [B, h, w, D] count, float64 scalars."""
+    """Return the number of tokens [B, h, w, D] that count, by teacher name, as float64 scalars."""
     return {
-        name: found.new_tensor(found.shape[:3].numel(), dtype=torch.float64)
+        name: tokens_BHWD.new_tensor(tokens_BHWD.shape[:3].numel(), dtype=torch.float64)
         if (mask := kept[name]) is None
         else mask.sum(dtype=torch.float64)
-        for name, found in tokens.items()
+        for name, tokens_BHWD in tokens.items()
     }
 
 
 def _summed(
     kind: DistanceName, student: Tensor, teacher: Tensor, spread: Tensor | None, kept: Tensor | None
 ) -> Tensor:
-    """The sum of the distances of the tokens that count."""
+    """Return the sum of the distances of the tokens that count."""
     if kept is not None:
-        # `where`, not a product: a token left out may hold anything, NaN included, and neither its
-        # distance nor its gradient must come of that.
+        # Not a product: an omitted token may be NaN, which must not reach the distance or its
+        # gradient.
         student = torch.where(kept[..., None], student.float(), 0.0)
         teacher = torch.where(kept[..., None], teacher.float(), 0.0)
     distances = distance(kind, student, teacher, spread)
@@ -147,8 +146,8 @@ def _summed(
     return distances.sum()
 
 
-def _at_centres(planes_BSS: Tensor, grid: tuple[int, int]) -> Tensor:
-    """The values of planes [B, S, S] at the centre of each cell of a grid, [B, h, w]."""
+def _at_centers(planes_BSS: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the values of planes [B, S, S] at the center of each cell of a grid, [B, h, w]."""
     rows, columns = (
         torch.arange(cells, device=planes_BSS.device).mul(2).add(1).mul(side) // (2 * cells)
         for cells, side in zip(grid, planes_BSS.shape[1:], strict=True)

@@ -1,6 +1,6 @@
-"""Losses, gradients and weights without NaN and infinities, checked on the device.
+"""Check on the device that losses and gradients have no NaN or infinity.
 
-The check of a step queues a few small kernels and no transfer to the host. The result is read where the host waits
+The check of a step queues a few small kernels and no transfer to the host. The host reads the result when it waits
 for the device anyway: before a step is logged, saved or validated.
 """
 
@@ -21,7 +21,7 @@ class Divergence(NamedTuple):
 
     Attributes:
         step: counted from 0.
-        terms: names of the losses at fault; `gradients` alone where all losses were finite.
+        terms: names of the non-finite losses; only `gradients` if all losses were finite.
     """
 
     step: int
@@ -29,11 +29,11 @@ class Divergence(NamedTuple):
 
 
 class FiniteCheck:
-    """Remembers on the device in which step each loss, or the gradient, first was not finite.
+    """Record on the device the first step in which each loss, or the gradient, was not finite.
 
     Args:
-        parameters: whose gradients are checked.
-        device: of the training.
+        parameters: the parameters whose gradients are checked.
+        device: the device of the training.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], device: torch.device) -> None:
@@ -42,21 +42,21 @@ class FiniteCheck:
         self._names: tuple[str, ...] = ()
         self._first: Tensor | None = None
         self.last: int | None = None
-        """The latest step that was checked."""
+        """The last step that was checked."""
 
     def update(self, step: int, losses: Mapping[str, Tensor], *, gradients: bool = True) -> None:
-        """Check one step after its backward pass; does not wait for the device.
+        """Check a step after its backward pass, without waiting for the device.
 
         Args:
-            step: counted from 0.
-            losses: scalars by name, the same names in every step.
-            gradients: whether gradients count; a GradScaler skips the steps in which they overflow.
+            step: the step, counted from 0.
+            losses: scalars by name, with the same names in every step.
+            gradients: whether to check gradients; a GradScaler skips the steps in which they overflow.
         """
         self.last = step
         values = [loss.detach().float() for loss in losses.values()]
         if gradients:
-            grads = [one.grad for one in self._parameters if one.grad is not None]
-            # Squares that overflow here do so in AdamW's second moments too.
+            grads = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+            # Squares that overflow here would also overflow in AdamW's second moments.
             values.append(get_total_norm(grads).float())
         if self._first is None:
             self._names = (*losses, GRADIENTS) if gradients else tuple(losses)
@@ -66,19 +66,19 @@ class FiniteCheck:
 
     @property
     def first(self) -> Tensor | None:
-        """The first step at fault of each term, int64 [terms], on the device; None before any step."""
+        """First non-finite step of each term, int64 [terms], on the device; None before any step."""
         return self._first
 
     def divergence(self, first: Tensor | None) -> Divergence | None:
-        """The earliest step of `first` with the terms at fault; None where all were finite."""
+        """Return the earliest step of `first` with its non-finite terms; None if all were finite."""
         if first is None:
             return None
         steps = dict(zip(self._names, first.tolist(), strict=True))
         step = min(steps.values())
         if step == _NEVER:
             return None
-        terms = [name for name, found in steps.items() if found == step]
-        # A bad part makes the sum bad, and a bad loss makes the gradients bad.
+        terms = [name for name, first_step in steps.items() if first_step == step]
+        # A non-finite part makes the sum non-finite, and a non-finite loss the gradients.
         losses = [name for name in terms if name != GRADIENTS]
         parts = [name for name in losses if name != TOTAL]
         return Divergence(step, tuple(parts or losses or terms))

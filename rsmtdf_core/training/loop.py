@@ -1,7 +1,7 @@
-"""The training loop: one step after another, told as records; the caller logs, scores and saves.
+"""The training loop: yield a record of each step, so that the caller can log, score and save.
 
-A step: batch to the device, targets, then, in as many parts as asked for, losses and backward pass; AdamW with the
-rate of that step; EMA.
+A step copies the batch to the device and gets the targets. It computes losses and gradients in the configured number
+of parts. Then it updates the student by AdamW with the learning rate of that step, and the EMA model.
 """
 
 from collections.abc import Generator
@@ -27,15 +27,15 @@ from rsmtdf_core.training.targets import Targets, TargetSource
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """What one step did.
+    """The record of a step.
 
     Attributes:
-        step: counted from 0.
-        epoch: counted from 0.
-        losses: by name, scalars still on the device, so that only logged steps wait for them; of several
-            processes' losses the mean is the step's (`Training.reduce`).
-        lr: the encoder's learning rate.
-        clock: where its time went.
+        step: the step, counted from 0.
+        epoch: the epoch, counted from 0.
+        losses: scalars by name, still on the device, so that only logged steps wait for them. The losses of a step
+            are the mean over processes (`Training.reduce`).
+        lr: learning rate of the encoder.
+        clock: durations of the step's phases.
     """
 
     step: int
@@ -47,18 +47,18 @@ class StepRecord:
 
 @dataclass
 class Training:
-    """Everything a training holds between steps.
+    """The state of a training between steps.
 
     Attributes:
         accelerator: device placement, precision and process group.
         student: the model being trained, unwrapped.
         ema: its EMA model.
         optimiser: AdamW over the student.
-        objective: the method.
+        objective: the losses of the method.
         pixels: the batches by step.
-        targets: the teachers' tokens; None where the objective uses none.
-        settings: the optimiser's settings.
-        parts: how many parts a step is computed in, one after the other.
+        targets: the teachers' tokens; None if the objective uses none.
+        settings: settings of the optimizer.
+        parts: number of parts of a step, computed one after the other.
         compiled: whether the models are compiled.
         finite: the check of every step's losses and gradients.
     """
@@ -86,18 +86,20 @@ class Training:
 
     @property
     def schedule(self) -> BatchSchedule:
-        """Which rows each step has."""
+        """The rows of each step."""
         return self.pixels.schedule
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """Everything that training changes: both models' tensors and the optimiser's moments, by name."""
+        """All tensors that training changes: those of both models and the optimizer's moments, by name."""
         tensors = {
             f"{which} {name}": tensor
             for which, model in (("student", self.student), ("ema", self.ema))
             for name, tensor in model.state_dict().items()
         }
-        names: dict[Tensor, str] = {one: name for name, one in self.student.named_parameters()}
+        names: dict[Tensor, str] = {
+            parameter: name for name, parameter in self.student.named_parameters()
+        }
         for parameter, moments in self.optimiser.state.items():
             tensors |= {f"{key} of {names[parameter]}": value for key, value in moments.items()}
         return tensors
@@ -124,7 +126,7 @@ class Training:
                 models = Models(wrapped, self.ema, label, StepClock(device))
                 models.clock.begin("data")
                 batch = next(batches)
-                assert batch.step == step, "the loader lost its place"
+                assert batch.step == step, "the loader is out of step"
                 rows = self.schedule.rows(step)
                 targets = targets_of(rows, student_images(batch)) if targets_of else None
                 losses = self._losses(models, batch, targets)
@@ -139,7 +141,7 @@ class Training:
                 yield StepRecord(step, rows.epoch, losses, lr, models.clock)
 
     def _losses(self, models: Models, batch: Batch, targets: Targets | None) -> dict[str, Tensor]:
-        """Compute the losses of a step and their gradients, part by part."""
+        """Compute the losses and gradients of a step, part by part."""
         models.clock.begin("loss")
         counts = self._global(self.objective.counts(batch, targets))
         size = len(batch.images) // self.parts
@@ -147,7 +149,7 @@ class Training:
         for part in range(self.parts):
             samples = slice(part * size, (part + 1) * size)
             last = part == self.parts - 1
-            # Gradients of several processes are averaged once, with the last part's.
+            # Processes average their gradients once, in the last part.
             with nullcontext() if last else self.accelerator.no_sync(models.student):
                 with self.accelerator.autocast():
                     losses = self.objective(
@@ -162,26 +164,26 @@ class Training:
                 total[name] = loss.detach() + total.get(name, 0)
         return total
 
-    def _global(self, own: Counts) -> Counts:
-        """The counts of the global batch, at least 1, shared out among the processes: float32."""
-        flat = torch.cat([one.reshape(-1) for one in own])
+    def _global(self, local: Counts) -> Counts:
+        """Return the counts of the global batch, at least 1, divided by the number of processes: float32."""
+        flat = torch.cat([count.reshape(-1) for count in local])
         summed: Tensor = self.accelerator.reduce(flat, "sum")
         shares = (summed.clamp(min=1) / self.accelerator.num_processes).float()
-        labeled, unlabeled, tokens = shares.split([one.numel() for one in own])
+        labeled, unlabeled, tokens = shares.split([count.numel() for count in local])
         return Counts(labeled[0], unlabeled, tokens)
 
     def reduce(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The losses of all processes together; every process has to ask."""
+        """Return the mean losses of all processes; every process must call this."""
         if self.accelerator.num_processes == 1:
             return losses
         mean: Tensor = self.accelerator.reduce(torch.stack(list(losses.values())), "mean")
         return dict(zip(losses, mean, strict=True))
 
     def divergence(self) -> Divergence | None:
-        """The first step since the start whose losses or gradients were not finite in any process.
+        """Return the first step of this session with non-finite losses or gradients in any process.
 
-        With a GradScaler, gradients may overflow and cost no more than the step. They are at fault once they do
-        at any scale. Every process has to ask; waits for the device.
+        With a GradScaler, gradients that overflow only skip the step. They count as diverged once they overflow at
+        every scale. Every process must call this, and it waits for the device.
         """
         scaler, last, first = self.accelerator.scaler, self.finite.last, self.finite.first
         if scaler is not None and last is not None and scaler.get_scale() < 1:
@@ -191,7 +193,7 @@ class Training:
         return self.finite.divergence(first)
 
     def _set_rates(self, step: int) -> float:
-        """Poly decay: lr * (1 - step / total) ** power, times the multiplier for all but the encoder."""
+        """Set poly decay: lr * (1 - step / total) ** power, times the multiplier except for the encoder."""
         left = 1 - step / self.total_steps
         lr: float = self.settings.scaled_lr(self.schedule.total) * left**self.settings.power
         for group in self.optimiser.param_groups:
@@ -200,9 +202,9 @@ class Training:
 
 
 def make_optimiser(student: Student, settings: OptimiserSettings) -> torch.optim.AdamW:
-    """AdamW over the student's two groups: the encoder at lr, everything else at lr * multiplier.
+    """Create AdamW with two groups of the student: the encoder at lr, all others at lr * multiplier.
 
-    The loop sets the rates of each step.
+    The loop sets the learning rates of each step.
     """
     groups = parameter_groups(student, settings.lr, settings.multiplier)
     for group in groups:

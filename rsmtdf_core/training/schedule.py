@@ -1,7 +1,7 @@
-"""Which views each step trains on: a pure function of the view plan, the seed and the step.
+"""The views of each step: a pure function of the view plan, the seed and the step.
 
-Batches hold whole CutMix pairs, side by side, so the partner of the sample at place i is at place i ^ 1
-and a batch replays the reference method, in which partners are the mirrored places of a batch.
+Batches contain whole CutMix pairs in adjacent samples, so the partner of sample i is sample i ^ 1. This
+replays the reference method, in which partners are the mirrored samples of a batch.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from rsmtdf_core.views.plan import ViewPlan
 
 @dataclass(frozen=True, slots=True)
 class StepRows:
-    """The plan rows of one step of one process.
+    """The plan rows of a step in one process.
 
     Attributes:
-        epoch: the pass over the unlabeled scenes this step belongs to, from 0.
+        epoch: the epoch of the step, from 0.
         labeled: rows of labeled weak views, [batch].
-        unlabeled: rows of unlabeled views, partners side by side, [batch] (or empty).
+        unlabeled: rows of unlabeled views with adjacent partners, [batch] (or empty).
     """
 
     epoch: int
@@ -35,20 +35,20 @@ class BatchSchedule:
     """The order of views over a training.
 
     An epoch is one pass over the unlabeled scenes; epoch e uses view number e modulo K. The labeled list is
-    repeated to that length (REFERENCE: equal batches), each repetition with the next view number. Without
-    unlabeled scenes, or with too few for a batch where none is trained on, an epoch is one pass over the labeled
-    scenes.
+    repeated to that length (REFERENCE: equal batches), each repetition with the next view number. An epoch is one pass
+    over the labeled scenes if there are no unlabeled scenes, or if the method does not train on them and they are too
+    few for a batch.
 
     Args:
         plan: the view plan.
-        batch: labeled crops, and as many unlabeled ones, per process.
-        seed: seeds the order of the views.
-        rank: this process's number.
-        world: how many processes share each step.
+        batch: number of labeled crops (and of unlabeled crops) per process.
+        seed: seed of the order of the views.
+        rank: rank of this process.
+        world: number of processes that share each step.
         trains_unlabeled: whether the method trains on the unlabeled views.
 
     Raises:
-        ConfigError: where the scenes are too few for one batch.
+        ConfigError: If there are too few scenes for a batch.
     """
 
     plan: ViewPlan
@@ -81,12 +81,12 @@ class BatchSchedule:
 
     @property
     def first(self) -> int:
-        """Place of this process's first sample of each kind in a step's global batch."""
+        """Index of this process's first labeled (and unlabeled) sample in a step's global batch."""
         return self.rank * self.batch
 
     @property
     def total(self) -> int:
-        """Labeled samples, and as many unlabeled ones, of a step's global batch."""
+        """Number of labeled samples (and of unlabeled samples) in a step's global batch."""
         return self.batch * self.world
 
     @cached_property
@@ -98,14 +98,14 @@ class BatchSchedule:
 
     @cached_property
     def _last(self) -> dict[int, tuple[Rows, Rows]]:
-        # The epoch asked for last and its order: steps come in order, in the loop as in each loader worker.
+        # The last epoch and its order: steps are requested in order, in the loop and in each loader worker.
         return {}
 
     def rows(self, step: int) -> StepRows:
-        """The rows of this process at `step`, counted from 0 over the whole training."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        start = (place * self.world + self.rank) * self.batch
-        # Several threads may ask: none relies on what another has kept.
+        """Return the rows of this process at `step`, counted from 0 over the whole training."""
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        start = (step_in_epoch * self.world + self.rank) * self.batch
+        # Several threads may call this, so none relies on the order that another one cached.
         order = self._last.get(epoch)
         if order is None:
             order = self._epoch(epoch)
@@ -124,7 +124,7 @@ class BatchSchedule:
         return self._labeled(epoch, draws), unlabeled
 
     def _labeled(self, epoch: int, draws: KeyedDraws) -> Rows:
-        """The labeled list, repeated to the epoch's length, every repetition in an order of its own."""
+        """Repeat the labeled list to the epoch's length, shuffled for each repetition."""
         needed = self.steps_per_epoch * self.batch * self.world
         repeats = -(-needed // len(self.plan.labeled_scenes))
         passes = []

@@ -1,4 +1,4 @@
-"""Where the pixels of a step come from: rendered ahead by loader processes, or read from the cache."""
+"""Sources of the pixels of each step: rendered by loader processes, or read from the cache."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -20,26 +20,26 @@ from rsmtdf_core.views.render import render_photometric
 
 
 class PixelSource(Protocol):
-    """Gives the batches of a training, by step."""
+    """A source of the batches of a training, by step."""
 
     @property
     def schedule(self) -> BatchSchedule:
-        """Which rows a step has."""
+        """The rows of each step."""
         ...
 
     def opened(self, start: int, stop: int) -> AbstractContextManager[Iterator[Batch]]:
-        """The batches of steps `start` to `stop` - 1, in order."""
+        """Iterate over the batches of steps `start` to `stop` - 1, in order."""
         ...
 
 
 @dataclass
 class RenderedPixels:
-    """Views are cut out of their scenes and changed while the training runs.
+    """Batches whose views are rendered from their scenes during training.
 
     Attributes:
         dataset: renders a step's views.
-        workers: processes that render ahead; 0 renders in the loop.
-        pin: whether batches come in pinned memory.
+        workers: number of loader processes; 0 renders in the loop.
+        pin: whether to copy batches to pinned memory.
     """
 
     dataset: StepDataset
@@ -48,25 +48,25 @@ class RenderedPixels:
 
     @property
     def schedule(self) -> BatchSchedule:
-        """Which rows a step has."""
+        """The rows of each step."""
         return self.dataset.schedule
 
     @contextmanager
     def opened(self, start: int, stop: int) -> Iterator[Iterator[Batch]]:
-        """The batches of steps `start` to `stop` - 1, in order."""
-        with closing(batches(self.dataset, start, stop, self.workers, pin=self.pin)) as found:
-            yield found
+        """Iterate over the batches of steps `start` to `stop` - 1, in order."""
+        with closing(batches(self.dataset, start, stop, self.workers, pin=self.pin)) as rendered:
+            yield rendered
 
 
 @dataclass
 class CachedPixels:
-    """Views that stage one rendered; nothing is decoded, and nothing but fresh colours is computed.
+    """Batches whose views stage one rendered, so that training only computes new photometric changes.
 
     Attributes:
-        reader: of the pixels' store, addressed by plan row.
-        schedule: which rows a step has.
-        strong_views: strong views of each unlabeled sample; 0 leaves unlabeled samples out.
-        pin: whether batches come in pinned memory.
+        reader: reader of the pixel store, addressed by plan row.
+        schedule: the rows of each step.
+        strong_views: strong views of each unlabeled sample; 0 omits unlabeled samples.
+        pin: whether to copy batches to pinned memory.
     """
 
     reader: FeatureReader
@@ -76,7 +76,7 @@ class CachedPixels:
 
     @contextmanager
     def opened(self, start: int, stop: int) -> Iterator[Iterator[Batch]]:
-        """The batches of steps `start` to `stop` - 1, in order."""
+        """Iterate over the batches of steps `start` to `stop` - 1, in order."""
         count = (1 + (self.strong_views > 0)) * self.schedule.batch
         with (
             Ring({PIXELS: self.reader}, self._rows, start, stop, batch=count) as ring,
@@ -95,7 +95,7 @@ class CachedPixels:
             yield batch.pinned() if self.pin else batch
 
     def _batch(self, step: int, records: npt.NDArray[np.uint8]) -> Batch:
-        """A step's batch from its records, uint8 [B + U, S, S, channels]; it shares no memory with them."""
+        """Return a step's batch from a copy of its records, uint8 [B + U, S, S, channels]."""
         rows, plan = self.schedule.rows(step), self.schedule.plan
         labeled = len(rows.labeled)
         unlabeled = rows.unlabeled.tolist() if self.strong_views else []
@@ -103,14 +103,14 @@ class CachedPixels:
         weak, last = records[..., :bands], records[labeled:, ..., bands:]
         sees = plan.settings.teacher_sees
 
-        def strong(place: int, change: Photometric | None) -> npt.NDArray[np.uint8]:
+        def strong(index: int, change: Photometric | None) -> npt.NDArray[np.uint8]:
             if change is None:
-                kept: npt.NDArray[np.uint8] = last[place]
-                return kept
-            return render_photometric(np.ascontiguousarray(weak[labeled + place]), change)
+                cached: npt.NDArray[np.uint8] = last[index]
+                return cached
+            return render_photometric(np.ascontiguousarray(weak[labeled + index]), change)
 
         mixed = [
-            # Where teachers saw mixed views, these are what was kept.
+            # If the teachers saw mixed views, the records contain the mixed views.
             list(last)
             if number == 0 and sees == "mixed"
             else mix(plan, unlabeled, rows.epoch, number, strong)

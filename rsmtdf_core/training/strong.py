@@ -1,7 +1,7 @@
-"""What turns weak views into the strong ones of a step: as the plan has it, fresh, or a further one.
+"""The strong views of a step: as planned, with a new photometric change, or additional ones.
 
-The first strong view is the one that the plan has and the teachers may have seen. Methods that compare
-several (UniMatch V2) have the others drawn here, anew in each epoch, from keys of their own.
+The first strong view is that of the plan, which the teachers may have seen. Methods that compare several
+strong views (UniMatch V2) draw the others here in each epoch, from separate keys.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ from rsmtdf_core.views.render import paste
 
 
 class Change(NamedTuple):
-    """What makes a strong view of a weak one.
+    """The change from a weak view to a strong one.
 
     Attributes:
-        photometric: of colours and sharpness; None stands for the plan's own.
-        box: where the view shows its partner; None for nowhere.
+        photometric: the change of colors and sharpness; None for that of the plan.
+        box: the part of the view that shows its partner; None for no part.
     """
 
     photometric: Photometric | None
@@ -30,11 +30,11 @@ class Change(NamedTuple):
 
 
 def change_of(plan: ViewPlan, row: int, epoch: int, number: int) -> Change:
-    """The change that makes strong view `number`, from 0, of an unlabeled row in one epoch."""
+    """Return the change for strong view `number`, from 0, of an unlabeled row in an epoch."""
     view = plan[row]
     key = (plan.scenes[view.scene].id, view.number, "fresh", epoch)
     if number == 0:
-        # The teachers saw geometry only, so photometrics need not be those of the plan.
+        # The teachers only saw the geometry, so the photometric change need not be that of the plan.
         fresh = plan.settings.teacher_sees == "weak"
         draws = KeyedDraws(plan.seed, *key)
         return Change(draw_photometric(plan.settings, draws) if fresh else None, view.box)
@@ -53,14 +53,14 @@ def mix(
     number: int,
     strong: Callable[[int, Photometric | None], Pixels],
 ) -> list[Pixels]:
-    """Strong views of `rows`, partners side by side, with CutMix; uint8 [crop, crop, 3] each.
+    """Return strong views of `rows` with CutMix, uint8 [crop, crop, 3] each.
 
     Args:
         plan: the view plan.
-        rows: unlabeled rows of a step; the partner of the one at place i is at i ^ 1.
-        epoch: the epoch they are seen in.
-        number: which strong view, from 0.
-        strong: gives the strong view of the row at a place, without CutMix, from its photometric change.
+        rows: unlabeled rows of a step; the partner of row i is row i ^ 1.
+        epoch: the epoch of the step.
+        number: number of the strong view, from 0.
+        strong: renders the strong view of `rows[i]` without CutMix, from i and its photometric change.
     """
     changes = [change_of(plan, row, epoch, number) for row in rows]
     views = [strong(i, change.photometric) for i, change in enumerate(changes)]
@@ -68,7 +68,7 @@ def mix(
 
 
 def pasted_pixels(plan: ViewPlan, rows: Sequence[int], epoch: int, number: int) -> list[Mask]:
-    """Where strong views show their partners, bool [crop, crop] each."""
+    """Return the pixels of strong views that show their partners, bool [crop, crop] each."""
     size = plan.settings.crop
-    own, partner = np.zeros((size, size), np.bool_), np.ones((size, size), np.bool_)
-    return [paste(own, partner, change_of(plan, row, epoch, number).box) for row in rows]
+    view, partner = np.zeros((size, size), np.bool_), np.ones((size, size), np.bool_)
+    return [paste(view, partner, change_of(plan, row, epoch, number).box) for row in rows]

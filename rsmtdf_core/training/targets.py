@@ -1,6 +1,6 @@
-"""Where the teachers' tokens come from: the store, or (as a control) the teachers themselves.
+"""Sources of the teachers' tokens: the store, or (as a control) the teachers themselves.
 
-Both are called with a step's rows and the pixels the student sees, so the loop does not know which it has.
+Both take a step's rows and the student's images, so the loop does not depend on the source.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +25,13 @@ from rsmtdf_core.views.plan import ViewPlan
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the student's tokens are compared with.
+    """The teachers' tokens of a step.
 
     Attributes:
-        tokens: by teacher, float32 [B + U, h, w, D]: labeled samples first.
-        kept: by teacher, bool [B + U, h, w]: False where a token counts for nothing; None keeps all.
+        tokens: by teacher, float32 [B + U, h, w, D], labeled samples first.
+        kept: by teacher, bool [B + U, h, w], False for tokens that do not count; None keeps all.
         spreads: by teacher, the standard deviation of each channel over its store, float32 [D]; empty
-            where tokens come from no store.
+            for tokens computed online.
     """
 
     tokens: dict[str, Tensor]
@@ -39,13 +39,13 @@ class Targets:
     spreads: Mapping[str, Tensor] = field(default_factory=dict)
 
     def part(self, samples: slice) -> "Targets":
-        """Those of these samples of each kind, as `Batch.part` takes them."""
+        """Return the targets of the same samples as `Batch.part`."""
         kept = None if self.kept is None else _parts(self.kept, samples)
         return Targets(_parts(self.tokens, samples), kept, self.spreads)
 
 
 def _parts(tensors: Mapping[str, Tensor], samples: slice) -> dict[str, Tensor]:
-    halves = {name: one.chunk(2) for name, one in tensors.items()}
+    halves = {name: tensor.chunk(2) for name, tensor in tensors.items()}
     return {
         name: torch.cat([labeled[samples], unlabeled[samples]])
         for name, (labeled, unlabeled) in halves.items()
@@ -53,29 +53,29 @@ def _parts(tensors: Mapping[str, Tensor], samples: slice) -> dict[str, Tensor]:
 
 
 GetTargets = Callable[[StepRows, Tensor], Targets]
-"""Gives the targets of a step from its rows and from what the student sees, uint8 [B + U, 3, S, S]."""
+"""Returns the targets of a step from its rows and the student's images, uint8 [B + U, 3, S, S]."""
 
 
 class TargetSource(Protocol):
-    """Gives the targets of a training's steps."""
+    """A source of the targets of a training, by step."""
 
     def opened(
         self, schedule: BatchSchedule, start: int, stop: int
     ) -> AbstractContextManager[GetTargets]:
-        """What gives the targets of steps `start` to `stop` - 1; they are asked for in order."""
+        """Open the targets of steps `start` to `stop` - 1, to be requested in order."""
         ...
 
 
 class CachedTargets:
-    """Targets read ahead from memory-mapped stores; no teacher is loaded.
+    """Targets prefetched from memory-mapped stores; no teacher is loaded.
 
     Args:
-        readers: one reader per teacher, addressed by plan row.
-        shapes: the tokens of each teacher.
-        plan: the view plan that the readers' rows refer to.
-        device: where the targets are wanted.
+        readers: by teacher, a reader addressed by plan row.
+        shapes: by teacher, the shape of its tokens.
+        plan: the view plan of the readers' rows.
+        device: the target device.
         spreads: by teacher, the standard deviation of each channel, float32 [D].
-        threads: threads that copy and decompress records.
+        threads: number of threads that copy and decompress records.
     """
 
     def __init__(
@@ -91,20 +91,20 @@ class CachedTargets:
         self._shapes = shapes
         self._plan = plan
         self._device = device
-        self._spreads = {name: one.to(device) for name, one in (spreads or {}).items()}
+        self._spreads = {name: spread.to(device) for name, spread in (spreads or {}).items()}
         self._threads = threads
 
     @contextmanager
     def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
-        """What gives the targets of steps `start` to `stop` - 1; they are asked for in order."""
+        """Open the targets of steps `start` to `stop` - 1, to be requested in order."""
 
-        def wanted(step: int) -> Rows:
+        def rows_of(step: int) -> Rows:
             rows = schedule.rows(step)
             return np.concatenate([rows.labeled, rows.unlabeled])
 
         with Ring(
             self._readers,
-            wanted,
+            rows_of,
             start,
             stop,
             batch=2 * schedule.batch,
@@ -116,51 +116,55 @@ class CachedTargets:
 
     def _targets(self, rows: StepRows, records: Mapping[str, Tensor]) -> Targets:
         tokens = {
-            name: self._readers[name].codec.decode(one, self._device)
-            for name, one in records.items()
+            name: self._readers[name].codec.decode(record, self._device)
+            for name, record in records.items()
         }
         if self._plan.settings.teacher_sees == "mixed":
             return Targets(tokens, None, self._spreads)
         return self._composed(tokens, rows)
 
     def _composed(self, tokens: dict[str, Tensor], rows: StepRows) -> Targets:
-        """Tokens of two cached views joined along the CutMix box; the tokens it cuts are left out."""
+        """Compose the tokens of mixed views from both partners; tokens on the edge of the box do not count."""
         crop, labeled = self._plan.settings.crop, len(rows.labeled)
         kept = {}
-        for name, own in tokens.items():
-            kept[name] = torch.ones(own.shape[:3], dtype=torch.bool, device=own.device)
-            whole = own[labeled:].clone()
+        for name, tokens_BHWD in tokens.items():
+            device = tokens_BHWD.device
+            kept[name] = torch.ones(tokens_BHWD.shape[:3], dtype=torch.bool, device=device)
+            unmixed = tokens_BHWD[labeled:].clone()
             for i, row in enumerate(rows.unlabeled.tolist()):
                 cells = box_cells(self._plan[row].box, crop, self._shapes[name].grid)
-                inside, cut = (torch.from_numpy(one).to(own.device) for one in cells)
-                own[labeled + i] = torch.where(inside[..., None], whole[i ^ 1], whole[i])
+                inside, cut = (torch.from_numpy(mask).to(device) for mask in cells)
+                tokens_BHWD[labeled + i] = torch.where(
+                    inside[..., None], unmixed[i ^ 1], unmixed[i]
+                )
                 kept[name][labeled + i] = ~cut
         return Targets(tokens, kept, self._spreads)
 
 
 class TokenSource(Protocol):
-    """A loaded teacher, as far as training needs it."""
+    """The part of a loaded teacher that training uses."""
 
     def tokens(self, images: Tensor) -> Tensor:
-        """Tokens [B, H, W, D] of images, uint8 [B, 3, S, S]."""
+        """Compute tokens [B, H, W, D] of images, uint8 [B, 3, S, S]."""
         ...
 
 
 class OnlineTargets:
-    """Targets computed by the teachers at every step from the pixels the student sees: the control arm."""
+    """Targets computed by the teachers in every step from the student's images, as a control."""
 
     def __init__(self, teachers: Mapping[str, TokenSource]) -> None:
         self._teachers = teachers
 
     @contextmanager
     def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
-        """What runs every teacher on a step's images."""
+        """Open targets that run every teacher on a step's images."""
         del schedule, start, stop
         yield lambda _rows, images: self._targets(images)
 
     def _targets(self, images: Tensor) -> Targets:
-        # Cloned, because autograd refuses to keep tensors that were made in inference mode.
-        found = {
-            name: one.tokens(images[:, :SHOWN]).clone() for name, one in self._teachers.items()
+        # Cloned, because autograd cannot save tensors that were created in inference mode.
+        tokens = {
+            name: teacher.tokens(images[:, :SHOWN]).clone()
+            for name, teacher in self._teachers.items()
         }
-        return Targets(found, None)
+        return Targets(tokens, None)

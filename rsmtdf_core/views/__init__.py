@@ -1,1 +1,1 @@
-"""From scenes to views: a plan of explicit parameters, and the one way to render it."""
+"""Views of scenes: the plan with its explicit parameters, and the functions that render it."""

@@ -1,7 +1,6 @@
-"""The distributions of crops and CutMix boxes, which are those of the reference method.
+"""The distributions of crops and CutMix boxes, as in the reference method.
 
-Sizes are computed with the reference's own expressions, so that the same draws give the same
-integers.
+Sizes use the reference's expressions, so the same draws give the same integers.
 """
 
 import math
@@ -14,8 +13,8 @@ from rsmtdf_core.views.view import Box, Geometry
 def draw_geometry(settings: ViewSettings, width: int, height: int, draws: KeyedDraws) -> Geometry:
     """Draw the weak view of a scene of `width` x `height` px.
 
-    The long side is uniform over the integers from int(long * lo) to int(long * hi); the short side
-    keeps the aspect, rounded half up.
+    The long side is uniform over the integers from int(long * lo) to int(long * hi). The short side
+    keeps the aspect ratio, rounded half up.
     """
     long, short = max(width, height), min(width, height)
     lo, hi = settings.scale
@@ -32,10 +31,10 @@ def draw_geometry(settings: ViewSettings, width: int, height: int, draws: KeyedD
 
 
 def draw_box(settings: CutMixSettings, crop: int, draws: KeyedDraws) -> Box | None:
-    """Draw a CutMix box for a crop of `crop` px, or none (probability 1 - p).
+    """Draw a CutMix box for a crop of `crop` px, or None with probability 1 - p.
 
-    The area is drawn once, aspect and place again until the box fits: width sqrt(area / aspect),
-    height sqrt(area * aspect), both cut to integers but at least 1.
+    The area is drawn once; aspect and position are drawn until the box fits. The width is
+    sqrt(area / aspect) and the height sqrt(area * aspect), truncated to integers of at least 1.
     """
     if not draws.chance(settings.p):
         return None

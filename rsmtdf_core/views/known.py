@@ -1,7 +1,7 @@
-"""Views that a cache has already, so that a plan over more scenes draws only what is new.
+"""Views that a cache already contains, so that a plan over more scenes draws only the new ones.
 
-Which scenes are CutMix partners would follow from the whole set of unlabeled scenes, and one scene
-more would change most pairs. So pairs that are known stay, and the rest is paired among itself.
+CutMix partners depend on the whole set of unlabeled scenes, so a single additional scene would
+change most pairs. Known pairs therefore stay together, and only the remaining scenes are paired.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _SCENE_BITS, _NUMBER_BITS = 21, 20
 
 
 class SceneKey(NamedTuple):
-    """What makes a scene the same one in two experiments: its name, its bytes and its window.
+    """The identity of a scene across experiments: its name, its bytes and its window.
 
     Attributes:
         id: relative to the data root.
@@ -39,19 +39,19 @@ class SceneKey(NamedTuple):
 
     @classmethod
     def of(cls, scene: Scene) -> "SceneKey":
-        """The key of a scene whose digest is known."""
+        """Return the key of a scene whose digest is computed."""
         window = None if scene.window is None else astuple(scene.window)
         return cls(scene.id, scene.sha256, scene.width, scene.height, window)
 
     def to_json(self) -> list[Any]:
-        """As a list."""
+        """Return the key as a JSON list."""
         return [*self[:4], None if self.window is None else list(self.window)]
 
 
 def view_keys(table: Table) -> Rows:
-    """One number for each view, from its scene, number, role and partner; -1 for gaps.
+    """Encode the scene, number, role and partner of each view as one integer; -1 for gaps.
 
-    Everything else about a view follows from these, the settings and the seed.
+    These, the settings and the seed determine all other fields of a view.
     """
     scene, number = table["scene"].astype(np.int64), table["number"].astype(np.int64)
     partner = table["partner_scene"].astype(np.int64) + 1
@@ -63,58 +63,58 @@ def view_keys(table: Table) -> Rows:
     return np.where(scene < 0, -1, keys)
 
 
-def find_keys(own: Rows, wanted: Rows) -> Rows:
-    """Where each wanted key first stands in `own`, -1 for nowhere, int64 [wanted]."""
-    if not len(own):
+def find_keys(keys: Rows, wanted: Rows) -> Rows:
+    """Return the first index of each wanted key in `keys`, or -1 if absent, int64 [wanted]."""
+    if not len(keys):
         return np.full(len(wanted), -1, np.int64)
-    order = np.argsort(own, kind="stable")
-    place = np.minimum(np.searchsorted(own, wanted, sorter=order), len(own) - 1)
-    place = order[place]
-    return np.where(own[place] == wanted, place, -1)
+    order = np.argsort(keys, kind="stable")
+    ranks = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+    indices = order[ranks]
+    return np.where(keys[indices] == wanted, indices, -1)
 
 
 @dataclass(frozen=True, eq=False)
 class KnownViews:
-    """The views of a cache in the order in which they came.
+    """The views of a cache, in the order in which they were added.
 
     Attributes:
-        scenes: the scenes they are of.
-        table: VIEW_DTYPE [rows]; rows of scene -1 are gaps.
+        scenes: the scenes of the views.
+        table: VIEW_DTYPE [rows]; rows with scene -1 are gaps.
     """
 
     scenes: tuple[SceneKey, ...]
     table: Table
 
     @cached_property
-    def places(self) -> dict[SceneKey, int]:
+    def scene_indices(self) -> dict[SceneKey, int]:
         """Index of each scene."""
-        return {key: place for place, key in enumerate(self.scenes)}
+        return {key: index for index, key in enumerate(self.scenes)}
 
     def of_scenes(self, scenes: Sequence[Scene]) -> Table:
-        """Those views that show these scenes alone, numbered as `scenes` is, in their order."""
-        number = np.full(len(self.scenes) + 1, -1, np.int32)  # the last one serves index -1
+        """Return the views that show only these scenes, in order, with indices into `scenes`."""
+        renumbered = np.full(len(self.scenes) + 1, -1, np.int32)  # the last element is for index -1
         for index, scene in enumerate(scenes):
-            place = self.places.get(SceneKey.of(scene))
-            if place is not None:
-                number[place] = index
-        scene, partner = number[self.table["scene"]], number[self.table["partner_scene"]]
-        kept = (scene >= 0) & ((partner >= 0) == (self.table["partner_scene"] >= 0))
+            known_index = self.scene_indices.get(SceneKey.of(scene))
+            if known_index is not None:
+                renumbered[known_index] = index
+        numbers, partners = (renumbered[self.table[name]] for name in ("scene", "partner_scene"))
+        kept = (numbers >= 0) & ((partners >= 0) == (self.table["partner_scene"] >= 0))
         table = np.array(self.table[kept])
-        table["scene"], table["partner_scene"] = scene[kept], partner[kept]
+        table["scene"], table["partner_scene"] = numbers[kept], partners[kept]
         return table
 
 
 def known_partners(
     table: Table, number: int, scenes: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """The partner of each scene in the known unlabeled views of one number, -1 for none.
+    """Return the partner of each scene among the known unlabeled views of a number, -1 for none.
 
-    Where scenes were paired in several ways the pairs that came first stay. So the plan of a set of
-    scenes never changes once it is known, whatever other sets bring later.
+    If scenes were paired in several ways, the earliest pairs win. So the plan of a set of scenes
+    stays fixed, even if the cache later gains views of other sets.
 
     Args:
-        table: known views, numbered as the plan's scenes are.
-        number: of the views.
+        table: known views, with indices into the plan's scenes.
+        number: the number of the views.
         scenes: indices of the unlabeled scenes.
 
     Returns:
@@ -125,13 +125,13 @@ def known_partners(
     wanted[scenes] = True
     rows = table[(table["number"] == number) & ~table["labeled"] & (table["partner_scene"] >= 0)]
     last = len(partners)
-    own, other = np.minimum(rows["scene"], last), np.minimum(rows["partner_scene"], last)
-    chosen = wanted[own] & wanted[other]
-    own, other = own[chosen], other[chosen]
-    if len(np.unique(own)) == len(own):
-        partners[own] = other
+    left, right = np.minimum(rows["scene"], last), np.minimum(rows["partner_scene"], last)
+    chosen = wanted[left] & wanted[right]
+    left, right = left[chosen], right[chosen]
+    if len(np.unique(left)) == len(left):
+        partners[left] = right
         return partners
-    for one, its_partner in zip(own.tolist(), other.tolist(), strict=True):
-        if partners[one] < 0 and partners[its_partner] < 0:
-            partners[one], partners[its_partner] = its_partner, one
+    for scene, partner in zip(left.tolist(), right.tolist(), strict=True):
+        if partners[scene] < 0 and partners[partner] < 0:
+            partners[scene], partners[partner] = partner, scene
     return partners

@@ -1,7 +1,7 @@
-"""The distribution of photometric changes: ColorJitter, then grey, then Gaussian blur.
+"""The distribution of photometric changes: ColorJitter, then grayscale, then Gaussian blur.
 
-It has a module of its own because the training loop draws from it too, where teachers see weak
-views and photometrics may be fresh every epoch.
+It is a separate module because the training loop draws from it too: if the teachers see weak views,
+each epoch may draw new photometric changes.
 """
 
 from rsmtdf_core.views.draws import KeyedDraws
@@ -10,7 +10,7 @@ from rsmtdf_core.views.view import Photometric
 
 
 def draw_photometric(settings: ViewSettings, draws: KeyedDraws) -> Photometric:
-    """Draw what makes a strong view; as in torchvision, operations of strength 0 are left out."""
+    """Draw the change that makes a view strong, without operations of strength 0 as in torchvision."""
     jitter, blur = settings.jitter, settings.blur
     strengths = (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
     jittered = draws.chance(jitter.p)

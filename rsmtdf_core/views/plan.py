@@ -1,9 +1,9 @@
 """The view plan: all views of an experiment in a fixed order, known before any pixel is read.
 
 Both stages work from the same plan: extraction renders its rows for the teachers, training replays
-the same rows for the student. A view's parameters depend on the seed, its scene's id and its number
-alone, so more views per scene, more scenes, or scenes in another order, change no view that was
-there; partners that a cache knows already stay together (`known`).
+the same rows for the student. A view's parameters depend only on the seed, its scene's id and its
+number. So existing views stay the same with more views per scene, more scenes, or scenes in another
+order. Partners that a cache already contains stay together (`known`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,15 +50,16 @@ PLAN_FORMAT = 1
 class ViewPlan:
     """All views of an experiment; compare plans by `fingerprint`.
 
-    Rows are ordered by view number; within a number come the labeled views in the order of
-    `labeled_scenes`, then the unlabeled ones with partners side by side, a scene left over last.
+    Rows are sorted by view number. Each number has the labeled views in the order of
+    `labeled_scenes`, then the unlabeled views with partners next to each other and an unpaired view
+    last.
 
     Attributes:
-        scenes: every scene once, by id.
+        scenes: every scene once, sorted by id.
         labeled_scenes: indices of the labeled scenes, ascending.
-        unlabeled_scenes: indices of the scenes that serve without their mask, ascending.
-        settings: how views are drawn.
-        seed: of all draws.
+        unlabeled_scenes: indices of the scenes used without a mask, ascending.
+        settings: the distributions of the views.
+        seed: seed of all draws.
         table: VIEW_DTYPE [rows].
     """
 
@@ -81,36 +82,36 @@ class ViewPlan:
         return (self[row] for row in range(len(self)))
 
     def labeled_rows(self, number: int) -> Rows:
-        """Rows of the labeled views of that number, int64 [labeled scenes], by scene."""
+        """Return the rows of the labeled views of a number, int64 [labeled scenes], by scene."""
         assert 0 <= number < self.settings.labeled_views, number
         return np.flatnonzero((self.table["number"] == number) & self.table["labeled"])
 
     def unlabeled_pairs(self, number: int) -> Rows:
-        """Rows of the CutMix partners of that number, int64 [pairs, 2], without an odd one."""
+        """Return the rows of the CutMix pairs of a number, int64 [pairs, 2]."""
         assert 0 <= number < self.settings.unlabeled_views, number
         paired = (self.table["number"] == number) & (self.table["partner_scene"] >= 0)
         return np.flatnonzero(paired).reshape(-1, 2)
 
     @cached_property
     def _partners(self) -> Rows:
-        """Row of each view's partner, -1 for none; partners stand side by side."""
+        """Row of each view's partner, -1 for none; partners have adjacent rows."""
         paired = np.flatnonzero(self.table["partner_scene"] >= 0)
         partners = np.full(len(self.table), -1, np.int64)
         partners[paired] = paired.reshape(-1, 2)[:, ::-1].reshape(-1)
         return partners
 
     def address_fields(self) -> dict[str, Any]:
-        """What determines every view that plans of these scenes can have, as JSON.
+        """Return the fields that determine every possible view of these scenes, as JSON.
 
-        Neither the numbers of views nor the scenes' roles are in it: other plans of the same scenes
-        share what they have in common.
+        They include neither the numbers of views nor the roles of the scenes, so that plans of the
+        same scenes can share views.
         """
         scenes = [SceneKey.of(scene).to_json() for scene in self.scenes]
         return {**self.drawing, "scenes": scenes}
 
     @property
     def drawing(self) -> dict[str, Any]:
-        """What determines the views of any scene, as JSON."""
+        """The fields that determine the views of any scene, as JSON."""
         return drawing_fields(self.settings, self.seed)
 
     @cached_property
@@ -126,7 +127,7 @@ class ViewPlan:
 
 
 def drawing_fields(settings: ViewSettings, seed: int) -> dict[str, Any]:
-    """What determines the views of any scene, as JSON."""
+    """Return the fields that determine the views of any scene, as JSON."""
     return {"format": PLAN_FORMAT, "seed": seed, "settings": deciding(settings, Role.VIEWS)}
 
 
@@ -141,33 +142,32 @@ def make_plan(
 
     Args:
         labeled: scenes whose masks are used.
-        unlabeled: scenes that are used without a mask; a labeled scene may be among them.
-        settings: how views are drawn.
-        seed: of all draws.
-        known: views of these settings and this seed that a cache has; they and their pairs are taken as
-            they are.
+        unlabeled: scenes that are used without a mask; labeled scenes may be included.
+        settings: the distributions of the views.
+        seed: seed of all draws.
+        known: views in a cache with the same settings and seed; the plan keeps them and their pairs.
     """
     by_id = {scene.id: scene for scene in (*unlabeled, *labeled)}
     scenes = tuple(by_id[name] for name in sorted(by_id))
-    index = {scene.id: place for place, scene in enumerate(scenes)}
+    index = {scene.id: position for position, scene in enumerate(scenes)}
     labeled_scenes = sorted({index[scene.id] for scene in labeled})
     unlabeled_scenes = sorted({index[scene.id] for scene in unlabeled})
     assert len(labeled_scenes) == len(labeled), "labeled scenes share an id"
     assert len(unlabeled_scenes) == len(unlabeled), "unlabeled scenes share an id"
 
-    found = np.empty(0, VIEW_DTYPE) if known is None else known.of_scenes(scenes)
-    outline = _Outline(scenes, seed, found)
+    known_table = np.empty(0, VIEW_DTYPE) if known is None else known.of_scenes(scenes)
+    outline = _Outline(scenes, seed, known_table)
     for number in range(max(settings.labeled_views, settings.unlabeled_views)):
         if number < settings.labeled_views:
             outline.add_labeled(labeled_scenes, number)
         if number < settings.unlabeled_views:
             outline.add_unlabeled(unlabeled_scenes, number)
-    table = _filled(outline.table(), found, _ViewDraws(scenes, settings, seed))
+    table = _filled(outline.table(), known_table, _ViewDraws(scenes, settings, seed))
     return ViewPlan(scenes, tuple(labeled_scenes), tuple(unlabeled_scenes), settings, seed, table)
 
 
 class _Outline:
-    """Which views a plan has, in its order, and who is whose partner; nothing is drawn yet."""
+    """The views of a plan in order, with their partners, before their parameters are drawn."""
 
     def __init__(self, scenes: tuple[Scene, ...], seed: int, known: Table) -> None:
         self._scenes = scenes
@@ -176,24 +176,26 @@ class _Outline:
         self._parts: list[Table] = []
 
     def add_labeled(self, scenes: Sequence[int], number: int) -> None:
-        """The labeled views of one number."""
+        """Add the labeled views of one number."""
         self._add(np.array(scenes, np.int64), number, None)
 
     def add_unlabeled(self, scenes: Sequence[int], number: int) -> None:
-        """The unlabeled views of one number, partners side by side, a scene left over last."""
-        digests = {one: key_digest(self._seed, number, self._scenes[one].id) for one in scenes}
+        """Add the unlabeled views of one number: pairs first, then an unpaired view."""
+        digests = {
+            scene: key_digest(self._seed, number, self._scenes[scene].id) for scene in scenes
+        }
         order = sorted(scenes, key=digests.__getitem__)
         partners = known_partners(self._known, number, np.array(scenes, np.int64))
         alone = [scene for scene in order if partners[scene] < 0]
         for left, right in zip(alone[::2], alone[1::2], strict=False):
             partners[left], partners[right] = right, left
-        place = {scene: rank for rank, scene in enumerate(order)}
-        # A pair stands where its first member does.
+        ranks = {scene: rank for rank, scene in enumerate(order)}
+        # A pair takes the position of its first member.
         paired = [
             scene
-            for one in order
-            if partners[one] >= 0 and place[one] < place[int(partners[one])]
-            for scene in (one, int(partners[one]))
+            for first in order
+            if partners[first] >= 0 and ranks[first] < ranks[int(partners[first])]
+            for scene in (first, int(partners[first]))
         ]
         left_over = [scene for scene in order if partners[scene] < 0]
         ordered = np.array([*paired, *left_over], np.int64)
@@ -209,16 +211,16 @@ class _Outline:
         self._parts.append(part)
 
     def table(self) -> Table:
-        """All views, VIEW_DTYPE [rows], with what identifies them alone."""
+        """Return all views, VIEW_DTYPE [rows], with only their identifying fields set."""
         return np.concatenate([np.empty(0, VIEW_DTYPE), *self._parts])
 
 
 def _filled(outline: Table, known: Table, draws: "_ViewDraws") -> Table:
-    """The outline's views with their parameters: as they are known, else drawn."""
-    places = find_keys(view_keys(known), view_keys(outline))
+    """Fill in the parameters of the outline's views, from the known views or else by drawing."""
+    known_rows = find_keys(view_keys(known), view_keys(outline))
     table = outline
-    table[places >= 0] = known[places[places >= 0]]
-    for row in np.flatnonzero(places < 0).tolist():
+    table[known_rows >= 0] = known[known_rows[known_rows >= 0]]
+    for row in np.flatnonzero(known_rows < 0).tolist():
         view = outline[row]
         scene, number, partner = (int(view[name]) for name in ("scene", "number", "partner_scene"))
         table[row] = (
@@ -231,7 +233,7 @@ def _filled(outline: Table, known: Table, draws: "_ViewDraws") -> Table:
 
 @dataclass(frozen=True)
 class _ViewDraws:
-    """Draws the records of single views, each from generators of its own."""
+    """Draw the record of each view from its own generators."""
 
     scenes: tuple[Scene, ...]
     settings: ViewSettings

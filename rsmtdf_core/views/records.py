@@ -1,8 +1,8 @@
-"""Rendered views as records, for stages two that should decode and augment nothing.
+"""Rendered views as records, so that training can skip decoding and augmentation.
 
-A record is uint8 [crop, crop, channels]: first the weak view's bands, mostly three; then, of a labeled view, its mask
-in one channel; of an unlabeled one, what the student sees of it in as many channels as there are bands, where the plan
-freezes that. Channels without a meaning are 0.
+A record is uint8 [crop, crop, channels]. It starts with the bands of the weak view, usually three. A labeled view then
+has its mask in one channel. An unlabeled view then has the bands of the view that the student sees, if the plan fixes
+that view. Unused channels are 0.
 """
 
 import numpy as np
@@ -12,21 +12,21 @@ from rsmtdf_core.views.render import ViewRenderer
 from rsmtdf_core.views.settings import ViewSettings
 
 PIXELS = "pixels"
-"""What stores of pixels have as the name of their teacher."""
+"""The teacher name of pixel stores."""
 
 
 def pixel_channels(settings: ViewSettings, bands: int) -> int:
-    """Channels of a record: strong views are in it where they are the same at each use."""
+    """Return the channels of a record, which includes the strong view if the plan fixes it."""
     return bands + (1 if settings.teacher_sees == "weak" else bands)
 
 
 def pixel_bands(settings: ViewSettings, channels: int) -> int:
-    """The bands of views whose records have that many channels."""
+    """Return the number of bands of a view from the channels of its record."""
     return channels - 1 if settings.teacher_sees == "weak" else channels // 2
 
 
 def pixel_record(renderer: ViewRenderer, row: int) -> Pixels:
-    """The record of a plan's row, uint8 [crop, crop, channels]."""
+    """Render the record of a plan row, uint8 [crop, crop, channels]."""
     settings = renderer.plan.settings
     weak = renderer.weak(row)
     bands = weak.shape[2]

@@ -1,9 +1,9 @@
-"""From a view's parameters to its pixels: the one function family that both stages render with.
+"""Render the pixels of a view from its parameters, for both stages.
 
-Teachers see a view once, students every epoch; the cached tokens are only right if both see the
-same pixels. So nothing else in the project cuts, mirrors or recolours a scene. The pixels are those
-of the reference method (Pillow's bilinear and nearest resizing, torchvision's operations on Pillow
-images).
+Teachers see a view once, students every epoch, and cached tokens are only valid if both see the same
+pixels. So this is the only module that crops, flips or recolors a scene. The pixels match the
+reference method: Pillow's bilinear and nearest resizing, and torchvision's operations on Pillow
+images.
 """
 
 import math
@@ -27,23 +27,23 @@ ImageChange = Callable[[Image.Image], Image.Image]
 T = TypeVar("T", bound=np.generic)
 
 KEPT_WEAK = 32
-"""Weak views a renderer keeps: a batch of them may be rendered before their strong views are."""
+"""Weak views a renderer keeps: a batch of them may be rendered before their strong views."""
 
 KEPT_STRONG = 4
-"""Strong views a renderer keeps: those of a pair, and of the pair before it."""
+"""Strong views a renderer keeps: those of a pair and of the previous pair."""
 
 
 def render_image(image: Pixels, geometry: Geometry, crop: int) -> Pixels:
-    """Cut a weak view out of a scene.
+    """Crop a weak view from a scene.
 
-    Only the part of the scene that the crop shows is resized, first across, then down: left to
-    itself Pillow chooses the order by the sizes, and the order shows in the rounding. Against
-    resizing all of the scene and cropping, each of the two passes may be off by one level, because
-    Pillow rounds the part's edges to 32-bit floats; about one pixel in 400 is.
+    Only the visible part of the scene is resized, first horizontally, then vertically. By default
+    Pillow chooses the order by the sizes, and the order affects rounding. Compared with resizing the
+    whole scene and cropping, each of the two passes may be off by one level, because Pillow rounds
+    the edges of the part to 32-bit floats. This affects about 1 pixel in 400.
 
     Args:
         image: the scene, uint8 [H, W, C].
-        geometry: how to cut.
+        geometry: the resize, crop and flip.
         crop: side of the view, px.
 
     Returns:
@@ -62,11 +62,11 @@ def render_image(image: Pixels, geometry: Geometry, crop: int) -> Pixels:
 
 
 def render_mask(mask: Pixels, geometry: Geometry, crop: int, ignore_id: int) -> Pixels:
-    """Cut the mask of a weak view out of a scene's mask.
+    """Crop the mask of a weak view from the mask of a scene.
 
     Args:
         mask: class ids, uint8 [H, W].
-        geometry: how to cut.
+        geometry: the resize, crop and flip.
         crop: side of the view, px.
         ignore_id: class id of padding.
 
@@ -80,18 +80,18 @@ def render_mask(mask: Pixels, geometry: Geometry, crop: int, ignore_id: int) -> 
 
 
 def valid_pixels(geometry: Geometry, crop: int) -> Mask:
-    """Where a view shows its scene, bool [crop, crop]; False where padded."""
+    """Return the pixels of a view that show its scene, bool [crop, crop]; False for padding."""
     width, height = _shown(geometry, crop)
     return _placed(np.ones((height, width), np.bool_), geometry, crop, False)
 
 
 def _shown(geometry: Geometry, crop: int) -> tuple[int, int]:
-    """Columns and rows of a crop that lie on the scene; the rest, right and bottom, is padding."""
+    """Columns and rows of a crop that show the scene; the rest, right and bottom, is padding."""
     return min(crop, geometry.width - geometry.left), min(crop, geometry.height - geometry.top)
 
 
 def _part(start: int, length: int, size: int, resized: int) -> tuple[slice, float, float]:
-    """The source pixels that `length` resized ones depend on, and their edges in that part."""
+    """The source pixels that determine `length` resized ones, and the edges within that part."""
     first, last = start * size / resized, (start + length) * size / resized
     margin = max(1.0, size / resized) + 1  # the filter reaches max(1, scale) source pixels
     part = slice(max(0, math.floor(first - margin)), min(size, math.ceil(last + margin)))
@@ -99,10 +99,10 @@ def _part(start: int, length: int, size: int, resized: int) -> tuple[slice, floa
 
 
 def _nearest(size: int, resized: int) -> npt.NDArray[np.int64]:
-    """Source pixel of each resized one, int64 [resized].
+    """Source pixel of each resized pixel, int64 [resized].
 
-    Adds up the steps as Pillow's ImagingScaleAffine does, whose ties fall where the sum's rounding
-    puts them.
+    Accumulates the steps as Pillow's ImagingScaleAffine does, because the rounding of the sum
+    decides ties.
     """
     steps = np.full(resized, size / resized)
     steps[0] /= 2
@@ -116,13 +116,13 @@ def _placed(shown: npt.NDArray[T], geometry: Geometry, crop: int, padding: int) 
 
 
 def render_photometric(image: Pixels, photometric: Photometric) -> Pixels:
-    """Change a view's colours and sharpness: jitter in the drawn order, then grey, then blur.
+    """Change a view's colors and sharpness: jitter in the drawn order, then grayscale, then blur.
 
-    Bands beyond the third become brighter, richer in contrast and blurred like the others; they have no colour.
+    Brightness, contrast and blur also apply to bands beyond the third; the color operations do not.
 
     Args:
         image: a weak view, uint8 [H, W, C].
-        photometric: what to change.
+        photometric: the change.
 
     Returns:
         The strong view, uint8 [H, W, C].
@@ -150,36 +150,38 @@ def render_photometric(image: Pixels, photometric: Photometric) -> Pixels:
 
 
 def _by_pictures(pixels: Pixels, change: ImageChange) -> Pixels:
-    """Change the first three bands of pixels [H, W, C] as one RGB picture, each other as a grey one; a copy."""
+    """Apply `change` to the first three bands of [H, W, C] as an RGB image, and to each other as gray; a copy."""
     first, *others = np.split(pixels, range(SHOWN, pixels.shape[2]), axis=2)
     pictures = [first, *(band[..., 0] for band in others)]
-    changed = [np.array(change(Image.fromarray(np.ascontiguousarray(one)))) for one in pictures]
+    changed = [
+        np.array(change(Image.fromarray(np.ascontiguousarray(picture)))) for picture in pictures
+    ]
     return np.dstack(changed) if others else changed[0]
 
 
-def paste(own: npt.NDArray[T], other: npt.NDArray[T], box: Box | None) -> npt.NDArray[T]:
-    """A copy of `own` that shows `other` within the box; arrays of [H, W] or [H, W, channels]."""
-    mixed = own.copy()
+def paste(image: npt.NDArray[T], other: npt.NDArray[T], box: Box | None) -> npt.NDArray[T]:
+    """Return a copy of `image` with `other` inside the box; arrays [H, W] or [H, W, channels]."""
+    mixed = image.copy()
     if box is not None:
-        place = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-        mixed[place] = other[place]
+        window = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        mixed[window] = other[window]
     return mixed
 
 
 def crop_crc(image: Pixels) -> int:
-    """The crc32 of a weak view's bytes: proof that training replays the pixels the teachers saw."""
+    """Return the crc32 of a weak view, to verify that training replays the pixels the teachers saw."""
     return zlib.crc32(np.ascontiguousarray(image).data)
 
 
 class ViewRenderer:
-    """Renders the views of a plan by row.
+    """Render the views of a plan by row.
 
-    May be used from several threads and sent to other processes, where it starts with nothing kept.
-    Weak and strong views are shared with what is kept and therefore read-only.
+    A renderer may be used from several threads. Sent to another process, it starts with empty
+    caches. Weak and strong views are shared with the caches and therefore read-only.
 
     Args:
-        reader: gives the scenes' pixels.
-        plan: what to render.
+        reader: reads the scenes' pixels.
+        plan: the plan to render.
     """
 
     def __init__(self, reader: SceneReader, plan: ViewPlan) -> None:
@@ -192,7 +194,7 @@ class ViewRenderer:
         return ViewRenderer, (self.reader, self.plan)
 
     def weak(self, row: int) -> Pixels:
-        """The view with its geometry only, uint8 [crop, crop, C]."""
+        """Return the view with its geometry only, uint8 [crop, crop, C]."""
 
         def render() -> Pixels:
             view = self.plan[row]
@@ -202,40 +204,40 @@ class ViewRenderer:
         return self._weak.get(row, render)
 
     def strong(self, row: int, photometric: Photometric | None = None) -> Pixels:
-        """The weak view, changed as the plan says or by `photometric`; uint8 [crop, crop, C]."""
+        """Return the weak view changed by `photometric`, or else by the plan; uint8 [crop, crop, C]."""
         if photometric is not None:
             return render_photometric(self.weak(row), photometric)
 
         def render() -> Pixels:
             planned = self.plan[row].photometric
-            assert planned is not None, f"row {row} is a labeled view, which has no strong one"
+            assert planned is not None, f"row {row} is a labeled view, which has no strong view"
             return render_photometric(self.weak(row), planned)
 
         return self._strong.get(row, render)
 
     def mixed(self, row: int) -> Pixels:
-        """The strong view with the box of its partner's strong view, uint8 [crop, crop, C]."""
+        """Return the strong view with the box of its partner's strong view, uint8 [crop, crop, C]."""
         view = self.plan[row]
-        own = self.strong(row)
-        return own if view.box is None else paste(own, self.strong(view.partner), view.box)
+        strong = self.strong(row)
+        return strong if view.box is None else paste(strong, self.strong(view.partner), view.box)
 
     def mask(self, row: int) -> Pixels:
-        """Class ids of a view whose scene has a mask, uint8 [crop, crop]; ignored where padded."""
+        """Return the class ids of a labeled view, uint8 [crop, crop]; `ignore_id` for padding."""
         view = self.plan[row]
         mask = self.reader.mask(self.plan.scenes[view.scene])
         ignore_id = self.reader.dataset.manifest.ignore_id
         return render_mask(mask, view.geometry, self.plan.settings.crop, ignore_id)
 
     def valid(self, row: int) -> Mask:
-        """Where the weak view shows its scene, bool [crop, crop]; False where padded."""
+        """Return the pixels of the weak view that show its scene, bool [crop, crop]."""
         return valid_pixels(self.plan[row].geometry, self.plan.settings.crop)
 
     def teacher_view(self, row: int) -> Pixels:
-        """What the teachers see, uint8 [crop, crop, 3]; of labeled rows always the weak view."""
+        """Return the bands that the teachers see, uint8 [crop, crop, 3]; the weak view if labeled."""
         return self.taught_view(row)[..., :SHOWN]
 
     def taught_view(self, row: int) -> Pixels:
-        """The view of which the teachers see three bands, with all that the student sees, uint8 [crop, crop, C]."""
+        """Return the view that the teachers see, with all bands of the student, uint8 [crop, crop, C]."""
         if self.plan[row].labeled:
             return self.weak(row)
         show = {"mixed": self.mixed, "strong": self.strong, "weak": self.weak}
@@ -243,7 +245,7 @@ class ViewRenderer:
 
 
 class _Recent:
-    """The last few views that were asked for, so that partners are rendered once."""
+    """A cache of the most recent views, so that partners are rendered once."""
 
     def __init__(self, size: int) -> None:
         self._size = size

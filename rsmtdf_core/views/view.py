@@ -1,7 +1,7 @@
-"""What a view is: explicit integers and factors, so that its pixels depend on no seed.
+"""Views as explicit integers and factors, so that their pixels do not depend on a seed.
 
-A record of an augmentation as a seed would tie caches to the code that draws; as fractions it would
-round.
+Stored as a seed, an augmentation would tie caches to the code that draws it; stored as fractions, it
+would be rounded.
 """
 
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A CutMix box, px in the finished (mirrored) crop."""
+    """A CutMix box, px in the final (flipped) crop."""
 
     left: int
     top: int
@@ -22,14 +22,14 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """A weak view: the scene resized, padded right and bottom to the crop, cropped, mirrored.
+    """A weak view: the scene resized, padded right and bottom to the crop, cropped, flipped.
 
     Attributes:
-        width: of the resized scene, px.
-        height: of the resized scene, px.
-        left: of the crop in the resized, padded scene, px.
-        top: of the crop in the resized, padded scene, px.
-        flip: whether the crop is mirrored left to right, last of all.
+        width: width of the resized scene, px.
+        height: height of the resized scene, px.
+        left: left edge of the crop in the resized, padded scene, px.
+        top: top edge of the crop in the resized, padded scene, px.
+        flip: whether the crop is finally flipped left to right.
     """
 
     width: int
@@ -41,17 +41,17 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Photometric:
-    """What turns a weak view into a strong one; the operations are torchvision's and Pillow's.
+    """The change from a weak view to a strong one, with operations of torchvision and Pillow.
 
     Attributes:
         order: the jitter operations in the order they are applied: 0 brightness, 1 contrast, 2
-            saturation, 3 hue; () is no jitter.
-        brightness: factor, 1 changes nothing.
-        contrast: factor, 1 changes nothing.
-        saturation: factor, 1 changes nothing.
-        hue: shift in turns of the colour circle, -0.5 to 0.5.
-        grayscale: whether the view is made grey, after the jitter.
-        blur_sigma: standard deviation of the Gaussian blur, px, last of all; 0 is no blur.
+            saturation, 3 hue; () for no jitter.
+        brightness: brightness factor, 1 for no change.
+        contrast: contrast factor, 1 for no change.
+        saturation: saturation factor, 1 for no change.
+        hue: shift in turns of the color circle, -0.5 to 0.5.
+        grayscale: whether the view is converted to grayscale, after the jitter.
+        blur_sigma: standard deviation of the final Gaussian blur, px; 0 for no blur.
     """
 
     order: tuple[int, ...]
@@ -70,12 +70,12 @@ class View:
     Attributes:
         row: the view's row in its plan.
         scene: index of the scene in the plan.
-        number: which of the scene's views it is, from 0.
-        labeled: whether it is a view for the supervised loss.
-        geometry: how the weak view is cut.
-        photometric: how the strong view differs from it; None for labeled views.
-        partner: row of the CutMix partner, whose partner this view is; -1 for none.
-        box: what the mixed view shows of the partner; None for nothing.
+        number: number of the view among those of its scene, from 0.
+        labeled: whether the view is for the supervised loss.
+        geometry: resize, crop and flip of the weak view.
+        photometric: the change to the strong view; None for labeled views.
+        partner: row of the CutMix partner, whose partner is this view; -1 for none.
+        box: the part of the partner that the mixed view shows; None for no part.
     """
 
     row: int
@@ -109,11 +109,11 @@ VIEW_DTYPE = np.dtype(
         ("box", "<i4", (4,)),
     ]
 )
-"""One view as a fixed-size record, kept on disk beside its tokens.
+"""A view as a fixed-size record, stored on disk with its tokens.
 
-Nothing in it depends on the row it stands in: the partner is the unlabeled view of `partner_scene`
-(-1 for none) with the same number. `order` is filled up with -1; a `box` (left, top, width, height)
-of width 0 is none. Labeled views have the photometric factors that change nothing.
+The record does not depend on its row: the partner is the unlabeled view of `partner_scene` (-1 for
+none) with the same number. `order` is padded with -1. A `box` (left, top, width, height) of width 0
+means no box. Labeled views have neutral photometric factors.
 """
 
 NO_JITTER = Photometric((), 1.0, 1.0, 1.0, 0.0, False, 0.0)
@@ -127,7 +127,7 @@ def to_record(
     partner_scene: int,
     box: Box | None,
 ) -> tuple[object, ...]:
-    """The fields of one VIEW_DTYPE record; a view without photometrics is a labeled one."""
+    """Return the fields of a VIEW_DTYPE record; a view without `photometric` is labeled."""
     change = photometric or NO_JITTER
     return (
         scene,
@@ -151,7 +151,7 @@ def to_record(
 
 
 def from_record(record: np.void, row: int, partner: int) -> View:
-    """The view of the VIEW_DTYPE record that stands in `row`, its partner in row `partner`."""
+    """Return the view of a VIEW_DTYPE record in row `row`, with its partner in row `partner`."""
     values: dict[str, Any] = dict(zip(VIEW_DTYPE.names or (), record.item(), strict=True))
     geometry = Geometry(**{field.name: values[field.name] for field in fields(Geometry)})
     values["order"] = tuple(operation for operation in values["order"].tolist() if operation >= 0)

@@ -26,6 +26,7 @@ import zarr
 from timing import Line, alternate, table
 
 from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.group import ViewGroup
@@ -314,7 +315,7 @@ def make_store(place: Path, shape: TokenShape, views: int, codec: str = "fp16") 
     # To draw a million views takes minutes; these are the first thousand again and again.
     table = np.tile(plan.table, -(-views // count))
     table["number"] = np.arange(len(table)) // count
-    group = ViewGroup.grown_by(place, replace(plan, table=table))
+    group = grow_group(place, replace(plan, table=table))
     sample = partial(record_numbers, shape, 8)
     return create_store(
         group, {"weights_sha256": "0"}, shape, declare_codec(codec), sample, shard_bytes=2**28

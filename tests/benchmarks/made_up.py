@@ -8,8 +8,8 @@ from pipeline.plan import Experiment
 from pipeline.train.features import Features
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.store.codecs import declare_codec
-from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
@@ -29,7 +29,7 @@ def identity(shape: TokenShape) -> dict[str, object]:
 def make_store(experiment: Experiment, shape: TokenShape, codec: str) -> None:
     """A whole store of made-up tokens."""
     plan = experiment.plan
-    group = ViewGroup.grown_by(experiment.config.runtime.cache_folder, plan)
+    group = grow_group(experiment.config.runtime.cache_folder, plan)
     rows = group.rows(plan)
     store = create_store(
         group,

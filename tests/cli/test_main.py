@@ -99,7 +99,7 @@ def test_config_show_prints_every_key_and_copy_keeps_comments(tmp_path):
     assert path.read_text().startswith("# Your own images/")
     again = _rsmtdf("config", "copy", "folder", path)
     assert again.returncode == 1
-    assert "there already" in again.stderr
+    assert "exists already" in again.stderr
 
 
 @pytest.mark.slow

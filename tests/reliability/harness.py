@@ -14,12 +14,12 @@ import numpy as np
 
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.cache.group import find_group, grow_group
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.kinds import TOKEN_CODECS
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import Tokens, declare_codec
 from rsmtdf_core.store.copies import COPY
-from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
@@ -64,7 +64,7 @@ def draw(cache: Path, job: Job) -> ViewPlan:
     """The job's plan over what the cache knows, as stage one draws it."""
     listed = [scene(number) for number in range(job.scenes)]
     settings = ViewSettings(crop=28, unlabeled_views=job.views, labeled_views=job.views)
-    group = ViewGroup.find(cache, drawing_fields(settings, 0), listed)
+    group = find_group(cache, drawing_fields(settings, 0), listed)
     known = None if group is None else group.known
     return make_plan(listed[: job.labeled], listed[job.labeled :], settings, 0, known)
 
@@ -97,7 +97,7 @@ def extract(cache: Path, job: Job) -> FeatureStore:
     plan = None
     while plan is None or draw(cache, job).fingerprint != plan.fingerprint:
         plan = draw(cache, job)
-        group = ViewGroup.grown_by(cache, plan)
+        group = grow_group(cache, plan)
     rows, keys = group.rows(plan), keys_of(plan)
     with suppress(StoreError):
         found = find_store(cache, plan, job.identity, declare_codec(job.codec))

@@ -46,11 +46,11 @@ def _suicide(at: int, in_the_middle: bool):
 
 def _run(task: dict) -> None:
     if "config" in task:
-        import pipeline.extract.parts
+        import pipeline.extract.producer
         import pipeline.extract.run
         from pipeline.config import load_config
 
-        pipeline.extract.parts._MEBIBYTE = 64  # shards of a few records
+        pipeline.extract.producer._MEBIBYTE = 64  # shards of a few records
         pipeline.extract.run.extract(load_config(task["config"][0], task["config"][1:]))
         return
     cache, job = Path(task["cache"]), harness.Job(**task["job"])

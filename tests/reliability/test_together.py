@@ -12,6 +12,7 @@ from pipeline.demo.scenes import draw_scenes
 from pipeline.extract.run import _planned
 from pipeline.plan import plan_experiment
 from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
@@ -118,18 +119,18 @@ def test_a_plan_stays_though_others_draw_pairs_meanwhile(tmp_path, monkeypatch, 
         plan_experiment(load_config(str(file), [cache, f"data.labeled_seed={10 * seed + other}"]))
         for other in range(1, 5)
     ]
-    real = ViewGroup.grown_by
+    real = grow_group
 
-    def grown_by(folder: Path, plan: ViewPlan) -> ViewGroup:
+    def grow(folder: Path, plan: ViewPlan) -> ViewGroup:
         if others:
             real(folder, others.pop().plan)
         return real(folder, plan)
 
-    monkeypatch.setattr(ViewGroup, "grown_by", grown_by)
+    monkeypatch.setattr("pipeline.extract.run.grow_group", grow)
     config = load_config(str(file), [cache])
     experiment, group = _planned(config)
     while others:
-        grown_by(config.runtime.cache_folder, experiment.plan)
+        grow(config.runtime.cache_folder, experiment.plan)
     assert plan_experiment(config).plan.fingerprint == experiment.plan.fingerprint
     assert len(group.rows(experiment.plan)) == len(experiment.plan)
 
@@ -149,7 +150,7 @@ def test_crops_entered_while_the_group_grows_stay(tmp_path, monkeypatch) -> None
 
     monkeypatch.setattr(ViewGroup, "_written", grown)
     crops = store.group.crops(rows).tolist()
-    group = ViewGroup.grown_by(tmp_path, harness.draw(tmp_path, GROWN))
+    group = grow_group(tmp_path, harness.draw(tmp_path, GROWN))
     assert len(group.table) > len(store.group.table)
     assert group.crops(rows).tolist() == crops
 
@@ -158,7 +159,7 @@ def test_a_store_that_was_grown_further_is_not_made_shorter(tmp_path) -> None:
     """Two extractions opened it before either grew it."""
     harness.extract(tmp_path, SMALL)
     large, small = harness.Job(views=3, scenes=9), harness.Job(views=1, scenes=8)
-    group = ViewGroup.grown_by(tmp_path, harness.draw(tmp_path, small))
+    group = grow_group(tmp_path, harness.draw(tmp_path, small))
     early = FeatureStore.open(harness.extract(tmp_path, SMALL).path, group)
     harness.extract(tmp_path, large)
     rows = FeatureStore.open(early.path, ViewGroup.at(group.path)).metadata.rows

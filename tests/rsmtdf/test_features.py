@@ -83,7 +83,7 @@ def test_indices_are_those_of_a_sequence(dataset):
 def test_changed_pixels_are_refused(extracted):
     dataset = rsmtdf.open_features(extracted)
     dataset._crops = dataset._crops + 1
-    with pytest.raises(StoreMismatchError, match="not the crop that the teachers saw"):
+    with pytest.raises(StoreMismatchError, match="differs from the crop that the teachers saw"):
         dataset[0]
 
 

@@ -1,5 +1,6 @@
 """Verbs from Python: they compute as on the command line, and leave the process as it was."""
 
+import asyncio
 import errno
 import inspect
 import json
@@ -27,22 +28,45 @@ from rsmtdf_core.errors import ConfigError, MissingFileError, RsmtdfError
 
 # Groups of commands; cache and data are modules.
 GROUPS = {"cache", "config", "data"}
+# Options of the command line under the names that they have in Python.
+RENAMED = {
+    "set": "overrides",
+    "from": "source",
+    "quick": "depth",
+    "deep": "depth",
+}
 
 
-def test_every_verb_of_the_command_line_is_a_function_with_its_name():
-    commands = typer.main.get_command(app).commands
-    names = {name.replace("-", "_") for name in commands} - GROUPS
-    assert names <= set(rsmtdf.__all__)
-    for name in rsmtdf.__all__:
-        value = getattr(rsmtdf, name)
-        assert value.__doc__, name
-    assert {"ls", "info", "plan", "verify", "transcode"} == set(rsmtdf.cache.__all__)
-    assert {"check", "prepare"} == set(rsmtdf.data.__all__)
-    for name in names:
-        assert all(
-            parameter.annotation is not parameter.empty
-            for parameter in inspect.signature(getattr(rsmtdf, name)).parameters.values()
-        )
+def commands(group, skipped=()):
+    return {
+        name.replace("-", "_"): command
+        for name, command in group.commands.items()
+        if name not in skipped
+    }
+
+
+def test_every_verb_of_the_command_line_is_a_function_with_its_name_and_options():
+    root = typer.main.get_command(app)
+    verbs = {name: (rsmtdf, command) for name, command in commands(root, GROUPS).items()}
+    for module in (rsmtdf.cache, rsmtdf.data):
+        known = commands(root.commands[module.__name__.partition(".")[2]])
+        verbs |= {name: (module, known[name]) for name in module.__all__}
+    assert set(commands(root, GROUPS)) <= set(rsmtdf.__all__)
+    for name, (module, command) in verbs.items():
+        function = getattr(module, name)
+        parameters = inspect.signature(function).parameters
+        assert function.__doc__, name
+        assert all(one.annotation is not one.empty for one in parameters.values()), name
+        options = {option_name(option) for option in command.params}
+        # A report is a value already, and bars are shown on request.
+        expected = {RENAMED.get(option, option) for option in options} - {"json"}
+        assert set(parameters) - {"progress"} == expected, name
+
+
+def option_name(option):
+    """The option as a Python name: of `--padding-label` padding_label; of an argument its own."""
+    long = next((flag for flag in option.opts if flag.startswith("--")), option.name)
+    return long.removeprefix("--").replace("-", "_")
 
 
 def test_the_package_imports_no_large_library():
@@ -158,8 +182,24 @@ def test_the_callers_accelerator_stays_its_own(extracted, tmp_path):
         os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
 
 
+def test_verbs_work_in_a_running_event_loop(values, tmp_path):
+    async def cell():
+        return rsmtdf.extract_features(values, cache=tmp_path)
+
+    assert asyncio.run(cell()).rendered == 20
+
+
+def test_nothing_is_printed(values, tmp_path, capfd):
+    rsmtdf.extract_features(values, cache=tmp_path / "cache")
+    run = rsmtdf.train(values, tmp_path / "run", cache=tmp_path / "cache", max_steps=1).run
+    rsmtdf.evaluate(run)
+    rsmtdf.predict(run, values["data"]["root"] / "images", tmp_path / "maps")
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
+
+
 def test_results_are_values(run, tmp_path):
-    report = rsmtdf.evaluate(run, protocols=["rsmtdf", "official"])
+    report = rsmtdf.evaluate(run, protocol=["rsmtdf", "official"])
     assert 0 <= report.scores.miou <= 1
     assert (run / "evaluation" / "test-ema" / "report.json").is_file()
     assert rsmtdf.runs(run.parent).runs

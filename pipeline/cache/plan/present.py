@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.plan import Experiment
+from rsmtdf_core.cache.group import find_group
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.store.codecs import Declared
 from rsmtdf_core.store.group import ViewGroup
@@ -20,7 +21,7 @@ def present_views(experiment: Experiment, teacher: TeacherSettings) -> list[tupl
     Where the weights are not on this machine, any store that agrees in everything else counts.
     """
     config, plan = experiment.config, experiment.plan
-    group = ViewGroup.find(config.runtime.cache_folder, plan.drawing, plan.scenes)
+    group = find_group(config.runtime.cache_folder, plan.drawing, plan.scenes)
     if group is None:
         return []
     rows = group.known_rows(plan)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cache.repair.changes import Changes
-from pipeline.cache.verify.pixels import holds_pixels
 from pipeline.pixel_store import MASKS, read_masks
 from pipeline.reporter import Reporter
 from rsmtdf_core.cache_names import COMMIT, LEDGER
@@ -79,7 +78,7 @@ def repair_store(path: Path, group: ViewGroup, changes: Changes, reporter: Repor
     ledger = _repair_ledger(path, changes)
     _repair_commit(store, ledger, changes)
     _repair_shards(store, ledger, changes, reporter)
-    if holds_pixels(store) and is_there(path / MASKS):
+    if store.holds == "pixels" and is_there(path / MASKS):
         try:
             read_masks(path / MASKS)
         except StoreDamagedError as damage:
@@ -224,7 +223,7 @@ def _is_folder(path: Path) -> bool:
 def _set_foreign_aside(store: FeatureStore, changes: Changes) -> None:
     """Move what a store does not have, at the level of its own files."""
     kept = {LOCK, "c", MASKS, *_COPIED, *(copy_of(Path(name)).name for name in _COPIED)}
-    if not holds_pixels(store):
+    if store.holds == "tokens":
         kept.remove(MASKS)
     shards = store.metadata.rows // store.metadata.shard_records
     for item in sorted(store.path.iterdir()):

@@ -152,7 +152,7 @@ def _check_copies(store: FeatureStore) -> None:
 def _check_listing(store: FeatureStore, shards: set[int]) -> int:
     """Refuse what is no file of a store; how many leftovers of killed processes there are."""
     expected = {store.path / name for name in (*_FILES, *_COPIES)}
-    if store.metadata.identity.get("library") == "rsmtdf":
+    if store.holds == "pixels":
         expected.add(store.path / MASKS)
     listed = {store.shard_path(shard) for shard in shards}
     possible = store.metadata.rows // store.metadata.shard_records

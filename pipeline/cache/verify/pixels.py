@@ -19,11 +19,6 @@ from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.records import pixel_record
 
 
-def holds_pixels(store: FeatureStore) -> bool:
-    """Whether its records are rendered views, not a teacher's tokens."""
-    return store.metadata.identity.get("library") == "rsmtdf"
-
-
 def check_pixels(
     store: FeatureStore, views: GroupViews, rows: Rows, count: int | None, reporter: Reporter
 ) -> str:

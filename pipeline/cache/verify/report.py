@@ -95,5 +95,5 @@ def run_check(name: CheckName, check: Callable[[], str]) -> Check:
             status="failed",
             sentence=f"a file cannot be read: {wrong.strerror}",
             where=str(wrong.filename or ""),
-            remedy="mend its permissions or its disk",
+            remedy="correct its permissions or check its disk",
         )

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.cache.verify.files import check_records, check_structure, present_rows
-from pipeline.cache.verify.pixels import check_masks, check_pixels, holds_pixels
+from pipeline.cache.verify.pixels import check_masks, check_pixels
 from pipeline.cache.verify.report import (
     Check,
     CheckName,
@@ -128,7 +128,7 @@ class _Checks:
         if self.entry.store is None and not self._broken:
             return  # there is nothing yet
         yield run_check("checksums", self._checksums)
-        pixels = not self._broken and holds_pixels(self.store)
+        pixels = not self._broken and self.store.holds == "pixels"
         others: dict[CheckName, Callable[[], str]] = {
             "replay": self._pixels if pixels else self._replay,
             "drawing": lambda: check_drawing(self.store.group, spread(self.rows, _DRAWN)),

@@ -112,7 +112,7 @@ class GroupViews:
             if scene.id in ids
         }
         scenes = with_digests(dataset, [found[name] for name in sorted(found)])
-        places = group.known.places
+        places = group.known.scene_indices
         here = tuple(scene for scene in scenes if SceneKey.of(scene) in places)
         self.changed = {one.id: one for one in scenes if SceneKey.of(one) not in places}
         number = np.full(len(group.scenes) + 1, -1, np.int64)

@@ -1,13 +1,13 @@
-"""A folder becomes a manifest: looked at, guessed, told, and written with comments for a person to go on from.
+"""Propose a manifest for a folder, with comments for the person who reviews it.
 
-`looking` reads the folder, `naming` gives classes names and colours, `text` writes YAML, `drafting` puts it together,
-`checking` keeps copies of one image in one split and refuses what `data check` would.
+`looking` reads the folder, `naming` gives classes names and colors, `text` writes YAML, `drafting` assembles the
+manifest, and `checking` keeps copies of one image in one split and refuses a dataset that `data check` would refuse.
 """
 
 from pipeline.data.init.checking import checked_draft
 from pipeline.data.init.drafting import Draft, draft, require_free, write_manifest
 from pipeline.data.init.looking import Looked, look
-from pipeline.data.init.naming import NamedClass, read_classes
+from pipeline.data.init.naming import NamedClass, parse_classes, read_classes
 
 __all__ = [
     "Draft",
@@ -16,6 +16,7 @@ __all__ = [
     "checked_draft",
     "draft",
     "look",
+    "parse_classes",
     "read_classes",
     "require_free",
     "write_manifest",

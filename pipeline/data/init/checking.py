@@ -1,4 +1,4 @@
-"""No manifest is written that `data check` would refuse."""
+"""Check a draft before it is written, so that `data check` accepts the manifest."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,38 +15,40 @@ from rsmtdf_core.words import counted
 _MOST = 3  # problems of a kind in the message
 
 
-def checked_draft(made: Draft, reporter: Reporter | None = None) -> tuple[Draft, DatasetCheck]:
-    """The draft as `data check` accepts it, and what the check saw.
+def checked_draft(proposal: Draft, reporter: Reporter | None = None) -> tuple[Draft, DatasetCheck]:
+    """Return a draft that `data check` accepts, and the result of the check.
 
-    Every image is decoded, as `data check` does: whether two splits share an image shows in the pixels alone. If some
-    do, the splits are changed (see `part_copies`), the reporter warns of it, and the dataset is checked again.
+    Every image is decoded, as in `data check`, because only pixels show that two splits share an image. If some do,
+    the splits are changed (see `part_copies`), the reporter warns, and the dataset is checked again.
 
     Raises:
-        DataError: names the files with problems.
-        MissingFileError: nothing can be checked.
+        DataError: If files have problems; the message names them.
+        MissingFileError: If there is no image to check.
     """
-    root, reporter = made.looked.root, reporter or Silent()
-    result = check_data(made.manifest, root, reporter=reporter)
+    root, reporter = proposal.looked.root, reporter or Silent()
+    result = check_data(proposal.manifest, root, reporter=reporter)
     shared = [problem for problem in result.problems if problem.kind == "duplicate"]
     if shared and len(shared) == len(result.problems):
-        members = split_pairs(made.manifest, find_pairs(made.manifest, root))
-        made = with_splits(made, part_copies(made.splits, members, result.copies))
-        result = check_data(made.manifest, root, reporter=reporter)
-        _warn(shared, made, result, reporter)
+        members = split_pairs(proposal.manifest, find_pairs(proposal.manifest, root))
+        proposal = with_splits(proposal, part_copies(proposal.splits, members, result.copies))
+        result = check_data(proposal.manifest, root, reporter=reporter)
+        _warn(shared, proposal, result, reporter)
     _require_no_problem(result, root)
-    return made, result
+    return proposal, result
 
 
-def _warn(shared: Sequence[Problem], made: Draft, result: DatasetCheck, reporter: Reporter) -> None:
+def _warn(
+    shared: Sequence[Problem], proposal: Draft, result: DatasetCheck, reporter: Reporter
+) -> None:
     sizes = ", ".join(f"{split.name} {counted(split.scenes, 'scene')}" for split in result.splits)
     reporter.warn(
-        f"{counted(len(shared), 'image')} would be in two splits and make scores too good, the first is "
-        f"{shared[0].file}: {shared[0].what}. The splits are changed: {made.splits.why} ({sizes})"
+        f"{counted(len(shared), 'image')} would be in two splits and inflate the scores, the first is "
+        f"{shared[0].file}: {shared[0].what}. The splits are changed: {proposal.splits.why} ({sizes})"
     )
 
 
 def _require_no_problem(result: DatasetCheck, root: Path) -> None:
-    """Refuse a dataset with problems; those of one kind are named together."""
+    """Refuse a dataset with problems, listed by kind."""
     if not result.problems:
         return
     lines = [
@@ -54,11 +56,11 @@ def _require_no_problem(result: DatasetCheck, root: Path) -> None:
     ]
     for problem, more in grouped(result.problems, _MOST):
         lines.append(f"  {problem.file}: {problem.what}")
-        lines += [f"  and {counted(more, 'more file')} alike"] if more else []
+        lines += [f"  and {counted(more, 'more file')} of this kind"] if more else []
     lines += [f"  hint: {hint}" for hint in result.hints]
     raise DataError(
         "\n".join(lines),
         where=root,
-        remedy="put these files right or move them out of the folder; with a manifest written by hand "
-        "(rsmtdf data copy folder mine.yaml) splits can be chosen so that they are left out",
+        remedy="correct these files or move them out of the folder; or write a manifest by hand "
+        "(rsmtdf data copy folder mine.yaml) whose splits leave them out",
     )

@@ -1,5 +1,6 @@
-"""From what was seen to a manifest, and to its file."""
+"""Turn the contents of a folder into a draft of a manifest, and write the draft to a file."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,13 @@ from pathlib import Path
 import yaml
 
 from pipeline.data.init.looking import Looked
-from pipeline.data.init.naming import NamedClass, name_classes
+from pipeline.data.init.naming import (
+    ClassRow,
+    NamedClass,
+    assigned_by_order,
+    class_rows,
+    name_classes,
+)
 from pipeline.data.init.text import manifest_text
 from rsmtdf_core.errors import ConfigError, MissingFileError
 from rsmtdf_core.files import atomic_file
@@ -29,16 +36,17 @@ _LARGE = 2048  # px; longer images are mostly rasters to be cut into windows
 
 @dataclass(frozen=True)
 class Draft:
-    """A manifest to be.
+    """A manifest before it is written.
 
     Attributes:
-        manifest: the values.
-        text: the same as YAML with comments.
-        guesses: what was guessed, the guess, and why, in words.
-        looked: what was seen.
-        path: where it will be written.
-        masks: how they encode classes; None where there are none.
-        splits: which scenes are for what, and why.
+        manifest: The values.
+        text: The manifest as YAML with comments.
+        guesses: For each guess its subject, the guess and the reason, as text.
+        looked: The contents of the folder.
+        path: The file that will be written.
+        masks: The encoding of the masks; None without masks.
+        splits: The scenes of each split, and why.
+        by_order: Whether class names got their mask colors by order alone, see `assigned_by_order`.
     """
 
     manifest: Manifest
@@ -48,6 +56,25 @@ class Draft:
     path: Path
     masks: MaskGuess | None
     splits: SplitGuess
+    by_order: bool = False
+
+    @property
+    def class_rows(self) -> tuple[ClassRow, ...]:
+        """The classes with their mask values, in the order of the ids; empty without masks."""
+        return () if self.masks is None else tuple(class_rows(self.manifest.classes, self.masks))
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Sentences about guesses that need a person's review before the manifest is used."""
+        if not self.by_order:
+            return ()
+        pairs = ",".join(f"{spec.name}={spec.color}" for spec in self.manifest.classes)
+        caution = (
+            "the names were assigned to the mask colors in the order of the color values, which may be wrong: compare "
+            "the table of classes with a mask. To correct it, edit the pairs and run the command again with "
+            f"--overwrite --classes {shlex.quote(pairs)}"
+        )
+        return (caution,)
 
 
 def draft(
@@ -56,30 +83,38 @@ def draft(
     classes: Sequence[NamedClass] | None = None,
     ignore: Sequence[Value] | None = None,
 ) -> Draft:
-    """Turn what was seen into a manifest.
+    """Turn the contents of a folder into a manifest.
 
     Args:
-        looked: what was seen.
-        path: where it will be written; for the comments.
-        classes: in the order of the ids; None gives them numbers for names.
-        ignore: values of masks that stand for no class; None guesses.
+        looked: The contents of the folder.
+        path: The file that will be written; the comments name it.
+        classes: Classes in the order of the ids; None gives them numbers for names.
+        ignore: Mask values without a class; None guesses them.
 
     Raises:
-        ConfigError: where the names do not fit the masks.
-        DataError: where the masks cannot be told by a manifest.
+        ConfigError: If the names do not fit the masks.
+        DataError: If no manifest can describe the masks.
     """
     masks = (
         None
         if looked.values is None
         else guess_encoding(looked.values, ignore, are_classes=classes is not None)
     )
-    splits = guess_splits(looked.layout)
-    return _assembled(looked, path, name_classes(masks, classes), masks, splits)
+    specs = name_classes(masks, classes)
+    by_order = assigned_by_order(masks, classes)
+    return _assembled(looked, path, specs, masks, guess_splits(looked.layout), by_order=by_order)
 
 
-def with_splits(made: Draft, splits: SplitGuess) -> Draft:
-    """The draft with other splits."""
-    return _assembled(made.looked, made.path, made.manifest.classes, made.masks, splits)
+def with_splits(proposal: Draft, splits: SplitGuess) -> Draft:
+    """Return the draft with other splits."""
+    return _assembled(
+        proposal.looked,
+        proposal.path,
+        proposal.manifest.classes,
+        proposal.masks,
+        splits,
+        by_order=proposal.by_order,
+    )
 
 
 def _assembled(
@@ -88,23 +123,25 @@ def _assembled(
     classes: Sequence[ClassSpec],
     masks: MaskGuess | None,
     splits: SplitGuess,
+    *,
+    by_order: bool,
 ) -> Draft:
-    text = manifest_text(looked, path, classes, masks, splits)
+    text = manifest_text(looked, path, classes, masks, splits, by_order=by_order)
     manifest = validate(Manifest, yaml.safe_load(text), str(path))
     guesses = tuple(_guesses(looked, classes, masks, splits))
-    return Draft(manifest, text, guesses, looked, path, masks, splits)
+    return Draft(manifest, text, guesses, looked, path, masks, splits, by_order)
 
 
-def write_manifest(made: Draft, path: Path, *, overwrite: bool = False) -> None:
+def write_manifest(proposal: Draft, path: Path, *, overwrite: bool = False) -> None:
     """Write the YAML file.
 
     Raises:
-        ConfigError: where a file is there and `overwrite` is not set, or the name is no YAML file's.
-        MissingFileError: where its folder is missing.
+        ConfigError: If the file exists and `overwrite` is not set, or its name does not end in .yaml.
+        MissingFileError: If its folder is missing.
     """
     require_free(path, overwrite=overwrite)
     with atomic_file(path) as file:
-        file.write(made.text.encode())
+        file.write(proposal.text.encode())
 
 
 def require_free(path: Path, *, overwrite: bool) -> None:
@@ -116,9 +153,9 @@ def require_free(path: Path, *, overwrite: bool) -> None:
     require_no_folder(path)
     if path.exists() and not overwrite:
         raise ConfigError(
-            "the file is there already",
+            "the file exists already",
             where=path,
-            remedy="name another with --out, or --overwrite",
+            remedy="choose another file with --out, or replace this one with --overwrite",
         )
 
 
@@ -133,7 +170,9 @@ def _guesses(
         (
             "masks",
             layout.masks or "none",
-            f"{len(layout.mask_files)} files" if layout.masks else "nothing beside the images",
+            f"{len(layout.mask_files)} files"
+            if layout.masks
+            else "no mask files next to the images",
         ),
         ("sizes", *_sizes(looked.sizes)),
         ("bands", *_bands(looked)),
@@ -159,8 +198,8 @@ def _bands(looked: Looked) -> tuple[str, str]:
     if looked.undeclared:
         values = ", ".join(f"{value:g}" for value in looked.undeclared)
         kinds += (
-            f"; {values} looks like no data, although the files do not say so: left out of the range, but learnt "
-            f"from as black unless each file names it: gdal_edit.py -a_nodata {looked.undeclared[0]:g} IMAGE"
+            f"; {values} looks like nodata, although no file declares it: excluded from the range, but learned from "
+            f"as black unless each file declares it: gdal_edit.py -a_nodata {looked.undeclared[0]:g} IMAGE"
         )
     first, others = looked.bands.indices[:SHOWN], looked.bands.indices[SHOWN:]
     words = [f"{', '.join(map(str, first))} as red, green and blue"]
@@ -170,13 +209,8 @@ def _bands(looked: Looked) -> tuple[str, str]:
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> tuple[str, str]:
-    low, high = (
-        min(sizes, key=lambda one: one[0] * one[1]),
-        max(sizes, key=lambda one: one[0] * one[1]),
-    )
+    low = min(sizes, key=lambda size: size[0] * size[1])
+    high = max(sizes, key=lambda size: size[0] * size[1])
     text = f"{low[0]} x {low[1]}" + (f" to {high[0]} x {high[1]} px" if low != high else " px")
     large = max(high) > _LARGE
-    return (
-        text,
-        "large: `window` in the manifest cuts them into scenes" if large else "",
-    )
+    return text, "large: `window` in the manifest cuts them into scenes" if large else ""

@@ -1,4 +1,4 @@
-"""What is in a folder: pairs, sizes, bands, and the values of the masks."""
+"""Read a folder: pairs of images and masks, sizes, bands, and the values of the masks."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from rsmtdf_core.scenes.guessing.bands import guess_bands
 from rsmtdf_core.scenes.images.file import open_image
 from rsmtdf_core.scenes.images.folder import files_below, unread_files, unread_note
 
-_SEEN = 16  # images whose pixels are looked at where no name tells masks
+_SEEN = 16  # images whose values are counted if no file name identifies the masks
 _FEW_VALUES = 16
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What is in a folder, before anything is decided.
+    """The contents of a folder, before any decision.
 
     Attributes:
-        root: the folder.
-        layout: its files and the patterns that pair them.
-        sizes: images of each width and height, px.
-        kinds: images of each kind of bands, such as "4 bands of uint16".
-        bands: which bands are shown, and how they are scaled; None where all images are of 8 bits and nobody chose.
-        values: what the masks hold; None where there are none.
-        undeclared: values of images that look like no data although no file says so.
+        root: The folder.
+        layout: Its files and the patterns that pair them.
+        sizes: Number of images of each width and height, px.
+        kinds: Number of images of each kind of bands, such as "4 bands of uint16".
+        bands: The bands that are shown, and their scale; None if all images have 8 bits and no choice was given.
+        values: The values in the masks; None without masks.
+        undeclared: Image values that look like nodata although no file declares them.
     """
 
     root: Path
@@ -48,21 +48,22 @@ def look(
     bands: BandSettings | None = None,
     patterns: tuple[str | None, str | None] = (None, None),
 ) -> Looked:
-    """Find images and masks below `root`, read every image's header and every mask's pixels.
+    """Find images and masks below `root`, and read every image's header and every mask's pixels.
 
     Args:
-        root: the folder.
-        reporter: shows progress.
-        bands: which bands are shown, where somebody chose.
-        patterns: path patterns of images and masks, where somebody named them.
+        root: The folder.
+        reporter: Shows progress.
+        bands: The bands to show; None guesses them.
+        patterns: Path patterns of images and masks; None guesses them.
 
     Raises:
-        MissingFileError, DataError: where there is no image, or a file cannot be what it seems.
+        MissingFileError: If there is no image.
+        DataError: If a file is damaged or does not fit the others.
     """
     layout = guess_layout(root, *patterns)
     if reporter is not None and (unread := unread_files(files_below(root))):
         reporter.warn(unread_note(unread))
-    paths = [root / one for one in layout.image_files]
+    paths = [root / file for file in layout.image_files]
     headers = list(in_threads(_header, paths))
     if bands is None or bands.scale is None:
         _require_one_depth(paths, [header.depth for header in headers])
@@ -83,7 +84,7 @@ def look(
 
 @dataclass(frozen=True)
 class _ImageHeader:
-    """The bands of an image in words, their depth, and whether they must be chosen: they are two, or need a scale."""
+    """The bands of an image in words, their depth, and whether they must be chosen: two bands, or more than 8 bits."""
 
     kind: str
     depth: str
@@ -99,7 +100,7 @@ def _header(path: Path) -> _ImageHeader:
 
 
 def _require_one_depth(paths: Sequence[Path], depths: Sequence[str]) -> None:
-    """Refuse images of 8 bits among others: one range for all would show some of them black."""
+    """Refuse a mix of 8-bit and deeper images: a common range would show some of them black."""
     counts = Counter(depths)
     if len(counts) < 2:
         return
@@ -108,16 +109,16 @@ def _require_one_depth(paths: Sequence[Path], depths: Sequence[str]) -> None:
         f"{counts[rare]} of {len(paths)} images are of {rare}, others of {common}, such as "
         f"{paths[depths.index(common)]}",
         where=paths[depths.index(rare)],
-        remedy="keep images of one kind in a folder: convert these, move them away, or, if all hold values of one "
-        "range, name it with --scale",
+        remedy="keep images of one kind in a folder: convert these or move them away; or, if all values have the "
+        "same range, name it with --scale",
     )
 
 
 def _refuse_unnamed_masks(root: Path, layout: Layout) -> None:
-    """Refuse images of which some have no more values than masks have, where no name tells masks.
+    """Refuse images if many have as few values as masks, and no file name identifies masks.
 
     Raises:
-        DataError: names one of them.
+        DataError: If so; the message names one of them.
     """
     seen = layout.image_files[:: -(-len(layout.image_files) // _SEEN)]
     alike = [
@@ -129,10 +130,10 @@ def _refuse_unnamed_masks(root: Path, layout: Layout) -> None:
     ]
     if len(alike) * 4 >= len(seen):
         raise DataError(
-            f"{alike[0]} looks like a mask, as it holds few values, but no name tells images from masks",
+            f"{alike[0]} looks like a mask, as it holds few values, but no file name distinguishes images from masks",
             where=root,
             remedy="name the patterns: --images 'images/{name}.png' --masks 'masks/{name}.png'; if all are images, "
-            "--images alone",
+            "only --images",
         )
 
 

@@ -1,8 +1,8 @@
-"""Names and colours of classes: those that a person gave, or stand-ins to be edited."""
+"""Names and colors of classes: given by a person, or defaults to be edited."""
 
 import colorsys
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,80 +11,162 @@ from rsmtdf_core.scenes.guessing import MaskGuess, Value
 from rsmtdf_core.scenes.manifest import ClassSpec
 
 _COLORS = ("#4C78A8", "#F2C14E", "#54A24B", "#E45756", "#B279A2", "#9D755D", "#72B7B2", "#FF9DA6")
-_COLOR = re.compile(r"(?P<name>.+?)[\s,;]+(?P<color>#[0-9A-Fa-f]{6})")
+_LINE = re.compile(r"(?P<name>.+?)[\s,;=]+(?P<color>#[0-9A-Fa-f]{6})")
+_PAIR = re.compile(r"(?P<name>[^=]*?)\s*=\s*(?P<color>#.*)")
+_COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 
 
 @dataclass(frozen=True)
 class NamedClass:
-    """A class as a person named it; the colour is the masks', or, without one, the next that they hold."""
+    """A class as a person named it.
+
+    Attributes:
+        name: The name.
+        color: The color "#RRGGBB" of the class in the masks; None takes the next mask color that no other class has.
+    """
 
     name: str
     color: str | None = None
 
 
-def read_classes(path: Path) -> list[NamedClass]:
-    """Classes from a text file: a name a line, with a colour `#RRGGBB` after it where that matters.
+@dataclass(frozen=True)
+class ClassRow:
+    """A class of a draft and its pixels in the masks.
 
-    Empty lines and those that start with "# " are left out.
+    Attributes:
+        spec: Name and color.
+        value: The mask value of the class, an index or a color "#RRGGBB".
+        percent: Share of the pixels of all classes, 0 to 100.
+    """
+
+    spec: ClassSpec
+    value: Value
+    percent: float
+
+
+def parse_classes(text: str) -> list[NamedClass]:
+    """Parse class names separated by commas, each with or without its mask color: `water=#0000FF,field`.
 
     Raises:
-        ConfigError: where the file cannot be read or names no class.
+        ConfigError: If a name or a color is malformed.
+    """
+    classes = []
+    for word in map(str.strip, text.split(",")):
+        pair = _PAIR.fullmatch(word)
+        if pair is None:
+            classes.append(NamedClass(word))
+            continue
+        if not pair["name"] or not _COLOR.fullmatch(pair["color"]):
+            raise ConfigError(
+                f"expected NAME=#RRGGBB, found '{word}'",
+                where="--classes",
+                remedy="write a color as six hexadecimal digits: --classes 'water=#0000FF,field=#FFFF00'",
+            )
+        classes.append(NamedClass(pair["name"], pair["color"].upper()))
+    return classes
+
+
+def read_classes(path: Path) -> list[NamedClass]:
+    """Read classes from a text file: one name per line, optionally followed by its color `#RRGGBB`.
+
+    Empty lines and lines that start with "# " are skipped.
+
+    Raises:
+        ConfigError: If the file cannot be read or names no class.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the file cannot be read: {error}", where=path) from None
-    named = []
+    classes = []
     for line in map(str.strip, lines):
         if line and not line.startswith("# "):
-            match = _COLOR.fullmatch(line)
-            named.append(
+            match = _LINE.fullmatch(line)
+            classes.append(
                 NamedClass(match["name"], match["color"].upper()) if match else NamedClass(line)
             )
-    if not named:
-        raise ConfigError("the file names no class", where=path, remedy="write a name a line")
-    return named
+    if not classes:
+        raise ConfigError(
+            "the file names no class", where=path, remedy="write one class name per line"
+        )
+    return classes
 
 
 def name_classes(masks: MaskGuess | None, named: Sequence[NamedClass] | None) -> list[ClassSpec]:
-    """A name and a colour for each class that the masks hold.
+    """Give each class of the masks a name and a color.
 
     Raises:
-        ConfigError: where the names do not fit the masks.
+        ConfigError: If the names do not fit the masks.
     """
     values = () if masks is None else masks.classes
     if named is None:
         named = [NamedClass(name) for name in _default_names(values)]
-    colored = masks is not None and masks.encoding == "colors"
-    if colored and all(one.color for one in named):
-        missing = [str(one) for one in values if one not in {one.color for one in named}]
-        if missing:
-            raise ConfigError(
-                f"the masks hold {', '.join(missing)}, which no class has",
-                where="the classes",
-                remedy="add a class of that colour, or name it with --ignore",
-            )
-    elif len(named) < len(values) or (colored and len(named) > len(values)):
+    if masks is not None and masks.encoding == "colors":
+        return _with_mask_colors(named, list(map(str, values)))
+    if len(named) < len(values):
         raise ConfigError(
             f"{len(named)} names for {len(values)} classes: the masks hold {', '.join(map(str, values))}",
             where="the classes",
-            remedy="give a name for each with --classes, in this order, or name values with --ignore",
+            remedy="name all of them with --classes, in this order, or ignore values with --ignore",
         )
-    colors = values if colored else [one.color or _ink(at) for at, one in enumerate(named)]
     return [
-        ClassSpec(name=one.name, color=one.color or str(colors[at])) for at, one in enumerate(named)
+        ClassSpec(name=spec.name, color=spec.color or _default_color(number))
+        for number, spec in enumerate(named)
     ]
+
+
+def assigned_by_order(masks: MaskGuess | None, named: Sequence[NamedClass] | None) -> bool:
+    """Whether class names got their mask colors by the order of the color values alone.
+
+    That order means nothing to the person who named the classes, so the assignment needs a review.
+    """
+    if masks is None or named is None or masks.encoding != "colors":
+        return False
+    return sum(spec.color is None for spec in named) > 1
+
+
+def class_rows(classes: Sequence[ClassSpec], masks: MaskGuess | None) -> Iterator[ClassRow]:
+    """Yield the mask value and the share of pixels of each class, in the order of the ids."""
+    counts = {} if masks is None else masks.counts
+    total = sum(counts.values()) or 1
+    first = None if masks is None or masks.encoding == "colors" else masks.offset
+    for number, spec in enumerate(classes):
+        value: Value = spec.color if first is None else first + number
+        yield ClassRow(spec, value, 100 * counts.get(value, 0) / total)
+
+
+def _with_mask_colors(named: Sequence[NamedClass], colors: Sequence[str]) -> list[ClassSpec]:
+    """Classes with the masks' colors: those that a person paired, then the others in the order of the colors."""
+    paired = {spec.color for spec in named}
+    free = [color for color in colors if color not in paired]
+    unpaired = [spec for spec in named if spec.color is None]
+    if free and not unpaired:
+        raise ConfigError(
+            f"the masks hold {', '.join(free)}, which no class has",
+            where="the classes",
+            remedy="add a class of that color, or ignore it with --ignore",
+        )
+    if len(unpaired) != len(free):
+        kind = "names" if len(unpaired) == len(named) else "names without a color"
+        raise ConfigError(
+            f"{len(unpaired)} {kind} for {len(free)} classes: the masks hold {', '.join(free) or 'no other color'}",
+            where="the classes",
+            remedy="name all of them with --classes, best as pairs: --classes 'water=#0000FF,field=#FFFF00'; or "
+            "ignore values with --ignore",
+        )
+    remaining = iter(free)
+    return [ClassSpec(name=spec.name, color=spec.color or next(remaining)) for spec in named]
 
 
 def _default_names(values: Sequence[Value]) -> Sequence[str]:
     if len(values) <= 2:
         return ("background", "foreground")[: max(1, len(values))]
-    numbers = (one if isinstance(one, int) else at for at, one in enumerate(values))
+    numbers = (value if isinstance(value, int) else number for number, value in enumerate(values))
     return [f"class_{number}" for number in numbers]
 
 
-def _ink(number: int) -> str:
-    """A colour for a class without one, unlike those of its neighbours."""
+def _default_color(number: int) -> str:
+    """A color for a class without one, different from those of its neighbors."""
     if number < len(_COLORS):
         return _COLORS[number]
     # Steps of the golden ratio go around the circle of hues without ever meeting.

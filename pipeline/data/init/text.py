@@ -1,4 +1,4 @@
-"""A manifest as YAML with comments that tell what was seen."""
+"""A manifest as YAML, with comments on the contents of the folder."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,13 @@ from pathlib import Path
 import yaml
 
 from pipeline.data.init.looking import Looked
+from pipeline.data.init.naming import class_rows
 from rsmtdf_core.scenes.guessing import MaskGuess, SplitGuess, Value
 from rsmtdf_core.scenes.manifest import ClassSpec, SplitSpec
 from rsmtdf_core.words import readable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")
-_ONE_LINE = 2**31  # characters, where YAML would break text into lines
+_ONE_LINE = 2**31  # characters; a width that keeps YAML from breaking text into lines
 
 
 def manifest_text(
@@ -21,24 +22,34 @@ def manifest_text(
     classes: Sequence[ClassSpec],
     masks: MaskGuess | None,
     splits: SplitGuess,
+    *,
+    by_order: bool = False,
 ) -> str:
-    """The manifest as YAML.
+    """Return the manifest as YAML.
 
     Args:
-        looked: what was seen.
-        path: where it will be written.
-        classes: in the order of their ids.
-        masks: how they encode classes; None where there are none.
-        splits: which scenes are for what.
+        looked: The contents of the folder.
+        path: The file that will be written.
+        classes: The classes in the order of their ids.
+        masks: The encoding of the masks; None without masks.
+        splits: The scenes of each split.
+        by_order: Whether to note that class names were assigned to colors by order alone.
     """
     layout = looked.layout
     title = readable(looked.root.resolve().name)
     lines = [
-        "# Guessed by `rsmtdf data init`: look through it, mend what is wrong, and check it with",
+        "# Guessed by `rsmtdf data init`. Review it, correct mistakes, and check it with",
         f"#   rsmtdf data check {_word(path)} --root {_word(looked.root)}",
         f"name: {_text(_slug(title))}",
         f"title: {_text(title)}",
         "classes:    # in the order of their ids: the first is 0",
+        *(
+            [
+                "  # The names were assigned to the colors in the order of the color values: check them."
+            ]
+            if by_order
+            else []
+        ),
         *_class_lines(classes, masks),
         f"images: {_text(layout.images)}",
         f"masks: {'null' if layout.masks is None else _text(layout.masks)}",
@@ -53,19 +64,15 @@ def manifest_text(
 
 
 def _slug(title: str) -> str:
-    """A name as manifests have it: it starts with a letter."""
+    """A valid manifest name, which starts with a letter."""
     name = re.sub(r"[^a-z0-9_-]+", "-", title.lower()).strip("-_")
     return name if re.match(r"[a-z]", name) else f"data-{name}".rstrip("-")
 
 
 def _class_lines(classes: Sequence[ClassSpec], masks: MaskGuess | None) -> Iterator[str]:
-    counts = {} if masks is None else masks.counts
-    total = sum(counts.values()) or 1
-    first = None if masks is None or masks.encoding == "colors" else masks.offset
-    for number, spec in enumerate(classes):
-        value: Value = spec.color if first is None else first + number
-        share = 100 * counts.get(value, 0) / total
-        yield f"  - {{name: {_text(spec.name)}, color: {_text(spec.color)}}}    # {share:.2f} % of the pixels"
+    for row in class_rows(classes, masks):
+        name, color = _text(row.spec.name), _text(row.spec.color)
+        yield f"  - {{name: {name}, color: {color}}}    # {row.percent:.2f} % of the pixels"
 
 
 def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
@@ -74,17 +81,17 @@ def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
         yield f"  offset: {masks.offset}    # the value of the first class in the masks"
     if masks is not None and masks.match != "exact":
         yield f"  match: {masks.match}    # below 128 a channel counts as 0, from 128 on as 255"
-    yield f"  ignore: {_flow(() if masks is None else masks.ignore)}    # values that stand for no class"
+    yield f"  ignore: {_flow(() if masks is None else masks.ignore)}    # values without a class"
 
 
 def _band_lines(looked: Looked) -> Iterator[str]:
     if looked.bands is None:
         return
     yield f"bands:    # {', '.join(looked.kinds)}"
-    yield f"  indices: {_flow(looked.bands.indices)}    # red, green, blue, then those for the student alone; from 1"
+    yield f"  indices: {_flow(looked.bands.indices)}    # red, green, blue, then bands for the student only; from 1"
     if looked.bands.scale is not None:
         ranges = ", ".join(f"[{low:g}, {high:g}]" for low, high in looked.bands.scale)
-        yield f"  scale: [{ranges}]    # what becomes black and white, for each of them"
+        yield f"  scale: [{ranges}]    # the values that become black and white, for each band"
 
 
 def _split(spec: SplitSpec) -> str:
@@ -100,11 +107,13 @@ def _split(spec: SplitSpec) -> str:
 
 
 def _flow(values: Sequence[Value]) -> str:
-    return f"[{', '.join(str(one) if isinstance(one, int) else _text(one) for one in values)}]"
+    return (
+        f"[{', '.join(str(value) if isinstance(value, int) else _text(value) for value in values)}]"
+    )
 
 
 def _text(text: str) -> str:
-    """Text in double quotes: YAML would take a bare NO for false, 1e3 for a number and 2024-01-01 for a date."""
+    """Quote a text: YAML would read a bare NO as false, 1e3 as a number and 2024-01-01 as a date."""
     return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=_ONE_LINE).rstrip("\n")
 
 

@@ -1,6 +1,7 @@
 """Draws a comparison as two pictures: the curves of the trainings, and the scores of each seed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.runs import RunRecord
@@ -57,7 +58,9 @@ def write_pictures(folder: Path, comparison: Comparison, runs: Runs) -> None:
         runs: behind its groups.
     """
     groups = comparison.groups
-    lines_picture(folder / "curves.png", line_charts(groups, runs))
+    validation, *losses = line_charts(groups, runs)
+    validation = replace(validation, note=f"on {comparison.dataset}")
+    lines_picture(folder / "curves.png", [validation, *losses])
     axis = (
         f"{comparison.measure} on {comparison.dataset}, percent; mean ± sample standard deviation"
     )

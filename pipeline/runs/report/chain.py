@@ -119,7 +119,7 @@ def _store(cost: StoreCost) -> Link:
         fingerprint=cost.fingerprint,
         facts=(
             f"{cost.views:,} views of {cost.scenes:,} scenes, {cost.codec}, {bytes_text(cost.bytes)}",
-            *((f"{cost.seconds:.1f} s of the teacher",) if cost.teacher != PIXELS else ()),
+            *((f"{cost.seconds:.1f} s of the teacher",) if cost.holds == "tokens" else ()),
         ),
         caution="" if cost.state == "committed" else f"the store is {cost.state}",
     )

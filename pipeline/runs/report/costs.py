@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.runs import RunRecord
 from rsmtdf_core.cache.catalogue import Catalogue, StoreEntry, read_catalogue
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.kinds import Holds
 from rsmtdf_core.settings import Settings
 
 
@@ -17,6 +18,7 @@ class StoreCost(Settings):
         codec: how they are stored.
         state: as the cache says, or gone.
         fingerprint: the sha256 of the ledger that its commit promises; empty where it has none.
+        holds: tokens of a teacher, or pixels of views.
         views: committed records.
         scenes: scenes of its group.
         bytes: on disk.
@@ -28,6 +30,7 @@ class StoreCost(Settings):
     teacher: str
     codec: str
     state: str
+    holds: Holds = "tokens"
     fingerprint: str = ""
     views: int = 0
     scenes: int = 0
@@ -76,6 +79,7 @@ def _cost(entry: StoreEntry | None, teacher: str, key: str) -> StoreCost:
         key=key,
         teacher=teacher,
         codec=entry.codec,
+        holds="tokens" if entry.store is None else entry.store.holds,
         state=entry.state,
         fingerprint="" if commit is None else commit.ledger_sha256,
         views=entry.views,

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.runs.compare.tables import spread_text
-from pipeline.runs.report.gather import PageData
+from pipeline.runs.report.data import PageData
 from rsmtdf_core.charts.confusion import short_count
 from rsmtdf_core.charts.lines import LineChart, lines_svg
 from rsmtdf_core.charts.panels import class_entries

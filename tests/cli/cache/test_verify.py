@@ -44,7 +44,7 @@ def test_a_damaged_store_ends_with_status_1_and_names_the_file(run, tmp_path):
     result = run("verify", "tiny")
     assert result.exit_code == 1
     assert f"where: {shard}" in result.output
-    assert f"mend:  rsmtdf cache repair {store.path}" in result.output
+    assert f"fix:   rsmtdf cache repair {store.path}" in result.output
     assert run("verify", "--quick").exit_code == 0
 
 

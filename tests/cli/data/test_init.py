@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from cli.data import init as data_init
 from cli.data.commands import app
-from cli.data.commands import init as data_init
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.scenes.manifest import load_manifest
 
@@ -83,6 +83,42 @@ def test_patterns_may_be_named_where_names_do_not_tell(root):
     manifest = load_manifest(str(root / "manifest.yaml"))
     assert (manifest.images, manifest.masks) == ("A/{name}.png", "B/{name}.png")
     assert run("check", root / "manifest.yaml", "--root", root).exit_code == 0
+
+
+@pytest.fixture
+def colored(root):
+    """Masks of a green, a yellow and a blue stripe per row of pixels."""
+    colors = np.array([(0, 128, 0), (255, 255, 0), (0, 0, 255)], np.uint8)
+    for number in range(8):
+        Image.fromarray(np.resize(colors, (4, 6, 3))).save(root / "masks" / f"{number}.png")
+    return root
+
+
+def test_names_assigned_to_colors_by_order_are_shown_with_a_warning(colored):
+    result = run("init", colored, "--classes", "water,field,forest", "--yes")
+    assert result.exit_code == 0, result.output
+    rows = [line.split() for line in result.stdout.splitlines() if "%" in line and "#" in line]
+    pairs = [(row[2], next(word for word in row if word.startswith("#"))) for row in rows]
+    assert pairs == [("water", "#0000FF"), ("field", "#008000"), ("forest", "#FFFF00")]
+    assert "warning: the names were assigned to the mask colors" in result.stderr
+    corrected = "water=#0000FF,field=#FFFF00,forest=#008000"
+    again = run("init", colored, "--classes", corrected, "--overwrite", "--yes")
+    assert again.exit_code == 0, again.output
+    assert "warning" not in again.stderr
+    classes = load_manifest(str(colored / "manifest.yaml")).classes
+    assert ",".join(f"{spec.name}={spec.color}" for spec in classes) == corrected
+
+
+def test_at_a_terminal_colors_are_shown_before_their_names_are_asked(colored, monkeypatch):
+    monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
+    result = run("init", colored, typed="none\nwater,field=#FFFF00,forest\ny\n")
+    assert result.exit_code == 0, result.output
+    before, _, after = result.stdout.partition("Class names in this order")
+    assert all(color in before for color in ("#0000FF", "#008000", "#FFFF00"))
+    classes = load_manifest(str(colored / "manifest.yaml")).classes
+    assert [spec.color for spec in classes] == ["#0000FF", "#FFFF00", "#008000"]
+    assert "forest" in after.partition("Write")[0], "the table before the question to write"
+    assert "warning: the names were assigned" in result.stderr
 
 
 def test_at_a_terminal_it_asks(root, monkeypatch):

@@ -190,5 +190,5 @@ def test_what_cannot_be_told_is_refused_and_nothing_is_written(tmp_path, spoil):
     status, output = run("init", tmp_path, "--yes")
     assert status != 0
     assert SPOILED[spoil] in output
-    assert "mend:" in output
+    assert "fix:" in output
     assert not (tmp_path / "manifest.yaml").exists()

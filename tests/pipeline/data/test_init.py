@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.data.check import check_data
-from pipeline.data.init import Looked, NamedClass, draft, look, read_classes, write_manifest
+from pipeline.data.init import (
+    Looked,
+    NamedClass,
+    draft,
+    look,
+    parse_classes,
+    read_classes,
+    write_manifest,
+)
+from pipeline.data.init.naming import assigned_by_order, name_classes
 from pipeline.data.init.text import manifest_text
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
 from rsmtdf_core.scenes.guessing import Layout, MaskGuess, SplitGuess
@@ -133,6 +142,89 @@ def test_names_that_do_not_fit_the_masks_are_refused(tmp_path):
         draft(look(tmp_path / "colors"), tmp_path / "m.yaml", [NamedClass(one) for one in "abc"])
 
 
+COLORS = st.integers(0, 2**24 - 1).map(lambda code: f"#{code:06X}")
+NAMES = st.text("abc=# é1", min_size=1, max_size=6).map(str.strip).filter(lambda name: name)
+
+
+@given(
+    names=st.lists(NAMES, min_size=1, max_size=6, unique=True),
+    colors=st.lists(COLORS, min_size=6, max_size=6, unique=True),
+    paired=st.lists(st.booleans(), min_size=6, max_size=6),
+    order=st.randoms(use_true_random=False),
+)
+def test_a_color_that_a_person_named_is_never_given_to_another_class(names, colors, paired, order):
+    named = [
+        NamedClass(name, color if has_color else None)
+        for name, color, has_color in zip(names, colors, paired, strict=False)
+    ]
+    order.shuffle(named)
+    masks = MaskGuess("colors", tuple(sorted(colors[: len(names)])), (), "")
+    specs = name_classes(masks, named)
+    assert [spec.name for spec in specs] == [spec.name for spec in named]
+    assert sorted(spec.color for spec in specs) == list(masks.classes), "each color once"
+    for spec, given_class in zip(specs, named, strict=True):
+        assert given_class.color in (None, spec.color)
+    without = [
+        spec.color
+        for spec, given_class in zip(specs, named, strict=True)
+        if given_class.color is None
+    ]
+    assert without == sorted(without), "the rest in the order of the colors"
+    assert assigned_by_order(masks, named) == (len(without) > 1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.text("ab é1", min_size=1).filter(str.strip), st.none() | COLORS), min_size=1
+    )
+)
+def test_pairs_are_read_as_they_were_written(pairs):
+    text = " , ".join(
+        name if color is None else f"{name}= {color.lower()}" for name, color in pairs
+    )
+    assert parse_classes(text) == [NamedClass(name.strip(), color) for name, color in pairs]
+
+
+@pytest.mark.parametrize("text", ["water=#00F", "water=#0000FG", "=#0000FF", "a,b = #"])
+def test_a_pair_without_a_whole_color_is_refused(text):
+    with pytest.raises(ConfigError, match="expected NAME=#RRGGBB"):
+        parse_classes(text)
+
+
+def test_names_beside_pairs_take_the_colors_that_are_left(tmp_path):
+    draw(tmp_path, RGB[:3])
+    path = tmp_path / "manifest.yaml"
+    result = draft(look(tmp_path), path, parse_classes("water=#0000ff,building,forest=#00FF00"))
+    assert [spec.color for spec in result.manifest.classes] == ["#0000FF", "#FF0000", "#00FF00"]
+    assert result.cautions == (), "one color for one name is no guess"
+    with pytest.raises(ConfigError, match="2 names without a color for 1 classes"):
+        draft(look(tmp_path), path, parse_classes("water=#0000FF,a,b,forest=#00FF00"))
+
+
+def test_an_assignment_by_order_is_shown_and_noted_in_the_file(tmp_path):
+    draw(tmp_path / "colors", RGB[:3])
+    draw(tmp_path / "indices", [0, 1, 2])
+    names = parse_classes("water,field,forest")
+    path = tmp_path / "manifest.yaml"
+    result = draft(look(tmp_path / "colors"), path, names)
+    (caution,) = result.cautions
+    corrected = caution.partition("--classes '")[2].rstrip("'")
+    assert parse_classes(corrected) == [
+        NamedClass(spec.name, spec.color) for spec in result.manifest.classes
+    ]
+    assert "in the order of the color values" in result.text
+    assert [row.value for row in result.class_rows] == ["#0000FF", "#00FF00", "#FF0000"]
+    for root, classes in (
+        (tmp_path / "colors", parse_classes(corrected)),
+        (tmp_path / "colors", None),
+        (tmp_path / "indices", names),
+    ):
+        checked = draft(look(root), path, classes)
+        assert checked.cautions == ()
+        assert "in the order of the color values" not in checked.text
+    assert [row.value for row in checked.class_rows] == [0, 1, 2]
+
+
 def test_files_of_classes_that_say_nothing_are_refused(tmp_path):
     empty = tmp_path / "classes.txt"
     empty.write_text("# nothing\n")
@@ -159,7 +251,7 @@ def test_a_manifest_is_never_overwritten_unasked(tmp_path):
     draw(tmp_path, [0, 1])
     result = draft(look(tmp_path), tmp_path / "manifest.yaml")
     (tmp_path / "manifest.yaml").write_text("mine: 1\n")
-    with pytest.raises(ConfigError, match="there already"):
+    with pytest.raises(ConfigError, match="exists already"):
         write_manifest(result, tmp_path / "manifest.yaml")
     assert yaml.safe_load((tmp_path / "manifest.yaml").read_text()) == {"mine": 1}
     with pytest.raises(ConfigError, match="ends in"):

@@ -225,5 +225,5 @@ def test_a_run_that_has_not_ended_is_scored_with_a_warning(run, status):
     report, _ = evaluate(run, reporter=Warned())
     assert report.unfinished
     assert "scores of step 4" in report.cautions[0]
-    assert "the model of step 4 is scored" in lines[0]
+    assert "scoring the model of step 4" in lines[0]
     assert "--resume" in lines[0]

@@ -166,7 +166,7 @@ def test_what_is_no_official_checkpoint_is_refused(tmp_path):
     with pytest.raises(RunError, match="unknown names"):
         import_official(tmp_path / "foreign.pth", "synthetic")
     torch.save({"model": {"project_dino.bias": torch.zeros(1)}}, tmp_path / "part.pth")
-    with pytest.raises(RunError, match="not a whole official RS-MTDF student"):
+    with pytest.raises(RunError, match="not a complete official RS-MTDF student"):
         import_official(tmp_path / "part.pth", "synthetic")
     torch.save({"model": [torch.zeros(1)]}, tmp_path / "list.pth")
     with pytest.raises(RunError, match="expected names and tensors"):

@@ -10,14 +10,15 @@ import pytest
 import torch
 import zarr
 
-import pipeline.extract.blocks
 import pipeline.extract.cluster
-import pipeline.extract.parts
+import pipeline.extract.producer
 import pipeline.extract.run
+import pipeline.extract.tokens
 from pipeline.config import ExperimentConfig
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.cache.group import require_group
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.commit import COMMIT
@@ -88,7 +89,7 @@ def test_a_complete_extraction_is_found_without_loading_a_teacher(make_config, m
     def refuse(*_: object) -> None:
         raise AssertionError("a teacher was loaded")
 
-    monkeypatch.setattr(pipeline.extract.blocks, "load_teacher", refuse)
+    monkeypatch.setattr(pipeline.extract.tokens, "load_teacher", refuse)
     report = extract(make_config())
     assert report.rendered == 0
     assert [one.new for one in report.stores] == [0, 0]
@@ -127,11 +128,12 @@ import os, signal, sys
 import torch
 torch.set_num_threads(1)
 import pipeline.extract.run
-import pipeline.extract.parts
+import pipeline.extract.producer
+import pipeline.extract.tokens
 import rsmtdf_core.store.writing as writing
 from pipeline.config import load_config
 from rsmtdf_core.store.group import ViewGroup
-pipeline.extract.parts._MEBIBYTE = {_MEBIBYTE}
+pipeline.extract.producer._MEBIBYTE = {_MEBIBYTE}
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 def write_then_die(*arguments):
@@ -171,7 +173,7 @@ def _killed(shards: int, config_file: Path, cache: Path) -> None:
 def test_a_killed_extraction_goes_on_to_the_same_bytes(
     make_config, config_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(pipeline.extract.parts, "_MEBIBYTE", _MEBIBYTE)
+    monkeypatch.setattr(pipeline.extract.producer, "_MEBIBYTE", _MEBIBYTE)
     extract(make_config("runtime.teacher_batch=1"))
     other = tmp_path / "killed"
     for shards in (0, 1, 3):
@@ -184,7 +186,7 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(
 
 def _crops(config: ExperimentConfig) -> np.ndarray:
     experiment = plan_experiment(config)
-    group = ViewGroup.require(config.runtime.cache_folder, experiment.plan)
+    group = require_group(config.runtime.cache_folder, experiment.plan)
     return group.crops(group.rows(experiment.plan))
 
 
@@ -194,7 +196,7 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
     config = make_config()
     report = extract(config)
     before = _files(config.runtime.cache_folder)
-    group = ViewGroup.require(config.runtime.cache_folder, plan_experiment(config).plan)
+    group = require_group(config.runtime.cache_folder, plan_experiment(config).plan)
     unknown = np.load(group.path / CROPS)
     unknown[3:] = 0
     write_table(group.path / CROPS, unknown)
@@ -214,7 +216,7 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
 
 def test_when_one_block_fails_the_others_have_stopped(make_config, monkeypatch):
     config = make_config("runtime.teacher_batch=1")
-    monkeypatch.setattr(pipeline.extract.parts, "_MEBIBYTE", _MEBIBYTE)
+    monkeypatch.setattr(pipeline.extract.producer, "_MEBIBYTE", _MEBIBYTE)
 
     def refuse(*_: object) -> None:
         raise StoreMismatchError("crops differ")

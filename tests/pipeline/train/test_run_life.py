@@ -296,5 +296,5 @@ def test_a_resumed_run_keeps_its_global_batch(make_config, tmp_path, started, re
 
 def test_another_batch_in_one_process_is_refused(make_config):
     run = train(make_config(*SUPERVISED, "optimiser.epochs=1")).run
-    with pytest.raises(RunError, match=r"trains 2 labeled crops a step \(1 x 2\)"):
+    with pytest.raises(RunError, match=r"trains 2 labeled crops per step \(1 x 2\)"):
         train(make_config(*SUPERVISED, "optimiser.epochs=1", "optimiser.batch=4"), run, resume=True)

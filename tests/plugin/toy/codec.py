@@ -1,8 +1,7 @@
 """The codec."""
 
 import numpy as np
-
-from rsmtdf_core.store.codecs.base import PlainCodec
+from rsmtdf.rsmtdf_core.store.codecs.base import PlainCodec
 
 
 class Fixed(PlainCodec):

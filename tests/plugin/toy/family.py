@@ -1,8 +1,7 @@
 """The teacher family."""
 
+from rsmtdf.rsmtdf_core.errors import TeacherError
 from torch import nn
-
-from rsmtdf_core.errors import TeacherError
 
 
 class _Patches(nn.Module):

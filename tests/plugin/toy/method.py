@@ -1,9 +1,8 @@
 """The method."""
 
 import torch
-
-from rsmtdf_core.training.methods.base import semi_supervised
-from rsmtdf_core.training.methods.fixmatch import FixMatch
+from rsmtdf.rsmtdf_core.training.methods.base import semi_supervised
+from rsmtdf.rsmtdf_core.training.methods.fixmatch import FixMatch
 
 
 class Nearest(FixMatch):

@@ -1,7 +1,7 @@
 """The protocol."""
 
-from rsmtdf_core.evaluation.protocols.base import Protocol
-from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
+from rsmtdf.rsmtdf_core.evaluation.protocols.base import Protocol
+from rsmtdf.rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 
 
 def _score(counts, manifest):

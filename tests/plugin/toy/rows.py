@@ -3,13 +3,12 @@
 from typing import Literal
 
 from pydantic import Field
-
-from rsmtdf_core.kinds import CodecKind, FamilyKind, MethodKind, ProtocolKind
-from rsmtdf_core.roles import OfCodec, OfTeacher, Taught
-from rsmtdf_core.store.codecs.settings import CodecSettings
-from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.training.methods.rows import SemiSupervisedSettings
-from rsmtdf_core.training.settings import TaughtSettings
+from rsmtdf.rsmtdf_core.kinds import CodecKind, FamilyKind, MethodKind, ProtocolKind
+from rsmtdf.rsmtdf_core.roles import OfCodec, OfTeacher, Taught
+from rsmtdf.rsmtdf_core.store.codecs.settings import CodecSettings
+from rsmtdf.rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf.rsmtdf_core.training.methods.rows import SemiSupervisedSettings
+from rsmtdf.rsmtdf_core.training.settings import TaughtSettings
 
 
 class NearestSettings(SemiSupervisedSettings, TaughtSettings):

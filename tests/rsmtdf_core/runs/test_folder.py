@@ -80,7 +80,7 @@ def test_overwriting_deletes_a_run(tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path, name, overwrite):
     (tmp_path / name).write_text("precious")
-    with pytest.raises(RunError, match="not a run's"):
+    with pytest.raises(RunError, match="not a run folder"):
         _prepare(tmp_path, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     with pytest.raises(RunError, match="no run here"):
@@ -220,7 +220,7 @@ def test_nothing_to_resume_makes_no_folder(tmp_path):
 def test_a_run_of_another_format_is_refused(tmp_path):
     run = _prepare(tmp_path)
     run.marker.write_text('{"format": 99}\n')
-    with pytest.raises(RunError, match="run format 99"):
+    with pytest.raises(RunError, match="format 1 of the run, found 99"):
         open_run(tmp_path)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec
-from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape
@@ -52,7 +52,7 @@ def extract(tmp_path: Path) -> Extract:
         codec: str = "fp16",
         commit: bool = True,
     ) -> FeatureStore:
-        group = ViewGroup.grown_by(tmp_path, plan)
+        group = grow_group(tmp_path, plan)
         rows = group.rows(plan)
         sample = np.stack([tokens_of(row) for row in range(4)])
         store = create_store(

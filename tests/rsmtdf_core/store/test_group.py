@@ -5,22 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rsmtdf_core.cache.group import grow_group, require_group
 from rsmtdf_core.errors import (
     StoreDamagedError,
-    StoreIncompleteError,
     StoreMismatchError,
-    StoreNotFoundError,
 )
-from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, ViewGroup
+from rsmtdf_core.store.group import CROPS, SCENES, VIEWS
 from rsmtdf_core.store.locks import is_locked, locked
 from rsmtdf_core.store.tables import SEGMENT_ROWS
-from rsmtdf_core.views.plan import ViewPlan, make_plan
+from rsmtdf_core.views.plan import ViewPlan
 
 
 def test_each_view_has_a_row_with_its_parameters(tmp_path: Path, make) -> None:
     plan = make()
-    ViewGroup.grown_by(tmp_path, plan)
-    group = ViewGroup.require(tmp_path, plan)
+    grow_group(tmp_path, plan)
+    group = require_group(tmp_path, plan)
     rows = group.rows(plan)
     assert len(set(rows.tolist())) == len(plan)
     assert (group.table[rows] == plan.table).all()
@@ -30,9 +29,9 @@ def test_each_view_has_a_row_with_its_parameters(tmp_path: Path, make) -> None:
 
 def test_growth_moves_nothing_and_starts_a_segment(tmp_path: Path, make) -> None:
     small, large = make(2), make(5)
-    first = ViewGroup.grown_by(tmp_path, small)
+    first = grow_group(tmp_path, small)
     before, rows = first.table.tobytes(), first.rows(small)
-    grown = ViewGroup.grown_by(tmp_path, large)
+    grown = grow_group(tmp_path, large)
     assert grown.path == first.path
     assert grown.table.tobytes().startswith(before)
     assert np.array_equal(grown.rows(small), rows)
@@ -42,37 +41,29 @@ def test_growth_moves_nothing_and_starts_a_segment(tmp_path: Path, make) -> None
 
 
 def test_opening_again_changes_no_byte(tmp_path: Path, make) -> None:
-    group = ViewGroup.grown_by(tmp_path, make())
+    group = grow_group(tmp_path, make())
     before = {path.name: path.read_bytes() for path in group.path.iterdir()}
-    ViewGroup.grown_by(tmp_path, make())
+    grow_group(tmp_path, make())
     assert {path.name: path.read_bytes() for path in group.path.iterdir()} == before
 
 
 def test_a_view_drawn_otherwise_is_refused_with_what_differs(tmp_path: Path, make) -> None:
     plan = make()
-    ViewGroup.grown_by(tmp_path, plan)
+    grow_group(tmp_path, plan)
     table = plan.table.copy()
     table["left"][3] += 1
     with pytest.raises(StoreMismatchError, match=r"1 views .* left: expected"):
-        ViewGroup.grown_by(tmp_path, replace(plan, table=table))
-
-
-def test_a_plan_that_was_not_extracted_is_refused(tmp_path: Path, make) -> None:
-    with pytest.raises(StoreNotFoundError, match="cache is empty"):
-        ViewGroup.require(tmp_path, make())
-    ViewGroup.grown_by(tmp_path, make(2))
-    with pytest.raises(StoreIncompleteError, match="27 of the plan's 45"):
-        ViewGroup.require(tmp_path, make(5)).rows(make(5))
+        grow_group(tmp_path, replace(plan, table=table))
 
 
 def test_crops_are_kept_through_growth_and_never_change(tmp_path: Path, make) -> None:
     plan = make(2)
-    group = ViewGroup.grown_by(tmp_path, plan)
+    group = grow_group(tmp_path, plan)
     rows = group.rows(plan)
     assert not group.crops(rows).any()
     crcs = np.arange(1, len(plan) + 1, dtype=np.uint32)
     group.set_crops(rows, crcs)
-    grown = ViewGroup.grown_by(tmp_path, make(5))
+    grown = grow_group(tmp_path, make(5))
     assert np.array_equal(grown.crops(rows), crcs)
     group.set_crops(rows[:1], crcs[:1])  # by a process that opened the group before it grew
     assert len(grown.crops(grown.rows(make(5)))) == 45
@@ -81,7 +72,7 @@ def test_crops_are_kept_through_growth_and_never_change(tmp_path: Path, make) ->
 
 
 def _crops(cache: Path, plan: ViewPlan) -> np.ndarray:
-    group = ViewGroup.require(cache, plan)
+    group = require_group(cache, plan)
     return group.crops(group.rows(plan))
 
 
@@ -89,7 +80,7 @@ def _crops(cache: Path, plan: ViewPlan) -> np.ndarray:
 @pytest.mark.parametrize("damage", ["gone", "short", "lying header", "pickle", "other type"])
 def test_damaged_tables_are_refused(tmp_path: Path, make, name: str, damage: str) -> None:
     plan = make()
-    path = ViewGroup.grown_by(tmp_path, plan).path / name
+    path = grow_group(tmp_path, plan).path / name
     whole = path.read_bytes()
     if damage == "gone":
         path.unlink()
@@ -110,49 +101,12 @@ def test_damaged_tables_are_refused(tmp_path: Path, make, name: str, damage: str
 @pytest.mark.parametrize("name", ["zarr.json", SCENES, VIEWS, CROPS])
 def test_a_flipped_byte_is_found_at_any_place(tmp_path: Path, make, name: str) -> None:
     plan = make()
-    path = ViewGroup.grown_by(tmp_path, plan).path / name
+    path = grow_group(tmp_path, plan).path / name
     whole = path.read_bytes()
     for place in range(0, len(whole), max(1, len(whole) // 40)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         with pytest.raises(StoreDamagedError, match=name):
             _crops(tmp_path, plan)
-
-
-def test_other_scenes_drawn_the_same_way_make_a_group_of_their_own(tmp_path: Path, make) -> None:
-    first = ViewGroup.grown_by(tmp_path, make(scenes=3))
-    others = [replace(scene, sha256=f"{n:063x}f") for n, scene in enumerate(make().scenes)]
-    other = make_plan(others[:2], others[2:], make().settings, 0)
-    with pytest.raises(StoreNotFoundError, match="of other scenes"):
-        ViewGroup.require(tmp_path, other)
-    assert ViewGroup.grown_by(tmp_path, other).path != first.path
-
-
-def test_more_scenes_grow_the_group_that_has_most_of_them(tmp_path: Path, make) -> None:
-    small = ViewGroup.grown_by(tmp_path, make(scenes=6))
-    before = small.table.tobytes()
-    known = make_plan_of(small, make(scenes=10))
-    grown = ViewGroup.grown_by(tmp_path, known)
-    assert grown.path == small.path
-    assert grown.table.tobytes().startswith(before)
-    assert [key.id for key in grown.scenes] == [f"s{n:03}" for n in range(10)]
-    assert np.array_equal(grown.rows(make(scenes=6)), small.rows(make(scenes=6)))
-    assert grown.rows(known).min() < SEGMENT_ROWS < grown.rows(known).max()
-
-
-def make_plan_of(group: ViewGroup, plan: ViewPlan) -> ViewPlan:
-    """The plan as it is drawn once the group is known."""
-    labeled = [plan.scenes[n] for n in plan.labeled_scenes]
-    unlabeled = [plan.scenes[n] for n in plan.unlabeled_scenes]
-    return make_plan(labeled, unlabeled, plan.settings, plan.seed, group.known)
-
-
-def test_an_edited_image_is_named(tmp_path: Path, make) -> None:
-    plan = make()
-    ViewGroup.grown_by(tmp_path, plan)
-    scenes = [replace(plan.scenes[0], sha256="f" * 64), *plan.scenes[1:]]
-    edited = make_plan(scenes[:2], scenes[2:], plan.settings, 0)
-    with pytest.raises(StoreIncompleteError, match=r"1 scenes have other bytes or sizes \(s000\)"):
-        ViewGroup.require(tmp_path, edited).rows(edited)
 
 
 def test_the_second_writer_waits_for_the_first(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_names_are_ours_and_teachers_and_idle_parts_are_left_out():
 
 
 def test_a_foreign_state_is_refused():
-    with pytest.raises(RunError, match=r"1 unknown names, one is 'decoder\.weight'"):
+    with pytest.raises(RunError, match=r"1 unknown names, such as 'decoder\.weight'"):
         from_official({"decoder.weight": torch.zeros(1), "project_dino.bias": torch.zeros(1)})
 
 

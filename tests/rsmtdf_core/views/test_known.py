@@ -22,7 +22,7 @@ class Cache:
 
     def grow(self, plan: ViewPlan) -> None:
         scenes = list(self.views.scenes)
-        places = dict(self.views.places)
+        places = dict(self.views.scene_indices)
         for scene in plan.scenes:
             key = SceneKey.of(scene)
             if key not in places:

@@ -12,14 +12,15 @@ from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 from safetensors.torch import save_file
 
-import pipeline.extract.blocks
 import pipeline.extract.cluster
 import pipeline.extract.parts
 import pipeline.extract.run
+import pipeline.extract.tokens
 from pipeline.config import RuntimeSettings
 from pipeline.extract.blocks import Block, Work, extract_block
 from pipeline.extract.cluster import open_cluster, run_task
 from pipeline.extract.run import extract
+from pipeline.extract.tokens import TeacherTokens
 from pipeline.plan import plan_experiment
 from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError, TeacherError
 from rsmtdf_core.teachers.teacher import (
@@ -103,7 +104,7 @@ def test_workers_get_whole_paths(make_config, scenes, tmp_path, monkeypatch):
     extract(make_config("data.root=.", f"runtime.cache={os.path.relpath(tmp_path / 'there')}"))
     [work] = works
     assert work.dataset.root == scenes
-    assert all(path.is_absolute() for _, path in work.teachers)
+    assert all(path.is_absolute() for _, path in work.producers)
 
 
 def test_a_failing_teacher_leaves_no_shard_and_no_thread(make_config, monkeypatch):
@@ -115,10 +116,12 @@ def test_a_failing_teacher_leaves_no_shard_and_no_thread(make_config, monkeypatc
         def tokens(self, images):
             raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(pipeline.extract.blocks, "_teacher", lambda *_: Broken())
+    monkeypatch.setattr(pipeline.extract.tokens, "_teacher", lambda *_: Broken())
     experiment = plan_experiment(config)
     path = config.runtime.cache_folder / "none"
-    work = Work(experiment.dataset, experiment.plan, ((config.teachers[0], path),), 4)
+    work = Work(
+        experiment.dataset, experiment.plan, ((TeacherTokens(config.teachers[0]), path),), 4
+    )
     missing = {"vit": np.ones(4, np.bool_)}
     with pytest.raises(RuntimeError, match="broken on purpose"):
         extract_block(work, Block(range(4), np.arange(4), missing), "cpu", lambda _: None)

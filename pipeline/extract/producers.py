@@ -1,0 +1,12 @@
+"""The producers of a config."""
+
+from pipeline.config import ExperimentConfig
+from pipeline.extract.producer import Producer
+from pipeline.extract.tokens import TeacherTokens
+from pipeline.extract.view_pixels import ViewPixels
+
+
+def producers_of(config: ExperimentConfig) -> tuple[Producer, ...]:
+    """The producers of a config, in the order of reports."""
+    teachers = tuple(TeacherTokens(teacher) for teacher in config.teachers)
+    return (*teachers, ViewPixels()) if config.runtime.cache_pixels else teachers

@@ -1,0 +1,197 @@
+"""Teachers as producers: records are their tokens."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.extract.producer import OnWorker, Recorder, Sight, shard_bytes
+from pipeline.plan import Experiment
+from pipeline.token_store import find_tokens
+from rsmtdf_core.arrays import Pixels, Rows
+from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.errors import StoreError, StoreMismatchError, TeacherError
+from rsmtdf_core.scenes.find import Dataset
+from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.store.codecs import Tokens
+from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.teachers.teacher import (
+    PROBE_TOLERANCE,
+    Teacher,
+    declared_shape,
+    load_teacher,
+    probe_difference,
+)
+from rsmtdf_core.teachers.weights import have_weights
+from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.views.plan import ViewPlan
+from rsmtdf_core.views.render import ViewRenderer
+from rsmtdf_core.weights.states import require_state
+
+# A worker may have several threads; its device has room for the teachers once and for one batch.
+device_turn = threading.Lock()
+
+
+@dataclass(frozen=True)
+class TeacherTokens:
+    """A teacher's tokens.
+
+    Attributes:
+        settings: the teacher.
+    """
+
+    settings: TeacherSettings
+
+    @property
+    def name(self) -> str:
+        """The teacher's name."""
+        return self.settings.name
+
+    @property
+    def sight(self) -> Sight:
+        """Teachers see three bands of a view."""
+        return ViewRenderer.teacher_view
+
+    def require(self, crop: int, *, remote: bool) -> None:
+        """The model takes the views, and its weights are here; workers elsewhere have a hub cache of their own."""
+        declared_shape(self.settings, crop)
+        if not remote and self.settings.weights != "random":
+            require_state(have_weights(self.settings))
+
+    def find(self, experiment: Experiment) -> FeatureStore | None:
+        """The store, without loading the teacher."""
+        try:
+            return find_tokens(experiment, self.settings)
+        except StoreMismatchError:
+            raise
+        except StoreError:
+            return None
+
+    def open(self, experiment: Experiment, group: ViewGroup, on_worker: OnWorker) -> FeatureStore:
+        """Make the store, with a codec fitted to a sample of the views, or open it.
+
+        Raises:
+            StoreMismatchError: the teacher computes something else than when the store was made.
+        """
+        config, plan, settings = experiment.config, experiment.plan, self.settings
+        facts: TeacherFacts = on_worker(teacher_facts, settings, config.views.crop)
+        chosen = np.linspace(0, len(plan) - 1, sample_views(len(plan))).astype(int).tolist()
+        batch = config.runtime.teacher_batch
+        store = create_store(
+            group,
+            facts.identity,
+            facts.shape,
+            settings.declared_codec,
+            lambda: np.asarray(
+                on_worker(sample_tokens, experiment.dataset, plan, settings, chosen, batch)
+            ),
+            probe=facts.probe,
+            random_weights=settings.weights == "random",
+            shard_bytes=shard_bytes(experiment),
+        )
+        drift = probe_difference(store.metadata.probe, facts.probe)
+        if drift > PROBE_TOLERANCE:
+            raise StoreMismatchError(
+                f"teacher {settings.name} computes something else than when its store was made: its output on the "
+                f"probe image differs by {drift:.2%}, more than {PROBE_TOLERANCE:.2%}",
+                where=store.path,
+                remedy="use the libraries of that time, or another runtime.cache",
+            )
+        return store
+
+    def outdated(self, experiment: Experiment, store: FeatureStore, rows: Rows) -> Rows:
+        """Tokens depend on nothing but the view and the teacher."""
+        del experiment, store
+        return rows[:0]
+
+    def recorder(self, crop: int, device: str) -> Recorder:
+        """The teacher, loaded once a process."""
+        teacher = _teacher(self.settings, crop, device)
+        return lambda images: _tokens(teacher, self.settings, images)
+
+    def finish(self, experiment: Experiment, store: FeatureStore) -> None:
+        """The store's metadata has all of it."""
+
+
+@dataclass(frozen=True)
+class TeacherFacts:
+    """What the coordinator must know of a teacher to make its store.
+
+    Attributes:
+        identity: its declared identity, with the digest of its weights.
+        shape: its tokens.
+        probe: its output on the fixed probe image.
+    """
+
+    identity: dict[str, Any]
+    shape: TokenShape
+    probe: list[float]
+
+
+def sample_views(views: int) -> int:
+    """To how many of the views a new store's codec is fitted: few compared with all that follow."""
+    return min(views, max(4, min(32, views // 16)))
+
+
+@lru_cache(maxsize=8)
+def _teacher(settings: TeacherSettings, crop: int, device: str) -> Teacher:
+    """A process loads each of its teachers once, for all of its blocks."""
+    return load_teacher(settings, crop, device)
+
+
+def forget_teachers() -> None:
+    """Let go of the teachers that this process loaded."""
+    _teacher.cache_clear()
+    torch.cuda.empty_cache()
+
+
+def teacher_facts(settings: TeacherSettings, crop: int, device: str) -> TeacherFacts:
+    """Runs on a worker: load a teacher there and look at it."""
+    with device_turn:
+        teacher = _teacher(settings, crop, device)
+        return TeacherFacts(teacher.identity(), teacher.shape, teacher.probe())
+
+
+def sample_tokens(
+    dataset: Dataset,
+    plan: ViewPlan,
+    settings: TeacherSettings,
+    rows: Sequence[int],
+    batch: int,
+    device: str,
+) -> Tokens:
+    """Runs on a worker: tokens of a few views, float32 [n, H, W, D], for a codec to be fitted to."""
+    renderer = ViewRenderer(SceneReader(dataset), plan)
+    with device_turn:
+        teacher = _teacher(settings, plan.settings.crop, device)
+        parts = [
+            _tokens(
+                teacher,
+                settings,
+                np.stack([renderer.teacher_view(row) for row in rows[start : start + batch]]),
+            )
+            for start in range(0, len(rows), batch)
+        ]
+    return np.concatenate(parts)
+
+
+def _tokens(teacher: Teacher, settings: TeacherSettings, images: Pixels) -> Tokens:
+    """A teacher's tokens of images uint8 [n, S, S, 3], float32 [n, H, W, D].
+
+    Raises:
+        TeacherError: where any is NaN or infinite.
+    """
+    tokens = teacher.tokens(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous())
+    if not torch.isfinite(tokens).all():
+        raise TeacherError(
+            f"teacher {settings.name} computes tokens that are NaN or infinite",
+            where=settings.weights if settings.weights != "hub" else settings.model,
+            remedy="check the file of its weights against its published checksum, and get it again",
+        )
+    return tokens.cpu().numpy()
