@@ -34,7 +34,9 @@ def evaluate(
     split: Annotated[Split, typer.Option(help="The split to score.")] = Split.test,
     weights: Annotated[
         ScoredModel | None,
-        typer.Option(help="Which model is scored.", show_default="the model validated during training"),
+        typer.Option(
+            help="Which model is scored.", show_default="the model validated during training"
+        ),
     ] = None,
     root: Annotated[
         Path | None, typer.Option(help="The data root, if it has moved since training.")

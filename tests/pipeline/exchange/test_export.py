@@ -100,7 +100,7 @@ def test_the_weights_alone_make_the_student_again(make_run, tmp_path):
 def test_a_file_is_not_replaced_unless_asked(make_run, tmp_path):
     run = make_run("cnn")
     first = export_run(run, tmp_path, "safetensors")
-    with pytest.raises(RunError, match="there already"):
+    with pytest.raises(RunError, match="exists already"):
         export_run(run, tmp_path, "safetensors")
     assert export_run(run, tmp_path, "safetensors", overwrite=True).file == first.file
 

@@ -89,7 +89,7 @@ def test_what_is_damaged_is_told_and_stops_nothing(runs):
     found = list_runs(runs)
     assert len(found.runs) == 3
     assert [one.run for one in found.problems] == ["fixmatch-0", "notes", "weighted-0"]
-    with pytest.raises(RunError, match="no such folder"):
+    with pytest.raises(RunError, match="the folder does not exist"):
         list_runs(runs / "absent")
     with pytest.raises(RunError, match="no run here"):
         list_runs(runs / "notes")
