@@ -60,7 +60,7 @@ def _yaml(key: str, value: object) -> str:
         return yaml.safe_dump(plain_value(value), default_flow_style=True).strip()
     except yaml.YAMLError:
         raise ConfigError(
-            f"expected text, a number, a list or a mapping, found a {type(value).__name__}",
+            f"expected text, a number, a list or a mapping, found a value of type {type(value).__name__}",
             where=key,
             remedy="convert the value, for example by int(), float() or str()",
         ) from None

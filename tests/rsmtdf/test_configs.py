@@ -57,7 +57,7 @@ def test_paths_and_later_keys_are_overrides():
     ("overrides", "sentence"),
     [
         ({"optimiser.epoch": 3}, "optimiser"),
-        ({"seed": object()}, "found a object"),
+        ({"seed": object()}, "of type object"),
         (["epochs"], "key=value"),
         ({"seed": -1}, "seed"),
     ],
