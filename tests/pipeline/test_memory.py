@@ -5,7 +5,7 @@ import torch
 
 import pipeline.train.validation
 from pipeline.config import load_config
-from pipeline.memory import told, too_little_for_a_step, too_little_for_a_validation
+from pipeline.memory import memory_errors, too_little_for_a_step, too_little_for_a_validation
 from pipeline.train.run import train
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.settings import InferenceSettings
@@ -70,11 +70,14 @@ def test_only_what_speaks_of_memory_is_translated():
     def error_of(detail):
         return RunError(f"too small ({detail})")
 
-    with pytest.raises(RunError, match=r"too small \(CUDA out of memory\)"), told(error_of):
+    with (
+        pytest.raises(RunError, match=r"too small \(CUDA out of memory\)"),
+        memory_errors(error_of),
+    ):
         raise torch.OutOfMemoryError("CUDA out of memory\nTried to allocate 2 GiB")
-    with pytest.raises(RunError, match="too small"), told(error_of):
+    with pytest.raises(RunError, match="too small"), memory_errors(error_of):
         torch.empty(2**60)
-    with pytest.raises(RuntimeError, match="shapes"), told(error_of):
+    with pytest.raises(RuntimeError, match="shapes"), memory_errors(error_of):
         raise RuntimeError("shapes differ")
 
 

@@ -54,7 +54,7 @@ def test_a_run_goes_on_from_the_newest_whole_checkpoint_even_a_best_one(whole, d
     reporter.say = told.append
     train(config, resume=True, reporter=reporter)
     assert f"resuming at step {start} of 12" in told
-    warnings = [line for line in reporter.lines if "passing over a damaged checkpoint" in line]
+    warnings = [line for line in reporter.lines if "skipping a damaged checkpoint" in line]
     assert len(warnings) == len(damaged)
     assert all(f"step-{step:08d}" in line for step, line in zip(damaged, warnings, strict=True))
     assert load_checkpoint(run.checkpoints / "step-00000012").fingerprint == expected

@@ -305,7 +305,7 @@ def test_what_cannot_start_leaves_no_folder_and_deletes_no_run(make_config):
         train(wrong)
     assert not wrong.run_folder.exists()
     run = train(make_config(*SUPERVISED)).run
-    with pytest.raises(ConfigError, match="no multiple of the student's patch of 16 px"):
+    with pytest.raises(ConfigError, match="not a multiple of the student's patch of 16 px"):
         train(wrong, overwrite=True)
     assert newest_checkpoint(run / "checkpoints")[0] is not None
 

@@ -165,7 +165,7 @@ def test_the_newest_checkpoint_is_passed_over_where_it_is_damaged(make_config):
     shutil.rmtree(part / "best" / newest.parent.name, ignore_errors=True)
     reporter = Told()
     train(config, part, resume=True, reporter=reporter)
-    assert any("passing over a damaged checkpoint" in line for line in reporter.lines)
+    assert any("skipping a damaged checkpoint" in line for line in reporter.lines)
     assert_same(whole, part)
 
 
@@ -189,7 +189,7 @@ def test_a_run_that_gets_no_better_stops_early(make_config):
     reporter = Told()
     again = train(config, resume=True, reporter=reporter)
     assert again.status == "stopped early"
-    assert any("nothing left to do" in line for line in reporter.lines)
+    assert any("the run is already" in line for line in reporter.lines)
 
 
 def test_the_best_checkpoints_are_kept_and_the_very_best_is_scored(make_config, monkeypatch):
@@ -221,7 +221,7 @@ def test_a_new_run_starts_from_anothers_weights(make_config):
         if name in source and "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(tensor, source[name], atol=1e-6, rtol=0)
     told = next(line for line in reporter.lines if line.startswith("starting from"))
-    assert "left as initialised" in told
+    assert "randomly initialized" in told
     assert "translators" in told
     facts = open_run(report.run).facts["initial"]
     assert facts["fingerprint"] == newest_checkpoint(first / "best")[0].fingerprint

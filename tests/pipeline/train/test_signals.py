@@ -51,7 +51,7 @@ def test_a_second_signal_ends_at_once():
     done = sent_twice(exits=True)
     assert done.returncode == 130
     assert done.stdout == "15\n"
-    assert "SIGTERM: leaving after the step in work; a second signal ends at once" in done.stderr
+    assert "SIGTERM: stopping after the current step; a second signal ends at once" in done.stderr
 
 
 def test_in_a_library_a_second_signal_interrupts_as_usual():
