@@ -83,7 +83,7 @@ def _targets(experiment: Experiment, device: torch.device) -> Features:
     if not config.teachers:
         raise ConfigError(
             f"{config.objective.method} needs teachers, but the config has none",
-            remedy="add teachers under `teachers`, or --set objective.method=fixmatch",
+            remedy="list some under `teachers`, or --set objective.method=fixmatch",
         )
     if source == "online":
         return _online(config, device)

@@ -245,7 +245,7 @@ def test_sizes_are_read(text, size):
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "1X", "1GG", "1e9", "1,5G", "nan", "10iB"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(ConfigError, match="is no size"):
+    with pytest.raises(ConfigError, match="is not a size"):
         parse_size(text)
 
 
@@ -258,5 +258,5 @@ def test_ages_are_read(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-3d", "3y", "1M", "3 days"])
 def test_what_is_no_age_is_refused(text):
-    with pytest.raises(ConfigError, match="is no age"):
+    with pytest.raises(ConfigError, match="is not an age"):
         parse_age(text)
