@@ -1,4 +1,4 @@
-"""What is proposed where the device's memory is too small."""
+"""The remedies for a device with too little memory."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_a_proposed_accumulation_is_one_that_the_config_takes(config_file, tmp_p
     sizes = (f"optimiser.batch={batch}", "runtime.device=auto")
     config, steps = load_config(str(config_file), sizes), 0
     while "runtime.accumulate=" in (remedy := proposed(config, tmp_path).remedy):
-        override = next(one for one in remedy.split() if one.startswith("runtime.accumulate="))
+        override = next(word for word in remedy.split() if word.startswith("runtime.accumulate="))
         parts = config.runtime.accumulate
         config = load_config(str(config_file), (*sizes, override.rstrip(";")))
         assert config.runtime.accumulate > parts

@@ -1,4 +1,4 @@
-"""Where every training scene is labeled, or nearly every one."""
+"""Training with all, or nearly all, scenes labeled."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Beside a training: what it says first, its profile, its trackers, and what it needs of memory and disk."""
+"""Extras of a training: its opening line, profile, trackers, and errors for too little memory or disk space."""
 
 import json
 
@@ -96,7 +96,7 @@ def test_trackers_get_losses_and_scores(make_config, tracker, monkeypatch):
 
 def test_a_checkpoint_is_hardly_larger_than_the_numbers_it_must_hold(make_config):
     run = train(make_config(*SUPERVISED, "optimiser.epochs=1", "student.encoder=test_vit")).run
-    parameters = sum(one.numel() for one in load_run(run).student.parameters())
+    parameters = sum(parameter.numel() for parameter in load_run(run).student.parameters())
     held = sum(file.stat().st_size for file in checkpoints_in(run / "checkpoints")[-1].iterdir())
     # Weights, their average and two moments, four bytes each; these models are tiny.
     assert held < 16 * parameters * 1.1

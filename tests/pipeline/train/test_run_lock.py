@@ -1,4 +1,4 @@
-"""One process at a time trains a run, and a run that is still training is told."""
+"""Only one process at a time trains a run, and commands recognize a run in training."""
 
 import errno
 import fcntl
@@ -101,10 +101,10 @@ def test_where_a_file_system_has_no_locks_that_is_told(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    told = []
-    with hold_run(tmp_path, told.append):
+    warnings = []
+    with hold_run(tmp_path, warnings.append):
         pass
-    assert "has no locks" in told[0]
+    assert "has no locks" in warnings[0]
 
 
 @pytest.mark.parametrize("kind", ["directory", "link"])

@@ -1,4 +1,4 @@
-"""Which checkpoints stay, and what a kill leaves of those that go."""
+"""Retention of checkpoints, and the state of deleted ones after a kill."""
 
 import os
 import shutil
@@ -96,8 +96,8 @@ def test_a_kill_while_one_is_deleted_leaves_nothing_that_looks_damaged(
         patch.setattr(shutil, "rmtree", die)
         with pytest.raises(Killed):
             drop_old(tmp_path / "all", 2)
-    found, warnings = newest_checkpoint(tmp_path / "all")
-    assert found.state["step"] == 3
+    newest, warnings = newest_checkpoint(tmp_path / "all")
+    assert newest.state["step"] == 3
     assert warnings == []
     assert len(checkpoints_in(tmp_path / "all")) == 2
     clear_leftovers(tmp_path / "all")
