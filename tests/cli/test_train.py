@@ -16,7 +16,7 @@ def run(*words):
     return CliRunner().invoke(app, ["train", *words], env=ROOM)
 
 
-def test_help_tells_the_three_words_apart():
+def test_help_distinguishes_resume_init_from_and_overwrite():
     result = run("--help")
     assert result.exit_code == 0
     text = " ".join(result.output.split())
@@ -28,7 +28,7 @@ def test_help_tells_the_three_words_apart():
 
 
 @pytest.mark.parametrize("other", [("--overwrite",), ("--init-from", "runs/x")])
-def test_going_on_excludes_starting_anew(other):
+def test_resume_excludes_overwrite_and_init_from(other):
     result = run("demo", "--resume", *other)
     assert result.exit_code == 2
     assert "--resume excludes --overwrite and --init-from" in result.output

@@ -83,7 +83,7 @@ def test_a_run_makes_a_store_young_again(cache, three, tmp_path):
     assert left(cache) == {"old", "young"}
 
 
-def test_a_dry_run_tells_the_same_and_touches_nothing(cache, three):
+def test_a_dry_run_reports_the_same_and_changes_no_file(cache, three):
     before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
     planned = collect(cache, Limits(older_than=15 * DAY, dry=True))
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
@@ -217,7 +217,7 @@ def test_a_damaged_registry_stops_the_collection(cache, three, tmp_path):
     assert len(list(three[0].group.path.glob("*/commit.json"))) == 3
 
 
-def test_a_cache_that_cannot_be_changed_is_told(cache, three, monkeypatch):
+def test_a_cache_that_cannot_be_changed_is_an_error(cache, three, monkeypatch):
     def refuse(self, target):
         raise OSError(30, os.strerror(30))
 

@@ -44,7 +44,7 @@ def _files(cache: Path) -> dict[str, bytes]:
     }
 
 
-def test_every_record_is_what_the_teacher_says_of_the_view(make_config):
+def test_every_record_is_the_teachers_output_for_the_view(make_config):
     config = make_config()
     report = extract(config)
     assert (report.rendered, report.views) == (20, 20)

@@ -62,7 +62,7 @@ def test_a_run_goes_on_from_the_newest_whole_checkpoint_even_a_best_one(whole, d
     assert steps_of(run.best) == [4]
 
 
-def test_without_a_whole_checkpoint_a_run_begins_again_and_says_so(whole):
+def test_without_an_intact_checkpoint_a_run_restarts_with_a_warning(whole):
     config, run = whole
     expected = load_checkpoint(run.checkpoints / "step-00000012").fingerprint
     shutil.rmtree(run.best)

@@ -96,7 +96,7 @@ def test_the_lock_of_a_killed_process_is_gone_though_its_children_live(tmp_path)
         ends.set()
 
 
-def test_where_a_file_system_has_no_locks_that_is_told(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_causes_a_warning(tmp_path, monkeypatch):
     def refuse(*_args):
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -84,7 +84,7 @@ def test_a_signal_during_a_validation_puts_it_off_to_the_resumed_run(make_config
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_processes_leave_together_when_one_is_told_to(config_file, make_config):
+def test_processes_stop_together_after_a_signal_to_one(config_file, make_config):
     settings = (
         *SUPERVISED,
         "optimiser.epochs=4000",

@@ -104,7 +104,7 @@ def test_a_kill_while_one_is_deleted_leaves_nothing_that_looks_damaged(
     assert len(names(tmp_path / "all")) == 2
 
 
-def test_what_lies_after_the_place_a_run_goes_on_from_is_set_aside(saved, tmp_path):
+def test_checkpoints_after_the_resumed_step_are_set_aside(saved, tmp_path):
     set_aside(tmp_path / "all", 1)
     assert [path.name for path in checkpoints_in(tmp_path / "all")] == [saved[0].name]
     assert f"damaged-{saved[2].name}" in names(tmp_path / "all")

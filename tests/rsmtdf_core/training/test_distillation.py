@@ -70,7 +70,7 @@ def test_teachers_that_do_not_match_are_a_programming_error():
 
 
 @pytest.mark.parametrize("kind", ["mse", "smooth-l1", "cosine", "standardised-mse"])
-def test_each_distance_is_what_its_formula_says(kind):
+def test_each_distance_matches_its_formula(kind):
     student, teacher, spread = (
         torch.randn(2, 3, 4, 6) * 2,
         torch.randn(2, 3, 4, 6),

@@ -39,7 +39,7 @@ def test_a_further_view_has_draws_of_its_own_in_each_epoch_and_the_same_when_ask
     assert not all(change.box for change in second)
 
 
-def test_views_show_their_partners_exactly_where_they_are_said_to():
+def test_views_show_their_partners_exactly_at_the_pasted_pixels():
     plan = _plan()
     rows = plan.unlabeled_pairs(0).reshape(-1).tolist()
 

@@ -18,7 +18,7 @@ CROP = 56
     scale=st.tuples(st.floats(0.05, 1.0), st.floats(1.0, 3.0)),
     seed=st.integers(0, 10**6),
 )
-def test_a_crop_lies_on_the_resized_and_padded_scene(width, height, scale, seed):
+def test_a_crop_is_inside_the_resized_and_padded_scene(width, height, scale, seed):
     settings = ViewSettings(crop=CROP, scale=scale)
     cut = draw_geometry(settings, width, height, KeyedDraws(seed))
     long, new_long = max(width, height), max(cut.width, cut.height)

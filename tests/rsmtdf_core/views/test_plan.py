@@ -149,7 +149,7 @@ def test_paths_are_not_part_of_the_address(plan, scenes):
     assert make_plan(moved[:4], moved[4:], SETTINGS, 0).address == plan.address
 
 
-def test_default_settings_say_in_addresses_what_they_always_said():
+def test_default_settings_keep_their_addresses():
     """A new key is omitted at its default, or existing caches could not be found."""
     drawn_settings = drawing_fields(ViewSettings(), 0)["settings"]
     inner = {
