@@ -18,7 +18,7 @@ from rsmtdf_core.cache.creation import SHARD_BYTES, create_store
 from rsmtdf_core.cache.usage import store_key
 from rsmtdf_core.cache_names import set_aside_command
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
-from rsmtdf_core.kinds import CODECS
+from rsmtdf_core.kinds import CODECS, TOKEN_CODECS
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.codecs import Declared, Tokens
 from rsmtdf_core.store.ledger import LedgerEntry
@@ -132,7 +132,9 @@ def _require_source(source: FeatureStore, codec: Declared) -> dict[str, Any]:
             remedy="name a store of tokens: rsmtdf cache ls",
         )
     if CODECS[codec["name"]].holds == "pixels":
-        raise ConfigError("uint8 is for pixels", remedy="use --codec fp16, int8 or transform")
+        raise ConfigError(
+            f"{codec['name']} is for pixels", remedy=f"use one of: {', '.join(TOKEN_CODECS)}"
+        )
     if codec == source.metadata.codec:
         raise ConfigError(
             f"the store is in {source.codec.label} already",

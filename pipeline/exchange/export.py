@@ -29,6 +29,7 @@ from rsmtdf_core.files import (
     temporary_path,
 )
 from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite
 from rsmtdf_core.runs.seals import read_sealed_json, write_sealed_json
@@ -47,7 +48,7 @@ from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.weights.saving import save_tensors
 
 ExportFormat = Literal["safetensors", "pt2", "onnx"]
-FORMAT = 1
+FORMAT = FileFormat("exported model")
 # The keys of files without a seal, which earlier versions wrote.
 _EARLIER = (
     *(
@@ -172,7 +173,8 @@ def load_exported(file: Path) -> Student:
         RunError: a file is missing or damaged, or they do not belong together.
     """
     try:
-        facts = read_sealed_json(file.with_name(f"{file.name}.json"), _EARLIER)
+        described = file.with_name(f"{file.name}.json")
+        facts = FORMAT.current(read_sealed_json(described, _EARLIER), described, RunError)
         # Earlier versions did not write a digest.
         _require_digest(file, facts.get("sha256"))
         student = _student(facts)
@@ -230,7 +232,7 @@ def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -
     settings = trained.config.student.model_copy(update={"weights": "random"})
     inside = kind != "safetensors"
     return {
-        "format": FORMAT,
+        "format": FORMAT.number,
         "rsmtdf": __version__,
         "torch": torch.__version__,
         "run": trained.folder.path.name,

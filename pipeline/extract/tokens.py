@@ -11,9 +11,9 @@ import torch
 
 from pipeline.extract.producer import OnWorker, Recorder, Sight, shard_bytes
 from pipeline.plan import Experiment
+from pipeline.token_store import find_tokens
 from rsmtdf_core.arrays import Pixels, Rows
 from rsmtdf_core.cache.creation import create_store
-from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreError, StoreMismatchError, TeacherError
 from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.reader import SceneReader
@@ -24,7 +24,6 @@ from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import (
     PROBE_TOLERANCE,
     Teacher,
-    declared_identity,
     declared_shape,
     load_teacher,
     probe_difference,
@@ -67,11 +66,8 @@ class TeacherTokens:
 
     def find(self, experiment: Experiment) -> FeatureStore | None:
         """Return the store if it is complete, without loading the teacher."""
-        config, settings = experiment.config, self.settings
-        identity = declared_identity(settings, config.views.crop)
-        cache = config.runtime.cache_folder
         try:
-            return find_store(cache, experiment.plan, identity, settings.declared_codec)
+            return find_tokens(experiment, self.settings)
         except StoreMismatchError:
             raise
         except StoreError:

@@ -27,6 +27,7 @@ from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import make_folder, read_json, remove_leftovers, write_json
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.maps.polygons import require_place
 from rsmtdf_core.refusals import require_no_folder
 from rsmtdf_core.roles import Role, deciding
@@ -37,6 +38,7 @@ from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.words import counted
 
 FACTS = "predictions.json"
+FORMAT = FileFormat("record of how maps are made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ def _facts(way: _Way) -> dict[str, Any]:
     """What decides the files' content."""
     trained = way.trained
     return {
-        "format": 1,
+        "format": FORMAT.number,
         "run": trained.folder.path.resolve().name,
         "checkpoint": trained.checkpoint.fingerprint,
         "weights": trained.weights,
@@ -225,13 +227,17 @@ def _facts(way: _Way) -> dict[str, Any]:
     }
 
 
+def _noted(path: Path) -> dict[str, Any]:
+    return FORMAT.current(read_json(path, DataError), path, DataError)
+
+
 def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: bool) -> None:
     """Note in `out` how its maps are made; refuse what was made in another way."""
     noted = out / FACTS
     if not overwrite:
         there = [path for job in jobs for path in job.files.values() if path.exists()]
         known = noted.is_file()
-        found = list(differences(read_json(noted, DataError), facts)) if known else []
+        found = list(differences(_noted(noted), facts)) if known else []
         if found or (there and not known):
             raise DataError(
                 "the folder has maps of another run, or made in another way: " + "; ".join(found)

@@ -9,10 +9,9 @@ from typing import Any
 from pipeline.config import ExperimentConfig, load_config
 from rsmtdf_core.errors import RunError, StoreDamagedError
 from rsmtdf_core.files import read_json
-from rsmtdf_core.runs.folder import ENDED, RunFolder, open_run
+from rsmtdf_core.runs.folder import ENDED, LOCK_FORMAT, RunFolder, open_run
 from rsmtdf_core.runs.history import Validation, ranked
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
-from rsmtdf_core.store.metadata import unsealed
 
 UNKNOWN = "unknown"
 _STATUSES = ("running", "interrupted", *ENDED)
@@ -154,7 +153,7 @@ def _lock(folder: RunFolder, config: ExperimentConfig) -> dict[str, Any] | None:
         return None
     again = f"write it again: {_resume(folder)}"
     try:
-        lock = unsealed(read_json(path, RunError), path)
+        lock = LOCK_FORMAT.unsealed(read_json(path, RunError), path)
     except (RunError, StoreDamagedError) as damage:
         raise RunError(damage.what, where=path, remedy=again) from None
     cached = config.teacher_source == "cached"

@@ -11,14 +11,13 @@ import torch
 from pipeline.config import ExperimentConfig
 from pipeline.pixel_store import find_pixels
 from pipeline.plan import Experiment
-from rsmtdf_core.cache.find import find_store
+from pipeline.token_store import find_tokens
 from rsmtdf_core.cache.usage import store_key
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
-from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.teachers.teacher import declared_identity, load_teacher
+from rsmtdf_core.teachers.teacher import load_teacher
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.settings import TaughtSettings
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
@@ -88,18 +87,6 @@ def _targets(experiment: Experiment, device: torch.device) -> Features:
     if source == "online":
         return _online(config, device)
     return _cached(experiment, device)
-
-
-def find_tokens(experiment: Experiment, teacher: TeacherSettings) -> FeatureStore:
-    """Find the store with a teacher's tokens of all views of an experiment.
-
-    Raises:
-        StoreError: If the cache does not contain all of them.
-    """
-    config = experiment.config
-    identity = declared_identity(teacher, config.views.crop)
-    cache = config.runtime.cache_folder
-    return find_store(cache, experiment.plan, identity, teacher.declared_codec)
 
 
 def _cached(experiment: Experiment, device: torch.device) -> Features:

@@ -17,11 +17,13 @@ from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME, repair_command
 from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.store.copies import is_there
-from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
 
 PINS = "pins"
 RUNS = "runs"
+PIN_FORMAT = FileFormat("pin")
+RUN_FORMAT = FileFormat("entry of a run")
 
 _RUN_MARKER = "run.json"
 
@@ -110,7 +112,7 @@ def pin(cache: Path, target: str, note: str = "") -> Pin:
     if not is_target(target) or not (cache / target).is_dir():
         raise StoreNotFoundError(f"nothing to pin: {target}", where=cache)
     made = Pin(target, note, time.time())
-    write_json(pin_path(cache, target), sealed({"format": FORMAT, **asdict(made)}))
+    write_json(pin_path(cache, target), PIN_FORMAT.sealed(asdict(made)))
     return made
 
 
@@ -152,7 +154,7 @@ def read_pin(path: Path, target: str) -> Pin:
     Raises:
         StoreDamagedError: where the file is not what was written.
     """
-    own = unsealed(read_json(path, StoreDamagedError), path)
+    own = PIN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
     try:
         return Pin(target, str(own["note"]), float(own["time"]))
     except (KeyError, TypeError, ValueError) as wrong:
@@ -233,7 +235,7 @@ def run_path(cache: Path, entry: RunEntry) -> Path:
 def _write_run(cache: Path, entry: RunEntry) -> str | None:
     path = run_path(cache, entry)
     try:
-        write_json(path, sealed({"format": FORMAT, **asdict(entry)}))
+        write_json(path, RUN_FORMAT.sealed(asdict(entry)))
     except OSError as refused:
         return (
             f"the cache does not know of this run ({refused.strerror}: {path.parent}): "
@@ -249,7 +251,7 @@ def read_run(path: Path) -> RunEntry:
         StoreDamagedError: where the file is not what was written.
     """
     try:
-        own = unsealed(read_json(path, StoreDamagedError), path)
+        own = RUN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
         return RunEntry(**{**_without_format(own), "stores": tuple(own["stores"])})
     except (StoreDamagedError, KeyError, TypeError):
         raise StoreDamagedError(

@@ -175,7 +175,7 @@ def _caveats(measured: Measurements) -> tuple[str, ...]:
     if absent:
         sentences.append(
             f"the weights of {', '.join(absent)} are not on this machine: random ones were measured, which "
-            "take the same time and the same fp16 and int8 bytes"
+            "take the same time, and the same bytes in codecs whose records all have one size"
         )
     if any(not one.meaningful for teacher in measured.teachers for one in teacher.codecs):
         sentences.append(

@@ -30,9 +30,8 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.runs.checkpoint import newest_checkpoint
-from rsmtdf_core.runs.folder import open_run
+from rsmtdf_core.runs.folder import LOCK_FORMAT, open_run
 from rsmtdf_core.scenes.manifest import load_manifest
-from rsmtdf_core.store.metadata import unsealed
 from rsmtdf_core.teachers.teacher import live_teachers
 
 
@@ -280,11 +279,11 @@ def test_a_run_keeps_its_manifest_and_its_checkpoints_name_their_features(make_c
     assert load_manifest(str(run.manifest)) == load_manifest("synthetic")
     checkpoint, _ = newest_checkpoint(run.checkpoints)
     lock = run.path / "cache.lock.json"
-    content = unsealed(json.loads(lock.read_text()), lock)
+    content = LOCK_FORMAT.unsealed(json.loads(lock.read_text()), lock)
     assert content == {"format": 1, **checkpoint.state["parent"]}
     lock.write_text(lock.read_text().replace("vit", "bit", 1))
     with pytest.raises(StoreDamagedError, match="fingerprint"):
-        unsealed(json.loads(lock.read_text()), lock)
+        LOCK_FORMAT.unsealed(json.loads(lock.read_text()), lock)
 
 
 def test_a_run_is_not_resumed_on_other_images(make_config, scenes, tmp_path):

@@ -71,7 +71,7 @@ def test_another_format_is_refused(tmp_path):
     path = save_checkpoint(tmp_path, *_parts(), {"step": 1})
     state, digests = read_state(path)
     write_sealed_json(path / "state.json", state | {"format": 99, "digests": digests})
-    with pytest.raises(RunError, match="format 99"):
+    with pytest.raises(RunError, match="format 1 of the checkpoint, found 99"):
         load_checkpoint(path)
 
 

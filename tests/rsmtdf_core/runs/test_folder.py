@@ -220,7 +220,7 @@ def test_nothing_to_resume_makes_no_folder(tmp_path):
 def test_a_run_of_another_format_is_refused(tmp_path):
     run = _prepare(tmp_path)
     run.marker.write_text('{"format": 99}\n')
-    with pytest.raises(RunError, match="run format 99"):
+    with pytest.raises(RunError, match="format 1 of the run, found 99"):
         open_run(tmp_path)
 
 
