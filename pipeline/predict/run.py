@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.memory import told
+from pipeline.memory import memory_errors
 from pipeline.predict.batches import Failures
 from pipeline.predict.inputs import Job, OutputKind, find_jobs, left_out
 from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
@@ -134,7 +134,7 @@ def _write_all(
     if not any(missing.values()):
         return
     with (
-        told(partial(_too_little, predictor.inference)),
+        memory_errors(partial(_too_little, predictor.inference)),
         reporter.bar("predict, windows", windows) as bar,
     ):
         for job in jobs:

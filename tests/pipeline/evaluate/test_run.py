@@ -86,7 +86,7 @@ def test_overrides_change_how_scenes_pass_through_the_model_and_nothing_else(run
     assert averaged.inference.flips == ("horizontal",)
     assert averaged.matrix.sum() == plain.matrix.sum()
     assert averaged.confusion != plain.confusion
-    with pytest.raises(ConfigError, match=r"takes no other student\.encoder"):
+    with pytest.raises(ConfigError, match=r"student\.encoder cannot be changed"):
         evaluate(run, overrides=["student.encoder=test_vit"])
     with pytest.raises(ConfigError, match="did you mean 'scales'"):
         evaluate(run, overrides=["evaluation.inference.scale=[1]"])

@@ -1,4 +1,4 @@
-"""One process at a time trains a run, and a run that is still training is told."""
+"""Only one process at a time trains a run, and commands recognize a run in training."""
 
 import os
 
