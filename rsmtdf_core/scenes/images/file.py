@@ -29,7 +29,7 @@ _PALETTE_BANDS = ("red", "green", "blue")
 class ImageFile:
     """An open image, made by `open_image`, for one thread.
 
-    Bands are counted from 1. A palette counts as the three bands that its colours have; the indices into it are what
+    Bands are counted from 1. A palette counts as the three bands that its colors have; the indices into it are what
     `codes` returns. Sizes and parts are of the image as viewers show it, turned as its orientation tag says.
 
     Attributes:
@@ -133,7 +133,7 @@ class ImageFile:
         return f"{self.count} {word} of {', '.join(sorted(set(kinds)))}"
 
     def read(self, bands: tuple[int, ...], part: Region | None = None) -> Values:
-        """Values of bands as the file has them, [h, w, C] of their dtype; colours where there is a palette.
+        """Values of bands as the file has them, [h, w, C] of their dtype; colors where there is a palette.
 
         Args:
             bands: which, counted from 1; one may be named several times.

@@ -189,7 +189,7 @@ def _numpy_name(name: str) -> str:
 
 
 def _palette(dataset: RasterioDataset) -> npt.NDArray[np.uint8]:
-    """RGBA of each index, uint8 [256, 4]; black where the file has no colour."""
+    """RGBA of each index, uint8 [256, 4]; black where the file has no color."""
     table = np.zeros((256, 4), np.uint8)
     table[:, 3] = 255
     for value, color in dataset.colormap(1).items():

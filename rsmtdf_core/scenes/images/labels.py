@@ -1,4 +1,4 @@
-"""Masks by value: the numbers or colours that a file holds, before a manifest says what they mean.
+"""Masks by value: the numbers or colors that a file holds, before a manifest says what they mean.
 
 Numbers are those of the file, whatever their type, their bits and their photometric interpretation: 1-, 2- and 4-bit
 samples, palette indices, and floating-point numbers that are whole. The nodata value and the internal mask of a
@@ -16,7 +16,7 @@ from rsmtdf_core.scenes.images.file import ImageFile
 from rsmtdf_core.scenes.images.orientation import Region
 
 Labels = tuple[npt.NDArray[np.integer[Any]], Valid | None]
-"""Integers [h, w] or colours uint8 [h, w, 3], and where they are not nodata, bool [h, w]; None: everywhere."""
+"""Integers [h, w] or colors uint8 [h, w, 3], and where they are not nodata, bool [h, w]; None: everywhere."""
 
 _MOST_EXACT = 2.0**53  # beyond it not every whole number is a float64
 
@@ -27,7 +27,7 @@ def holds_numbers(image: ImageFile) -> bool:
 
 
 def holds_colors(image: ImageFile) -> bool:
-    """Whether a mask has colours of 8 bits: a palette, or three bands with or without alpha.
+    """Whether a mask has colors of 8 bits: a palette, or three bands with or without alpha.
 
     More bands are colors only if the file tags the first three as such: a band for each class holds no colors.
     """
@@ -38,8 +38,8 @@ def holds_colors(image: ImageFile) -> bool:
     return image.eight_bits and (bands == 3 or (bands > 3 and tagged))
 
 
-def holds_greys(image: ImageFile) -> bool:
-    """Whether a mask has a single band of up to 8 bits, which may stand for grey colours."""
+def holds_grays(image: ImageFile) -> bool:
+    """Whether a mask has a single band of up to 8 bits, which may stand for gray colors."""
     return image.palette is None and image.count == 1 and image.eight_bits
 
 
@@ -65,16 +65,16 @@ def read_numbers(image: ImageFile, part: Region | None = None) -> Labels:
 
 
 def read_colors(image: ImageFile, part: Region | None = None) -> Labels:
-    """The colours of a mask for which `holds_colors` or `holds_greys`; greys of few bits are spread over 0..255.
+    """The colors of a mask for which `holds_colors` or `holds_grays`; grays of few bits are spread over 0..255.
 
     Raises:
         DataError: the file is damaged.
     """
     valid = _not_nodata(image, part)
-    if not holds_greys(image):
+    if not holds_grays(image):
         return image.read(image.color_bands[:3], part), valid
-    grey = spread(image.codes(part), image.bits[0])
-    return np.repeat(grey[..., None], 3, axis=2), valid
+    gray = spread(image.codes(part), image.bits[0])
+    return np.repeat(gray[..., None], 3, axis=2), valid
 
 
 def spread(values: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:

@@ -30,7 +30,7 @@ class PngTags:
 
     @property
     def plain(self) -> bool:
-        """Whether Pillow gives its samples as they are stored: it spreads 2 and 4 bits of grey, and cuts 16 bits."""
+        """Whether Pillow gives its samples as they are stored: it spreads 2 and 4 bits of gray, and cuts 16 bits."""
         return self.bits == 8 or self.indexed
 
 

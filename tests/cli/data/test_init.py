@@ -203,8 +203,8 @@ def saved(pixels):
     [
         ("masks/3.png", cut_off, "cannot be read", "masks/3.png"),
         ("masks/3.png", lambda path: path.write_bytes(b""), "cannot be read", "masks/3.png"),
-        # One mask in colours tells what all should be.
-        ("masks/3.png", saved(np.zeros((4, 6, 3), np.uint8)), "mask with colours", "masks/0.png"),
+        # One mask in colors tells what all should be.
+        ("masks/3.png", saved(np.zeros((4, 6, 3), np.uint8)), "mask with colors", "masks/0.png"),
         ("masks/3.png", saved(np.full((4, 6), 1000, np.uint16)), "too far apart", "masks/3.png"),
         (
             "images/3.png",
@@ -216,7 +216,7 @@ def saved(pixels):
         (
             "images/3.jpg",
             saved(np.zeros((4, 6, 3), np.uint8)),
-            "stand for one scene",
+            "belong to one scene",
             "images/3.jpg",
         ),
     ],

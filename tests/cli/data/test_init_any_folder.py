@@ -79,7 +79,7 @@ def test_masks_of_every_encoding_are_read_by_value(tmp_path, mask):
     for pair in find_pairs(manifest, tmp_path):
         ids = reader.mask(Scene(pair.id, pair.image, pair.mask, WIDTH, HEIGHT))
         drawn = class_ids(int(pair.fields["name"].removeprefix("t")), encoding.classes)
-        if mask == "colours":  # their ids follow the colours' order
+        if mask == "colours":  # their ids follow the colors' order
             colors = [f"#{bytes(color).hex().upper()}" for color in PALETTE.tolist()]
             drawn = np.array(
                 [[spec.color for spec in manifest.classes].index(color) for color in colors[:3]]
@@ -141,7 +141,7 @@ def numbers_of_objects(root: Path) -> None:
         Image.fromarray(ids).save(root / "masks" / f"t{scene}.png")
 
 
-def colours_in_jpeg(root: Path) -> None:
+def colors_in_jpeg(root: Path) -> None:
     for scene in range(SCENES):
         (root / "masks" / f"t{scene}.png").unlink()
         Image.fromarray(PALETTE[class_ids(scene, 4)]).save(
@@ -177,7 +177,7 @@ SPOILED = {
     in_another_encoding: "mask with",
     of_0_and_1_and_of_0_and_255: "two encodings",
     numbers_of_objects: "instance ids",
-    colours_in_jpeg: "lossily",
+    colors_in_jpeg: "lossy",
     without_masks_of_these_names: "masks/other0.png",
     half_of_the_images_elsewhere: "no pattern fits",
 }

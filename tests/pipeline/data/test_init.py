@@ -99,9 +99,9 @@ def test_the_comments_tell_shares_and_how_to_check(tmp_path):
     assert "rsmtdf data check" in text
     assert "# 75.00 % of the pixels" in text
     assert "# 25.00 % of the pixels" in text
-    grey = tmp_path / "grey"
-    draw(grey, [0, 0, 0, 255])
-    assert "# 75.00 % of the pixels" in draft(look(grey), grey / "manifest.yaml").text
+    gray = tmp_path / "gray"
+    draw(gray, [0, 0, 0, 255])
+    assert "# 75.00 % of the pixels" in draft(look(gray), gray / "manifest.yaml").text
 
 
 def test_names_are_given_in_the_order_of_the_values(tmp_path):
@@ -112,7 +112,7 @@ def test_names_are_given_in_the_order_of_the_values(tmp_path):
     assert len(more.classes) == 6, "classes that no mask has may be named after the others"
 
 
-def test_a_file_gives_colours_their_names_in_its_own_order(tmp_path):
+def test_a_file_gives_colors_their_names_in_its_own_order(tmp_path):
     draw(tmp_path, RGB[:3])
     listed = tmp_path / "classes.txt"
     listed.write_text(

@@ -40,7 +40,7 @@ def test_blocks_of_any_size_become_one_tiled_raster(tmp_path, step):
         assert found.tags()["class_0"] == "field"
 
 
-def test_a_cloud_optimized_one_has_overviews_and_the_same_pixels_and_colours(tmp_path):
+def test_a_cloud_optimized_one_has_overviews_and_the_same_pixels_and_colors(tmp_path):
     big = Frame(1100, 600, CRS, TRANSFORM)
     ids = np.random.default_rng(0).integers(0, 2, (1, 600, 1100), np.uint8)
     with raster_file(tmp_path / "a.tif", big, IDS, cog=True) as writer:

@@ -84,7 +84,7 @@ BLACK_AND_WHITE = [{"name": "a", "color": "#000000"}, {"name": "b", "color": "#F
         (
             [0, 1, 255],
             {"classes": BLACK_AND_WHITE, "mask_encoding": {"encoding": "colors"}},
-            "in one way",
+            "one encoding",
         ),
         (
             [0, 3, 5],
@@ -120,7 +120,7 @@ def test_a_hint_to_match_by_threshold_solves_the_problems(root):
     assert result.splits[0].pixels == {"a": 48, "b": 48}
 
 
-def test_colours_that_were_stored_lossily_are_told_by_their_number(root):
+def test_colors_that_were_stored_lossily_are_told_by_their_number(root):
     colors = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
     for number, mask in enumerate((root / "masks").iterdir()):
         Image.fromarray(colors + np.uint8(number)).save(mask)

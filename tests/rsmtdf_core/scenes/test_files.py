@@ -44,11 +44,11 @@ def test_a_palette_mask_gives_indices_or_colors_as_the_manifest_says(tmp_path):
     assert read_mask(tmp_path / "a.png", COLORS).tolist() == [[[9, 8, 7], [1, 2, 3]]]
 
 
-def test_grey_masks_are_colours_where_all_colours_are_grey(tmp_path):
+def test_gray_masks_are_colors_where_all_colors_are_gray(tmp_path):
     Image.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / "a.png")
     classes = [{"name": "no", "color": "#000000"}, {"name": "yes", "color": "#FFFFFF"}]
-    greys = make_manifest(classes=classes, mask_encoding={"encoding": "colors"})
-    assert read_mask(tmp_path / "a.png", greys).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+    grays = make_manifest(classes=classes, mask_encoding={"encoding": "colors"})
+    assert read_mask(tmp_path / "a.png", grays).tolist() == [[[0, 0, 0], [255, 255, 255]]]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_lists_are_read_from_files_beside_the_manifest(tmp_path, root):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"splits": {"train": {"scenes": ["a"], "share": [0, 0.5]}}}, "have no place"),
+        ({"splits": {"train": {"scenes": ["a"], "share": [0, 0.5]}}}, "cannot be set"),
         ({"splits": {"train": {"scenes": ["a", "b", "a"]}}}, "the scene 'a' is listed 2 times"),
         ({"labeled": ["a"]}, r"splits\.train must list"),
         ({"labeled": ["b"], "splits": {"train": {"scenes": ["a"]}}}, "the first is b"),

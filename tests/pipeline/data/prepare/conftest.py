@@ -59,7 +59,7 @@ def potsdam_ids(shared) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def potsdam(shared, potsdam_ids, tmp_path_factory) -> Path:
-    """One tile of full size, its labels in colours that are a little off; boundaries are black."""
+    """One tile of full size, its labels in colors that are a little off; boundaries are black."""
     root = tmp_path_factory.mktemp("potsdam")
     sample = opened(next((shared / "data" / "potsdam_sample" / "images").iterdir()))
     image = np.tile(sample, (12, 12, 1))[:6000, :6000]

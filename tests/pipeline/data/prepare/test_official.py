@@ -184,7 +184,7 @@ POTSDAM = LINES["potsdam"]
         (replaced("val", POTSDAM.format(3)), "listed twice", "val.txt, line 1"),
         (
             replaced("labeled", f"{POTSDAM.format(3)}\n{POTSDAM.format(3)}"),
-            "in line 1 already",
+            "already in line 1",
             "labeled.txt, line 2",
         ),
         (replaced("test", POTSDAM.format(10)), "crops 1 to 9, found 10", "test.txt, line 1"),
@@ -196,10 +196,10 @@ POTSDAM = LINES["potsdam"]
         ),
         (
             replaced("test", "image/top_potsdam_2_10_7_RGB.tif label/top_potsdam_2_10_8_label.tif"),
-            "the mask is another crop's",
+            "image and mask are different crops",
             "test.txt, line 1",
         ),
-        (replaced("test", LINES["deepglobe"].format(1)), "not of potsdam", "test.txt, line 1"),
+        (replaced("test", LINES["deepglobe"].format(1)), "lists of potsdam", "test.txt, line 1"),
         (replaced("test", "../a.tif b.tif"), "leads out", "test.txt, line 1"),
         (replaced("test", POTSDAM.format(7).encode("utf-16")), "UTF-8", "test.txt"),
         (replaced("test", "\n"), "the list is empty", "test.txt"),
@@ -243,7 +243,7 @@ def test_listed_crops_that_are_not_on_disk_are_named_or_left_out(tmp_path):
             mode = "RGB" if path.startswith("image") else "L"
             Image.new(mode, (512, 512)).save(folder / path)
     share = write_lists(tmp_path, "potsdam")
-    with pytest.raises(DataError, match="1 of 8 listed crops are not there") as caught:
+    with pytest.raises(DataError, match="1 of 8 listed crops are missing") as caught:
         run("potsdam", folder, tmp_path / "to", splits=(share,), partial=False)
     assert "unlabeled.txt, line 1" in str(caught.value)
     assert "image/top_potsdam_2_10_9_RGB.tif" in str(caught.value)
@@ -283,7 +283,7 @@ def test_where_folders_tell_the_tile_lists_and_crops_need_them(tmp_path):
         run("loveda", officially.parent, tmp_path / "to", splits=(share,))
     assert str(officially.parent) in str(caught.value)
     replaced("labeled", "0_3.png 0_3.png")(share)
-    with pytest.raises(DataError, match="not of loveda") as caught:
+    with pytest.raises(DataError, match="lists of loveda") as caught:
         read_official(BENCHMARKS["loveda"], share)
     assert "labeled.txt, line 1" in str(caught.value)
 

@@ -129,7 +129,7 @@ def test_deepglobe_crops_are_padded_at_the_right_and_bottom(deepglobe, tmp_path,
     )
 
 
-def test_potsdam_has_144_windows_a_tile_and_off_colours_find_their_class(
+def test_potsdam_has_144_windows_a_tile_and_off_colors_find_their_class(
     potsdam, potsdam_ids, tmp_path
 ):
     report = run("potsdam", potsdam, tmp_path)
@@ -176,7 +176,7 @@ def test_masks_with_ids_from_1_and_0_on_boundaries_are_one_more_encoding(
         path = root / kind / f"top_potsdam_2_10_{name}.tif"
         path.parent.mkdir()
         Image.fromarray(opened(next((sample / kind).iterdir()))).save(path)
-    with pytest.raises(DataError, match="expects a mask with colours") as caught:
+    with pytest.raises(DataError, match="expects a mask with colors") as caught:
         run("potsdam", root, tmp_path / "a")
     assert "masks/top_potsdam_2_10_label.tif" in str(caught.value)
     assert "--masks ids-from-1" in str(caught.value)

@@ -195,7 +195,7 @@ KINDS |= {
 }
 KINDS |= {
     "JPEG": picture("RGB", ".jpg", exact=False),
-    "grey JPEG": picture("L", ".jpg", exact=False),
+    "gray JPEG": picture("L", ".jpg", exact=False),
     "CMYK JPEG": picture("CMYK", ".jpg", exact=False),
     "WebP": picture("RGB", ".webp"),
     "GIF": picture("P", ".gif", exact=False),
@@ -208,7 +208,7 @@ KINDS |= {
     "VRT": vrt,
 }
 KINDS |= {f"PNG of {bits} bits": png(bits, 0) for bits in (1, 2, 4)}
-KINDS |= {f"PNG of 16 bits, colour type {color}": png(16, color) for color in (0, 2, 4, 6)}
+KINDS |= {f"PNG of 16 bits, color type {color}": png(16, color) for color in (0, 2, 4, 6)}
 KINDS |= {f"orientation {tag}{s}": turned(tag, s) for tag in range(1, 9) for s in (".png", ".tif")}
 
 
@@ -269,13 +269,13 @@ def test_turned_images_are_named(tmp_path, tag):
     Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(tmp_path / "masks" / "a.png")
     manifest = manifest_of(path)
     (caution,) = find_scenes(manifest, tmp_path).cautions
-    assert "1 image turned as the EXIF orientation says, such as images/a.png" in caution
+    assert "1 image turned by the EXIF orientation, such as images/a.png" in caution
     assert caution in check_dataset(manifest, tmp_path).notes
     if tag < 5:
         return
     Image.fromarray(np.zeros((WIDTH, HEIGHT), np.uint8)).save(tmp_path / "masks" / "a.png")
     (problem,) = check_dataset(manifest, tmp_path).problems
-    assert "the image is turned as its orientation tag says, the mask is not" in problem.what
+    assert "the image is turned by its orientation tag, the mask is not" in problem.what
 
 
 def test_an_alpha_tag_on_a_band_that_is_an_input_hides_nothing(tmp_path):
@@ -292,7 +292,7 @@ def test_an_alpha_tag_on_a_band_that_is_an_input_hides_nothing(tmp_path):
         assert source.valid(0, 0, HEIGHT, WIDTH).all()
 
 
-def test_premultiplied_colours_stay_as_they_are_stored(tmp_path):
+def test_premultiplied_colors_stay_as_they_are_stored(tmp_path):
     values = draw(4)
     path = write_tiff(tmp_path / "a.tif", values, photometric="RGB", alpha="PREMULTIPLIED")
     with open_source(path, None) as (source, _):
