@@ -71,10 +71,10 @@ def test_an_input_is_never_replaced(tmp_path):
 
 
 def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
-    with pytest.raises(MissingFileError, match="no such image"):
+    with pytest.raises(MissingFileError, match="the image or folder does not exist"):
         find_jobs([tmp_path / "a.tif"], tmp_path / "out", PLAIN)
     touch(tmp_path / "in", "notes.txt")
-    with pytest.raises(DataError, match="no image is in the folder") as told:
+    with pytest.raises(DataError, match="the folder has no image") as told:
         find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
     assert told.value.where == str(tmp_path / "in")
 
@@ -86,7 +86,7 @@ def test_a_folder_of_formats_that_are_not_read_names_them_and_the_way_out(tmp_pa
     ) as told:
         find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
     assert "gdal_translate a.ecw" in told.value.what
-    assert told.value.remedy == "convert them first"
+    assert told.value.remedy == "convert the files first"
 
 
 def test_files_left_out_are_those_of_the_folders_named_and_none_of_the_output(tmp_path):
