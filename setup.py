@@ -72,10 +72,10 @@ def prefixed(source: bytes, modules: Collection[str], path: str = "<source>") ->
 
 
 class _References(ast.NodeVisitor):
-    """Finds where a prefix belongs in a source.
+    """Collects the insertions into a source.
 
     Attributes:
-        insertions: byte offsets, and what is inserted there.
+        insertions: byte offsets, and the text that is inserted there.
     """
 
     def __init__(self, source: bytes, modules: Collection[str], path: str) -> None:

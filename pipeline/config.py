@@ -263,17 +263,17 @@ def _reader(source: ConfigSource) -> tuple[Callable[[], dict[str, Any]], str]:
     if isinstance(source, ExperimentConfig):
         return partial(source.model_dump, mode="json", exclude_unset=True), "the config"
     if isinstance(source, Mapping):
-        return lambda: {key: _plain(value) for key, value in source.items()}, "the config"
+        return lambda: {key: plain_value(value) for key, value in source.items()}, "the config"
     path = find_config(os.fspath(source))
     return partial(load_yaml, path), str(path)
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """A value from Python as YAML would give it: paths as text, sequences as lists."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 

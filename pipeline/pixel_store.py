@@ -12,12 +12,13 @@ from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.scenes.images.companions import companions
 from rsmtdf_core.scenes.masks import DECODING
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.codecs import Declared, declare_codec
 from rsmtdf_core.store.copies import is_there
-from rsmtdf_core.store.metadata import EXTRACT, FORMAT, sealed, unsealed
+from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.tokens import TokenShape
@@ -25,6 +26,9 @@ from rsmtdf_core.views.records import PIXELS, pixel_channels, pixel_record
 from rsmtdf_core.views.render import ViewRenderer
 
 MASKS = "masks.json"
+FORMAT = FileFormat("list of masks")
+IDENTITY_FORMAT = 1
+"""Part of the address of every store of pixels."""
 
 
 def pixels_codec() -> Declared:
@@ -38,7 +42,7 @@ def pixels_identity(experiment: Experiment) -> dict[str, Any]:
     masks = [manifest.mask_encoding.model_dump(mode="json"), manifest.ignore_id]
     classes = [one.model_dump(mode="json") for one in manifest.classes]
     return {
-        "format": FORMAT,
+        "format": IDENTITY_FORMAT,
         "library": "rsmtdf",
         "model": "views",
         "weights_sha256": "none",
@@ -97,7 +101,7 @@ def record_masks(experiment: Experiment, store: FeatureStore) -> None:
     recorded = _recorded(store.path)
     masks = recorded | _digests(experiment)
     if masks != recorded:
-        write_json(store.path / MASKS, sealed({"format": FORMAT, "sha256": masks}))
+        write_json(store.path / MASKS, FORMAT.sealed({"sha256": masks}))
 
 
 def _digests(experiment: Experiment) -> dict[str, str]:
@@ -161,6 +165,6 @@ def read_masks(path: Path) -> dict[str, str]:
         StoreDamagedError: where the file is not what was written.
     """
     try:
-        return dict(unsealed(read_json(path, StoreDamagedError), path)["sha256"])
+        return dict(FORMAT.unsealed(read_json(path, StoreDamagedError), path)["sha256"])
     except (KeyError, TypeError, ValueError) as wrong:
         raise StoreDamagedError(f"the masks cannot be read: {wrong!r}", where=path) from None

@@ -1,6 +1,6 @@
 """Semi-supervised segmentation of aerial images with cached teachers, from Python.
 
-Each verb of the command line is a function of the same name, with the same options and what it reports as a value:
+Each verb of the command line is a function with the same name and options, and returns its report:
 
     import rsmtdf
 
@@ -12,10 +12,12 @@ Each verb of the command line is a function of the same name, with the same opti
 `rsmtdf.cache` and `rsmtdf.data` have the verbs of those groups, such as `rsmtdf.cache.plan`.
 
 A config is a path, the name of a packaged config, a mapping, or the checked model that `load_config` returns. Errors
-are `RsmtdfError`s. Functions may be called again and again in one process, such as a notebook. They restore its random
-generators, environment, signal handlers and flags of torch as they return. What stays: torch and other libraries are
-imported, warnings of Pillow and rasterio about files are filtered, and on a CPU the C library keeps freed memory for
-the next call. Importing this package imports none of the large libraries.
+are `RsmtdfError`s.
+
+Functions can be called repeatedly in one process, such as a notebook. They restore random generators, environment,
+signal handlers and flags of torch as they return. Three things stay: imported libraries, filters for warnings of Pillow
+and rasterio about files, and, on a CPU, freed memory that the C library keeps for the next call. A GPU's random
+generator is restored if CUDA was in use before. Importing this package imports none of the large libraries.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,11 +31,14 @@ def load_config(config: ConfigSource, overrides: Overrides = None) -> Experiment
 
 
 def override_words(overrides: Overrides, **more: object) -> list[str]:
-    """Overrides as the command line takes them: `key=value`, the value in YAML, of which JSON is a part.
+    """Overrides as the command line takes them: `key=value`, the value in YAML.
 
     Args:
         overrides: values by key, or such words already.
         more: values of further keys, a dot written as two underscores; those that are None are left out.
+
+    Raises:
+        ConfigError: a value is not one that YAML has.
     """
     further = {key.replace("__", "."): value for key, value in more.items() if value is not None}
     if isinstance(overrides, Mapping):
@@ -45,4 +47,20 @@ def override_words(overrides: Overrides, **more: object) -> list[str]:
 
 
 def _words(values: Mapping[str, object]) -> list[str]:
-    return [f"{key}={json.dumps(value, default=os.fspath)}" for key, value in values.items()]
+    return [f"{key}={_yaml(key, value)}" for key, value in values.items()]
+
+
+def _yaml(key: str, value: object) -> str:
+    import yaml
+
+    from pipeline.config import plain_value
+    from rsmtdf_core.errors import ConfigError
+
+    try:
+        return yaml.safe_dump(plain_value(value), default_flow_style=True).strip()
+    except yaml.YAMLError:
+        raise ConfigError(
+            f"expected text, a number, a list or a mapping, found a value of type {type(value).__name__}",
+            where=key,
+            remedy="convert the value, for example by int(), float() or str()",
+        ) from None

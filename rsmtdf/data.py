@@ -66,7 +66,7 @@ def prepare(
         to: the folder for manifests, unpacked files and crops.
         splits: folders of official lists; each becomes a manifest.
         crops: cut crops of 512 px rather than point at windows of the originals.
-        padding_label: "ignore", or "dwl" for the published labels, where crops reach over their tile.
+        padding_label: the label of pixels outside of the tile: "ignore", or "dwl" for the published labels.
         masks: "published", "ids" or "ids-from-1".
         partial: accept fewer files than there should be.
         progress: whether bars are shown.

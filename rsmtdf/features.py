@@ -1,4 +1,4 @@
-"""Cached tokens with the crops and masks that they belong to, as a dataset for training code of one's own."""
+"""Cached tokens with their crops and masks, as a dataset for other training code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from pipeline.plan import plan_experiment
-from pipeline.train.features import find_tokens
+from pipeline.token_store import find_tokens
 from rsmtdf.configs import load_config
 from rsmtdf.progress import LoggingReporter
 from rsmtdf_core.errors import ConfigError, StoreError
@@ -20,7 +20,6 @@ from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.training.data import weak_view
-from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.views.render import ViewRenderer
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
 
         Raises:
             IndexError: there is no such view.
-            StoreDamagedError: a record is not what was written.
+            StoreDamagedError: a record is damaged.
             StoreMismatchError: the scene changed since the teachers saw it.
         """
         if not -len(self) <= index < len(self):
@@ -129,7 +128,7 @@ def open_store(path: Path) -> FeatureDataset:
     """All views of a store, without pixels; see `rsmtdf.open_features`."""
     store = FeatureStore.open(path, ViewGroup.at(path.parent))
     name = store.shape.teacher
-    if name == PIXELS:
+    if store.holds == "pixels":
         raise StoreError("the store holds views' pixels, not tokens", where=path)
     table = store.group.table
     rows = np.flatnonzero(table["scene"] >= 0)

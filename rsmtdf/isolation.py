@@ -1,4 +1,4 @@
-"""Keeps a caller's process as it was: a verb in a notebook must not change what the next cell computes."""
+"""Restores the state of the caller's process: a verb in a notebook must not change the results of the next cell."""
 
 import os
 import random
@@ -49,7 +49,7 @@ def _generators() -> Iterator[None]:
     import torch
 
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy generator is the global one
-    # fork_rng covers the GPUs too, where CUDA runs already.
+    # A GPU's state can be read only once CUDA runs, and starting it here would take memory on the GPU.
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices):
         try:
@@ -90,10 +90,10 @@ def _accelerate() -> Iterator[None]:
 
 
 def _shared_states() -> dict[str, dict[str, object]]:
-    """What the instances of accelerate's state classes share, by class; nothing before accelerate was imported."""
+    """The dictionaries that instances of accelerate's state classes share, by class; none before it was imported."""
     if "accelerate.state" not in sys.modules:
         return {}
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
     classes = (AcceleratorState, GradientState, PartialState)
-    return {one.__name__: one._shared_state for one in classes}
+    return {state_class.__name__: state_class._shared_state for state_class in classes}

@@ -44,7 +44,7 @@ class StudentModel(nn.Module):
         self.student = student
         self.bands = student.bands
         self.class_names = tuple(manifest.class_names)
-        self.colors = tuple(one.color for one in manifest.classes)
+        self.colors = tuple(spec.color for spec in manifest.classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits.

@@ -1,4 +1,4 @@
-"""The folders beside this package under the names that they have in an installed wheel, where they are inside it.
+"""Second names of the top-level folders: the names that they have in an installed wheel, inside this package.
 
 A package with a plug-in imports `rsmtdf.rsmtdf_core.kinds`, say. In the wheel that is a module like any other. In a
 checkout or an editable installation it is `rsmtdf_core.kinds`, the same object under a second name.

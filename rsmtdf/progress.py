@@ -1,4 +1,4 @@
-"""How verbs show progress in Python: messages go to the logger `rsmtdf`, bars to tqdm where they are asked for."""
+"""How verbs show progress in Python: messages go to the logger `rsmtdf`, bars to tqdm on request."""
 
 import logging
 from collections.abc import Iterator

@@ -146,7 +146,7 @@ def import_official(
 
     Args:
         checkpoint: best.pth or latest.pth of the official code.
-        dataset: what it was trained on: a packaged manifest's name, or a manifest's YAML file.
+        dataset: its training data: a packaged manifest's name, or a manifest's YAML file.
         root: the data root, by default `data/<dataset>`.
         run: the run's folder, by default `runs/<dataset>-<size>-official`.
         model: which of its models is scored by default.

@@ -32,9 +32,9 @@ def extract_features(
 ) -> ExtractReport:
     """Run the teachers once over every view and keep their tokens in the cache.
 
-    Only what is missing is computed: a call after an interrupted one goes on, and one more does nothing. With several
-    workers (`runtime.extract_workers`) a script must call this under `if __name__ == "__main__":`, as for all worker
-    processes in Python.
+    Existing features are reused and missing ones computed, so a call continues an interrupted one. With several workers
+    (`runtime.extract_workers`), a script must call this under `if __name__ == "__main__":`, as for all worker processes
+    in Python.
 
     Args:
         config: a path, a packaged name, a mapping or a config, as for `load_config`.
@@ -68,15 +68,15 @@ def train(
 ) -> TrainReport:
     """Train the student from the cached features; no teacher is loaded.
 
-    Ctrl-C ends after the step in work, with a checkpoint; a second one interrupts at once. On a CPU, the process keeps
-    memory that training has freed for its next use.
+    Ctrl-C stops after the current step and saves a checkpoint; a second Ctrl-C interrupts immediately. On a CPU, the
+    process keeps memory that training has freed for the next call.
 
     Args:
         config: a path, a packaged name, a mapping or a config, as for `load_config`.
         run: the run's folder, by default `<runtime.runs>/<name>-<method>-seed<seed>`.
         overrides: of the config's keys.
         cache: folder of the stores; overrides `runtime.cache`.
-        resume: go on with the run from its newest checkpoint.
+        resume: continue the run from its newest checkpoint.
         overwrite: delete the run that is there.
         init_from: a run, checkpoint or weights file that a new run starts from.
         max_steps: train no more steps than these; sets `optimiser.max_steps`.

@@ -1,1 +1,1 @@
-"""`rsmtdf data`: datasets and their manifests."""
+"""`rsmtdf data`: fetch, prepare and check datasets, and write their manifests."""

@@ -1,4 +1,4 @@
-"""`rsmtdf data`: whether a dataset on this machine is what its manifest says."""
+"""`rsmtdf data`: check whether a dataset on this machine matches its manifest."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -26,12 +26,12 @@ app.command()(prepare)
 
 @app.callback()
 def data() -> None:
-    """Fetch and prepare benchmarks, write manifests, look at them, and check datasets against them."""
+    """Fetch and prepare benchmarks, write manifests, and check datasets against them."""
 
 
 @app.command("list")
 def list_manifests() -> None:
-    """Name the manifests that come with the package."""
+    """List the manifests that come with the package."""
     for name in packaged_manifests():
         out.print(labeled(f"{name:<18}", load_manifest(name).title))
 
@@ -39,9 +39,9 @@ def list_manifests() -> None:
 @app.command()
 def copy(
     name: Annotated[str, typer.Argument(help="A packaged manifest.")],
-    path: Annotated[Path, typer.Argument(help="Where to write it.")],
+    path: Annotated[Path, typer.Argument(help="The file to write.")],
 ) -> None:
-    """Write a packaged manifest to a file of your own, comments included."""
+    """Copy a packaged manifest to a file of your own, comments included."""
     load_manifest(name)
     copy_file(Path(str(files(data_manifests))) / f"{name}.yaml", path)
 
@@ -56,7 +56,7 @@ def check(
         typer.Argument(metavar="MANIFEST", help="A packaged manifest's name, or a .yaml file."),
     ],
     root: Annotated[
-        Path, typer.Option(help="The folder that the manifest's path patterns start from.")
+        Path, typer.Option(help="The data root: the manifest's path patterns are relative to it.")
     ],
     pictures: Annotated[
         Path | None,
@@ -64,14 +64,14 @@ def check(
             "--out",
             metavar="DIR",
             help="Also write samples.png (scenes with their masks), classes.png (classes by split) and "
-            "check.json there.",
+            "check.json to this folder.",
         ),
     ] = None,
 ) -> None:
-    """Open every image and mask, count each class's pixels and name each wrong file.
+    """Open every image and mask, count the pixels of each class and list every faulty file.
 
-    An image that is in two splits is named as a problem too, whatever its files are called: the same bytes, or
-    the same pixels in another format. Ends with status 1 where a problem was found.
+    Also reports images that are in two splits under different names: with equal bytes, or with equal pixels in
+    another format. Exits with status 1 if there is a problem.
     """
     from pipeline.data.check import check_data
 
@@ -94,33 +94,33 @@ def check(
 
 
 def _splits_table(manifest: Manifest, result: DatasetCheck) -> Table:
-    """Scenes of each split, and the share of its mask pixels that each class has, per cent."""
-    made = table(manifest.title, "", *(split.name for split in result.splits))
-    made.add_row("scenes", *(str(split.scenes) for split in result.splits))
-    made.add_row("labeled", *(str(split.labeled) for split in result.splits))
+    """The number of scenes in each split, and the percentage of mask pixels of each class."""
+    rows = table(manifest.title, "", *(split.name for split in result.splits))
+    rows.add_row("scenes", *(str(split.scenes) for split in result.splits))
+    rows.add_row("labeled", *(str(split.labeled) for split in result.splits))
     totals = [sum(split.pixels.values()) + split.ignored for split in result.splits]
-    made.add_row("mask pixels", *(f"{total:,}" for total in totals), end_section=True)
+    rows.add_row("mask pixels", *(f"{total:,}" for total in totals), end_section=True)
     for spec in manifest.classes:
         counts = [split.pixels[spec.name] for split in result.splits]
         swatch = Text.assemble(("\u2588\u2588 ", spec.color), spec.name, " %")
-        made.add_row(swatch, *map(_share, counts, totals))
-    made.add_row("ignored %", *map(_share, [split.ignored for split in result.splits], totals))
-    return made
+        rows.add_row(swatch, *map(_share, counts, totals))
+    rows.add_row("ignored %", *map(_share, [split.ignored for split in result.splits], totals))
+    return rows
 
 
 def _problems_table(result: DatasetCheck) -> Table:
-    """The first problems of each kind, and how many more there are."""
-    made = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
+    """The first problems of each kind, and the number of further ones."""
+    rows = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
     for problem, more in grouped(result.problems, _MOST):
-        made.add_row(Text(problem.file, overflow="fold"), Text(problem.what))
+        rows.add_row(Text(problem.file, overflow="fold"), Text(problem.what))
         if more:
-            made.add_row(Text(f"and {counted(more, 'more file')}"), Text("alike", style="dim"))
-    return made
+            rows.add_row(Text(f"and {counted(more, 'more file')}"), Text("same kind", style="dim"))
+    return rows
 
 
 def _some(files: Sequence[str]) -> str:
     more = f" and {len(files) - _MOST} more" if len(files) > _MOST else ""
-    return f"{len(files)} images: {', '.join(files[:_MOST])}{more}"
+    return f"{counted(len(files), 'image')}: {', '.join(files[:_MOST])}{more}"
 
 
 def _share(count: int, total: int) -> str:

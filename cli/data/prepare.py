@@ -1,4 +1,4 @@
-"""`rsmtdf data download` and `rsmtdf data prepare`: from a published benchmark's archives to manifests."""
+"""`rsmtdf data download` and `rsmtdf data prepare`: fetch a published benchmark and write its manifests."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -22,14 +22,14 @@ class BenchmarkName(StrEnum):
 
 
 class PaddingLabel(StrEnum):
-    """What crops have in their masks where they reach over their tile."""
+    """The label of crop pixels outside their tile."""
 
     ignore = "ignore"
     dwl = "dwl"
 
 
 class Masks(StrEnum):
-    """How masks encode classes."""
+    """The encoding of classes in masks."""
 
     published = "published"
     ids = "ids"
@@ -39,13 +39,13 @@ class Masks(StrEnum):
 Which = Annotated[
     BenchmarkName, typer.Argument(metavar="loveda|potsdam|deepglobe", show_default=False)
 ]
-To = Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to write.")]
+To = Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write to.")]
 
 
 def download(benchmark: Which, to: To) -> None:
-    """Fetch a benchmark's archives where that needs no login, else say where to get them.
+    """Fetch a benchmark's archives, or print their source if it needs a login.
 
-    A download that was cut off goes on when run again; every archive is checked against its published md5.
+    Run the command again to resume an interrupted download. Every archive is checked against its published md5.
     """
     from pipeline.data.prepare import BENCHMARKS
     from pipeline.data.prepare.download import download as fetch
@@ -53,10 +53,10 @@ def download(benchmark: Which, to: To) -> None:
     spec = BENCHMARKS[benchmark.value]
     if spec.urls:
         for path in fetch(spec.urls, spec.md5, to, RichReporter()):
-            out.print(Text(f"{path}: whole, md5 as published"))
+            out.print(Text(f"{path}: complete, md5 as published"))
     else:
         out.print(Text(f"{benchmark.value} needs a login. {spec.source}"), soft_wrap=True)
-        out.print(Text(f"Put the archives, or what they hold, into {to}."), soft_wrap=True)
+        out.print(Text(f"Put the archives, or their contents, into {to}."), soft_wrap=True)
     show_command(
         "next", "rsmtdf", "data", "prepare", benchmark.value, "--from", to, "--to", "PREPARED"
     )
@@ -70,12 +70,14 @@ def prepare(
             "--from",
             metavar="DIR-OR-ARCHIVE",
             help="The folder with the benchmark's files or zip archives, or an archive (may be given several "
-            "times). Folders may lie as the archives unpack, at any depth.",
+            "times). The files may be at any depth, in the folders of the archives.",
         ),
     ],
     to: Annotated[
         Path,
-        typer.Option("--to", metavar="DIR", help="Where manifests, unpacked files and crops go."),
+        typer.Option(
+            "--to", metavar="DIR", help="The folder for manifests, unpacked files and crops."
+        ),
     ],
     splits: Annotated[
         list[Path] | None,
@@ -83,7 +85,7 @@ def prepare(
             "--splits",
             metavar="DIR",
             help="A folder of official lists, such as [cyan]splits/Potsdam/1[/]: labeled.txt and unlabeled.txt, "
-            "with val.txt and test.txt in it or above it. May be given several times.",
+            "with val.txt and test.txt in it or in its parent. May be given several times.",
         ),
     ] = None,
     crops: Annotated[
@@ -95,29 +97,28 @@ def prepare(
     padding_label: Annotated[
         PaddingLabel,
         typer.Option(
-            help="Where crops reach over their tile: ignored, or labeled as the published crops are (Potsdam "
-            "clutter, DeepGlobe urban)."
+            help="The label of crop pixels outside their tile: ignored, or the class of the published crops "
+            "(Potsdam clutter, DeepGlobe urban)."
         ),
     ] = PaddingLabel.ignore,
     masks: Annotated[
         Masks,
         typer.Option(
-            help="How masks encode classes: as published; class ids from 0, 255 being no class; or from 1, 0 "
-            "being no class."
+            help="The encoding of the masks: as published; class ids from 0, with 255 for no class; or from 1, "
+            "with 0 for no class."
         ),
     ] = Masks.published,
     partial: Annotated[
         bool,
         typer.Option(
-            "--partial", help="Accept fewer files than there should be; every report will say so."
+            "--partial", help="Accept an incomplete benchmark; every report will note it."
         ),
     ] = False,
 ) -> None:
     """Check a benchmark's files and write manifests that point at them.
 
-    By default no pixel is copied: scenes are windows of the originals. Counts, sizes, pairs and published checksums are
-    compared with what should be, every file is opened, and what is missing is named. Interrupted, it goes on when run
-    again.
+    By default no pixel is copied: scenes are windows of the originals. The command compares counts, sizes, pairs and
+    checksums with the published ones, opens every file, and lists missing files. Run it again to resume.
 
     [cyan]rsmtdf data prepare potsdam --from Potsdam --splits splits/Potsdam/1 --to prepared[/]
     """
@@ -143,19 +144,19 @@ def prepare(
 
 
 def _show(report: "PrepareReport") -> None:
-    made = table(
+    manifests = table(
         f"{counted(report.images, 'image')} below {report.root}", "manifest", "train", "labeled"
     )
-    made.add_column("val", justify="right")
-    made.add_column("test", justify="right")
-    for one in report.manifests:
-        counts = [f"{one.scenes.get(split, 0):,}" for split in ("train", "val", "test")]
-        labeled = "drawn" if one.labeled is None else f"{one.labeled:,}"
-        made.add_row(str(one.path), counts[0], labeled, *counts[1:])
-    out.print(made)
-    for one in report.manifests:
-        for note in one.notes:
-            out.print(Text(f"{one.path.stem}: {note}"), soft_wrap=True)
+    manifests.add_column("val", justify="right")
+    manifests.add_column("test", justify="right")
+    for manifest in report.manifests:
+        counts = [f"{manifest.scenes.get(split, 0):,}" for split in ("train", "val", "test")]
+        labeled = "drawn" if manifest.labeled is None else f"{manifest.labeled:,}"
+        manifests.add_row(str(manifest.path), counts[0], labeled, *counts[1:])
+    out.print(manifests)
+    for manifest in report.manifests:
+        for note in manifest.notes:
+            out.print(Text(f"{manifest.path.stem}: {note}"), soft_wrap=True)
     if report.unmatched:
         err.print(
             Text(f"{report.unmatched:,} mask pixels match no class and are ignored", style="yellow")

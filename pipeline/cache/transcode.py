@@ -18,7 +18,7 @@ from rsmtdf_core.cache.creation import SHARD_BYTES, create_store
 from rsmtdf_core.cache.usage import store_key
 from rsmtdf_core.cache_names import set_aside_command
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
-from rsmtdf_core.kinds import CODECS
+from rsmtdf_core.kinds import CODECS, TOKEN_CODECS
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.codecs import Declared, Tokens
 from rsmtdf_core.store.ledger import LedgerEntry
@@ -133,7 +133,8 @@ def _require_source(source: FeatureStore, codec: Declared) -> dict[str, Any]:
         )
     if CODECS[codec["name"]].holds == "pixels":
         raise ConfigError(
-            "the codec uint8 is for pixels", remedy="use --codec fp16, int8 or transform"
+            f"the codec {codec['name']} is for pixels",
+            remedy=f"use --codec with one of: {', '.join(TOKEN_CODECS)}",
         )
     if codec == source.metadata.codec:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A dataset checked against its manifest, and shown: sample scenes with their masks, classes by split."""
+"""Check a dataset against its manifest, and draw sample scenes with their masks and the classes of each split."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -32,13 +32,13 @@ def check_data(
     """Open every image and mask of every split.
 
     Args:
-        manifest: says what should be there.
+        manifest: the manifest of the dataset.
         root: the data root.
-        out: the folder for samples.png, classes.png and check.json; None writes nothing.
+        out: the folder for samples.png, classes.png and check.json; None writes no file.
         reporter: shows progress.
 
     Raises:
-        MissingFileError, DataError: nothing can be checked, see `find_pairs` and `split_pairs`.
+        MissingFileError, DataError: If the check cannot start, see `find_pairs` and `split_pairs`.
     """
     splits = split_pairs(manifest, find_pairs(manifest, root))
     total = len({pair.id for members in splits.values() for pair in members})
@@ -58,14 +58,14 @@ def check_data(
 def sample_rows(
     reader: SceneReader, split: SplitName, members: Sequence[ScenePair]
 ) -> list[PanelRow]:
-    """Scenes of a split at even distances, those with a mask where any has one; of rasters, windows of the split.
+    """Return evenly spaced scenes of a split, with masks if any scene has one.
 
-    Files that cannot be read are passed over.
+    Rasters contribute windows of the split. Unreadable files are skipped.
 
     Args:
-        reader: of the dataset.
-        split: the name.
-        members: the split's pairs, see `split_pairs`.
+        reader: reads the dataset.
+        split: the name of the split.
+        members: the pairs of the split, see `split_pairs`.
     """
     scenes = choose_scenes(reader.dataset.manifest, split, list(_cut(reader.dataset, members)))
     shown = [scene for scene in scenes if scene.mask is not None] or list(scenes)
@@ -77,7 +77,7 @@ def _cut(dataset: Dataset, pairs: Sequence[ScenePair]) -> Iterator[Scene]:
     for pair in pairs:
         try:
             size = image_size(dataset.root / pair.image, dataset.manifest.bands)
-        except RsmtdfError:  # the check names it among the problems
+        except RsmtdfError:  # the check lists it among the problems
             continue
         yield from cut_scenes(pair, size, dataset.manifest.window)
 

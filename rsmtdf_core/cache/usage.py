@@ -16,11 +16,13 @@ from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME, repair_command
 from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.store.copies import is_there
-from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
 
 PINS = "pins"
 RUNS = "runs"
+PIN_FORMAT = FileFormat("pin")
+RUN_FORMAT = FileFormat("entry of a run")
 
 _RUN_MARKER = "run.json"
 
@@ -109,7 +111,7 @@ def pin(cache: Path, target: str, note: str = "") -> Pin:
     if not is_target(target) or not (cache / target).is_dir():
         raise StoreNotFoundError(f"no such group or store to pin: {target}", where=cache)
     new_pin = Pin(target, note, time.time())
-    write_json(pin_path(cache, target), sealed({"format": FORMAT, **asdict(new_pin)}))
+    write_json(pin_path(cache, target), PIN_FORMAT.sealed(asdict(new_pin)))
     return new_pin
 
 
@@ -151,7 +153,7 @@ def read_pin(path: Path, target: str) -> Pin:
     Raises:
         StoreDamagedError: If the file is damaged.
     """
-    document = unsealed(read_json(path, StoreDamagedError), path)
+    document = PIN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
     try:
         return Pin(target, str(document["note"]), float(document["time"]))
     except (KeyError, TypeError, ValueError) as wrong:
@@ -232,7 +234,7 @@ def run_path(cache: Path, entry: RunEntry) -> Path:
 def _write_run(cache: Path, entry: RunEntry) -> str | None:
     path = run_path(cache, entry)
     try:
-        write_json(path, sealed({"format": FORMAT, **asdict(entry)}))
+        write_json(path, RUN_FORMAT.sealed(asdict(entry)))
     except OSError as refused:
         return (
             f"the cache cannot record this run ({refused.strerror}: {path.parent}): "
@@ -248,7 +250,7 @@ def read_run(path: Path) -> RunEntry:
         StoreDamagedError: If the file is damaged.
     """
     try:
-        document = unsealed(read_json(path, StoreDamagedError), path)
+        document = RUN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
         fields = {key: value for key, value in document.items() if key != "format"}
         return RunEntry(**{**fields, "stores": tuple(document["stores"])})
     except (StoreDamagedError, KeyError, TypeError):

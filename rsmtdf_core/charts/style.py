@@ -134,9 +134,8 @@ def svg_element(figure: "Figure", label: str) -> str:
 
     FigureCanvasSVG(figure)
     file = io.StringIO()
-    mpl.rcParams["svg.hashsalt"] = (
-        label  # ids that no other chart of the page has, the same every time
-    )
+    # Ids that no other chart of the page has, and the same every time.
+    mpl.rcParams["svg.hashsalt"] = label
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(file, format="svg", transparent=True, metadata=nothing)
     _, tag, rest = file.getvalue().partition("<svg ")

@@ -1,4 +1,4 @@
-"""GeoTIFFs written from the top downward: tiled, compressed, and whole or absent."""
+"""Write GeoTIFFs from the top downward: tiled, compressed, and complete or absent."""
 
 import errno
 import warnings
@@ -23,14 +23,14 @@ _CACHE = 32  # MiB of blocks that GDAL keeps
 
 @dataclass(frozen=True, slots=True)
 class MapLayer:
-    """What a raster of uint8 bands says of itself.
+    """Metadata of a raster of uint8 bands.
 
     Attributes:
-        names: of the bands, in their order.
-        nodata: the value that stands for no data.
-        colors: RGB by value, where the one band holds class ids.
-        scale: what a value is multiplied with to get the quantity; 1 for ids.
-        tags: further facts.
+        names: the names of the bands, in order.
+        nodata: the nodata value.
+        colors: RGB by value, if the only band holds class ids.
+        scale: the factor from values to the quantity; 1 for ids.
+        tags: further metadata.
     """
 
     names: Sequence[str]
@@ -41,10 +41,10 @@ class MapLayer:
 
 
 class BlockWriter:
-    """Takes blocks of any size and writes them by whole rows of tiles, so that no tile is packed twice.
+    """Collects blocks of any size and writes whole rows of tiles, so that no tile is compressed twice.
 
     Attributes:
-        checksums: crc32 of each row of tiles, by its first row of pixels.
+        checksums: the crc32 of each row of tiles, by its first row of pixels.
     """
 
     def __init__(self, dataset: RasterioDataset) -> None:
@@ -53,9 +53,9 @@ class BlockWriter:
         self._waiting: dict[int, Pixels] = {}  # rows of tiles [bands, BLOCK, width] by their top
 
     def write(self, top: int, left: int, block: Pixels) -> None:
-        """Add a block, uint8 [bands, rows, columns], at its place.
+        """Add a block, uint8 [bands, rows, columns], at `top` and `left`, px.
 
-        Blocks come from the top downward, each row of them from left to right.
+        Blocks must come from the top downward, and in each row from left to right.
         """
         bands, rows, columns = block.shape
         bottom = top + rows
@@ -69,8 +69,8 @@ class BlockWriter:
             self._flush(bottom)
 
     def finish(self) -> None:
-        """See that every block was given."""
-        assert not self._waiting, "every block was given"
+        """Assert that all blocks were written."""
+        assert not self._waiting, "blocks are missing"
 
     def _flush(self, bottom: int) -> None:
         """Write the rows of tiles that end above `bottom`."""
@@ -87,24 +87,23 @@ class BlockWriter:
 def raster_file(
     path: Path, frame: Frame, layer: MapLayer, *, cog: bool = False
 ) -> Iterator[BlockWriter]:
-    """Yield a writer for a GeoTIFF of uint8 that becomes `path` if the block ends without an error.
+    """Yield a writer for a GeoTIFF of uint8 that is moved to `path` if the block ends without an error.
 
-    GDAL closes a file without an error where the disk is full, so the file is read back first and compared with
-    what was written.
+    GDAL reports no error if the disk is full, so the file is read back and compared with the written pixels.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
         frame: size, coordinate reference system and transform.
-        layer: its bands.
-        cog: write a Cloud Optimized GeoTIFF: with overviews, and laid out for reads over HTTP.
+        layer: the metadata of its bands.
+        cog: write a Cloud Optimized GeoTIFF, with overviews and a layout for reads over HTTP.
 
     Raises:
-        WriteError: the file cannot be written, say as the disk is full.
+        WriteError: If the file cannot be written, for example because the disk is full.
     """
     import rasterio
 
     with _refused(path), rasterio.Env(GDAL_CACHEMAX=_CACHE), atomic_path(path) as temporary:
-        temporary.touch()  # the system's own reason, which GDAL does not pass on
+        temporary.touch()  # raises the system's reason, which GDAL hides
         temporary.unlink()
         with _without_georeference():
             with rasterio.open(temporary, "w", **_profile(frame, layer)) as dataset:
@@ -116,11 +115,11 @@ def raster_file(
                 _make_cog(temporary, averaged=layer.colors is None)
             sync_file(temporary)
             if _checksums(temporary) != writer.checksums:
-                raise OSError(errno.EIO, "it does not hold what was written to it", str(temporary))
+                raise OSError(errno.EIO, "the file differs from the written pixels", str(temporary))
 
 
 def is_readable(path: Path) -> bool:
-    """Whether every pixel of a GeoTIFF or PNG can be read, those of its overviews too."""
+    """Whether every pixel of a GeoTIFF or PNG can be read, including its overviews."""
     import rasterio
     from rasterio.errors import RasterioError
 
@@ -132,10 +131,10 @@ def is_readable(path: Path) -> bool:
 
 
 def _checksums(path: Path) -> dict[int, int]:
-    """The crc32 of each row of tiles, by its first row of pixels; overviews are read for their damage alone.
+    """Return the crc32 of each row of tiles, by its first row of pixels; overviews are only read to find damage.
 
     Raises:
-        RasterioError: a part of the file is missing or damaged.
+        RasterioError: If a part of the file is missing or damaged.
     """
     import rasterio
     from rasterio.errors import RasterioIOError
@@ -174,7 +173,7 @@ def _driver(path: Path) -> str:
 
 @contextmanager
 def _without_georeference() -> Iterator[None]:
-    """Silence rasterio's warning about files that have no place on the earth."""
+    """Silence rasterio's warning about files without a georeference."""
     from rasterio.errors import NotGeoreferencedWarning
 
     with warnings.catch_warnings():
@@ -189,7 +188,7 @@ def _profile(frame: Frame, layer: MapLayer) -> dict[str, Any]:
         "count": len(layer.names),
         "width": frame.width,
         "height": frame.height,
-        **_place(frame),
+        **_georeference(frame),
         "nodata": layer.nodata,
         "tiled": True,
         "blockxsize": BLOCK,
@@ -200,28 +199,28 @@ def _profile(frame: Frame, layer: MapLayer) -> dict[str, Any]:
     }
 
 
-def _place(frame: Frame) -> dict[str, Any]:
-    """A GeoTIFF holds either a transform or ground control points."""
-    place: dict[str, Any] = {"crs": frame.crs, "transform": frame.transform}
+def _georeference(frame: Frame) -> dict[str, Any]:
+    """Return the transform or the ground control points: a GeoTIFF cannot hold both."""
+    georeference: dict[str, Any] = {"crs": frame.crs, "transform": frame.transform}
     if frame.gcps:
-        place = {"crs": frame.gcps_crs, "gcps": list(frame.gcps)}
-    return place if frame.rpcs is None else place | {"rpcs": frame.rpcs}
+        georeference = {"crs": frame.gcps_crs, "gcps": list(frame.gcps)}
+    return georeference if frame.rpcs is None else georeference | {"rpcs": frame.rpcs}
 
 
 def _describe(dataset: RasterioDataset, layer: MapLayer) -> None:
-    """Say what the bands are; a GeoTIFF wants its colour table before its first pixels."""
+    """Write the metadata of the bands; the color table must precede the first pixels."""
     if layer.colors is not None:
         table = {value: (*color, 255) for value, color in layer.colors.items()}
         dataset.write_colormap(1, table | {layer.nodata: (0, 0, 0, 0)})
-    for place, name in enumerate(layer.names, 1):
-        dataset.set_band_description(place, name)
+    for band, name in enumerate(layer.names, 1):
+        dataset.set_band_description(band, name)
     if layer.scale != 1:
         dataset.scales = [layer.scale] * len(layer.names)
     dataset.update_tags(**(layer.tags or {}))
 
 
 def _make_cog(path: Path, *, averaged: bool) -> None:
-    """Rewrite a GeoTIFF in place as a Cloud Optimized one; ids are thinned out, quantities averaged."""
+    """Rewrite a GeoTIFF in place as a Cloud Optimized one; overviews average quantities and subsample ids."""
     from rasterio.shutil import copy
 
     resampling = "average" if averaged else "nearest"
@@ -238,13 +237,13 @@ def _make_cog(path: Path, *, averaged: bool) -> None:
 
 @contextmanager
 def _refused(path: Path) -> Iterator[None]:
-    """Raise rasterio's failure to write as an error that names the file."""
+    """Turn rasterio's write errors into an error that names the file."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
     try:
         yield
-    except (RasterioError, CPLE_BaseError) as error:  # copies raise GDAL's errors as they come
-        # GDAL does not pass on the system's reason.
+    except (RasterioError, CPLE_BaseError) as error:  # `copy` raises GDAL's errors directly
+        # GDAL hides the system's reason.
         reason = OSError(errno.EIO, str(error.__cause__ or error))
         raise write_error(reason, path) from error

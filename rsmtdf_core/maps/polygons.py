@@ -1,4 +1,4 @@
-"""A map of class ids as polygons: GeoJSON in longitude and latitude, as RFC 7946 demands."""
+"""Write a map of class ids as polygons: GeoJSON in longitude and latitude, as RFC 7946 requires."""
 
 import json
 import os
@@ -12,17 +12,17 @@ from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.gdal_decoder import RasterioDataset, open_dataset
 
 _END = b"\n]}\n"
-_DIGITS = 7  # of a degree: about a centimetre
+_DIGITS = 7  # of a degree: about a centimeter
 
 
 def write_polygons(path: Path, id_map: Path, names: Sequence[str]) -> int:
-    """Write one polygon for each connected area of one class in a GeoTIFF of ids; returns how many.
+    """Write a polygon for each connected area of a class in a GeoTIFF of ids, and return the number of polygons.
 
-    Pixels touch by their sides, not by their corners. Areas without data and ids that have no name are left out. Each
-    feature has `class` and `id`. Coordinates are WGS 84 (EPSG:4326), longitude first.
+    Pixels are connected by their sides, not by their corners. Areas without data and ids without a name are left out.
+    Each feature has `class` and `id`. Coordinates are WGS 84 (EPSG:4326), longitude first.
 
     Raises:
-        DataError: the map has no coordinate reference system, or cannot be read.
+        DataError: If the map has no coordinate reference system, or cannot be read.
     """
     count = 0
     with open_dataset(id_map) as dataset, atomic_file(path) as file:
@@ -37,7 +37,7 @@ def write_polygons(path: Path, id_map: Path, names: Sequence[str]) -> int:
 
 
 def is_closed(path: Path) -> bool:
-    """Whether a file of `write_polygons` has its end."""
+    """Whether a file of `write_polygons` is complete."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - len(_END)))
@@ -45,21 +45,21 @@ def is_closed(path: Path) -> bool:
 
 
 def require_place(path: Path, frame: Frame) -> None:
-    """See that a raster's pixels have longitudes and latitudes.
+    """Refuse a raster whose pixels have no longitude and latitude.
 
     Raises:
-        DataError: the raster has no coordinate reference system, or a local one.
+        DataError: If the raster has no coordinate reference system, or a local one.
     """
     if frame.crs is None and frame.gcps:
         raise DataError(
-            "the raster is placed by ground control points, so its polygons would be bent",
+            "the raster is georeferenced by ground control points, so its polygons would be distorted",
             where=path,
             remedy=f"gdalwarp {path.name} warped.tif, and predict that; or leave out --polygons",
         )
     if frame.bounds is None:
         lacking = "coordinate reference system" if frame.crs is None else "geotransform"
         raise DataError(
-            f"the raster has no {lacking}, so its polygons have no place",
+            f"the raster has no {lacking}, so its polygons have no coordinates",
             where=path,
             remedy=f"assign it: rio edit-info --crs EPSG:CODE {path.name}; or leave out --polygons",
         )

@@ -156,7 +156,7 @@ def save_checkpoint(
         moments = _contiguous(_moments(student, optimiser))
         save_tensors(moments, temporary / "optimiser.safetensors")
         digests = {name: file_sha256(temporary / name) for name in FILES}
-        write_sealed_json(temporary / STATE, {**state, "format": FORMAT, "digests": digests})
+        write_sealed_json(temporary / STATE, {**state, "format": FORMAT.number, "digests": digests})
         shutil.rmtree(path, ignore_errors=True)
         with writing(path, temporary):
             temporary.rename(path)

@@ -6,9 +6,10 @@ from typing import Any
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.fingerprints import fingerprint
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.runs.seals import read_sealed_json
 
-FORMAT = 1
+FORMAT = FileFormat("checkpoint")
 STATE = "state.json"
 FILES = ("student.safetensors", "ema.safetensors", "optimiser.safetensors")
 # The keys of the file in versions without a fingerprint.
@@ -36,9 +37,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             where=path,
             remedy="pass a folder step-... in the run's checkpoints or best, or omit --checkpoint",
         )
-    state = read_sealed_json(file, _EARLIER)
-    if state.get("format") != FORMAT:
-        raise RunError(f"checkpoint format {state.get('format')} is not {FORMAT}", where=path)
+    state = FORMAT.current(read_sealed_json(file, _EARLIER), file, RunError)
     digests, step = state.pop("digests", None), state.get("step")
     if not isinstance(digests, dict) or set(digests) != set(FILES) or type(step) is not int:
         raise RunError("the file is damaged: it does not name the checkpoint's files", where=file)

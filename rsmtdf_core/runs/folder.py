@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.files import read_json, sync_file, write_json
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.runs.history import Validation, validations
@@ -44,10 +45,10 @@ from rsmtdf_core.runs.seals import (
 )
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.locks import LOCK, is_locked
-from rsmtdf_core.store.metadata import sealed
 from rsmtdf_core.validation import dump_yaml
 
-FORMAT = 1
+FORMAT = FileFormat("run")
+LOCK_FORMAT = FileFormat("list of the stores that a run reads")
 
 Status = Literal["running", "interrupted", "finished", "stopped early"]
 ENDED: tuple[Status, ...] = ("finished", "stopped early")
@@ -127,7 +128,7 @@ class RunFolder:
         """The remedy for a missing or damaged run.json."""
         return (
             "restore the file, or continue without its content, with the best checkpoint chosen by metrics.jsonl: "
-            f"echo '{{\"format\": {FORMAT}}}' > {self.marker}"
+            f"echo '{{\"format\": {FORMAT.number}}}' > {self.marker}"
         )
 
     def note(self, **facts: object) -> None:
@@ -186,7 +187,7 @@ class RunFolder:
                 started: dict[str, Any] = {} if initial is None else {"initial": dict(initial)}
                 if batch is not None:
                     started["batch"] = asdict(batch)
-                write_sealed_json(self.marker, {"format": FORMAT, "status": "running", **started})
+                write_sealed_json(self.marker, FORMAT.stamped({"status": "running", **started}))
             for path, settings in ((self.config, config), (self.manifest, manifest)):
                 write_sealed_text(path, dump_yaml(settings))
         except OSError:
@@ -335,7 +336,7 @@ class RunFolder:
 
     def lock(self, features: dict[str, Any]) -> None:
         """Write the views and stores that this run reads to cache.lock.json."""
-        write_json(self.path / "cache.lock.json", sealed({"format": FORMAT, **features}))
+        write_json(self.path / "cache.lock.json", LOCK_FORMAT.sealed(features))
 
 
 def _no_run(path: Path) -> RunError:
@@ -366,11 +367,10 @@ def open_run(path: Path) -> RunFolder:
             )
         raise _no_run(path)
     try:
-        run_format = read_json(run.marker, RunError).get("format")
+        facts = read_json(run.marker, RunError)
     except RunError as error:
         raise RunError(error.what, where=run.marker, remedy=run.without_facts) from None
-    if run_format != FORMAT:
-        raise RunError(f"run format {run_format} is not {FORMAT}", where=run.marker)
+    FORMAT.current(facts, run.marker, RunError)
     assert run.facts
     for file in (run.config, run.manifest):
         if not file.is_file():

@@ -1,1 +1,1 @@
-"""The scenes of a dataset: its manifest, the images and masks on disk, and how they are read."""
+"""The scenes of a dataset: its manifest, and the reading of its images and masks."""

@@ -1,7 +1,7 @@
-"""A dataset checked against the disk before hours are spent on it: every file is opened.
+"""Check a dataset before hours are spent on it, by opening every file.
 
-Where `find_scenes` stops at the first fault, this names all of them, counts the pixels of each class and
-finds images that are in two splits under different names.
+`find_scenes` stops at the first fault. This check lists all of them, counts the pixels of each class and finds images
+that are in two splits under different names.
 """
 
 from collections import Counter
@@ -42,12 +42,12 @@ from rsmtdf_core.words import counted, readable
 
 
 class Problem(Settings):
-    """A file, as posix path relative to the data root, and what is wrong with it.
+    """A problem with a file.
 
     Attributes:
-        file: the path; bytes that are no text are shown as Latin-1.
-        what: a sentence.
-        kind: the part of the sentence that problems of one kind share; empty where that is all of it.
+        file: posix path relative to the data root; bytes that are not text are shown as Latin-1.
+        what: a sentence on the problem.
+        kind: a label that problems of one kind share; empty if they share the whole sentence.
     """
 
     file: Annotated[str, BeforeValidator(readable)]
@@ -56,9 +56,9 @@ class Problem(Settings):
 
 
 def grouped(problems: Sequence[Problem], most: int) -> list[tuple[Problem, int]]:
-    """At most `most` problems of each kind, in their order, each with the number of further ones of its kind.
+    """Return at most `most` problems of each kind, in their order, each with a number of omitted problems.
 
-    That number is 0 but for the last of a kind.
+    That number is 0 except for the last problem of a kind.
     """
     kinds: dict[str, list[Problem]] = {}
     for problem in problems:
@@ -71,15 +71,15 @@ def grouped(problems: Sequence[Problem], most: int) -> list[tuple[Problem, int]]
 
 
 class SplitCheck(Settings):
-    """What a split holds.
+    """The contents of a split.
 
     Attributes:
-        name: of the split.
-        scenes: how many.
-        labeled: how many of them have a mask.
+        name: the name of the split.
+        scenes: number of scenes.
+        labeled: number of scenes with a mask.
         unlabeled: images without a mask, posix paths relative to the data root.
-        pixels: of each class, in the masks that could be read.
-        ignored: pixels of these masks that have no class.
+        pixels: number of pixels of each class, in the readable masks.
+        ignored: number of pixels of these masks without a class.
     """
 
     name: str
@@ -91,15 +91,15 @@ class SplitCheck(Settings):
 
 
 class DatasetCheck(Settings):
-    """The outcome: `problems` are to be mended, `notes` are to be known.
+    """The result of a check: `problems` must be corrected, `notes` may be intended.
 
     Attributes:
-        manifest: its name.
-        splits: what each holds.
-        problems: wrong files.
-        notes: what may be meant so.
+        manifest: the name of the manifest.
+        splits: the contents of each split.
+        problems: the problems, sorted by file.
+        notes: sentences on facts that may be intended.
         hints: changes to the manifest that would solve many problems at once.
-        unmatched: pixels of masks whose colour matches no class and that are ignored.
+        unmatched: number of mask pixels whose color matches no class and that are ignored.
         copies: groups of images with equal pixels, posix paths relative to the data root.
     """
 
@@ -113,18 +113,18 @@ class DatasetCheck(Settings):
 
 
 @dataclass
-class _Seen:
-    """What was found in one pair.
+class _PairCheck:
+    """The contents of a pair.
 
     Attributes:
-        scenes: those of its image, where that could be opened.
-        pixels: of each scene whose mask could be read, int64 [C + 1], ignored pixels last.
-        content: of its image, where that could be read.
-        problems: what is wrong with its files.
-        unknown: pixels of each value of the mask that no class has.
-        frame: size and place of its image, where that could be opened.
-        turned: whether the image is shown turned, as its orientation tag says.
-        gaps: where the strips that lack data have some, packed bits by their top row, until the mask was read.
+        scenes: the scenes of its image, if it could be opened.
+        pixels: pixel counts of each scene whose mask could be read, int64 [C + 1], ignored pixels last.
+        content: digests of its image, if it could be read.
+        problems: the problems with its files.
+        unknown: number of mask pixels of each value that no class has.
+        frame: size and georeference of its image, if it could be opened.
+        turned: whether the image is shown turned, by its orientation tag.
+        gaps: for strips with missing data, where they have data: packed bits by top row, until the mask is read.
     """
 
     scenes: list[Scene] = field(default_factory=list)
@@ -143,24 +143,24 @@ def check_dataset(
     """Open every image and mask of every split.
 
     Args:
-        manifest: says what should be there.
+        manifest: the manifest of the dataset.
         root: the data root.
         on_scene: called after each image file, in the caller's thread.
 
     Raises:
-        MissingFileError, DataError: nothing can be checked, see `find_pairs` and `split_pairs`.
+        MissingFileError, DataError: If the check cannot start, see `find_pairs` and `split_pairs`.
     """
     pairs = find_pairs(manifest, root)
     splits = split_pairs(manifest, pairs)
     used = list({pair.id: pair for members in splits.values() for pair in members}.values())
-    seen: dict[str, _Seen] = {}
+    seen: dict[str, _PairCheck] = {}
     # Decoding fills a core, and a raster's memory with it.
     contents = in_threads(lambda pair: _open_pair(manifest, root, pair), used, cpu_count())
-    for pair, found in zip(used, contents, strict=True):
-        seen[pair.id] = found
+    for pair, pair_check in zip(used, contents, strict=True):
+        seen[pair.id] = pair_check
         if on_scene is not None:
             on_scene()
-    problems = [problem for found in seen.values() for problem in found.problems]
+    problems = [problem for pair_check in seen.values() for problem in pair_check.problems]
     problems += _lone_masks(manifest, root, pairs)
     scenes: dict[SplitName, tuple[Scene, ...]] = {}
     for split, members in splits.items():
@@ -179,10 +179,12 @@ def check_dataset(
     refuse_shared(manifest, scenes)
     problems += _labeled_without_mask(manifest, scenes.get("train", ()))
     problems += _duplicates(splits, seen)
-    checks = tuple(_split_check(manifest, split, some, seen) for split, some in scenes.items())
+    checks = tuple(
+        _split_check(manifest, split, members, seen) for split, members in scenes.items()
+    )
     unknown: Counter[str] = Counter()
-    for found in seen.values():
-        unknown.update(found.unknown)
+    for pair_check in seen.values():
+        unknown.update(pair_check.unknown)
     hint = unknown_values_hint(unknown, manifest)
     return DatasetCheck(
         manifest=manifest.name,
@@ -195,29 +197,32 @@ def check_dataset(
         ),
         hints=() if hint is None else (hint,),
         unmatched=unknown.total() if manifest.mask_encoding.tolerant else 0,
-        copies=tuple(find_copies(found.content for found in seen.values() if found.content)),
+        copies=tuple(
+            find_copies(pair_check.content for pair_check in seen.values() if pair_check.content)
+        ),
     )
 
 
-def _left_out(manifest: Manifest, unused: int, seen: dict[str, _Seen]) -> Iterator[str]:
-    """Notes on images and pixels that will not be used."""
+def _left_out(manifest: Manifest, unused: int, seen: dict[str, _PairCheck]) -> Iterator[str]:
+    """Yield notes on images and pixels that will not be used."""
     if unused:
         yield f"{unused} images are in no split"
     yield from orientation_note(
-        [found.scenes[0].image for found in seen.values() if found.turned and found.scenes]
+        [pair.scenes[0].image for pair in seen.values() if pair.turned and pair.scenes]
     )
-    masks = [found.unknown.total() for found in seen.values() if found.unknown]
+    masks = [pair.unknown.total() for pair in seen.values() if pair.unknown]
     if masks and manifest.mask_encoding.tolerant:
         yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
 
 
 def _listed(manifest: Manifest) -> Iterator[str]:
     if manifest.labeled is not None:
-        yield f"listed as labeled: {counted(len(manifest.labeled), 'training scene')}; masks of others are not learnt"
+        scenes = counted(len(manifest.labeled), "training scene")
+        yield f"listed as labeled: {scenes}; masks of other training scenes are not used"
 
 
-def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
-    seen = _Seen()
+def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _PairCheck:
+    seen = _PairCheck()
     try:
         _open_image(manifest, root, pair, seen)
     except RsmtdfError as error:
@@ -231,7 +236,7 @@ def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _Seen:
     return seen
 
 
-def _open_image(manifest: Manifest, root: Path, pair: ScenePair, seen: _Seen) -> None:
+def _open_image(manifest: Manifest, root: Path, pair: ScenePair, seen: _PairCheck) -> None:
     with open_raster(root / pair.image, manifest.bands) as raster:
         seen.frame, size = raster.frame, raster.image.size
         seen.turned = raster.image.turned
@@ -249,7 +254,7 @@ def _open_image(manifest: Manifest, root: Path, pair: ScenePair, seen: _Seen) ->
     seen.scenes = list(cut_scenes(pair, size, manifest.window))
 
 
-def _open_mask(manifest: Manifest, root: Path, path: str, seen: _Seen) -> None:
+def _open_mask(manifest: Manifest, root: Path, path: str, seen: _PairCheck) -> None:
     with open_mask(root / path, manifest) as mask:
         size, frame = mask.size, mask.image.frame
         same = seen.frame is not None and size == (seen.frame.width, seen.frame.height)
@@ -261,24 +266,24 @@ def _open_mask(manifest: Manifest, root: Path, path: str, seen: _Seen) -> None:
                 ids[~valid] = manifest.ignore_id
             _count(manifest, ids, part[0], seen)
     if seen.unknown and not manifest.mask_encoding.tolerant:
-        what = unknown_values(seen.unknown)
-        seen.problems.append(Problem(file=path, what=what, kind="unknown values"))
+        sentence = unknown_values(seen.unknown)
+        seen.problems.append(Problem(file=path, what=sentence, kind="unknown values"))
     if seen.frame is None:
         return
     if not same:
         image = seen.frame.height, seen.frame.width
-        what = size_differs(size[::-1], image)
+        sentence = size_differs(size[::-1], image)
         if seen.turned and size[::-1] == image[::-1]:
-            what += "; the image is turned as its orientation tag says, the mask is not"
-        seen.problems.append(Problem(file=path, what=what, kind="size differs"))
+            sentence += "; the image is turned by its orientation tag, the mask is not"
+        seen.problems.append(Problem(file=path, what=sentence, kind="size differs"))
     if apart(seen.frame, frame):
         seen.problems.append(
-            Problem(file=path, what="the mask and its image are at different places on the earth")
+            Problem(file=path, what="the georeferences of the mask and its image do not overlap")
         )
 
 
-def _count(manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, seen: _Seen) -> None:
-    """Add the rows of a mask from `top` on to the scenes that they are part of."""
+def _count(manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, seen: _PairCheck) -> None:
+    """Add the rows of a mask, from row `top` on, to the counts of the scenes that contain them."""
     kept = [*range(len(manifest.classes)), manifest.ignore_id]
     for scene in seen.scenes:
         left, first = (scene.window.left, scene.window.top) if scene.window else (0, 0)
@@ -288,7 +293,7 @@ def _count(manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, seen: _Seen
 
 
 def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> list[Problem]:
-    """Masks without an image: mostly a sign that names do not fit together."""
+    """Masks without an image, usually a sign of inconsistent names."""
     if manifest.masks is None:
         return []
     paired = {pair.mask for pair in pairs}
@@ -301,7 +306,7 @@ def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> l
 
 
 def _missing_masks(split: str, members: Sequence[ScenePair]) -> list[Problem]:
-    """A split that is scored either has all of its masks or, kept secret by its makers, none."""
+    """Missing masks of a scored split, which must have all masks or, if its publisher withholds them, none."""
     if not any(pair.mask for pair in members):
         return []
     return [
@@ -321,21 +326,22 @@ def _labeled_without_mask(manifest: Manifest, train: Sequence[Scene]) -> list[Pr
 
 
 def _duplicates(
-    splits: Mapping[SplitName, Sequence[ScenePair]], seen: Mapping[str, _Seen]
+    splits: Mapping[SplitName, Sequence[ScenePair]], seen: Mapping[str, _PairCheck]
 ) -> list[Problem]:
     contents: dict[str, list[Content]] = {
-        split: [found for pair in members if (found := seen[pair.id].content) is not None]
+        split: [content for pair in members if (content := seen[pair.id].content) is not None]
         for split, members in splits.items()
     }
     return [
-        Problem(file=file, what=what, kind="duplicate") for file, what in find_duplicates(contents)
+        Problem(file=file, what=sentence, kind="duplicate")
+        for file, sentence in find_duplicates(contents)
     ]
 
 
 def _split_check(
-    manifest: Manifest, split: SplitName, scenes: Sequence[Scene], seen: dict[str, _Seen]
+    manifest: Manifest, split: SplitName, scenes: Sequence[Scene], seen: dict[str, _PairCheck]
 ) -> SplitCheck:
-    counted = {scene: counts for found in seen.values() for scene, counts in found.pixels.items()}
+    counted = {scene: counts for pair in seen.values() for scene, counts in pair.pixels.items()}
     pixels = np.zeros(len(manifest.classes) + 1, np.int64)
     for scene in scenes:
         pixels += counted.get(scene.id, 0)
@@ -350,7 +356,7 @@ def _split_check(
 
 
 def _lacking(checks: Sequence[SplitCheck]) -> Iterator[str]:
-    """Notes on what splits do not have."""
+    """Yield notes on splits without scenes, masks or pixels of a class."""
     for check in checks:
         absent = [name for name, count in check.pixels.items() if count == 0]
         if check.scenes == 0:

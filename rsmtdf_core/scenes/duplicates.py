@@ -1,4 +1,4 @@
-"""The same image in two splits, whatever its files are called: scores on it would be of what was learnt by heart."""
+"""Find images that occur in two splits under any name, because scores on them would reward memorization."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,12 +13,12 @@ from rsmtdf_core.fingerprints import file_sha256
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an image file holds.
+    """Digests of an image file.
 
     Attributes:
         file: posix path relative to the data root.
-        file_sha256: of its bytes.
-        pixels_sha256: of its decoded pixels and their shape: the same for a PNG and a TIFF of one image.
+        file_sha256: digest of its bytes.
+        pixels_sha256: digest of its decoded pixels and their shape: equal for a PNG and a TIFF of one image.
     """
 
     file: str
@@ -27,44 +27,48 @@ class Content:
 
 
 class ContentHash:
-    """Takes in an image strip by strip, from the top downward, so that no raster need be in memory.
+    """Hashes an image strip by strip, from the top downward, so that no raster must fit in memory.
 
     Args:
-        size: of the whole image, (width, height).
+        size: width and height of the whole image, px.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
         self._pixels = hashlib.sha256(repr(size).encode())
 
     def add(self, strip: npt.NDArray[np.uint8]) -> None:
-        """The next rows, uint8 [rows, W, 3]."""
+        """Add the next rows, uint8 [rows, W, 3]."""
         self._pixels.update(np.ascontiguousarray(strip).data)
 
     def of(self, root: Path, file: str) -> Content:
-        """The content of the file whose pixels were taken in."""
+        """Return the digests of the file whose pixels were added."""
         return Content(file, file_sha256(root / file), self._pixels.hexdigest())
 
 
 def find_duplicates(splits: Mapping[str, Sequence[Content]]) -> Iterator[tuple[str, str]]:
-    """Each file whose pixels are in an earlier split too, and a sentence that says where.
+    """Yield each file whose pixels are also in an earlier split, and a sentence that names the other file.
 
-    A file that is in two splits under one name is no matter of this.
+    A file that is in two splits under the same name is not reported here.
     """
     first: dict[str, tuple[str, Content]] = {}
     for split, members in splits.items():
-        for one in members:
-            known_split, known = first.setdefault(one.pixels_sha256, (split, one))
-            if known_split == split or known.file == one.file:
+        for content in members:
+            earlier_split, earlier = first.setdefault(content.pixels_sha256, (split, content))
+            if earlier_split == split or earlier.file == content.file:
                 continue
-            same = "bytes" if known.file_sha256 == one.file_sha256 else "pixels, in another file,"
+            same = (
+                "bytes"
+                if earlier.file_sha256 == content.file_sha256
+                else "pixels, in another file,"
+            )
             yield (
-                one.file,
-                f"in split {split}, and the same {same} as {known.file} in {known_split}",
+                content.file,
+                f"in split {split}, and the same {same} as {earlier.file} in {earlier_split}",
             )
 
 
 def find_copies(contents: Iterable[Content]) -> Iterator[tuple[str, ...]]:
-    """The files of each image that is there more than once, whatever its files are called."""
+    """Yield the files of each image that occurs more than once, under any name."""
     groups: dict[str, dict[str, None]] = {}
     for content in contents:
         groups.setdefault(content.pixels_sha256, {})[content.file] = None

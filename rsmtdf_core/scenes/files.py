@@ -1,4 +1,4 @@
-"""A manifest's image and mask files: sizes, pixels as uint8 and class ids, each file opened once."""
+"""Read the image and mask files of a manifest: sizes, pixels as uint8 and class ids, opening each file once."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.images.labels import (
     Labels,
     holds_colors,
-    holds_greys,
+    holds_grays,
     holds_numbers,
     read_colors,
     read_numbers,
@@ -24,31 +24,31 @@ from rsmtdf_core.scenes.manifest import IndexMasks, Manifest, color_rgb
 from rsmtdf_core.scenes.masks import encode_mask
 from rsmtdf_core.scenes.rasters import choose_bands, first_bands, open_raster, read_values
 
-_STRIP = 1024  # rows of an image that are read at a time where all of it is to be seen
+_STRIP = 1024  # rows read at a time when the whole image is needed
 
 
 def image_size(path: Path, bands: BandSettings | None = None) -> tuple[int, int]:
-    """Width and height, px, from the header.
+    """Return width and height, px, from the header.
 
     Raises:
-        MissingFileError, DataError: the file is missing or no image, or has not those bands.
+        MissingFileError, DataError: If the file is missing, not an image, or lacks a band.
     """
     with open_raster(path, bands) as raster:
         return raster.image.size
 
 
 def read_image(path: Path, bands: BandSettings | None = None) -> npt.NDArray[Any]:
-    """An image's pixels [H, W, C], RGB first; grey becomes three equal bands, pixels without data black.
+    """Read an image's pixels [H, W, C], RGB first; gray becomes three equal bands, pixels without data black.
 
     Args:
         path: the file.
         bands: the manifest's choice of bands.
 
     Returns:
-        uint8; without a choice of bands, samples of more than 8 bits as they are in the file.
+        uint8; without a choice of bands, samples of more than 8 bits keep their values.
 
     Raises:
-        MissingFileError, DataError: the file is missing, no image, cut off, or has not those bands.
+        MissingFileError, DataError: If the file is missing, not an image, truncated, or lacks a band.
     """
     with open_image(path) as image:
         if bands is None and not image.eight_bits:
@@ -60,14 +60,14 @@ def read_image(path: Path, bands: BandSettings | None = None) -> npt.NDArray[Any
 
 
 def strips(size: tuple[int, int]) -> Iterator[Region]:
-    """Parts that together are an image of `size` (width, height), from the top downward."""
+    """Yield the strips of an image of `size` (width, height), from the top downward."""
     width, height = size
     for top in range(0, height, _STRIP):
         yield top, 0, min(_STRIP, height - top), width
 
 
 class MaskFile:
-    """An open mask whose values a manifest explains; made by `open_mask`, for one thread.
+    """An open mask with the encoding of a manifest, from `open_mask`; not thread-safe.
 
     Attributes:
         image: the file.
@@ -83,19 +83,19 @@ class MaskFile:
         return self.image.size
 
     def raw(self, part: Region | None = None) -> Labels:
-        """What the file holds: integers [h, w] for "indices", uint8 [h, w, 3] for "colors", and where it has data.
+        """Read the stored values, integers [h, w] for "indices", uint8 [h, w, 3] for "colors", and where it has data.
 
         Raises:
-            DataError: the file is damaged, or holds numbers that are not whole.
+            DataError: If the file is damaged, or holds numbers that are not whole.
         """
         indices = isinstance(self._manifest.mask_encoding, IndexMasks)
         return read_numbers(self.image, part) if indices else read_colors(self.image, part)
 
     def class_ids(self, part: Region | None = None) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
-        """Class ids, uint8 [h, w], and the count of pixels of each value that no class has; see `encode_mask`.
+        """Read class ids, uint8 [h, w], and the number of pixels of each value that no class has; see `encode_mask`.
 
         Raises:
-            DataError: as for `raw`.
+            DataError: As for `raw`.
         """
         raw, valid = self.raw(part)
         return encode_mask(raw, self._manifest, valid)
@@ -105,10 +105,10 @@ class MaskFile:
 def open_mask(path: Path, manifest: Manifest) -> Iterator[MaskFile]:
     """Open a mask; no pixel is decoded yet.
 
-    Grey masks, say of 0 and 255, are colours where the manifest names nothing but greys.
+    Gray masks, such as those of 0 and 255, count as colors if all colors of the manifest are gray.
 
     Raises:
-        MissingFileError, DataError: the file is missing, no image, or of another kind than the manifest says.
+        MissingFileError, DataError: If the file is missing, not an image, or does not fit the manifest's encoding.
     """
     encoding = manifest.mask_encoding
     with open_image(path) as image:
@@ -117,12 +117,12 @@ def open_mask(path: Path, manifest: Manifest) -> Iterator[MaskFile]:
                 raise _wrong_kind(image, "one band of class indices", "colors")
         else:
             colors = [*(spec.color for spec in manifest.classes), *encoding.ignore]
-            if not holds_colors(image) and not (holds_greys(image) and _are_grey(colors)):
-                raise _wrong_kind(image, "colours", "indices")
+            if not holds_colors(image) and not (holds_grays(image) and _are_gray(colors)):
+                raise _wrong_kind(image, "colors", "indices")
         yield MaskFile(image, manifest)
 
 
-def _are_grey(colors: Iterable[str]) -> bool:
+def _are_gray(colors: Iterable[str]) -> bool:
     return all(len(set(color_rgb(color))) == 1 for color in colors)
 
 

@@ -1,4 +1,4 @@
-"""From a manifest and a folder to typed scenes; only file names and image headers are read."""
+"""Find the scenes of a manifest in a folder, reading only file names and image headers."""
 
 import hashlib
 import re
@@ -21,12 +21,12 @@ from rsmtdf_core.words import counted
 T = TypeVar("T")
 R = TypeVar("R")
 
-_PLACE = re.compile(r"@\d+,\d+$")
+_POSITION = re.compile(r"@\d+,\d+$")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Part of a raster, px."""
+    """A part of a raster, px."""
 
     left: int
     top: int
@@ -40,12 +40,12 @@ class Scene:
 
     Attributes:
         id: the path fields joined by "/", and "@left,top" for windows.
-        image: posix path relative to the data root.
-        mask: the same; None where the scene has none.
-        width: of the scene (the window's), px.
-        height: of the scene (the window's), px.
-        window: its place in the raster; None where the scene is the whole image.
-        sha256: of the image file's bytes and the choice of bands, as far as known (see `with_digests`).
+        image: posix path of the image relative to the data root.
+        mask: posix path of the mask relative to the data root; None without a mask.
+        width: width of the scene (of its window), px.
+        height: height of the scene (of its window), px.
+        window: its window in the raster; None if the scene is the whole image.
+        sha256: digest of the image file and the choice of bands, see `with_digests`; empty until computed.
     """
 
     id: str
@@ -59,13 +59,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A manifest with the scenes found for it, by the manifest's splits.
+    """A manifest with its scenes on disk.
 
     Attributes:
-        manifest: of the dataset.
+        manifest: the manifest of the dataset.
         root: the data root.
         splits: the scenes of each split.
-        turned: images that are shown turned, as their orientation tag says.
+        turned: images that are shown turned, by their orientation tag.
     """
 
     manifest: Manifest
@@ -75,7 +75,7 @@ class Dataset:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a user should know of how the files are read, a sentence each."""
+        """Sentences on the reading of the files that a user should know."""
         return orientation_note(self.turned)
 
 
@@ -90,28 +90,27 @@ class ScenePair:
 
 
 def find_scenes(manifest: Manifest, root: Path) -> Dataset:
-    """Find the scenes of each split, sorted by the image's id, its windows row by row.
+    """Find the scenes of each split, sorted by image id, with windows row by row.
 
     Raises:
-        MissingFileError: the root is no folder, or no image matches the manifest's pattern.
-        DataError: an image's header cannot be read, two files stand for one scene, a split names a
-            value that no scene has or lists one that is not there, or a scene is in both the training split and
-            another.
+        MissingFileError: If the root is not a folder, or no image matches the manifest's pattern.
+        DataError: If an image's header cannot be read, two files belong to one scene, a split names a value that no
+            scene has or lists a missing scene, or a scene is in the training split and in another.
     """
     members = split_pairs(manifest, find_pairs(manifest, root))
-    pairs = {pair.id: pair for some in members.values() for pair in some}
+    pairs = {pair.id: pair for split_members in members.values() for pair in split_members}
     opened = in_threads(lambda pair: _header(manifest, root, pair), list(pairs.values()))
     headers = dict(zip(pairs, opened, strict=True))
     splits = {}
-    for split, some in members.items():
+    for split, split_members in members.items():
         cut = [
             scene
-            for pair in some
+            for pair in split_members
             for scene in cut_scenes(pair, headers[pair.id].size, manifest.window)
         ]
         splits[split] = choose_scenes(manifest, split, cut)
         if missing := missing_scenes(manifest, split, splits[split]):
-            raise _not_there(manifest, split, missing)
+            raise _listed_but_missing(manifest, split, missing)
     refuse_shared(manifest, splits)
     turned = tuple(pair.image for pair in pairs.values() if headers[pair.id].turned)
     return Dataset(manifest, root, splits, turned)
@@ -128,20 +127,20 @@ def _header(manifest: Manifest, root: Path, pair: ScenePair) -> _RasterHeader:
 
 
 def orientation_note(turned: Sequence[str]) -> tuple[str, ...]:
-    """A sentence on images that are shown turned; none where there is none."""
+    """Return a sentence on images that are shown turned; empty without such images."""
     if not turned:
         return ()
     images = counted(len(turned), "image")
-    note = f"{images} turned as the EXIF orientation says, such as {turned[0]}"
+    note = f"{images} turned by the EXIF orientation, such as {turned[0]}"
     return (f"{note}: masks must fit the picture that viewers show",)
 
 
 def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
-    """The image files that match the manifest with their masks, sorted by id.
+    """Return the image files that match the manifest, with their masks, sorted by id.
 
     Raises:
-        MissingFileError: the root is no folder, or no image matches the manifest's pattern.
-        DataError: two files stand for one scene.
+        MissingFileError: If the root is not a folder, or no image matches the manifest's pattern.
+        DataError: If two files belong to one scene.
     """
     fields = manifest.fields
     images, masks = match_pairs(root, manifest.images, manifest.masks, fields)
@@ -149,7 +148,7 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
         raise MissingFileError(
             f"no image matches '{manifest.images}' of the manifest '{manifest.name}'",
             where=root,
-            remedy="give the folder that the pattern starts from as the root, or edit the pattern",
+            remedy="name the folder that the pattern is relative to as the root, or edit the pattern",
         )
     return [
         ScenePair("/".join(key), dict(zip(fields, key, strict=True)), image, masks.get(key))
@@ -158,12 +157,12 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
 
 
 def split_pairs(manifest: Manifest, pairs: Sequence[ScenePair]) -> dict[SplitName, list[ScenePair]]:
-    """Deal out pairs to the manifest's splits, each sorted by id.
+    """Assign pairs to the manifest's splits, each sorted by id.
 
-    Where a split takes single windows, it has every pair that any of its windows may be of.
+    A split of single windows gets every pair that may contain one of its windows.
 
     Raises:
-        DataError: a split names a value that no scene has, or lists a scene of an image that is not there.
+        DataError: If a split names a value that no scene has, or lists a scene of a missing image.
     """
     return {name: _members(manifest, name, pairs) for name in manifest.splits}
 
@@ -173,8 +172,8 @@ def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -
     if spec.scenes is not None:
         wanted = dict.fromkeys(image_id(scene) for scene in spec.scenes)
         if absent := wanted.keys() - {pair.id for pair in pairs}:
-            raise _not_there(
-                manifest, split, [one for one in spec.scenes if image_id(one) in absent]
+            raise _listed_but_missing(
+                manifest, split, [scene for scene in spec.scenes if image_id(scene) in absent]
             )
         return [pair for pair in pairs if pair.id in wanted]
     for field, values in spec.where.items():
@@ -204,7 +203,7 @@ def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -
 def choose_scenes(
     manifest: Manifest, split: SplitName, scenes: Sequence[Scene]
 ) -> tuple[Scene, ...]:
-    """Of the scenes cut from a split's pairs, those that the split takes, in their order."""
+    """Select the scenes of a split among those cut from its pairs, in their order."""
     spec = manifest.splits[split]
     if spec.scenes is not None:
         taken = set(spec.scenes)
@@ -215,21 +214,21 @@ def choose_scenes(
     return tuple(scene for scene in scenes if scene.id in taken)
 
 
-def missing_scenes(manifest: Manifest, split: SplitName, found: Sequence[Scene]) -> list[str]:
-    """Ids that the split lists and that were not found: windows outside of their image."""
-    known = {scene.id for scene in found}
-    return [scene for scene in manifest.splits[split].scenes or () if scene not in known]
+def missing_scenes(manifest: Manifest, split: SplitName, scenes: Sequence[Scene]) -> list[str]:
+    """Return the ids that the split lists but `scenes` lack: windows outside their image."""
+    present = {scene.id for scene in scenes}
+    return [scene for scene in manifest.splits[split].scenes or () if scene not in present]
 
 
 def refuse_shared(manifest: Manifest, splits: Mapping[SplitName, Sequence[Scene]]) -> None:
-    """Refuse scenes that are learnt from and scored.
+    """Refuse scenes that are used both for training and for scores.
 
     Raises:
-        DataError: a scene is in both the training split and another.
+        DataError: If a scene is in the training split and in another.
     """
-    learnt = {scene.id for scene in splits.get("train", ())}
+    training = {scene.id for scene in splits.get("train", ())}
     for name, scenes in splits.items():
-        shared = sorted(learnt & {scene.id for scene in scenes})
+        shared = sorted(training & {scene.id for scene in scenes})
         if name != "train" and shared:
             raise DataError(
                 f"{len(shared)} scenes are in both train and {name}, the first is {shared[0]}",
@@ -240,7 +239,7 @@ def refuse_shared(manifest: Manifest, splits: Mapping[SplitName, Sequence[Scene]
 
 
 def parent_of(manifest: Manifest, scene: str) -> str:
-    """The id of what a scene (or pair) of this id was cut from: its tile, or else its image."""
+    """Return the id of the parent of a scene or pair: its tile, or else its image."""
     image = image_id(scene)
     if not manifest.parent:
         return image
@@ -249,32 +248,32 @@ def parent_of(manifest: Manifest, scene: str) -> str:
 
 
 def image_id(scene: str) -> str:
-    """The id without the place of a window; an image's own name may have an @ too."""
-    return _PLACE.sub("", scene)
+    """Return the id without the position of a window; the name of an image may also have an @."""
+    return _POSITION.sub("", scene)
 
 
-def _not_there(manifest: Manifest, split: SplitName, missing: Sequence[str]) -> DataError:
+def _listed_but_missing(manifest: Manifest, split: SplitName, missing: Sequence[str]) -> DataError:
     return DataError(
-        f"{len(missing)} scenes that splits.{split} lists are not there, the first is {missing[0]}",
+        f"{len(missing)} scenes that splits.{split} lists are missing, the first is {missing[0]}",
         where=f"manifest {manifest.name}",
-        remedy="put the missing files below the root, or take the scenes off the list",
+        remedy="put the missing files below the root, or remove the scenes from the list",
     )
 
 
 def _chosen(ids: Iterable[str], spec: SplitSpec) -> set[str]:
-    """The share of the ids that the split takes."""
+    """Return the split's share of the ids."""
     drawn = sorted(ids, key=lambda name: _rank(spec.seed, name))
     low, high = (int(share * len(drawn) + 0.5) for share in spec.share)
     return set(drawn[low:high])
 
 
 def _rank(seed: int, name: str) -> bytes:
-    """Where an id comes in the order that a seed draws: the same on every machine, whatever else is there."""
+    """Return a sort key for an id in a seeded random order, independent of the machine and of other ids."""
     return hashlib.sha256(canonical_json([seed, name])).digest()
 
 
 def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) -> Iterator[Scene]:
-    """One scene for a pair whose image has `size` (width, height), or its windows row by row."""
+    """Yield the scene of a pair whose image has `size` (width, height), or its windows row by row."""
     width, height = size
     if spec is None:
         yield Scene(pair.id, pair.image, pair.mask, width, height)
@@ -293,7 +292,7 @@ def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) 
 
 
 def _starts(length: int, spec: WindowSpec) -> range:
-    """Starts of the windows along one side: the last one reaches or passes the border."""
+    """Starts of the windows along one side; the last window reaches or passes the border."""
     more = max(0, -(-(length - spec.size) // spec.stride))
     return range(0, more * spec.stride + 1, spec.stride)
 
@@ -301,22 +300,21 @@ def _starts(length: int, spec: WindowSpec) -> range:
 def draw_labeled(
     scenes: Sequence[Scene], share: float, seed: int
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """Choose the scenes whose masks may be used.
+    """Draw the scenes whose masks may be used.
 
-    Scenes are ordered by the sha256 of (seed, id) and the first ones with a mask are taken, so that
-    a smaller share is part of a larger one. The count is rounded down, as in the published lists,
-    but is one at least.
+    Scenes are ordered by the sha256 of (seed, id), and the first scenes with a mask are labeled, so that a larger share
+    contains a smaller one. The count is rounded down, as in the published lists, but is at least 1.
 
     Args:
-        scenes: of the training split.
-        share: of the scenes that have a mask, above 0, 1 at most.
-        seed: of the order.
+        scenes: the scenes of the training split.
+        share: share of the scenes with a mask, in (0, 1].
+        seed: seed of the order.
 
     Returns:
-        labeled and unlabeled scenes, both in the drawn order; scenes without a mask are unlabeled.
+        Labeled and unlabeled scenes, both in the drawn order; scenes without a mask are unlabeled.
 
     Raises:
-        DataError: no scene has a mask.
+        DataError: If no scene has a mask.
     """
     assert 0 < share <= 1
     drawn = _drawn(scenes, seed)
@@ -326,7 +324,7 @@ def draw_labeled(
             f"none of {len(scenes)} training scenes has a mask",
             remedy="check the masks pattern with `rsmtdf data check MANIFEST --root ROOT`",
         )
-    # The small addend undoes what binary fractions lose: 0.29 * 100 is 28.999...
+    # The small addend corrects binary rounding: 0.29 * 100 is 28.999...
     labeled = masked[: max(1, int(share * len(masked) + 1e-9))]
     chosen = {scene.id for scene in labeled}
     return tuple(labeled), tuple(scene for scene in drawn if scene.id not in chosen)
@@ -335,10 +333,10 @@ def draw_labeled(
 def listed_labeled(
     scenes: Sequence[Scene], listed: Collection[str], seed: int
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """The scenes whose ids are listed as labeled, and the others, as `draw_labeled` returns them.
+    """Return the scenes listed as labeled, and the others, as `draw_labeled` does.
 
     Raises:
-        DataError: a listed scene has no mask.
+        DataError: If a listed scene has no mask.
     """
     drawn = _drawn(scenes, seed)
     labeled = tuple(scene for scene in drawn if scene.id in listed)
@@ -355,13 +353,13 @@ def _drawn(scenes: Sequence[Scene], seed: int) -> list[Scene]:
 
 
 def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
-    """The scenes with the digests of what decides their pixels; each file is read once.
+    """Return the scenes with digests of everything that determines their pixels; each file is read once.
 
-    That is the sha256 of the image file (for a VRT the fingerprint of its own and those of the files that it names),
-    or, where the manifest chooses bands, the fingerprint of [that digest, the bands].
+    The digest is the sha256 of the image file (for a VRT the fingerprint of its sha256 and those of its sources). If
+    the manifest chooses bands, it is the fingerprint of [that digest, the bands].
 
     Raises:
-        MissingFileError: an image is gone.
+        MissingFileError: If an image is missing.
     """
     bands = dataset.manifest.bands
 
@@ -372,7 +370,7 @@ def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]
             if identify(path) is VRT:
                 of_file = fingerprint([of_file, *map(file_sha256, vrt_sources(path))])
         except FileNotFoundError:
-            raise MissingFileError("the image is gone", where=path) from None
+            raise MissingFileError("the image is missing", where=path) from None
         return of_file if bands is None else fingerprint([of_file, bands.model_dump(mode="json")])
 
     images = list(dict.fromkeys(scene.image for scene in scenes))
@@ -381,12 +379,12 @@ def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> Iterator[R]:
-    """`map` in threads, results in the order of the items; for work that waits for the disk.
+    """Map a function over items in threads, for work that waits for the disk; results keep the order of the items.
 
     Args:
-        work: what is done with an item.
+        work: the function.
         items: the items.
-        most: threads, where each takes much memory; by default some more than there are cores.
+        most: largest number of threads, to limit memory; by default slightly more than cores.
     """
     with ThreadPoolExecutor(most) as pool:
         yield from pool.map(work, items)

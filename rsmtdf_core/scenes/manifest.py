@@ -1,7 +1,7 @@
-"""The manifest of a dataset: its classes, colours, mask encoding and split, in one reviewed file.
+"""The manifest of a dataset: its classes, colors, mask encoding and splits, in one reviewed file.
 
-A manifest says everything that turns a folder of images into scenes with class ids, so that no
-class list, colour or split is hidden in code.
+A manifest has everything that turns a folder of images into scenes with class ids, so that no class list, color or
+split is hidden in code.
 """
 
 from collections import Counter
@@ -36,20 +36,20 @@ PathPattern = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_che
 
 
 def color_rgb(color: str) -> tuple[int, int, int]:
-    """Red, green and blue, 0 to 255, of a colour "#RRGGBB"."""
+    """Return red, green and blue, 0 to 255, of a color "#RRGGBB"."""
     red, green, blue = bytes.fromhex(color.removeprefix("#"))
     return red, green, blue
 
 
 class ClassSpec(Settings):
-    """One class; its id is its place in the manifest's list."""
+    """A class; its id is its index in the manifest's list."""
 
     name: str = Field(min_length=1)
     color: Color
 
 
 class IndexMasks(Settings):
-    """Masks of one band: a value less `offset` is the class id; those in `ignore` are ignored."""
+    """Masks of one band: a value minus `offset` is the class id; values in `ignore` are ignored."""
 
     encoding: Literal["indices"]
     offset: int = Field(default=0, ge=-(2**31), le=2**31)
@@ -62,17 +62,18 @@ class IndexMasks(Settings):
 
 
 class ColorMasks(Settings):
-    """Masks in the classes' colours; pixels with a colour in `ignore` are ignored.
+    """Masks in the classes' colors; pixels with a color in `ignore` are ignored.
 
     Attributes:
-        encoding: tells this kind from the others.
-        ignore: colours that stand for no class.
-        match: how a pixel's colour becomes a class's. exact: it is equal, and other colours are refused.
-            threshold: equal after each channel becomes 0 below 128, else 255. nearest: the nearest, within
-            `max_distance`. With the last two, colours that still match nothing are counted and ignored.
-        max_distance: Euclidean, in RGB of 0 to 255.
+        encoding: the name of the encoding.
+        ignore: colors without a class.
+        match: the rule that matches a pixel with a class color. exact: the colors are equal; other colors are refused.
+            threshold: the colors are equal after each channel below 128 becomes 0, else 255. nearest: the nearest class
+            color within `max_distance`. Except for exact, colors without a match are counted and ignored.
+        max_distance: Euclidean distance in RGB of 0 to 255.
 
-    The last two are told only where they are not the default: pixels cached before the keys came keep their address.
+    `match` and `max_distance` are serialized only if they differ from the defaults, so that pixels cached before these
+    keys existed keep their address.
     """
 
     encoding: Literal["colors"]
@@ -84,7 +85,7 @@ class ColorMasks(Settings):
 
     @property
     def tolerant(self) -> bool:
-        """Whether colours that no class has are ignored rather than refused."""
+        """Whether colors that no class has are ignored rather than refused."""
         return self.match != "exact"
 
 
@@ -98,7 +99,7 @@ class WindowSpec(Settings):
     def _leaves_no_gaps(self) -> Self:
         if self.stride > self.size:
             raise ValueError(
-                f"stride {self.stride} is larger than size {self.size}: pixels get lost"
+                f"stride {self.stride} is larger than size {self.size}: pixels would be skipped"
             )
         return self
 
@@ -114,14 +115,14 @@ SceneIds = Annotated[tuple[str, ...], AfterValidator(_each_once)]
 
 
 class SplitSpec(Settings):
-    """Which scenes a split takes: those of a list, or those that a rule chooses.
+    """The scenes of a split, by a list or by a rule.
 
     Attributes:
-        where: values that a field of the path pattern may have; every field named must match.
-        share: of what matches, in an order drawn with `seed`, the slice between two.
-        seed: of that order; splits that share scenes between them use one seed.
-        by: what is drawn: whole parents (all crops of a tile or raster stay together), or single crops.
-        scenes: the scenes' ids, instead of a rule; in a file, the name of a list beside the manifest.
+        where: allowed values of fields of the path pattern; every field must match.
+        share: the slice of the matching scenes between two shares, 0 to 1, in a random order.
+        seed: seed of that order; splits of the same scenes use the same seed.
+        by: the unit of the order: parents (all crops of a tile or raster stay together), or single crops.
+        scenes: the ids of the scenes, instead of a rule; in a file, the name of a list next to the manifest.
     """
 
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -134,17 +135,19 @@ class SplitSpec(Settings):
     def _is_a_slice(self) -> Self:
         low, high = self.share
         if not 0 <= low < high <= 1:
-            raise ValueError(f"share goes up from 0 at least to 1 at most, found [{low}, {high}]")
+            raise ValueError(
+                f"share must be two increasing numbers between 0 and 1, found [{low}, {high}]"
+            )
         return self
 
     @model_validator(mode="after")
     def _is_a_list_or_a_rule(self) -> Self:
         if self.scenes is not None and self.model_copy(update={"scenes": None}) != SplitSpec():
-            raise ValueError("scenes are listed, so where, share, seed and by have no place")
+            raise ValueError("scenes are listed, so where, share, seed and by cannot be set")
         return self
 
     def describe(self) -> str:
-        """The list or rule in words, for reports."""
+        """Return the list or rule in words, for reports."""
         if self.scenes is not None:
             return counted(len(self.scenes), "listed scene")
         where = " and ".join(f"{key} {', '.join(names)}" for key, names in self.where.items())
@@ -158,10 +161,10 @@ class SplitSpec(Settings):
 
 
 class ProtocolFacts(Settings):
-    """Where public evaluation code treats the dataset in a way of its own; see `evaluation.protocols`.
+    """Peculiarities of public evaluation code on the dataset; see `evaluation.protocols`.
 
     Attributes:
-        official_ignores: names of classes whose pixels the official script ignores; None: the unscored ones.
+        official_ignores: names of classes whose pixels the official script ignores; None: the unscored classes.
         dwl_counts_ignored: whether the DWL code counts predictions on ignored pixels as wrong.
     """
 
@@ -173,25 +176,24 @@ class Manifest(Settings):
     """A dataset as reviewed by a person.
 
     Attributes:
-        name: short name, also the packaged file's.
+        name: short name, also that of the packaged file.
         title: name for people.
-        classes: in the order of their ids, 0 up.
-        ignore_id: id of pixels that are neither learnt nor scored; not a class id.
-        unscored: names of classes that are learnt but left out of the scores.
-        protocols: what other protocols than ours do differently with this dataset.
+        classes: the classes in the order of their ids, from 0.
+        ignore_id: id of pixels that are neither learned nor scored; not a class id.
+        unscored: names of classes that are learned but excluded from the scores.
+        protocols: peculiarities of the dataset in protocols other than ours.
         images: path pattern of the images below the data root (see `patterns`).
-        masks: path pattern of the masks, with the same fields; None where there are none.
-        mask_encoding: how the masks' pixels become class ids.
-        window: set where scenes are windows of larger rasters.
-        bands: set where images are GeoTIFFs whose bands are chosen or scaled; teachers see the first three,
-            the student all. Left out where it is not set, as in manifests from before the key.
-        parent: names of the fields that tell from which tile an image was cut; empty where images are no
-            crops of something larger.
-        splits: which scenes are for training, choosing and testing; by default crops of one parent stay
-            together.
-        labeled: ids of the training scenes whose masks may be used, where they are listed rather than drawn;
-            in a file, the name of a list beside the manifest.
-        notes: what a reader of scores must know of this data; every report repeats it.
+        masks: path pattern of the masks, with the same fields; None without masks.
+        mask_encoding: the encoding of class ids in the masks' pixels.
+        window: size and stride of scenes that are windows of larger rasters.
+        bands: the choice and scale of bands, for GeoTIFFs; teachers see the first three, the student all. Omitted if
+            not set, as in manifests from before the key existed.
+        parent: names of the fields that identify the tile from which an image was cut; empty for images that are not
+            crops.
+        splits: the scenes for training, validation and testing; by default crops of one parent stay together.
+        labeled: ids of the training scenes whose masks may be used, if they are listed instead of drawn; in a file,
+            the name of a list next to the manifest.
+        notes: facts that a reader of scores must know; every report repeats them.
     """
 
     name: str = Field(pattern="^[a-z][a-z0-9_-]*$", max_length=128)
@@ -212,43 +214,43 @@ class Manifest(Settings):
 
     @property
     def image_bands(self) -> int:
-        """How many bands the student sees."""
+        """The number of bands that the student sees."""
         return SHOWN if self.bands is None else len(self.bands.indices)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes' names in the order of their ids."""
+        """The names of the classes in the order of their ids."""
         return tuple(spec.name for spec in self.classes)
 
     @property
     def scored_ids(self) -> tuple[int, ...]:
-        """Ids of the classes that count in the scores."""
+        """The ids of the classes that count in the scores."""
         return tuple(i for i, name in enumerate(self.class_names) if name not in self.unscored)
 
     @property
     def palette(self) -> npt.NDArray[np.uint8]:
-        """Colours of the classes, uint8 [C, 3]."""
+        """The colors of the classes, uint8 [C, 3]."""
         return np.array([color_rgb(spec.color) for spec in self.classes], np.uint8)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of the image pattern's fields, in their order."""
+        """The names of the image pattern's fields, in order."""
         return pattern_fields(self.images)
 
     @property
     def labeled_share(self) -> float | None:
-        """The share of the training scenes that is listed as labeled; None where none is listed."""
+        """The share of the training scenes that is listed as labeled; None if none is listed."""
         listed = self.splits["train"].scenes if "train" in self.splits else None
         return None if self.labeled is None or not listed else len(self.labeled) / len(listed)
 
     @model_validator(mode="after")
     def _has_coherent_classes(self) -> Self:
-        for what, values in {
+        for attribute, values in {
             "class names": self.class_names,
-            "class colours": tuple(spec.color for spec in self.classes),
+            "class colors": tuple(spec.color for spec in self.classes),
         }.items():
             if repeated := sorted({value for value in values if values.count(value) > 1}):
-                raise ValueError(f"{what} must differ, found twice: {', '.join(repeated)}")
+                raise ValueError(f"{attribute} must differ, found twice: {', '.join(repeated)}")
         if self.ignore_id < len(self.classes):
             raise ValueError(f"ignore_id {self.ignore_id} is the id of a class; use 255")
         for key, names in {
@@ -275,7 +277,7 @@ class Manifest(Settings):
             for field in fields:
                 if field not in self.fields:
                     raise ValueError(
-                        f"{key}: '{field}' is no field of the images pattern"
+                        f"{key}: '{field}' is not a field of the images pattern"
                         f"{suggestion(field, self.fields)}"
                     )
         return self
@@ -306,32 +308,32 @@ class Manifest(Settings):
 
 
 def packaged_manifests() -> tuple[str, ...]:
-    """Names of the manifests that come with rsmtdf."""
+    """Return the names of the manifests that come with rsmtdf."""
     files = resources.files(data_manifests).iterdir()
     return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".yaml")))
 
 
 def load_manifest(name_or_path: str) -> Manifest:
-    """The packaged manifest of a name such as "dubai", or the one in a YAML file.
+    """Load a packaged manifest by a name such as "dubai", or a manifest in a YAML file.
 
     Raises:
-        ConfigError: the name is unknown, or the file is missing or wrong.
+        ConfigError: If the name is unknown, or the file is missing or invalid.
     """
     if name_or_path.endswith((".yaml", ".yml")):
         path = Path(name_or_path)
         return validate(Manifest, _with_lists(load_yaml(path), path.parent), str(path))
-    known = packaged_manifests()
-    if name_or_path not in known:
+    names = packaged_manifests()
+    if name_or_path not in names:
         raise ConfigError(
-            f"unknown manifest '{name_or_path}'{suggestion(name_or_path, known)}",
-            remedy=f"name one of {', '.join(known)}, or give a path that ends in .yaml",
+            f"unknown manifest '{name_or_path}'{suggestion(name_or_path, names)}",
+            remedy=f"name one of {', '.join(names)}, or give a path that ends in .yaml",
         )
     with resources.as_file(resources.files(data_manifests) / f"{name_or_path}.yaml") as path:
         return validate(Manifest, load_yaml(path), name_or_path)
 
 
 def _with_lists(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The manifest's values with ids in place of each list file's name."""
+    """Return the manifest's values with each list file's name replaced by its ids."""
     splits = values.get("splits")
     holders = [(values, "labeled")]
     if isinstance(splits, dict):

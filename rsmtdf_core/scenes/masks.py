@@ -1,4 +1,4 @@
-"""Mask pixels as class ids, and class ids as colours."""
+"""Convert mask pixels to class ids, and class ids to colors."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,28 +9,28 @@ import numpy.typing as npt
 from rsmtdf_core.scenes.manifest import ColorMasks, IndexMasks, Manifest, color_rgb
 
 DECODING = 1
-"""The way in which mask files become class ids; raised whenever a file gets other ids than before.
+"""The version of the conversion from mask files to class ids; raised whenever a file gets different ids.
 
-Pixels that were cached by another version are then rendered and compared before they are used.
+Pixels cached by another version are rendered again and compared before they are used.
 """
 
-# Masks are converted in bands of about this many pixels: what is needed on the way stays small beside a raster.
+# Masks are converted in bands of about this many pixels, to keep temporary arrays small compared with a raster.
 _BAND_PIXELS = 2**22
 
 
 def encode_mask(
     raw: npt.NDArray[np.integer], manifest: Manifest, valid: npt.NDArray[np.bool_] | None = None
 ) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
-    """Turn a mask's raw pixels into class ids.
+    """Convert a mask's raw pixels to class ids.
 
     Args:
         raw: integers [H, W] for "indices", uint8 [H, W, 3] for "colors".
-        manifest: tells the encoding.
-        valid: where the mask is not nodata by its own file, bool [H, W]; the rest is ignored, whatever its value.
+        manifest: the manifest, which has the encoding.
+        valid: where the mask file has data, bool [H, W]; all other pixels are ignored.
 
     Returns:
-        class ids uint8 [H, W], and the count of pixels of each raw id or colour that no class
-        has; those pixels are ignored.
+        Class ids uint8 [H, W], and the number of pixels of each raw id or color that no class has; those pixels are
+        ignored.
     """
     height, width = raw.shape[:2]
     ids = np.empty((height, width), np.uint8)
@@ -38,8 +38,8 @@ def encode_mask(
     rows = max(1, _BAND_PIXELS // max(1, width))
     for top in range(0, height, rows):
         part = slice(top, top + rows)
-        known = None if valid is None else ~valid[part]
-        unknown += _encode_band(raw[part], manifest, ids[part], known)
+        nodata = None if valid is None else ~valid[part]
+        unknown += _encode_band(raw[part], manifest, ids[part], nodata)
     return ids, dict(unknown)
 
 
@@ -49,7 +49,7 @@ def _encode_band(
     ids: npt.NDArray[np.uint8],
     nodata: npt.NDArray[np.bool_] | None,
 ) -> Counter[str]:
-    """Write the class ids of some rows into `ids`; the counts of what no class has."""
+    """Write the class ids of some rows into `ids`; return the pixel counts of values that no class has."""
     encoding = manifest.mask_encoding
     if isinstance(encoding, IndexMasks):
         values: npt.NDArray[np.integer] = raw
@@ -61,24 +61,24 @@ def _encode_band(
         values = _packed(raw)
         class_values = [_code(spec.color) for spec in manifest.classes]
         ignored = [_code(color) for color in encoding.ignore]
-    # A value may be a class's and ignored at once, say an unused class 255: ignoring, told last, wins.
+    # A value may both belong to a class and be ignored, such as an unused class 255: ignoring, set last, wins.
     meaning = dict(zip(class_values, range(len(manifest.classes)), strict=True))
     meaning |= dict.fromkeys(ignored, manifest.ignore_id)
     ids[:] = manifest.ignore_id
-    known = np.zeros(values.shape, bool)
+    matched = np.zeros(values.shape, bool)
     for value, class_id in meaning.items():
-        here = values == value
-        ids[here] = class_id
-        known |= here
+        equal = values == value
+        ids[equal] = class_id
+        matched |= equal
     if nodata is not None:
         ids[nodata] = manifest.ignore_id
-        known |= nodata
-    if known.all():
+        matched |= nodata
+    if matched.all():
         return Counter()
     if isinstance(encoding, IndexMasks):
-        return _counted(values[~known])
-    codes = values[~known]
-    # Tables over all 2^24 colours: where every pixel of a mask is off, sorting them would take many times longer.
+        return _counted(values[~matched])
+    codes = values[~matched]
+    # Tables over all 2^24 colors: if every pixel of a mask is off, sorting them would take many times longer.
     unmatched = np.zeros(2**24, bool)
     unmatched[codes] = True
     strange = np.flatnonzero(unmatched)
@@ -86,32 +86,32 @@ def _encode_band(
     table = np.full(2**24, manifest.ignore_id, np.uint8)
     table[strange] = np.array([manifest.ignore_id, *meaning.values()], np.uint8)[near + 1]
     unmatched[strange[near >= 0]] = False
-    ids[~known] = table[codes]
+    ids[~matched] = table[codes]
     left = _counted(codes[unmatched[codes]])
     return Counter({f"#{int(code):06X}": count for code, count in left.items()})
 
 
 def _counted(values: npt.NDArray[np.integer]) -> Counter[str]:
-    found, counts = np.unique(values, return_counts=True)
-    return Counter(dict(zip(map(str, found), counts.tolist(), strict=True)))
+    distinct, counts = np.unique(values, return_counts=True)
+    return Counter(dict(zip(map(str, distinct), counts.tolist(), strict=True)))
 
 
 def _nearest(
     colors: npt.NDArray[np.integer], meant: npt.NDArray[np.integer], encoding: ColorMasks
 ) -> npt.NDArray[np.intp]:
-    """For each packed colour [N], the place in `meant` [M] of the one that it stands for; -1 for none."""
-    found, wanted = _unpacked(colors), _unpacked(meant)
+    """Return, for each packed color [N], the index of its match in `meant` [M]; -1 for no match."""
+    pixels, classes = _unpacked(colors), _unpacked(meant)
     if encoding.match == "exact":
-        return np.full(len(found), -1, np.intp)
+        return np.full(len(pixels), -1, np.intp)
     if encoding.match == "threshold":
-        found = np.where(found >= 128, 255, 0)
-    squares = ((found[:, None] - wanted[None]) ** 2).sum(axis=2)
+        pixels = np.where(pixels >= 128, 255, 0)
+    squares = ((pixels[:, None] - classes[None]) ** 2).sum(axis=2)
     limit = 0 if encoding.match == "threshold" else encoding.max_distance**2
     return np.where(squares.min(axis=1) <= limit, squares.argmin(axis=1), -1)
 
 
 def colorize(ids: npt.NDArray[np.uint8], manifest: Manifest) -> npt.NDArray[np.uint8]:
-    """Class ids uint8 [H, W] in the classes' colours, uint8 [H, W, 3]; ignored is black."""
+    """Convert class ids uint8 [H, W] to the classes' colors, uint8 [H, W, 3]; ignored pixels are black."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(manifest.classes)] = manifest.palette
     return table[ids]
@@ -122,7 +122,7 @@ def _unpacked(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
 
 
 def _packed(raw: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
-    """Colours [..., 3] as numbers 0xRRGGBB; in place, as each array on the way would be larger than the mask."""
+    """Pack colors [..., 3] into numbers 0xRRGGBB; in place, as every temporary array would be larger than the mask."""
     codes = raw[..., 0].astype(np.uint32)
     for band in (1, 2):
         codes <<= 8

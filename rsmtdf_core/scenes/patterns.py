@@ -1,8 +1,8 @@
-"""Path patterns such as "{area}/images/{name}.jpg": one line of a manifest, not a list of files.
+"""Path patterns such as "{area}/images/{name}.jpg": one line of a manifest instead of a list of files.
 
-Each `{field}` stands for part of one path segment and never starts with a dot, so hidden files (as
-the "._scene.png" that some systems leave in archives) are no scenes. A pattern that ends in ".*"
-takes any known image type.
+Each `{field}` matches a part of one path segment that does not start with a dot, so hidden files (such as
+"._scene.png", which some systems leave in archives) are not scenes. A pattern that ends in ".*" matches every known
+image suffix.
 """
 
 import glob
@@ -18,10 +18,10 @@ _FIELD = re.compile(r"\{([a-z_]+)\}")
 
 
 def pattern_fields(pattern: str) -> tuple[str, ...]:
-    """The names of a pattern's fields, in their order.
+    """Return the names of a pattern's fields, in order.
 
     Raises:
-        ValueError: the pattern has no field, leaves the root, or has a brace or star out of place.
+        ValueError: If the pattern has no field, leaves the root, or has a misplaced brace or star.
     """
     fields = tuple(dict.fromkeys(_FIELD.findall(pattern)))
     literal = _FIELD.sub("", pattern.removesuffix(".*"))
@@ -29,7 +29,7 @@ def pattern_fields(pattern: str) -> tuple[str, ...]:
         raise ValueError(f'a path pattern needs a field such as {{name}}, found "{pattern}"')
     if re.search(r"[{}*?]", literal):
         raise ValueError(
-            f'"{pattern}": a field is a lower-case word in braces, a star only ends it as ".*"'
+            f'"{pattern}": a field is a lower-case word in braces, and a star may only occur in a final ".*"'
         )
     if pattern.startswith("/") or ".." in pattern.split("/") or "\\" in pattern:
         raise ValueError(f'"{pattern}": a path pattern is relative to the data root')
@@ -39,62 +39,62 @@ def pattern_fields(pattern: str) -> tuple[str, ...]:
 def match_pairs(
     root: Path, images: str, masks: str | None, fields: tuple[str, ...]
 ) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], str]]:
-    """The files of two patterns, each as `match_files` returns them.
+    """Return the files of two patterns, each as in `match_files`.
 
-    A file that both match belongs to the pattern with more fixed characters: a_mask.png to "{name}_mask.png" rather
-    than to "{name}.png".
+    A file that matches both belongs to the pattern with more fixed characters: a_mask.png to "{name}_mask.png", not
+    to "{name}.png".
 
     Raises:
-        MissingFileError, DataError: as for `match_files`.
+        MissingFileError, DataError: As for `match_files`.
     """
     if masks is None:
         return match_files(root, images, fields), {}
     if _fixed(masks) < _fixed(images):
-        found = match_files(root, images, fields)
-        return found, match_files(root, masks, fields, without=set(found.values()))
-    found = match_files(root, masks, fields)
-    return match_files(root, images, fields, without=set(found.values())), found
+        image_files = match_files(root, images, fields)
+        return image_files, match_files(root, masks, fields, without=set(image_files.values()))
+    mask_files = match_files(root, masks, fields)
+    return match_files(root, images, fields, without=set(mask_files.values())), mask_files
 
 
 def match_files(
     root: Path, pattern: str, fields: tuple[str, ...], without: Collection[str] = ()
 ) -> dict[tuple[str, ...], str]:
-    """The files below `root` that a pattern matches, by the values of `fields`, in sorted order.
+    """Return the files below `root` that match a pattern, by the values of `fields`, sorted.
 
     Args:
         root: the data root.
-        pattern: relative to it.
-        fields: of the pattern, in the order of the keys.
-        without: files that are left out, posix paths relative to the root.
+        pattern: a path pattern relative to the root.
+        fields: the fields of the pattern, in the order of the keys.
+        without: files to leave out, posix paths relative to the root.
 
     Returns:
-        posix paths relative to the root.
+        Posix paths relative to the root.
 
     Raises:
-        MissingFileError: the root is not a folder.
-        DataError: two files have the same field values, say a.png and a.jpg.
+        MissingFileError: If the root is not a folder.
+        DataError: If two files have the same field values, such as a.png and a.jpg.
     """
     if not root.is_dir():
         raise MissingFileError(
             "the data root is not a folder",
             where=root,
-            remedy="give the dataset's folder as the root",
+            remedy="name the dataset's folder as the root",
         )
     regex = re.compile(_regex(pattern))
-    found: dict[tuple[str, ...], str] = {}
+    files: dict[tuple[str, ...], str] = {}
     for path in sorted(file.relative_to(root).as_posix() for file in root.glob(_glob(pattern))):
         match = regex.fullmatch(path)
         if match is None or path in without:
             continue
         key = tuple(readable(match[field]) for field in fields)
-        if key in found:
+        if key in files:
             raise DataError(
-                f"two files stand for one scene: {found[key]} and {path}",
+                f"two files belong to one scene: {files[key]} and {path}",
                 where=root,
-                remedy="remove one of them, or name one image type in the manifest's pattern",
+                remedy="remove one of them, or name one image suffix in the manifest's pattern",
             )
-        found[key] = path
-    return dict(sorted(found.items()))
+        files[key] = path
+    return dict(sorted(files.items()))
 
 
 def _fixed(pattern: str) -> int:

@@ -1,4 +1,4 @@
-"""An image file through a choice of bands: windows as uint8, with where they have data."""
+"""Read an image file through a choice of bands: windows as uint8, and where they have data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,16 +18,16 @@ from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.labels import spread
 from rsmtdf_core.scenes.images.orientation import Region
 
-_ROWS = 128  # that are scaled at a time, as scaling takes several times the memory of its result
-_SAMPLE = 1024  # px, side of the part whose values an error proposes as a scale
+_ROWS = 128  # scaled at a time, as scaling takes several times the memory of its result
+_SAMPLE = 1024  # px; side of the part whose values an error message proposes as a scale
 
 
 class Raster:
-    """An open image whose bands were chosen; made by `open_raster` or `choose_bands`, for one thread.
+    """An open image with chosen bands, from `open_raster` or `choose_bands`; not thread-safe.
 
     Attributes:
         image: the file.
-        frame: its size and place.
+        frame: its size and georeference.
     """
 
     def __init__(self, image: ImageFile, bands: BandSettings) -> None:
@@ -36,13 +36,13 @@ class Raster:
         self._bands = bands
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[Pixels, Valid]:
-        """A window as uint8 [height, width, C], RGB first, and where it has data, bool [height, width].
+        """Read a window as uint8 [height, width, C], RGB first, and where it has data, bool [height, width].
 
-        A pixel has no data where the file's nodata values, mask or alpha say so (see `ImageFile.has_data`), or where
-        a chosen band is not a finite number; it is black.
+        A pixel has no data if the file's nodata values, mask or alpha exclude it (see `ImageFile.has_data`), or if a
+        chosen band is not finite. Such pixels are black.
 
         Raises:
-            DataError: the window reaches over the image, or the file is damaged there.
+            DataError: If the window exceeds the image, or this part of the file is damaged.
         """
         if self._bands.scale is None:
             return self._read_plain((top, left, height, width))
@@ -57,18 +57,18 @@ class Raster:
         return pixels, valid
 
     def read_all(self) -> tuple[Pixels, Valid]:
-        """The same for all of the image."""
+        """Read the whole image, see `read`."""
         return self.read(0, 0, self.frame.height, self.frame.width)
 
     def _read_plain(self, part: Region) -> tuple[Pixels, Valid]:
-        """Samples of up to 8 bits, which need no scale."""
+        """Read samples of up to 8 bits, which need no scale."""
         indices = self._bands.indices
-        single = len(set(indices)) == 1  # a grey band, decoded once
+        single = len(set(indices)) == 1  # a gray band, decoded once
         values, valid = read_values(self.image, indices[:1] if single else indices, part)
         bits = [self.image.bits[band - 1] for band in indices[: values.shape[2]]]
         if min(bits) < 8:
             values = np.dstack(
-                [spread(values[..., place], count) for place, count in enumerate(bits)]
+                [spread(values[..., channel], count) for channel, count in enumerate(bits)]
             )
         if not valid.all():
             values = np.where(valid[..., None], values, np.uint8(0))
@@ -76,7 +76,7 @@ class Raster:
         return self._bright(pixels, valid), valid
 
     def _bright(self, pixels: Pixels, valid: Valid) -> Pixels:
-        """Turn round what is stored with small values for bright."""
+        """Invert images that store bright pixels as small values."""
         return (
             np.where(valid[..., None], 255 - pixels, pixels) if self.image.white_is_zero else pixels
         )
@@ -85,10 +85,10 @@ class Raster:
 def read_values(
     image: ImageFile, bands: tuple[int, ...], part: Region
 ) -> tuple[npt.NDArray[Any], Valid]:
-    """The bands as they are in the file, [h, w, C], and where a pixel has data, bool [h, w]."""
+    """Read the stored values of bands, [h, w, C], and where a pixel has data, bool [h, w]."""
     values = image.read(bands, part)
-    known = image.has_data(bands, part)
-    valid: Valid = np.ones(values.shape[:2], bool) if known is None else known
+    has_data = image.has_data(bands, part)
+    valid: Valid = np.ones(values.shape[:2], bool) if has_data is None else has_data
     if values.dtype.kind == "f":
         valid = valid & np.isfinite(values).all(axis=2)
     return values, valid
@@ -100,22 +100,23 @@ def open_raster(path: Path, bands: BandSettings | None = None) -> Iterator[Raste
 
     Args:
         path: the file.
-        bands: which of its bands are read; by default the first three, or a single one thrice, of 8 bits; bands
-            tagged as alpha do not count.
+        bands: the bands to read; by default the first three, or a single one three times, without bands tagged as
+            alpha.
 
     Raises:
-        MissingFileError, DataError: the file is missing, no image, cut off, or has not the bands
-            that are to be read, or more than 8 bits a band while no scale is given.
+        MissingFileError: If the file is missing.
+        DataError: If the file is not an image, is truncated, lacks a chosen band, or has more than 8 bits per band
+            and no scale is given.
     """
     with open_image(path) as image:
         yield choose_bands(image, bands)
 
 
 def choose_bands(image: ImageFile, bands: BandSettings | None = None) -> Raster:
-    """An open image through a choice of bands.
+    """Return an open image with a choice of bands.
 
     Raises:
-        DataError: as for `open_raster`.
+        DataError: As for `open_raster`.
     """
     chosen = bands or first_bands(image)
     _require_bands(image, chosen)
@@ -125,24 +126,24 @@ def choose_bands(image: ImageFile, bands: BandSettings | None = None) -> Raster:
 
 
 def first_bands(image: ImageFile) -> BandSettings:
-    """The bands that are shown where nobody chose: the first three, or a single one thrice, alpha left out.
+    """Return the default bands: the first three, or a single one three times, without alpha.
 
     Raises:
-        DataError: there are two.
+        DataError: If there are two.
     """
     colors = image.color_bands
     if len(colors) == 1:
         return _shown(colors * 3)
     if len(colors) < 3:
         raise DataError(
-            f"expected one band, or three at least, found {len(colors)}",
+            f"expected one band, or at least three, found {len(colors)}",
             where=image.path,
             remedy="choose three with `bands: {indices: [1, 2, 2]}` in the manifest",
         )
     return _shown(colors[:3])
 
 
-@cache  # as every file that is opened asks
+@cache  # called for every file that is opened
 def _shown(indices: tuple[int, ...]) -> BandSettings:
     return BandSettings(indices=indices)
 
@@ -170,22 +171,22 @@ def _require_eight_bits(image: ImageFile, bands: BandSettings) -> None:
     raise DataError(
         f"expected bands of 8 bits, found {', '.join(kinds)} and no scale",
         where=image.path,
-        remedy="say in the manifest what becomes black and white, for example "
+        remedy="set the values of black and white in the manifest, for example "
         f"`bands: {{indices: {list(bands.indices)}, scale: [{ranges}]}}` "
-        "(the 2nd and 98th percentiles in the middle of this file); `rsmtdf predict` takes --bands and --scale, too",
+        "(the 2nd and 98th percentiles in the middle of this file); `rsmtdf predict` also takes --bands and --scale",
     )
 
 
 def middle_values(image: ImageFile, bands: BandSettings) -> list[npt.NDArray[Any]]:
-    """For each of the bands the values [N] in the middle of an image, those without data left out.
+    """Return for each band the values [N] in the middle of an image, without nodata.
 
     Raises:
-        DataError: the file is damaged there.
+        DataError: If this part of the file is damaged.
     """
     sides = min(_SAMPLE, image.height), min(_SAMPLE, image.width)
     part = ((image.height - sides[0]) // 2, (image.width - sides[1]) // 2, *sides)
     values, valid = read_values(image, bands.indices, part)
     by_band = image.valid(bands.indices, part)
-    known = valid[..., None] if by_band is None else by_band & valid[..., None]
-    known = np.broadcast_to(known, values.shape)
-    return [values[..., place][known[..., place]] for place in range(values.shape[2])]
+    has_data = valid[..., None] if by_band is None else by_band & valid[..., None]
+    has_data = np.broadcast_to(has_data, values.shape)
+    return [values[..., band][has_data[..., band]] for band in range(values.shape[2])]

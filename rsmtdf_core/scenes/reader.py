@@ -1,8 +1,8 @@
-"""Decoded scenes for everyone who needs pixels, with the last files kept in memory.
+"""Decode the pixels and masks of scenes, with a cache of recent files.
 
-Views of one scene, and windows of one raster, come in bursts, and decoding is the expensive part. So decoded files are
-kept whole up to a number of bytes; of a file that can be read by parts, only the scene's window is read and kept.
-Pixels are kept with where they have data, so that a scene's image and mask are each opened once.
+Views of one scene, and windows of one raster, are requested in bursts, and decoding is expensive. So decoded files are
+cached up to a number of bytes. If a file can be read by parts, only the scene's window is read and cached. The cache
+also holds where pixels have data, so that a scene's image and mask are each opened once.
 """
 
 from collections import OrderedDict
@@ -23,13 +23,13 @@ from rsmtdf_core.scenes.rasters import open_raster
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """What was decoded of an image or a mask.
+    """The decoded pixels of an image or a mask.
 
     Attributes:
-        pixels: of the image, uint8 [h, w, C], or the mask's class ids, uint8 [h, w].
-        part: of the file that they are; None for all of it.
+        pixels: pixels of the image, uint8 [h, w, C], or class ids of the mask, uint8 [h, w].
+        part: the decoded part of the file; None for the whole file.
         size: width and height of the file, px.
-        valid: where the image has data, bool [h, w]; None where it has everywhere.
+        valid: where the image has data, bool [h, w]; None if all pixels have data.
     """
 
     pixels: Pixels
@@ -43,18 +43,18 @@ class _Decoded:
 
 
 _Key = tuple[str, str, Window | None]
-"""Image or mask, path, and the window where that alone was read."""
+"""Image or mask, path, and the window if only that was read."""
 
 
 class SceneReader:
-    """Images and masks of a dataset's scenes.
+    """Reads images and masks of a dataset's scenes.
 
-    May be used from several threads and sent to other processes, where it starts with nothing kept.
-    The arrays are shared with the cache and therefore read-only.
+    Thread-safe. A copy sent to another process starts with an empty cache. The arrays are shared with the cache and
+    therefore read-only.
 
     Args:
-        dataset: whose scenes are read.
-        cache_bytes: decoded bytes to keep at most.
+        dataset: the dataset.
+        cache_bytes: largest size of the cache, bytes.
     """
 
     def __init__(self, dataset: Dataset, cache_bytes: int = 512 * 2**20) -> None:
@@ -75,28 +75,28 @@ class SceneReader:
         self._forget()
 
     def image(self, scene: Scene) -> Pixels:
-        """Pixels of a scene, uint8 [H, W, C], RGB first.
+        """Return the pixels of a scene, uint8 [H, W, C], RGB first.
 
         Raises:
-            MissingFileError, DataError: the file is missing, unreadable or of another size.
+            MissingFileError, DataError: If the file is missing, unreadable or of another size.
         """
         decoded = self._image(scene)
         return _cut(decoded.pixels, decoded, scene, scene.image)
 
     def picture(self, scene: Scene) -> Pixels:
-        """A scene as people and teachers see it, uint8 [H, W, 3], RGB.
+        """Return the RGB pixels of a scene, uint8 [H, W, 3], for teachers and pictures.
 
         Raises:
-            MissingFileError, DataError: as for `image`.
+            MissingFileError, DataError: As for `image`.
         """
         return self.image(scene)[..., :SHOWN]
 
     def mask(self, scene: Scene) -> Pixels:
-        """Class ids of a scene that has a mask, uint8 [H, W]; ignored where its raster has no data.
+        """Return the class ids of a scene with a mask, uint8 [H, W]; pixels without image data are ignored.
 
         Raises:
-            MissingFileError, DataError: the file is missing, unreadable, of another size than its
-                image, or holds ids or colours that no class has.
+            MissingFileError, DataError: If the file is missing, unreadable, differs in size from its image, or holds
+                ids or colors that no class has.
         """
         assert scene.mask is not None, f"{scene.id} has no mask"
         image = self._image(scene)
@@ -107,7 +107,7 @@ class SceneReader:
         return self._cached("image", scene.image, scene, lambda: self._decode_image(scene))
 
     def _decode_image(self, scene: Scene) -> _Decoded:
-        """The scene's window where the file can be read by parts, else all of the file."""
+        """Decode the scene's window if the file can be read by parts, else the whole file."""
         path = self.dataset.root / scene.image
         with open_raster(path, self.dataset.manifest.bands) as raster:
             if scene.window is None and raster.image.size != (scene.width, scene.height):
@@ -117,7 +117,7 @@ class SceneReader:
             return _Decoded(pixels, part, raster.image.size, None if valid.all() else valid)
 
     def _decode_mask(self, scene: Scene, image: _Decoded) -> _Decoded:
-        """The class ids of the part that was decoded of the image; ignored where that has no data."""
+        """Decode the class ids of the decoded part of the image; pixels without image data are ignored."""
         manifest = self.dataset.manifest
         assert scene.mask is not None
         path = self.dataset.root / scene.mask
@@ -162,22 +162,22 @@ class SceneReader:
 
 
 def unknown_values(unknown: dict[str, int]) -> str:
-    """A sentence on ids or colours that no class has, given with their counts of pixels."""
+    """Return a sentence on ids or colors that no class has, given with their numbers of pixels."""
     listed = [f"{value} ({count} px)" for value, count in unknown.items()]
     more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
     return f"no class has {', '.join(listed[:8])}{more}"
 
 
 def size_differs(mask: tuple[int, ...], image: tuple[int, int]) -> str:
-    """A sentence on a mask and its image, sizes given as (height, width)."""
+    """Return a sentence on the sizes of a mask and its image, given as (height, width)."""
     return (
         f"the mask has {mask[1]} x {mask[0]} px, its image {image[1]} x {image[0]} px; "
-        "both must be of one size"
+        "both must have the same size"
     )
 
 
 def _part(scene: Scene) -> Region | None:
-    """The scene's window; None where it is all of its image."""
+    """The scene's window; None for a whole image."""
     if scene.window is None:
         return None
     return scene.window.top, scene.window.left, scene.height, scene.width
@@ -192,7 +192,7 @@ def _changed(scene: Scene, width: int, height: int) -> DataError:
 
 
 def _cut(pixels: Pixels, decoded: _Decoded, scene: Scene, path: str) -> Pixels:
-    """The scene's pixels of what was decoded for it or for all of its file."""
+    """Cut the scene's pixels from the decoded window or file."""
     if decoded.part is not None:
         return pixels
     width, height = decoded.size
@@ -204,7 +204,7 @@ def _cut(pixels: Pixels, decoded: _Decoded, scene: Scene, path: str) -> Pixels:
     part = pixels[top : top + scene.height, left : left + scene.width]
     if part.shape[:2] != (scene.height, scene.width):
         raise DataError(
-            f"the window {scene.id} reaches over the image's {width} x {height} px: "
+            f"the window {scene.id} exceeds the image's {width} x {height} px: "
             "the file changed since the scenes were found",
             where=path,
         )

@@ -1,14 +1,14 @@
-"""A dataset's split in sentences: scores compare only where the split was the same.
+"""Describe a dataset's split in sentences, as scores are only comparable on the same split.
 
-The published lists of Potsdam and DeepGlobe split by crop, so nearly every test crop has neighbours from its own tile
-in the training split. That flatters scores, and a reader has to know it.
+The published lists of Potsdam and DeepGlobe split by crop, so nearly every test crop has neighbors from its own tile
+in the training split. That inflates scores, so reports mention it.
 """
 
 from rsmtdf_core.scenes.find import Dataset, parent_of
 
 
 def split_notes(dataset: Dataset) -> tuple[str, ...]:
-    """Which split was used, whether test scenes share tiles with training scenes, and the manifest's own notes."""
+    """Return sentences on the split, on tiles shared by test and training scenes, and the manifest's notes."""
     manifest = dataset.manifest
     rules = [
         f"{name} = {spec.describe()}"
@@ -22,11 +22,11 @@ def split_notes(dataset: Dataset) -> tuple[str, ...]:
 
 
 def shared_with_training(dataset: Dataset) -> int:
-    """How many test scenes have a training scene from the same parent: a tile, or a raster with windows."""
+    """Count the test scenes that share their parent, a tile or a raster with windows, with a training scene."""
     manifest = dataset.manifest
-    learnt = {parent_of(manifest, scene.id) for scene in dataset.splits.get("train", ())}
+    training = {parent_of(manifest, scene.id) for scene in dataset.splits.get("train", ())}
     test = dataset.splits.get("test", ())
-    return sum(parent_of(manifest, scene.id) in learnt for scene in test)
+    return sum(parent_of(manifest, scene.id) in training for scene in test)
 
 
 def _by_crop_or_by_tile(dataset: Dataset) -> str:

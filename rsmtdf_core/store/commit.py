@@ -9,10 +9,10 @@ from typing import Any
 from rsmtdf_core.cache_names import COMMIT
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_json, write_json
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.ledger import Ledger
-from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
 from rsmtdf_core.store.shards import damage
 
 
@@ -56,13 +56,14 @@ class Commit:
         )
 
 
+FORMAT = FileFormat("commit")
 _FIELDS = [field.name for field in fields(Commit)]
 _LATE = "parameters_sha256"
 
 
 def write_commit(store: Path, commit: Commit) -> None:
     """Write the commit of a store atomically, after its copy."""
-    document = sealed({"format": FORMAT, **asdict(commit)})
+    document = FORMAT.sealed(asdict(commit))
     for path in (copy_of(store / COMMIT), store / COMMIT):
         write_json(path, document)
 
@@ -85,7 +86,7 @@ def read_commit_file(path: Path) -> Commit:
     Raises:
         StoreDamagedError: If the file is missing or damaged.
     """
-    document = unsealed(read_json(path, StoreDamagedError), path)
+    document = FORMAT.unsealed(read_json(path, StoreDamagedError), path)
     names = [name for name in _FIELDS if name != _LATE or name in document]
     try:
         commit = Commit(**{name: document[name] for name in names})

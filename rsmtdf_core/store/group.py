@@ -24,15 +24,13 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.store.copies import copy_of, is_there, keep_copy
 from rsmtdf_core.store.locks import locked
 from rsmtdf_core.store.metadata import (
     EXTRACT,
-    FORMAT,
     ZARR,
     read_attributes,
-    sealed,
-    unsealed,
 )
 from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.tables import SEGMENT_ROWS, read_table, table_damage, write_table
@@ -42,6 +40,8 @@ from rsmtdf_core.views.plan import VIEW_DTYPE, ViewPlan
 VIEWS = "views.npy"
 CROPS = "crops.npy"
 SCENES = "scenes.json"
+FORMAT = FileFormat("group of stores")
+SCENES_FORMAT = FileFormat("list of scenes")
 _CRC = np.dtype(np.uint32)
 _MOST_NUMBERS = 2**20  # a view key has room for this many view numbers
 
@@ -278,12 +278,12 @@ def _segments(added: Table) -> Table:
 
 def scenes_document(scenes: Sequence[SceneKey]) -> dict[str, Any]:
     """Return the content of `scenes.json`."""
-    return sealed({"format": FORMAT, "scenes": [key.to_json() for key in scenes]})
+    return SCENES_FORMAT.sealed({"scenes": [key.to_json() for key in scenes]})
 
 
 def group_document(drawing: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a group's `zarr.json`."""
-    attributes = {"rsmtdf": sealed({"format": FORMAT, "drawing": drawing})}
+    attributes = {"rsmtdf": FORMAT.sealed({"drawing": drawing})}
     return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
 
@@ -294,7 +294,7 @@ def read_drawing(file: Path, absent: type[StoreError] = StoreDamagedError) -> di
         StoreError: Of type `absent`, if the file is missing.
         StoreDamagedError: If the file is damaged.
     """
-    document, attributes = read_attributes(file, absent)
+    document, attributes = read_attributes(FORMAT, file, absent)
     drawing = attributes.get("drawing")
     if not isinstance(drawing, dict) or document != group_document(drawing):
         raise damage(file, "the group's metadata is inconsistent")
@@ -325,7 +325,7 @@ def read_scenes(file: Path) -> tuple[SceneKey, ...]:
     Raises:
         StoreDamagedError: If the file is missing or damaged.
     """
-    document = unsealed(read_json(file, StoreDamagedError), file)
+    document = SCENES_FORMAT.unsealed(read_json(file, StoreDamagedError), file)
     try:
         return tuple(
             SceneKey(name, sha256, width, height, None if window is None else tuple(window))

@@ -22,6 +22,7 @@ from rsmtdf_core.errors import (
 )
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences, fingerprint
+from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.kinds import CODECS, CodecKind
 from rsmtdf_core.store.codecs import Codec, Declared, Parameters, make_codec
 from rsmtdf_core.store.copies import copy_of, is_there
@@ -30,7 +31,7 @@ from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.tables import SEGMENT_ROWS
 from rsmtdf_core.tokens import TokenShape
 
-FORMAT = 1
+FORMAT = FileFormat("store")
 EXTRACT = "rsmtdf extract-features CONFIG"
 ZARR = "zarr.json"
 _MAX_SIZE = 2**31
@@ -106,39 +107,14 @@ def store_suffix(identity: dict[str, Any], label: str) -> str:
     return f"{fingerprint(identity)[:12]}-{label}"
 
 
-def sealed(value: dict[str, Any]) -> dict[str, Any]:
-    """Return `value` with its fingerprint added."""
-    return {**value, "fingerprint": fingerprint(value)}
-
-
-def unsealed(value: object, path: Path) -> dict[str, Any]:
-    """Check the fingerprint and return `value` without it.
-
-    Raises:
-        StoreDamagedError: If the fingerprint is missing or wrong.
-        StoreMismatchError: If the file has a format that this version does not know.
-    """
-    if not isinstance(value, dict) or "fingerprint" not in value:
-        raise damage(path, "the file has no fingerprint")
-    rest = {key: field for key, field in value.items() if key != "fingerprint"}
-    try:
-        expected = fingerprint(rest)
-    except (ValueError, RecursionError):  # a number outside the JSON standard, or too deep
-        expected = ""
-    if value["fingerprint"] != expected:
-        raise damage(path, "the file does not match its fingerprint")
-    if rest.get("format") != FORMAT:
-        formats = f"expected format {FORMAT}, found {rest.get('format')!r}"
-        raise StoreMismatchError(formats, where=path, remedy="upgrade rsmtdf")
-    return rest
-
-
-def read_attributes(path: Path, absent: type[RsmtdfError]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_attributes(
+    kind: FileFormat, path: Path, absent: type[RsmtdfError]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read the document at `path` and its unsealed attributes; raise `absent` for a missing file."""
     document = read_json(path, StoreDamagedError if path.exists() or path.is_symlink() else absent)
     attributes = document.get("attributes")
-    sealed_attributes = attributes.get("rsmtdf") if isinstance(attributes, dict) else None
-    return document, unsealed(sealed_attributes, path)
+    sealed = attributes.get("rsmtdf") if isinstance(attributes, dict) else None
+    return document, kind.unsealed(sealed, path)
 
 
 def write_metadata(store: Path, facts: StoreFacts) -> None:
@@ -173,7 +149,7 @@ def read_facts(
     store: Path, path: Path, parameters_path: Path, absent: type[RsmtdfError]
 ) -> StoreFacts:
     """Read metadata like `read_metadata`, from the given files: the store's or their copies."""
-    document, attributes = read_attributes(path, absent)
+    document, attributes = read_attributes(FORMAT, path, absent)
     try:
         metadata = _parse(document, attributes)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as wrong:
@@ -245,7 +221,6 @@ def _document(facts: StoreFacts) -> dict[str, Any]:
     metadata, codec = facts.metadata, facts.codec
     shape = metadata.shape
     attributes = {
-        "format": FORMAT,
         "identity": metadata.identity,
         "shape": {
             "teacher": shape.teacher,
@@ -278,7 +253,7 @@ def _document(facts: StoreFacts) -> dict[str, Any]:
         "fill_value": _absent(codec.dtype),
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
         "dimension_names": ["view", *grid],
-        "attributes": {"rsmtdf": sealed(attributes)},
+        "attributes": {"rsmtdf": FORMAT.sealed(attributes)},
     }
 
 

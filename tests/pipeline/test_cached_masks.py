@@ -16,8 +16,8 @@ from pipeline.plan import plan_experiment
 from rsmtdf_core.errors import StoreError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.formats import seal
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.store.metadata import sealed
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.views.records import pixel_record
 from rsmtdf_core.views.render import ViewRenderer
@@ -207,7 +207,7 @@ def earlier_format(experiment, store: Path) -> None:
     """The sha256 of each mask's file, as versions before wrote it."""
     root = experiment.dataset.root
     digests = {scene.id: file_sha256(root / scene.mask) for scene in experiment.plan.scenes}
-    write_json(store / MASKS, sealed({"format": 1, "sha256": digests}))
+    write_json(store / MASKS, seal({"format": 1, "sha256": digests}))
 
 
 def test_a_store_of_an_earlier_version_is_served_if_its_pixels_are_right(root):

@@ -9,10 +9,9 @@ import pytest
 from rsmtdf_core.cache.usage import RUNS, begin_run, runs
 from rsmtdf_core.errors import RsmtdfError, StoreDamagedError
 from rsmtdf_core.files import read_json
-from rsmtdf_core.runs.folder import RunFolder
+from rsmtdf_core.runs.folder import LOCK_FORMAT, RunFolder
 from rsmtdf_core.store.copies import COPY
 from rsmtdf_core.store.group import ViewGroup
-from rsmtdf_core.store.metadata import unsealed
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from tests.reliability import harness
@@ -118,7 +117,7 @@ def test_damaged_locks_of_runs_are_found(tmp_path) -> None:
     lock = run.path / "cache.lock.json"
     [entry] = (cache / RUNS).glob("*.json")
     readers = {
-        lock: lambda: unsealed(read_json(lock, StoreDamagedError), lock),
+        lock: lambda: LOCK_FORMAT.unsealed(read_json(lock, StoreDamagedError), lock),
         entry: lambda: runs(cache),
     }
     cases = 0

@@ -15,10 +15,11 @@ import pytest
 
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.fingerprints import file_sha256
+from rsmtdf_core.formats import seal
 from rsmtdf_core.store.commit import COMMIT
 from rsmtdf_core.store.group import CROPS, SCENES, VIEWS, ViewGroup
 from rsmtdf_core.store.ledger import LEDGER
-from rsmtdf_core.store.metadata import ZARR, sealed
+from rsmtdf_core.store.metadata import ZARR
 from rsmtdf_core.store.parameters import PARAMETERS
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.plan import ViewPlan
@@ -38,7 +39,7 @@ def _document(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Evil:
         own = document["attributes"]["rsmtdf"]
         del own["fingerprint"]
         change(document, own)
-        document["attributes"]["rsmtdf"] = sealed(own)
+        document["attributes"]["rsmtdf"] = seal(own)
         _write(store.path / ZARR, document)
 
     return evil
@@ -53,7 +54,7 @@ def _resealed(name: str, **changes: object) -> Evil:
         path = (store.group.path if name == SCENES else store.path) / name
         own = json.loads(path.read_text())
         del own["fingerprint"]
-        _write(path, sealed(own | changes))
+        _write(path, seal(own | changes))
 
     return evil
 

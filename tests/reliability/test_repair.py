@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from pipeline.cache.repair import repair
-from pipeline.pixel_store import MASKS
+from pipeline.pixel_store import FORMAT, MASKS
 from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
 from rsmtdf_core.cache.usage import PINS, RUNS, begin_run, pin, pins, store_key
 from rsmtdf_core.errors import RsmtdfError, StoreError
 from rsmtdf_core.files import write_json
 from rsmtdf_core.store.locks import reading
-from rsmtdf_core.store.metadata import FORMAT, sealed
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.records import PIXELS
 from tests.damages import FILE_DAMAGES, FOLDER_DAMAGES, Damage, flip, run_remedy
@@ -50,7 +49,7 @@ def _extract(cache: Path, job: harness.Job) -> FeatureStore:
     store = harness.extract(cache, job)
     if job is RENDERED and not (store.path / MASKS).exists():
         digests = {f"s{number:03}": f"{number:064x}" for number in range(2)}
-        write_json(store.path / MASKS, sealed({"format": FORMAT, "sha256": digests}))
+        write_json(store.path / MASKS, FORMAT.sealed({"sha256": digests}))
     return store
 
 

@@ -178,7 +178,7 @@ def _caveats(measured: Measurements) -> tuple[str, ...]:
     if absent:
         sentences.append(
             f"the weights of {', '.join(absent)} are not on this machine: random weights were measured, which "
-            "take the same time and the same fp16 and int8 bytes"
+            "take the same time, and the same bytes in codecs with records of one size"
         )
     codecs = [codec for teacher in measured.teachers for codec in teacher.codecs]
     if not all(codec.meaningful for codec in codecs):

@@ -13,9 +13,10 @@ from typing import Any
 
 from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
-from rsmtdf_core.store.metadata import FORMAT, sealed, unsealed
+from rsmtdf_core.formats import FileFormat
 
 EXPORT = "export.json"
+FORMAT = FileFormat("export")
 GROUP_FILES = ("scenes.json", "crops.npy", "views.npy", "zarr.json")
 STORE_FILES = ("parameters.safetensors", "zarr.json", "ledger.jsonl", "commit.json")
 # At a hundred bytes per shard, this lists more than a petabyte of shards.
@@ -71,7 +72,7 @@ class Listing:
     def to_bytes(self) -> bytes:
         """Return the content of `export.json`."""
         files = [asdict(entry) for entry in self.files.values()]
-        document = sealed({"format": FORMAT, "files": files})
+        document = FORMAT.sealed({"files": files})
         return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
 
 
@@ -87,7 +88,7 @@ def parse_listing(content: bytes, where: str) -> Listing:
         StoreMismatchError: If it has a format that this version does not know.
     """
     try:
-        document = unsealed(json.loads(content), Path(EXPORT))
+        document = FORMAT.unsealed(json.loads(content), Path(EXPORT))
         entries = [_entry(value) for value in document["files"]]
     except StoreMismatchError as unknown:
         raise StoreMismatchError(unknown.what, where=where, remedy=unknown.remedy) from None

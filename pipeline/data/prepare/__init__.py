@@ -1,4 +1,4 @@
-"""From the archives of a published benchmark to manifests: checked, unpacked and, where asked for, cut into crops."""
+"""Prepare a published benchmark: check its files, unpack archives, optionally cut crops, and write manifests."""
 
 from pipeline.data.prepare.benchmarks import BENCHMARKS, Benchmark
 from pipeline.data.prepare.run import prepare

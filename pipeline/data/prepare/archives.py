@@ -1,4 +1,4 @@
-"""Zip archives unpacked so that a file is whole or absent, and nothing lands outside of the folder."""
+"""Unpack zip archives safely: every file is complete or absent, and none is written outside the folder."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ from rsmtdf_core.errors import DataError, RsmtdfError
 from rsmtdf_core.files import atomic_file, make_folder, read_json, write_json
 
 _BLOCK = 2**20
-# What the decompressors raise for damaged, encrypted and unknown members.
+# Errors that the decompressors raise for damaged, encrypted and unknown members.
 _DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     ZlibError,
@@ -28,10 +28,10 @@ _DAMAGE: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,  # names that are not text, offsets before the start of the file
 )
-_NOT_THE_DATA = "this is not an archive of the dataset: fetch it from its makers"
+_NOT_THE_DATA = "this is not an archive of the dataset: download it from its publisher"
 _LONGEST_NAME = 255 - len(".tmp-") - 32  # in bytes; `atomic_file` appends to a name
 _LONGEST_PATH = 2048
-_MOST_ARCHIVES = 4  # inside of each other
+_MOST_ARCHIVES = 4  # nested
 
 
 def unpack_all(
@@ -43,16 +43,16 @@ def unpack_all(
     partial: bool,
     depth: int = 1,
 ) -> None:
-    """Unpack archives, and those inside of them, below `to`; what is there whole is not written again.
+    """Unpack archives and the archives inside them below `to`; complete files are not written again.
 
     Raises:
-        DataError: see `unpack`; or an archive's md5 is not the published one, which `partial` turns into a
-            warning; or archives are inside of each other without an end.
+        DataError: See `unpack`; also if an archive's md5 is not the published one (a warning with `partial`), or
+            archives are nested too deep.
     """
     for archive in archives:
         if depth > _MOST_ARCHIVES:
             raise DataError(
-                f"more than {_MOST_ARCHIVES} archives are inside of each other",
+                f"archives are nested more than {_MOST_ARCHIVES} deep",
                 where=archive,
                 remedy=_NOT_THE_DATA,
             )
@@ -63,17 +63,17 @@ def unpack_all(
         _check_md5(benchmark, archive, reporter, partial=partial)
         inner = unpack(archive, to, reporter)
         unpack_all(benchmark, inner, to, reporter, partial=partial, depth=depth + 1)
-        write_json(mark, state)  # last: an archive is done when those inside of it are
+        write_json(mark, state)  # last: an archive is done when its inner archives are
 
 
 def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
-    """Unpack one archive; the archives that were inside of it.
+    """Unpack an archive and return the archives inside it.
 
-    Members go into a folder of the archive's name, unless the archive has one folder at its top already.
+    Members go into a folder named after the archive, unless the archive has a single top folder.
 
     Raises:
-        DataError: it is no zip archive, damaged, encrypted, larger than the free space, or has a member
-            that would land outside of `to`.
+        DataError: If the file is not a zip archive, is damaged, encrypted or larger than the free space, or has a
+            member that would be written outside `to`.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -82,34 +82,38 @@ def unpack(archive: Path, to: Path, reporter: Reporter) -> list[Path]:
             tops = {PurePosixPath(member.filename).parts[0] for member in members}
             flat = len(tops) != 1 or any("/" not in member.filename for member in members)
             base = to / archive.stem if flat else to
-            lacking = [one for one in members if not _is_there(base / one.filename, one)]
-            _require_space(archive, lacking, to)
-            with reporter.bar(f"unpacking {archive.name}", len(lacking)) as bar:
-                for member in lacking:
+            missing = [
+                member for member in members if not _is_there(base / member.filename, member)
+            ]
+            _require_space(archive, missing, to)
+            with reporter.bar(f"unpacking {archive.name}", len(missing)) as bar:
+                for member in missing:
                     _write(opened, member, base / member.filename)
                     bar.advance()
     except RsmtdfError:
         raise
     except _DAMAGE as error:
         raise DataError(
-            f"expected a whole zip archive without a password: {error}",
+            f"expected a complete zip archive without a password: {error}",
             where=archive,
-            remedy="fetch the archive again",
+            remedy="download the archive again",
         ) from None
-    return [base / one.filename for one in members if one.filename.lower().endswith(".zip")]
+    return [
+        base / member.filename for member in members if member.filename.lower().endswith(".zip")
+    ]
 
 
 def _wanted(archive: Path, member: zipfile.ZipInfo) -> bool:
-    """Whether a member is a file of the data; refuses those that would leave the folder."""
+    """Whether a member is a data file; refuse members that would leave the folder."""
     path = PurePosixPath(member.filename)
     link = stat.S_ISLNK(member.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or "\\" in member.filename or link:
         raise DataError(
-            f"the member '{member.filename}' would be written outside of the folder",
+            f"the member '{member.filename}' would be written outside the folder",
             where=archive,
             remedy=_NOT_THE_DATA,
         )
-    kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive tells none
+    kind = stat.S_IFMT(member.external_attr >> 16)  # 0 if the archive has no kind
     if not path.parts or kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
         raise DataError(
             f"the member '{member.filename}' is neither a file nor a folder",
@@ -121,15 +125,15 @@ def _wanted(archive: Path, member: zipfile.ZipInfo) -> bool:
 
 
 def _require_names(archive: Path, paths: Sequence[PurePosixPath]) -> None:
-    """Refuse files that cannot lie beside each other, before the first is written."""
+    """Refuse files that cannot coexist, before the first is written."""
     files = set(paths)
     if len(files) < len(paths):
         [(twice, _)] = Counter(paths).most_common(1)
         problem = f"two members are named '{twice}'"
-    elif inside := next((one for one in paths if not files.isdisjoint(one.parents)), None):
-        problem = f"the member '{inside}' is inside of another member, which is a file"
-    elif long := next((one for one in paths if _is_too_long(one)), None):
-        problem = f"the name of the member '{str(long)[:60]}...' is longer than file systems take"
+    elif inside := next((path for path in paths if not files.isdisjoint(path.parents)), None):
+        problem = f"the member '{inside}' is inside another member, which is a file"
+    elif long := next((path for path in paths if _is_too_long(path)), None):
+        problem = f"the name of the member '{str(long)[:60]}...' is longer than file systems allow"
     else:
         return
     raise DataError(problem, where=archive, remedy=_NOT_THE_DATA)
@@ -163,27 +167,26 @@ def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None
         raise DataError(
             f"'{member.filename}' cannot be unpacked: {failure.strerror or failure}",
             where=path,
-            remedy="remove what is in its place or free space, then prepare again, which goes on; "
-            "where the archive is damaged, fetch it again",
+            remedy="remove the obstacle or free space, then run the command again to resume; "
+            "if the archive is damaged, download it again",
         ) from failure
 
 
 def _check_md5(benchmark: Benchmark, archive: Path, reporter: Reporter, *, partial: bool) -> None:
     expected = benchmark.md5.get(archive.name)
-    if expected is None or (found := file_md5(archive)) == expected:
+    if expected is None or (md5 := file_md5(archive)) == expected:
         return
-    what = f"{archive.name} should have the md5 {expected}, found {found}"
+    problem = f"{archive.name} should have the md5 {expected}, found {md5}"
     if not partial:
         raise DataError(
-            what,
+            problem,
             where=archive,
-            remedy=f"fetch it again: rsmtdf data download {benchmark.name} --to DIR; or take it as it is "
-            "with --partial",
+            remedy=f"download it again: rsmtdf data download {benchmark.name} --to DIR; or accept it with --partial",
         )
-    reporter.warn(what)
+    reporter.warn(problem)
 
 
 def file_md5(path: Path) -> str:
-    """The md5 (32 hex digits) of a file's bytes, as publishers of archives give it."""
+    """Return the md5 (32 hex digits) of a file's bytes, as archives are published with it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

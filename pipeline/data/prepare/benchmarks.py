@@ -1,6 +1,6 @@
-"""What each benchmark should be: its files, counts, sizes and the names of its published crops.
+"""The published benchmarks: their files, counts, sizes and the names of their published crops.
 
-Classes, colours and splits are in the packaged manifests; this is what only preparing needs.
+Classes, colors and splits are in the packaged manifests. This module has the facts that only `data prepare` needs.
 """
 
 import re
@@ -10,20 +10,20 @@ from functools import cached_property
 
 CROP = 512  # px; side and stride of the published crops
 
-# What a field of a file name may be; the others are numbers.
+# Allowed values of fields in file names; all other fields are numbers.
 _FIELDS = {"part": "Train|Val", "area": "Rural|Urban"}
 _FIELD = re.compile(r"\{([a-z]+)\}")
 
 
 @dataclass(frozen=True)
 class FileName:
-    """A file's path below some folder, with {fields}, as in a manifest's pattern."""
+    """The path of a file below some folder, with {fields} as in a manifest's pattern."""
 
     pattern: str
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
-        """Matches whole posix paths; the group `prefix` is the folder that the pattern starts from."""
+        """A regular expression for posix paths; the group `prefix` is the folder above the pattern."""
         parts = _FIELD.split(self.pattern)
         literals, fields = parts[::2], parts[1::2]
         groups = [f"(?P<{name}>{_FIELDS.get(name, '[0-9]+')})" for name in fields]
@@ -34,16 +34,16 @@ class FileName:
 
     @cached_property
     def forms(self) -> tuple["FileName", ...]:
-        """The name and, where its folders tell nothing, the name without them: users name that folder itself."""
+        """The name and, if its folders have no fields, the name without folders: users may name that folder itself."""
         folders, _, name = self.pattern.rpartition("/")
         return (self, FileName(name)) if folders and not _FIELD.search(folders) else (self,)
 
     def matched(self, path: str) -> tuple[str, dict[str, str]] | None:
-        """The prefix and the fields of a path; None where it is another file."""
-        found = self.regex.fullmatch(path)
-        if found is None:
+        """Return the prefix and the fields of a path; None for other files."""
+        match = self.regex.fullmatch(path)
+        if match is None:
             return None
-        fields = found.groupdict()
+        fields = match.groupdict()
         return fields.pop("prefix"), fields
 
 
@@ -52,20 +52,20 @@ class Benchmark:
     """One published dataset.
 
     Attributes:
-        name: also that of its first packaged manifest.
-        manifests: packaged manifests, one for each of our splits.
-        image: name of an original image.
-        masks: names that a mask may have; archives differ.
+        name: the name, also that of its first packaged manifest.
+        manifests: the packaged manifests, one for each of our splits.
+        image: the name of an original image.
+        masks: possible names of a mask; archives differ.
         size: width and height of every image, px.
-        counts: how many images there should be, by the value of `counted_by`.
-        counted_by: a field, or None where all are counted together under "".
-        crop_image: name of a crop; {crop} counts from 1, row by row.
-        crop_mask: the same.
-        crops_from_1: whether published crops keep raw ids, the first class being 1 and 0 no class.
-        padding_class: what the published crops have where they reach over the image; None where none does.
-        md5: of the archives, where they were published.
-        urls: of the archives that may be fetched without a login.
-        source: where to get it and in which form.
+        counts: the published number of images, by the value of `counted_by`.
+        counted_by: a field, or None to count all images together under "".
+        crop_image: the name of a crop; {crop} counts from 1, row by row.
+        crop_mask: the name of a crop's mask.
+        crops_from_1: whether published crops keep raw ids: 1 for the first class, 0 for no class.
+        padding_class: the class of the published crops outside the image; None if no crop reaches over it.
+        md5: the published md5 of archives, by file name.
+        urls: the addresses of archives that need no login, by file name.
+        source: the source of the data and its form.
     """
 
     name: str
@@ -85,21 +85,21 @@ class Benchmark:
 
     @property
     def columns(self) -> int:
-        """Crops in a row of a tile; the last reaches over it where its side is no multiple of a crop's."""
+        """Number of crops in a row of a tile; the last one may reach over the border."""
         return -(-self.size[0] // CROP)
 
     @property
     def crops(self) -> int:
-        """Crops of a tile."""
+        """Number of crops of a tile."""
         return self.columns * -(-self.size[1] // CROP)
 
     def corner(self, number: int) -> tuple[int, int]:
-        """Left and top of a crop in its tile, px; they count from 1, row by row."""
+        """Return left and top of a crop in its tile, px; crops count from 1, row by row."""
         row, column = divmod(number - 1, self.columns)
         return column * CROP, row * CROP
 
     def number(self, left: int, top: int) -> int:
-        """The number of the crop whose corner is there."""
+        """Return the number of the crop with this upper left corner, px."""
         return top // CROP * self.columns + left // CROP + 1
 
 
@@ -119,7 +119,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             crop_image=FileName("{part}/{area}/images_png/{name}_{crop}.png"),
             crop_mask=FileName("{part}/{area}/masks_png/{name}_{crop}.png"),
             crops_from_1=True,
-            # As torchgeo's `datasets/loveda.py` has them, which fetches the same archives.
+            # From torchgeo's `datasets/loveda.py`, which downloads the same archives.
             md5={
                 "Train.zip": "de2b196043ed9b4af1690b3f9a7d558f",
                 "Val.zip": "84cae2577468ff0b5386758bb386d31d",

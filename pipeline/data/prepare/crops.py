@@ -1,7 +1,7 @@
-"""Cuts the 512-px crops of the published protocol, with class ids as masks; may be stopped and goes on.
+"""Cut the 512-px crops of the published protocol, with class ids as masks; resumable.
 
-A tile's crops are written first, each whole or absent, and synced, then a line in `crops.jsonl` that says from which
-files. A tile with such a line whose crops are all there is not cut again.
+The crops of a tile are written first, each complete or absent, and synced. Then `crops.jsonl` gets a line that names
+the source files. A tile with such a line and all of its crops is not cut again.
 """
 
 from collections import Counter
@@ -29,26 +29,26 @@ from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import size_differs, unknown_values
 
-# A tile of 6000 px takes 300 MB while it is cut, so more threads cost more than they bring.
+# Cutting a tile of 6000 px takes 300 MB, so more threads cost more memory than they save time.
 _MOST_THREADS = 8
 _SAVE: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {}),
     ".tif": ("TIFF", {}),  # images uncompressed, as the tiles are; masks see `_save`
-    # Crops of JPEG images become JPEG again, as in the published lists; at this quality the loss is small.
+    # Crops of JPEG images are JPEG again, as in the published lists; at this quality the loss is small.
     ".jpg": ("JPEG", {"quality": 98, "subsampling": 0}),
 }
 
 
 @dataclass(frozen=True)
 class Cutter:
-    """How tiles are cut.
+    """Cuts tiles into crops.
 
     Attributes:
-        benchmark: names the crops.
-        manifest: the tiles' encoding of masks.
-        root: the tiles' data root.
-        to: where crops are written.
-        padding: the class id where a crop reaches over its tile.
+        benchmark: the benchmark, which names the crops.
+        manifest: the manifest of the tiles, which has the encoding of their masks.
+        root: the data root of the tiles.
+        to: the folder for the crops.
+        padding: the class id of crop pixels outside their tile.
     """
 
     benchmark: Benchmark
@@ -58,11 +58,11 @@ class Cutter:
     padding: int
 
     def cut(self, pair: ScenePair) -> int:
-        """Write all crops of a tile; how many pixels of its mask match no class.
+        """Write all crops of a tile and return the number of mask pixels that match no class.
 
         Raises:
-            MissingFileError, DataError: a file is missing, unreadable or not what the manifest says.
-            WriteError: a crop cannot be written.
+            MissingFileError, DataError: If a file is missing, unreadable or does not fit the manifest.
+            WriteError: If a crop cannot be written.
         """
         with open_raster(self.root / pair.image) as raster:
             size = raster.image.size
@@ -81,7 +81,12 @@ class Cutter:
         return unknown
 
     def _class_ids(self, mask: Path, image: tuple[int, int]) -> tuple[Pixels, int]:
-        """Class ids of a whole mask, and how many of its pixels match no class; `image` is its image's size."""
+        """Return the class ids of a whole mask and the number of pixels that match no class.
+
+        Args:
+            mask: the mask file.
+            image: width and height of its image, px.
+        """
         ids = np.empty(image[::-1], np.uint8)
         unknown: Counter[str] = Counter()
         try:
@@ -98,7 +103,7 @@ class Cutter:
         return ids, unknown.total()
 
     def paths(self, pair: ScenePair) -> list[tuple[str, str]]:
-        """Image and mask path of each crop of a tile, below `to`."""
+        """Return the image and mask path of each crop of a tile, below `to`."""
         names = self.benchmark.crop_image.pattern, self.benchmark.crop_mask.pattern
         return [
             (
@@ -109,14 +114,14 @@ class Cutter:
         ]
 
     def files(self, pair: ScenePair) -> list[Path]:
-        """All files that a tile becomes."""
+        """Return the files of all crops of a tile."""
         names = [image for image, _ in self.paths(pair)]
         if pair.mask is not None:
             names += [mask for _, mask in self.paths(pair)]
         return [self.to / name for name in names]
 
     def source(self, pair: ScenePair) -> dict[str, list[int]]:
-        """Size and time of a tile's files, which tell whether they are those that were cut."""
+        """Return size and modification time of a tile's files, which show whether they changed since the cut."""
         states = {path: (self.root / path).stat() for path in (pair.image, pair.mask) if path}
         return {path: [state.st_size, state.st_mtime_ns] for path, state in states.items()}
 
@@ -127,23 +132,23 @@ def _require_same_size(mask: tuple[int, int], image: tuple[int, int]) -> None:
 
 
 def cut_all(cutter: Cutter, pairs: Sequence[ScenePair], reporter: Reporter) -> int:
-    """Cut every tile that is not cut yet; how many pixels of all masks match no class.
+    """Cut every tile that is not cut yet, and return the number of mask pixels that match no class.
 
     Raises:
-        DataError: a tile is wrong, or the folder has crops that were cut in another way.
-        WriteError: a crop or the ledger cannot be written.
+        DataError: If a tile is faulty, or the folder has crops that were cut with other settings.
+        WriteError: If a crop or the ledger cannot be written.
     """
-    how = {
+    cutting = {
         "benchmark": cutter.benchmark.name,
         "padding": cutter.padding,
         "masks": cutter.manifest.mask_encoding.model_dump(mode="json"),
     }
     ledger = cutter.to / LEDGER
-    known = read_ledger(ledger, how)
-    ready = {pair.id for pair in pairs if _is_cut(cutter, pair, known)}
+    earlier = read_ledger(ledger, cutting)
+    ready = {pair.id for pair in pairs if _is_cut(cutter, pair, earlier)}
     waiting = [pair for pair in pairs if pair.id not in ready]
-    cut = [known[pair.id] for pair in pairs if pair.id in ready]
-    write_ledger(ledger, how, cut)  # without a line that a kill cut short
+    cut = [earlier[pair.id] for pair in pairs if pair.id in ready]
+    write_ledger(ledger, cutting, cut)  # drops a line that an interruption cut short
     threads = min(_MOST_THREADS, cpu_count() or 1)
     with (
         reporter.bar("cutting tiles", len(pairs), len(cut)) as bar,
@@ -158,9 +163,9 @@ def cut_all(cutter: Cutter, pairs: Sequence[ScenePair], reporter: Reporter) -> i
     return sum(tile.unknown for tile in cut)
 
 
-def _is_cut(cutter: Cutter, pair: ScenePair, known: Mapping[str, CutTile]) -> bool:
-    """Whether all crops of a tile are there, cut from the files that are there now."""
-    tile = known.get(pair.id)
+def _is_cut(cutter: Cutter, pair: ScenePair, earlier: Mapping[str, CutTile]) -> bool:
+    """Whether all crops of a tile exist and its files are unchanged since the cut."""
+    tile = earlier.get(pair.id)
     return (
         tile is not None
         and tile.source == cutter.source(pair)
@@ -169,7 +174,7 @@ def _is_cut(cutter: Cutter, pair: ScenePair, known: Mapping[str, CutTile]) -> bo
 
 
 def _padded(part: Pixels, padding: int) -> Pixels:
-    """A part of a tile [h, w, ...] filled up at its right and bottom to CROP x CROP."""
+    """Pad a part of a tile [h, w, ...] at its right and bottom to CROP x CROP."""
     crop = np.full((CROP, CROP, *part.shape[2:]), padding, np.uint8)
     crop[: part.shape[0], : part.shape[1]] = part
     return crop
@@ -179,7 +184,7 @@ def _save(path: Path, pixels: Pixels) -> None:
     kind, options = _SAVE[path.suffix]
     if kind == "TIFF" and pixels.ndim == 2:
         options = {"compression": "tiff_deflate"}
-    encoded = BytesIO()  # writing a file, Pillow passes on no reason of the system
+    encoded = BytesIO()  # Pillow hides the system's reason if it cannot write a file
     Image.fromarray(pixels).save(encoded, kind, **options)
     with atomic_path(path, sync=False) as temporary:
         temporary.write_bytes(encoded.getbuffer())

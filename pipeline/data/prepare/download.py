@@ -1,4 +1,4 @@
-"""Fetches the archives of a benchmark that may be fetched without a login: resumable, checked against their md5."""
+"""Download archives that need no login: resumable, and checked against their md5."""
 
 import http.client
 import os
@@ -21,18 +21,18 @@ _PART = ".part"
 def download(
     urls: Mapping[str, str], md5: Mapping[str, str], to: Path, reporter: Reporter | None = None
 ) -> tuple[Path, ...]:
-    """Fetch files into a folder; the paths of the whole and checked files.
+    """Download files into a folder and return their paths.
 
-    A file that is there with the right md5 is not fetched again, and one that was cut off is gone on with.
+    Files with the right md5 are not downloaded again, and partial downloads are resumed.
 
     Args:
-        urls: by file name, http or https.
-        md5: by file name; every file needs one.
-        to: the folder; what is not whole yet has the ending .part there.
+        urls: address of each file by name, http or https.
+        md5: published md5 of each file by name.
+        to: the folder; partial files end in .part.
         reporter: shows progress.
 
     Raises:
-        DataError: the server cannot be reached or refuses, or the bytes are not those that were published.
+        DataError: If the server cannot be reached or refuses, or the md5 differs from the published one.
     """
     reporter = reporter or Silent()
     make_folder(to, DataError, "name another one with --to")
@@ -50,16 +50,16 @@ def download(
 
 
 def _fetch(url: str, part: Path, reporter: Reporter) -> None:
-    """Append what `part` lacks of a file on a server."""
+    """Download the bytes of a file that `part` lacks, and append them."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise DataError("expected an address of http or https", where=url)
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 - checked above
-    again = "run the same command again: it goes on where it stopped"
+    resume = "run the same command again to resume"
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - checked above
             if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-                have = 0  # the server sends all of it
+                have = 0  # the server sends the whole file
             total = have + int(answer.headers.get("Content-Length", 0))
             mebibytes = -(-total // _BLOCK)
             with (
@@ -75,26 +75,26 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            return  # nothing is missing; the md5 tells whether it is right
+            return  # no byte is missing; the md5 shows whether the file is right
         raise DataError(
             f"the server answers {error.code} {error.reason}",
             where=url,
-            remedy=f"try again later, or fetch it by hand into {part.parent}",
+            remedy=f"try again later, or download it by hand into {part.parent}",
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"the download broke off: {error}", where=url, remedy=again) from None
+        raise DataError(f"the download broke off: {error}", where=url, remedy=resume) from None
     if have < total:
         raise DataError(
             f"the download broke off after {have:,} of {total:,} bytes",
             where=url,
-            remedy=again,
+            remedy=resume,
         )
 
 
 def _require_md5(path: Path, expected: str, url: str) -> None:
-    if (found := file_md5(path)) != expected:
+    if (md5 := file_md5(path)) != expected:
         raise DataError(
-            f"expected the md5 {expected}, found {found}",
+            f"expected the md5 {expected}, found {md5}",
             where=path,
-            remedy=f"delete the file and run the same command again; it comes from {url}",
+            remedy=f"delete the file and run the same command again; its source is {url}",
         )

@@ -1,4 +1,4 @@
-"""What is there against what should be, before anything is written."""
+"""Compare the files of a benchmark with the published ones, before any file is written."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,16 +17,16 @@ _SHOWN = 8  # problems that a message lists
 def find_originals(
     benchmark: Benchmark, manifest: Manifest, root: Path, *, partial: bool
 ) -> tuple[list[ScenePair], tuple[str, ...]]:
-    """The benchmark's tiles, sorted by id, and notes on what is missing.
+    """Return the benchmark's tiles, sorted by id, and notes on missing files.
 
     Args:
-        benchmark: what is expected.
-        manifest: where the files are.
+        benchmark: the published facts.
+        manifest: the path patterns of the files.
         root: the data root.
         partial: accept fewer tiles, and tiles without a mask.
 
     Raises:
-        DataError: counts, pairs or sizes are not as expected; each missing or wrong file is named.
+        DataError: If counts, pairs or sizes differ from the published ones; the message lists the files.
     """
     pairs = [pair for pair in find_pairs(manifest, root) if _counted(benchmark, pair) is not None]
     lacks = [*_counts(benchmark, pairs), *_unpaired(manifest, root, pairs)]
@@ -38,10 +38,10 @@ def find_originals(
     if wrong:
         refuse(wrong, root, f"{benchmark.name} is published as: {benchmark.source}")
     if lacks and not partial:
-        refuse(lacks, root, "add what is missing, or accept fewer with --partial")
-    found = Counter(_counted(benchmark, pair) for pair in pairs)
+        refuse(lacks, root, "add the missing files, or accept fewer with --partial")
+    counts = Counter(_counted(benchmark, pair) for pair in pairs)
     for value in benchmark.counts:
-        if not found[value]:
+        if not counts[value]:
             raise DataError(
                 _count_differs(benchmark, value, 0),
                 where=root,
@@ -54,7 +54,7 @@ def refuse(problems: Sequence[str], where: Path, remedy: str) -> None:
     """Raise a DataError that lists the first problems and counts all.
 
     Raises:
-        DataError: always.
+        DataError: Always.
     """
     more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
     listed = "\n  ".join([*problems[:_SHOWN], *more])
@@ -62,21 +62,21 @@ def refuse(problems: Sequence[str], where: Path, remedy: str) -> None:
 
 
 def _counted(benchmark: Benchmark, pair: ScenePair) -> str | None:
-    """Under which count a pair falls; None for other files, such as those of a part without masks."""
+    """Return the key in `counts` of a pair; None for other files, such as those of a part without masks."""
     value = "" if benchmark.counted_by is None else pair.fields[benchmark.counted_by]
     return value if value in benchmark.counts else None
 
 
 def _counts(benchmark: Benchmark, pairs: Sequence[ScenePair]) -> Iterator[str]:
-    found = Counter(_counted(benchmark, pair) for pair in pairs)
+    counts = Counter(_counted(benchmark, pair) for pair in pairs)
     for value, expected in benchmark.counts.items():
-        if found[value] != expected:
-            yield _count_differs(benchmark, value, found[value])
+        if counts[value] != expected:
+            yield _count_differs(benchmark, value, counts[value])
 
 
-def _count_differs(benchmark: Benchmark, value: str, found: int) -> str:
-    which = f" of {benchmark.counted_by} {value}" if value else ""
-    return f"expected {benchmark.counts[value]} images{which}, found {found}"
+def _count_differs(benchmark: Benchmark, value: str, count: int) -> str:
+    group = f" of {benchmark.counted_by} {value}" if value else ""
+    return f"expected {benchmark.counts[value]} images{group}, found {count}"
 
 
 def _unpaired(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> Iterator[str]:
@@ -84,22 +84,22 @@ def _unpaired(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> Ite
     for pair in pairs:
         if pair.mask is None:
             yield f"{pair.image}: its mask {manifest.masks.format(**pair.fields)} is missing"
-    known = {pair.mask for pair in pairs}
+    paired = {pair.mask for pair in pairs}
     images = {tuple(pair.fields.values()) for pair in pairs}
     for key, mask in match_files(root, manifest.masks, manifest.fields).items():
-        if mask not in known and key not in images:
+        if mask not in paired and key not in images:
             fields = dict(zip(manifest.fields, key, strict=True))
             yield f"{mask}: its image {manifest.images.format(**fields)} is missing"
 
 
 def _sizes(benchmark: Benchmark, root: Path, pair: ScenePair) -> Iterator[str]:
-    """What is wrong with the headers of a pair's files."""
+    """Yield the problems in the headers of a pair's files."""
     width, height = benchmark.size
     for path in filter(None, (pair.image, pair.mask)):
         try:
-            found = image_size(root / path)
+            size = image_size(root / path)
         except RsmtdfError as error:
             yield f"{path}: {error.what}"
             continue
-        if found != benchmark.size:
-            yield f"{path}: expected {width} x {height} px, found {found[0]} x {found[1]} px"
+        if size != benchmark.size:
+            yield f"{path}: expected {width} x {height} px, found {size[0]} x {size[1]} px"

@@ -1,4 +1,4 @@
-"""Finds a benchmark's files below a folder, however its archives were unpacked."""
+"""Find a benchmark's files below a folder, regardless of how its archives were unpacked."""
 
 import os
 from collections import defaultdict
@@ -15,12 +15,12 @@ _NOT_IN_PATTERNS = "{}*?\\"
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkFolder:
-    """Where images and masks are.
+    """The location of images and masks.
 
     Attributes:
         root: the data root.
         images: path pattern of the images below the root, for a manifest.
-        masks: the same for the masks.
+        masks: path pattern of the masks below the root.
         cropped: whether the images are published crops rather than whole tiles.
     """
 
@@ -31,7 +31,7 @@ class BenchmarkFolder:
 
     @property
     def tile_fields(self) -> tuple[str, ...]:
-        """The fields that tell a tile, whether these are tiles or crops of them."""
+        """The fields that identify a tile, of tiles and of their crops."""
         return tuple(field for field in pattern_fields(self.images) if field != "crop")
 
 
@@ -41,12 +41,12 @@ def find_layout(
     """The layout with the most pairs; whole tiles go before crops; None where there is neither.
 
     Args:
-        benchmark: what is looked for.
-        root: searched with all of its folders.
-        skip: folders that are not looked into.
+        benchmark: the benchmark to find.
+        root: the folder to search, with all of its subfolders.
+        skip: folders to skip.
 
     Raises:
-        DataError: the files lie in a folder whose name cannot be part of a path pattern.
+        DataError: If the name of a folder with files cannot be part of a path pattern.
     """
     files = list(_files(root, {path.resolve() for path in skip}))
     if best := _best(root, files, benchmark.image, benchmark.masks):
@@ -60,7 +60,7 @@ def find_layout(
 def _best(
     root: Path, files: Sequence[str], image: FileName, masks: Sequence[FileName]
 ) -> tuple[str, str] | None:
-    """The patterns of the images and masks with the most pairs, then images, then the first by name."""
+    """Return the patterns of images and masks with the most pairs, then the most images, then the first by name."""
     images = _by_prefix(root, files, image)
     ranked = [
         (-len(keys & others), -len(keys), prefix + image.pattern, other + mask.pattern)
@@ -72,20 +72,20 @@ def _best(
 
 
 def _by_prefix(root: Path, files: Sequence[str], name: FileName) -> dict[str, set[tuple[str, ...]]]:
-    """The files of a name by the folder that it starts from: the values of its fields."""
-    found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    """Return the values of the name's fields in each file, by the folder above the name."""
+    by_prefix: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for path in files:
         if match := name.matched(path):
             prefix, fields = match
-            found[prefix].add(tuple(fields.values()))
-    for prefix in found:
+            by_prefix[prefix].add(tuple(fields.values()))
+    for prefix in by_prefix:
         if any(sign in prefix for sign in _NOT_IN_PATTERNS):
             raise DataError(
-                f"a folder's name has one of {' '.join(_NOT_IN_PATTERNS)}, which path patterns cannot have",
+                f"a folder's name has one of {' '.join(_NOT_IN_PATTERNS)}, which path patterns cannot contain",
                 where=root / prefix,
                 remedy="rename the folder",
             )
-    return found
+    return by_prefix
 
 
 def _files(root: Path, skip: set[Path]) -> Iterator[str]:

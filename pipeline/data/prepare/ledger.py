@@ -1,4 +1,4 @@
-"""Which tiles are cut: `crops.jsonl` has a line that says how, then one for each tile that says from which files."""
+"""The ledger of tiles that are cut: `crops.jsonl` has a line of settings, then a line with the files of each tile."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,9 +18,9 @@ class CutTile:
     """A tile whose crops are on disk.
 
     Attributes:
-        id: the tile's.
-        source: size in bytes and time in ns of its files, by path, which tell whether they are those that were cut.
-        unknown: pixels of its mask that match no class.
+        id: the id of the tile.
+        source: size in bytes and modification time in ns of its files, by path.
+        unknown: number of pixels of its mask that match no class.
     """
 
     id: str
@@ -28,44 +28,44 @@ class CutTile:
     unknown: int
 
 
-def read_ledger(path: Path, how: Mapping[str, object]) -> dict[str, CutTile]:
-    """The tiles that were cut, by id; none where there is no ledger.
+def read_ledger(path: Path, cutting: Mapping[str, object]) -> dict[str, CutTile]:
+    """Read the tiles that were cut, by id; none without a ledger.
 
     Raises:
-        DataError: it is damaged, or its tiles were cut in another way than `how`.
+        DataError: If the ledger is damaged, or its tiles were cut with settings other than `cutting`.
     """
     if not path.is_file():
         return {}
-    lines = path.read_bytes().split(b"\n")[:-1]  # a line that a kill cut short has no end
+    lines = path.read_bytes().split(b"\n")[:-1]  # a line that an interruption cut short has no end
     try:
         first, *others = (json.loads(line) for line in lines)
-        found = dict(first)
-        tiles = [CutTile(**one) for one in others]
+        recorded = dict(first)
+        tiles = [CutTile(**values) for values in others]
     except (ValueError, TypeError) as error:
         raise DataError(
             f"the list of crops is damaged: {error}",
             where=path,
-            remedy="delete this file: the tiles are then cut again",
+            remedy="delete this file and run the command again: it cuts the tiles again",
         ) from None
-    if found != how:
+    if recorded != cutting:
         raise DataError(
-            f"the crops here were cut in another way: {'; '.join(differences(found, how))}",
+            f"the crops in this folder were cut with other settings: {'; '.join(differences(recorded, cutting))}",
             where=path,
-            remedy="name another folder with --to, or delete this one",
+            remedy="choose another folder with --to, or delete this one",
         )
     return {tile.id: tile for tile in tiles}
 
 
-def write_ledger(path: Path, how: Mapping[str, object], tiles: Iterable[CutTile]) -> None:
+def write_ledger(path: Path, cutting: Mapping[str, object], tiles: Iterable[CutTile]) -> None:
     """Replace the ledger."""
     with atomic_file(path) as file:
-        file.write(_line(how))
+        file.write(_line(cutting))
         for tile in tiles:
             append_tile(file, tile)
 
 
 def append_tile(file: IO[bytes], tile: CutTile) -> None:
-    """Note in an open ledger that a tile's crops are on disk."""
+    """Record in an open ledger that a tile's crops are on disk."""
     file.write(_line(asdict(tile)))
 
 

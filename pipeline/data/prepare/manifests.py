@@ -1,4 +1,4 @@
-"""The manifests that preparing leaves: the packaged ones, pointed at the files as they are on this machine."""
+"""The manifests that `data prepare` writes: the packaged ones with the paths of the files on this machine."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from rsmtdf_core.scenes.manifest import (
 )
 
 MASKS_REMEDY = (
-    "fetch or mend the files named above; if the masks hold class ids, say so with --masks ids (from 0, 255 is no "
+    "download or correct the files named above; if the masks hold class ids, add --masks ids (from 0, 255 is no "
     "class) or --masks ids-from-1 (0 is no class)"
 )
 
@@ -36,7 +36,7 @@ def original_manifest(
     masks: MaskKind,
     notes: tuple[str, ...] = (),
 ) -> Manifest:
-    """A packaged manifest for tiles, or published crops, that lie as `layout` says."""
+    """Return a packaged manifest for the tiles or published crops at `layout`."""
     packaged = load_manifest(name)
     changes: dict[str, object] = {"images": layout.images, "masks": layout.masks}
     if layout.cropped:
@@ -51,13 +51,13 @@ def original_manifest(
 def cut_manifest(
     benchmark: Benchmark, original: Manifest, windows: Dataset, notes: tuple[str, ...] = ()
 ) -> Manifest:
-    """A manifest of tiles for the crops that were cut from them: the same crops in each split.
+    """Return a manifest for the crops cut from tiles, with the same crops in each split.
 
     Args:
-        benchmark: names the crops.
-        original: the tiles' manifest.
-        windows: its scenes; where windows are drawn one by one, they are listed by their numbers.
-        notes: what to add to the manifest's notes.
+        benchmark: the benchmark, which names the crops.
+        original: the manifest of the tiles.
+        windows: the scenes of `original`; splits that draw single windows list them by their numbers.
+        notes: notes to add to the manifest.
     """
     splits = {
         split: SplitSpec(
@@ -84,16 +84,16 @@ def cut_manifest(
 
 
 def crop_id(benchmark: Benchmark, window: str) -> str:
-    """The id of the crop that was cut where a window of a tile is."""
-    tile, _, place = window.rpartition("@")
-    left, top = map(int, place.split(","))
+    """Return the id of the crop cut at a window of a tile."""
+    tile, _, corner = window.rpartition("@")
+    left, top = map(int, corner.split(","))
     return f"{tile}/{benchmark.number(left, top)}"
 
 
 def listed_manifest(
     base: Manifest, lists: OfficialLists, ids: dict[str, tuple[str, ...]], notes: tuple[str, ...]
 ) -> Manifest:
-    """`base` with the splits of official lists; `ids` has the scenes of each split and of "labeled"."""
+    """Return `base` with the splits of official lists; `ids` has the scenes of each split and of "labeled"."""
     names: tuple[SplitName, ...] = ("train", "val", "test")
     return _changed(
         base,
@@ -108,7 +108,7 @@ def listed_manifest(
 
 
 def write_manifest(folder: Path, manifest: Manifest, root: Path) -> Path:
-    """Write a manifest, its lists into a folder of its name beside it; its path."""
+    """Write a manifest, and its lists into a folder of the same name next to it; return its path."""
     values = manifest.model_dump(mode="json", exclude_defaults=True)
     for split, spec in values["splits"].items():
         if "scenes" in spec:
@@ -123,12 +123,12 @@ def write_manifest(folder: Path, manifest: Manifest, root: Path) -> Path:
 
 
 def _write_list(folder: Path, manifest: str, name: str, scenes: list[str]) -> str:
-    place = f"{manifest}/{name}.txt"
-    with atomic_file(folder / place) as file:
+    path = f"{manifest}/{name}.txt"
+    with atomic_file(folder / path) as file:
         file.write("".join(f"{scene}\n" for scene in scenes).encode())
-    return place
+    return path
 
 
 def _changed(manifest: Manifest, changes: dict[str, object]) -> Manifest:
-    """A validated copy with other values."""
+    """Return a validated copy with other values."""
     return Manifest.model_validate({**dict(manifest), **changes})

@@ -1,7 +1,7 @@
-"""The official lists of crops: labeled.txt, unlabeled.txt, val.txt and test.txt, read as they come.
+"""The official lists of crops: labeled.txt, unlabeled.txt, val.txt and test.txt, read unchanged.
 
-The official code reads Potsdam's paths relative to the data root, those of DeepGlobe and LoveDA relative to the working
-directory. Here a line names a tile and a crop's number, wherever that lies, so each convention is read alike.
+The official code resolves Potsdam's paths against the data root, those of DeepGlobe and LoveDA against the working
+directory. Here a line only names a tile and a crop number, so both conventions work.
 """
 
 import re
@@ -21,24 +21,24 @@ class ListedCrop:
     """A crop that a list names.
 
     Attributes:
-        place: the file and line.
-        tile: values of the tile's fields, joined by "/".
-        number: place of the crop in its tile, from 1, row by row.
+        line: the file and the line number, for messages.
+        tile: the values of the tile's fields, joined by "/".
+        number: the number of the crop in its tile, from 1, row by row.
     """
 
-    place: str
+    line: str
     tile: str
     number: int
 
     @property
     def id(self) -> str:
-        """The id of the crop where it is an image of its own."""
+        """The scene id of the crop in a dataset of crops."""
         return f"{self.tile}/{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class OfficialLists:
-    """The lists of one folder; the training split is `labeled` and `unlabeled`."""
+    """The lists of a folder; the training split is `labeled` and `unlabeled`."""
 
     name: str
     labeled: tuple[ListedCrop, ...]
@@ -48,19 +48,18 @@ class OfficialLists:
 
     @property
     def splits(self) -> dict[str, tuple[ListedCrop, ...]]:
-        """The crops by the manifest's names of splits."""
+        """The crops of each split of the manifest."""
         return {"train": (*self.labeled, *self.unlabeled), "val": self.val, "test": self.test}
 
 
 def read_official(benchmark: Benchmark, folder: Path) -> OfficialLists:
-    """Read a folder such as splits/Potsdam/1; val.txt and test.txt lie in it or above it.
+    """Read a folder such as splits/Potsdam/1, with val.txt and test.txt in it or in its parent.
 
-    Where unlabeled.txt is empty or missing, all crops are labeled: the training split is the labeled list.
+    If unlabeled.txt is empty or missing, all crops are labeled: the training split is the labeled list.
 
     Raises:
-        MissingFileError: a list is missing.
-        DataError: a line is no crop of the benchmark, image and mask do not belong together, or a crop is
-            named twice.
+        MissingFileError: If a list is missing.
+        DataError: If a line names no crop of the benchmark, image and mask differ, or a crop is listed twice.
     """
 
     def crops(name: str, *, may_be_empty: bool = False) -> tuple[ListedCrop, ...]:
@@ -78,27 +77,27 @@ def read_official(benchmark: Benchmark, folder: Path) -> OfficialLists:
         if crop.id in seen:
             raise DataError(
                 f"crop {crop.number} of {crop.tile} is listed twice, first in {seen[crop.id]}",
-                where=crop.place,
+                where=crop.line,
                 remedy="remove one of the two lines",
             )
-        seen[crop.id] = crop.place
+        seen[crop.id] = crop.line
     return lists
 
 
 def read_all(benchmark: Benchmark, folders: Sequence[Path]) -> list[OfficialLists]:
-    """Read several folders, each of which becomes a manifest.
+    """Read several folders; each becomes a manifest.
 
     Raises:
-        MissingFileError, DataError: as for `read_official`; or two folders would give manifests of one name.
+        MissingFileError, DataError: As for `read_official`; also if two folders would become manifests of one name.
     """
     lists: list[OfficialLists] = []
     for folder in folders:
         lists.append(read_official(benchmark, folder))
-        if lists[-1].name in {one.name for one in lists[:-1]}:
+        if lists[-1].name in {earlier.name for earlier in lists[:-1]}:
             raise DataError(
                 f"two folders of lists would become one manifest, {lists[-1].name}",
                 where=folder,
-                remedy="rename the folder, or prepare it into another with --to",
+                remedy="rename the folder, or prepare it to another folder with --to",
             )
     return lists
 
@@ -106,13 +105,13 @@ def read_all(benchmark: Benchmark, folders: Sequence[Path]) -> list[OfficialList
 def scene_ids(
     benchmark: Benchmark, crops: Sequence[ListedCrop], pairs: Sequence[ScenePair], *, cropped: bool
 ) -> dict[ListedCrop, str]:
-    """Ids of the scenes that crops are; those of absent files are left out.
+    """Return the scene id of each crop; crops whose files are absent are left out.
 
     Args:
-        benchmark: tells where a crop is in its tile.
+        benchmark: the benchmark, which knows the corner of a crop in its tile.
         crops: the crops.
-        pairs: the files that are there.
-        cropped: whether these are crops; else tiles, of which the crops are windows.
+        pairs: the pairs on disk.
+        cropped: whether the pairs are crops; otherwise they are tiles, and the crops are windows of them.
     """
     present = {pair.id for pair in pairs}
     if cropped:
@@ -122,33 +121,35 @@ def scene_ids(
 
 
 def require_all(
-    crops: Sequence[ListedCrop], found: Mapping[ListedCrop, str], layout: BenchmarkFolder
+    crops: Sequence[ListedCrop], present: Mapping[ListedCrop, str], layout: BenchmarkFolder
 ) -> None:
-    """Refuse lists with crops that are not there.
+    """Refuse lists with crops whose files are absent.
 
     Raises:
-        DataError: names the first missing crop's line and its file.
+        DataError: If a crop is not in `present`; the message names its line and its file.
     """
-    missing = [crop for crop in crops if crop not in found]
+    missing = [crop for crop in crops if crop not in present]
     if missing:
         first = missing[0]
         fields = dict(zip(layout.tile_fields, first.tile.split("/"), strict=True))
         raise DataError(
-            f"{len(missing)} of {len(crops)} listed crops are not there; the first needs "
+            f"{len(missing)} of {len(crops)} listed crops are missing; the first needs "
             f"{layout.root / layout.images.format(**fields, crop=first.number)}",
-            where=first.place,
-            remedy="give the folder that has them with --from, or leave them out with --partial",
+            where=first.line,
+            remedy="name the folder that has them with --from, or leave them out with --partial",
         )
 
 
 def _find(folder: Path, name: str) -> Path:
-    places = [folder / name, folder.parent / name] if name in ("val.txt", "test.txt") else []
-    for place in places or [folder / name]:
-        if place.is_file():
-            return place
+    paths = [folder / name]
+    if name in ("val.txt", "test.txt"):
+        paths.append(folder.parent / name)
+    for path in paths:
+        if path.is_file():
+            return path
     raise MissingFileError(
         f"the list {name} is missing",
-        where=" or ".join(map(str, places or [folder / name])),
+        where=" or ".join(map(str, paths)),
         remedy="name the folder of one share of labels with --splits, such as splits/Potsdam/1",
     )
 
@@ -157,24 +158,22 @@ def _crop(benchmark: Benchmark, pair: ListedPair) -> ListedCrop:
     image = _fields(benchmark.crop_image, pair.image)
     mask = _fields(benchmark.crop_mask, pair.mask)
     if image is None or image != mask:
-        wrong = (
-            "expected" if image is None else "the mask is another crop's than the image; expected"
-        )
+        problem = "expected" if image is None else "image and mask are different crops; expected"
         raise DataError(
-            f"{wrong} {benchmark.crop_image.pattern} {benchmark.crop_mask.pattern}, found "
+            f"{problem} {benchmark.crop_image.pattern} {benchmark.crop_mask.pattern}, found "
             f"{pair.image} {pair.mask}",
-            where=pair.place,
-            remedy=f"these lists are not of {benchmark.name}, or their names were changed",
+            where=pair.line,
+            remedy=f"use the lists of {benchmark.name}, with the published names",
         )
     *tile, number = image.values()
     if not 1 <= int(number) <= benchmark.crops:
         width, height = benchmark.size
         raise DataError(
             f"a tile of {width} x {height} px has the crops 1 to {benchmark.crops}, found {number}",
-            where=pair.place,
-            remedy="these lists are of crops of another size, or were changed: fetch them again",
+            where=pair.line,
+            remedy="these lists are for crops of another size, or were changed: download them again",
         )
-    return ListedCrop(pair.place, "/".join(tile), int(number))
+    return ListedCrop(pair.line, "/".join(tile), int(number))
 
 
 def _fields(name: FileName, path: str) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""Prepares a benchmark: find, check, unpack, list, cut; the outcome is manifests that point at the files."""
+"""Prepare a benchmark: find, unpack and check its files, read lists, cut crops, and write manifests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from rsmtdf_core.scenes.splits import split_notes
 
 @dataclass(frozen=True)
 class _Tiles:
-    """The files as they were found: tiles, or crops where `layout.cropped`."""
+    """The files on disk: tiles, or crops if `layout.cropped`."""
 
     benchmark: Benchmark
     layout: BenchmarkFolder
@@ -39,12 +39,12 @@ class _Tiles:
 
 
 def prepare(settings: PrepareSettings, reporter: Reporter | None = None) -> PrepareReport:
-    """Check a benchmark's files and write manifests for them; cut crops where that is asked for.
+    """Check a benchmark's files and write manifests for them; optionally cut crops.
 
     Raises:
-        MissingFileError: the source is missing, or has nothing of the benchmark.
-        DataError: files are missing, damaged or not as expected; the lists do not fit to them; the folder cannot
-            be written.
+        MissingFileError: If the source is missing or has no files of the benchmark.
+        DataError: If files are missing, damaged or unexpected, the lists do not fit them, or the folder cannot be
+            written.
     """
     reporter = reporter or Silent()
     benchmark = BENCHMARKS[settings.benchmark]
@@ -68,7 +68,7 @@ def prepare(settings: PrepareSettings, reporter: Reporter | None = None) -> Prep
 
 
 def _find(benchmark: Benchmark, settings: PrepareSettings, reporter: Reporter) -> _Tiles:
-    """The files, where they are what the settings are meant for."""
+    """Return the files, if the settings fit them."""
     layout = find_source(benchmark, settings, reporter)
     manifest = original_manifest(benchmark, benchmark.name, layout, settings.masks)
     if not layout.cropped:
@@ -78,10 +78,10 @@ def _find(benchmark: Benchmark, settings: PrepareSettings, reporter: Reporter) -
         raise DataError(
             "these files are crops already", where=layout.root, remedy="leave out --crops"
         )
-    # Without the tiles, nothing says that the crops are complete: a share drawn of them would be another one.
+    # Without the tiles, missing crops go unnoticed, and a share drawn from the rest would differ.
     if not settings.splits:
         raise DataError(
-            "these files are crops, which only lists tell how to split",
+            "these files are crops, which can only be split by lists",
             where=layout.root,
             remedy="name a folder of official lists with --splits, or the original tiles with --from",
         )
@@ -91,12 +91,12 @@ def _find(benchmark: Benchmark, settings: PrepareSettings, reporter: Reporter) -
 def _manifests(
     tiles: _Tiles, settings: PrepareSettings, lists: Sequence[OfficialLists]
 ) -> tuple[list[Manifest], tuple[str, ...]]:
-    """The official splits and, of tiles, our own, over the files as they are; and all notes."""
+    """Return manifests for the official splits and, for tiles, for our own splits; and all notes."""
     manifests, notes = [], list(tiles.notes)
-    for one in lists:
-        ids, left_out = _listed(tiles, one, partial=settings.partial)
+    for official in lists:
+        ids, left_out = _listed(tiles, official, partial=settings.partial)
         notes += left_out
-        manifests.append(listed_manifest(tiles.manifest, one, ids, (*tiles.notes, *left_out)))
+        manifests.append(listed_manifest(tiles.manifest, official, ids, (*tiles.notes, *left_out)))
     if not tiles.layout.cropped:
         manifests += [
             original_manifest(tiles.benchmark, name, tiles.layout, settings.masks, tiles.notes)
@@ -108,16 +108,16 @@ def _manifests(
 def _listed(
     tiles: _Tiles, lists: OfficialLists, *, partial: bool
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """Ids of each split's scenes and of the labeled ones, and a note on crops that are left out."""
+    """Return the scene ids of each split and of "labeled", and a note on crops that are left out."""
     every = [crop for crops in lists.splits.values() for crop in crops]
-    found = scene_ids(tiles.benchmark, every, tiles.pairs, cropped=tiles.layout.cropped)
+    present = scene_ids(tiles.benchmark, every, tiles.pairs, cropped=tiles.layout.cropped)
     if not partial:
-        require_all(every, found, tiles.layout)
+        require_all(every, present, tiles.layout)
     ids = {
-        name: tuple(found[crop] for crop in crops if crop in found)
+        name: tuple(present[crop] for crop in crops if crop in present)
         for name, crops in (*lists.splits.items(), ("labeled", lists.labeled))
     }
-    missing = len(every) - len(found)
+    missing = len(every) - len(present)
     if not missing:
         return ids, ()
     return ids, (f"partial data: {missing} of {len(every)} listed crops are left out",)
@@ -130,7 +130,7 @@ def _cut(
     root: Path,
     reporter: Reporter,
 ) -> tuple[int, list[Manifest]]:
-    """Cut the tiles; the count of unmatched pixels, and the manifests over the crops."""
+    """Cut the tiles; return the number of unmatched pixels and the manifests of the crops."""
     benchmark = tiles.benchmark
     published = benchmark.padding_class
     padding = 255
@@ -142,17 +142,17 @@ def _cut(
     cutter = Cutter(benchmark, tiles.manifest, tiles.layout.root, root, padding)
     unmatched = cut_all(cutter, tiles.pairs, reporter)
     cut = [
-        cut_manifest(benchmark, manifest, some, notes)
-        for manifest, some in zip(manifests, windows, strict=True)
+        cut_manifest(benchmark, manifest, dataset, notes)
+        for manifest, dataset in zip(manifests, windows, strict=True)
     ]
     return unmatched, cut
 
 
 def _open_all(tiles: _Tiles, reporter: Reporter) -> int:
-    """Open every file; the count of mask pixels that match no class.
+    """Open every file and return the number of mask pixels that match no class.
 
     Raises:
-        DataError: files are damaged or not what the manifest says; they are named.
+        DataError: If files are damaged or do not fit the manifest; the message lists them.
     """
     counted = tiles.benchmark.counted_by
     where = {}
@@ -163,7 +163,9 @@ def _open_all(tiles: _Tiles, reporter: Reporter) -> int:
     with reporter.bar("opening files", len(tiles.pairs)) as bar:
         result = check_dataset(whole, tiles.layout.root, on_scene=bar.advance)
     paired = {path for pair in tiles.pairs for path in (pair.image, pair.mask)}
-    problems = [f"{one.file}: {one.what}" for one in result.problems if one.file in paired]
+    problems = [
+        f"{problem.file}: {problem.what}" for problem in result.problems if problem.file in paired
+    ]
     if problems:
         refuse(problems, tiles.layout.root, MASKS_REMEDY)
     return result.unmatched

@@ -1,4 +1,4 @@
-"""What to prepare, and what was prepared."""
+"""The settings and the report of `rsmtdf data prepare`."""
 
 from pathlib import Path
 from typing import Literal
@@ -14,18 +14,18 @@ MaskKind = Literal["published", "ids", "ids-from-1"]
 
 
 class PrepareSettings(Settings):
-    """What to prepare.
+    """The settings of `rsmtdf data prepare`.
 
     Attributes:
         benchmark: loveda, potsdam or deepglobe.
         source: a folder with the files or their archives, or the archives themselves.
-        to: where manifests, unpacked files and crops go.
+        to: the folder for manifests, unpacked files and crops.
         splits: folders of official lists; each becomes a manifest.
-        crops: cut crops rather than point at windows of the originals.
-        padding_label: what crops have where they reach over a tile: ignored pixels, or the published labels'
-            class ("dwl").
-        masks: how masks encode classes; published: as the benchmark's makers have it.
-        partial: accept fewer files than there should be.
+        crops: cut crops instead of referring to windows of the originals.
+        padding_label: the label of crop pixels outside their tile: ignored, or the class of the published crops
+            ("dwl").
+        masks: the encoding of classes in masks; "published" is that of the benchmark's publisher.
+        partial: accept an incomplete benchmark.
     """
 
     benchmark: str
@@ -42,7 +42,7 @@ class PrepareSettings(Settings):
     def _is_known(cls, name: str) -> str:
         if name not in BENCHMARKS:
             raise ValueError(
-                f"'{name}' is none of {', '.join(BENCHMARKS)}{suggestion(name, BENCHMARKS)}"
+                f"'{name}' is not one of {', '.join(BENCHMARKS)}{suggestion(name, BENCHMARKS)}"
             )
         return name
 
@@ -54,7 +54,7 @@ class PrepareSettings(Settings):
 
 
 class PreparedManifest(Settings):
-    """A manifest that was written, with its scenes by split and what reports will say of its split."""
+    """A written manifest, with the number of scenes in each split and the notes that reports will repeat."""
 
     path: Path
     scenes: dict[str, int]
@@ -63,14 +63,14 @@ class PreparedManifest(Settings):
 
 
 class PrepareReport(Settings):
-    """What was prepared.
+    """The report of `rsmtdf data prepare`.
 
     Attributes:
         root: the data root of the manifests.
-        images: image files that were read.
-        unmatched: pixels of masks that match no class and are ignored.
-        manifests: one for each split.
-        notes: what is missing or was left out.
+        images: number of image files.
+        unmatched: number of mask pixels that match no class and are ignored.
+        manifests: the written manifests.
+        notes: sentences on files that are missing or left out.
     """
 
     root: Path

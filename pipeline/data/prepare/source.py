@@ -1,4 +1,4 @@
-"""Where a benchmark's files are: in a folder that a user names, or in archives that are unpacked first."""
+"""Locate a benchmark's files, in a folder that the user names or in archives, which are unpacked first."""
 
 from pipeline.data.prepare.archives import unpack_all
 from pipeline.data.prepare.benchmarks import Benchmark
@@ -11,11 +11,11 @@ from rsmtdf_core.errors import DataError, MissingFileError
 def find_source(
     benchmark: Benchmark, settings: PrepareSettings, reporter: Reporter
 ) -> BenchmarkFolder:
-    """How the files of the source lie; archives, where the source is or has some, are unpacked for that.
+    """Return the layout of the source's files; archives in the source are unpacked first.
 
     Raises:
-        MissingFileError: the source is missing, or has nothing of the benchmark.
-        DataError: the source is several folders, a folder's name cannot be in a path pattern, or an archive is
+        MissingFileError: If the source is missing or has no files of the benchmark.
+        DataError: If the source is several folders, a folder's name cannot be in a path pattern, or an archive is
             damaged.
     """
     for source in settings.source:
@@ -28,24 +28,24 @@ def find_source(
     where = ", ".join(map(str, settings.source))
     if len(folders) + bool(archives) > 1:
         raise DataError(
-            "expected one folder, or archives, found several folders",
+            "expected a single folder, or archives, found several folders",
             where=where,
-            remedy="name the folder above them with --from",
+            remedy="name their common folder with --from",
         )
     for folder in folders:
-        # What an earlier run wrote below the folder is no source.
+        # The output of an earlier run below the folder is no source.
         skip = [settings.to / "crops", *([settings.to] if settings.to != folder else [])]
-        if found := find_layout(benchmark, folder, skip):
-            return found
+        if layout := find_layout(benchmark, folder, skip):
+            return layout
         archives = sorted(path for path in folder.glob("*.zip") if path.is_file())
     if archives:
         unpacked = settings.to / "original"
         unpack_all(benchmark, archives, unpacked, reporter, partial=settings.partial)
-        if found := find_layout(benchmark, unpacked):
-            return found
+        if layout := find_layout(benchmark, unpacked):
+            return layout
     raise MissingFileError(
         f"expected images and masks of {benchmark.name}, such as {benchmark.image.pattern} and "
-        f"{benchmark.masks[0].pattern}; found none, nor archives with them",
+        f"{benchmark.masks[0].pattern}; found no such files and no archives with them",
         where=where,
         remedy=f"get {benchmark.source}",
     )

@@ -1,8 +1,8 @@
-"""A folder looked at, so that its manifest need not be written from nothing.
+"""Guess the manifest of a folder.
 
-`layout` finds images and their masks, `values` counts what the masks hold, `encoding` says what that means, `splits`
-which scenes are for what, `copies` keeps copies of one image in one split.
-Each says why it guessed as it did; a person has the last word.
+`layout` pairs images with masks, `values` counts the mask values, `encoding` interprets them, `bands` chooses bands,
+`splits` assigns scenes to splits, and `copies` keeps copies of one image in one split.
+Each guess comes with its reason, for a person to review.
 """
 
 from rsmtdf_core.scenes.guessing.copies import part_copies

@@ -1,4 +1,4 @@
-"""Which bands of a folder's rasters to show, and what is black and white in them, before anybody said so."""
+"""Guess which bands of a folder's rasters to show, and which values are black and white."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from rsmtdf_core.scenes.bands import BandSettings, middle_range
 from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.rasters import middle_values
 
-_SEEN = 16  # rasters whose values are looked at, at even distances through the folder
-_FREQUENT = 1e-3  # share of the pixels
-_VARIED = 10  # different values that an image has at least
+_SEEN = 16  # rasters whose values are read, evenly spaced through the folder
+_FREQUENT = 1e-3  # smallest share of the pixels with a fill value
+_VARIED = 10  # smallest number of different values in an image
 _PRIMARIES = ("red", "green", "blue")
 
 
@@ -24,7 +24,7 @@ class BandGuess:
 
     Attributes:
         bands: the choice.
-        undeclared: values that look like no data although no file says so, in order; they are left out of the ranges.
+        undeclared: values that look like nodata although no file declares them, sorted; the ranges exclude them.
     """
 
     bands: BandSettings
@@ -32,22 +32,22 @@ class BandGuess:
 
 
 def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> BandGuess:
-    """The bands that are called red, green and blue, else the first three, and the middle range of their values.
+    """Choose the bands named red, green and blue, else the first three, and the middle range of their values.
 
-    The range of each band runs from the 2nd to the 98th percentile of what the middles of up to 16 rasters hold. Bands
-    of 8 bits stay as they are.
+    The range of each band spans the 2nd to the 98th percentile of the values in the middle of up to 16 rasters. 8-bit
+    bands need no range.
 
     Args:
         paths: the rasters, at least one.
-        given: what somebody chose; what was set there is kept.
+        given: the user's choice; its explicit settings are kept.
 
     Raises:
-        MissingFileError, DataError: as for `open_raster`; or a raster lacks a band that others have.
+        MissingFileError, DataError: As for `open_raster`; also if a raster lacks a band that others have.
     """
-    asked = {} if given is None else given.model_dump(include=given.model_fields_set)
+    explicit = {} if given is None else given.model_dump(include=given.model_fields_set)
     seen = paths[:: -(-len(paths) // _SEEN)]
     with open_image(paths[0]) as image:
-        bands = BandSettings.model_validate({"indices": _indices(image), **asked})
+        bands = BandSettings.model_validate({"indices": _indices(image), **explicit})
     values = []
     for path in seen:
         with open_image(path) as image:
@@ -63,16 +63,16 @@ def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> Ban
         return BandGuess(bands)
     fill = {value for band in pooled if (value := undeclared_nodata(band)) is not None}
     if bands.scale is None:
-        known = [band[~np.isin(band, list(fill))] for band in pooled]
-        bands = bands.model_copy(update={"scale": tuple(map(middle_range, known))})
+        filled = [band[~np.isin(band, list(fill))] for band in pooled]
+        bands = bands.model_copy(update={"scale": tuple(map(middle_range, filled))})
     return BandGuess(bands, tuple(sorted(fill)))
 
 
 def undeclared_nodata(values: npt.NDArray[np.generic]) -> float | None:
-    """The lowest or highest value of a band [N] where it is frequent and far from all others, as fill values are.
+    """Return the lowest or highest value of a band [N] if it is frequent and far from all others, like a fill value.
 
-    Far is more than the width of the middle range of the others, frequent at least one value in a thousand; the others
-    have ten values at least.
+    Frequent means at least one pixel in a thousand; far means farther than the width of the others' middle range. The
+    others must have at least ten different values.
     """
     if values.size == 0:
         return None
@@ -87,8 +87,8 @@ def undeclared_nodata(values: npt.NDArray[np.generic]) -> float | None:
 
 
 def _indices(image: ImageFile) -> tuple[int, ...]:
-    called = image.interpretation
-    if all(called.count(name) == 1 for name in _PRIMARIES):
-        return tuple(called.index(name) + 1 for name in _PRIMARIES)
+    names = image.interpretation
+    if all(names.count(name) == 1 for name in _PRIMARIES):
+        return tuple(names.index(name) + 1 for name in _PRIMARIES)
     first, *others = image.color_bands
     return (first, *others[:2]) if len(others) > 1 else (first, *(others or (first,)) * 2)

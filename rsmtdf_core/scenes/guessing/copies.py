@@ -1,7 +1,7 @@
-"""Copies of one image in proposed splits: they go into one split, or scores would be of images learnt by heart.
+"""Keep copies of one image in one split, so that no score rewards memorized images.
 
-Splits that were drawn by chance are drawn again, copies together. Folders that name splits stay as they are, but an
-image of a later split is neither learnt from nor used to choose: its copies in earlier splits are left out.
+Randomly drawn splits are drawn again with copies kept together. Splits named by folders stay, but copies in earlier
+splits of an image in a later split are left out, so that it is used neither for training nor for choosing a model.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ _Unit = tuple[ScenePair, ...]
 def part_copies(
     guess: SplitGuess, members: _Members, copies: Sequence[Sequence[str]]
 ) -> SplitGuess:
-    """The splits changed so that no two of them share an image.
+    """Change the splits so that no two of them share an image.
 
     Args:
         guess: the proposed splits.
-        members: the pairs of each of them.
+        members: the pairs of each split.
         copies: groups of images with equal pixels, posix paths.
 
     Raises:
-        DataError: a split that folders name holds nothing but copies of a later split's images.
+        DataError: If a split that a folder names holds only copies of images of a later split.
     """
     content = {image: group[0] for group in copies for image in group}
     parted = {split: list(pairs) for split, pairs in members.items()}
@@ -59,7 +59,7 @@ def part_copies(
 
 
 def _contents_shared(members: _Members, content: Mapping[str, str]) -> bool:
-    """Whether two of the splits have copies of one image."""
+    """Whether two splits have copies of one image."""
     groups = [
         {content[pair.image] for pair in pairs if pair.image in content}
         for pairs in members.values()
@@ -70,32 +70,32 @@ def _contents_shared(members: _Members, content: Mapping[str, str]) -> bool:
 def _drawn_again(
     guess: SplitGuess, members: _Members, content: Mapping[str, str]
 ) -> dict[SplitName, list[ScenePair]]:
-    """The pairs of some splits, dealt out to them again in about their sizes; a split may get none.
+    """Assign the pairs of some splits to them again, with similar sizes; a split may get none.
 
-    Units go to a split as a whole: an image with its copies, or areas that share an image. The smallest ones are
-    scored, so that an image with many copies is learnt from. If some pairs have masks, none without one is scored.
+    A unit stays together: an image with its copies, or areas that share an image. The smallest units are scored, so
+    that an image with many copies goes to training. If some pairs have masks, pairs without a mask are not scored.
     """
     pairs = [pair for split_pairs in members.values() for pair in split_pairs]
-    learnt, *scored = members
+    training, *scored = members
     masked = any(pair.mask for pair in pairs)
     units = sorted(_units(guess.unit, pairs, content), key=lambda unit: (len(unit), _rank(unit)))
     waiting = [unit for unit in units if not masked or all(pair.mask for pair in unit)]
-    dealt: dict[SplitName, list[ScenePair]] = {split: [] for split in members}
+    assigned: dict[SplitName, list[ScenePair]] = {split: [] for split in members}
     for number, split in enumerate(reversed(scored), 1):
-        # A unit for each split to come, the one to learn from included.
+        # One unit for each remaining split, including the training split.
         reserved = len(scored) - number + (len(waiting) == len(units))
-        while len(waiting) > reserved and len(dealt[split]) < len(members[split]):
+        while len(waiting) > reserved and len(assigned[split]) < len(members[split]):
             unit = waiting.pop(0)
             units.remove(unit)
-            dealt[split] += unit
-    dealt[learnt] = [pair for unit in units for pair in unit]
-    return {split: sorted(chosen, key=lambda pair: pair.id) for split, chosen in dealt.items()}
+            assigned[split] += unit
+    assigned[training] = [pair for unit in units for pair in unit]
+    return {split: sorted(chosen, key=lambda pair: pair.id) for split, chosen in assigned.items()}
 
 
 def _units(
     field: str | None, pairs: Sequence[ScenePair], content: Mapping[str, str]
 ) -> Iterator[_Unit]:
-    """Pairs that stay together: those of one value of the field, and those with equal images."""
+    """Group pairs that stay together: those with one value of the field, and those with equal images."""
     unit_of: dict[str, set[str]] = {}
     for pair in pairs:
         area = pair.id if field is None else pair.fields[field]
@@ -112,12 +112,12 @@ def _units(
 
 
 def _rank(unit: _Unit) -> bytes:
-    """The place of a unit in an order by chance that is the same everywhere."""
+    """Return a sort key for a random order of units that is the same on every machine."""
     return hashlib.sha256(min(pair.id for pair in unit).encode()).digest()
 
 
 def _leave_out(members: dict[SplitName, list[ScenePair]], content: Mapping[str, str]) -> int:
-    """Take the pairs out of `members` whose image has a copy in a later split; how many they are."""
+    """Remove pairs from `members` whose image has a copy in a later split; return their number."""
     later: set[str] = set()
     count = 0
     for split in reversed(list(members)):
@@ -131,7 +131,7 @@ def _leave_out(members: dict[SplitName, list[ScenePair]], content: Mapping[str, 
 def _spec(
     field: str | None, pairs: Sequence[ScenePair], everything: Sequence[ScenePair]
 ) -> SplitSpec:
-    """The rule that takes these pairs: by the field's values, by names, or else a list."""
+    """Return a rule for these pairs: by the field's values, else by names, else a list."""
     if field is not None:
         areas = dict.fromkeys(pair.fields[field] for pair in pairs)
         if sum(pair.fields[field] in areas for pair in everything) == len(pairs):

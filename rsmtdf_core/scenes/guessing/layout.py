@@ -1,7 +1,7 @@
-"""Which files are images, which are masks, and the two path patterns that pair them.
+"""Guess which files are images and masks, and the two path patterns that pair them.
 
-Every path can be read in several ways (see `names`). The pair of forms that gives most images a mask wins, where
-words tell which of the two is the mask's. What differs between paths becomes fields of the patterns.
+Every path has several readings (see `names`). The pair of forms that gives the most images a mask wins; its words
+must identify the mask. Parts that differ between paths become fields of the patterns.
 """
 
 import string
@@ -30,15 +30,15 @@ _BY_HAND = "name the patterns: --images 'images/{name}.png' --masks 'masks/{name
 
 @dataclass(frozen=True)
 class Layout:
-    """How files lie below a data root.
+    """The images and masks below a data root.
 
     Attributes:
         images: path pattern of the images.
-        masks: path pattern of the masks; None where there are none.
+        masks: path pattern of the masks; None without masks.
         pairs: field values of each image, and whether it has a mask.
-        image_files: posix paths relative to the root.
-        mask_files: the same, of those that belong to an image.
-        why: what was seen, in words.
+        image_files: posix paths of the images, relative to the root.
+        mask_files: posix paths of the masks that belong to an image.
+        why: the reason for the guess, as text.
     """
 
     images: str
@@ -50,38 +50,41 @@ class Layout:
 
     @property
     def split_field(self) -> str | None:
-        """The field whose values are names of splits."""
+        """The field whose values name splits."""
         return "split" if "split" in pattern_fields(self.images) else None
 
     @property
     def area_field(self) -> str | None:
-        """The first field that is a folder and no split."""
+        """The first field that is a folder but not a split."""
         return next((field for field in pattern_fields(self.images) if field in _FIELDS), None)
 
 
 def guess_layout(root: Path, images: str | None = None, masks: str | None = None) -> Layout:
-    """The two patterns that give most images a mask.
+    """Find the two patterns that give the most images a mask.
 
     Args:
         root: the data root.
-        images: the pattern of the images, where it is known.
-        masks: that of the masks; None beside `images` stands for images without masks.
+        images: the pattern of the images; None guesses both patterns.
+        masks: the pattern of the masks; None with `images` means images without masks.
 
     Raises:
-        MissingFileError: `root` is no folder, or has no image in it.
-        DataError: no pattern fits, several fit equally well, or a mask has no image.
+        MissingFileError: If `root` is not a folder, or has no image.
+        DataError: If no pattern fits, several fit equally well, or a mask has no image.
     """
     if not root.is_dir():
-        raise MissingFileError("this is not a folder", where=root, remedy="name the data's folder")
+        raise MissingFileError(
+            "this is not a folder", where=root, remedy="name the folder of the data"
+        )
     everything = list(files_below(root))
     files = [path.relative_to(root).as_posix() for path in everything if has_image_name(path)]
     if not files:
-        known = ", ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
+        suffixes = ", ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
         unread = unread_files(everything)
         raise MissingFileError(
-            f"no image in this folder ({known})" + (f"; {unread_note(unread)}" if unread else ""),
+            f"no image in this folder ({suffixes})"
+            + (f"; {unread_note(unread)}" if unread else ""),
             where=root,
-            remedy="convert them first" if unread else "name the data's folder",
+            remedy="convert them first" if unread else "name the folder of the data",
         )
     if images is not None:
         return _matched(root, images, masks, files)
@@ -108,7 +111,7 @@ def guess_layout(root: Path, images: str | None = None, masks: str | None = None
 
 
 _Forms = Mapping[Form, dict[SceneName, list[str]]]
-"""The paths of each scene, by the form in which they are read."""
+"""The paths of each scene, by form."""
 
 
 def _by_form(files: Sequence[str]) -> _Forms:
@@ -120,10 +123,10 @@ def _by_form(files: Sequence[str]) -> _Forms:
 
 
 def _most_pairs(root: Path, forms: _Forms) -> tuple[Form, Form] | None:
-    """The forms of images and masks that pair most scenes; None where no mask belongs to an image.
+    """Return the forms of images and masks that pair the most scenes; None if no mask belongs to an image.
 
     Raises:
-        DataError: other files would pair as many.
+        DataError: If other files would pair as many.
     """
     by_scene: dict[SceneName, set[Form]] = {}
     for form, scenes in forms.items():
@@ -143,7 +146,7 @@ def _most_pairs(root: Path, forms: _Forms) -> tuple[Form, Form] | None:
 
     best = max(map(fit, counts))
     tied = [pair for pair in counts if fit(pair) == best]
-    # The largest set of images, then the simplest patterns; the last makes the choice the same each time.
+    # The largest set of images, then the simplest patterns; the last key makes the choice deterministic.
     chosen = min(
         tied, key=lambda pair: (-len(forms[pair[0]]), pair[0].fixed + pair[1].fixed, repr(pair))
     )
@@ -151,9 +154,10 @@ def _most_pairs(root: Path, forms: _Forms) -> tuple[Form, Form] | None:
         if (files := _paired(forms, other)) != _paired(forms, chosen):
             differing = sorted(files ^ _paired(forms, chosen))
             raise DataError(
-                f"images and masks pair up in several ways, {differing[0]} or {differing[-1]} for one",
+                f"images and masks can be paired in several ways, for example with {differing[0]} or with "
+                f"{differing[-1]}",
                 where=root,
-                remedy=f"move what is not meant out of the folder, or {_BY_HAND}",
+                remedy=f"move the other files out of the folder, or {_BY_HAND}",
             )
     return chosen
 
@@ -166,35 +170,35 @@ def _paired(forms: _Forms, pair: tuple[Form, Form]) -> frozenset[str]:
 
 
 def _pattern_of_all(root: Path, forms: _Forms, files: Sequence[str]) -> str:
-    """The pattern of images without masks.
+    """Return the pattern of images without masks.
 
     Raises:
-        DataError: files have names of masks, or no pattern fits all of them.
+        DataError: If files are named like masks, or no pattern fits all files.
     """
     masks = sorted({path for form in forms if form.says_mask for path in _paths(forms, form)})
     if masks:
         raise DataError(
-            f"{len(masks)} of {len(files)} files look like masks by their names, {masks[0]} for one, "
-            "and none belongs to an image",
+            f"{len(masks)} of {len(files)} files are named like masks, for example {masks[0]}, "
+            "but none belongs to an image",
             where=root,
-            remedy=f"put images into images/ and masks into masks/, both under the same names, or {_BY_HAND}",
+            remedy=f"put images into images/ and masks into masks/ with the same names, or {_BY_HAND}",
         )
     form = min(forms, key=lambda form: (-len(_paths(forms, form)), form.fixed, repr(form)))
     if left := sorted(set(files) - _paths(forms, form)):
         raise DataError(
-            f"no masks were recognised, and no pattern fits all {len(files)} image files: {len(left)} differ from "
-            f"{min(_paths(forms, form))}, {left[0]} for one",
+            f"no masks were recognized, and no pattern fits all {len(files)} image files: {len(left)} differ from "
+            f"{min(_paths(forms, form))}, for example {left[0]}",
             where=root,
-            remedy=f"put images into images/ and masks into masks/, both under the same names, or {_BY_HAND}",
+            remedy=f"put images into images/ and masks into masks/ with the same names, or {_BY_HAND}",
         )
     fields = _fields(root, list(forms[form]))
     for scene, paths in forms[form].items():
         if len(paths) > 1:
             image, mask = (_pattern(root, form, {scene: [path]}, fields) for path in paths[:2])
             raise DataError(
-                f"two files stand for one scene: {paths[0]} and {paths[1]}",
+                f"two files belong to one scene: {paths[0]} and {paths[1]}",
                 where=root,
-                remedy=f"if one is the mask of the other, say --images {image!r} --masks {mask!r}; if not, remove one",
+                remedy=f"if one is the mask of the other, add --images {image!r} --masks {mask!r}; if not, remove one",
             )
     return _pattern(root, form, forms[form], fields)
 
@@ -204,10 +208,10 @@ def _paths(forms: _Forms, form: Form) -> set[str]:
 
 
 def _fields(root: Path, scenes: Sequence[SceneName]) -> tuple[str, ...]:
-    """For each hole before the scene's name: a field, or the text where all scenes share it.
+    """Return, for each hole before the scene's name, a field, or the text if all scenes share it.
 
     Raises:
-        DataError: more folders differ than there are names for fields.
+        DataError: If more folders differ than there are field names.
     """
     names: dict[tuple[str, ...], str] = {}
     free = iter(_FIELDS)
@@ -232,31 +236,31 @@ def _fields(root: Path, scenes: Sequence[SceneName]) -> tuple[str, ...]:
 
 
 def _name_splits(folders: Collection[str]) -> bool:
-    """Whether folders are called train, val or test, perhaps beside others."""
-    known = {folder.lower() for folder in folders} & _SPLIT_WORDS
-    return len(known) == len(folders) or (len(known) > 1 and not known.isdisjoint(_TRAIN_WORDS))
+    """Whether folders are named train, val or test, perhaps among others."""
+    splits = {folder.lower() for folder in folders} & _SPLIT_WORDS
+    return len(splits) == len(folders) or (len(splits) > 1 and not splits.isdisjoint(_TRAIN_WORDS))
 
 
 def _can_be_spelled(text: str) -> bool:
-    """Whether a pattern can have a text as it is: not where it has characters of its own, or none of Unicode's."""
+    """Whether a pattern can contain a text: it must be printable and have no special character of patterns."""
     return text.isprintable() and not set(text) & set("{}*?\\")
 
 
 def _pattern(
     root: Path, form: Form, scenes: Mapping[SceneName, Sequence[str]], fields: Sequence[str]
 ) -> str:
-    """The form with fields in its holes.
+    """Return the form with fields in its holes.
 
     Raises:
-        DataError: a fixed part has characters that patterns cannot have.
+        DataError: If a fixed part has characters that patterns cannot contain.
     """
     parts = [*form.folders, form.name]
     for part in parts:
         if not _can_be_spelled(part.replace(HOLE, "")):
             raise DataError(
-                f"a pattern cannot have the name {part.replace(HOLE, '')!r}",
+                f"a pattern cannot contain the name {part.replace(HOLE, '')!r}",
                 where=root,
-                remedy="rename the folder or file: no brace, star, question mark or unprintable character",
+                remedy="rename the folder or file without braces, stars, question marks or unprintable characters",
             )
     text = "/".join(parts)
     for field in (*fields, "{name}"):
@@ -266,11 +270,11 @@ def _pattern(
 
 
 def _matched(root: Path, images: str, masks: str | None, files: Sequence[str]) -> Layout:
-    """The layout as the patterns match it.
+    """Return the layout of the files that the patterns match.
 
     Raises:
-        MissingFileError: no image matches.
-        DataError: two files stand for one scene, a pattern is none, or masks have no image.
+        MissingFileError: If no image matches.
+        DataError: If two files belong to one scene, a pattern is invalid, or masks have no image.
     """
     try:
         fields = pattern_fields(images)
@@ -283,34 +287,34 @@ def _matched(root: Path, images: str, masks: str | None, files: Sequence[str]) -
             where=root,
             remedy=_BY_HAND,
         )
-    found, paired = match_pairs(root, images, masks, fields)
-    if not found:
+    image_of, mask_of = match_pairs(root, images, masks, fields)
+    if not image_of:
         raise MissingFileError(f"no image matches '{images}'", where=root, remedy=_BY_HAND)
-    if lone := [path for key, path in paired.items() if key not in found]:
+    if lone := [path for key, path in mask_of.items() if key not in image_of]:
         raise DataError(
-            f"{len(lone)} of {len(paired)} masks have no image, {lone[0]} for one",
+            f"{len(lone)} of {len(mask_of)} masks have no image, for example {lone[0]}",
             where=root,
-            remedy=f"put the images there, move these masks out of the folder, or {_BY_HAND}",
+            remedy=f"add their images, move these masks out of the folder, or {_BY_HAND}",
         )
-    left = sorted(set(files) - {*found.values(), *paired.values()})
-    why = f"{len(found)} images, {len(paired)} of them with a mask"
+    left = sorted(set(files) - {*image_of.values(), *mask_of.values()})
+    why = f"{len(image_of)} images, {len(mask_of)} of them with a mask"
     if left:
-        why += f"; {len(left)} other image files are not used, {left[0]} for one"
+        why += f"; {len(left)} other image files are not used, for example {left[0]}"
     return Layout(
         images=images,
-        masks=masks if paired else None,
-        pairs=tuple((dict(zip(fields, key, strict=True)), key in paired) for key in found),
-        image_files=tuple(found.values()),
-        mask_files=tuple(paired.values()),
+        masks=masks if mask_of else None,
+        pairs=tuple((dict(zip(fields, key, strict=True)), key in mask_of) for key in image_of),
+        image_files=tuple(image_of.values()),
+        mask_files=tuple(mask_of.values()),
         why=why,
     )
 
 
 def _require_one_kind_of_masks(root: Path, layout: Layout, forms: _Forms, image: Form) -> None:
-    """Refuse masks that the patterns miss though their images have no other, and those taken for images.
+    """Refuse masks that were taken for images, or that the patterns miss although their images have no other mask.
 
     Raises:
-        DataError: names such a mask.
+        DataError: If there is such a mask; the message names it.
     """
     used = set(layout.mask_files)
     images = set(layout.image_files)
@@ -326,5 +330,5 @@ def _require_one_kind_of_masks(root: Path, layout: Layout, forms: _Forms, image:
                 raise DataError(
                     f"{path} looks like a mask of {forms[image][scene][0]}, which the pattern {layout.masks} misses",
                     where=root,
-                    remedy=f"give all masks names of one kind, move it out of the folder, or {_BY_HAND}",
+                    remedy=f"name all masks in the same way, move this file out of the folder, or {_BY_HAND}",
                 )

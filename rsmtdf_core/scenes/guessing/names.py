@@ -1,7 +1,7 @@
-"""What the parts of a path may mean: words for images and masks, and a part that names the scene.
+"""Interpret the parts of a path: words for images and masks, and a part that names the scene.
 
-A path can be read in several ways. In train-labels/a_mask.png the folder may be fixed text or the split "train"
-before "-labels", and the scene may be called a_mask or a. All readings are kept; those that pair images with masks
+A path can have several readings. In train-labels/a_mask.png the folder may be fixed text or the split "train"
+before "-labels", and the scene may be named a_mask or a. All readings are kept; those that pair images with masks
 decide (see `layout`).
 """
 
@@ -21,14 +21,14 @@ IMAGE_WORDS = frozenset({
     "image", "images", "img", "imgs", "sat", "rgb", "irrg", "photo", "photos", "picture",
     "pictures", "input", "inputs",
 })  # fmt: skip
-# Words that go with those: left_img_8bit, gtFine_labelIds, train-org-img.
+# Words that accompany them: left_img_8bit, gtFine_labelIds, train-org-img.
 _FILLERS = frozenset({
     "all", "binary", "bit", "class", "classes", "coarse", "color", "colors", "colour", "colours",
     "fine", "ground", "id", "ids", "jpeg", "jpg", "left", "org", "orig", "original", "ortho",
     "png", "right", "tif", "tiff",
 })  # fmt: skip
 _KNOWN = MASK_WORDS | IMAGE_WORDS | _FILLERS
-# Pictures of masks, or masks that tell objects apart rather than classes, come after others.
+# Pictures of masks, and masks that distinguish objects rather than classes, rank below others.
 _MASK_DRAWBACKS = {
     **dict.fromkeys(("instance", "instances", "object", "objects"), 4),
     **dict.fromkeys(("color", "colors", "colour", "colours", "rgb", "vis", "overlay"), 2),
@@ -41,19 +41,19 @@ _PARTS = re.compile(r"([_\-. ]+)")
 _MOST_READINGS = 64
 
 HOLE = "\0"
-"""Stands in a form for a part that differs from scene to scene; no path has this character."""
+"""Marks a part of a form that differs between scenes; no path has this character."""
 
 SceneName = tuple[str, ...]
-"""What a path has at the holes of its form, from left to right; the last is the scene's own name."""
+"""The text of a path at the holes of its form, from left to right; the last is the scene's name."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a path is written, but for the parts that differ from scene to scene.
+    """A path with holes for the parts that differ between scenes.
 
     Attributes:
-        folders: each with a hole, or fixed.
-        name: the file's, without its suffix, with a hole.
+        folders: the folders, each with a hole or fixed.
+        name: the file name without its suffix, with a hole.
     """
 
     folders: tuple[str, ...]
@@ -66,7 +66,7 @@ class Form:
 
     @cached_property
     def fixed(self) -> int:
-        """The number of fixed characters: of two forms that say the same, the shorter is simpler."""
+        """The number of fixed characters; of two equivalent forms, the shorter is simpler."""
         return sum(len(part.replace(HOLE, "")) for part in (*self.folders, self.name))
 
     @property
@@ -75,23 +75,23 @@ class Form:
         return not MASK_WORDS.isdisjoint(self.words)
 
     def is_mask_of(self, image: "Form") -> bool:
-        """Whether words for masks tell this form from that of the images, and none tells the images from it."""
-        own, lost = self.words - image.words, image.words - self.words
-        return not MASK_WORDS.isdisjoint(own) and MASK_WORDS.isdisjoint(lost)
+        """Whether this form has words for masks that the images' form lacks, and not the reverse."""
+        added, lost = self.words - image.words, image.words - self.words
+        return not MASK_WORDS.isdisjoint(added) and MASK_WORDS.isdisjoint(lost)
 
     @property
     def mask_drawbacks(self) -> int:
-        """How much its words speak against it where several kinds of masks could be meant."""
+        """A penalty for words that make this form a poor choice among several kinds of masks."""
         return sum(_MASK_DRAWBACKS.get(word, 0) for word in self.words)
 
     @property
     def image_drawbacks(self) -> int:
-        """The same for images: 2 for infrared shown as red, 1 where no word says that these are images."""
+        """The penalty among several kinds of images: 2 for infrared shown as red, 1 without a word for images."""
         return 2 if _FALSE_COLORS in self.words else int(IMAGE_WORDS.isdisjoint(self.words))
 
 
 def readings(path: str) -> Iterator[tuple[Form, SceneName]]:
-    """The ways to read a path, at most 64.
+    """Yield the readings of a path, at most 64 and those of folders without known words.
 
     Args:
         path: posix path relative to the data root.
@@ -106,15 +106,15 @@ def readings(path: str) -> Iterator[tuple[Form, SceneName]]:
             yield Form(tuple(text for text, _ in parts), text), (*values, scene)
     if any(map(_has_kind, folders)):
         return
-    # A folder without a known word may still be that of all images: dop/a.tif beside masks/a.tif.
-    for at, folder in enumerate(folders):
-        fixed = tuple(folder if at == place else HOLE for place in range(len(folders)))
-        values = (*folders[:at], *folders[at + 1 :])
+    # A folder without a known word may still hold all images: dop/a.tif next to masks/a.tif.
+    for level, folder in enumerate(folders):
+        fixed = tuple(folder if level == other else HOLE for other in range(len(folders)))
+        values = (*folders[:level], *folders[level + 1 :])
         yield from ((Form(fixed, text), (*values, scene)) for text, scene in names)
 
 
 def _around_value(folder: str) -> Iterator[tuple[str, str]]:
-    """A folder as text with a hole, and what is in the hole; fixed text has nothing there."""
+    """Yield a folder as text with a hole, and the text of the hole; empty for a fixed folder."""
     if not _has_kind(folder):
         yield HOLE, folder
         return
@@ -130,8 +130,8 @@ def _around_scene(stem: str) -> Iterator[tuple[str, str]]:
 
 
 def _split(text: str) -> Iterator[tuple[str, str, str]]:
-    """Text without the known words at its end, and without those at its start, where they tell a kind."""
-    parts = _PARTS.split(text)  # parts and, between them, what separates them
+    """Yield the text without known words at its end, and without those at its start, if they name a kind of file."""
+    parts = _PARTS.split(text)  # parts with their separators in between
     last = len(parts)
     while last > 1 and _is_known(parts[last - 1]):
         last -= 2

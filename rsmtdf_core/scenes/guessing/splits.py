@@ -1,4 +1,4 @@
-"""Which scenes are for training, choosing and testing, as far as folders tell; the rest by chance."""
+"""Guess the training, validation and test scenes from folder names, and draw the rest at random."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,20 +15,20 @@ _MEANING: Mapping[str, SplitName] = {
 }  # fmt: skip
 _ORDER: tuple[SplitName, ...] = ("train", "val", "test")
 _FEW_AREAS = 3
-_FEW_SCENES = 7  # with fewer, 15 per cent are less than one scene
-_FEWEST_SHARED = 4  # with fewer, 15 per cent are rounded to no scene
+_FEW_SCENES = 7  # with fewer, 15 percent are less than one scene
+_FEWEST_SHARED = 4  # with fewer, 15 percent round to no scene
 _MOST_AREAS = 200
 
 
 @dataclass(frozen=True)
 class SplitGuess:
-    """The splits, and why they are so.
+    """The proposed splits and the reason.
 
     Attributes:
-        splits: the rule of each.
-        why: in words.
-        drawn: the splits among which scenes were dealt out, as no folder decides between them.
-        unit: the field whose values were dealt out as a whole; None if single scenes were.
+        splits: the rule of each split.
+        why: the reason, as text.
+        drawn: the splits that were drawn at random, as no folder distinguishes them.
+        unit: the field whose values were drawn as a whole; None if single scenes were drawn.
     """
 
     splits: dict[SplitName, SplitSpec]
@@ -38,10 +38,10 @@ class SplitGuess:
 
 
 def guess_splits(layout: Layout) -> SplitGuess:
-    """The splits that folders name; else areas as a whole; else scenes by chance.
+    """Propose the splits that folders name, else whole areas, else random scenes.
 
     Raises:
-        DataError: where folders name splits and none of them is for training.
+        DataError: If folders name splits, but none for training.
     """
     if layout.split_field is not None:
         return _named(layout, layout.split_field)
@@ -54,7 +54,7 @@ def guess_splits(layout: Layout) -> SplitGuess:
         return SplitGuess({"train": SplitSpec()}, "one scene alone")
     if not partly:
         shares = _shares(len(layout.pairs))
-        return SplitGuess(shares, "by chance: neighbours may be in different splits", (*shares,))
+        return SplitGuess(shares, "by chance: neighbors may be in different splits", (*shares,))
     names = [fields["name"] for fields in labeled]
     if area is not None or len(set(names)) < len(names) or len(names) < _FEW_SCENES:
         return SplitGuess(
@@ -65,28 +65,28 @@ def guess_splits(layout: Layout) -> SplitGuess:
 
 
 def _named(layout: Layout, field: str) -> SplitGuess:
-    """Splits that folders name; val is part of train, and test half of val, where they have no masks.
+    """The splits that folders name; without masks of their own, val is part of train and test is half of val.
 
-    Folders of other names go to train where they have no masks, and to no split where they have.
+    Folders with other names go to train if they have no masks, otherwise to no split.
     """
     folders: dict[SplitName, tuple[str, ...]] = {}
     masked = Counter(fields[field] for fields, has in layout.pairs if has)
     others = []
     for value in sorted({fields[field] for fields, _ in layout.pairs}):
         split = _MEANING.get(value.lower(), "train")
-        known = value.lower() in _MEANING
-        if (split == "train" and known) or bool(masked[value]) == known:
+        named = value.lower() in _MEANING
+        if (split == "train" and named) or bool(masked[value]) == named:
             folders[split] = (*folders.get(split, ()), value)
-        elif not known:
+        elif not named:
             others.append(value)
     if "train" not in folders:
         raise DataError(
-            "no folder is called train",
+            "no folder is named train",
             where=layout.images,
             remedy="write the manifest by hand: rsmtdf data copy folder mine.yaml",
         )
     whole = {split: SplitSpec(where={field: values}) for split, values in folders.items()}
-    why = "as the folders say"
+    why = "by folder names"
     drawn: tuple[SplitName, ...] = ()
     if "val" not in whole:
         aside = _set_aside(layout, field, folders["train"])
@@ -104,7 +104,7 @@ def _named(layout: Layout, field: str) -> SplitGuess:
 
 
 def _set_aside(layout: Layout, field: str, folders: tuple[str, ...]) -> dict[SplitName, SplitSpec]:
-    """Train without some of its scenes, and val of these; train alone where too few have masks."""
+    """Split train into train and val; only train if too few scenes have masks."""
     pairs = [(fields, masked) for fields, masked in layout.pairs if fields[field] in folders]
     if all(masked for _, masked in pairs) and len(pairs) >= _FEWEST_SHARED:
         return {
@@ -124,10 +124,12 @@ def _set_aside(layout: Layout, field: str, folders: tuple[str, ...]) -> dict[Spl
 
 
 def _by_area(layout: Layout, field: str) -> SplitGuess | None:
-    """Areas as a whole: the largest for training; None where too few, or too many, have all of their masks."""
+    """Assign whole areas, the largest to training; None if too few or too many areas have all of their masks."""
     counts = Counter(fields[field] for fields, _ in layout.pairs)
     bare = {fields[field] for fields, masked in layout.pairs if not masked}
-    scored = sorted((one for one in counts if one not in bare), key=lambda one: (counts[one], one))
+    scored = sorted(
+        (area for area in counts if area not in bare), key=lambda area: (counts[area], area)
+    )
     each = max(1, round(0.15 * len(counts)))
     if not _FEW_AREAS <= len(counts) <= _MOST_AREAS or len(scored) < 2 * each:
         return None
@@ -156,7 +158,7 @@ def _shares(scenes: int) -> dict[SplitName, SplitSpec]:
 
 
 def _by_name(layout: Layout, labeled: list[str]) -> SplitGuess:
-    """Scenes by name: every seventh with a mask for choosing and for testing, the rest for training."""
+    """Assign scenes by name: every seventh with a mask to validation and to testing, the rest to training."""
     test, val = tuple(labeled[::_FEW_SCENES]), tuple(labeled[3::_FEW_SCENES])
     train = tuple(_others(layout, {*test, *val}))
     where: dict[SplitName, tuple[str, ...]] = {"train": train, "val": val, "test": test}

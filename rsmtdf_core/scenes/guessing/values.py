@@ -1,4 +1,4 @@
-"""Which values masks hold, and how they lie in them: in areas, along edges, or each in a single piece."""
+"""Count the values of masks and how they are distributed: in areas, along edges, or each in a single piece."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from rsmtdf_core.scenes.find import in_threads
 from rsmtdf_core.scenes.images import ImageFile, Valid, open_image
 from rsmtdf_core.scenes.images.labels import (
     holds_colors,
-    holds_greys,
+    holds_grays,
     holds_numbers,
     read_colors,
     read_numbers,
@@ -23,35 +23,33 @@ from rsmtdf_core.scenes.images.labels import (
 
 _MOST_NUMBERS = 2**16
 _MOST_COLORS = 2**12
-_STRIP_PIXELS = (
-    2**21
-)  # that are counted at a time, as counting takes many times the memory of a mask
+_STRIP_PIXELS = 2**21  # counted at a time, as counting takes many times the memory of a mask
 _LARGEST_TABLE = 2**24  # entries
-_PACKING = np.array([2**16, 2**8, 1], np.int32)  # makes a number of red, green and blue
+_PACKING = np.array([2**16, 2**8, 1], np.int32)  # packs red, green and blue into a number
 
 Value = int | str
-"""A class index, or a colour "#RRGGBB"."""
+"""A class index, or a color "#RRGGBB"."""
 
 
 @dataclass(frozen=True)
 class MaskValues:
-    """What all masks hold together; pixels without data are left out.
+    """The values of all masks together; pixels without data are left out.
 
     Attributes:
-        kind: whether their values are numbers or colours.
-        counts: pixels of each value, in the order of the values.
-        grey: whether numbers may be read as grey colours: masks of one band and up to 8 bits.
-        nodata: the values that the files themselves name as no data, in order.
-        inner: pixels of each value whose four neighbours have it too; empty where nobody counted.
-        sets: the values of each mask; empty where nobody looked.
-        pieces: of all (mask, value), the value that fills most of a mask left out, the share that is one piece
-            without a hole.
+        kind: whether the values are numbers or colors.
+        counts: number of pixels of each value, in the order of the values.
+        gray: whether numbers may be read as gray colors: masks of one band and up to 8 bits.
+        nodata: the nodata values that the files declare, sorted.
+        inner: number of pixels of each value whose four neighbors have it too; empty if not counted.
+        sets: the values of each mask; empty if not collected.
+        pieces: share of all (mask, value) that are one piece without a hole, excluding each mask's most frequent
+            value; 0 to 1.
         first: the first mask that holds a value, by value, for messages.
     """
 
     kind: Literal["indices", "colors"]
     counts: dict[Value, int]
-    grey: bool = False
+    gray: bool = False
     nodata: tuple[int, ...] = ()
     inner: Mapping[Value, int] = field(default_factory=dict)
     sets: tuple[frozenset[Value], ...] = ()
@@ -61,24 +59,24 @@ class MaskValues:
 
 @dataclass
 class _Tally:
-    """What one mask holds, or all together, by code: a number, or a colour as 0xRRGGBB.
+    """Counts of a mask, or of all masks, by code: a number, or a color as 0xRRGGBB.
 
     Attributes:
-        counts: pixels.
-        inner: those whose four neighbours have the same code.
-        pieces: connected pieces, less their holes; of one mask.
-        grey: as for `MaskValues`.
-        nodata: as for `MaskValues`.
+        counts: number of pixels.
+        inner: number of pixels whose four neighbors have the same code.
+        pieces: number of connected pieces minus holes, in one mask.
+        gray: as in `MaskValues`.
+        nodata: as in `MaskValues`.
         first: the first mask that has a code.
         sets: the codes of each mask.
-        single: how often a code, but for that of the background, was one piece without a hole.
-        held: how often such a code was in a mask.
+        single: number of (mask, code) that are one piece without a hole, excluding backgrounds.
+        held: number of (mask, code), excluding backgrounds.
     """
 
     counts: Counter[int] = field(default_factory=Counter)
     inner: Counter[int] = field(default_factory=Counter)
     pieces: Counter[int] = field(default_factory=Counter)
-    grey: bool = True
+    gray: bool = True
     nodata: set[int] = field(default_factory=set)
     first: dict[int, Path] = field(default_factory=dict)
     sets: list[frozenset[int]] = field(default_factory=list)
@@ -86,10 +84,10 @@ class _Tally:
     held: int = 0
 
     def add(self, mask: "_Tally", path: Path) -> None:
-        """Take in a mask."""
+        """Add the counts of a mask."""
         self.counts.update(mask.counts)
         self.inner.update(mask.inner)
-        self.grey &= mask.grey
+        self.gray &= mask.gray
         self.nodata |= mask.nodata
         self.first = dict.fromkeys(mask.counts, path) | self.first
         self.sets.append(frozenset(mask.counts))
@@ -100,40 +98,41 @@ class _Tally:
             self.held += len(others)
 
     def add_rows(self, codes: npt.NDArray[np.integer], valid: Valid | None, *, above: bool) -> None:
-        """Take in rows of codes [H, W] of one mask, from the top downward.
+        """Add rows of codes [H, W] of a mask, from the top downward.
 
-        Pieces are counted by Euler's formula: pixels less pairs of equal neighbours plus squares of four equal ones.
+        Pieces are counted by Euler's formula: pixels minus pairs of equal neighbors plus squares of four equal pixels.
 
         Args:
             codes: the rows.
-            valid: where they have data; None: everywhere.
-            above: whether the first row was taken in already and is here as the neighbour of the second.
+            valid: where they have data, bool [H, W]; None: everywhere.
+            above: whether the first row was added already and is only the neighbor of the second.
         """
-        found, places = _places(codes)
+        distinct, indices = _indexed(codes)
         if valid is not None:
-            places[~valid] = len(found)
-        below, beside = places[1:] == places[:-1], places[:, 1:] == places[:, :-1]
-        inner = np.ones(places.shape, bool)
-        inner[1:] &= below
-        inner[:-1] &= below
-        inner[:, 1:] &= beside
-        inner[:, :-1] &= beside
-        squares = beside[1:] & beside[:-1] & below[:, 1:]
+            indices[~valid] = len(distinct)
+        vertical, horizontal = indices[1:] == indices[:-1], indices[:, 1:] == indices[:, :-1]
+        inner = np.ones(indices.shape, bool)
+        inner[1:] &= vertical
+        inner[:-1] &= vertical
+        inner[:, 1:] &= horizontal
+        inner[:, :-1] &= horizontal
+        squares = horizontal[1:] & horizontal[:-1] & vertical[:, 1:]
         new = slice(int(above), None)
 
         def counted(some: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-            return np.bincount(some.ravel(), minlength=len(found) + 1)[: len(found)]
+            return np.bincount(some.ravel(), minlength=len(distinct) + 1)[: len(distinct)]
 
-        counts = counted(places[new])
-        pairs = counted(places[1:][below]) + counted(places[new, 1:][beside[new]])
-        pieces = counts - pairs + counted(places[1:, 1:][squares])
-        there = counts > 0
+        counts = counted(indices[new])
+        pairs = counted(indices[1:][vertical]) + counted(indices[new, 1:][horizontal[new]])
+        pieces = counts - pairs + counted(indices[1:, 1:][squares])
+        present = counts > 0
+        codes_present = distinct[present].tolist()
         for tally, values in (
             (self.counts, counts),
-            (self.inner, counted(places[new][inner[new]])),
+            (self.inner, counted(indices[new][inner[new]])),
             (self.pieces, pieces),
         ):
-            tally.update(dict(zip(found[there].tolist(), values[there].tolist(), strict=True)))
+            tally.update(dict(zip(codes_present, values[present].tolist(), strict=True)))
 
 
 def count_values(
@@ -144,13 +143,13 @@ def count_values(
     Args:
         root: the data root.
         masks: posix paths relative to it, at least one.
-        on_mask: called after each, in the caller's thread.
+        on_mask: called after each mask, in the caller's thread.
 
     Raises:
-        MissingFileError, DataError: a mask is unreadable, of another kind than the others, or holds so many
-            values that it is no mask.
+        MissingFileError, DataError: If a mask is unreadable, of another kind than the others, or has too many values
+            for a mask.
     """
-    # A palette has both; one mask without tells what all are.
+    # A palette has both numbers and colors; one mask in colors without a palette decides for all.
     colors = any(in_threads(lambda mask: _in_colors_alone(root / mask), masks))
     most = _MOST_COLORS if colors else _MOST_NUMBERS
     total = _Tally()
@@ -159,8 +158,8 @@ def count_values(
         total.add(tally, root / mask)
         if len(total.counts) > most:
             raise DataError(
-                f"the masks hold more than {most:,} different {'colours' if colors else 'values'}: "
-                "no labels, or labels that were stored lossily, as JPEG does",
+                f"the masks hold more than {most:,} different {'colors' if colors else 'values'}: "
+                "not labels, or labels in a lossy format such as JPEG",
                 where=root / mask,
                 remedy="export the masks as PNG, without smoothing",
             )
@@ -169,7 +168,7 @@ def count_values(
     return MaskValues(
         kind="colors" if colors else "indices",
         counts={name(code): total.counts[code] for code in sorted(total.counts)},
-        grey=total.grey and not colors,
+        gray=total.gray and not colors,
         nodata=tuple(sorted(total.nodata)),
         inner={name(code): total.inner[code] for code in total.counts},
         sets=tuple(frozenset(map(name, codes)) for codes in total.sets),
@@ -186,13 +185,13 @@ def _in_colors_alone(path: Path) -> bool:
 def _tally(path: Path, *, colors: bool) -> _Tally:
     with open_image(path) as image:
         if not (holds_colors if colors else holds_numbers)(image):
-            expected = "colours, as others do" if colors else "one band of class indices"
+            expected = "colors, like others" if colors else "one band of class indices"
             raise DataError(
                 f"expected a mask with {expected}, found {image.describe()}",
                 where=path,
-                remedy="export all masks in one way, as PNG of 8 bits with one band or as RGB",
+                remedy="export all masks in the same form, as 8-bit PNG with one band or as RGB",
             )
-        tally = _Tally(grey=holds_greys(image), nodata=set() if colors else _nodata(image))
+        tally = _Tally(gray=holds_grays(image), nodata=set() if colors else _nodata(image))
         read = read_colors if colors else read_numbers
         whole = None if image.by_parts else read(image)
         rows = max(1, _STRIP_PIXELS // image.width)
@@ -211,7 +210,7 @@ def _tally(path: Path, *, colors: bool) -> _Tally:
 
 
 def _nodata(image: ImageFile) -> set[int]:
-    """The nodata value of a mask of numbers, where a pixel can have it."""
+    """The nodata value of a mask of numbers, if its dtype can hold it."""
     value, dtype = image.nodata[0], image.dtypes[0]
     if value is None or not float(value).is_integer():
         return set()
@@ -220,20 +219,20 @@ def _nodata(image: ImageFile) -> set[int]:
     return {int(value)}
 
 
-def _places(
+def _indexed(
     codes: npt.NDArray[np.integer],
 ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
-    """The different codes [N] in their order, and the place of each pixel's code among them, shaped like `codes`."""
+    """Return the distinct codes [N], sorted, and the index of each pixel's code among them, shaped like `codes`."""
     if codes.dtype == np.uint8:
         return np.arange(256), codes.astype(np.int32)
-    found = np.unique(codes)
-    low, high = int(found[0]), int(found[-1])
+    distinct = np.unique(codes)
+    low, high = int(distinct[0]), int(distinct[-1])
     if high - low >= _LARGEST_TABLE:
-        return found, np.searchsorted(found, codes)
-    # Looked up rather than sorted, which takes ten times longer.
+        return distinct, np.searchsorted(distinct, codes)
+    # A lookup is ten times faster than sorting.
     table = np.empty(high - low + 1, np.int32)
-    table[found.astype(np.int64) - low] = np.arange(len(found))
-    return found, table[codes.astype(np.int64) - low]
+    table[distinct.astype(np.int64) - low] = np.arange(len(distinct))
+    return distinct, table[codes.astype(np.int64) - low]
 
 
 def _color(code: int) -> str:

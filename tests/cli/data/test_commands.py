@@ -50,7 +50,7 @@ def test_pictures_and_unlabeled_images_are_told(root, tmp_path):
     (root / train[0].mask).unlink()
     result = check("synthetic", "--root", root, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert f"without labels in train: 1 images: {train[0].image}" in result.output
+    assert f"without labels in train: 1 image: {train[0].image}" in result.output
     assert (tmp_path / "out" / "samples.png").is_file()
 
 
@@ -102,8 +102,8 @@ def test_line_ends_byte_order_marks_and_spaces_make_no_difference(tmp_path):
         ({"masks": "/masks/{name}.png"}, "relative to the data root", "my manifest.yaml"),
         ({"masks": "masks\\{name}.png"}, "relative to the data root", "my manifest.yaml"),
         ({"names": None}, "the list is missing", "train.txt"),
-        ({"names": b"a b\na b\n"}, "'a b' is in line 1 already", "train.txt, line 2"),
-        ({"names": b"a b\nx y\n"}, "not there, the first is x y", "manifest mine"),
+        ({"names": b"a b\na b\n"}, "'a b' is already in line 1", "train.txt, line 2"),
+        ({"names": b"a b\nx y\n"}, "missing, the first is x y", "manifest mine"),
     ],
     ids=["UTF-16", "escape", "absolute", "backslash", "no list", "duplicate id", "no such scene"],
 )
@@ -118,8 +118,8 @@ def test_wrong_manifests_and_lists_are_named(tmp_path, changes, message, file):
 @pytest.mark.parametrize(
     ("file", "mode", "message"),
     [
-        ("masks/0003.png", "LA", "expects a mask with colours"),
-        ("masks/0003.png", "L", "expects a mask with colours"),
+        ("masks/0003.png", "LA", "expects a mask with colors"),
+        ("masks/0003.png", "L", "expects a mask with colors"),
         ("images/0003.png", "I;16", "expected bands of 8 bits"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Whatever `data init` writes, `data check` accepts; what it cannot tell, it refuses and writes nothing."""
+"""`data check` accepts every manifest of `data init`, which refuses ambiguous folders without writing a file."""
 
 import os
 import tempfile
@@ -55,8 +55,8 @@ def test_what_init_writes_the_check_accepts_in_many_folders(layout, image, mask,
 
 
 def require_accepted(layout: str, image: str, mask: str, name: str, folder: str) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place) / folder
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary) / folder
         encoding = lay_out(root, layout, image, mask, name)
         status, output = run("init", root, "--yes")
         assert status == 0, output
@@ -79,7 +79,7 @@ def test_masks_of_every_encoding_are_read_by_value(tmp_path, mask):
     for pair in find_pairs(manifest, tmp_path):
         ids = reader.mask(Scene(pair.id, pair.image, pair.mask, WIDTH, HEIGHT))
         drawn = class_ids(int(pair.fields["name"].removeprefix("t")), encoding.classes)
-        if mask == "colours":  # their ids follow the colours' order
+        if mask == "colours":  # their ids follow the colors' order
             colors = [f"#{bytes(color).hex().upper()}" for color in PALETTE.tolist()]
             drawn = np.array(
                 [[spec.color for spec in manifest.classes].index(color) for color in colors[:3]]
@@ -141,7 +141,7 @@ def numbers_of_objects(root: Path) -> None:
         Image.fromarray(ids).save(root / "masks" / f"t{scene}.png")
 
 
-def colours_in_jpeg(root: Path) -> None:
+def colors_in_jpeg(root: Path) -> None:
     for scene in range(SCENES):
         (root / "masks" / f"t{scene}.png").unlink()
         Image.fromarray(PALETTE[class_ids(scene, 4)]).save(
@@ -177,7 +177,7 @@ SPOILED = {
     in_another_encoding: "mask with",
     of_0_and_1_and_of_0_and_255: "two encodings",
     numbers_of_objects: "instance ids",
-    colours_in_jpeg: "lossily",
+    colors_in_jpeg: "lossy",
     without_masks_of_these_names: "masks/other0.png",
     half_of_the_images_elsewhere: "no pattern fits",
 }

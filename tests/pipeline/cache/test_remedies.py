@@ -198,11 +198,12 @@ def test_damaged_masks_json_heals_as_it_says(place: Place, kind: str) -> None:
     before = place.files()
     experiment = plan_experiment(load_config(str(place.config), ()))
     FILE_DAMAGES[kind](place.store(PIXELS).path / MASKS, place.folder / "outside")
-    with pytest.raises(StoreError) as refused:
-        find_pixels(experiment)
-    choice = 1 if kind == "deleted" else 0
-    run_remedy(refused.value.remedy, {"CONFIG": str(place.config)}, choice)
+    if kind != "deleted":  # without the file, the masks themselves are compared with the pixels
+        with pytest.raises(StoreError) as refused:
+            find_pixels(experiment)
+        run_remedy(refused.value.remedy, {"CONFIG": str(place.config)})
     find_pixels(experiment)
+    extract(experiment.config)
     assert place.files() == before
 
 

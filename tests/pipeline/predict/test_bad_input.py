@@ -32,7 +32,7 @@ def bands(path, count, kind=np.uint8):
             lambda path: Image.fromarray(np.full((40, 40), 3000, np.uint16)).save(path),
             "expected bands of 8 bits, found uint16",
         ),
-        ("a b.tif", lambda path: bands(path, 2), "expected one band, or three at least, found 2"),
+        ("a b.tif", lambda path: bands(path, 2), "expected one band, or at least three, found 2"),
         ("a b.tif", lambda path: bands(path, 3, np.float32), "8 bits, found float32"),
     ],
     ids=["truncated PNG", "truncated JPEG", "empty", "text", "16 bits", "two bands", "floats"],

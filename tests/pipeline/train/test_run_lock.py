@@ -1,8 +1,5 @@
-"""One process at a time trains a run, and a run that is still training is told."""
+"""Only one process at a time trains a run, and commands recognize a run in training."""
 
-import errno
-import fcntl
-import multiprocessing
 import os
 
 import pytest
@@ -14,7 +11,6 @@ from pipeline.train.run import train
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.runs.lock import hold_run
-from tests.damages import run_remedy
 
 SHORT = ("objective.method=supervised", "optimiser.epochs=1")
 
@@ -66,57 +62,11 @@ def test_a_training_holds_its_run_from_its_first_step_to_its_last(make_config, m
     monkeypatch.setattr(pipeline.train.session.Session, "_after", again)
     run = train(config).run
     assert refused == [0, 1, 2, 3]
-    assert "the run is still training: the model of step 4 is scored" in warned.lines[0]
+    assert "the run is still training: scoring its best model so far, of step 4" in warned.lines[0]
     assert not open_run(run).is_live
     quiet = Warned()
     evaluate(run, reporter=quiet)
     assert quiet.lines == []
-
-
-def test_the_lock_of_a_killed_process_is_gone_though_its_children_live(tmp_path):
-    """A loader's process lives on for a while after the training was killed."""
-    context = multiprocessing.get_context("fork")
-    held, ends = context.Event(), context.Event()
-
-    def hold():
-        with hold_run(tmp_path, nobody_warns):
-            child = context.Process(target=ends.wait)
-            child.start()
-            held.set()
-            os.kill(os.getpid(), 9)
-
-    process = context.Process(target=hold)
-    process.start()
-    held.wait()
-    process.join()
-    try:
-        with hold_run(tmp_path, nobody_warns):
-            pass
-    finally:
-        ends.set()
-
-
-def test_where_a_file_system_has_no_locks_that_is_told(tmp_path, monkeypatch):
-    def refuse(*_args):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    told = []
-    with hold_run(tmp_path, told.append):
-        pass
-    assert "has no locks" in told[0]
-
-
-@pytest.mark.parametrize("kind", ["directory", "link"])
-def test_a_lock_that_is_no_file_is_one_sentence(tmp_path, kind):
-    lock = tmp_path / ".lock"
-    lock.mkdir() if kind == "directory" else lock.symlink_to("elsewhere")
-    with pytest.raises(RunError, match="lock") as caught, hold_run(tmp_path, nobody_warns):
-        pass
-    assert caught.value.where == str(lock)
-    run_remedy(caught.value.remedy, {})
-    with hold_run(tmp_path, nobody_warns):
-        pass
 
 
 def test_leftovers_of_killed_processes_are_deleted_under_the_lock(make_config):

@@ -66,6 +66,14 @@ def test_a_flat_curve_has_a_level_line_and_no_loss_below_zero(drawn, value):
     assert len(set(levels(axes))) == len(levels(axes)) > 1
 
 
+@pytest.mark.parametrize(
+    ("values", "below"), [((0.0, 1.0), False), ((0.01, 9.0), False), ((-1.0, 1.0), True)]
+)
+def test_the_axis_goes_below_zero_for_values_below_zero_alone(drawn, values, below):
+    lines_svg(chart_of([list(enumerate(values, 1))]))
+    assert (drawn[0].get_ylim()[0] < 0) == below
+
+
 def test_values_next_to_nothing_have_levels_that_differ(drawn):
     lines_svg(chart_of([[(1, 0.0), (2, 1e-13)]]))
     assert len(set(levels(drawn[0]))) == len(levels(drawn[0])) > 1

@@ -71,11 +71,11 @@ def test_another_format_is_refused(tmp_path):
     path = save_checkpoint(tmp_path, *_parts(), {"step": 1})
     state, digests = read_state(path)
     write_sealed_json(path / "state.json", state | {"format": 99, "digests": digests})
-    with pytest.raises(RunError, match="format 99"):
+    with pytest.raises(RunError, match="format 1 of the checkpoint, found 99"):
         load_checkpoint(path)
 
 
-def test_the_fingerprint_tells_of_weights_and_of_what_they_were_trained_on(tmp_path):
+def test_the_fingerprint_covers_the_weights_and_their_training_data(tmp_path):
     student, ema, optimiser = _parts()
     paths = []
     for number, views in enumerate(("one", "two")):

@@ -34,7 +34,7 @@ def test_names_may_have_spaces(tmp_path):
 def test_places_are_files_and_lines(tmp_path):
     path = tmp_path / "labeled.txt"
     path.write_text("\na_1.tif b_1.tif\n")
-    assert read_pair_list(path)[0].place == f"{path}, line 2"
+    assert read_pair_list(path)[0].line == f"{path}, line 2"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_places_are_files_and_lines(tmp_path):
     [
         (b"a_1.tif\n", "expected an image and a mask"),
         (b"a_1.tif b_1.txt\n", "expected an image and a mask"),
-        (b"a_1.tif b_1.tif\na_1.tif b_1.tif\n", "line 1 already"),
+        (b"a_1.tif b_1.tif\na_1.tif b_1.tif\n", "already in line 1"),
         (b"../a_1.tif b_1.tif\n", "leads out of the folder"),
         (b"a_1.tif x/../../b_1.tif\n", "leads out of the folder"),
         (b"/data/a_1.tif b_1.tif\n", "leads out of the folder"),
@@ -93,7 +93,7 @@ def test_a_manifests_list_lies_beside_it(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("val.txt", b"s1\ns2\r\n s1 \n", "'s1' is in line 1 already"),
+        ("val.txt", b"s1\ns2\r\n s1 \n", "'s1' is already in line 1"),
         ("val.txt", "s1\n".encode("utf-16"), "cannot be read as text"),
         ("../val.txt", b"", "leads out of the folder"),
         ("/val.txt", b"", "leads out of the folder"),

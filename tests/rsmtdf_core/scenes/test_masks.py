@@ -81,7 +81,7 @@ CUBE = [
         ((255, 0, 0), "nearest", None),
     ],
 )
-def test_off_colours_are_matched_as_the_manifest_says(color, match, expected):
+def test_off_colors_are_matched_as_the_manifest_says(color, match, expected):
     encoding = {"encoding": "colors", "match": match, "max_distance": 100}
     manifest = make_manifest(classes=CUBE, mask_encoding=encoding)
     raw = np.array([[(0, 255, 255), color, color]], np.uint8)
@@ -102,6 +102,6 @@ def test_large_masks_are_converted_in_bands_like_small_ones(monkeypatch):
     assert unknown.keys() == {"3", "4"}
 
 
-def test_threshold_needs_colours_at_the_ends_of_each_channel():
+def test_threshold_needs_colors_at_the_ends_of_each_channel():
     with pytest.raises(ValueError, match="threshold cannot match #102030"):
         make_manifest(mask_encoding={"encoding": "colors", "match": "threshold"})

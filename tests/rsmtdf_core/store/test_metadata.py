@@ -122,7 +122,7 @@ def test_lies_are_refused_though_the_seal_is_right(
 
 def test_a_later_format_is_refused_as_such(folder: Path) -> None:
     rewrite(folder, {(*OWN, "format"): 2})
-    with pytest.raises(StoreMismatchError, match="expected format 1, found 2"):
+    with pytest.raises(StoreMismatchError, match="expected format 1 of the store, found 2"):
         read_metadata(folder, StoreNotFoundError)
 
 

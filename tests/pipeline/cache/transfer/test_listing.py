@@ -11,7 +11,7 @@ from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreMismatchError,
 )
-from rsmtdf_core.store.metadata import sealed
+from rsmtdf_core.formats import seal
 from tests.caches import make_store
 from tests.pipeline.cache.transfer.helpers import exported
 
@@ -24,7 +24,7 @@ def rewrite(shelf, change):
     own = json.loads(path.read_text())
     del own["fingerprint"]
     change(own)
-    path.write_text(json.dumps(sealed(own)))
+    path.write_text(json.dumps(seal(own)))
 
 
 @pytest.mark.parametrize(

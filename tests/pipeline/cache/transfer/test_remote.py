@@ -83,7 +83,7 @@ def test_a_damaged_or_absent_file_is_found_over_http(cache, shelf, copy, web):
     with pytest.raises(StoreDamagedError, match="differs from the exported one"):
         import_stores(web, copy)
     path.unlink()
-    with pytest.raises(StoreNotFoundError, match="not there"):
+    with pytest.raises(StoreNotFoundError, match="does not exist"):
         import_stores(web, copy)
     path.write_bytes(data)
     import_stores(web, copy)

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a user has is refused before anything is written, and the file is named."""
+"""Faulty source files are refused by name, before any file is written."""
 
 import shutil
 from pathlib import Path
@@ -38,8 +38,8 @@ CASES = [
     ("truncated mask", MASK, truncated(3), "image"),
     ("empty file", MASK, lambda path: path.write_bytes(b""), "cannot be read"),
     ("text for an image", IMAGE, lambda path: path.write_text("404"), "cannot be read"),
-    ("mask of ids", MASK, painted("L", (SIZE, SIZE), 1), "say so with --masks ids"),
-    ("mask of two bands", MASK, painted("LA", (SIZE, SIZE), (1, 1)), "expects a mask with colours"),
+    ("mask of ids", MASK, painted("L", (SIZE, SIZE), 1), "add --masks ids"),
+    ("mask of two bands", MASK, painted("LA", (SIZE, SIZE), (1, 1)), "expects a mask with colors"),
     ("folder for an image", IMAGE, lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
     ("image too small", IMAGE, painted("RGB", (500, SIZE), 1), "expected 600 x 600 px, found 500"),
     ("mask too small", MASK, painted("RGB", (SIZE, 500), 1), "found 600 x 500 px"),
@@ -69,8 +69,8 @@ def test_a_wrong_file_is_named(root, tmp_path, file, spoil, message, crops):
         ("images", sixteen_bits, "expected bands of 8 bits"),
     ],
     ids=[
-        "RGB where ids are declared",
-        "two bands where ids are declared",
+        "RGB, but ids are declared",
+        "two bands, but ids are declared",
         "id out of range",
         "truncated PNG mask",
         "truncated PNG image",
@@ -114,7 +114,7 @@ def test_a_file_where_the_folder_should_be_is_told_before_any_work(root, tmp_pat
     assert (tmp_path / "to").read_text() == "mine"
 
 
-def test_colours_of_no_class_are_counted_and_ignored(root, tmp_path):
+def test_colors_of_no_class_are_counted_and_ignored(root, tmp_path):
     mask = Image.new("RGB", (SIZE, SIZE), "#00FF00")
     mask.paste((200, 20, 20), (0, 0, 10, 10))  # red: the one corner that is no class
     mask.save(root / MASK.format(1))
@@ -160,5 +160,5 @@ def test_missing_sources_are_named(tmp_path, name):
 
 
 def test_several_folders_are_refused(root, tmp_path):
-    words = "one folder, or archives", str(root), str(tmp_path)
+    words = "single folder, or archives", str(root), str(tmp_path)
     refused("deepglobe", (root, tmp_path), tmp_path / "to", *words)

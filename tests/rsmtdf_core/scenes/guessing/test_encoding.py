@@ -1,4 +1,4 @@
-"""Indices, greys and colours are told apart by the pixels."""
+"""Indices, grays and colors are distinguished by the pixels."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.guessing import MaskValues, count_values, guess_encoding
 
 
-def indices(*values: int, grey: bool = True) -> MaskValues:
-    return MaskValues("indices", dict.fromkeys(values, 100), grey)
+def indices(*values: int, gray: bool = True) -> MaskValues:
+    return MaskValues("indices", dict.fromkeys(values, 100), gray)
 
 
 def colors(**counts: int) -> MaskValues:
@@ -49,13 +49,13 @@ def test_ignored_numbers_move_the_first_class():
 
 
 @pytest.mark.parametrize("values", [(0, 255), (0, 128, 255)])
-def test_far_greys_are_colours(values):
+def test_far_grays_are_colors(values):
     guess = guess_encoding(indices(*values))
     assert guess.encoding == "colors"
     assert guess.classes == tuple(f"#{value:02X}{value:02X}{value:02X}" for value in values)
 
 
-def test_ignored_numbers_may_be_told_as_greys_too():
+def test_ignored_numbers_may_be_gray_colors():
     guess = guess_encoding(indices(0, 128, 255), ignore=[0])
     assert (guess.classes, guess.ignore) == (("#808080", "#FFFFFF"), ("#000000",))
     alone = guess_encoding(indices(0, 255), ignore=[0])
@@ -64,7 +64,7 @@ def test_ignored_numbers_may_be_told_as_greys_too():
 
 def test_far_numbers_of_more_bits_are_refused():
     with pytest.raises(DataError, match="too far apart"):
-        guess_encoding(indices(0, 1000, grey=False))
+        guess_encoding(indices(0, 1000, gray=False))
 
 
 def test_the_mask_that_holds_a_far_number_is_named(tmp_path):
@@ -75,7 +75,7 @@ def test_the_mask_that_holds_a_far_number_is_named(tmp_path):
     assert caught.value.where == str(tmp_path / "b.png")
 
 
-def test_black_among_colours_and_rare_ones_are_ignored():
+def test_black_among_colors_and_rare_ones_are_ignored():
     many = colors(FF0000=500, FFFF00=500, FFFFFF=500, **{"00FF00": 500, "000000": 9, "00FF01": 0})
     guess = guess_encoding(many)
     assert set(guess.ignore) == {"#000000", "#00FF01"}
@@ -160,7 +160,7 @@ def test_the_genuine_masks_of_roads_are_two_classes(shared):
 
 def test_what_is_drawn_in_areas_is_no_smoothed_edge(tmp_path):
     thirds = np.repeat(np.array([0, 128, 255], np.uint8), 20)[None].repeat(60, axis=0)
-    guess = guess_encoding(count_values(*saved(tmp_path / "grey", thirds)))
+    guess = guess_encoding(count_values(*saved(tmp_path / "gray", thirds)))
     assert (guess.match, len(guess.classes)) == ("exact", 3)
     thin = squares()
     thin[thin == 255] = 1
@@ -175,7 +175,7 @@ def test_smoothed_masks_of_more_classes_are_refused(tmp_path):
     mask[squares(1) == 255] = 120
     smooth = np.asarray(SMOOTHINGS["bilinear"](mask))
     values = count_values(*saved(tmp_path, smooth))
-    with pytest.raises(DataError, match="lie along edges alone") as caught:
+    with pytest.raises(DataError, match="occur only along edges") as caught:
         guess_encoding(values)
     assert "nearest" in caught.value.remedy
     ids = squares(0, value=5)
@@ -236,7 +236,7 @@ def test_the_files_own_nodata_value_stands_for_no_class():
     assert guess_encoding(values, ignore=[2]).classes == (1,)
     far = MaskValues("indices", {0: 60, 1: 40}, nodata=(-9999,))
     assert (guess_encoding(far).classes, guess_encoding(far).ignore) == ((0, 1), (-9999,))
-    with pytest.raises(DataError, match="the masks hold one value, 1") as caught:
+    with pytest.raises(DataError, match="the masks hold only one other value, 1") as caught:
         guess_encoding(MaskValues("indices", {1: 40}, nodata=(0,)))
     assert "gdal_edit.py -unsetnodata" in caught.value.remedy
     with pytest.raises(DataError, match="no mask has a pixel"):
@@ -245,7 +245,7 @@ def test_the_files_own_nodata_value_stands_for_no_class():
 
 def test_a_value_that_some_masks_alone_name_as_no_data_is_refused():
     values = MaskValues("indices", {0: 50, 1: 60, 2: 40}, nodata=(0,))
-    with pytest.raises(DataError, match="some masks name 0 as no data, others hold it") as caught:
+    with pytest.raises(DataError, match="some masks declare 0 as nodata, others hold it") as caught:
         guess_encoding(values)
     assert "--ignore=0" in caught.value.remedy
     assert guess_encoding(values, ignore=[0]).classes == (1, 2)
@@ -254,9 +254,9 @@ def test_a_value_that_some_masks_alone_name_as_no_data_is_refused():
 
 def test_far_numbers_may_be_ignored():
     with pytest.raises(DataError, match="too far apart") as caught:
-        guess_encoding(indices(-9999, 0, 1, grey=False))
+        guess_encoding(indices(-9999, 0, 1, gray=False))
     assert "--ignore=-9999" in caught.value.remedy
-    guess = guess_encoding(indices(-9999, 0, 1, grey=False), ignore=[-9999])
+    guess = guess_encoding(indices(-9999, 0, 1, gray=False), ignore=[-9999])
     assert (guess.encoding, guess.classes, guess.ignore) == ("indices", (0, 1), (-9999,))
-    with pytest.raises(DataError, match="no grey value"):
+    with pytest.raises(DataError, match="not a gray value"):
         guess_encoding(indices(0, 255), ignore=[-9999])

@@ -1,4 +1,4 @@
-"""Pairs are found in the layouts that people have, and what fits none is told."""
+"""Pairs are found in common layouts, and folders without a matching layout are refused."""
 
 import os
 import re
@@ -203,7 +203,7 @@ def test_cityscapes_has_several_pictures_of_each_mask(tmp_path):
     assert "12 other image files are not used" in layout.why
 
 
-def test_potsdam_shows_the_same_place_in_other_colours(tmp_path):
+def test_potsdam_shows_the_same_place_in_other_colors(tmp_path):
     for kind, tail in (
         ("2_Ortho_RGB", "RGB"),
         ("3_Ortho_IRRG", "IRRG"),
@@ -259,15 +259,15 @@ def test_patterns_may_be_given(tmp_path):
 REFUSED = {
     "two kinds of masks": (
         ["images/a.png", "masks/a.png", "labels/a.png"],
-        "pair up in several ways, labels/a.png or masks/a.png",
+        "can be paired in several ways, for example with labels/a.png or with masks/a.png",
     ),
     "masks of other names": (
         ["images/a1.png", "images/a2.png", "masks/b1.png", "masks/b2.png"],
-        "2 of 4 files look like masks by their names, masks/b1.png",
+        "2 of 4 files are named like masks, for example masks/b1.png",
     ),
     "masks without an image": (
         ["images/a.png", "masks/a.png", "masks/b.png"],
-        "1 of 2 masks have no image, masks/b.png",
+        "1 of 2 masks have no image, for example masks/b.png",
     ),
     "masks named in two ways": (
         ["a.png", "a_mask.png", "b.png", "b_mask.png", "c.png", "c_label.png"],
@@ -279,11 +279,11 @@ REFUSED = {
     ),
     "masks of another type beside their images": (
         ["a.jpg", "a.png", "b.jpg", "b.png"],
-        "two files stand for one scene: a.jpg and a.png",
+        "two files belong to one scene: a.jpg and a.png",
     ),
     "no mask, and images that fit no pattern": (
         ["images/a.png", "images/b.png", "other/down/c.png"],
-        "no pattern fits all 3 image files: 1 differ from images/a.png, other/down/c.png",
+        "no pattern fits all 3 image files: 1 differ from images/a.png, for example other/down/c.png",
     ),
     "masks in a folder without a known word": (
         ["images/a.png", "painted/a.png"],
@@ -293,7 +293,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_told_is_refused_with_the_way_to_say_it(tmp_path, name):
+def test_ambiguous_layouts_are_refused_with_the_flags_that_resolve_them(tmp_path, name):
     paths, message = REFUSED[name]
     put(tmp_path, *paths)
     with pytest.raises(DataError, match=re.escape(message)) as caught:
@@ -301,13 +301,13 @@ def test_what_cannot_be_told_is_refused_with_the_way_to_say_it(tmp_path, name):
     assert "--images" in caught.value.remedy
 
 
-def test_images_without_a_mask_and_strange_files_are_told(tmp_path):
+def test_images_without_a_mask_and_unused_files_are_reported(tmp_path):
     put(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "deep/down/thumb.png")
     (tmp_path / "images" / "notes.txt").write_text("no image")
     (tmp_path / "images" / "._a.png").write_bytes(b"hidden")
     layout = guess_layout(tmp_path)
     assert layout.why == (
-        "2 images, 1 of them with a mask; 1 other image files are not used, deep/down/thumb.png for one"
+        "2 images, 1 of them with a mask; 1 other image files are not used, for example deep/down/thumb.png"
     )
     assert [masked for _, masked in layout.pairs] == [True, False]
 
@@ -318,16 +318,16 @@ def test_masks_alone_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(MissingFileError, match="not a folder"):
         guess_layout(tmp_path / "absent")
     put(tmp_path, "masks/a.png")
-    with pytest.raises(DataError, match="look like masks"):
+    with pytest.raises(DataError, match="named like masks"):
         guess_layout(tmp_path)
 
 
 def test_two_files_for_one_scene_are_refused_and_so_are_braces_in_fixed_names(tmp_path):
     put(tmp_path, "x/images/a.png", "x/images/a.jpg", "x/masks/a.png")
-    with pytest.raises(DataError, match="two files stand for one scene"):
+    with pytest.raises(DataError, match="two files belong to one scene"):
         guess_layout(tmp_path / "x")
     put(tmp_path, "z/{0}/a.png")
     assert guess_layout(tmp_path / "z").pairs == (({"area": "{0}", "name": "a"}, False),)
     put(tmp_path, "y/images{0}/a.png")
-    with pytest.raises(DataError, match="brace"):
+    with pytest.raises(DataError, match="pattern cannot contain"):
         guess_layout(tmp_path / "y")

@@ -13,9 +13,13 @@ def test_values_are_counted_over_all_masks(tmp_path):
         mask = np.full((2, 4), number, np.uint8)
         Image.fromarray(mask).save(tmp_path / f"{number}.png")
     steps = []
-    found = count_values(tmp_path, ["0.png", "1.png", "2.png"], lambda: steps.append(1))
-    assert (found.kind, found.counts, found.grey) == ("indices", {0: 8, 1: 8, 2: 8}, True)
-    assert found.sets == (frozenset({0}), frozenset({1}), frozenset({2}))
+    mask_values = count_values(tmp_path, ["0.png", "1.png", "2.png"], lambda: steps.append(1))
+    assert (mask_values.kind, mask_values.counts, mask_values.gray) == (
+        "indices",
+        {0: 8, 1: 8, 2: 8},
+        True,
+    )
+    assert mask_values.sets == (frozenset({0}), frozenset({1}), frozenset({2}))
     assert len(steps) == 3
 
 
@@ -31,12 +35,12 @@ def test_a_palette_is_read_as_the_other_masks_are(tmp_path):
 def test_pictures_lossy_masks_and_mixtures_are_refused(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    with pytest.raises(DataError, match="different colours") as caught:
+    with pytest.raises(DataError, match="different colors") as caught:
         guess_encoding(count_values(tmp_path, ["noise.png"]))
     assert "noise.png" in caught.value.where
     noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "more.png")
-    with pytest.raises(DataError, match="different colours") as caught:
+    with pytest.raises(DataError, match="different colors") as caught:
         count_values(tmp_path, ["more.png"])
     heights = np.arange(90000, dtype=np.int32).reshape(300, 300)
     Image.fromarray(heights).save(tmp_path / "heights.tif")
@@ -47,7 +51,7 @@ def test_pictures_lossy_masks_and_mixtures_are_refused(tmp_path):
         guess_encoding(count_values(tmp_path, ["heights.png"]))
     Image.new("L", (1, 1)).save(tmp_path / "l.png")
     Image.new("RGB", (1, 1)).save(tmp_path / "c.png")
-    with pytest.raises(DataError, match="expected a mask with colours") as caught:
+    with pytest.raises(DataError, match="expected a mask with colors") as caught:
         count_values(tmp_path, ["c.png", "l.png"])
     assert "l.png" in caught.value.where
 

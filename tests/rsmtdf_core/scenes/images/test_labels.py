@@ -45,7 +45,7 @@ def test_packed_samples_are_not_spread(tmp_path, bits, photometric):
     assert np.array_equal(numbers(tmp_path / "a.png")[0], ids)
 
 
-def test_a_palette_has_indices_and_colours(tmp_path):
+def test_a_palette_has_indices_and_colors(tmp_path):
     colors = np.array([[9, 8, 7], [200, 100, 0]], np.uint8)
     path = write_tiff(tmp_path / "a.tif", IDS[None].astype(np.uint8), photometric="palette")
     with rasterio.open(path, "r+") as file:
@@ -93,7 +93,7 @@ def test_numbers_that_are_not_whole_are_refused(tmp_path, odd):
     assert caught.value.where == str(path)
 
 
-def test_greys_of_few_bits_are_spread_as_colours(tmp_path):
+def test_grays_of_few_bits_are_spread_as_colors(tmp_path):
     ids = np.arange(4).reshape(2, 2)
     write_png(tmp_path / "a.png", ids[..., None], 2, 0)
     with open_image(tmp_path / "a.png") as image:

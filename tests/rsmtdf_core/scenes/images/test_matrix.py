@@ -1,4 +1,4 @@
-"""Training, prediction and checks see the same pixels of every kind of file, and those that the kind says."""
+"""Training, prediction and checks read the same, expected pixels of every kind of file."""
 
 import struct
 import zlib
@@ -25,7 +25,7 @@ RANGE = (1000.0, 3000.0)
 
 
 def draw(bands: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    """Values [bands, H, W] without 0, which stands for no data."""
+    """Values [bands, H, W] without 0, the nodata value."""
     low, high = (1, 256) if dtype is np.uint8 else (1000, 3001)
     return np.random.default_rng(seed).integers(low, high, (bands, HEIGHT, WIDTH)).astype(dtype)
 
@@ -60,7 +60,7 @@ def with_hole(values: np.ndarray, value: float) -> np.ndarray:
 
 
 def tiff(photometric, dtype, nodata, driver="GTiff"):
-    """A writer of rasters with a hole that `nodata` marks, and what is to be seen."""
+    """A writer of rasters with a hole marked by `nodata`, and the expected pixels."""
 
     def write(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
         bands = {"RGB": 3, "MINISBLACK": 1, "MINISWHITE": 1, "palette": 1}[photometric]
@@ -92,7 +92,7 @@ def tiff(photometric, dtype, nodata, driver="GTiff"):
 
 
 def picture(mode, suffix, *, exact=True, transparent=False):
-    """A writer of what Pillow saves in a mode."""
+    """A writer of pictures in one of Pillow's modes."""
 
     def write(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
         image = Image.fromarray(np.moveaxis(draw(3), 0, 2)).convert(mode)
@@ -138,7 +138,7 @@ def named_as(write, suffix):
 
 
 def vrt(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
-    """A mosaic of one file, with a nodata value for each band."""
+    """A mosaic of a single file, with a nodata value for each band."""
     values = draw(3)
     (folder / "sources").mkdir()
     write_tiff(folder / "sources" / "a.tif", with_hole(values, 7))
@@ -195,7 +195,7 @@ KINDS |= {
 }
 KINDS |= {
     "JPEG": picture("RGB", ".jpg", exact=False),
-    "grey JPEG": picture("L", ".jpg", exact=False),
+    "gray JPEG": picture("L", ".jpg", exact=False),
     "CMYK JPEG": picture("CMYK", ".jpg", exact=False),
     "WebP": picture("RGB", ".webp"),
     "GIF": picture("P", ".gif", exact=False),
@@ -208,7 +208,7 @@ KINDS |= {
     "VRT": vrt,
 }
 KINDS |= {f"PNG of {bits} bits": png(bits, 0) for bits in (1, 2, 4)}
-KINDS |= {f"PNG of 16 bits, colour type {color}": png(16, color) for color in (0, 2, 4, 6)}
+KINDS |= {f"PNG of 16 bits, color type {color}": png(16, color) for color in (0, 2, 4, 6)}
 KINDS |= {f"orientation {tag}{s}": turned(tag, s) for tag in range(1, 9) for s in (".png", ".tif")}
 
 
@@ -269,13 +269,13 @@ def test_turned_images_are_named(tmp_path, tag):
     Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(tmp_path / "masks" / "a.png")
     manifest = manifest_of(path)
     (caution,) = find_scenes(manifest, tmp_path).cautions
-    assert "1 image turned as the EXIF orientation says, such as images/a.png" in caution
+    assert "1 image turned by the EXIF orientation, such as images/a.png" in caution
     assert caution in check_dataset(manifest, tmp_path).notes
     if tag < 5:
         return
     Image.fromarray(np.zeros((WIDTH, HEIGHT), np.uint8)).save(tmp_path / "masks" / "a.png")
     (problem,) = check_dataset(manifest, tmp_path).problems
-    assert "the image is turned as its orientation tag says, the mask is not" in problem.what
+    assert "the image is turned by its orientation tag, the mask is not" in problem.what
 
 
 def test_an_alpha_tag_on_a_band_that_is_an_input_hides_nothing(tmp_path):
@@ -292,7 +292,7 @@ def test_an_alpha_tag_on_a_band_that_is_an_input_hides_nothing(tmp_path):
         assert source.valid(0, 0, HEIGHT, WIDTH).all()
 
 
-def test_premultiplied_colours_stay_as_they_are_stored(tmp_path):
+def test_premultiplied_colors_stay_as_they_are_stored(tmp_path):
     values = draw(4)
     path = write_tiff(tmp_path / "a.tif", values, photometric="RGB", alpha="PREMULTIPLIED")
     with open_source(path, None) as (source, _):

@@ -1,5 +1,4 @@
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numcodecs.zstd import Zstd
 
-from rsmtdf_core.errors import ConfigError, StoreDamagedError, StoreError
+from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.store.codecs import Codec, declare_codec, fit_codec, make_codec
 from rsmtdf_core.store.codecs.transform_formulas import (
     Basis,
@@ -129,16 +128,6 @@ def test_fitting_twice_gives_the_same_arrays() -> None:
     assert (np.take_along_axis(components, np.abs(components).argmax(1)[:, None], 1) > 0).all()
 
 
-def test_frequencies_go_from_low_to_high_on_any_grid() -> None:
-    assert frequency_order(2, 3).tolist() == [0, 1, 3, 4, 2, 5]
-    assert sorted(frequency_order(7, 4).tolist()) == list(range(28))
-
-
-def test_cosines_are_orthonormal_with_the_constant_first() -> None:
-    assert np.allclose(cosines(7) @ cosines(7).T, np.eye(7), atol=1e-6)
-    assert np.allclose(cosines(7)[0], 7**-0.5)
-
-
 def test_a_batch_decodes_like_its_records_and_ignores_autocast() -> None:
     codec = fitted()
     batch = torch.from_numpy(np.stack([numbers(codec, view) for view in views(3, seed=5)]))
@@ -256,47 +245,3 @@ def test_threads_may_unpack_and_decode_with_one_codec() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(read, range(400)))
-
-
-class TestFrames:
-    """Bytes that are not one zstd frame of exactly the record's numbers."""
-
-    def refused(self, data: bytes) -> None:
-        out = np.empty(fitted().stored_shape, np.uint8)
-        with pytest.raises(StoreDamagedError, match="zstd"):
-            fitted().unpack(np.frombuffer(data, np.uint8), out)
-
-    def test_another_size_is_refused(self) -> None:
-        size = fitted().stored_shape[0]
-        for other in (0, 1, size - 1, size + 1, 10 * size):
-            self.refused(Zstd(9).encode(np.zeros(other, np.uint8)))
-
-    def test_a_header_that_asks_for_terabytes_is_refused_before_anything_is_allocated(self) -> None:
-        magic = b"\x28\xb5\x2f\xfd"
-        self.refused(magic + b"\xe0" + (2**44).to_bytes(8, "little") + b"\x01\x00\x00")
-        self.refused(magic + b"\x00\xff" + b"\x01\x00\x00")  # the size is not stated at all
-        size = fitted().stored_shape[0].to_bytes(8, "little")
-        self.refused(magic + b"\xe0" + size + b"\x03\x00\x00\x00")  # right size, no content
-
-    def test_more_than_one_frame_is_refused(self) -> None:
-        whole = fitted().encode(views(1)[0]).tobytes()
-        unsized = b"\x28\xb5\x2f\xfd\x00\x58\x01\x00\x00"
-        for more in (unsized, whole, b"\x50\x2a\x4d\x18\x00\x00\x00\x00", b"\x00"):
-            self.refused(whole + more)
-
-    def test_every_truncation_is_refused(self) -> None:
-        whole = fitted().encode(views(1)[0]).tobytes()
-        for length in {*range(12), *range(12, len(whole), 37), len(whole) - 1}:
-            self.refused(whole[:length])
-
-    @settings(max_examples=300)
-    @given(st.integers(0, 2**31), st.integers(1, 255))
-    def test_flipped_bits_are_refused_or_give_a_record(self, place: int, flip: int) -> None:
-        # Only the store's crc32c tells wrong numbers; this is about crashes and other errors.
-        frame = fitted().encode(views(1)[0]).copy()
-        frame[place % len(frame)] ^= flip
-        around = np.full(fitted().stored_shape[0] + 128, 77, np.uint8)
-        with suppress(StoreDamagedError):
-            fitted().unpack(frame, around[64:-64])
-        assert (around[:64] == 77).all()
-        assert (around[-64:] == 77).all()

@@ -1,8 +1,9 @@
+"""Codecs by name, and what each fits on a first sample."""
+
 import numpy as np
 import pytest
 
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.kinds import CODECS
 from rsmtdf_core.store.codecs import declare_codec, fit_codec, make_codec
 
 SHAPE = (3, 5, 7)
@@ -28,14 +29,3 @@ def test_features_have_channel_statistics_and_pixels_have_none() -> None:
     assert np.allclose(fitted["std"], sample.std(axis=(0, 1, 2), dtype=np.float64))
     assert all(array.dtype == np.float32 for array in fitted.values())
     assert fit_codec(declare_codec("uint8"), sample.astype(np.uint8)) == {}
-
-
-@pytest.mark.parametrize("name", ["fp16", "int8", "uint8"])
-def test_plain_codecs_have_records_of_one_size(name: str) -> None:
-    codec = make_codec(declare_codec(name), SHAPE, {})
-    tokens = np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.uint8)
-    packed = codec.encode(tokens if name == "uint8" else tokens.astype(np.float32))
-    assert packed.dtype == np.uint8
-    assert packed.nbytes == codec.record_bytes == codec.typical_bytes
-    assert codec.filters == []
-    assert codec.label in CODECS

@@ -1,0 +1,66 @@
+"""A view is a record of fixed size, from which the same view comes back."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsmtdf_core.views.view import (
+    NO_JITTER,
+    VIEW_DTYPE,
+    Box,
+    Geometry,
+    Photometric,
+    from_record,
+    to_record,
+)
+
+SIDES = st.integers(0, 2**31 - 1)
+FACTORS = st.floats(allow_nan=False)
+GEOMETRIES = st.builds(Geometry, SIDES, SIDES, SIDES, SIDES, st.booleans())
+CHANGES = st.builds(
+    Photometric,
+    st.just(()) | st.permutations(range(4)).map(tuple),
+    FACTORS,
+    FACTORS,
+    FACTORS,
+    FACTORS,
+    st.booleans(),
+    FACTORS,
+)
+BOXES = st.none() | st.builds(Box, SIDES, SIDES, st.integers(1, 2**31 - 1), SIDES)
+
+
+@given(SIDES, SIDES, GEOMETRIES, st.none() | CHANGES, BOXES)
+def test_every_number_of_a_view_comes_back_exactly(scene, number, geometry, change, box):
+    table = np.array([to_record(scene, number, geometry, change, -1, box)], VIEW_DTYPE)
+    view = from_record(table[0], row=5, partner=6)
+    assert (view.scene, view.number, view.row, view.partner) == (scene, number, 5, 6)
+    assert view.geometry == geometry
+    assert view.photometric == change
+    assert view.labeled == (change is None)
+    assert view.box == box
+    assert table["partner_scene"][0] == -1
+
+
+def test_labeled_views_are_stored_with_neutral_factors():
+    geometry = Geometry(1, 2, 3, 4, flip=True)
+    labeled = np.array([to_record(0, 0, geometry, None, -1, None)], VIEW_DTYPE)
+    neutral = np.array([to_record(0, 0, geometry, NO_JITTER, -1, None)], VIEW_DTYPE)
+    for name in set(VIEW_DTYPE.names) - {"labeled"}:
+        assert np.array_equal(labeled[name], neutral[name]), name
+    assert labeled["order"].tolist() == [[-1] * 4]
+    assert labeled["box"].tolist() == [[0] * 4]
+
+
+def test_the_record_keeps_its_size_and_byte_order():
+    """Groups on disk hold this dtype."""
+    assert VIEW_DTYPE.itemsize == 91
+    assert VIEW_DTYPE.newbyteorder("<") == VIEW_DTYPE
+    assert not VIEW_DTYPE.isalignedstruct
+
+
+def test_views_never_change():
+    view = from_record(np.zeros(1, VIEW_DTYPE)[0], 0, 0)
+    with pytest.raises(AttributeError):
+        view.row = 3

@@ -1,0 +1,156 @@
+"""Pickles are read without importing or calling what they name."""
+
+import collections
+import io
+import os
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsmtdf_core.weights.pickles import Storage, StoredTensor, Stub, Unpickler
+
+
+def loaded(value, protocol=2):
+    return Unpickler(io.BytesIO(pickle.dumps(value, protocol))).load()
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(min_size=1),  # older protocols spell an empty one as a call
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+@given(value=PLAIN)
+def test_plain_values_are_what_pickle_reads(protocol, value):
+    assert loaded(value, protocol) == value
+
+
+def test_ordered_dicts_keep_their_order():
+    value = collections.OrderedDict([("b", 1), ("a", 2)])
+    assert list(loaded(value).items()) == [("b", 1), ("a", 2)]
+
+
+class Caller:
+    """Pickled as a call of `os.mkdir`."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_a_named_function_is_not_called(tmp_path, protocol):
+    stub = loaded({"state": Caller(tmp_path / "made")}, protocol)["state"]
+    assert isinstance(stub, Stub)
+    assert not (tmp_path / "made").exists()
+
+
+class Configuration:
+    def __init__(self):
+        self.depth = 12
+
+
+def test_an_object_of_an_unknown_class_keeps_its_state_and_has_no_behavior():
+    stub = loaded(Configuration())
+    assert isinstance(stub, Stub)
+    assert stub.values == {"depth": 12}
+
+
+@pytest.mark.parametrize("name", ["f8", "f4", "i8", "i4"])
+def test_numbers_of_numpy_are_plain_numbers(name):
+    value = loaded({"best": np.dtype(name).type(3)})["best"]
+    assert value == 3
+    assert type(value) in (int, float)
+
+
+STORAGE = Storage("0", torch.float32, 24)
+
+
+def test_a_storage_knows_its_bytes():
+    assert STORAGE.bytes == 96
+
+
+@given(
+    st.integers(-2, 30),
+    st.lists(st.tuples(st.integers(-1, 6), st.integers(-1, 6)), max_size=3),
+)
+def test_a_tensor_reaches_no_further_than_its_storage(offset, dimensions):
+    shape = tuple(size for size, _ in dimensions)
+    stride = tuple(step for _, step in dimensions)
+    if min((offset, *shape, *stride)) < 0:
+        fits = False
+    else:
+        places = [
+            offset + sum(i * s for i, s in zip(at, stride, strict=True)) for at in np.ndindex(shape)
+        ]
+        fits = not places or (max(places) < 24 and len(places) <= 24)
+    if fits:
+        assert StoredTensor(STORAGE, torch.float32, offset, shape, stride).shape == shape
+    else:
+        with pytest.raises(ValueError, match="storage 0"):
+            StoredTensor(STORAGE, torch.float32, offset, shape, stride)
+
+
+def test_a_shape_without_a_stride_is_refused():
+    with pytest.raises(ValueError, match="storage"):
+        StoredTensor(STORAGE, torch.float32, 0, (2, 3), (1,))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        ("module", "x"),
+        ("storage", torch.float32, "0", "cpu", 24),
+    ],
+)
+def test_known_ids_stand_for_a_module_or_a_storage(facts):
+    unpickler = Unpickler(io.BytesIO())
+    assert unpickler.persistent_load(facts) == ("x" if facts[0] == "module" else STORAGE)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        ("file", torch.float32, "0", "cpu", 24),
+        ("storage", "float32", "0", "cpu", 24),
+        ("storage", torch.float32, 0, "cpu", 24),
+        ("storage", torch.float32, "0", "cpu", -1),
+        ("storage", torch.float32, "0", "cpu", 2.0),
+        ("storage", torch.float32, "0", "cpu", 24, ("view", 0, 2)),
+    ],
+)
+def test_other_ids_are_refused(facts):
+    with pytest.raises(ValueError, match="storage"):
+        Unpickler(io.BytesIO()).persistent_load(facts)
+
+
+def test_a_storage_that_is_described_in_two_ways_is_refused():
+    unpickler = Unpickler(io.BytesIO())
+    unpickler.persistent_load(("storage", torch.float32, "0", "cpu", 24))
+    unpickler.persistent_load(("storage", torch.float32, "0", "cpu", 24))
+    with pytest.raises(ValueError, match="two ways"):
+        unpickler.persistent_load(("storage", torch.float32, "0", "cpu", 25))
+
+
+def test_a_memo_index_far_beyond_the_others_is_refused():
+    content = b"\x80\x02Nr" + struct.pack("<I", 2**31) + b"."
+    with pytest.raises(ValueError, match=r"."):
+        Unpickler(io.BytesIO(content)).load()
