@@ -201,7 +201,7 @@ def test_what_cannot_be_transcoded_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
         pipeline.cache.transcode.shutil, "disk_usage", lambda _: usage._replace(free=10)
     )
-    with pytest.raises(StoreError, match="the disk has"):
+    with pytest.raises(StoreError, match="are free on the disk"):
         transcode(source, INT8)
 
 
