@@ -1,4 +1,4 @@
-"""Values that no class has get a hint that helps, or none."""
+"""Mask values that no class has get a helpful hint, or none."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_numbers_that_look_like_white_or_smoothing_are_named(values, words):
     assert text is None if words is None else words in text
 
 
-def test_classes_beyond_127_cannot_be_told_from_smoothed_white():
+def test_classes_above_127_are_not_mistaken_for_smoothed_white():
     many = [{"name": str(number), "color": f"#{number:06X}"} for number in range(130)]
     assert (
         hint([200, 210], make_manifest(classes=many, mask_encoding={"encoding": "indices"})) is None

@@ -75,7 +75,7 @@ def test_no_suffix_belongs_to_two_formats():
         (b"CDF\1 netCDF", "of another format, not PNG, JPEG, TIFF"),
     ],
 )
-def test_what_is_not_read_is_named_with_the_command_that_converts_it(tmp_path, content, message):
+def test_unsupported_content_is_refused_with_the_conversion_command(tmp_path, content, message):
     path = tmp_path / "a.nc"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message) as caught, open_image(path):
@@ -129,7 +129,7 @@ def test_a_vrt_that_computes_pixels_is_not_opened(tmp_path, attributes, more):
         pass
 
 
-def test_code_in_a_vrt_is_not_run_even_where_the_user_lets_gdal_run_it(tmp_path, monkeypatch):
+def test_code_in_a_vrt_is_not_run_even_if_the_user_allows_gdal_to(tmp_path, monkeypatch):
     monkeypatch.setenv("GDAL_VRT_ENABLE_PYTHON", "YES")
     write_tiff(tmp_path / "source.tif", RGB)
     code = f"open({str(tmp_path / 'ran')!r}, 'w')"
