@@ -12,6 +12,7 @@ from rsmtdf_core.files import read_json
 from rsmtdf_core.runs.folder import ENDED, LOCK_FORMAT, RunFolder, open_run
 from rsmtdf_core.runs.history import Validation, ranked
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.views.records import PIXELS
 
 UNKNOWN = "unknown"
 _STATUSES = ("running", "interrupted", *ENDED)
@@ -80,6 +81,12 @@ class RunRecord:
         return tuple(
             teacher.name for teacher in self.config.distilled if teacher.weights == "random"
         )
+
+    @property
+    def pixels(self) -> str | None:
+        """`<group>/<store>` of the cached views that the run reads; None if it reads none."""
+        key = (self.lock or {}).get(PIXELS)
+        return None if key is None else str(key)
 
     @cached_property
     def validations(self) -> tuple[Validation, ...]:

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pipeline.runs.record import RunRecord
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.views.records import PIXELS
 
 
 class RunFeatures(Settings):
@@ -94,7 +93,7 @@ def summarise(record: RunRecord, name: str) -> RunSummary:
 
 def _features(record: RunRecord) -> RunFeatures:
     config, lock = record.config, record.lock or {}
-    pixels = lock.get(PIXELS)
+    pixels = record.pixels
     if not record.distils:
         return RunFeatures(source="none", pixels=pixels)
     teachers = tuple(teacher.name for teacher in config.distilled)

@@ -1,4 +1,4 @@
-"""One list of formats; what is not among them is named with the command that converts it."""
+"""Formats are identified by content, and other files are refused with the command that converts them."""
 
 import logging
 
@@ -213,7 +213,7 @@ def test_a_raster_with_a_place_and_an_orientation_is_refused(tmp_path):
     with rasterio.open(path) as dataset:
         assert dataset.crs is not None
     with (
-        pytest.raises(DataError, match="both a place on the earth and orientation 3"),
+        pytest.raises(DataError, match="both a georeference and orientation 3"),
         open_image(path),
     ):
         pass
