@@ -82,7 +82,7 @@ def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
 def test_a_folder_of_formats_that_are_not_read_names_them_and_the_way_out(tmp_path):
     touch(tmp_path / "in", "a.ecw", "b.ecw", "c.sid", "a.tfw")
     with pytest.raises(
-        DataError, match=r"3 files of other formats left out \(2 \.ecw, 1 \.sid\)"
+        DataError, match=r"3 files of other formats skipped \(2 \.ecw, 1 \.sid\)"
     ) as told:
         find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
     assert "gdal_translate a.ecw" in told.value.what
