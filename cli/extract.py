@@ -21,9 +21,9 @@ def extract_features(
         ),
     ] = None,
 ) -> None:
-    """Run the teachers once over every view and keep their tokens in the cache.
+    """Run the teachers once over every view and save their tokens in the cache.
 
-    Only what is missing is computed: killed and started again it goes on, complete it does nothing.
+    Only missing tokens are computed, so a killed extraction continues if started again.
     """
     from pipeline.extract.run import ExtractReport, extract
 
@@ -51,4 +51,4 @@ def extract_features(
             f"teachers waited {report.waiting_seconds:.1f} s for pixels and disk",
         )
     else:
-        err.print(f"everything was there already ({report.seconds:.1f} s)")
+        err.print(f"all features are already in the cache ({report.seconds:.1f} s)")

@@ -67,8 +67,8 @@ def train(
         reporter=RichReporter(),
     )
     if int(os.environ.get("RANK", "0")) > 0:
-        # Under torchrun the first process speaks for all. Torn down at once, an interpreter may find a thread
-        # of gloo still at work, and aborts.
+        # Under torchrun only the first process reports. Exit directly, because the shutdown of the interpreter
+        # may abort if a thread of gloo is still running.
         os._exit(0)
     best, warning = "no validation split", ""
     if report.best_miou is not None:
@@ -79,8 +79,8 @@ def train(
         if report.only_class is not None:
             best = f"the best model predicts {report.only_class} everywhere: {score}"
             warning = (
-                f"no model of this run does better than {report.only_class} everywhere; look at the masks, the "
-                "shares of the classes and optimiser.lr"
+                f"no model of this run does better than {report.only_class} everywhere; check the masks, the "
+                "class frequencies and optimiser.lr"
             )
     stopped = " (stopped early)" if report.status == "stopped early" else ""
     out.print(

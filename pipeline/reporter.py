@@ -1,4 +1,4 @@
-"""How a stage tells of its progress without knowing about terminals."""
+"""The interface through which stages report progress, independent of terminals."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol, Self
@@ -8,7 +8,7 @@ class Bar(Protocol):
     """A progress bar."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Move on by `count`; `note` stands beside the bar."""
+        """Advance by `count` and show `note` next to the bar."""
         ...
 
 
@@ -16,20 +16,20 @@ class Reporter(Protocol):
     """Shows progress and messages."""
 
     def bar(self, label: str, total: int, done: int = 0) -> AbstractContextManager[Bar]:
-        """A bar of `total` parts of which `done` are done."""
+        """Open a bar of `total` parts of which `done` are complete."""
         ...
 
     def say(self, text: str) -> None:
-        """One line for the user."""
+        """Show a line to the user."""
         ...
 
     def warn(self, text: str) -> None:
-        """One line that the user should not miss."""
+        """Show a warning to the user."""
         ...
 
 
 class Silent:
-    """Reports nothing: for tests and for use as a library."""
+    """A reporter without output, for tests and for use as a library."""
 
     def __enter__(self) -> Self:
         return self
@@ -38,15 +38,15 @@ class Silent:
         return None
 
     def bar(self, label: str, total: int, done: int = 0) -> "Silent":
-        """A bar that is not shown."""
+        """Return a bar that is not shown."""
         del label, total, done
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Show nothing."""
+        """Ignore the progress."""
 
     def say(self, text: str) -> None:
-        """Say nothing."""
+        """Ignore the line."""
 
     def warn(self, text: str) -> None:
-        """Warn of nothing."""
+        """Ignore the warning."""

@@ -1,4 +1,4 @@
-"""A run with its best model loaded, for the verbs that use what a training made."""
+"""Load a run with its best model, for the commands that use a trained model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ class TrainedRun:
 
     Attributes:
         folder: the run on disk.
-        config: its resolved config.
-        checkpoint: the best checkpoint, or the one that was named.
-        weights: which of its two models is loaded.
+        config: the resolved config.
+        checkpoint: the best checkpoint, or the requested one.
+        weights: the loaded model of the checkpoint, `ema` or `student`.
         student: that model, in eval mode on the device.
-        manifest: the dataset's manifest, as it was when the run began.
+        manifest: the dataset's manifest at the start of the run.
     """
 
     folder: RunFolder
@@ -43,7 +43,7 @@ class TrainedRun:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a user must know before believing this run's predictions."""
+        """Warnings about the validity of this run's predictions."""
         state = self.checkpoint.state
         return cautions(state["random_teachers"], state["approximations"])
 
@@ -54,17 +54,17 @@ def load_run(
     overrides: Sequence[str] = (),
     checkpoint: Path | None = None,
 ) -> TrainedRun:
-    """Load a run's best model; `weights` is by default the one it was selected by.
+    """Load a run's best model.
 
     Args:
         path: the run's folder.
-        weights: the EMA model or the student.
+        weights: the EMA model or the student; by default the model that selected the best checkpoint.
         overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
-        checkpoint: the folder of another checkpoint than the best.
+        checkpoint: folder of a checkpoint to load instead of the best.
 
     Raises:
-        RunError: where there is no run, or its best checkpoint or the one named is damaged or not finite.
-        ConfigError: where an override is wrong, or changes what was trained.
+        RunError: If there is no run, or the checkpoint is damaged or not finite.
+        ConfigError: If an override is invalid, or changes settings of the training.
     """
     _require_free(overrides)
     folder = open_run(path)
@@ -73,7 +73,7 @@ def load_run(
     which = weights or config.evaluation.weights
     manifest = load_manifest(str(folder.manifest))
     shapes = [TokenShape(**shape) for shape in chosen.state["teachers"]]
-    # The checkpoint has all weights: the pretrained ones need not be on this machine.
+    # The checkpoint has all weights, so the pretrained weights need not be on this machine.
     settings = config.student.model_copy(update={"weights": "random"})
     student = Student(
         settings, len(manifest.classes), config.views.crop, shapes, bands=manifest.image_bands
@@ -87,13 +87,13 @@ def load_run(
 
 
 def _require_free(overrides: Sequence[str]) -> None:
-    """Refuse overrides of keys that decide more than how scenes pass through a trained model, and on what."""
+    """Check that overrides only affect inference or the device."""
     for override in overrides:
         key = override.partition("=")[0]
         fields = fields_at(ExperimentConfig, key)
         if not all(role_of(field) in {Role.SCORING, Role.SPEED} for _, _, field in fields):
             raise ConfigError(
-                f"a trained run takes no other {key}",
+                f"{key} cannot be changed for a trained run",
                 where=f"--set {override}",
-                remedy="set evaluation.inference.* or runtime.device",
+                remedy="only set evaluation.inference.* or runtime.device",
             )

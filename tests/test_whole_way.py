@@ -116,7 +116,7 @@ def extracted(case: Case, words: Iterable[object]) -> None:
     said = rsmtdf("extract-features", *words)
     assert f"{LABELED_VIEWS * case.labeled + case.unlabeled} views in" in said
     assert ("RANDOM WEIGHTS" in said) == (case.weights is None)
-    assert "everything was there already" in rsmtdf("extract-features", *words)
+    assert "all features are already in the cache" in rsmtdf("extract-features", *words)
 
 
 def trained(case: Case, words: Iterable[object]) -> Path:

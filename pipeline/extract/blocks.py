@@ -1,7 +1,7 @@
-"""One task of stage one: a block of views, rendered once for all producers that miss it.
+"""A task of stage one: a block of views, rendered once for all producers with missing records.
 
-Three things go on at once: threads render the next views, this thread runs the teachers, and one thread per
-producer packs and writes its shards.
+Three stages run concurrently: threads render the next views, this thread runs the teachers, and a thread per
+producer encodes and writes its shards.
 """
 
 import os
@@ -29,20 +29,20 @@ from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.views.plan import ViewPlan
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
-# Records that may wait for the writer: enough to hide a slow disk, few enough to bound memory.
+# Records in a writer's queue: enough to hide a slow disk, few enough to bound memory.
 _WAITING = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What all blocks of an extraction share.
+    """The inputs that all blocks of an extraction share.
 
     Attributes:
         dataset: the scenes.
         plan: the views.
-        producers: the producers whose stores miss records, with the folders of these.
-        batch: views that a producer sees at once.
-        machine_workers: workers that share a machine's cores, at most.
+        producers: the producers of stores with missing records, with the stores' folders.
+        batch: number of views that a producer processes at once.
+        machine_workers: maximum number of workers that share a machine's cores.
     """
 
     dataset: Dataset
@@ -54,12 +54,12 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Part of an extraction: consecutive store rows, whole shards of every teacher.
+    """A part of an extraction: consecutive store rows that form whole shards of every teacher.
 
     Attributes:
         rows: the store rows.
-        plan_rows: the plan row of each, -1 for none, int64 [rows].
-        missing: by producer, whether its record is to be made, bool [rows].
+        plan_rows: plan row of each store row, -1 for none, int64 [rows].
+        missing: by producer, True for records to compute, bool [rows].
     """
 
     rows: range
@@ -68,20 +68,20 @@ class Block:
 
     @property
     def wanted(self) -> npt.NDArray[np.int64]:
-        """Places within the block at which some record is missing."""
+        """Offsets within the block of rows with a missing record."""
         return np.flatnonzero(np.any(list(self.missing.values()), axis=0))
 
 
 @dataclass
 class BlockResult:
-    """What a task made.
+    """The result of a task.
 
     Attributes:
         rows: store rows that were rendered, int64 [n].
         crcs: crc32 of their geometric crops, uint32 [n].
         entries: by producer, its complete shards.
-        seconds: by producer, time that it computed; under "waiting", time that all of them waited for
-            pixels or for the writers.
+        seconds: by producer, its compute time; under "waiting", the total time that producers waited for
+            pixels or writers.
     """
 
     rows: npt.NDArray[np.int64]
@@ -91,7 +91,7 @@ class BlockResult:
 
 
 def forget_blocks() -> None:
-    """Let go of the teachers that this process loaded and of the scenes that it decoded."""
+    """Release the teachers that this process loaded and the scenes that it decoded."""
     forget_teachers()
     _renderer.cache_clear()
 
@@ -99,14 +99,14 @@ def forget_blocks() -> None:
 def extract_block(
     work: Work, block: Block, device: str, on_views: Callable[[int], None]
 ) -> BlockResult:
-    """Render a block, have producers make the records that they miss and write their shards.
+    """Render a block, compute the missing records of its producers and write their shards.
 
     Args:
-        work: what all blocks share.
-        block: which rows.
-        device: on which teachers run.
-        on_views: called with the number of views done, first with 0 and then after each batch; may
-            raise to stop.
+        work: the inputs that all blocks share.
+        block: the rows to extract.
+        device: the device of the teachers.
+        on_views: called with the number of completed views, first with 0 and then after each batch; may
+            raise an error to stop the task.
     """
     with device_turn:
         on_views(0)
@@ -134,8 +134,8 @@ def _extract_block(
         for batch in _timed(_rendered(work, block), result.seconds):
             crcs.append(batch.crcs)
             for name, (producer, _) in active.items():
-                places, views = batch.seen[producer.sight]
-                chosen = np.flatnonzero(block.missing[name][places])
+                offsets, views = batch.seen[producer.sight]
+                chosen = np.flatnonzero(block.missing[name][offsets])
                 if not len(chosen):
                     continue
                 began = time.perf_counter()
@@ -144,7 +144,7 @@ def _extract_block(
                 result.seconds[name] = result.seconds.get(name, 0.0) + done - began
                 writers[name].put(records)
                 result.seconds["waiting"] += time.perf_counter() - done
-            on_views(len(batch.places))
+            on_views(len(batch.offsets))
         result.entries = {name: writer.finish() for name, writer in writers.items()}
     finally:
         for writer in writers.values():
@@ -159,21 +159,21 @@ class _Batch:
     """Rendered views.
 
     Attributes:
-        places: within the block, int64 [n].
-        seen: by sight, the places at which a producer with that sight misses its record, int64 [m], and what it sees
-            there, uint8 [m, S, S, channels].
+        offsets: offsets within the block, int64 [n].
+        seen: by sight, the offsets of missing records of producers with that sight, int64 [m], and the views that
+            they see, uint8 [m, S, S, channels].
         crcs: crc32 of all geometric crops, uint32 [n].
     """
 
-    places: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
     seen: dict[Sight, tuple[npt.NDArray[np.int64], Pixels]]
     crcs: npt.NDArray[np.uint32]
 
 
 def _rendered(work: Work, block: Block) -> Iterator[_Batch]:
-    """Batches in order."""
+    """Yield the rendered batches in order."""
     renderer = _renderer(work)
-    places = block.wanted
+    offsets = block.wanted
     wanted: dict[Sight, npt.NDArray[np.bool_]] = {}
     for producer, _ in work.producers:
         missing = block.missing[producer.name]
@@ -189,7 +189,7 @@ def _rendered(work: Work, block: Block) -> Iterator[_Batch]:
             seen[sight] = chosen, np.array(views, np.uint8)
         return _Batch(part, seen, crcs)
 
-    batches = [places[i : i + work.batch] for i in range(0, len(places), work.batch)]
+    batches = [offsets[i : i + work.batch] for i in range(0, len(offsets), work.batch)]
     threads = max(1, (os.cpu_count() or 1) // work.machine_workers // 2)
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[_Batch]] = deque()
@@ -207,7 +207,7 @@ def _rendered(work: Work, block: Block) -> Iterator[_Batch]:
 
 @lru_cache(maxsize=1)
 def _renderer(work: Work) -> ViewRenderer:
-    """A process keeps its decoded scenes from block to block."""
+    """Return the renderer of this process, which caches decoded scenes across blocks."""
     return ViewRenderer(SceneReader(work.dataset), work.plan)
 
 
@@ -222,7 +222,7 @@ def _timed(batches: Iterator[_Batch], seconds: dict[str, float]) -> Iterator[_Ba
 
 
 class _Writer:
-    """Writes one producer's shards of a block in a thread of its own, fed in row order."""
+    """Write a producer's shards of a block in a separate thread, which receives records in row order."""
 
     def __init__(self, store: Path, rows: range, missing: npt.NDArray[np.bool_]) -> None:
         self._queue: Queue[Tokens | None] = Queue(_WAITING)
@@ -233,7 +233,7 @@ class _Writer:
         self._thread.start()
 
     def put(self, tokens: Tokens) -> None:
-        """Hand over the next records [n, ...]; raises what the writing raised."""
+        """Queue the next records [n, ...]; raise any error of the thread."""
         for record in tokens:
             while True:
                 try:
@@ -244,13 +244,13 @@ class _Writer:
         self._raise_fault()
 
     def finish(self) -> list[LedgerEntry]:
-        """Wait for the last shard."""
+        """Wait for the last shard and return all shards."""
         self._thread.join()
         self._raise_fault()
         return self._entries
 
     def stop(self) -> None:
-        """End the thread, whether or not it got all of its records."""
+        """End the thread, even if it has not received all records."""
         while self._thread.is_alive():
             try:
                 self._queue.put(None, timeout=0.1)
@@ -261,7 +261,7 @@ class _Writer:
     def _write(self, store: Path, rows: range) -> None:
         try:
             self._entries = write_block(store, rows, self._records())
-        except BaseException as fault:  # noqa: BLE001 - whatever it is, the task must see it
+        except BaseException as fault:  # noqa: BLE001 - the task raises it, whatever it is
             self._fault = fault
 
     def _records(self) -> Iterator[Tokens | None]:
@@ -277,4 +277,4 @@ class _Writer:
 
 
 class _StoppedError(Exception):
-    """The task ended before all records were there; the shard in hand is not kept."""
+    """The task ended before it had all records; the current shard is discarded."""

@@ -1,4 +1,4 @@
-"""Where blocks run: dask workers on this machine, or those of a cluster that runs elsewhere."""
+"""Run blocks on dask workers, on this machine or in an existing cluster."""
 
 import logging
 from collections import Counter
@@ -31,17 +31,17 @@ T = TypeVar("T")
 
 @contextmanager
 def open_cluster(runtime: RuntimeSettings, scheduler: str | None) -> Iterator[Client]:
-    """A client of the scheduler given, or of a cluster on this machine that ends with it.
+    """Open a client of the given scheduler, or of a temporary cluster on this machine.
 
     Raises:
-        ConfigError: where no scheduler answers at the address, or it has no workers.
+        ConfigError: If no scheduler answers at the address, or it has no workers.
     """
     opened = _local_client(runtime) if scheduler is None else _remote_client(scheduler)
     with opened as client:
         try:
             yield client
         finally:
-            # Workers that run on must not keep the teachers' memory; one that is gone keeps none.
+            # Workers that keep running must release the teachers' memory; errors of lost workers do not matter.
             client.run(forget_blocks, on_error="ignore")
 
 
@@ -54,9 +54,9 @@ def _local_client(runtime: RuntimeSettings) -> Iterator[Client]:
             threads_per_worker=1,
             # A single worker shares this process: it starts at once and needs no second copy of torch.
             processes=workers > 1,
-            # Else dask kills a worker whose teachers take more than its share of the memory.
+            # By default dask kills a worker if its teachers use more than its share of the memory.
             memory_limit=None,
-            # Any free port: the usual one may be another extraction's.
+            # Any free port, because another extraction may use the default port.
             dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": False},
             silence_logs="ERROR",
@@ -66,7 +66,7 @@ def _local_client(runtime: RuntimeSettings) -> Iterator[Client]:
         if workers > 1:
             # dask starts worker processes with one torch thread each.
             client.run(torch.set_num_threads, max(1, torch.get_num_threads() // workers))
-            # This process has looked into the same weights files and warned already.
+            # This process has already read the same weights files and logged their warnings.
             client.run(logging.getLogger(rsmtdf_core.__name__).setLevel, logging.ERROR)
         yield client
 
@@ -79,7 +79,7 @@ def _remote_client(scheduler: str) -> Iterator[Client]:
         raise ConfigError(
             f"no dask scheduler answers: {str(failure).splitlines()[0]}",
             where=scheduler,
-            remedy="start `dask scheduler` and give the address that it prints, e.g. tcp://host:8786",
+            remedy="start `dask scheduler` and pass the address that it prints, e.g. tcp://host:8786",
         ) from None
     with client:
         try:
@@ -88,7 +88,7 @@ def _remote_client(scheduler: str) -> Iterator[Client]:
             raise ConfigError(
                 "the dask scheduler has no workers",
                 where=scheduler,
-                remedy=f"run `dask worker {scheduler}` on each machine that is to take part",
+                remedy=f"run `dask worker {scheduler}` on each machine to use",
             ) from None
         yield client
 
@@ -100,16 +100,16 @@ def _local_workers(runtime: RuntimeSettings) -> int:
 
 
 def machine_workers(client: Client) -> int:
-    """How many workers the machine with the most of them has."""
+    """Return the maximum number of workers on a machine."""
     hosts = Counter(get_address_host(address) for address in client.nthreads())
     return max(hosts.values(), default=1)
 
 
 def run_task(client: Client, function: Callable[..., T], *arguments: object) -> T:
-    """The result of a function that runs on a worker.
+    """Run a function on a worker and return its result.
 
     Raises:
-        RsmtdfError, OSError: as the function raised it.
+        RsmtdfError, OSError: If the function raises it.
     """
     with _killed_workers_named():
         outcome = client.submit(_outcome, function, *arguments, pure=False).result()
@@ -118,23 +118,23 @@ def run_task(client: Client, function: Callable[..., T], *arguments: object) -> 
 
 
 def run_on_device(client: Client, device: str, function: Callable[..., T], *arguments: object) -> T:
-    """The result of a function that runs on a worker and takes, last, the device of that worker.
+    """Run a function on a worker, with the worker's device as its last argument, and return its result.
 
     Args:
-        client: of the workers.
+        client: client of the workers.
         device: `runtime.device`.
-        function: runs there.
-        arguments: all but the device.
+        function: the function to run.
+        arguments: all arguments except the device.
 
     Raises:
-        RsmtdfError, OSError: as the function raised it.
+        RsmtdfError, OSError: If the function raises it.
     """
     result: T = run_task(client, _on_device, function, arguments, device)
     return result
 
 
 def _on_device(function: Callable[..., T], arguments: Sequence[object], device: str) -> T:
-    return function(*arguments, _own_device(device))
+    return function(*arguments, _worker_device(device))
 
 
 @contextmanager
@@ -143,13 +143,13 @@ def _killed_workers_named() -> Iterator[None]:
         yield
     except KilledWorker:
         raise TeacherError(
-            "several workers were killed at the same task, as systems do where memory runs out",
+            "several workers were killed in the same task, probably because memory ran out",
             remedy="lower runtime.teacher_batch, runtime.extract_workers or the teacher's input_size",
         ) from None
 
 
 def _outcome(function: Callable[..., T], *arguments: object) -> T | RsmtdfError | OSError:
-    """Runs on a worker: a result, or an error as a value. Of what is raised there, dask logs the traceback."""
+    """Return the result or, as a value, the error of a function on a worker; dask would log a raised error."""
     try:
         return function(*arguments)
     except (RsmtdfError, OSError) as error:
@@ -170,18 +170,18 @@ def run_blocks(
     bar: Bar,
     on_result: Callable[[BlockResult], None],
 ) -> None:
-    """Extract the blocks on the workers; once this returns or raises, no task is writing any more.
+    """Extract the blocks on the workers. No task is writing when this returns or raises an error.
 
     Args:
-        client: of the workers.
-        work: what all blocks share.
-        blocks: one task each.
+        client: client of the workers.
+        work: the inputs that all blocks share.
+        blocks: the blocks, one per task.
         device: `runtime.device`.
-        bar: moved as workers report views.
-        on_result: called with each result as it comes.
+        bar: advances as workers report views.
+        on_result: called with each result.
 
     Raises:
-        RsmtdfError: as the first task that failed, or `on_result`, raised it.
+        RsmtdfError: If a task or `on_result` raises it; the first one wins.
     """
     name = f"rsmtdf-{uuid4().hex}"
     stop = Event(name, client)
@@ -200,10 +200,10 @@ def run_blocks(
             with _killed_workers_named():
                 outcome = task.result()
             on_result(_value(outcome))
-            # Frees the result on the worker.
+            # Free the result on the worker.
             task.release()
     except BaseException:
-        # A running task cannot be cancelled: each stops by itself, those that wait as they start.
+        # Running tasks cannot be canceled: they check the event and stop, and waiting tasks stop as they start.
         stop.set()
         wait([task for task in tasks if task.status == "pending"])
         raise
@@ -213,13 +213,13 @@ def run_blocks(
 
 
 def run_block(work: Work, block: Block, device: str, name: str) -> BlockResult:
-    """Runs on a worker: extract a block there, telling the client of each batch.
+    """Extract a block on a worker, and report each batch to the client.
 
     Args:
-        work: what all blocks share.
-        block: which rows.
+        work: the inputs that all blocks share.
+        block: the rows to extract.
         device: `runtime.device`.
-        name: of the topic that progress goes to and of the event that stops the task.
+        name: name of the topic for progress and of the event that stops the task.
     """
     worker = get_worker()
     stop = Event(name)
@@ -229,16 +229,16 @@ def run_block(work: Work, block: Block, device: str, name: str) -> BlockResult:
             raise InterruptedError("the extraction was stopped")
         worker.log_event(name, count)
 
-    return extract_block(work, block, _own_device(device), on_views)
+    return extract_block(work, block, _worker_device(device), on_views)
 
 
-def _own_device(wanted: str) -> str:
-    """The device of this worker: by its number one of its machine's GPUs, as far as there are any."""
+def _worker_device(wanted: str) -> str:
+    """Return the device of this worker; its number selects the GPU, if there are any."""
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return "cpu"
     if not torch.cuda.is_available():
         raise ConfigError(
-            "runtime.device is cuda, and a worker's machine has no GPU that torch can use",
+            "runtime.device is cuda, but a worker's machine has no GPU that torch can use",
             where=get_worker().address,
             remedy="--set runtime.device=auto",
         )

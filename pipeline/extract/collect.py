@@ -1,8 +1,8 @@
-"""Reclaim disk from a cache, and never what somebody needs.
+"""Reclaim disk space from a cache, without deleting stores in use.
 
-Spared whatever the limits say: pinned stores, stores that an unfinished run reads, and stores that
-another process writes at this moment. A store goes out of sight as a whole, by one rename, before its
-first file is deleted.
+Pinned stores, stores that an unfinished run reads, and stores that another process is writing are
+always kept, regardless of the limits. A store is first hidden by a rename, so it is never visible in
+part.
 """
 
 import os
@@ -26,7 +26,7 @@ from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.locks import is_locked, locked
 
-# Younger temporary files and empty groups may belong to a process that is at work.
+# Younger temporary files and empty groups may belong to a running process.
 STALE_SECONDS = 3600.0
 
 _TEMPORARY = re.compile(r".+\.tmp-[0-9a-f]{32}")
@@ -38,12 +38,12 @@ _TOO_MUCH = "the stores take more than the limit"
 
 
 class Deleted(Settings):
-    """Something that was deleted, or would be.
+    """A file or folder that was deleted, or that a dry run would delete.
 
     Attributes:
-        path: it.
-        bytes: what it took on the disk.
-        why: in words.
+        path: path of the file or folder.
+        bytes: its size on disk.
+        why: the reason, in words.
     """
 
     path: Path
@@ -52,11 +52,11 @@ class Deleted(Settings):
 
 
 class Kept(Settings):
-    """A store that the limits would have deleted.
+    """A store that exceeds the limits but is kept.
 
     Attributes:
-        path: it.
-        why: what spared it.
+        path: path of the store.
+        why: the reason, in words.
     """
 
     path: Path
@@ -64,14 +64,14 @@ class Kept(Settings):
 
 
 class CollectReport(Settings):
-    """What a collection did, or would do.
+    """The result of a collection.
 
     Attributes:
-        deleted: what was deleted.
-        kept: stores that were spared although the limits ask for them.
-        freed: bytes on disk of what was deleted.
-        left: bytes on disk of the stores that remain.
-        dry: whether nothing was done.
+        deleted: the deleted files and folders.
+        kept: stores that exceed the limits but are kept.
+        freed: total size on disk of `deleted`, bytes.
+        left: total size on disk of the remaining stores, bytes.
+        dry: whether this was a dry run.
     """
 
     deleted: tuple[Deleted, ...]
@@ -83,13 +83,13 @@ class CollectReport(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may stay.
+    """The limits of a cache.
 
     Attributes:
-        older_than: seconds since its last use after which a store goes; None: it may be of any age.
-        max_bytes: of all stores together; those whose last use is longest ago go first. None: any.
-        unfinished: whether stores that were never committed, or are damaged, go.
-        dry: only tell.
+        older_than: maximum time since the last use of a store, seconds; None for no limit.
+        max_bytes: maximum size of all stores together, least recently used deleted first; None for no limit.
+        unfinished: whether to delete stores that were never committed or are damaged.
+        dry: whether to only list the files and folders to delete.
     """
 
     older_than: float | None = None
@@ -99,10 +99,10 @@ class Limits:
 
 
 def collect(cache: Path, limits: Limits) -> CollectReport:
-    """Delete from the cache what the limits ask for, and what killed processes left behind.
+    """Delete stores that exceed the limits, and leftovers of killed processes.
 
     Raises:
-        StoreError: where there is no cache, it cannot be written, or who uses it cannot be told.
+        StoreError: If there is no cache, it is not writable, or the records of its use are unreadable.
     """
     now = time.time()
     catalogue = read_catalogue(cache)
@@ -118,7 +118,7 @@ def collect(cache: Path, limits: Limits) -> CollectReport:
             continue
         deleted.append(Deleted(path=entry.path, bytes=entry.bytes, why=why))
         left -= entry.bytes
-    gone = {one.path: one.bytes for one in deleted}
+    gone = {store.path: store.bytes for store in deleted}
     for path, why in [*_leavings(catalogue, gone, now), *_empty_groups(catalogue, gone, now)]:
         inside = sum(size for store, size in gone.items() if store.parent == path and limits.dry)
         taken = disk_bytes(path) - inside
@@ -127,14 +127,14 @@ def collect(cache: Path, limits: Limits) -> CollectReport:
     return CollectReport(
         deleted=tuple(deleted),
         kept=tuple(kept),
-        freed=sum(one.bytes for one in deleted),
+        freed=sum(deletion.bytes for deletion in deleted),
         left=left,
         dry=limits.dry,
     )
 
 
 def _unwanted(catalogue: Catalogue, limits: Limits, now: float) -> Iterator[tuple[StoreEntry, str]]:
-    """Stores that the limits ask for, each once: the useless first, then the longest unused."""
+    """Yield the stores that exceed the limits, once each: unusable stores, then least recently used ones."""
     seen = set()
     if limits.unfinished:
         for entry in catalogue.stores:
@@ -155,7 +155,7 @@ def _unwanted(catalogue: Catalogue, limits: Limits, now: float) -> Iterator[tupl
 
 
 def _spared(entry: StoreEntry) -> str:
-    """Why the store must stay, empty where nothing speaks for it."""
+    """Return the reason why the store must be kept; empty if there is none."""
     if entry.pins:
         note = entry.pins[0].note
         return f"pinned: {note}" if note else "pinned"
@@ -166,7 +166,7 @@ def _spared(entry: StoreEntry) -> str:
 
 
 def _delete_store(path: Path, *, dry: bool) -> str:
-    """Delete a store unless another process writes it; why it stays, empty where it is gone."""
+    """Delete a store and return an empty string, or the reason why it is kept."""
     if dry:
         return _BUSY if is_locked(path) else ""
     try:
@@ -195,7 +195,7 @@ def _out_of_sight(path: Path) -> Path:
 def _leavings(
     catalogue: Catalogue, gone: Collection[Path], now: float
 ) -> Iterator[tuple[Path, str]]:
-    """Trash of killed collections, temporary files of killed writers, entries of deleted runs."""
+    """Yield trash of killed collections, temporary files of killed writers, and entries of deleted runs."""
     for folder in (catalogue.cache, *catalogue.groups):
         for path in sorted(folder.glob(f"{TRASH}*")):
             if path.is_dir() and not path.is_symlink():
@@ -218,7 +218,7 @@ def _age(path: Path, now: float) -> float:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All files below, trash left out; no link is followed."""
+    """Yield all files below the folder except trash, without following links."""
     if folder.is_symlink():
         return
     for root, folders, names in os.walk(folder):
@@ -229,20 +229,20 @@ def _files(folder: Path) -> Iterator[Path]:
 def _empty_groups(
     catalogue: Catalogue, gone: Collection[Path], now: float
 ) -> Iterator[tuple[Path, str]]:
-    """Groups that hold nothing but their own tables once `gone` is."""
+    """Yield the groups without stores after the deletion of `gone`."""
     occupied = {entry.path.parent for entry in catalogue.stores if entry.path not in gone}
     occupied |= {path.parent for path in catalogue.foreign}
-    pinned = {one.target.partition("/")[0] for one in pins(catalogue.cache)}
+    pinned = {pin.target.partition("/")[0] for pin in pins(catalogue.cache)}
     emptied = {path.parent for path in gone}
     for group in catalogue.groups:
-        # A new group without stores is that of an extraction which is loading its teachers.
+        # A new group without stores may belong to an extraction that is loading its teachers.
         old = group in emptied or _age(group, now) > STALE_SECONDS
         if old and group not in occupied and group.name not in pinned:
             yield group, "a group without stores"
 
 
 def _remove(path: Path) -> bool:
-    """Remove a file or a folder, the latter out of sight first; False where another holds it."""
+    """Remove a file, or a folder after hiding it; return False if another process holds it."""
     try:
         if not path.is_dir():
             path.unlink()
@@ -263,34 +263,34 @@ def _unwritable(path: Path, refused: OSError) -> StoreError:
     return StoreError(
         f"the cache cannot be changed: {refused.strerror}",
         where=path,
-        remedy="run this as the user who owns the cache, where it is writable",
+        remedy="run this command as the owner of the cache, on a machine with write access",
     )
 
 
 def parse_size(text: str) -> int:
-    """Bytes from "200G", "1.5T" or "500 MB": G and GiB count 1024 to the power, GB counts 1000.
+    """Parse bytes from "200G", "1.5T" or "500 MB": G and GiB use powers of 1024, GB of 1000.
 
     Raises:
-        ConfigError: where it is none.
+        ConfigError: If the text is not a size.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?B)?|B)?\s*", text, re.IGNORECASE)
-    if not found:
-        raise ConfigError(f"{text!r} is no size", remedy="write it like 200G, 1.5T or 500 MB")
-    number, prefix, unit = found.groups()
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?B)?|B)?\s*", text, re.IGNORECASE)
+    if not match:
+        raise ConfigError(f"{text!r} is not a size", remedy="write it like 200G, 1.5T or 500 MB")
+    number, prefix, unit = match.groups()
     power = _PREFIXES.index(prefix.upper()) + 1 if prefix else 0
     base = 1000 if unit and unit.upper() == "B" else 1024
     return int(float(number) * base**power)
 
 
 def parse_age(text: str) -> float:
-    """Seconds from "30d", "12h", "2 w" or "90m".
+    """Parse seconds from "30d", "12h", "2 w" or "90m".
 
     Raises:
-        ConfigError: where it is none.
+        ConfigError: If the text is not an age.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([mhdw])\s*", text)
-    if not found:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([mhdw])\s*", text)
+    if not match:
         raise ConfigError(
-            f"{text!r} is no age", remedy="write it like 30d, 12h, 2w or 90m (minutes)"
+            f"{text!r} is not an age", remedy="write it like 30d, 12h, 2w or 90m (minutes)"
         )
-    return float(found[1]) * _AGES[found[2]]
+    return float(match[1]) * _AGES[match[2]]

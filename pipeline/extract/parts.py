@@ -1,4 +1,4 @@
-"""One store's share of an extraction: is it whole already, and if not, what does it miss?"""
+"""The parts of an extraction, one per store: find complete stores, and the missing records of others."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -17,19 +17,19 @@ from rsmtdf_core.arrays import Rows
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 
-_WAITING = "another extraction is writing here: waiting until it has ended"
+_WAITING = "another extraction is writing to this store: waiting until it has ended"
 
 
 @dataclass
 class Part:
-    """One store's share of an extraction.
+    """The part of an extraction for one store.
 
     Attributes:
-        producer: makes its records.
+        producer: computes the records.
         store: the store.
-        missing: store rows that are to be made.
-        seconds: that the producer computed.
-        new: records that were made.
+        missing: store rows to compute.
+        seconds: compute time of the producer.
+        new: number of computed records.
     """
 
     producer: Producer
@@ -45,7 +45,7 @@ class Part:
 
 
 def complete_parts(experiment: Experiment, producers: Iterable[Producer], rows: Rows) -> list[Part]:
-    """The stores that are committed and whole for this plan, with the checksum of every crop.
+    """Return the parts whose stores are committed and complete for this plan, including crop checksums.
 
     No teacher is loaded.
     """
@@ -58,10 +58,10 @@ def complete_parts(experiment: Experiment, producers: Iterable[Producer], rows: 
 
 
 def _unknown_crops(group: ViewGroup, rows: Rows) -> Rows:
-    """Rows of which nothing tells what pixels the teachers saw.
+    """Return the rows without the checksum of the crop that the teachers saw.
 
-    A killed extraction leaves such records: whole shards of which the coordinator never heard. They are
-    made again, since a crop rendered now would prove nothing about the pixels of that time.
+    A killed extraction leaves such records in complete shards that did not reach the coordinator. They
+    are computed again, since a crop rendered now proves nothing about the pixels at that time.
     """
     unknown: Rows = rows[group.crops(rows) == 0]
     return unknown
@@ -70,7 +70,7 @@ def _unknown_crops(group: ViewGroup, rows: Rows) -> Rows:
 def open_parts(
     client: Client, experiment: Experiment, group: ViewGroup, producers: Iterable[Producer]
 ) -> list[Part]:
-    """Make or open the stores of these producers."""
+    """Create or open the stores of these producers."""
     on_worker = partial(run_on_device, client, experiment.config.runtime.device)
     return [
         Part(producer, producer.open(experiment, group, on_worker), np.empty(0, np.int64))
@@ -81,9 +81,9 @@ def open_parts(
 def hold_parts(
     parts: list[Part], experiment: Experiment, rows: Rows, locks: ExitStack, reporter: Reporter
 ) -> None:
-    """Hold the stores for writing and see what each misses."""
+    """Lock the stores for writing and find the missing rows of each."""
     parts[0].store.group.sweep()
-    # In one order, so that two extractions never wait for each other.
+    # In a fixed order, so that two extractions never wait for each other.
     for part in sorted(parts, key=lambda part: part.store.path.name):
         locks.enter_context(part.store.writing(lambda: reporter.say(_WAITING)))
         part.store.adopt()
@@ -96,13 +96,13 @@ def hold_parts(
 
 
 def commit_part(part: Part, experiment: Experiment, rows: Rows) -> None:
-    """Promise that all of the plan's records are there."""
+    """Commit the store: from now on it contains all records of the plan."""
     part.producer.finish(experiment, part.store)
     part.store.commit(rows, part.seconds)
 
 
 def work_of(client: Client, experiment: Experiment, parts: list[Part]) -> Work:
-    """What the blocks of these parts share."""
+    """Return the inputs that the blocks of these parts share."""
     return Work(
         dataset=experiment.dataset,
         plan=experiment.plan,

@@ -1,7 +1,7 @@
-"""The interface of what fills the stores of an extraction.
+"""The interface of producers, which compute the records of stores.
 
-Every producer has one store. An extraction asks it for that store, has it make the records that are missing, and never
-asks what kind of producer it is.
+Every producer has one store. An extraction gets that store from its producer and lets it compute the missing records,
+independent of the kind of producer.
 """
 
 from collections.abc import Callable
@@ -17,61 +17,61 @@ from rsmtdf_core.views.render import ViewRenderer
 _MEBIBYTE = 2**20
 
 Sight = Callable[[ViewRenderer, int], Pixels]
-"""Renders what a producer sees of a plan's row, uint8 [S, S, channels]."""
+"""Renders a producer's input for a plan row, uint8 [S, S, channels]."""
 
 Recorder = Callable[[Pixels], Tokens]
-"""Makes the records [n, ...] of n views from what is seen of them, uint8 [n, S, S, channels]."""
+"""Computes the records [n, ...] of n views from the producer's inputs, uint8 [n, S, S, channels]."""
 
 OnWorker = Callable[..., Any]
-"""Runs a function on a worker with the arguments given and the worker's device; returns its result."""
+"""Runs a function on a worker with the given arguments and the worker's device; returns its result."""
 
 
 class Producer(Protocol):
-    """Fills one store with a record for each view."""
+    """Fills a store with a record for each view."""
 
     @property
     def name(self) -> str:
-        """The store's name in reports; a teacher's name in the config."""
+        """Name of the store in reports; for a teacher, its name in the config."""
         ...
 
     @property
     def sight(self) -> Sight:
-        """What it sees; a view is rendered once for all producers with the same sight."""
+        """Renders the inputs; a view is rendered once for all producers with the same sight."""
         ...
 
     def require(self, crop: int, *, remote: bool) -> None:
-        """Refuse, before any worker starts, what cannot be loaded there or takes no views of `crop` px.
+        """Check, before any worker starts, that workers can load the producer for views of `crop` px.
 
         Raises:
-            TeacherError: it cannot.
+            TeacherError: If they cannot.
         """
         ...
 
     def find(self, experiment: Experiment) -> FeatureStore | None:
-        """The store, committed and whole for the plan; None if records have to be made.
+        """Return the store if it is committed and complete for the plan, else None.
 
         Raises:
-            StoreMismatchError: there is a store of other records under this address.
+            StoreMismatchError: If the store at this address has different records.
         """
         ...
 
     def open(self, experiment: Experiment, group: ViewGroup, on_worker: OnWorker) -> FeatureStore:
-        """Make or open the store."""
+        """Create or open the store."""
         ...
 
     def outdated(self, experiment: Experiment, store: FeatureStore, rows: Rows) -> Rows:
-        """Those of the store's rows whose records are there but show something else by now."""
+        """Return the rows whose records exist but no longer match the scenes."""
         ...
 
     def recorder(self, crop: int, device: str) -> Recorder:
-        """Runs on a worker: load what makes records there."""
+        """Load the function that computes records; runs on a worker."""
         ...
 
     def finish(self, experiment: Experiment, store: FeatureStore) -> None:
-        """Write, before the commit, what the records were made from."""
+        """Write the sources of the records, before the commit."""
         ...
 
 
 def shard_bytes(experiment: Experiment) -> int:
-    """Upper bound of a new store's shards."""
+    """Return the maximum size of a new store's shards, in bytes."""
     return experiment.config.runtime.shard_mebibytes * _MEBIBYTE

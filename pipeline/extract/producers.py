@@ -7,6 +7,6 @@ from pipeline.extract.view_pixels import ViewPixels
 
 
 def producers_of(config: ExperimentConfig) -> tuple[Producer, ...]:
-    """The producers of a config, in the order of reports."""
+    """Return the producers of a config, in the order of reports."""
     teachers = tuple(TeacherTokens(teacher) for teacher in config.teachers)
     return (*teachers, ViewPixels()) if config.runtime.cache_pixels else teachers

@@ -1,7 +1,7 @@
-"""Stage one: run the teachers once over every view and keep their tokens in the cache.
+"""Stage one: run the teachers once over every view and save their tokens in the cache.
 
-The coordinator (this module) decides what is missing, hands out blocks to dask workers, and alone writes the
-ledgers and the commit. Workers write whole shards. So a kill at any moment loses the blocks in hand, no more.
+The coordinator (this module) finds missing records, assigns blocks to dask workers, and is the only writer of ledgers
+and commits. Workers write whole shards. So a kill at any moment loses only the current blocks.
 """
 
 import shutil
@@ -35,16 +35,16 @@ from rsmtdf_core.student.encoder import fetch_encoder
 
 
 class StoreReport(Settings):
-    """What one teacher has in the cache.
+    """The features of a teacher in the cache.
 
     Attributes:
-        teacher: its name.
-        path: its store.
-        views: records that the plan uses.
-        new: how many of them this extraction made.
-        bytes: size of those records of the plan.
-        seconds: spent in this teacher's forward passes now.
-        random_weights: whether its weights are random.
+        teacher: name of the teacher.
+        path: folder of its store.
+        views: number of records of the plan.
+        new: number of records that this extraction computed.
+        bytes: size of the plan's records.
+        seconds: time of this extraction in the teacher's forward passes.
+        random_weights: whether the teacher's weights are random.
     """
 
     teacher: str
@@ -57,15 +57,15 @@ class StoreReport(Settings):
 
 
 class ExtractReport(Settings):
-    """What an extraction did.
+    """The result of an extraction.
 
     Attributes:
-        group: the folder of the view plan's stores.
-        views: views of the plan.
-        rendered: views that were rendered now.
-        seconds: wall time of the whole.
-        waiting_seconds: time in which the teachers waited for pixels or writers, over all workers.
-        stores: one for each teacher.
+        group: folder of the view plan's stores.
+        views: number of views in the plan.
+        rendered: number of views that this extraction rendered.
+        seconds: total wall time.
+        waiting_seconds: time that the teachers waited for pixels or writers, summed over workers.
+        stores: a report for each teacher.
     """
 
     group: Path
@@ -79,17 +79,17 @@ class ExtractReport(Settings):
 def extract(
     config: ExperimentConfig, scheduler: str | None = None, reporter: Reporter | None = None
 ) -> ExtractReport:
-    """Make all features of a config that the cache does not have yet.
+    """Compute all features of a config that are missing in the cache.
 
     Args:
-        config: the experiment.
+        config: config of the experiment.
         scheduler: address of a dask scheduler; by default a cluster is started on this machine.
         reporter: shows progress.
 
     Raises:
-        ConfigError: where the config names no teacher, every scene is labeled, or no workers can be had as it says.
-        TeacherError: where a teacher's weights cannot be had.
-        StoreError: where the cache cannot hold the features, or holds other ones.
+        ConfigError: If the config has no teacher, every scene is labeled, or no workers are available.
+        TeacherError: If a teacher's weights are unavailable.
+        StoreError: If the cache has no space for the features, or contains different ones.
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
@@ -110,12 +110,14 @@ def extract(
     _fetch_student(config, reporter)
     if missing:
         with open_cluster(config.runtime, scheduler) as client, ExitStack() as locks:
-            made = open_parts(client, experiment, group, missing)
-            hold_parts(made, experiment, rows, locks, reporter)
-            rendered, waiting = _extract_parts(client, experiment, group, rows, made, reporter)
-            for part in made:
+            incomplete = open_parts(client, experiment, group, missing)
+            hold_parts(incomplete, experiment, rows, locks, reporter)
+            rendered, waiting = _extract_parts(
+                client, experiment, group, rows, incomplete, reporter
+            )
+            for part in incomplete:
                 commit_part(part, experiment, rows)
-        parts += made
+        parts += incomplete
     order = [producer.name for producer in producers]
     parts.sort(key=lambda part: order.index(part.name))
     return ExtractReport(
@@ -129,7 +131,7 @@ def extract(
 
 
 def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
-    """The experiment and its group with a row for each view."""
+    """Plan the experiment, and extend its group to a row for each view."""
     cache = config.runtime.cache_folder
     experiment = plan_experiment(config)
     require_unlabeled(experiment)
@@ -138,18 +140,20 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
         again = experiment.drawn_again(group)
         if again.plan.fingerprint == experiment.plan.fingerprint:
             return experiment, group
-        # Another extraction had brought other pairs since the plan was drawn.
+        # Another extraction has added other pairs since the plan was drawn.
         experiment = again
 
 
 def _absolute(config: ExperimentConfig) -> ExperimentConfig:
-    """The config with whole paths: workers have other working folders."""
+    """Return the config with absolute paths, because workers may have other working directories."""
     cache = config.runtime.cache_folder.absolute()
     teachers = [
-        one
-        if one.weights in ("hub", "random")
-        else one.model_copy(update={"weights": str(Path(one.weights).expanduser().absolute())})
-        for one in config.teachers
+        teacher
+        if teacher.weights in ("hub", "random")
+        else teacher.model_copy(
+            update={"weights": str(Path(teacher.weights).expanduser().absolute())}
+        )
+        for teacher in config.teachers
     ]
     return config.model_copy(
         update={
@@ -160,12 +164,12 @@ def _absolute(config: ExperimentConfig) -> ExperimentConfig:
 
 
 def _fetch_student(config: ExperimentConfig, reporter: Reporter) -> None:
-    """Have the student's weights here too: this is the stage that may use the network."""
+    """Download the student's weights too, because only this stage may use the network."""
     try:
         fetch_encoder(config.student)
     except OSError as failure:
-        first = str(failure).splitlines()[0]
-        reporter.warn(f"the student's weights are not here, and training will need them: {first}")
+        reason = str(failure).splitlines()[0]
+        reporter.warn(f"the student's weights, which training needs, are unavailable: {reason}")
 
 
 def _extract_parts(
@@ -176,7 +180,7 @@ def _extract_parts(
     parts: list[Part],
     reporter: Reporter,
 ) -> tuple[int, float]:
-    """Run all blocks; how many views were rendered, and how long teachers waited."""
+    """Run all blocks; return the number of rendered views and the seconds that teachers waited."""
     blocks = _blocks(group, rows, parts)
     wanted = sum(len(block.wanted) for block in blocks)
     _check_space(group.path, parts)
@@ -186,7 +190,7 @@ def _extract_parts(
     def keep(result: BlockResult) -> None:
         nonlocal waiting
         waiting += result.seconds["waiting"]
-        # Before the ledgers: a record without its crop's checksum would be of no use to training.
+        # Before the ledgers, because training cannot use a record without the checksum of its crop.
         group.set_crops(result.rows, result.crcs)
         for part in parts:
             part.store.append(result.entries.get(part.name, []))
@@ -200,7 +204,7 @@ def _extract_parts(
 
 
 def _blocks(group: ViewGroup, rows: Rows, parts: list[Part]) -> list[Block]:
-    """Ranges of store rows that hold whole shards of every teacher and in which something is missing."""
+    """Return the ranges of store rows with missing records, as whole shards of every teacher."""
     size = max(part.store.metadata.shard_records for part in parts)
     plan_rows = np.full(len(group.table), -1, np.int64)
     plan_rows[rows] = np.arange(len(rows))

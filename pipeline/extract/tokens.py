@@ -1,4 +1,4 @@
-"""Teachers as producers: records are their tokens."""
+"""Teachers as producers, whose records are their tokens."""
 
 import threading
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from rsmtdf_core.views.plan import ViewPlan
 from rsmtdf_core.views.render import ViewRenderer
 from rsmtdf_core.weights.states import require_state
 
-# A worker may have several threads; its device has room for the teachers once and for one batch.
+# A worker may have several threads, but its device has memory for only one copy of the teachers and one batch.
 device_turn = threading.Lock()
 
 
@@ -50,22 +50,22 @@ class TeacherTokens:
 
     @property
     def name(self) -> str:
-        """The teacher's name."""
+        """Name of the teacher."""
         return self.settings.name
 
     @property
     def sight(self) -> Sight:
-        """Teachers see three bands of a view."""
+        """Renders three bands of a view."""
         return ViewRenderer.teacher_view
 
     def require(self, crop: int, *, remote: bool) -> None:
-        """The model takes the views, and its weights are here; workers elsewhere have a hub cache of their own."""
+        """Check the size of the views and the weights, except on remote workers, which have a separate hub cache."""
         declared_shape(self.settings, crop)
         if not remote and self.settings.weights != "random":
             require_state(have_weights(self.settings))
 
     def find(self, experiment: Experiment) -> FeatureStore | None:
-        """The store, without loading the teacher."""
+        """Return the store if it is complete, without loading the teacher."""
         try:
             return find_tokens(experiment, self.settings)
         except StoreMismatchError:
@@ -74,10 +74,10 @@ class TeacherTokens:
             return None
 
     def open(self, experiment: Experiment, group: ViewGroup, on_worker: OnWorker) -> FeatureStore:
-        """Make the store, with a codec fitted to a sample of the views, or open it.
+        """Create the store, with a codec fitted to a sample of the views, or open it.
 
         Raises:
-            StoreMismatchError: the teacher computes something else than when the store was made.
+            StoreMismatchError: If the teacher's output differs from that at the creation of the store.
         """
         config, plan, settings = experiment.config, experiment.plan, self.settings
         facts: TeacherFacts = on_worker(teacher_facts, settings, config.views.crop)
@@ -98,35 +98,35 @@ class TeacherTokens:
         drift = probe_difference(store.metadata.probe, facts.probe)
         if drift > PROBE_TOLERANCE:
             raise StoreMismatchError(
-                f"teacher {settings.name} computes something else than when its store was made: its output on the "
-                f"probe image differs by {drift:.2%}, more than {PROBE_TOLERANCE:.2%}",
+                f"the output of teacher {settings.name} has changed since its store was created: on the probe image "
+                f"it differs by {drift:.2%}, more than {PROBE_TOLERANCE:.2%}",
                 where=store.path,
-                remedy="use the libraries of that time, or another runtime.cache",
+                remedy="use the same library versions as then, or another runtime.cache",
             )
         return store
 
     def outdated(self, experiment: Experiment, store: FeatureStore, rows: Rows) -> Rows:
-        """Tokens depend on nothing but the view and the teacher."""
+        """Return no rows, because tokens only depend on the view and the teacher."""
         del experiment, store
         return rows[:0]
 
     def recorder(self, crop: int, device: str) -> Recorder:
-        """The teacher, loaded once a process."""
+        """Load the teacher, once per process."""
         teacher = _teacher(self.settings, crop, device)
         return lambda images: _tokens(teacher, self.settings, images)
 
     def finish(self, experiment: Experiment, store: FeatureStore) -> None:
-        """The store's metadata has all of it."""
+        """Do not write anything, because the metadata of the store is complete."""
 
 
 @dataclass(frozen=True)
 class TeacherFacts:
-    """What the coordinator must know of a teacher to make its store.
+    """The facts about a teacher that the coordinator needs to create its store.
 
     Attributes:
-        identity: its declared identity, with the digest of its weights.
-        shape: its tokens.
-        probe: its output on the fixed probe image.
+        identity: declared identity, with the digest of the weights.
+        shape: shape of the tokens.
+        probe: output on the fixed probe image.
     """
 
     identity: dict[str, Any]
@@ -135,24 +135,24 @@ class TeacherFacts:
 
 
 def sample_views(views: int) -> int:
-    """To how many of the views a new store's codec is fitted: few compared with all that follow."""
+    """Return the number of views that a new store's codec is fitted to, a small part of all views."""
     return min(views, max(4, min(32, views // 16)))
 
 
 @lru_cache(maxsize=8)
 def _teacher(settings: TeacherSettings, crop: int, device: str) -> Teacher:
-    """A process loads each of its teachers once, for all of its blocks."""
+    """Load a teacher once per process, for all of its blocks."""
     return load_teacher(settings, crop, device)
 
 
 def forget_teachers() -> None:
-    """Let go of the teachers that this process loaded."""
+    """Release the teachers that this process loaded."""
     _teacher.cache_clear()
     torch.cuda.empty_cache()
 
 
 def teacher_facts(settings: TeacherSettings, crop: int, device: str) -> TeacherFacts:
-    """Runs on a worker: load a teacher there and look at it."""
+    """Load a teacher and return its facts; runs on a worker."""
     with device_turn:
         teacher = _teacher(settings, crop, device)
         return TeacherFacts(teacher.identity(), teacher.shape, teacher.probe())
@@ -166,7 +166,7 @@ def sample_tokens(
     batch: int,
     device: str,
 ) -> Tokens:
-    """Runs on a worker: tokens of a few views, float32 [n, H, W, D], for a codec to be fitted to."""
+    """Compute tokens of a few views, float32 [n, H, W, D], to fit a codec; runs on a worker."""
     renderer = ViewRenderer(SceneReader(dataset), plan)
     with device_turn:
         teacher = _teacher(settings, plan.settings.crop, device)
@@ -182,16 +182,16 @@ def sample_tokens(
 
 
 def _tokens(teacher: Teacher, settings: TeacherSettings, images: Pixels) -> Tokens:
-    """A teacher's tokens of images uint8 [n, S, S, 3], float32 [n, H, W, D].
+    """Compute a teacher's tokens, float32 [n, H, W, D], of images, uint8 [n, S, S, 3].
 
     Raises:
-        TeacherError: where any is NaN or infinite.
+        TeacherError: If a token contains NaN or infinity.
     """
     tokens = teacher.tokens(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous())
     if not torch.isfinite(tokens).all():
         raise TeacherError(
             f"teacher {settings.name} computes tokens that are NaN or infinite",
             where=settings.weights if settings.weights != "hub" else settings.model,
-            remedy="check the file of its weights against its published checksum, and get it again",
+            remedy="compare its weights file with the published checksum, and download it again",
         )
     return tokens.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Rendered views as a producer: records are their pixels."""
+"""Rendered views as a producer, whose records are their pixels."""
 
 from dataclasses import dataclass
 
@@ -28,26 +28,26 @@ class ViewPixels:
 
     @property
     def name(self) -> str:
-        """The name that stores of pixels have in place of a teacher's."""
+        """The name of pixel stores, used in place of a teacher's name."""
         return PIXELS
 
     @property
     def sight(self) -> Sight:
-        """All bands of a view, with its mask or its strong view."""
+        """Renders all bands of a view, with its mask or its strong view."""
         return pixel_record
 
     def require(self, crop: int, *, remote: bool) -> None:
-        """Nothing is loaded."""
+        """Accept all views, because workers load no model."""
 
     def find(self, experiment: Experiment) -> FeatureStore | None:
-        """The store, if it was made from the masks that are here now."""
+        """Return the store if it is complete and matches the current masks."""
         try:
             return find_pixels(experiment)
         except StoreError:
             return None
 
     def open(self, experiment: Experiment, group: ViewGroup, on_worker: OnWorker) -> FeatureStore:
-        """Make or open the store; nothing is fitted."""
+        """Create or open the store; its codec needs no fit."""
         del on_worker
         shape = pixels_shape(experiment)
         return create_store(
@@ -60,14 +60,14 @@ class ViewPixels:
         )
 
     def outdated(self, experiment: Experiment, store: FeatureStore, rows: Rows) -> Rows:
-        """Views of scenes whose mask is another one by now."""
+        """Return the views of scenes whose mask has changed."""
         return rows_of_changed_masks(experiment, store, rows)
 
     def recorder(self, crop: int, device: str) -> Recorder:
-        """A record is what is seen."""
+        """Return the identity, because a rendered input is already the record."""
         del crop, device
         return lambda records: records
 
     def finish(self, experiment: Experiment, store: FeatureStore) -> None:
-        """Keep which masks the pixels show."""
+        """Write the digests of the masks in the pixels."""
         record_masks(experiment, store)

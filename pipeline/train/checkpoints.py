@@ -1,4 +1,4 @@
-"""What a training keeps of itself: checkpoints, which of them are best, and where it goes on from."""
+"""The checkpoints of a training: save and restore them, and keep the best."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -54,25 +54,25 @@ class Keeper:
         self._folder = folder
         self._training = training
         self.saved: int | None = None
-        """Steps of the newest whole checkpoint."""
+        """Steps of the newest intact checkpoint."""
 
     def restore(self, reporter: Reporter) -> int:
-        """Load the newest whole checkpoint into the training; the steps it had trained, 0 without one.
+        """Load the newest intact checkpoint and return its number of steps, 0 without a checkpoint.
 
         Raises:
-            RunError: where it was trained on other views or features, or where none is whole and the
-                weights that the run started from are gone.
+            RunError: If it was trained on other views or features, or if no checkpoint is intact and the
+                run did not start from random weights.
         """
         checkpoint = first_whole(
             self._newest_first(),
-            lambda damage: reporter.warn(f"passing over a damaged checkpoint: {damage}"),
+            lambda damage: reporter.warn(f"skipping a damaged checkpoint: {damage}"),
         )
         if checkpoint is None:
             if initial := self._folder.facts.get("initial"):
                 raise RunError(
-                    "the run has no whole checkpoint, and it did not start from random weights",
+                    "the run has no intact checkpoint, and it did not start from random weights",
                     where=self._folder.path,
-                    remedy=f"start anew with --init-from {initial['path']} --overwrite",
+                    remedy=f"start again with --init-from {initial['path']} --overwrite",
                 )
             reporter.warn("no checkpoint to resume from: starting at step 0")
             return 0
@@ -93,35 +93,35 @@ class Keeper:
 
     @property
     def has_checkpoints(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to resume from."""
         return bool(self._newest_first())
 
     def _newest_first(self) -> list[Path]:
-        """All checkpoints, the best ones too: they may be whole where the latest are not."""
-        places = (self._folder.checkpoints, self._folder.best)
-        found = [path for place in places for path in checkpoints_in(place)]
-        return sorted(found, key=lambda path: path.name, reverse=True)
+        """Return the latest and the best checkpoints: the best may be intact even if the latest are not."""
+        folders = (self._folder.checkpoints, self._folder.best)
+        paths = [path for folder in folders for path in checkpoints_in(folder)]
+        return sorted(paths, key=lambda path: path.name, reverse=True)
 
     def tidy(self, start: int, reporter: Reporter) -> None:
-        """Bring the folder to where step `start` finds it, whenever the run was stopped.
+        """Restore the state of the folder as of step `start`, regardless of when the run was stopped.
 
-        Damaged lines of metrics are left out, and damaged best checkpoints renamed to `damaged-step-*`.
+        Damaged lines of metrics are dropped, and damaged best checkpoints renamed to `damaged-step-*`.
         """
         folder = self._folder
         locked = self._features.locked()
         if locked is not None:
             folder.lock(locked)
         if damage := folder.metrics_lines().damage:
-            reporter.warn(f"{damage}: left out ({folder.metrics})")
+            reporter.warn(f"{damage}: dropped ({folder.metrics})")
         folder.forget_after(start)
-        for place in (folder.checkpoints, folder.best):
-            clear_leftovers(place)
-            set_aside(place, start)
+        for checkpoints in (folder.checkpoints, folder.best):
+            clear_leftovers(checkpoints)
+            set_aside(checkpoints, start)
         self._set_aside_damaged(start, reporter)
         self.keep_best(folder.validations)
 
     def _set_aside_damaged(self, start: int, reporter: Reporter) -> None:
-        """Rename damaged ones among the best, so that they keep no place from others, and that of `start`."""
+        """Rename damaged checkpoints among the best, so that others can replace them, and that of `start`."""
         latest = self._folder.checkpoints / checkpoint_name(start)
         for path in [*checkpoints_in(self._folder.best), *([latest] if latest.is_dir() else [])]:
             try:
@@ -130,18 +130,19 @@ class Keeper:
                 damaged = rename_damaged(path)
                 reporter.warn(f"a checkpoint is damaged and renamed to {damaged.name}: {error}")
 
-    def available(self, found: list[Validation]) -> list[Validation]:
-        """Those of them whose model is still there, the best first."""
-        places = (self._folder.checkpoints, self._folder.best)
+    def available(self, history: list[Validation]) -> list[Validation]:
+        """Return the validations whose checkpoint still exists, best first."""
+        folders = (self._folder.checkpoints, self._folder.best)
         return [
-            one
-            for one in ranked(found)
-            if any((place / checkpoint_name(one.steps)).is_dir() for place in places)
+            validation
+            for validation in ranked(history)
+            if any((folder / checkpoint_name(validation.steps)).is_dir() for folder in folders)
         ]
 
-    def keep_best(self, found: list[Validation]) -> None:
-        """Keep the best of the validated models, and no others, beside the latest; without any, the newest."""
-        steps = [one.steps for one in self.available(found)[: self._runtime.keep_best]]
+    def keep_best(self, history: list[Validation]) -> None:
+        """Keep only the checkpoints of the best validations in `best/`; without any, the newest checkpoint."""
+        best_validations = self.available(history)[: self._runtime.keep_best]
+        steps = [validation.steps for validation in best_validations]
         if not steps and self.saved is not None:
             steps = [self.saved]
         best = {step: checkpoint_name(step) for step in steps}
@@ -149,18 +150,18 @@ class Keeper:
             saved = self._folder.checkpoints / name
             if saved.is_dir() and not (self._folder.best / name).is_dir():
                 keep_copy(saved, self._folder.best)
-        # Deleted last, so that a kill leaves too many and never too few.
+        # Deleted last, so that a kill leaves too many rather than too few.
         self._folder.note_best(
             {
-                one: checkpoint_fingerprint(*read_state(self._folder.best / name))
-                for one, name in best.items()
+                step: checkpoint_fingerprint(*read_state(self._folder.best / name))
+                for step, name in best.items()
             },
-            found,
+            history,
         )
         keep_only(self._folder.best, set(best.values()))
 
     def save(self, steps: int) -> None:
-        """Save the training as it is after `steps` steps."""
+        """Save the state of the training after `steps` steps."""
         training = self._training
         scaler = training.accelerator.scaler
         state: dict[str, Any] = {
@@ -180,5 +181,5 @@ class Keeper:
         self.saved = steps
 
     def drop_old(self) -> None:
-        """Delete checkpoints that are neither among the latest nor the best."""
+        """Delete checkpoints that are neither among the latest nor among the best."""
         drop_old(self._folder.checkpoints, self._runtime.keep_checkpoints)

@@ -1,4 +1,4 @@
-"""Trainings and models whose numbers are NaN or infinite: the error, with the settings that may prevent it."""
+"""Errors for trainings and models that are not finite, with the settings that may prevent it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,26 +12,26 @@ from rsmtdf_core.training.finite import GRADIENTS, Divergence
 from rsmtdf_core.weights.finite import not_finite
 
 _SHOWN = 3
-# A rate that diverges is mostly too high by far.
+# A learning rate that diverges is usually much too high.
 _LOWER = 10
 
 
 def diverged(
-    found: Divergence, config: ExperimentConfig, folder: RunFolder, processes: int
+    divergence: Divergence, config: ExperimentConfig, folder: RunFolder, processes: int
 ) -> RunError:
-    """The error for losses or gradients that are not finite.
+    """Return the error for losses or gradients that are not finite.
 
     Args:
-        found: the terms and their step.
-        config: of the training.
-        folder: of the run.
-        processes: how many train together.
+        divergence: the non-finite terms and their step.
+        config: the config of the training.
+        folder: the folder of the run.
+        processes: number of processes that train together.
     """
-    if found.terms == (GRADIENTS,):
-        what = f"the gradients are not finite at step {found.step}, though the losses are"
+    if divergence.terms == (GRADIENTS,):
+        problem = f"the gradients are not finite at step {divergence.step}, though the losses are"
     else:
-        what = f"the loss is not finite at step {found.step}: {_listed(found.terms)}"
-    return _error(what, config, folder, processes)
+        problem = f"the loss is not finite at step {divergence.step}: {_listed(divergence.terms)}"
+    return _error(problem, config, folder, processes)
 
 
 def require_finite_state(
@@ -41,29 +41,29 @@ def require_finite_state(
     folder: RunFolder,
     processes: int,
 ) -> None:
-    """Refuse tensors that no checkpoint may hold.
+    """Check that the tensors of a checkpoint are finite.
 
     Raises:
-        RunError: where one is not finite after so many steps.
+        RunError: If a tensor is not finite after `steps` steps.
     """
     if names := not_finite(state):
-        what = f"{len(names)} tensors are not finite after step {steps - 1}: {_listed(names)}"
-        raise _error(what, config, folder, processes)
+        problem = f"{len(names)} tensors are not finite after step {steps - 1}: {_listed(names)}"
+        raise _error(problem, config, folder, processes)
 
 
-def _error(what: str, config: ExperimentConfig, folder: RunFolder, processes: int) -> RunError:
+def _error(problem: str, config: ExperimentConfig, folder: RunFolder, processes: int) -> RunError:
     lower = f"--set optimiser.lr={config.optimiser.lr / _LOWER:g}"
     command = train_command(folder.config, f"{folder.path}-lower-lr", lower, processes=processes)
     precision = config.runtime.precision
     other = {
         "fp32": "",
-        "bf16": "; else --set runtime.precision=fp32",
-        "fp16": "; else --set runtime.precision=bf16, or fp32",
+        "bf16": "; or --set runtime.precision=fp32",
+        "fp16": "; or --set runtime.precision=bf16 (or fp32)",
     }[precision]
     return RunError(
-        f"{what} (checkpoints keep the steps before)",
+        f"{problem} (earlier checkpoints are intact)",
         where=folder.path,
-        remedy=f"train with a lower rate: {command}{other}",
+        remedy=f"train with a lower learning rate: {command}{other}",
     )
 
 

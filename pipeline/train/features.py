@@ -1,4 +1,4 @@
-"""The teachers' tokens of an experiment: found in the cache, or computed in the loop as a control."""
+"""The teachers' tokens of an experiment, from the cache or, as a control, computed in the loop."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,18 +26,18 @@ from rsmtdf_core.views.records import PIXELS
 
 @dataclass(frozen=True)
 class Features:
-    """What a training knows of its teachers.
+    """The cached features and teachers that a training uses.
 
     Attributes:
-        shapes: the tokens of each teacher in use, in the config's order; none where the method uses none.
-        targets: where tokens come from.
-        crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None where no cached
-            tokens are read.
-        lock: what decides the targets, as JSON.
+        shapes: token shapes of the teachers, in the config's order; empty if the method uses none.
+        targets: source of the tokens.
+        crops: crc32 of each plan row's crop as the teachers saw it, uint32 [rows]; None without cached
+            tokens.
+        lock: the views and stores that determine the targets, as JSON.
         stores: folders of the stores that are read.
-        pixels: the store of the views' pixels where these are cached.
-        random_teachers: names of the teachers whose weights are random.
-        approximations: how the targets differ from the reference's, a sentence each.
+        pixels: the store of the views' pixels, if they are cached.
+        random_teachers: names of the teachers with random weights.
+        approximations: differences between the targets and the reference's, a sentence each.
     """
 
     shapes: tuple[TokenShape, ...] = ()
@@ -51,21 +51,21 @@ class Features:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a user must know before believing this training's scores."""
+        """Warnings about the validity of this training's scores."""
         return cautions(self.random_teachers, self.approximations)
 
     def locked(self) -> dict[str, Any] | None:
-        """Everything that is read, for the run's cache.lock.json; None where nothing is."""
+        """Return all stores that are read, for the run's cache.lock.json; None if there are none."""
         if self.pixels is None:
             return self.lock
         return {**(self.lock or {}), PIXELS: store_key(self.pixels.path)}
 
 
 def find_features(experiment: Experiment, device: torch.device) -> Features:
-    """The features that the config's method needs.
+    """Find the features that the config's method needs.
 
     Raises:
-        StoreError: where the cache does not hold them whole.
+        StoreError: If the cache does not contain all of them.
     """
     features = _targets(experiment, device)
     if not experiment.config.runtime.cache_pixels:
@@ -81,7 +81,7 @@ def _targets(experiment: Experiment, device: torch.device) -> Features:
         return Features()
     if not config.teachers:
         raise ConfigError(
-            f"{config.objective.method} needs teachers, and the config names none",
+            f"{config.objective.method} needs teachers, but the config has none",
             remedy="list some under `teachers`, or --set objective.method=fixmatch",
         )
     if source == "online":
@@ -98,7 +98,7 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
         rows = store.require(plan)
         crops = store.group.crops(rows)
         readers[teacher.name] = FeatureReader(store, rows, config.runtime.check)
-        # The store may have been made under another name; the config's is the one in force.
+        # The store may have been created under another name; the name in the config counts.
         shapes[teacher.name] = TokenShape(
             teacher.name, *store.shape.record_shape, store.shape.input_size
         )
@@ -129,12 +129,15 @@ def _online(config: ExperimentConfig, device: torch.device) -> Features:
     if isinstance(config.objective, TaughtSettings):
         config.objective.require_online()
     teachers = {
-        one.name: load_teacher(one, config.views.crop, str(device)) for one in config.distilled
+        settings.name: load_teacher(settings, config.views.crop, str(device))
+        for settings in config.distilled
     }
     return Features(
         shapes=tuple(teacher.shape for teacher in teachers.values()),
         targets=OnlineTargets(teachers),
-        random_teachers=tuple(one.name for one in config.distilled if one.weights == "random"),
+        random_teachers=tuple(
+            teacher.name for teacher in config.distilled if teacher.weights == "random"
+        ),
     )
 
 
@@ -143,6 +146,6 @@ def _approximations(config: ExperimentConfig) -> tuple[str, ...]:
         return ()
     sentence = (
         f"the teachers saw {config.views.teacher_sees} views: tokens of mixed views are composed along "
-        "the CutMix box, and tokens that the box cuts are left out of the distillation loss (approximate)"
+        "the CutMix box, and the distillation loss skips tokens on the edge of the box (approximate)"
     )
     return (sentence,)

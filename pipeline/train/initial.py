@@ -1,4 +1,4 @@
-"""Weights that a new run starts from: those of another run, of a checkpoint, or of a file with our names."""
+"""The initial weights of a new run, from another run, a checkpoint, or a file with our tensor names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ _ALWAYS = ("encoder", "head")
 
 @dataclass(frozen=True, slots=True)
 class Initial:
-    """Weights to start from.
+    """The initial weights of a run.
 
     Attributes:
-        path: the file or the checkpoint that they come from.
-        fingerprint: of the checkpoint, or the file's sha256.
+        path: the source file or checkpoint.
+        fingerprint: fingerprint of the checkpoint, or sha256 of the file.
         which: the model of the checkpoint; None for a file.
         weights: tensors by our names.
     """
@@ -37,19 +37,19 @@ class Initial:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What a run keeps of its start."""
+        """The description of the initial weights in run.json."""
         named = {} if self.which is None else {"weights": str(self.which)}
         return {"path": str(self.path.resolve()), "fingerprint": self.fingerprint, **named}
 
 
 def find_initial(path: Path) -> Initial:
-    """The weights in `path`: a run's folder (its best checkpoint), a checkpoint's, or a weights file.
+    """Load the weights in `path`: a run's folder (its best checkpoint), a checkpoint, or a weights file.
 
-    Of a run's two models it is the one that the run was selected by.
+    Of the two models in a checkpoint, load the model that selects the best checkpoint of the run.
 
     Raises:
-        RunError: where there are no weights, or damaged ones.
-        MissingFileError: where there is nothing.
+        RunError: If there are no weights, or they are damaged.
+        MissingFileError: If `path` does not exist.
     """
     if (path / "run.json").is_file():
         folder = open_run(path)
@@ -64,13 +64,13 @@ def find_initial(path: Path) -> Initial:
         raise MissingFileError(
             "there is no such file or folder",
             where=f"--init-from {path}",
-            remedy="name a run's folder, a checkpoint's, or a weights file",
+            remedy="pass a run's folder, a checkpoint's folder, or a weights file",
         )
     if not path.is_file():
         raise RunError(
-            "this is neither a run's folder, nor a checkpoint's, nor a weights file",
+            "this is neither a run's folder, nor a checkpoint's folder, nor a weights file",
             where=f"--init-from {path}",
-            remedy="name one of the three",
+            remedy="pass one of these three",
         )
     try:
         weights = read_state(path)
@@ -89,39 +89,39 @@ def _of_checkpoint(checkpoint: Checkpoint, which: ModelName) -> Initial:
 
 
 def start_from(initial: Initial, student: Student, ema: Student, reporter: Reporter) -> None:
-    """Load the weights into both models and tell what they left out.
+    """Load the weights into both models and report the parts that were not loaded.
 
-    Encoder and head must fit, but for the head's last convolution where the number of classes differs.
-    What belongs to teachers is loaded part by part, where it fits.
+    Encoder and head must fit, except for the head's last convolution if the number of classes differs.
+    Translators and fusion layers are loaded separately, each if it fits.
 
     Raises:
-        RunError: where encoder or head is of another model.
+        RunError: If the encoder or the head belongs to another model.
     """
-    own = student.state_dict()
-    other_classes = _require_fitting(initial, own, _last_layer(student))
-    parts = {_part(name) for name in own if name.split(".")[0] not in _ALWAYS}
-    fitting = {part for part in parts if _of(own, part) == _of(initial.weights, part)}
+    state = student.state_dict()
+    other_classes = _require_fitting(initial, state, _last_layer(student))
+    parts = {_part(name) for name in state if name.split(".")[0] not in _ALWAYS}
+    fitting = {part for part in parts if _of(state, part) == _of(initial.weights, part)}
     loaded = {
         name: initial.weights[name]
-        for name in own
+        for name in state
         if name not in other_classes and (name.split(".")[0] in _ALWAYS or _part(name) in fitting)
     }
     for model in (student, ema):
-        model.load_state_dict(own | loaded)
+        model.load_state_dict(state | loaded)
     which = "" if initial.which is None else f" (the {initial.which} model)"
     unused = {
         _part(name) for name in initial.weights if name.split(".")[0] not in _ALWAYS
     } - fitting
-    told = [f"starting from {initial.path}{which}"]
+    parts_of_message = [f"starting from {initial.path}{which}"]
     if missing := parts - fitting:
-        told.append(f"not found there in this shape, left as initialised: {_listed(missing)}")
+        parts_of_message.append(f"randomly initialized, as the shapes differ: {_listed(missing)}")
     if unused:
-        told.append(f"not taken from there: {_listed(unused)}")
-    reporter.say("; ".join(told))
+        parts_of_message.append(f"not used: {_listed(unused)}")
+    reporter.say("; ".join(parts_of_message))
     if other_classes:
         reporter.warn(
-            f"{initial.path} knows {len(initial.weights[other_classes[0]])} classes, this run "
-            f"{len(own[other_classes[0]])}: the head's last layer is left as initialised"
+            f"{initial.path} has {len(initial.weights[other_classes[0]])} classes, this run has "
+            f"{len(state[other_classes[0]])}: the head's last layer is randomly initialized"
         )
 
 
@@ -131,21 +131,27 @@ def _last_layer(student: Student) -> tuple[str, str]:
 
 
 def _require_fitting(
-    initial: Initial, own: dict[str, Tensor], last: tuple[str, str]
+    initial: Initial, state: dict[str, Tensor], last: tuple[str, str]
 ) -> tuple[str, ...]:
-    """The names that differ by the number of classes alone; RunError where others differ."""
-    expected, found = (
-        {name: list(one.shape) for name, one in tensors.items() if name.split(".")[0] in _ALWAYS}
-        for tensors in (own, initial.weights)
+    """Return the names that differ only by the number of classes; raise RunError if others differ."""
+    expected, shapes = (
+        {
+            name: list(tensor.shape)
+            for name, tensor in tensors.items()
+            if name.split(".")[0] in _ALWAYS
+        }
+        for tensors in (state, initial.weights)
     )
     excused = tuple(
         name
         for name in last
-        if name in found and expected[name] != found[name] and expected[name][1:] == found[name][1:]
+        if name in shapes
+        and expected[name] != shapes[name]
+        and expected[name][1:] == shapes[name][1:]
     )
     for name in excused:
-        del expected[name], found[name]
-    wrong = list(differences(expected, found))
+        del expected[name], shapes[name]
+    wrong = list(differences(expected, shapes))
     if wrong:
         raise RunError(
             f"{len(wrong)} tensors of encoder and head do not fit: {'; '.join(wrong[:5])}",
@@ -156,14 +162,14 @@ def _require_fitting(
 
 
 def _part(name: str) -> str:
-    """What a tensor of translators or fusion stands or falls with: `translators.dino`, or a layer."""
+    """Return the unit that a tensor of translators or fusion is loaded with: `translators.dino`, or a layer."""
     if name.startswith("translators."):
         return ".".join(name.split(".")[:2])
     return name.rpartition(".")[0]
 
 
 def _of(tensors: dict[str, Tensor], part: str) -> dict[str, list[int]]:
-    return {name: list(one.shape) for name, one in tensors.items() if _part(name) == part}
+    return {name: list(tensor.shape) for name, tensor in tensors.items() if _part(name) == part}
 
 
 def _listed(parts: set[str]) -> str:

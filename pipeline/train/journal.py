@@ -1,4 +1,4 @@
-"""What a training tells: metrics.jsonl, TensorBoard, trackers and the progress bar; at its end, a report."""
+"""The outputs of a training: metrics.jsonl, TensorBoard, trackers and the progress bar; at its end, a report."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,19 +16,19 @@ from rsmtdf_core.training.loop import StepRecord
 
 
 class TrainReport(Settings):
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
         run: the run's folder.
         status: finished or stopped early.
-        steps: steps trained in all.
-        parameters: of the student.
-        best_miou: on the validation split, in 0..1; None without one.
-        best_epoch: the epoch it was reached in, from 1.
-        only_class: the class that the best model predicts everywhere; None where it predicts several.
-        weights: which model was scored.
-        random_teachers: teachers whose weights are random.
-        approximations: how distillation differs from the reference.
+        steps: total number of trained steps.
+        parameters: number of the student's parameters.
+        best_miou: best mean IoU on the validation split, in 0..1; None without the split.
+        best_epoch: epoch of the best mean IoU, from 1.
+        only_class: the class that the best model predicts everywhere; None if it predicts several.
+        weights: the model that was scored.
+        random_teachers: teachers with random weights.
+        approximations: differences between the distillation and the reference's.
     """
 
     run: Path
@@ -44,10 +44,10 @@ class TrainReport(Settings):
 
 
 class Journal:
-    """Writes each logged step and each validation once, wherever it is wanted.
+    """Write each logged step and each validation to all outputs.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         accelerator: holds the trackers.
         reporter: shows the bar.
         start: the first step, counted from 0.
@@ -86,11 +86,11 @@ class Journal:
         self._stack.__exit__(kind, error, trace)
 
     def passed(self) -> None:
-        """A step that is not logged."""
+        """Advance by a step that is not logged."""
         self._bar.advance()
 
     def step(self, record: StepRecord, losses: dict[str, float], best: Validation | None) -> None:
-        """A logged step with its losses over all processes, and the best validation so far."""
+        """Log a step with its mean losses over processes, and show the best validation so far."""
         self._folder.log(
             {
                 "step": record.step,
@@ -100,8 +100,8 @@ class Journal:
                 "seconds": record.clock.seconds(),
             }
         )
-        self._tell(
-            {f"train/{name}": one for name, one in (losses | {"lr": record.lr}).items()},
+        self._add_scalars(
+            {f"train/{name}": value for name, value in (losses | {"lr": record.lr}).items()},
             record.step,
         )
         note = f"loss {losses['loss']:.4f}"
@@ -112,11 +112,11 @@ class Journal:
         self._bar.advance(note=note)
 
     def validation(self, line: dict[str, Any]) -> None:
-        """A validation's line of metrics."""
+        """Log a validation's line of metrics."""
         self._folder.log(line)
-        self._tell({"val/miou": line["miou"]}, line["step"])
+        self._add_scalars({"val/miou": line["miou"]}, line["step"])
 
-    def _tell(self, values: dict[str, float], step: int) -> None:
+    def _add_scalars(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
             self._scalars.add(name, value, step)
         if self._accelerator.trackers:

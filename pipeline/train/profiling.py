@@ -1,4 +1,4 @@
-"""A trace of a few training steps, taken once they run evenly."""
+"""Trace a few training steps after a warm-up."""
 
 import errno
 import json
@@ -18,12 +18,12 @@ TRACED = 3
 
 
 class StepProfiler:
-    """Writes one Chrome trace of `TRACED` steps after `WARM_UP` others; the training goes on meanwhile.
+    """Write a Chrome trace of `TRACED` steps after `WARM_UP` others, without interrupting the training.
 
     Args:
-        folder: where `steps-<first>-<last>.json` is written.
+        folder: folder of the trace, `steps-<first>-<last>.json`.
         start: the first step of the training, counted from 0.
-        reporter: told of the file.
+        reporter: shows the path of the trace.
     """
 
     def __init__(self, folder: Path, start: int, reporter: Reporter) -> None:
@@ -45,12 +45,12 @@ class StepProfiler:
         return self
 
     def advance(self) -> None:
-        """A step has ended."""
+        """Record the end of a step."""
         if not self._written:
             self._profile.step()
 
     def _write(self, traced: profile) -> None:
-        self._written = True  # or refused: the profiler has ended either way
+        self._written = True  # even if the write fails: the profiler has ended
         write_trace(traced, self._path)
         self._reporter.say(
             f"profile of {TRACED} steps: {self._path}; open it in https://ui.perfetto.dev or chrome://tracing"
@@ -64,29 +64,29 @@ class StepProfiler:
     ) -> None:
         if self._written:
             return
-        # Stopped in the middle it would write a trace of fewer steps under their name.
+        # Otherwise stopping would write a trace of fewer steps under the full name.
         self._profile.on_trace_ready = None
         self._profile.stop()
         if kind is None:
             self._reporter.warn(
-                f"no profile: the training ended before step {WARM_UP + TRACED} of this start"
+                f"no profile: the training ended before its first {WARM_UP + TRACED} steps were complete"
             )
 
 
 def write_trace(traced: profile, path: Path) -> None:
-    """Write a Chrome trace, complete or not at all.
+    """Write a Chrome trace, atomically.
 
-    The profiler's writer passes on no error, so the file is read back.
+    The profiler's writer ignores errors, so the file is read back.
 
     Raises:
-        WriteError: the system refuses to write it.
+        WriteError: If the trace cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.touch()  # the system's own reason, if there is one
+        temporary.touch()  # raises the system's error, if the file cannot be created
         traced.export_chrome_trace(str(temporary))
         try:
             json.loads(temporary.read_bytes())
         except ValueError:
-            reason = "its end is missing, as on a full disk"
+            reason = "the file is incomplete, possibly because the disk is full"
             raise OSError(errno.EIO, reason, str(temporary)) from None
         sync_file(temporary)

@@ -1,7 +1,7 @@
-"""Stage two: the student learns from labeled and unlabeled views and, by method, from cached tokens.
+"""Stage two: train the student on labeled and unlabeled views and, for some methods, on cached tokens.
 
-No teacher is loaded here, and that is checked, unless the config asks for the online control. Of several
-processes (torchrun) only the main one touches the run's folder and tells of progress.
+No teacher is loaded unless the config asks for the online control; an assertion verifies this. With several processes
+(torchrun), only the main process writes to the run's folder and reports progress.
 """
 
 from contextlib import ExitStack
@@ -41,7 +41,7 @@ from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.sources import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.views.render import ViewRenderer
 
-# How long the other processes wait for the main one to save and validate.
+# How long other processes wait for the main process to save and validate.
 PATIENCE = timedelta(hours=6)
 # The backend of torch.compile.
 COMPILER = "inductor"
@@ -58,24 +58,24 @@ def train(
     exits: bool = False,
     reporter: Reporter | None = None,
 ) -> TrainReport:
-    """Train as the config says, in the folder `run` (by default named after the config).
+    """Train the config's experiment in the folder `run` (by default named after the config).
 
     Args:
-        config: of the experiment.
+        config: config of the experiment.
         run: the run's folder.
-        resume: go on with the run that is there.
-        overwrite: delete the run that is there.
-        init_from: a run, checkpoint or weights file that a new run starts from.
+        resume: continue the existing run.
+        overwrite: delete the existing run.
+        init_from: a run, checkpoint or weights file with the initial weights of a new run.
         profile: trace a few steps.
-        exits: a second SIGINT or SIGTERM ends the process at once; otherwise Python's own handler gets it.
+        exits: a second SIGINT or SIGTERM ends the process at once; otherwise the previous handler gets it.
         reporter: shows progress.
 
     Raises:
-        ConfigError: where the method needs unlabeled scenes, or more of them.
-        RunError: where the run folder is not as `resume` and `overwrite` expect, another process trains
-            in it, or the loss diverges.
-        StoreError: where the cache does not hold the features that the config needs.
-        Interrupted: on SIGINT or SIGTERM, after the training was saved.
+        ConfigError: If the method needs unlabeled scenes, or more of them.
+        RunError: If the run folder does not match `resume` and `overwrite`, another process trains the
+            run, or the loss diverges.
+        StoreError: If the cache does not contain the features that the config needs.
+        Interrupted: After SIGINT or SIGTERM, once the training is saved.
     """
     assert not (resume and init_from), "a resumed run starts from its own weights"
     require_trackers(config)
@@ -91,14 +91,14 @@ def train(
     training = make_training(experiment, features, accelerator)
     _require_fitting_window(config, training.student.encoder.patch)
     if config.teacher_source == "cached":
-        # Fewer are well: an extraction's worker in this process may be letting go of its own.
+        # Fewer is fine: a worker in this process may just have released its teacher.
         assert live_teachers() <= teachers_before, (
             "a teacher was loaded although its tokens are cached"
         )
     initial = None if init_from is None else find_initial(init_from)
     if initial is not None:
         start_from(initial, training.student, training.ema, reporter)
-    # Last, so that what cannot start leaves no folder and deletes no run.
+    # Last, so that a training that cannot start leaves no folder and deletes no run.
     folder = RunFolder(run or config.run_folder)
     with ExitStack() as held:
         if accelerator.is_main_process:
@@ -129,7 +129,7 @@ def train(
 
 
 def _opening(experiment: Experiment, training: Training) -> str:
-    """What is trained, in a line."""
+    """Describe the training in a line."""
     config, schedule = experiment.config, training.schedule
     method = config.objective.method
     scenes = f"{len(experiment.plan.labeled_scenes)} labeled"
@@ -159,13 +159,13 @@ def _warn(reporter: Reporter, warning: str | None) -> None:
 
 
 def make_accelerator(config: ExperimentConfig) -> Accelerator:
-    """Device, precision and process group as the config says; seeds every generator.
+    """Set up device, precision and process group from the config, and seed every generator.
 
     Raises:
-        RunError: where this machine cannot do so.
+        RunError: If this machine does not support them.
     """
     if not torch.distributed.is_initialized():
-        # accelerate keeps the first choice of a process, and would refuse another precision.
+        # accelerate stores the first precision of a process and would reject another one.
         AcceleratorState._reset_state(reset_partial_state=True)
     precision = {"fp32": "no"}.get(config.runtime.precision, config.runtime.precision)
     try:
@@ -179,7 +179,7 @@ def make_accelerator(config: ExperimentConfig) -> Accelerator:
     except ValueError as error:
         raise _unsupported(precision, str(error)) from error
     if precision == "fp16" and accelerator.device.type == "cpu":
-        # accelerate would silently compute in fp32.
+        # Here accelerate would silently compute in fp32.
         raise _unsupported(precision, "it needs a GPU")
     if config.runtime.device == "cuda" and accelerator.device.type != "cuda":
         raise RunError(
@@ -200,24 +200,24 @@ def _unsupported(precision: str, why: str) -> RunError:
 
 
 def _require_fitting_window(config: ExperimentConfig, patch: int) -> None:
-    """Find now what the first validation would find."""
+    """Check now that the student's patch divides the window, before the first validation needs it."""
     inference = config.evaluation.inference
     if inference.mode == "slide" and inference.window % patch:
         nearest = nearest_multiple(inference.window, patch)
         raise ConfigError(
-            f"a sliding window of {inference.window} px is no multiple of the student's patch of {patch} px",
+            f"a sliding window of {inference.window} px is not a multiple of the student's patch of {patch} px",
             where="evaluation.inference.window",
             remedy=f"--set evaluation.inference.window={nearest}",
         )
 
 
 def make_training(experiment: Experiment, features: Features, accelerator: Accelerator) -> Training:
-    """The student, its EMA model, optimiser and sources of an experiment, at step 0."""
+    """Create the student, its EMA model, optimizer and data sources of an experiment, at step 0."""
     config, manifest = experiment.config, experiment.dataset.manifest
     objective = objective_class(config.objective.method)(
         config.objective, manifest.ignore_id, config.seed
     )
-    # Again: a teacher that was built for the loop has drawn numbers too.
+    # Seed again, because building a teacher for the loop draws random numbers.
     set_seed(config.seed)
     student = Student(
         config.student,
@@ -250,7 +250,7 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         targets=features.targets,
         settings=config.optimiser,
         parts=config.runtime.accumulate,
-        compiled=config.runtime.compile,
+        compiler=COMPILER if config.runtime.compile else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers for TensorBoard, written by the thread that gives them: its errors are errors of the training."""
+"""Scalars for TensorBoard, written synchronously, so that write errors reach the training."""
 
 import os
 import socket
@@ -15,17 +15,17 @@ from rsmtdf_core.refusals import naming, writing
 
 
 class ScalarFile:
-    """An event file in a folder, which is made; TensorBoard reads all files of a folder as one run.
+    """A new event file in a folder; TensorBoard reads all files of a folder as a single run.
 
-    torch's SummaryWriter writes from a thread of its own, which prints a traceback where the disk is full, and the
-    training goes on without it.
+    torch's SummaryWriter writes from a background thread. If the disk is full, that thread only prints a traceback and
+    the training continues without it.
 
     Args:
-        folder: of the run's event files.
-        start: the first step, counted from 0; numbers of later steps in earlier files are void.
+        folder: folder of the run's event files, created if missing.
+        start: the first step, counted from 0; it invalidates later steps in earlier files.
 
     Raises:
-        WriteError: here and in `add`, the system refuses to write the file.
+        WriteError: If the file cannot be written, here or in `add`.
     """
 
     def __init__(self, folder: Path, start: int) -> None:
@@ -41,7 +41,7 @@ class ScalarFile:
         self._write(Event(step=start, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, name: str, value: float, step: int) -> None:
-        """Write one number of a step."""
+        """Write a scalar of a step."""
         value_of = Summary.Value(tag=name, simple_value=value)
         self._write(Event(step=step, summary=Summary(value=[value_of])))
 

@@ -1,7 +1,7 @@
-"""One training from its first or resumed step to its last: what happens after each step, and in which order.
+"""A training session, from its first or resumed step to its last, with logging, saving and validation.
 
-All processes run the same steps and meet at the same places: where a step is logged, saved, validated.
-Only the main one writes.
+All processes run the same steps and synchronize when a step is logged, saved or validated. Only the main process
+writes.
 """
 
 import shlex
@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 from pipeline.commands import train_command
-from pipeline.memory import told, too_little_for_a_step, too_little_for_a_validation
+from pipeline.memory import memory_errors, too_little_for_a_step, too_little_for_a_validation
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
 from pipeline.train.checkpoints import Keeper
@@ -32,15 +32,15 @@ from rsmtdf_core.training.loop import StepRecord, Training
 
 
 class Session:
-    """Runs a training: what it tells is the journal's part, what it keeps the keeper's.
+    """Run a training: `Journal` logs it, and `Keeper` saves its checkpoints.
 
     Args:
         experiment: config, scenes and views.
-        features: what the run reads.
-        folder: the run's, prepared.
-        training: at step 0.
-        reporter: told of progress; silent in all processes but the main one.
-        profile: whether a few steps are traced.
+        features: cached features that the run reads.
+        folder: the run's folder, prepared.
+        training: the training at step 0.
+        reporter: shows progress; silent except in the main process.
+        profile: whether to trace a few steps.
         exits: whether a second signal ends the process at once.
     """
 
@@ -76,21 +76,21 @@ class Session:
         """Train to the end.
 
         Raises:
-            Interrupted: on a signal, after the training was saved.
-            RunError: where the loss diverges or the device's memory is too small.
-            WriteError: the system refuses to write a file of the run.
+            Interrupted: After a signal, once the training is saved.
+            RunError: If the loss diverges or the device has too little memory.
+            WriteError: If a file of the run cannot be written.
         """
         try:
             self._resume_or_start(resume=resume)
         except WriteError as error:
-            again = f"go on with: {self._command}"
-            error.remedy = remedy_of(error.errno, f"then {again}") or again
+            resumption = f"continue with: {self._command}"
+            error.remedy = remedy_of(error.errno, f"then {resumption}") or resumption
             raise
 
     def _resume_or_start(self, *, resume: bool) -> None:
         start = self._keeper.restore(self._reporter) if resume else 0
         accelerator = self._training.accelerator
-        # Nobody may still read what the main process is about to tidy.
+        # No process may still read the files that the main process will change.
         accelerator.wait_for_everyone()
         if self._leads:
             self._keeper.tidy(start, self._reporter)
@@ -98,18 +98,18 @@ class Session:
         self._done = start
         self._validations = self._folder.validations
         if self._ended_at(start):
-            self._reporter.say(f"nothing left to do: the run is {self._status} after {start} steps")
+            self._reporter.say(f"the run is already {self._status} after {start} steps")
             return
         with self._signals:
             try:
                 self._run(start)
             except Interrupted:
-                # torchrun ends the others as soon as one leaves: not before all is written.
+                # torchrun ends the other processes as soon as one exits, so wait until all is written.
                 accelerator.wait_for_everyone()
                 raise
 
     def _run(self, start: int) -> None:
-        """Train from `start` to the end, with all that is told meanwhile."""
+        """Train from `start` to the end, with the journal and the trackers open."""
         with ExitStack() as stack:
             if self._leads:
                 accelerator, total = self._training.accelerator, self._training.total_steps
@@ -119,17 +119,17 @@ class Session:
                 journal = Journal(self._folder, accelerator, self._reporter, start, total)
                 self._journal = stack.enter_context(journal)
             try:
-                with told(self._too_little_memory):
+                with memory_errors(self._too_little_memory):
                     self._status = self._train(start)
             except Exception:
-                with suppress(WriteError):  # a full disk refuses this too
+                with suppress(WriteError):  # fails too if the disk is full
                     self._note_end("interrupted")
                 raise
             self._note_end(self._status)
 
     @property
     def _command(self) -> str:
-        """The command that goes on with this run."""
+        """The command that continues this run."""
         words = ["--resume"]
         initial = self._folder.facts.get("initial")
         if initial and not self._keeper.has_checkpoints:
@@ -138,7 +138,7 @@ class Session:
         return train_command(folder.config, folder.path, *words, processes=self._processes)
 
     def _ended_at(self, steps: int) -> bool:
-        """Whether an earlier start of this run came to its end, and its model is the one at hand."""
+        """Whether an earlier session completed this run, with its last checkpoint at `steps`."""
         facts = self._folder.facts
         if facts.get("status") not in ENDED or facts.get("steps") != steps:
             return False
@@ -150,7 +150,7 @@ class Session:
             self._folder.note_lines(status=status, steps=self._done)
 
     def _train(self, start: int) -> Status:
-        """All steps from `start` on; how the training came to its end."""
+        """Train all steps from `start` and return the final status."""
         if start:
             self._reporter.say(f"resuming at step {start} of {self._training.total_steps}")
             if self._closes_round(start - 1) and not self._validated(start):
@@ -184,7 +184,7 @@ class Session:
         )
 
     def _after(self, record: StepRecord) -> None:
-        """What follows a step."""
+        """Log, save and validate after a step, as due."""
         self._done = record.step + 1
         accelerator = self._training.accelerator
         signal = self._signals.number if self._processes == 1 else 0
@@ -199,7 +199,7 @@ class Session:
         elif self._journal is not None:
             self._journal.passed()
         if signal or saves:
-            # Before a validation too: what that meets must not cost the epoch.
+            # Also before a validation, so that its failure does not lose the epoch.
             self._save(self._done)
         if signal:
             raise self._interrupted(signal)
@@ -210,15 +210,15 @@ class Session:
         """Whether `step` ends an epoch after which the model is validated, or the training."""
         if step + 1 == self._training.total_steps:
             return True
-        epoch, place = divmod(step + 1, self._training.schedule.steps_per_epoch)
-        return place == 0 and epoch % self._config.evaluation.every == 0
+        epoch, remainder = divmod(step + 1, self._training.schedule.steps_per_epoch)
+        return remainder == 0 and epoch % self._config.evaluation.every == 0
 
     def _is_logged(self, step: int) -> bool:
         last = self._training.total_steps - 1
         return step % self._config.runtime.log_every == 0 or step == last
 
     def _log(self, record: StepRecord) -> None:
-        losses = {name: float(one) for name, one in self._training.reduce(record.losses).items()}
+        losses = {name: float(loss) for name, loss in self._training.reduce(record.losses).items()}
         if self._journal is not None:
             self._journal.step(record, losses, self._best)
 
@@ -229,7 +229,7 @@ class Session:
     def _save(self, steps: int) -> None:
         training = self._training
         share_buffers(training.accelerator, training.student, training.ema)
-        # By every process, so that all leave together.
+        # In every process, so that all fail together.
         require_finite_state(training.state, steps, self._config, self._folder, self._processes)
         if self._leads:
             self._keeper.save(steps)
@@ -238,17 +238,17 @@ class Session:
             self._keeper.drop_old()
 
     def _validated(self, steps: int) -> bool:
-        return any(one.steps == steps for one in self._validations)
+        return any(validation.steps == steps for validation in self._validations)
 
     def _validate(self, step: int) -> None:
-        """Score the model as `step` left it; the best one's checkpoint, saved already, is kept."""
+        """Score the model after `step`, and keep the checkpoint of the best model, which is already saved."""
         if not self._scenes:
             return
         training, accelerator = self._training, self._training.accelerator
         which = self._config.evaluation.weights
         model = training.ema if which == "ema" else training.student
         inference = self._config.evaluation.inference
-        with told(
+        with memory_errors(
             lambda detail: too_little_for_a_validation(
                 inference, self._folder.config, detail, self._processes
             )
@@ -268,7 +268,7 @@ class Session:
             "step": step,
             "epoch": step // training.schedule.steps_per_epoch,
             "miou": result.miou,
-            "iou": {one.name: one.iou for one in result.classes},
+            "iou": {score.name: score.iou for score in result.classes},
             "overall_accuracy": result.overall_accuracy,
             "weights": which,
             "split": "val",
@@ -303,13 +303,13 @@ class Session:
         return int(self._training.accelerator.num_processes)
 
     def report(self) -> TrainReport:
-        """What the training came to."""
+        """Return the result of the training."""
         best = self._best
         return TrainReport(
             run=self._folder.path,
             status=self._status,
             steps=self._done,
-            parameters=sum(one.numel() for one in self._training.student.parameters()),
+            parameters=sum(parameter.numel() for parameter in self._training.student.parameters()),
             best_miou=None if best is None else best.miou,
             best_epoch=None if best is None else best.epoch,
             only_class=None if best is None else best.only_class,

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a training runs: the first is noted, so that the step in work is finished and saved."""
+"""Handle SIGINT and SIGTERM during training: after the first signal, finish and save the current step."""
 
 import os
 import signal
@@ -17,16 +17,16 @@ from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.runs.folder import RunFolder
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# torchrun hands on a Ctrl-C that the terminal has sent to its processes already.
-_ONE_AND_THE_SAME = 1.0
+# torchrun forwards a Ctrl-C that the terminal has already sent to its processes. Seconds.
+_DUPLICATE = 1.0
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupted(RsmtdfError):  # noqa: N818 - nothing went wrong
-    """A training left early because it was told to; what it had computed is kept.
+    """A signal stopped the training after it was saved.
 
     Attributes:
-        status: what the process ends with, 128 and the signal's number.
+        status: exit status of the process, 128 plus the number of the signal.
     """
 
     def __init__(
@@ -39,38 +39,38 @@ class Interrupted(RsmtdfError):  # noqa: N818 - nothing went wrong
 def interrupted(
     number: int, run: RunFolder, *, done: int, total: int, saved: int | None, processes: int
 ) -> Interrupted:
-    """What a training tells that leaves at a signal, with the command that goes on with it.
+    """Return the error for a training stopped by a signal, with the command that continues it.
 
     Args:
-        number: of the signal.
+        number: number of the signal.
         run: the training's folder.
-        done: steps trained.
+        done: number of trained steps.
         total: steps of the whole training.
-        saved: steps of the newest checkpoint; None without one.
-        processes: how many train together.
+        saved: steps of the newest checkpoint; None without a checkpoint.
+        processes: number of processes that train together.
     """
-    kept = "nothing is kept" if saved is None else f"the checkpoint of step {saved} is kept"
+    kept = "no checkpoint is saved" if saved is None else f"the checkpoint of step {saved} is saved"
     command = train_command(run.config, run.path, "--resume", processes=processes)
     return Interrupted(
         f"{signal.Signals(number).name} after step {done} of {total}: {kept}",
         where=run.path,
-        remedy=f"go on with: {command}",
+        remedy=f"continue with: {command}",
         number=number,
     )
 
 
 class Signals:
-    """While entered, notes the first signal; the second one does not wait.
+    """A context that records the first signal; the second takes effect at once.
 
-    Outside the main thread, where Python lets nobody listen, nothing is noted.
+    Outside the main thread, Python does not support signal handlers, and no signal is recorded.
 
     Args:
         speaks: whether this process answers the first signal with a line on standard error.
-        exits: whether the second signal ends the process at once. Otherwise it goes to the handler from before, so
-            that in a notebook Ctrl-C raises KeyboardInterrupt and the process lives on.
+        exits: whether the second signal ends the process at once. Otherwise it goes to the previous handler, so that
+            Ctrl-C in a notebook raises KeyboardInterrupt and the process continues.
 
     Attributes:
-        number: of the signal that came; 0 before.
+        number: number of the recorded signal; 0 before.
     """
 
     def __init__(self, *, speaks: bool, exits: bool = False) -> None:
@@ -83,7 +83,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {one: signal.signal(one, self._note) for one in _SIGNALS}
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
 
     def __exit__(
@@ -92,35 +92,35 @@ class Signals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for one, handler in self._before.items():
-            signal.signal(one, handler)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def agreed(self, accelerator: Accelerator) -> int:
-        """The number of the signal that any of the processes got; all of them must ask."""
+        """Return the number of the signal that any process received; every process must call this."""
         if accelerator.num_processes == 1:
             return self.number
-        own = torch.tensor([self.number], device=accelerator.device)
-        found: Tensor = accelerator.reduce(own, "max")
-        return int(found)
+        number = torch.tensor([self.number], device=accelerator.device)
+        largest: Tensor = accelerator.reduce(number, "max")
+        return int(largest)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
-            return  # a loader's process, forked from this one: it ends when this one does
+            return  # in a loader process forked from this one, which ends together with it
         if self.number:
             launched = "TORCHELASTIC_RUN_ID" in os.environ
-            if launched and time.monotonic() - self._came < _ONE_AND_THE_SAME:
+            if launched and time.monotonic() - self._came < _DUPLICATE:
                 return
             if not self._exits:
                 signal.signal(number, self._before[signal.Signals(number)])
                 signal.raise_signal(number)
                 return
             if sys.stderr.isatty():
-                os.write(2, _SHOW_CURSOR)  # the progress bar had hidden it
+                os.write(2, _SHOW_CURSOR)  # because the progress bar hides it
             os._exit(128 + number)
         self.number, self._came = number, time.monotonic()
         if self._speaks:
             name = signal.Signals(number).name
-            # Written past all buffers and locks: the signal may have come while one was held.
+            # Written directly, because the signal may have interrupted code that holds a buffer's lock.
             second = "ends" if self._exits else "interrupts"
-            line = f"\n{name}: leaving after the step in work; a second signal {second} at once\n"
+            line = f"\n{name}: stopping after the current step; a second signal {second} at once\n"
             os.write(2, line.encode())

@@ -1,7 +1,7 @@
-"""Weights & Biases and MLflow, through accelerate: beside metrics.jsonl and TensorBoard, for who asks.
+"""Optional trackers, Weights & Biases and MLflow, through accelerate.
 
-Training uses no network: W&B writes below the run's folder (`wandb sync` uploads it), MLflow to a folder
-beside the runs, unless the user's environment says otherwise.
+Training uses no network: W&B writes to the run's folder (`wandb sync` uploads it) and MLflow to a folder next to the
+runs, unless the user's environment configures them otherwise.
 """
 
 import os
@@ -21,10 +21,10 @@ PROJECT = "rsmtdf"
 
 
 def require_trackers(config: ExperimentConfig) -> None:
-    """Find out before anything is computed.
+    """Check that the config's trackers are installed.
 
     Raises:
-        ConfigError: where a tracker's package is not installed.
+        ConfigError: If the package of a tracker is not installed.
     """
     missing = [name for name in config.runtime.trackers if find_spec(name) is None]
     if missing:
@@ -36,34 +36,34 @@ def require_trackers(config: ExperimentConfig) -> None:
 
 
 def start_trackers(accelerator: Accelerator, config: ExperimentConfig, folder: RunFolder) -> None:
-    """Begin the run in every tracker, or go on with the one that run.json names."""
+    """Start a run in every tracker, or continue the run recorded in run.json."""
     if not config.runtime.trackers:
         return
     _stay_offline(config)
     folder_name = folder.path.resolve().name
-    known: dict[str, str] = folder.facts.get("trackers", {})
-    chosen = {"wandb": known.get("wandb") or uuid.uuid4().hex[:8]}
+    recorded: dict[str, str] = folder.facts.get("trackers", {})
+    run_ids = {"wandb": recorded.get("wandb") or uuid.uuid4().hex[:8]}
     accelerator.init_trackers(
         os.environ.get("WANDB_PROJECT") or PROJECT,
-        # MLflow refuses values that differ from those that a run began with.
-        config=None if known else _flat(config.model_dump(mode="json")),
+        # MLflow rejects values that differ from those at the start of the run.
+        config=None if recorded else _flat(config.model_dump(mode="json")),
         init_kwargs={
             "wandb": {
-                "id": chosen["wandb"],
+                "id": run_ids["wandb"],
                 "name": folder_name,
                 "dir": str(folder.path),
                 "resume": "allow",
             },
-            "mlflow": {"run_id": known.get("mlflow"), "run_name": folder_name},
+            "mlflow": {"run_id": recorded.get("mlflow"), "run_name": folder_name},
         },
     )
     if "mlflow" in config.runtime.trackers:
-        chosen["mlflow"] = accelerator.get_tracker("mlflow", unwrap=True).info.run_id
-    folder.note(trackers=known | {name: chosen[name] for name in config.runtime.trackers})
+        run_ids["mlflow"] = accelerator.get_tracker("mlflow", unwrap=True).info.run_id
+    folder.note(trackers=recorded | {name: run_ids[name] for name in config.runtime.trackers})
 
 
 def finish_trackers(accelerator: Accelerator) -> None:
-    """Let every tracker write what it still holds."""
+    """Flush and close every tracker."""
     for tracker in accelerator.trackers:
         tracker.finish()
     accelerator.trackers.clear()
@@ -82,17 +82,17 @@ def _stay_offline(config: ExperimentConfig) -> None:
         environment.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         import mlflow
 
-        # Not by the environment: this process may go on with a run elsewhere.
+        # Not through the environment, because this process may later train in another folder.
         mlflow.set_tracking_uri(mlflow_folder(config).as_uri())
 
 
 def mlflow_folder(config: ExperimentConfig) -> Path:
-    """Where MLflow writes by default: one folder for all runs, so that they can be compared."""
+    """Return the default folder of MLflow, shared by all runs so that they can be compared."""
     return (config.runtime.runs / "mlruns").resolve()
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested groups as dotted keys; values that trackers do not take as text."""
+    """Flatten nested groups to dotted keys, and convert values that trackers do not support to text."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

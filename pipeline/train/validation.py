@@ -1,4 +1,4 @@
-"""Validation in the middle of a training: every process scores its share, and all end with the same counts."""
+"""Validation during training: each process scores its share, and all processes get the same total counts."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,13 +29,13 @@ def shared_confusion(
     accelerator: Accelerator,
     leaving: Callable[[], bool],
 ) -> PixelCounts | None:
-    """Pixel counts over all scenes, of which each process predicts its share.
+    """Return pixel counts over all scenes, of which each process predicts its share.
 
-    Every scene counts once, whatever the number of processes. None where `leaving` became true in
-    any of them, which is looked at after each scene.
+    Every scene counts once, for any number of processes. Returns None if `leaving` became true in any
+    process; it is called after each scene.
     """
 
-    def look(_scene: Scene, _ids: Pixels) -> None:
+    def check_leaving(_scene: Scene, _ids: Pixels) -> None:
         if leaving():
             raise _Left
 
@@ -44,7 +44,7 @@ def shared_confusion(
     share = scenes[accelerator.process_index :: accelerator.num_processes]
     if not left:
         try:
-            counts = count_confusion(student, reader, share, inference, look)
+            counts = count_confusion(student, reader, share, inference, check_leaving)
         except _Left:
             left = True
     rows = np.vstack([counts.matrix, counts.ignored])
@@ -57,7 +57,7 @@ def shared_confusion(
 
 
 def share_buffers(accelerator: Accelerator, *models: nn.Module) -> None:
-    """Give all processes the main one's running statistics, which is what a checkpoint holds."""
+    """Broadcast the main process's running statistics, which are those in a checkpoint."""
     if accelerator.num_processes > 1:
         for model in models:
             for buffer in model.buffers():

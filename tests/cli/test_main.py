@@ -77,7 +77,7 @@ def test_a_wrong_key_is_told_in_a_line_with_status_1():
         (("train", "demo", "--set", "data.root=nowhere"), "nowhere"),
         (("evaluate", "nowhere"), "rsmtdf train CONFIG"),
         (("evaluate", "nowhere", "--protocol", "offical"), "did you mean 'official'?"),
-        (("evaluate", "nowhere", "--set", "data.root=x"), "takes no other data.root"),
+        (("evaluate", "nowhere", "--set", "data.root=x"), "data.root cannot be changed"),
         (("compare", "nowhere", "--protocol", "dwl"), "--split val or --split test"),
         (("predict", "nowhere", "x.png"), "there is no run here"),
         (("data", "check", "dubai", "--root", "nowhere"), "nowhere"),
@@ -99,7 +99,7 @@ def test_config_show_prints_every_key_and_copy_keeps_comments(tmp_path):
     assert path.read_text().startswith("# Your own images/")
     again = _rsmtdf("config", "copy", "folder", path)
     assert again.returncode == 1
-    assert "there already" in again.stderr
+    assert "exists already" in again.stderr
 
 
 @pytest.mark.slow
@@ -180,10 +180,11 @@ def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOSPC, "free space"),
+        (errno.ENOSPC, "make room"),
         (errno.ENAMETOOLONG, "shorter names"),
         (errno.EACCES, "access"),
-        (errno.EIO, "RSMTDF_DEBUG"),
+        (errno.EIO, "check it"),
+        (errno.EMFILE, "RSMTDF_DEBUG"),
     ],
 )
 def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, number, remedy):

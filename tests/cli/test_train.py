@@ -1,4 +1,4 @@
-"""What `rsmtdf train --help` teaches, and how its words reach the training."""
+"""The help of `rsmtdf train`, and how its options reach the training."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,19 +16,19 @@ def run(*words):
     return CliRunner().invoke(app, ["train", *words], env=ROOM)
 
 
-def test_help_tells_the_three_words_apart():
+def test_help_distinguishes_resume_init_from_and_overwrite():
     result = run("--help")
     assert result.exit_code == 0
     text = " ".join(result.output.split())
-    assert "--resume goes on with the same run" in text
-    assert "--init-from starts a new run from other weights" in text
-    assert "--overwrite deletes the run that is there" in text
+    assert "--resume continues it" in text
+    assert "--init-from starts another run from its weights" in text
+    assert "--overwrite deletes it" in text
     for word in ("130 or 143", "--max-steps", "--profile", "torchrun --nproc-per-node N"):
         assert word in text
 
 
 @pytest.mark.parametrize("other", [("--overwrite",), ("--init-from", "runs/x")])
-def test_going_on_excludes_starting_anew(other):
+def test_resume_excludes_overwrite_and_init_from(other):
     result = run("demo", "--resume", *other)
     assert result.exit_code == 2
     assert "--resume excludes --overwrite and --init-from" in result.output
@@ -67,7 +67,7 @@ def test_a_best_model_of_one_class_is_announced_and_not_praised(monkeypatch):
     monkeypatch.setattr(pipeline.train.run, "train", lambda *_args, **_words: report)
     result = run("demo", "--set", "data.root=.", "--run", "runs/x")
     assert result.exit_code == 0, result.output
-    said = " ".join(result.output.split())
-    assert "the best model predicts water [deep] everywhere: val mIoU 41.31" in said
-    assert "no model of this run does better than water [deep] everywhere" in said
-    assert "best val mIoU" not in said
+    output = " ".join(result.output.split())
+    assert "the best model predicts water [deep] everywhere: val mIoU 41.31" in output
+    assert "no model of this run does better than water [deep] everywhere" in output
+    assert "best val mIoU" not in output

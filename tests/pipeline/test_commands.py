@@ -19,12 +19,15 @@ def test_torchrun_takes_the_command_as_it_is_printed(run, words):
     command = train_command(Path(run) / "config.yaml", Path(run), *words, processes=2)
     launcher, *arguments = shlex.split(command)
     assert launcher == "torchrun"
-    found = get_args_parser().parse_args(arguments)
+    arguments_of_torchrun = get_args_parser().parse_args(arguments)
     alone = shlex.split(train_command(Path(run) / "config.yaml", Path(run), *words))
-    assert found.nproc_per_node == "2"
+    assert arguments_of_torchrun.nproc_per_node == "2"
     # The shell replaces $(which rsmtdf) by one word.
-    assert (found.training_script, found.training_script_args[0]) == ("$(which", "rsmtdf)")
-    assert found.training_script_args[1:] == alone[1:]
+    assert (
+        arguments_of_torchrun.training_script,
+        arguments_of_torchrun.training_script_args[0],
+    ) == ("$(which", "rsmtdf)")
+    assert arguments_of_torchrun.training_script_args[1:] == alone[1:]
 
 
 def test_help_and_readme_print_the_same_form():

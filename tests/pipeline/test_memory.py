@@ -1,11 +1,11 @@
-"""What is proposed where the device's memory is too small."""
+"""The remedies for a device with too little memory."""
 
 import pytest
 import torch
 
 import pipeline.train.validation
 from pipeline.config import load_config
-from pipeline.memory import told, too_little_for_a_step, too_little_for_a_validation
+from pipeline.memory import memory_errors, too_little_for_a_step, too_little_for_a_validation
 from pipeline.train.run import train
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.settings import InferenceSettings
@@ -24,7 +24,7 @@ def test_a_proposed_accumulation_is_one_that_the_config_takes(config_file, tmp_p
     sizes = (f"optimiser.batch={batch}", "runtime.device=auto")
     config, steps = load_config(str(config_file), sizes), 0
     while "runtime.accumulate=" in (remedy := proposed(config, tmp_path).remedy):
-        override = next(one for one in remedy.split() if one.startswith("runtime.accumulate="))
+        override = next(word for word in remedy.split() if word.startswith("runtime.accumulate="))
         parts = config.runtime.accumulate
         config = load_config(str(config_file), (*sizes, override.rstrip(";")))
         assert config.runtime.accumulate > parts
@@ -70,11 +70,14 @@ def test_only_what_speaks_of_memory_is_translated():
     def error_of(detail):
         return RunError(f"too small ({detail})")
 
-    with pytest.raises(RunError, match=r"too small \(CUDA out of memory\)"), told(error_of):
+    with (
+        pytest.raises(RunError, match=r"too small \(CUDA out of memory\)"),
+        memory_errors(error_of),
+    ):
         raise torch.OutOfMemoryError("CUDA out of memory\nTried to allocate 2 GiB")
-    with pytest.raises(RunError, match="too small"), told(error_of):
+    with pytest.raises(RunError, match="too small"), memory_errors(error_of):
         torch.empty(2**60)
-    with pytest.raises(RuntimeError, match="shapes"), told(error_of):
+    with pytest.raises(RuntimeError, match="shapes"), memory_errors(error_of):
         raise RuntimeError("shapes differ")
 
 

@@ -101,9 +101,8 @@ def _teachers(record: RunRecord, name: str, shelf: Shelf) -> Iterator[Link]:
 
 def _pixels(record: RunRecord, name: str, shelf: Shelf) -> Iterator[Link]:
     """The store of the views' pixels, where the run read them."""
-    key = (record.lock or {}).get(PIXELS)
-    if key is not None:
-        yield _store(shelf.find(record, name, PIXELS, key))
+    if record.pixels is not None:
+        yield _store(shelf.find(record, name, PIXELS, record.pixels))
 
 
 def _store(cost: StoreCost) -> Link:

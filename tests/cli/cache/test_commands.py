@@ -143,8 +143,8 @@ def test_a_dry_run_of_gc_only_tells(cache, say):
 
 def test_a_malformed_limit_is_told(cache, call):
     make_store(cache)
-    assert "is no size" in str(call("gc", "--max-bytes", "many").exception)
-    assert "is no age" in str(call("gc", "--older-than", "long").exception)
+    assert "is not a size" in str(call("gc", "--max-bytes", "many").exception)
+    assert "is not an age" in str(call("gc", "--older-than", "long").exception)
 
 
 def test_du_divides_the_bytes_three_ways(cache, say):

@@ -60,13 +60,13 @@ def test_without_limits_no_store_is_deleted(cache, three):
 def test_stores_older_than_the_limit_go(cache, three):
     report = collect(cache, Limits(older_than=15 * DAY))
     assert left(cache) == {"young"}
-    assert [one.path for one in report.deleted] == [three[0].path, three[1].path]
-    assert report.freed == sum(one.bytes for one in report.deleted) > 0
+    assert [entry.path for entry in report.deleted] == [three[0].path, three[1].path]
+    assert report.freed == sum(entry.bytes for entry in report.deleted) > 0
     assert report.left == read_catalogue(cache).stores[0].bytes
 
 
 def test_the_longest_unused_go_until_the_rest_fits(cache, three):
-    sizes = {one.teacher: one.bytes for one in read_catalogue(cache).stores}
+    sizes = {entry.teacher: entry.bytes for entry in read_catalogue(cache).stores}
     report = collect(cache, Limits(max_bytes=sizes["middle"] + sizes["young"]))
     assert left(cache) == {"middle", "young"}
     assert report.left <= sizes["middle"] + sizes["young"]
@@ -83,20 +83,20 @@ def test_a_run_makes_a_store_young_again(cache, three, tmp_path):
     assert left(cache) == {"old", "young"}
 
 
-def test_a_dry_run_tells_the_same_and_touches_nothing(cache, three):
+def test_a_dry_run_reports_the_same_and_changes_no_file(cache, three):
     before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
-    told = collect(cache, Limits(older_than=15 * DAY, dry=True))
+    planned = collect(cache, Limits(older_than=15 * DAY, dry=True))
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
     done = collect(cache, Limits(older_than=15 * DAY))
-    assert [one.path for one in told.deleted] == [one.path for one in done.deleted]
-    assert (told.freed, told.left) == (done.freed, done.left)
+    assert [entry.path for entry in planned.deleted] == [entry.path for entry in done.deleted]
+    assert (planned.freed, planned.left) == (done.freed, done.left)
 
 
 def test_a_pinned_store_and_a_pinned_groups_stores_are_kept(cache, three, tmp_path):
     pin(cache, store_key(three[0].path), "paper")
     report = collect(cache, Limits(max_bytes=0))
     assert left(cache) == {"old"}
-    assert [(one.path, one.why) for one in report.kept] == [(three[0].path, "pinned: paper")]
+    assert [(entry.path, entry.why) for entry in report.kept] == [(three[0].path, "pinned: paper")]
     pin(cache, three[0].group.path.name)
     make_store(cache, "new")
     collect(cache, Limits(max_bytes=0))
@@ -127,7 +127,7 @@ def test_a_store_that_is_being_written_is_kept(cache, three, dry):
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         report = collect(cache, Limits(max_bytes=0, dry=dry))
-        assert [one.path for one in report.kept] == [three[0].path]
+        assert [entry.path for entry in report.kept] == [three[0].path]
         assert "writing" in report.kept[0].why
         assert "old" in left(cache)
     finally:
@@ -147,7 +147,7 @@ def test_a_store_vanishes_whole_before_its_first_file_is_deleted(cache, three, m
     assert len(trash) == 1
     monkeypatch.undo()
     report = collect(cache, Limits())
-    assert [one.path for one in report.deleted] == trash
+    assert [entry.path for entry in report.deleted] == trash
     assert not trash[0].exists()
 
 
@@ -158,7 +158,7 @@ def test_uncommitted_and_damaged_stores_go_only_when_asked_for(cache, three):
     collect(cache, Limits(older_than=0))
     assert left(cache) == {"middle", "half"}
     report = collect(cache, Limits(unfinished=True))
-    assert {one.why for one in report.deleted} >= {"unfinished", "damaged"}
+    assert {entry.why for entry in report.deleted} >= {"unfinished", "damaged"}
     assert left(cache) == set()
 
 
@@ -171,7 +171,7 @@ def test_stale_temporary_files_go_and_fresh_ones_stay(cache, three):
     age(stale)
     age(other)
     report = collect(cache, Limits())
-    assert [one.path for one in report.deleted] == [stale]
+    assert [entry.path for entry in report.deleted] == [stale]
     assert fresh.exists()
     assert other.exists()
 
@@ -217,7 +217,7 @@ def test_a_damaged_registry_stops_the_collection(cache, three, tmp_path):
     assert len(list(three[0].group.path.glob("*/commit.json"))) == 3
 
 
-def test_a_cache_that_cannot_be_changed_is_told(cache, three, monkeypatch):
+def test_a_cache_that_cannot_be_changed_is_an_error(cache, three, monkeypatch):
     def refuse(self, target):
         raise OSError(30, os.strerror(30))
 
@@ -245,7 +245,7 @@ def test_sizes_are_read(text, size):
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "1X", "1GG", "1e9", "1,5G", "nan", "10iB"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(ConfigError, match="is no size"):
+    with pytest.raises(ConfigError, match="is not a size"):
         parse_size(text)
 
 
@@ -258,5 +258,5 @@ def test_ages_are_read(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-3d", "3y", "1M", "3 days"])
 def test_what_is_no_age_is_refused(text):
-    with pytest.raises(ConfigError, match="is no age"):
+    with pytest.raises(ConfigError, match="is not an age"):
         parse_age(text)

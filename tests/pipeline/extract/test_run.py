@@ -44,11 +44,11 @@ def _files(cache: Path) -> dict[str, bytes]:
     }
 
 
-def test_every_record_is_what_the_teacher_says_of_the_view(make_config):
+def test_every_record_is_the_teachers_output_for_the_view(make_config):
     config = make_config()
     report = extract(config)
     assert (report.rendered, report.views) == (20, 20)
-    assert [(one.teacher, one.views, one.new) for one in report.stores] == [
+    assert [(entry.teacher, entry.views, entry.new) for entry in report.stores] == [
         ("vit", 20, 20),
         ("cnn", 20, 20),
     ]
@@ -71,13 +71,13 @@ def test_zarr_opens_a_store_and_reads_the_same_numbers(make_config):
     config = make_config()
     report = extract(config)
     experiment = plan_experiment(config)
-    for settings, one in zip(config.teachers, report.stores, strict=True):
+    for settings, entry in zip(config.teachers, report.stores, strict=True):
         identity = declared_identity(settings, config.views.crop)
         store = find_store(
             config.runtime.cache_folder, experiment.plan, identity, settings.declared_codec
         )
         rows = store.require(experiment.plan)
-        array = zarr.open_array(one.path, mode="r")
+        array = zarr.open_array(entry.path, mode="r")
         assert np.array_equal(
             array[rows[5]].astype(np.float32), FeatureReader(store, rows).tokens(5)
         )
@@ -92,7 +92,7 @@ def test_a_complete_extraction_is_found_without_loading_a_teacher(make_config, m
     monkeypatch.setattr(pipeline.extract.tokens, "load_teacher", refuse)
     report = extract(make_config())
     assert report.rendered == 0
-    assert [one.new for one in report.stores] == [0, 0]
+    assert [store.new for store in report.stores] == [0, 0]
 
 
 def test_more_views_and_teachers_leave_what_is_there_byte_for_byte(make_config):
@@ -111,7 +111,7 @@ def test_more_views_and_teachers_leave_what_is_there_byte_for_byte(make_config):
         )
     ]
     report = extract(make_config(*one_more))
-    assert [(one.teacher, one.new) for one in report.stores] == [("vit", 0), ("other", 20)]
+    assert [(store.teacher, store.new) for store in report.stores] == [("vit", 0), ("other", 20)]
 
 
 def test_two_workers_write_the_same_bytes_as_one(make_config, tmp_path):
@@ -149,7 +149,7 @@ pipeline.extract.run.extract(load_config(sys.argv[2], sys.argv[3:]))
 
 
 def _shards(cache: Path) -> set[tuple[Path, int]]:
-    """Every whole shard, told from one that replaced it."""
+    """Every complete shard, with an id that changes if the shard is replaced."""
     return {(path, path.stat().st_ino) for path in cache.glob("*/*/c/*/0/0/0")}
 
 
@@ -201,17 +201,17 @@ def test_records_without_a_known_crop_are_made_again(make_config, committed):
     unknown[3:] = 0
     write_table(group.path / CROPS, unknown)
     if not committed:
-        for one in report.stores:
+        for store in report.stores:
             for name in (LEDGER, COMMIT):
-                (one.path / name).unlink()
-                copy_of(one.path / name).unlink()
-    assert [one.new for one in extract(config).stores] == [17, 17]
+                (store.path / name).unlink()
+                copy_of(store.path / name).unlink()
+    assert [store.new for store in extract(config).stores] == [17, 17]
     experiment = plan_experiment(config)
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     rendered = [crop_crc(renderer.weak(row)) for row in range(len(experiment.plan))]
     assert _crops(config).tolist() == rendered
     assert _files(config.runtime.cache_folder) == before
-    assert [one.new for one in extract(config).stores] == [0, 0]
+    assert [store.new for store in extract(config).stores] == [0, 0]
 
 
 def test_when_one_block_fails_the_others_have_stopped(make_config, monkeypatch):

@@ -71,10 +71,10 @@ def test_an_input_is_never_replaced(tmp_path):
 
 
 def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
-    with pytest.raises(MissingFileError, match="no such image"):
+    with pytest.raises(MissingFileError, match="the image or folder does not exist"):
         find_jobs([tmp_path / "a.tif"], tmp_path / "out", PLAIN)
     touch(tmp_path / "in", "notes.txt")
-    with pytest.raises(DataError, match="no image is in the folder") as told:
+    with pytest.raises(DataError, match="the folder has no image") as told:
         find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
     assert told.value.where == str(tmp_path / "in")
 
@@ -82,11 +82,11 @@ def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
 def test_a_folder_of_formats_that_are_not_read_names_them_and_the_way_out(tmp_path):
     touch(tmp_path / "in", "a.ecw", "b.ecw", "c.sid", "a.tfw")
     with pytest.raises(
-        DataError, match=r"3 files of other formats left out \(2 \.ecw, 1 \.sid\)"
+        DataError, match=r"3 files of other formats skipped \(2 \.ecw, 1 \.sid\)"
     ) as told:
         find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
     assert "gdal_translate a.ecw" in told.value.what
-    assert told.value.remedy == "convert them first"
+    assert told.value.remedy == "convert the files first"
 
 
 def test_files_left_out_are_those_of_the_folders_named_and_none_of_the_output(tmp_path):

@@ -89,7 +89,7 @@ def test_what_is_damaged_is_told_and_stops_nothing(runs):
     found = list_runs(runs)
     assert len(found.runs) == 3
     assert [one.run for one in found.problems] == ["fixmatch-0", "notes", "weighted-0"]
-    with pytest.raises(RunError, match="no such folder"):
+    with pytest.raises(RunError, match="the folder does not exist"):
         list_runs(runs / "absent")
     with pytest.raises(RunError, match="no run here"):
         list_runs(runs / "notes")
@@ -175,8 +175,8 @@ def test_what_is_unfair_is_said(runs, make_config, tmp_path):
         tmp_path / "longer",
     ).run
     told = " ".join(compare([runs / "fixmatch-0", runs / "fixmatch-1", longer], None).warnings)
-    assert "has not come to its end" in told
-    assert "different length in steps" in told
+    assert "is not complete" in told
+    assert "different lengths in steps" in told
     assert "different labeled scenes" in told
 
 

@@ -50,11 +50,11 @@ def test_a_run_goes_on_from_the_newest_whole_checkpoint_even_a_best_one(whole, d
     for step in damaged:
         damage(run.checkpoints / f"step-{step:08d}")
     reporter = Warned()
-    told = []
-    reporter.say = told.append
+    messages = []
+    reporter.say = messages.append
     train(config, resume=True, reporter=reporter)
-    assert f"resuming at step {start} of 12" in told
-    warnings = [line for line in reporter.lines if "passing over a damaged checkpoint" in line]
+    assert f"resuming at step {start} of 12" in messages
+    warnings = [line for line in reporter.lines if "skipping a damaged checkpoint" in line]
     assert len(warnings) == len(damaged)
     assert all(f"step-{step:08d}" in line for step, line in zip(damaged, warnings, strict=True))
     assert load_checkpoint(run.checkpoints / "step-00000012").fingerprint == expected
@@ -62,7 +62,7 @@ def test_a_run_goes_on_from_the_newest_whole_checkpoint_even_a_best_one(whole, d
     assert steps_of(run.best) == [4]
 
 
-def test_without_a_whole_checkpoint_a_run_begins_again_and_says_so(whole):
+def test_without_an_intact_checkpoint_a_run_restarts_with_a_warning(whole):
     config, run = whole
     expected = load_checkpoint(run.checkpoints / "step-00000012").fingerprint
     shutil.rmtree(run.best)
@@ -79,9 +79,9 @@ def test_mid_epoch_checkpoints_neither_repeat_nor_move_a_validation(make_config)
     often = train(
         make_config(*SUPERVISED, "name=often", "runtime.checkpoint_every=1", "evaluation.every=1")
     ).run
-    places = [
+    validated_steps = [
         [line["step"] for line in open_run(run).read_metrics() if "miou" in line]
         for run in (plain, often)
     ]
-    assert places == [[3, 7, 11], [3, 7, 11]]
+    assert validated_steps == [[3, 7, 11], [3, 7, 11]]
     assert steps_of(often / "checkpoints") == [11, 12]

@@ -105,7 +105,7 @@ def spoiled(make_config, tmp_path):
     for which in ("ema", "student"):
         file = best / f"{which}.safetensors"
         tensors = load_file(file)
-        name = min(name for name, one in tensors.items() if one.is_floating_point())
+        name = min(name for name, tensor in tensors.items() if tensor.is_floating_point())
         tensors[name][...] = torch.nan
         save_file(tensors, file)
     state, digests = read_state(best)

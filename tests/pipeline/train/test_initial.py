@@ -17,9 +17,9 @@ def test_a_file_of_any_format_keeps_our_names(tmp_path, suffix):
         torch.save({"state_dict": {f"module.{name}": STATE[name] for name in STATE}}, path)
     else:
         save_file(STATE, path)
-    found = find_initial(path)
-    assert found.weights.keys() == STATE.keys()
-    assert found.facts["path"] == str(path)
+    initial = find_initial(path)
+    assert initial.weights.keys() == STATE.keys()
+    assert initial.facts["path"] == str(path)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every switch of a method trains, changes what is computed, and needs only what it uses."""
+"""Every switch of a method trains, changes the losses, and needs only the features it uses."""
 
 from pathlib import Path
 
@@ -67,14 +67,14 @@ SWITCHES = {
 
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_a_switch_trains_and_changes_the_losses(extracted, switch):
-    encoder = [one for one in SWITCHES[switch] if one.startswith("student.encoder")]
+    encoder = [key for key in SWITCHES[switch] if key.startswith("student.encoder")]
     plain = trained(extracted(SHORT, *encoder), "plain")
     switched = trained(extracted(SHORT, *SWITCHES[switch]), "switched")
     assert len(plain) == len(switched) == 4
     assert all(np.isfinite(line["loss"]) for line in switched)
     assert any(
-        one["loss_distill"] != other["loss_distill"] or one["loss_x"] != other["loss_x"]
-        for one, other in zip(plain, switched, strict=True)
+        before["loss_distill"] != after["loss_distill"] or before["loss_x"] != after["loss_x"]
+        for before, after in zip(plain, switched, strict=True)
     )
 
 
@@ -116,9 +116,9 @@ def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method):
     )
     whole = trained(extracted(*settings), "whole")
     parts = trained(extracted(*settings, "runtime.accumulate=2"), "parts")
-    for one, other in zip(whole, parts, strict=True):
-        for name in one.keys() & {"loss", "loss_x", "loss_u", "loss_distill", "trusted"}:
-            assert other[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
+    for expected, line in zip(whole, parts, strict=True):
+        for name in expected.keys() & {"loss", "loss_x", "loss_u", "loss_distill", "trusted"}:
+            assert line[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
 
 
 @pytest.mark.parametrize("encoder", ["test_vit", "test_efficientnet"])
@@ -126,21 +126,23 @@ def test_activations_that_are_computed_again_change_nothing(extracted, encoder):
     settings = (SHORT, f"student.encoder={encoder}")
     stored = trained(extracted(*settings), "stored")
     again = trained(extracted(*settings, "runtime.activation_checkpointing=true"), "again")
-    for one, other in zip(stored, again, strict=True):
-        assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    for expected, line in zip(stored, again, strict=True):
+        assert line["loss"] == pytest.approx(expected["loss"], rel=1e-5)
 
 
 # A C++ compiler is not everywhere, and inductor takes a minute: `make reliability` has it.
 @pytest.mark.parametrize(
     "backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.reliability)]
 )
-def test_a_compiled_student_computes_the_same(extracted, monkeypatch, backend):
+def test_a_compiled_student_computes_the_same(extracted, monkeypatch, tmp_path, backend):
     monkeypatch.setattr(pipeline.train.run, "COMPILER", backend)
+    # A cache shared with other processes may hold code for another instruction set.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled-code"))
     settings = ("optimiser.max_steps=2", "student.encoder=test_vit")
     eager = trained(extracted(*settings), "eager")
     compiled = trained(extracted(*settings, "runtime.compile=true"), "compiled")
-    for one, other in zip(eager, compiled, strict=True):
-        assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+    for expected, line in zip(eager, compiled, strict=True):
+        assert line["loss"] == pytest.approx(expected["loss"], rel=1e-4)
     # Under the names of the student that is not compiled, so that any run can read them.
     weights = load_file(
         max((extracted().runtime.runs / "compiled/checkpoints").iterdir()) / "student.safetensors"
@@ -159,9 +161,9 @@ def test_cached_tokens_give_the_losses_of_online_teachers(make_config, codec, li
     assert len(cached) == 52
     whole = np.array([step["loss"] for step in online])
     for name in ("loss", "loss_x", "loss_u", "loss_distill"):
-        found, expected = (np.array([step[name] for step in run]) for run in (cached, online))
-        # A part may be near 0, where a single pixel that crosses the confidence shows.
-        assert (np.abs(found - expected) <= limit * whole).all(), name
+        values, expected = (np.array([step[name] for step in run]) for run in (cached, online))
+        # A part may be near 0, so that a single pixel that crosses the confidence matters.
+        assert (np.abs(values - expected) <= limit * whole).all(), name
     assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
 
 

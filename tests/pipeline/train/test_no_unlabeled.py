@@ -1,4 +1,4 @@
-"""Where every training scene is labeled, or nearly every one."""
+"""Training with all, or nearly all, scenes labeled."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_supervised_trains_on_labels_alone(make_config):
     assert (report.steps, report.status) == (5, "finished")
 
 
-def test_supervised_trains_beside_fewer_unlabeled_scenes_than_a_batch(make_config):
+def test_supervised_trains_with_fewer_unlabeled_scenes_than_a_batch(make_config):
     settings = ("data.labeled=1/2", "optimiser.epochs=2", "optimiser.batch=8")
     report = train(make_config(*settings, "objective.method=supervised"))
     assert (report.steps, report.status) == (2, "finished")

@@ -1,4 +1,4 @@
-"""Two processes train what one does with the same global batch."""
+"""Two processes train the same as a single process with the same global batch."""
 
 import os
 import subprocess
@@ -41,15 +41,15 @@ def norm(tensors):
     return float(torch.stack([tensor.double().norm() for tensor in tensors]).norm())
 
 
-def differences(own, other):
+def differences(tensors, others):
     """The norm of each tensor's difference, by name, the largest first."""
-    assert own.keys() == other.keys()
-    sizes = {name: norm([own[name] - other[name]]) for name in own}
+    assert tensors.keys() == others.keys()
+    sizes = {name: norm([tensors[name] - others[name]]) for name in tensors}
     return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
 
 def first_moments(checkpoint):
-    """AdamW's running means of the gradients: sums of the gradients of all steps, which nothing divides."""
+    """AdamW's running means of the gradients: weighted sums over all steps, without a division."""
     tensors = load_file(checkpoint.path / "optimiser.safetensors")
     return {name: tensor for name, tensor in tensors.items() if name.endswith("/exp_avg")}
 
@@ -60,15 +60,16 @@ def test_two_processes_compute_what_one_does_with_the_same_global_batch(
     config_file, make_config, method
 ):
     settings = (*SETTINGS, f"objective.method={method}")
-    one = make_config(*settings, "optimiser.batch=4", "name=one")
-    extract(one)
-    alone = open_run(train(one).run)
+    config = make_config(*settings, "optimiser.batch=4", "name=one")
+    extract(config)
+    alone = open_run(train(config).run)
     torchrun(config_file, (*settings, "optimiser.batch=2", "name=two"))
     together = open_run(make_config(*settings, "name=two").run_folder)
-    for own, other in zip(alone.read_metrics(), together.read_metrics(), strict=True):
-        assert own.keys() == other.keys()
-        for name in own.keys() & {"step", "lr", "loss", "loss_x", "loss_u", "loss_distill"}:
-            assert other[name] == pytest.approx(own[name], rel=1e-4, abs=1e-6), (own["step"], name)
+    for expected, line in zip(alone.read_metrics(), together.read_metrics(), strict=True):
+        assert expected.keys() == line.keys()
+        for name in expected.keys() & {"step", "lr", "loss", "loss_x", "loss_u", "loss_distill"}:
+            near = pytest.approx(expected[name], rel=1e-4, abs=1e-6)
+            assert line[name] == near, (expected["step"], name)
     first, second = (newest_checkpoint(run.checkpoints)[0] for run in (alone, together))
     gradients = first_moments(first)
     floor = 1e-5 * norm(gradients.values())

@@ -253,8 +253,8 @@ def test_a_resumed_run_knows_its_best_and_keeps_it(make_config, monkeypatch):
     class Killed(BaseException):
         pass
 
-    def die(_keeper, found):
-        if found:
+    def die(_keeper, history):
+        if history:
             raise Killed
 
     with monkeypatch.context() as patch:
@@ -264,7 +264,7 @@ def test_a_resumed_run_knows_its_best_and_keeps_it(make_config, monkeypatch):
     folder = open_run(config.run_folder)
     first = max((folder.path / "checkpoints").iterdir()).name
     with monkeypatch.context() as patch:
-        # A later epoch that scores nothing at all must not take the place of the best.
+        # A later epoch with a score of 0 must not replace the best.
         wrong = PixelCounts(np.eye(6, dtype=int)[::-1], np.zeros(6, int))
         patch.setattr(pipeline.train.validation, "count_confusion", lambda *_: wrong)
         report = train(config, resume=True)
@@ -279,8 +279,8 @@ def test_a_run_keeps_its_manifest_and_its_checkpoints_name_their_features(make_c
     assert load_manifest(str(run.manifest)) == load_manifest("synthetic")
     checkpoint, _ = newest_checkpoint(run.checkpoints)
     lock = run.path / "cache.lock.json"
-    own = LOCK_FORMAT.unsealed(json.loads(lock.read_text()), lock)
-    assert own == {"format": 1, **checkpoint.state["parent"]}
+    content = LOCK_FORMAT.unsealed(json.loads(lock.read_text()), lock)
+    assert content == {"format": 1, **checkpoint.state["parent"]}
     lock.write_text(lock.read_text().replace("vit", "bit", 1))
     with pytest.raises(StoreDamagedError, match="fingerprint"):
         LOCK_FORMAT.unsealed(json.loads(lock.read_text()), lock)
@@ -304,7 +304,7 @@ def test_what_cannot_start_leaves_no_folder_and_deletes_no_run(make_config):
         train(wrong)
     assert not wrong.run_folder.exists()
     run = train(make_config(*SUPERVISED)).run
-    with pytest.raises(ConfigError, match="no multiple of the student's patch of 16 px"):
+    with pytest.raises(ConfigError, match="not a multiple of the student's patch of 16 px"):
         train(wrong, overwrite=True)
     assert newest_checkpoint(run / "checkpoints")[0] is not None
 

@@ -1,4 +1,4 @@
-"""Beside a training: what it says first, its profile, its trackers, and what it needs of memory and disk."""
+"""Extras of a training: its opening line, profile, trackers, and errors for too little memory or disk space."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_a_profile_is_a_trace_of_some_steps(make_config):
     assert any(str(trace) in line for line in reporter.lines)
 
 
-def test_a_training_too_short_for_a_profile_says_so(make_config):
+def test_a_training_too_short_for_a_profile_warns(make_config):
     reporter = Told()
     run = train(
         make_config(*SUPERVISED, "optimiser.max_steps=2"), profile=True, reporter=reporter
@@ -39,7 +39,7 @@ def test_a_training_too_short_for_a_profile_says_so(make_config):
         (("optimiser.batch=8", "runtime.accumulate=4"), "runtime.activation_checkpointing=true"),
     ],
 )
-def test_too_little_memory_is_told_with_what_needs_less(
+def test_too_little_memory_names_settings_that_need_less(
     make_config, monkeypatch, settings, proposed
 ):
     def exhausted(*_args):
@@ -58,7 +58,7 @@ def test_too_little_memory_is_told_with_what_needs_less(
     )
 
 
-def test_the_first_line_says_what_is_trained(make_config):
+def test_the_first_line_describes_the_training(make_config):
     reporter = Told()
     settings = (
         "optimiser.max_steps=1",
@@ -72,7 +72,7 @@ def test_the_first_line_says_what_is_trained(make_config):
     assert "1 steps of 4 labeled crops" in line
 
 
-def test_a_tracker_that_is_not_installed_is_told_before_anything_else(make_config, monkeypatch):
+def test_a_tracker_that_is_not_installed_is_refused_first(make_config, monkeypatch):
     monkeypatch.setattr("pipeline.train.trackers.find_spec", lambda _: None)
     config = make_config("runtime.trackers=[wandb]")
     with pytest.raises(ConfigError, match="wandb is not installed"):
@@ -96,7 +96,7 @@ def test_trackers_get_losses_and_scores(make_config, tracker, monkeypatch):
 
 def test_a_checkpoint_is_hardly_larger_than_the_numbers_it_must_hold(make_config):
     run = train(make_config(*SUPERVISED, "optimiser.epochs=1", "student.encoder=test_vit")).run
-    parameters = sum(one.numel() for one in load_run(run).student.parameters())
+    parameters = sum(parameter.numel() for parameter in load_run(run).student.parameters())
     held = sum(file.stat().st_size for file in checkpoints_in(run / "checkpoints")[-1].iterdir())
     # Weights, their average and two moments, four bytes each; these models are tiny.
     assert held < 16 * parameters * 1.1

@@ -70,11 +70,11 @@ def everything(run: Path) -> dict:
 
 
 def assert_same(first: Path, second: Path) -> None:
-    one, other = everything(first), everything(second)
-    assert one["step"] == other["step"]
-    assert one["lines"] == other["lines"]
-    assert one["weights"].keys() == other["weights"].keys()
-    for name, tensor in one["weights"].items():
+    expected, other = everything(first), everything(second)
+    assert expected["step"] == other["step"]
+    assert expected["lines"] == other["lines"]
+    assert expected["weights"].keys() == other["weights"].keys()
+    for name, tensor in expected["weights"].items():
         assert torch.equal(tensor, other["weights"][name]), name
 
 
@@ -134,19 +134,19 @@ def test_a_signal_saves_the_step_in_work_and_the_run_goes_on_to_the_same_bits(
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_the_process_ends_with_the_signals_own_code(config_file, make_config, number, status):
     words = [sys.executable, "-m", "cli.main", "train", str(config_file)]
-    for one in (*SUPERVISED, "optimiser.epochs=5000", "evaluation.every=5000"):
-        words += ["--set", one]
+    for override in (*SUPERVISED, "optimiser.epochs=5000", "evaluation.every=5000"):
+        words += ["--set", override]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     metrics = make_config(*SUPERVISED).run_folder / "metrics.jsonl"
     while not (metrics.is_file() and metrics.read_text().count("\n") > 2):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(number)
-    _, told = process.communicate()
-    assert process.returncode == status, told
-    assert "interrupted:" in told
-    assert "--resume" in told
-    assert "Traceback" not in told
+    _, stderr = process.communicate()
+    assert process.returncode == status, stderr
+    assert "interrupted:" in stderr
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
     checkpoint, _ = newest_checkpoint(metrics.parent / "checkpoints")
     logged = [line["step"] for line in open_run(metrics.parent).read_metrics()]
     assert checkpoint.state["step"] == logged[-1] + 1
@@ -165,7 +165,7 @@ def test_the_newest_checkpoint_is_passed_over_where_it_is_damaged(make_config):
     shutil.rmtree(part / "best" / newest.parent.name, ignore_errors=True)
     reporter = Told()
     train(config, part, resume=True, reporter=reporter)
-    assert any("passing over a damaged checkpoint" in line for line in reporter.lines)
+    assert any("skipping a damaged checkpoint" in line for line in reporter.lines)
     assert_same(whole, part)
 
 
@@ -177,7 +177,7 @@ def test_a_budget_of_steps_ends_a_run_and_its_schedule(make_config):
 
 
 def test_a_run_that_gets_no_better_stops_early(make_config):
-    # Nothing is learnt at a rate of next to nothing, so that no validation beats the first.
+    # With a tiny learning rate the model does not change, so that no validation beats the first.
     config = make_config(
         *SUPERVISED, "optimiser.epochs=9", "optimiser.lr=1e-12", "evaluation.patience=2"
     )
@@ -189,7 +189,7 @@ def test_a_run_that_gets_no_better_stops_early(make_config):
     reporter = Told()
     again = train(config, resume=True, reporter=reporter)
     assert again.status == "stopped early"
-    assert any("nothing left to do" in line for line in reporter.lines)
+    assert any("the run is already" in line for line in reporter.lines)
 
 
 def test_the_best_checkpoints_are_kept_and_the_very_best_is_scored(make_config, monkeypatch):
@@ -220,9 +220,9 @@ def test_a_new_run_starts_from_anothers_weights(make_config):
     for name, tensor in started.state_dict().items():
         if name in source and "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(tensor, source[name], atol=1e-6, rtol=0)
-    told = next(line for line in reporter.lines if line.startswith("starting from"))
-    assert "left as initialised" in told
-    assert "translators" in told
+    line = next(line for line in reporter.lines if line.startswith("starting from"))
+    assert "randomly initialized" in line
+    assert "translators" in line
     facts = open_run(report.run).facts["initial"]
     assert facts["fingerprint"] == newest_checkpoint(first / "best")[0].fingerprint
 

@@ -1,4 +1,4 @@
-"""Signals: one process or several leave together, with everything saved; a second one ends at once."""
+"""Signals: all processes stop together, with the training saved; a second signal ends them at once."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def test_a_second_signal_ends_at_once():
     done = sent_twice(exits=True)
     assert done.returncode == 130
     assert done.stdout == "15\n"
-    assert "SIGTERM: leaving after the step in work; a second signal ends at once" in done.stderr
+    assert "SIGTERM: stopping after the current step; a second signal ends at once" in done.stderr
 
 
 def test_in_a_library_a_second_signal_interrupts_as_usual():
@@ -84,7 +84,7 @@ def test_a_signal_during_a_validation_puts_it_off_to_the_resumed_run(make_config
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_processes_leave_together_when_one_is_told_to(config_file, make_config):
+def test_processes_stop_together_after_a_signal_to_one(config_file, make_config):
     settings = (
         *SUPERVISED,
         "optimiser.epochs=4000",
@@ -93,8 +93,8 @@ def test_processes_leave_together_when_one_is_told_to(config_file, make_config):
     )
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     words += ["-m", "cli.main", "train", str(config_file)]
-    for one in settings:
-        words += ["--set", one]
+    for override in settings:
+        words += ["--set", override]
     process = subprocess.Popen(
         words,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -107,28 +107,28 @@ def test_processes_leave_together_when_one_is_told_to(config_file, make_config):
         wait_for(run / "metrics.jsonl", 2, process)
         second = next(pid for pid in workers(process.pid) if rank(pid) == "1")
         os.kill(second, signal.SIGTERM)
-        _, told = process.communicate()
+        _, stderr = process.communicate()
     finally:
         process.kill()
-    assert "SIGTERM after step" in told, told
-    assert "torchrun --nproc-per-node 2" in told
-    assert "exitcode  : 143" in told, told
+    assert "SIGTERM after step" in stderr, stderr
+    assert "torchrun --nproc-per-node 2" in stderr
+    assert "exitcode  : 143" in stderr, stderr
     assert open_run(run).facts["status"] == "interrupted"
     checkpoint, damaged = newest_checkpoint(run / "checkpoints")
     assert not damaged
     assert len(checkpoints_in(run / "checkpoints")) == 1
-    # Processes ask each other where a step is logged.
+    # Processes synchronize when a step is logged.
     assert checkpoint.state["step"] % 4 == 1
     assert lines_of(run)[-1]["step"] == checkpoint.state["step"] - 1
 
 
 def workers(pid):
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def rank(pid):
     facts = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return next((one[5:].decode() for one in facts if one.startswith(b"RANK=")), "")
+    return next((fact[5:].decode() for fact in facts if fact.startswith(b"RANK=")), "")
 
 
 @pytest.mark.slow
@@ -138,14 +138,14 @@ def test_a_signal_to_all_processes_of_a_job_leaves_the_loaders_alive_until_it_is
 ):
     settings = ("objective.method=fixmatch", "optimiser.epochs=4000", "evaluation.every=4000")
     words = [sys.executable, "-m", "cli.main", "train", str(config_file)]
-    for one in (*settings, "runtime.workers=2"):
-        words += ["--set", one]
+    for override in (*settings, "runtime.workers=2"):
+        words += ["--set", override]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     run = make_config(*settings).run_folder
     wait_for(run / "metrics.jsonl", 3, process)
     os.killpg(process.pid, number)
-    _, told = process.communicate()
-    assert process.returncode == 128 + number, told
-    assert "Traceback" not in told
+    _, stderr = process.communicate()
+    assert process.returncode == 128 + number, stderr
+    assert "Traceback" not in stderr
     checkpoint, _ = newest_checkpoint(run / "checkpoints")
     assert checkpoint.state["step"] == lines_of(run)[-1]["step"] + 1

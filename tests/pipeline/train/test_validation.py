@@ -1,4 +1,4 @@
-"""Validation shared by processes counts what one process counts."""
+"""Validation shared by processes gives the same counts as a single process."""
 
 import os
 import subprocess
@@ -84,9 +84,9 @@ def test_every_scene_counts_once_whatever_the_number_of_processes(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for process in range(processes):
-        found = np.load(tmp_path / f"{process}.npz")
-        np.testing.assert_array_equal(found["matrix"], expected.matrix)
-        np.testing.assert_array_equal(found["ignored"], expected.ignored)
+        counts = np.load(tmp_path / f"{process}.npz")
+        np.testing.assert_array_equal(counts["matrix"], expected.matrix)
+        np.testing.assert_array_equal(counts["ignored"], expected.ignored)
     assert expected.ignored.sum() > 0
     assert RSMTDF.score(expected, reader.dataset.manifest).miou > 0
 
@@ -94,7 +94,7 @@ def test_every_scene_counts_once_whatever_the_number_of_processes(
 def test_a_process_alone_counts_every_pixel_of_every_scene_once(make_config):
     student, reader, scenes, inference = scoring_of(make_config())
     counts = shared_confusion(student, reader, scenes, inference, ALONE, leaving=lambda: False)
-    masks = [reader.mask(one) for one in scenes]
+    masks = [reader.mask(scene) for scene in scenes]
     assert counts.matrix.sum() == sum(int((mask != 255).sum()) for mask in masks)
     assert counts.ignored.sum() == sum(int((mask == 255).sum()) for mask in masks) > 0
 

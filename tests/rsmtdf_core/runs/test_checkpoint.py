@@ -75,7 +75,7 @@ def test_another_format_is_refused(tmp_path):
         load_checkpoint(path)
 
 
-def test_the_fingerprint_tells_of_weights_and_of_what_they_were_trained_on(tmp_path):
+def test_the_fingerprint_covers_the_weights_and_their_training_data(tmp_path):
     student, ema, optimiser = _parts()
     paths = []
     for number, views in enumerate(("one", "two")):

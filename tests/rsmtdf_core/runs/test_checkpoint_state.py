@@ -15,7 +15,7 @@ from rsmtdf_core.runs.checkpoint_state import (
 from rsmtdf_core.runs.seals import write_sealed_json
 
 DIGESTS = {name: fingerprint(name) for name in FILES}
-WHOLE = {"format": FORMAT, "step": 12, "epoch": 3, "digests": DIGESTS}
+WHOLE = {"format": FORMAT.number, "step": 12, "epoch": 3, "digests": DIGESTS}
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_names_sort_as_their_steps():
 def test_state_and_digests_come_back_apart(checkpoint):
     write_sealed_json(checkpoint / STATE, WHOLE)
     state, digests = read_state(checkpoint)
-    assert state == {"format": FORMAT, "step": 12, "epoch": 3}
+    assert state == {"format": FORMAT.number, "step": 12, "epoch": 3}
     assert digests == DIGESTS
 
 
@@ -46,7 +46,7 @@ def test_a_checkpoint_may_be_copied_to_a_folder_of_another_kind_of_name(checkpoi
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "format 99"),
+        ({"format": 99}, "format 1 of the checkpoint, found 99"),
         ({"step": 13}, "step 13"),
         ({"step": True}, "damaged"),
         ({"step": None}, "damaged"),

@@ -28,7 +28,7 @@ class Evaluation(ConfigSettings):
 
 
 class Config(ConfigSettings):
-    """The keys of a config that a run folder knows, and one that it does not."""
+    """The keys of a config that a run folder uses, and another key."""
 
     lr: Result[float] = 5e-6
     evaluation: Evaluation = Evaluation()
@@ -50,7 +50,7 @@ def _scored(**inference: object) -> Config:
 
 
 def _written(settings: Settings) -> str:
-    """What a run folder holds of settings: their checksum, then themselves."""
+    """The text of a settings file in a run folder: the checksum, then the settings."""
     text = dump_yaml(settings)
     return f"# sha256: {hashlib.sha256(text.encode()).hexdigest()}\n{text}"
 
@@ -126,9 +126,9 @@ def test_how_many_windows_are_predicted_at_a_time_may_change(tmp_path):
 
 def test_words_of_the_manifest_may_change_and_are_kept(tmp_path):
     run = _prepare(tmp_path)
-    said = Manifest(title="First", notes=("by hand",))
-    _prepare(tmp_path, manifest=said, resume=True)
-    assert run.manifest.read_text() == _written(said)
+    changed = Manifest(title="First", notes=("by hand",))
+    _prepare(tmp_path, manifest=changed, resume=True)
+    assert run.manifest.read_text() == _written(changed)
 
 
 def test_a_key_that_came_after_the_run_has_its_default_there(tmp_path):
@@ -173,7 +173,7 @@ def test_a_kill_before_there_is_a_run_leaves_a_place_for_one(tmp_path, monkeypat
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        # What a kill does: nothing is tidied either.
+        # As after a kill, without any cleanup.
         patch.setattr(Path, "replace", die)
         patch.setattr(Path, "unlink", die)
         with pytest.raises(SystemExit):

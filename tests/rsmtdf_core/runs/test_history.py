@@ -16,7 +16,7 @@ def test_validations_are_read_from_among_the_steps():
 
 
 def test_of_equal_scores_the_earlier_is_better():
-    assert [one.epoch for one in ranked(FOUND)] == [2, 3, 1, 4]
+    assert [validation.epoch for validation in ranked(FOUND)] == [2, 3, 1, 4]
 
 
 def test_patience_counts_from_the_first_of_the_best():

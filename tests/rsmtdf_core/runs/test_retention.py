@@ -1,4 +1,4 @@
-"""Which checkpoints stay, and what a kill leaves of those that go."""
+"""Retention of checkpoints, and the state of deleted ones after a kill."""
 
 import os
 import shutil
@@ -96,15 +96,15 @@ def test_a_kill_while_one_is_deleted_leaves_nothing_that_looks_damaged(
         patch.setattr(shutil, "rmtree", die)
         with pytest.raises(Killed):
             drop_old(tmp_path / "all", 2)
-    found, warnings = newest_checkpoint(tmp_path / "all")
-    assert found.state["step"] == 3
+    newest, warnings = newest_checkpoint(tmp_path / "all")
+    assert newest.state["step"] == 3
     assert warnings == []
     assert len(checkpoints_in(tmp_path / "all")) == 2
     clear_leftovers(tmp_path / "all")
     assert len(names(tmp_path / "all")) == 2
 
 
-def test_what_lies_after_the_place_a_run_goes_on_from_is_set_aside(saved, tmp_path):
+def test_checkpoints_after_the_resumed_step_are_set_aside(saved, tmp_path):
     set_aside(tmp_path / "all", 1)
     assert [path.name for path in checkpoints_in(tmp_path / "all")] == [saved[0].name]
     assert f"damaged-{saved[2].name}" in names(tmp_path / "all")

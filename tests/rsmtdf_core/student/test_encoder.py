@@ -38,7 +38,7 @@ def test_default_taps_are_the_references_blocks(depth, taps):
 def test_maps_have_the_declared_shapes(encoder, size, shapes, patch):
     built = make(encoder)
     maps = built(torch.randn(2, 3, *size))
-    assert [tuple(found.shape) for found in maps] == [(2, *shape) for shape in shapes]
+    assert [tuple(map_BCHW.shape) for map_BCHW in maps] == [(2, *shape) for shape in shapes]
     assert built.channels == [shape[0] for shape in shapes]
     assert built.patch == patch
     assert built.reductions == ([16] * 4 if patch == 16 else [4, 8, 16, 32])
@@ -56,8 +56,8 @@ def test_vit_taps_at_the_trained_size_are_timms(encoder):
     expected = built.net.forward_intermediates(
         images, indices=list(built.taps), norm=True, intermediates_only=True
     )
-    for found, wanted in zip(built(images), expected, strict=True):
-        torch.testing.assert_close(found, wanted)
+    for map_BCHW, expected_map in zip(built(images), expected, strict=True):
+        torch.testing.assert_close(map_BCHW, expected_map)
 
 
 def test_blocks_after_the_last_tap_are_dropped():
@@ -162,8 +162,8 @@ def test_pretrained_weights_see_nothing_of_further_bands_at_first(encoder, tmp_p
     three, five = Encoder(settings).eval(), Encoder(settings, bands=5).eval()
     side = 160
     images = torch.randn(1, 5, side, side)
-    for found, wanted in zip(five(images), three(images[:, :3]), strict=True):
-        torch.testing.assert_close(found, wanted)
-    assert sum(one.numel() for one in five.parameters()) > sum(
-        one.numel() for one in pretrained.parameters()
+    for map_BCHW, expected_map in zip(five(images), three(images[:, :3]), strict=True):
+        torch.testing.assert_close(map_BCHW, expected_map)
+    assert sum(parameter.numel() for parameter in five.parameters()) > sum(
+        parameter.numel() for parameter in pretrained.parameters()
     )

@@ -1,4 +1,4 @@
-"""Fusion is the weighted sum that the recipe gives, or what attention makes of it, whatever the grids."""
+"""Fusion is the weighted sum of the recipe, or an attention over the sources, for any grids."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def make(teachers, channels=3, kind=WeightedFusion, **settings):
 
 
 def _plain(fusion):
-    """The same fusion with projections that change nothing."""
+    """The same fusion with identity projections."""
     for projection in fusion.projections.values():
         torch.nn.init.eye_(projection.weight)
         torch.nn.init.zeros_(projection.bias)

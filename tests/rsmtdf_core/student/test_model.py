@@ -30,7 +30,7 @@ def test_gradients_reach_every_parameter(encoder, crop, mode):
     student = make(encoder, crop, ALL, fusion=FusionSettings(mode=mode))
     output = student(torch.randn(2, 3, crop, crop))
     assert output.logits.shape == (2, 3, crop, crop)
-    assert {name: tuple(found.shape) for name, found in output.tokens.items()} == {
+    assert {name: tuple(tokens.shape) for name, tokens in output.tokens.items()} == {
         teacher.teacher: (2, *teacher.record_shape) for teacher in ALL
     }
     loss = output.logits.square().mean()
@@ -68,8 +68,8 @@ def test_a_scale_multiplies_the_channels_of_each_tap():
 def test_computing_activations_again_changes_nothing_but_memory(encoder):
     student = make(encoder, ENCODERS[encoder], ALL).train()
     images = torch.randn(2, 3, ENCODERS[encoder], ENCODERS[encoder])
-    start = {name: one.clone() for name, one in student.state_dict().items()}
-    found = []
+    start = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    results = []
     for enabled in (False, True):
         student.load_state_dict(start)
         student.encoder.checkpoint_activations(enabled)
@@ -77,10 +77,14 @@ def test_computing_activations_again_changes_nothing_but_memory(encoder):
         torch.manual_seed(0)
         output = student(images)
         (output.logits.square().mean() + output.tokens["own"].square().mean()).backward()
-        gradients = [one.grad.clone() for one in student.parameters() if one.grad is not None]
-        buffers = [one.clone() for one in student.buffers() if one.is_floating_point()]
-        found.append((output.logits.detach(), gradients, buffers))
-    (plain, plain_gradients, plain_buffers), (again, again_gradients, again_buffers) = found
+        gradients = [
+            parameter.grad.clone()
+            for parameter in student.parameters()
+            if parameter.grad is not None
+        ]
+        buffers = [buffer.clone() for buffer in student.buffers() if buffer.is_floating_point()]
+        results.append((output.logits.detach(), gradients, buffers))
+    (plain, plain_gradients, plain_buffers), (again, again_gradients, again_buffers) = results
     torch.testing.assert_close(again, plain)
     torch.testing.assert_close(again_gradients, plain_gradients)
     torch.testing.assert_close(again_buffers, plain_buffers)

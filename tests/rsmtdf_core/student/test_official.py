@@ -1,4 +1,4 @@
-"""Official checkpoints are renamed completely, and nothing else is taken for one."""
+"""Official checkpoints are renamed completely, and other files are refused."""
 
 import json
 

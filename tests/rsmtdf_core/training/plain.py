@@ -1,7 +1,7 @@
-"""RS-MTDF's step as plainly as it can be written, in float64 and by hand: what the loop is held to.
+"""A plain reference implementation of RS-MTDF's step in float64, which the loop is compared with.
 
-Nothing of the loop, the objectives, the
-distillation or the EMA is used; of the student only its layers, applied in the order of the published method.
+It uses none of the project's loop, objectives, distillation or EMA; from the student it uses only the layers, applied
+in the order of the published method.
 """
 
 import copy
@@ -25,7 +25,7 @@ class PlainTraining:
         self.second = {name: torch.zeros_like(p) for name, p in self.student.named_parameters()}
 
     def step(self, number, batch, teachers):
-        """One step on a batch; the losses by name and the gradients by parameter."""
+        """Train a step on a batch; return the losses by name and the gradients by parameter."""
         losses = self._losses(batch, teachers)
         names = [name for name, _ in self.student.named_parameters()]
         gradients = torch.autograd.grad(losses["loss"], list(self.student.parameters()))
@@ -68,7 +68,7 @@ class PlainTraining:
         losses = {
             "loss_x": supervised / count,
             "loss_u": consistency / int(valid.sum()),
-            "loss_distill": sum(one.mean() for one in distances) / len(distances),
+            "loss_distill": sum(distance.mean() for distance in distances) / len(distances),
         }
         losses["loss"] = sum(losses.values()) / 3
         return losses
@@ -97,7 +97,9 @@ class PlainTraining:
 
 def normalised(images):
     """uint8 images as the encoder takes them, float64."""
-    mean, std = (torch.tensor(one, dtype=torch.float64).view(1, 3, 1, 1) for one in (MEAN, STD))
+    mean, std = (
+        torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (MEAN, STD)
+    )
     return (images.double() / 255 - mean) / std
 
 

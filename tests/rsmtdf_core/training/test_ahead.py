@@ -7,16 +7,16 @@ from rsmtdf_core.training.ahead import ahead, on_device
 
 
 def test_the_next_item_is_made_while_the_last_is_in_use():
-    made = threading.Event()
+    prepared = threading.Event()
 
     def items():
         yield "first"
-        made.set()
+        prepared.set()
         yield "second"
 
     with ahead(items()) as taken:
         assert next(taken) == "first"
-        made.wait()
+        prepared.wait()
         assert list(taken) == ["second"]
 
 
@@ -40,9 +40,9 @@ def test_a_cpu_uses_tensors_where_they_are_and_gives_each_item_back_when_the_nex
     given_back = []
     items = [torch.full((2,), float(number)) for number in range(3)]
     device = torch.device("cpu")
-    for place, (item, tensors) in enumerate(
+    for index, (item, tensors) in enumerate(
         on_device(iter(items), lambda item: {"own": item}, device, given_back.append)
     ):
         assert tensors["own"].data_ptr() == item.data_ptr()
-        assert len(given_back) == place
+        assert len(given_back) == index
     assert len(given_back) == 3

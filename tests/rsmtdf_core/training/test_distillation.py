@@ -70,15 +70,15 @@ def test_teachers_that_do_not_match_are_a_programming_error():
 
 
 @pytest.mark.parametrize("kind", ["mse", "smooth-l1", "cosine", "standardised-mse"])
-def test_each_distance_is_what_its_formula_says(kind):
+def test_each_distance_matches_its_formula(kind):
     student, teacher, spread = (
         torch.randn(2, 3, 4, 6) * 2,
         torch.randn(2, 3, 4, 6),
         torch.rand(6) + 1,
     )
-    found = distance(kind, student, teacher, spread)
-    for place in [(0, 0, 0), (1, 2, 3)]:
-        a, b = student[place].tolist(), teacher[place].tolist()
+    distances = distance(kind, student, teacher, spread)
+    for cell in [(0, 0, 0), (1, 2, 3)]:
+        a, b = student[cell].tolist(), teacher[cell].tolist()
         differences = [abs(x - y) for x, y in zip(a, b, strict=True)]
         expected = {
             "mse": sum(d * d for d in differences) / 6,
@@ -91,7 +91,7 @@ def test_each_distance_is_what_its_formula_says(kind):
             )
             / 6,
         }
-        assert float(found[place]) == pytest.approx(expected[kind], rel=1e-5)
+        assert float(distances[cell]) == pytest.approx(expected[kind], rel=1e-5)
 
 
 def test_a_channel_that_hardly_varies_does_not_amplify_rounding():
@@ -99,8 +99,8 @@ def test_a_channel_that_hardly_varies_does_not_amplify_rounding():
     floor = LEAST_SPREAD * 2 / 3
     student = torch.zeros(1, 1, 1, 3)
     teacher = torch.tensor([0.0, 0.0, 1e-3]).reshape(1, 1, 1, 3)
-    found = float(distance("standardised-mse", student, teacher, spread))
-    assert found == pytest.approx((1e-3 / floor) ** 2 / 3, rel=1e-5)
+    standardized = float(distance("standardised-mse", student, teacher, spread))
+    assert standardized == pytest.approx((1e-3 / floor) ** 2 / 3, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["mse", "smooth-l1", "cosine", "standardised-mse"])
@@ -128,9 +128,9 @@ def test_losses_of_parts_add_up_to_the_batchs(kind):
     counts = token_counts(teacher, kept)
     parts = [
         distillation_loss(
-            {name: one[i : i + 1] for name, one in student.items()},
-            {name: one[i : i + 1] for name, one in teacher.items()},
-            {name: one if one is None else one[i : i + 1] for name, one in kept.items()},
+            {name: tensor[i : i + 1] for name, tensor in student.items()},
+            {name: tensor[i : i + 1] for name, tensor in teacher.items()},
+            {name: mask if mask is None else mask[i : i + 1] for name, mask in kept.items()},
             counts,
             settings,
         )
@@ -149,8 +149,8 @@ def _valid():
 def test_all_tokens_count_where_nothing_is_set():
     assert kept_tokens((4, 4), 2, _valid(), DistillationSettings()) is None
     composed = torch.rand(4, 4, 4) > 0.5
-    found = kept_tokens((4, 4), 2, _valid(), DistillationSettings(), composed)
-    assert torch.equal(found, composed)
+    kept = kept_tokens((4, 4), 2, _valid(), DistillationSettings(), composed)
+    assert torch.equal(kept, composed)
 
 
 @pytest.mark.parametrize(("samples", "rows"), [("labeled", [0, 1]), ("unlabeled", [2, 3])])

@@ -70,8 +70,8 @@ def test_the_first_bad_step_is_remembered(losses):
     for step, loss in enumerate(losses):
         check.update(step, losses_of(loss=loss))
     first = next((step for step, loss in enumerate(losses) if loss not in (0.0, 1e30)), None)
-    found = check.divergence(check.first)
-    assert found == (None if first is None else Divergence(first, ("loss",)))
+    divergence = check.divergence(check.first)
+    assert divergence == (None if first is None else Divergence(first, ("loss",)))
 
 
 @pytest.mark.parametrize("bad", BAD)

@@ -29,7 +29,7 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
 class _Model(nn.Module):
-    """Logits and tokens that are plain functions of the pixels, and of the channel scale where one is given."""
+    """Logits and tokens that are plain functions of the pixels and, if given, the channel scale."""
 
     encoder = SimpleNamespace(channels=[5, 70])
 
@@ -82,8 +82,8 @@ def _targets():
 
 
 def _objective(method, **settings):
-    made = OneOf(METHODS, "method").read({"method": method, **settings})
-    return objective_class(method)(made, 255, seed=0)
+    settings_of_method = OneOf(METHODS, "method").read({"method": method, **settings})
+    return objective_class(method)(settings_of_method, 255, seed=0)
 
 
 def _losses(method, batch, targets, **settings):
@@ -100,11 +100,11 @@ def test_the_labeled_loss_is_cross_entropy_without_ignored_pixels():
 
 def test_pseudo_labels_are_mixed_like_the_mirrored_pairs_of_the_reference():
     batch, models = _batch(views=2), _models()
-    found = pseudo_labels(models, batch, confidence=0.9)
+    pseudo_by_view = pseudo_labels(models, batch, confidence=0.9)
     with torch.no_grad():
         logits = models.ema((batch.weak / 255 - MEAN) / STD).logits
         confidence, labels = logits.softmax(1).max(1)
-    for view, pseudo in enumerate(found):
+    for view, pseudo in enumerate(pseudo_by_view):
         planes = [confidence.clone(), labels.clone(), batch.valid[SAMPLES:].clone()]
         for plane in planes:
             mirrored = plane[[1, 0, 3, 2]].clone()
@@ -135,8 +135,8 @@ def test_each_method_weighs_its_losses_as_published():
         rs_mtdf["loss"], (x + fixmatch["loss_u"] + rs_mtdf["loss_distill"]) / 3
     )
     images = torch.cat([batch.images, batch.mixed[0]])
-    own = models.student((images / 255 - MEAN) / STD).tokens
-    expected = sum(F.mse_loss(own[name], tokens) for name, tokens in targets.tokens.items()) / 2
+    student = models.student((images / 255 - MEAN) / STD).tokens
+    expected = sum(F.mse_loss(student[name], tokens) for name, tokens in targets.tokens.items()) / 2
     torch.testing.assert_close(rs_mtdf["loss_distill"].float(), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -193,5 +193,5 @@ def test_a_sample_keeps_its_dropout_whatever_process_computes_it():
     counts = objective.counts(batch, None)
     objective(whole, batch, None, counts)
     objective(other, batch.part(slice(2, 4)), None, counts)
-    own = whole.student.scale.unflatten(0, (3, SAMPLES))[:, 2:]
-    assert torch.equal(other.student.scale.unflatten(0, (3, 2)), own)
+    expected = whole.student.scale.unflatten(0, (3, SAMPLES))[:, 2:]
+    assert torch.equal(other.student.scale.unflatten(0, (3, 2)), expected)

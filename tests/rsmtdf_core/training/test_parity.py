@@ -45,8 +45,8 @@ def _batch(step):
 def _tokens(step):
     torch.manual_seed(200 + step)
     return {
-        one.teacher: torch.randn(2 * SAMPLES, one.height, one.width, one.channels)
-        for one in TEACHERS
+        shape.teacher: torch.randn(2 * SAMPLES, shape.height, shape.width, shape.channels)
+        for shape in TEACHERS
     }
 
 
@@ -89,8 +89,8 @@ def _training(parts):
     )
 
 
-def relative_error(found, expected):
-    return float((found.double() - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+def relative_error(actual, expected):
+    return float((actual.double() - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
 
 
 def _plain(training):
@@ -109,13 +109,15 @@ def _plain(training):
 @pytest.mark.parametrize("parts", [1, 2])
 def test_losses_gradients_weights_and_average_are_those_of_the_plain_method(parts, monkeypatch):
     training = _training(parts)
-    # All in float64: in float32 a ReLU at 1e-8 opens on one side alone, and where a gradient is next to 0 (an
-    # attention's key bias) AdamW, which divides by its size, would follow the rounding.
+    # All in float64: in float32 a ReLU at 1e-8 may be active on only one side, and if a gradient is nearly 0 (an
+    # attention's key bias) AdamW, which divides by its size, would amplify the rounding.
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     training.student.double(), training.ema.double()
     monkeypatch.setattr(training.ema, "normalise", normalised)
     plain = _plain(training)
-    before = {name: one.detach().clone() for name, one in training.student.named_parameters()}
+    before = {
+        name: parameter.detach().clone() for name, parameter in training.student.named_parameters()
+    }
     gradients = {}
     # The loop clears them right after the optimiser's step.
     monkeypatch.setattr(
@@ -129,14 +131,14 @@ def test_losses_gradients_weights_and_average_are_those_of_the_plain_method(part
         for name, gradient in expected.items():
             assert relative_error(gradients[name], gradient) < TOLERANCE, name
         for ours, theirs in ((training.student, plain.student), (training.ema, plain.ema)):
-            for (name, one), other in zip(
+            for (name, parameter), other in zip(
                 ours.named_parameters(), theirs.parameters(), strict=True
             ):
-                assert relative_error(one.detach(), other.detach()) < TOLERANCE, name
+                assert relative_error(parameter.detach(), other.detach()) < TOLERANCE, name
     # Weights move by far more than that error allows to hide.
     moved = [
-        relative_error(before[name], one.detach()) > 10 * TOLERANCE
-        for name, one in plain.student.named_parameters()
+        relative_error(before[name], parameter.detach()) > 10 * TOLERANCE
+        for name, parameter in plain.student.named_parameters()
     ]
     assert sum(moved) > 0.8 * len(moved)
 
@@ -158,7 +160,7 @@ def _compare_losses(record, losses):
 
 
 def _taken(student):
-    found = {name: one.grad.clone() for name, one in student.named_parameters()}
+    gradients = {name: parameter.grad.clone() for name, parameter in student.named_parameters()}
     for parameter in student.parameters():
         parameter.grad = None
-    return found
+    return gradients

@@ -31,25 +31,25 @@ def test_a_further_view_has_draws_of_its_own_in_each_epoch_and_the_same_when_ask
     second = [change_of(plan, row, 0, 1) for row in rows]
     assert second == [change_of(plan, row, 0, 1) for row in rows]
     assert all(
-        one.photometric != change_of(plan, row, 1, 1).photometric
-        for one, row in zip(second, rows, strict=True)
+        change.photometric != change_of(plan, row, 1, 1).photometric
+        for change, row in zip(second, rows, strict=True)
     )
-    assert [one.box for one in second] != [plan[row].box for row in rows]
-    assert any(one.box for one in second)
-    assert not all(one.box for one in second)
+    assert [change.box for change in second] != [plan[row].box for row in rows]
+    assert any(change.box for change in second)
+    assert not all(change.box for change in second)
 
 
-def test_views_show_their_partners_exactly_where_they_are_said_to():
+def test_views_show_their_partners_exactly_at_the_pasted_pixels():
     plan = _plan()
     rows = plan.unlabeled_pairs(0).reshape(-1).tolist()
 
-    def strong(place, _change):
-        return np.full((CROP, CROP, 3), place, np.uint8)
+    def strong(index, _change):
+        return np.full((CROP, CROP, 3), index, np.uint8)
 
     for number in (0, 1):
         views = mix(plan, rows, 0, number, strong)
         pasted = pasted_pixels(plan, rows, 0, number)
-        assert any(one.any() for one in pasted)
-        for place, (view, plane) in enumerate(zip(views, pasted, strict=True)):
-            expected = np.where(plane, place ^ 1, place)
+        assert any(plane.any() for plane in pasted)
+        for index, (view, plane) in enumerate(zip(views, pasted, strict=True)):
+            expected = np.where(plane, index ^ 1, index)
             assert (view == expected[..., None]).all()

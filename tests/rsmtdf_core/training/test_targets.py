@@ -13,7 +13,7 @@ SHAPE = TokenShape("one", 8, 8, 3)
 
 
 class _Reader:
-    """Tokens that tell which row they belong to."""
+    """Reads tokens whose value is their row."""
 
     codec = make_codec(declare_codec("fp16"), SHAPE.record_shape, {})
 
@@ -41,7 +41,8 @@ def test_tokens_of_mixed_views_come_as_they_are_labeled_ones_first():
     assert targets.kept is None
     assert targets.tokens["one"].shape == (8, *SHAPE.record_shape)
     assert targets.tokens["one"].dtype == torch.float32
-    assert [set(one.flatten().tolist()) for one in targets.tokens["one"]] == [{r} for r in wanted]
+    values = [set(tokens.flatten().tolist()) for tokens in targets.tokens["one"]]
+    assert values == [{row} for row in wanted]
 
 
 def test_tokens_of_unmixed_views_are_joined_along_the_box_and_cut_ones_left_out():

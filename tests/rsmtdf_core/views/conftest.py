@@ -12,7 +12,7 @@ IGNORE_ID = 255
 
 
 class MadeUpScenes:
-    """Stands in for a SceneReader: noise with soft structure, drawn from the scene's id."""
+    """A stub of SceneReader: noise with soft structure, seeded by the scene's sha256."""
 
     dataset = SimpleNamespace(manifest=SimpleNamespace(ignore_id=IGNORE_ID))
 

@@ -12,14 +12,14 @@ def test_the_same_key_draws_the_same_and_another_key_draws_otherwise():
 
 def test_draws_are_the_same_on_every_machine_and_version():
     draws = KeyedDraws(7, "scene", 3, "geometry")
-    found = [draws.integer(0, 999_999) for _ in range(3)], draws.uniform(), draws.permutation(6)
+    values = [draws.integer(0, 999_999) for _ in range(3)], draws.uniform(), draws.permutation(6)
     words = np.random.Philox(
         key=int.from_bytes(key_digest(7, "scene", 3, "geometry")[:16], "little")
     )
-    assert found[0] == [int(word) * 1_000_000 >> 64 for word in words.random_raw(3)]
-    assert found[0] == [549648, 140483, 137382]
-    assert found[1] == 0.68504556411203
-    assert found[2].tolist() == [2, 4, 3, 0, 1, 5]
+    assert values[0] == [int(word) * 1_000_000 >> 64 for word in words.random_raw(3)]
+    assert values[0] == [549648, 140483, 137382]
+    assert values[1] == 0.68504556411203
+    assert values[2].tolist() == [2, 4, 3, 0, 1, 5]
 
 
 def test_uniform_fills_its_range_evenly():

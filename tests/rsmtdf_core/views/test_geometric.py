@@ -18,7 +18,7 @@ CROP = 56
     scale=st.tuples(st.floats(0.05, 1.0), st.floats(1.0, 3.0)),
     seed=st.integers(0, 10**6),
 )
-def test_a_crop_lies_on_the_resized_and_padded_scene(width, height, scale, seed):
+def test_a_crop_is_inside_the_resized_and_padded_scene(width, height, scale, seed):
     settings = ViewSettings(crop=CROP, scale=scale)
     cut = draw_geometry(settings, width, height, KeyedDraws(seed))
     long, new_long = max(width, height), max(cut.width, cut.height)
@@ -37,8 +37,8 @@ def test_long_sides_and_places_are_uniform_and_half_the_views_are_mirrored():
     assert (widths.min(), widths.max()) == (50, 200)
     assert np.histogram(widths, bins=5, range=(50, 201))[0] == pytest.approx(600, rel=0.2)
     assert {cut.top for cut in cuts if cut.height <= 50} == {0}
-    places = [cut.left / (cut.width - 50) for cut in cuts if cut.width > 100]
-    assert np.mean(places) == pytest.approx(0.5, abs=0.03)
+    positions = [cut.left / (cut.width - 50) for cut in cuts if cut.width > 100]
+    assert np.mean(positions) == pytest.approx(0.5, abs=0.03)
     assert 0.46 < np.mean([cut.flip for cut in cuts]) < 0.54
 
 
@@ -61,7 +61,9 @@ def test_boxes_lie_in_the_crop_and_keep_the_ranges_of_area_and_aspect(boxes):
     drawn = [box for box in boxes if box]
     assert all(box.left >= 0 and box.left + box.width <= 518 for box in drawn)
     assert all(box.top >= 0 and box.top + box.height <= 518 for box in drawn)
-    for box in drawn:  # sides were cut to integers: what was drawn lies less than 1 px above
+    for (
+        box
+    ) in drawn:  # sides were truncated to integers, so the drawn sides are less than 1 px longer
         assert (box.width + 1) * (box.height + 1) >= 0.02 * 518**2
         assert box.width * box.height <= 0.4 * 518**2
         assert (box.height + 1) / box.width >= 0.3

@@ -15,20 +15,20 @@ SCENES = [Scene(f"s{n:03}", f"{n}.png", f"m{n}.png", 90, 70, sha256=f"{n:064x}")
 
 
 class Cache:
-    """What a group does with plans, in memory: it appends what it has not."""
+    """An in-memory version of a group, which appends missing views of plans."""
 
     def __init__(self) -> None:
         self.views = KnownViews((), np.empty(0, VIEW_DTYPE))
 
     def grow(self, plan: ViewPlan) -> None:
         scenes = list(self.views.scenes)
-        places = dict(self.views.scene_indices)
+        indices = dict(self.views.scene_indices)
         for scene in plan.scenes:
             key = SceneKey.of(scene)
-            if key not in places:
-                places[key] = len(scenes)
+            if key not in indices:
+                indices[key] = len(scenes)
                 scenes.append(key)
-        number = np.array([places[SceneKey.of(scene)] for scene in plan.scenes] + [-1], np.int32)
+        number = np.array([indices[SceneKey.of(scene)] for scene in plan.scenes] + [-1], np.int32)
         table = plan.table.copy()
         table["scene"], table["partner_scene"] = (
             number[table["scene"]],
@@ -64,7 +64,7 @@ def test_partners_of_added_scenes_are_found_among_the_added() -> None:
     for number in range(2):
         assert pairs(small, number) < pairs(large, number)
         added = pairs(large, number) - pairs(small, number)
-        assert {name for pair in added for name in pair} == {one.id for one in SCENES[10:]}
+        assert {name for pair in added for name in pair} == {scene.id for scene in SCENES[10:]}
     cache.grow(large)
     assert len(cache.views.table) == len(large)
 

@@ -40,8 +40,8 @@ def test_jitter_comes_in_every_order(changes):
 
 def test_views_without_jitter_have_neutral_factors(changes):
     still = [change for change in changes if not change.order]
-    found = {(c.brightness, c.contrast, c.saturation, c.hue) for c in still}
-    assert found == {(1.0, 1.0, 1.0, 0.0)}
+    parameters = {(c.brightness, c.contrast, c.saturation, c.hue) for c in still}
+    assert parameters == {(1.0, 1.0, 1.0, 0.0)}
 
 
 def test_operations_of_no_strength_are_left_out():

@@ -149,16 +149,24 @@ def test_paths_are_not_part_of_the_address(plan, scenes):
     assert make_plan(moved[:4], moved[4:], SETTINGS, 0).address == plan.address
 
 
-def test_default_settings_say_in_addresses_what_they_always_said():
-    """A key that comes later is left out where it has its default, or no cache would be found again."""
-    told = drawing_fields(ViewSettings(), 0)["settings"]
-    inner = {name: set(values) for name, values in told.items() if isinstance(values, dict)}
+def test_default_settings_keep_their_addresses():
+    """A new key is omitted at its default, or existing caches could not be found."""
+    drawn_settings = drawing_fields(ViewSettings(), 0)["settings"]
+    inner = {
+        name: set(values) for name, values in drawn_settings.items() if isinstance(values, dict)
+    }
     assert inner == {
         "jitter": {"p", "brightness", "contrast", "saturation", "hue"},
         "blur": {"p", "sigma"},
         "cutmix": {"p", "area", "aspect"},
     }
-    assert set(told) - set(inner) == {"crop", "scale", "flip", "grayscale", "teacher_sees"}
+    assert set(drawn_settings) - set(inner) == {
+        "crop",
+        "scale",
+        "flip",
+        "grayscale",
+        "teacher_sees",
+    }
 
 
 def test_address_fields_survive_json(plan):

@@ -131,19 +131,22 @@ def test_photometric_changes_are_torchvisions_in_the_drawn_order(order, grayscal
 
 def test_the_order_of_the_jitter_matters():
     view = noise(CROP, CROP, 2)
-    one, other = (Photometric(order, 1.4, 0.6, 1.3, 0.2, False, 0.0) for order in [(0, 1), (1, 0)])
-    assert (render_photometric(view, one) != render_photometric(view, other)).any()
+    first, second = (
+        render_photometric(view, Photometric(order, 1.4, 0.6, 1.3, 0.2, False, 0.0))
+        for order in [(0, 1), (1, 0)]
+    )
+    assert (first != second).any()
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])
 def test_a_paste_shows_the_other_within_the_box_and_changes_neither(channels):
-    own, other = np.zeros((6, 8, *channels), np.uint8), np.ones((6, 8, *channels), np.uint8)
-    mixed = paste(own, other, Box(left=5, top=1, width=3, height=4))
+    image, other = np.zeros((6, 8, *channels), np.uint8), np.ones((6, 8, *channels), np.uint8)
+    mixed = paste(image, other, Box(left=5, top=1, width=3, height=4))
     assert mixed[1:5, 5:8].all()
     assert mixed.sum() == 12 * max(1, *channels, 1)
-    assert not own.any()
+    assert not image.any()
     assert other.all()
-    assert not paste(own, other, None).any()
+    assert not paste(image, other, None).any()
 
 
 def test_the_crc_is_that_of_the_bytes_and_sees_one_changed_pixel():
@@ -173,9 +176,9 @@ def test_a_batch_of_pairs_is_what_the_reference_computes(renderer, plan):
         [render_photometric(renderer.weak(row), plan[row].photometric) for row in rows]
     )
     boxes = np.zeros(batch.shape, np.bool_)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         if (box := plan[row].box) is not None:
-            boxes[place, box.top : box.top + box.height, box.left : box.left + box.width] = True
+            boxes[index, box.top : box.top + box.height, box.left : box.left + box.width] = True
     expected, mirrored = batch.copy(), batch[::-1]
     expected[boxes] = mirrored[boxes]
     assert boxes.any()
@@ -220,21 +223,21 @@ def test_teachers_see_what_the_settings_say_and_labeled_views_weak(reader, make_
 @given(cut=cuts(), bands=st.integers(4, 6), seed=st.integers(0, 99))
 def test_further_bands_are_cut_like_grey_pictures_and_leave_the_first_three(cut, bands, seed):
     image = np.random.default_rng(seed).integers(0, 256, (50, 60, bands), np.uint8)
-    found = render_image(image, cut, CROP)
-    np.testing.assert_array_equal(found[..., :3], render_image(image[..., :3], cut, CROP))
+    view = render_image(image, cut, CROP)
+    np.testing.assert_array_equal(view[..., :3], render_image(image[..., :3], cut, CROP))
     for band in range(3, bands):
         grey = np.repeat(image[..., band : band + 1], 3, axis=2)
-        np.testing.assert_array_equal(found[..., band], render_image(grey, cut, CROP)[..., 0])
+        np.testing.assert_array_equal(view[..., band], render_image(grey, cut, CROP)[..., 0])
 
 
 def test_further_bands_become_brighter_richer_in_contrast_and_blurred_but_have_no_colour():
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
     change = Photometric((1, 3, 0, 2), 1.3, 0.7, 1.5, 0.1, True, 0.8)
-    found = render_photometric(image, change)
-    np.testing.assert_array_equal(found[..., :3], render_photometric(image[..., :3], change))
+    view = render_photometric(image, change)
+    np.testing.assert_array_equal(view[..., :3], render_photometric(image[..., :3], change))
     grey = ops.adjust_brightness(ops.adjust_contrast(Image.fromarray(image[..., 3]), 0.7), 1.3)
     expected = grey.filter(ImageFilter.GaussianBlur(radius=0.8))
-    np.testing.assert_array_equal(found[..., 3], np.asarray(expected))
+    np.testing.assert_array_equal(view[..., 3], np.asarray(expected))
 
 
 def test_masks_lie_over_their_views(reader, renderer, plan):
