@@ -180,10 +180,11 @@ def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOSPC, "free space"),
+        (errno.ENOSPC, "make room"),
         (errno.ENAMETOOLONG, "shorter names"),
         (errno.EACCES, "access"),
-        (errno.EIO, "RSMTDF_DEBUG"),
+        (errno.EIO, "check it"),
+        (errno.EMFILE, "RSMTDF_DEBUG"),
     ],
 )
 def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, number, remedy):
