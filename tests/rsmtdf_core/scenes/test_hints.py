@@ -56,7 +56,7 @@ def test_classes_above_127_are_not_mistaken_for_smoothed_white():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (["#010101"], "in one way"),
+        (["#010101"], "one encoding"),
         (["#808080"], "match: threshold"),
         (["#FEFEFE", "#010101"], "match: threshold"),
         (["#FEFEFE"], None),

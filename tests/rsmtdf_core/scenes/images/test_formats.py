@@ -15,6 +15,7 @@ from rsmtdf_core.scenes.images.vrt import vrt_sources
 from rsmtdf_core.scenes.patterns import match_files
 from tests.rasters import CRS, TRANSFORM, rasterio, write_tiff
 from tests.rsmtdf_core.scenes.conftest import make_manifest
+from tests.rsmtdf_core.scenes.images.virtual_rasters import write_vrt
 
 RGB = np.random.default_rng(0).integers(0, 256, (3, 20, 30), np.uint8)
 
@@ -33,15 +34,6 @@ def save(path, form):
         write_vrt(path, '<SourceFilename relativeToVRT="1">source.tif</SourceFilename>')
     else:
         Image.fromarray(np.moveaxis(RGB, 0, 2)).save(path, form.pillow)
-
-
-def write_vrt(path, source, attributes="", more=""):
-    bands = "".join(
-        f'<VRTRasterBand dataType="Byte" band="{band}" {attributes}>{more}<SimpleSource>{source}'
-        f"<SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
-        for band in (1, 2, 3)
-    )
-    path.write_text(f'<VRTDataset rasterXSize="30" rasterYSize="20">{bands}</VRTDataset>')
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=[form.name for form in FORMATS])
@@ -91,6 +83,7 @@ def test_a_folder_is_no_image(tmp_path):
         pass
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     "source",
     [
@@ -166,6 +159,8 @@ def test_entities_in_a_vrt_are_refused(tmp_path):
         pass
 
 
+=======
+>>>>>>> main
 def test_the_digest_of_a_vrt_covers_the_files_that_it_names(tmp_path):
     (tmp_path / "images").mkdir()
     save(tmp_path / "images" / "a.vrt", identify_by_name("VRT"))
