@@ -80,6 +80,6 @@ def test_more_colors_than_anybody_draws_come_from_lossy_files(drawn):
 @given(st.lists(st.integers(0, 255), max_size=12, unique=True))
 def test_the_hint_for_numbers_never_names_fewer_grays_than_there_are(values):
     text = hint(values, INDICES)
-    if text is not None and "grey values" in text:
+    if text is not None and "gray values" in text:
         assert str(max(values)) in text
         assert max(values) >= np.uint8(128)
