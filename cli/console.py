@@ -1,8 +1,8 @@
-"""Everything that the user sees goes through one pair of consoles, which print names from outside as they are.
+"""The consoles for all output, which print names from outside literally.
 
-Scenes, classes, files and runs have names that others chose. In rich, `[north]` in a string would be a style and
-`:tree:` a picture, and terminal sequences would reach the terminal. So these consoles read no markup, and escape
-what cannot be seen. Styles are given beside the text: `out.print(text, style="bold")`, or with the `Text` here.
+Names of scenes, classes, files and runs come from users. In rich, `[north]` in a string would be a style and `:tree:`
+an emoji, and control sequences would reach the terminal. These consoles therefore ignore markup and escape invisible
+characters. Pass styles separately: `out.print(text, style="bold")`, or use the `Text` of this module.
 """
 
 import json
@@ -37,7 +37,7 @@ from rsmtdf_core.words import printable
 
 
 def _console(*, stderr: bool = False) -> "PlainConsole":
-    """A console as wide as its terminal; lines for a file or another program are not cut to a terminal's width."""
+    """Create a console as wide as the terminal, or 200 columns wide for a file or another program."""
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty() or "COLUMNS" in os.environ:
         return PlainConsole(stderr=stderr)
@@ -45,7 +45,7 @@ def _console(*, stderr: bool = False) -> "PlainConsole":
 
 
 class Text(rich.text.Text):
-    """Styled text with escaped terminal sequences, which rich would drop or let through."""
+    """Styled text with escaped control sequences, which rich would drop or print."""
 
     def __init__(self, text: str = "", *args: Any, **options: Any) -> None:  # noqa: ANN401 - rich's own
         super().__init__(printable(text), *args, **options)
@@ -53,18 +53,18 @@ class Text(rich.text.Text):
     def append(
         self, text: rich.text.Text | str, style: str | Style | None = None
     ) -> rich.text.Text:
-        """Add text, or a string in a style."""
+        """Append text, or a string in a style."""
         return super().append(printable(text) if isinstance(text, str) else text, style)
 
 
 class PlainConsole(Console):
-    """A console that prints strings without reading markup in them, with escaped terminal sequences."""
+    """A console that prints strings without markup and with escaped control sequences."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - rich's own
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> rich.text.Text:  # noqa: ANN401 - rich's own
-        """A string as rich prints it, also in a cell of a table."""
+        """Render a string, also in the cell of a table."""
         return super().render_str(printable(text), **options)
 
 
@@ -73,7 +73,7 @@ err = _console(stderr=True)
 
 
 def labeled(label: str, value: object, style: str = "bold") -> Text:
-    """A value from outside after a label of ours."""
+    """Return a value from outside after a styled label."""
     line = Text()
     line.append(label, style)
     line.append(f" {value}")
@@ -81,15 +81,15 @@ def labeled(label: str, value: object, style: str = "bold") -> Text:
 
 
 def show(label: str, value: object) -> None:
-    """One line that is not broken, so that a path can be copied."""
+    """Print a label and a value on an unbroken line, so that a path can be copied."""
     out.print(labeled(label, value), soft_wrap=True)
 
 
 class _Speed(ProgressColumn):
-    """Parts per second since this process began, without those that were done before."""
+    """Steps per second in this process, excluding steps completed earlier."""
 
     def render(self, task: Task) -> Text:
-        """The speed, once it is known."""
+        """Render the speed once it is known."""
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="cyan")
 
 
@@ -99,18 +99,18 @@ class _Bar:
         self._task = task
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Move on; an empty note leaves the last one standing."""
+        """Advance the bar; an empty note keeps the previous note."""
         self._progress.advance(self._task, count)
         if note:
             self._progress.update(self._task, note=printable(note))
 
 
 class RichReporter:
-    """Progress bars and messages on standard error, so that standard output holds results alone."""
+    """Shows progress bars and messages on standard error, so that standard output contains only results."""
 
     @contextmanager
     def bar(self, label: str, total: int, done: int = 0) -> Iterator[_Bar]:
-        """A bar with count, speed, time gone and time left."""
+        """Show a bar with count, speed, elapsed time and remaining time."""
         with Progress(
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
@@ -128,16 +128,16 @@ class RichReporter:
             )
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print a line."""
         err.print(text, highlight=False)
 
     def warn(self, text: str) -> None:
-        """One line in yellow."""
+        """Print a warning in yellow."""
         err.print(Text("warning: ", style="bold yellow") + Text(text, style="yellow"))
 
 
 def show_json(report: BaseModel) -> None:
-    """A report for another program."""
+    """Print a report as JSON, for another program."""
     try:
         text = report.model_dump_json(indent=2)
     except PydanticSerializationError:  # paths of bytes that are not UTF-8
@@ -146,12 +146,12 @@ def show_json(report: BaseModel) -> None:
 
 
 def show_command(label: str, *words: object) -> None:
-    """A command that can be copied into a shell, whatever names it has."""
+    """Print a command that can be copied into a shell, with quoted names."""
     out.print(f"{label}: {shlex.join(map(str, words))}", soft_wrap=True)
 
 
 def show_path(path: Path) -> None:
-    """A path on a line of its own: with its very bytes for another program, escaped for a terminal."""
+    """Print a path on a separate line: escaped for a terminal, byte for byte for another program."""
     if out.is_terminal:
         out.print(str(path), soft_wrap=True)
     else:
@@ -159,13 +159,13 @@ def show_path(path: Path) -> None:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table whose first column is text and whose others are numbers."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for place, column in enumerate(columns):
-        made.add_column(column, justify="left" if place == 0 else "right")
-    return made
+    """Create a table whose first column is text and whose other columns are numbers."""
+    styled = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for number, column in enumerate(columns):
+        styled.add_column(column, justify="left" if number == 0 else "right")
+    return styled
 
 
 def percent(value: float | None) -> str:
-    """A share in 0..1 as per cent; a dash for none."""
+    """Format a share in 0..1 as percent; a dash for None."""
     return "-" if value is None else f"{100 * value:.2f}"

@@ -1,4 +1,4 @@
-"""`rsmtdf demo`: both stages from nothing to a picture."""
+"""`rsmtdf demo`: extract, train and evaluate on small scenes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,13 +21,13 @@ def demo(
             "tf_efficientnet_lite0_fp16.safetensors."
         ),
     ] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Where everything is kept.")] = Path(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for all output.")] = Path(
         "outputs/demo"
     ),
 ) -> None:
-    """Extract, train and evaluate on small drawn scenes with tiny random teachers: minutes on a CPU.
+    """Extract, train and evaluate on small drawn scenes with tiny random teachers; takes minutes on a CPU.
 
-    With --data and --weights the same runs on real scenes with real teachers.
+    With --data and --weights, use real scenes and real teachers instead.
     """
     from pipeline.demo.run import run_demo
 
@@ -35,8 +35,8 @@ def demo(
         raise typer.BadParameter("--data and --weights go together")
     if data is None:
         err.print(
-            "The demo's teachers have RANDOM WEIGHTS: it shows that everything runs, "
-            "not what the method reaches.",
+            "The demo's teachers have RANDOM WEIGHTS: the demo shows that everything runs, "
+            "and its scores do not reflect the method.",
             style="bold yellow",
         )
     result = run_demo(folder, data, weights, RichReporter())

@@ -31,10 +31,12 @@ class ScoredModel(StrEnum):
 
 def evaluate(
     run: Run,
-    split: Annotated[Split, typer.Option(help="Which scenes are scored.")] = Split.test,
+    split: Annotated[Split, typer.Option(help="The split to score.")] = Split.test,
     weights: Annotated[
         ScoredModel | None,
-        typer.Option(help="Which model is scored.", show_default="the one the run was selected by"),
+        typer.Option(
+            help="Which model is scored.", show_default="the model validated during training"
+        ),
     ] = None,
     root: Annotated[
         Path | None, typer.Option(help="The data root, if it has moved since training.")
@@ -42,18 +44,18 @@ def evaluate(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help="The rule for the scores; `rsmtdf config kinds` lists them. May be given several times: one pass, a "
-            "table for each.",
+            help="The protocol of the scores; `rsmtdf config kinds` lists them. May be given several times, for "
+            "a table each from a single pass.",
             show_default="rsmtdf",
         ),
     ] = None,
     overrides: InferenceOverrides = None,
     checkpoint: Checkpoint = None,
 ) -> None:
-    """Score a run's best model: a table here, JSON, CSV and pictures in the run's folder.
+    """Score a run's best model. Print a table, and write JSON, CSV and pictures to the run's folder.
 
-    Public tables disagree on ignored pixels and absent classes by whole points of mIoU. Name the protocol whose
-    numbers you compare with; the report carries its rule in words.
+    Published tables treat ignored pixels and absent classes differently, which changes mIoU by whole points. Choose
+    the protocol of the numbers you compare with; the report describes its rule.
     """
     from pipeline.evaluate.run import evaluate as score
 
@@ -72,33 +74,33 @@ def evaluate(
 
 
 def show_report(report: "EvaluationReport") -> None:
-    """Print the scores with everything one must know to read them."""
+    """Print the scores with their notes and warnings."""
     step = "" if report.steps is None else f", step {report.steps}"
     title = f"{report.run} on {report.dataset} {report.split} ({report.images} scenes, {report.weights}{step})"
-    for one in report.by_protocol.values():
-        _show_scores(title, one)
+    for scores in report.by_protocol.values():
+        _show_scores(title, scores)
     for sentence in report.notes:
         out.print(sentence, style="dim")
     for sentence in report.cautions:
         err.print(sentence, style="bold yellow")
 
 
-def _show_scores(title: str, under: "ProtocolScores") -> None:
-    scores = under.scores
+def _show_scores(title: str, protocol: "ProtocolScores") -> None:
+    scores = protocol.scores
     shown = table(title, "class", "IoU", "F1", "precision", "recall", "pixels")
-    for one in scores.classes:
-        name = one.name if one.scored else f"{one.name} (not scored)"
-        numbers = (percent(one.iou), percent(one.f1), percent(one.precision), percent(one.recall))
-        shown.add_row(name, *numbers, f"{one.support:,}")
+    for row in scores.classes:
+        name = row.name if row.scored else f"{row.name} (not scored)"
+        numbers = (percent(row.iou), percent(row.f1), percent(row.precision), percent(row.recall))
+        shown.add_row(name, *numbers, f"{row.support:,}")
     shown.add_section()
     shown.add_row("mean", percent(scores.miou), percent(scores.mf1), "", "", "", style="bold")
     out.print(shown)
     out.print(
         f"OA {percent(scores.overall_accuracy)}  kappa {percent(scores.kappa)}  "
-        f"protocol {under.protocol}",
+        f"protocol {protocol.protocol}",
     )
-    out.print(under.protocol_description, style="dim")
+    out.print(protocol.protocol_description, style="dim")
     if scores.unscored:
-        out.print(f"left out of the means: {', '.join(scores.unscored)}")
+        out.print(f"excluded from the means: {', '.join(scores.unscored)}")
     if scores.absent:
         out.print(f"absent in truth and prediction: {', '.join(scores.absent)}")

@@ -1,7 +1,7 @@
 """Help texts that fill the terminal's width.
 
-Typer prints a docstring with the line breaks of its source, which break again at the terminal's width. Help is
-therefore unwrapped to one line a paragraph before Typer reads it.
+Typer keeps the line breaks of a docstring and adds breaks at the terminal's width. Help texts are therefore unwrapped
+to one line per paragraph before Typer reads them.
 """
 
 import inspect
@@ -22,6 +22,6 @@ def unwrap_help(app: typer.Typer) -> None:
 
 
 def unwrapped(text: str) -> str:
-    """The text with one line a paragraph; an empty line ends a paragraph."""
+    """Join the lines of each paragraph; an empty line ends a paragraph."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

@@ -1,4 +1,4 @@
-"""The command line: one verb a file; errors are told in two or three lines and end with a status of their own."""
+"""The command line, with one file per verb. Errors are printed in two or three lines and set the exit status."""
 
 import io
 import logging
@@ -40,8 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""Semi-supervised segmentation of aerial images, taught by foundation models.
 
-[bold]extract-features[/] runs the teachers once and keeps their tokens; [bold]train[/] learns from those;
-[bold]evaluate[/] scores. Try [cyan]rsmtdf demo[/], or start from a packaged config:
+[bold]extract-features[/] runs the teachers once and stores their tokens; [bold]train[/] trains the student from
+them; [bold]evaluate[/] scores it. Try [cyan]rsmtdf demo[/], or start from a packaged config:
 [cyan]rsmtdf config copy folder mine.yaml[/].""",
 )
 app.command("extract-features")(extract_features)
@@ -60,8 +60,8 @@ app.add_typer(data.app, name="data")
 unwrap_help(app)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         out.print(rsmtdf_core.__version__)
         raise typer.Exit
 
@@ -98,12 +98,12 @@ def main() -> None:
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End at SIGTERM as at Ctrl-C; a training replaces this handler with its own."""
+    """Exit on SIGTERM as on Ctrl-C; training replaces this handler."""
     sys.exit(TERMINATED)
 
 
 def _end_at_once() -> None:
-    """A forked process, which nobody waits for, ends at SIGTERM even in the middle of a library's call."""
+    """Let a forked process end at once on SIGTERM, even inside a library call, because no process waits for it."""
     if signal.getsignal(signal.SIGTERM) is _terminate:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -115,10 +115,10 @@ def _leave_with(error: RsmtdfError) -> NoReturn:
 
 
 class _Warnings(logging.Handler):
-    """Shows the warnings of our own modules as every other."""
+    """Prints the log warnings of our modules like all other warnings."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line in yellow."""
+        """Print the record as a warning."""
         RichReporter().warn(record.getMessage())
 
 
@@ -126,14 +126,14 @@ def _leave_interrupted(status: int) -> NoReturn:
     err.print()
     kept = "complete files are kept; run the same command again to continue, or train with --resume"
     err.print(labeled("interrupted:", kept), soft_wrap=True)
-    # Loader and cluster threads may be in the middle of long work that nobody waits for any more.
+    # Loader and cluster threads may still be busy with long work whose result is not needed.
     os._exit(status)
 
 
 def _quiet() -> None:
-    """Keep other libraries' chatter out of the progress bars; set RSMTDF_DEBUG to hear it."""
+    """Silence the messages of other libraries, which would break progress bars; set RSMTDF_DEBUG to see them."""
     for stream in (sys.stdout, sys.stderr):
-        # A file's name may have bytes that are no text, or letters that the terminal has not.
+        # File names may have bytes that are not text, or characters that the terminal cannot encode.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     logging.getLogger(rsmtdf_core.__name__).addHandler(_Warnings())
@@ -141,8 +141,10 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore")
         logging.getLogger("distributed").setLevel(logging.ERROR)
         logging.getLogger("timm").setLevel(logging.ERROR)
-        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else it logs each try to connect
-        logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # its errors are raised, too
+        os.environ.setdefault(
+            "HF_HUB_VERBOSITY", "error"
+        )  # otherwise logs every connection attempt
+        logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # its errors are also raised
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs share, so that they are told in the same words."""
+"""Arguments and options shared by several verbs, with the same help text."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -33,7 +33,7 @@ InferenceOverrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override how images pass through the model, e.g. [cyan]--set "
+        help="Override inference settings, e.g. [cyan]--set "
         r"evaluation.inference.scales=\[0.75,1,1.25][/] or [cyan]--set "
         r"evaluation.inference.flips=\[horizontal][/]. May be given several times.",
     ),
@@ -47,7 +47,7 @@ Cache = Annotated[
     ),
 ]
 Run = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's folder, as `rsmtdf train` named it.")
+    Path, typer.Argument(metavar="RUN", help="A run's folder, as printed by `rsmtdf train`.")
 ]
 Checkpoint = Annotated[
     Path | None,
@@ -61,53 +61,53 @@ Bands = Annotated[
     str | None,
     typer.Option(
         metavar="R,G,B,...",
-        help="The bands of a GeoTIFF shown as red, green and blue, counted from 1, e.g. [cyan]4,3,2[/]. The student "
-        "sees further ones too, e.g. [cyan]4,3,2,8[/]; teachers see these three.",
-        show_default="as the manifest says, else the first three",
+        help="The bands of a GeoTIFF used as red, green and blue, counted from 1, e.g. [cyan]4,3,2[/]. Further "
+        "bands, e.g. [cyan]4,3,2,8[/], are seen by the student only; teachers see the first three.",
+        show_default="the manifest's bands, else the first three",
     ),
 ]
 Scale = Annotated[
     str | None,
     typer.Option(
         metavar="LOW,HIGH",
-        help="The values that become black and white, e.g. [cyan]0,3000[/]; needed above 8 bits.",
-        show_default="as the manifest says",
+        help="The values mapped to black and white, e.g. [cyan]0,3000[/]; required above 8 bits.",
+        show_default="the manifest's scale",
     ),
 ]
 
 
 def read_bands(indices: str | None, scale: str | None) -> "BandSettings | None":
-    """The choice of bands as `--bands` and `--scale` name it; None where neither is given."""
+    """Parse `--bands` and `--scale`; None if neither is given."""
     from rsmtdf_core.scenes.bands import BandSettings
     from rsmtdf_core.validation import validate
 
-    given = {"indices": indices, "scale": scale}
-    values = {key: value.split(",") for key, value in given.items() if value is not None}
+    options = {"indices": indices, "scale": scale}
+    values = {key: value.split(",") for key, value in options.items() if value is not None}
     return validate(BandSettings, values, "--bands, --scale") if values else None
 
 
 class ScoredSplit(StrEnum):
-    """The splits that reports on runs may be of."""
+    """The splits of a run's reports."""
 
     val = "val"
     test = "test"
 
 
 def copy_file(source: Path, path: Path) -> None:
-    """Write a packaged file to a place of the user's own, comments included."""
+    """Copy a packaged file, including its comments, to a path of the user."""
     from rsmtdf_core import files
     from rsmtdf_core.errors import ConfigError
     from rsmtdf_core.refusals import require_no_folder
 
     require_no_folder(path)
     if path.exists():
-        raise ConfigError("the file is there already", where=path, remedy="name another file")
+        raise ConfigError("the file exists already", where=path, remedy="name another file")
     files.copy_file(source, path)
     out.print(f"wrote {path}")
 
 
 def read_runtime(cache: Path | None) -> "RuntimeSettings":
-    """The default runtime settings, with the cache where that was given."""
+    """Return the default runtime settings, with the cache folder if one is given."""
     from pipeline.config import RuntimeSettings
     from rsmtdf_core.validation import validate
 
@@ -117,7 +117,7 @@ def read_runtime(cache: Path | None) -> "RuntimeSettings":
 def read_config(
     name_or_path: str, overrides: list[str] | None, cache: Path | None = None
 ) -> "ExperimentConfig":
-    """The config with its overrides, and with the cache where that was given."""
+    """Load a config with overrides, and with the cache folder if one is given."""
     from pipeline.config import load_config
 
     config = load_config(name_or_path, overrides or [])

@@ -19,15 +19,15 @@ def predict(
             metavar="INPUT...", help="PNG, JPEG or GeoTIFF files, and folders of them at any depth."
         ),
     ],
-    folder: Annotated[Path, typer.Option("--out", help="Where the maps are written.")] = Path(
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the maps.")] = Path(
         "predictions"
     ),
     probabilities: Annotated[
         bool,
         typer.Option(
             "--probabilities",
-            help="Also write <name>-probabilities.tif, one band a class: 254 times the probability in uint8, "
-            "255 where there is no data.",
+            help="Also write <name>-probabilities.tif, one band per class: 254 times the probability in uint8, "
+            "255 for no data.",
         ),
     ] = False,
     confidence: Annotated[
@@ -42,7 +42,7 @@ def predict(
         typer.Option(
             "--polygons",
             help="Also write <name>-polygons.geojson: connected areas of one class, in longitude and latitude "
-            "(EPSG:4326). For GeoTIFFs alone.",
+            "(EPSG:4326). For GeoTIFFs only.",
         ),
     ] = False,
     cog: Annotated[
@@ -56,14 +56,14 @@ def predict(
     overrides: InferenceOverrides = None,
     checkpoint: Checkpoint = None,
 ) -> None:
-    """Predict images and rasters of any size in overlapping windows that fade into each other.
+    """Predict images and rasters of any size in overlapping windows with blended borders.
 
-    A GeoTIFF becomes a GeoTIFF of class ids with the same georeference and a colour table; pixels without data get
-    the manifest's ignore id. Rasters of any size are read and written in parts. Any other image becomes a palette PNG
-    and a panel with a legend. The run's config sets the windows, and the sizes and mirrored copies to average over.
+    A GeoTIFF becomes a GeoTIFF of class ids with the same georeference and a color table; pixels without data get
+    the manifest's ignore id. Large rasters are read and written in parts. Any other image becomes a palette PNG
+    and a panel with a legend. The run's config sets the windows, and the scales and mirrored copies to average over.
 
-    Files are complete or absent, and the run's earlier files are kept: after Ctrl-C, run the command again. Images
-    that cannot be read are listed at the end, with status 1; all others are predicted.
+    Files are written atomically, and earlier files of the run are kept: after Ctrl-C, run the command again. Images
+    that cannot be read are skipped and listed at the end, and the exit status is 1.
     """
     from pipeline.predict import PredictSettings
     from pipeline.predict import predict as predict_inputs

@@ -1,1 +1,1 @@
-"""One reviewed file per dataset: its classes, colours, mask encoding and split."""
+"""One reviewed file per dataset: its classes, colors, mask encoding and splits."""

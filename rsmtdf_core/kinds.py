@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.roles import ConfigSettings
@@ -27,8 +27,11 @@ class Kind:
         name: the part's name in configs, on the command line and in reports.
         summary: the part in one line, for help texts.
         code: import path of the part's code, `package.module` or `package.module:attribute`.
+        interface: what the code of every part of the kind has, by name.
         settings: the keys that a config has for the part.
     """
+
+    interface: ClassVar[tuple[str, ...]] = ()
 
     name: str
     summary: str
@@ -39,16 +42,23 @@ class Kind:
         """The part's code, imported.
 
         Raises:
-            ConfigError: the code cannot be imported.
+            ConfigError: the code cannot be imported, or lacks what parts of its kind have.
         """
         try:
-            return _resolve(self.code)
+            code = _resolve(self.code)
         except (ImportError, AttributeError) as failure:
-            raise ConfigError(
-                f"the code of {self.name} cannot be imported: {failure}",
-                where=self.code,
-                remedy="repair or reinstall the package that this module belongs to",
-            ) from failure
+            raise self._unusable(f"cannot be imported: {failure}") from failure
+        missing = [name for name in self.interface if not hasattr(code, name)]
+        if missing:
+            raise self._unusable(f"has no {' and no '.join(missing)}")
+        return code
+
+    def _unusable(self, why: str) -> ConfigError:
+        return ConfigError(
+            f"the code of {self.name} {why}",
+            where=self.code,
+            remedy="repair or reinstall the package that this module belongs to",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,8 @@ class MethodKind(Kind):
         losses: a caption for each loss that the method logs.
     """
 
+    interface = ("counts", "__call__")
+
     strong_views: int
     losses: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,6 +84,8 @@ class FamilyKind(Kind):
 
     Its settings extend `TeacherSettings`; other defaults there, such as the tap, are the family's.
     """
+
+    interface = ("hub_file", "build")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +100,8 @@ class CodecKind(Kind):
         lossless: whether decoded tokens differ from the teacher's by no more than half precision.
     """
 
+    interface = ("fit", "encode", "unpack", "decode")
+
     format: int = 1
     holds: Holds = "tokens"
     lossless: bool = False
@@ -94,6 +110,8 @@ class CodecKind(Kind):
 @dataclass(frozen=True, kw_only=True)
 class ProtocolKind(Kind):
     """An evaluation protocol; its code is a `Protocol`. It has no settings: its name says all that decides a score."""
+
+    interface = ("description", "score")
 
     settings: type[ConfigSettings] = ConfigSettings
 

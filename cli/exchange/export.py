@@ -1,4 +1,4 @@
-"""`rsmtdf export`: the student alone, for other programs."""
+"""`rsmtdf export`: the student as a file for other programs."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from cli.options import Checkpoint, Run
 
 
 class ExportFormat(StrEnum):
-    """What other programs read."""
+    """File formats of an export."""
 
     safetensors = "safetensors"
     pt2 = "pt2"
@@ -21,9 +21,7 @@ class ExportFormat(StrEnum):
 
 def export(
     run: Run,
-    folder: Annotated[Path, typer.Option("--out", help="Where the files are written.")] = Path(
-        "exported"
-    ),
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path("exported"),
     kind: Annotated[
         ExportFormat,
         typer.Option(
@@ -35,7 +33,7 @@ def export(
     weights: Annotated[
         ScoredModel | None,
         typer.Option(
-            help="Which model is written.", show_default="the one the run was selected by"
+            help="Which model is written.", show_default="the model validated during training"
         ),
     ] = None,
     overwrite: Annotated[
@@ -43,10 +41,10 @@ def export(
     ] = False,
     checkpoint: Checkpoint = None,
 ) -> None:
-    """Write a run's best student without EMA model, optimiser or teachers, and check it against the run's own.
+    """Export a run's best model without optimiser or teachers, and check the file against the run's model.
 
     pt2 and onnx take uint8 RGB images [B, 3, H, W] of any batch and size (multiples of the patch or stride) and
-    normalise them inside. A JSON beside the file tells classes, colours, sizes and where the model comes from.
+    normalise them inside. A JSON file next to the model lists classes, colors, sizes and the origin of the model.
     """
     from pipeline.exchange.export import export_run
 
@@ -59,9 +57,11 @@ def export(
         reporter=RichReporter(),
         checkpoint=checkpoint,
     )
-    shown = table("logits against the run's own model", "images", "size, px", "largest difference")
-    for one in report.checks:
-        shown.add_row(str(one.images), f"{one.height} x {one.width}", f"{one.difference:.1e}")
+    shown = table("logits against the run's model", "images", "size, px", "largest difference")
+    for check in report.checks:
+        shown.add_row(
+            str(check.images), f"{check.height} x {check.width}", f"{check.difference:.1e}"
+        )
     out.print(shown)
     size = report.file.stat().st_size / 2**20
     show("model", f"{report.file} ({size:.1f} MiB)")

@@ -16,7 +16,7 @@ def import_official(
     dataset: Annotated[
         str,
         typer.Option(
-            help="What it was trained on: a packaged dataset's name, or a manifest's YAML file."
+            help="The training dataset: a packaged dataset's name, or a manifest's YAML file."
         ),
     ],
     root: Annotated[
@@ -28,15 +28,15 @@ def import_official(
     ] = None,
     model: Annotated[
         ScoredModel,
-        typer.Option(help="Which model is scored by default; the official code tests the student."),
+        typer.Option(help="The model scored by default; the official code tests the student."),
     ] = ScoredModel.student,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete the existing run.")
     ] = False,
 ) -> None:
-    """Turn an official RS-MTDF checkpoint into a run: to evaluate, predict, export, or start from with --init-from.
+    """Import an official RS-MTDF checkpoint as a run, to evaluate, predict, export, or train from with --init-from.
 
-    The size (small, base or large) follows from the tensors' shapes. The teachers in the file are left out.
+    The size (small, base or large) follows from the tensors' shapes. The teachers in the file are skipped.
     """
     from pipeline.exchange.import_official import import_official as run_import
 
@@ -51,9 +51,9 @@ def import_official(
     )
     out.print(
         f"{report.size} student, {report.parameters / 1e6:.1f} M parameters, scored by its {report.weights} model; "
-        f"{report.left_out} tensors of teachers and idle parts left out",
+        f"{report.left_out} tensors of teachers and unused parts skipped",
     )
     if report.official_score is not None:
-        out.print(f"its own record: mIoU {report.official_score:.2f}")
+        out.print(f"recorded in the checkpoint: mIoU {report.official_score:.2f}")
     show("run", report.run)
     show_command("score it", "rsmtdf", "evaluate", report.run)

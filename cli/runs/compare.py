@@ -1,4 +1,4 @@
-"""`rsmtdf compare`: runs side by side, over their seeds."""
+"""`rsmtdf compare`: scores of runs side by side, over their seeds."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,44 +12,45 @@ from cli.options import ScoredSplit
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Runs' folders, or folders that hold runs."),
+        typer.Argument(metavar="RUN...", help="Folders of runs, or folders that contain runs."),
     ],
-    folder: Annotated[
-        Path, typer.Option("--out", help="Where tables and pictures are written.")
-    ] = Path("comparison"),
+    folder: Annotated[Path, typer.Option("--out", help="Folder for tables and pictures.")] = Path(
+        "comparison"
+    ),
     split: Annotated[
         ScoredSplit | None,
         typer.Option(
-            help="Compare what `rsmtdf evaluate --split` wrote.",
+            help="Compare the reports of `rsmtdf evaluate` on this split.",
             show_default="the best validations",
         ),
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Compare scores by this protocol, with --split: rsmtdf, official or dwl.",
+            help="Compare scores by this protocol, with --split; `rsmtdf config kinds` lists them.",
             show_default="the first of each report",
         ),
     ] = None,
-    classes: Annotated[bool, typer.Option("--classes", help="A column for each class.")] = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Add a column for each class.")
+    ] = False,
 ) -> None:
-    """Compare runs: mean and sample standard deviation over the seeds of each configuration.
+    """Compare runs by mean and sample standard deviation over the seeds of each configuration.
 
-    Runs that differ in the seed alone form a group, which is named by its differences from the other groups. Writes
-    table.csv, table.json, table.md, curves.png and scores.png, and lists the differences that make the comparison
-    unfair.
+    Runs that differ only in the seed form a group, named by its differences from the other groups. Writes table.csv,
+    table.json, table.md, curves.png and scores.png, and lists differences that make the comparison unfair.
     """
     from pipeline.runs.compare import cells, columns
     from pipeline.runs.compare import compare as compare_runs
 
-    found = compare_runs(
+    comparison = compare_runs(
         runs, folder, split.value if split else None, classes=classes, protocol=protocol
     )
-    heads = columns(found, classes=classes)
-    shown = table(f"{found.measure} on {found.dataset}, per cent", *heads)
-    for group in found.groups:
+    heads = columns(comparison, classes=classes)
+    shown = table(f"{comparison.measure} on {comparison.dataset}, percent", *heads)
+    for group in comparison.groups:
         shown.add_row(*cells(group, classes=classes))
     out.print(shown)
-    for sentence in found.warnings:
+    for sentence in comparison.warnings:
         err.print(sentence, style="yellow", soft_wrap=True)
     show("tables and curves", folder)

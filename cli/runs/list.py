@@ -1,4 +1,4 @@
-"""`rsmtdf runs`: what was trained, from which features, how far and how well."""
+"""`rsmtdf runs`: a table of runs with their data, features, progress and scores."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -28,36 +28,36 @@ def runs(
         Path | None,
         typer.Argument(
             metavar="[DIR]",
-            help="A run, or a folder that holds runs.",
-            show_default="runs, where train keeps them",
+            help="A run, or a folder that contains runs.",
+            show_default="runs, the default folder of train",
         ),
     ] = None,
     sort: Annotated[
-        Sort, typer.Option(help="The best mIoU first, by name, or the newest first.")
+        Sort, typer.Option(help="Order: best mIoU first, by name, or newest first.")
     ] = Sort.name,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """List runs with method, data, features used, best validation mIoU and state.
 
-    A killed run stays "running"; it goes on with [cyan]rsmtdf train CONFIG --run RUN --resume[/].
+    A killed run stays "running"; continue it with [cyan]rsmtdf train CONFIG --run RUN --resume[/].
     """
     from pipeline.runs import list_runs
 
-    found = list_runs(folder, sort.value)
+    listing = list_runs(folder, sort.value)
     if json:
-        show_json(found)
+        show_json(listing)
         return
-    if found.runs:
-        out.print(_table(found))
-    for one in found.problems:
-        err.print(Text(f"{one.run}: {one.problem}", style="yellow"))
-    if any(one.random_teachers for one in found.runs):
-        err.print("RANDOM WEIGHTS: such scores say nothing about the method", style="bold yellow")
+    if listing.runs:
+        out.print(_table(listing))
+    for problem in listing.problems:
+        err.print(Text(f"{problem.run}: {problem.problem}", style="yellow"))
+    if any(run.random_teachers for run in listing.runs):
+        err.print("RANDOM WEIGHTS: such scores do not reflect the method", style="bold yellow")
 
 
-def _table(found: "RunList") -> Table:
+def _table(listing: "RunList") -> Table:
     shown = Table(
-        title=str(found.folder), title_justify="left", title_style="bold", header_style="bold"
+        title=str(listing.folder), title_justify="left", title_style="bold", header_style="bold"
     )
     shown.add_column("run", overflow="fold")
     for column in ("method", "dataset"):
@@ -68,45 +68,45 @@ def _table(found: "RunList") -> Table:
     shown.add_column("best mIoU", justify="right")
     for column in ("status", "written"):
         shown.add_column(column)
-    for one in found.runs:
+    for run in listing.runs:
         shown.add_row(
-            Text(one.run),
-            one.method,
-            one.dataset,
-            _labeled(one),
-            str(one.seed),
-            f"{one.steps:,} / {'?' if one.total is None else f'{one.total:,}'}",
-            _features(one),
-            percent(one.best_miou),
-            Text(one.status, style=_STYLES.get(one.status, "yellow")),
-            one.written[:16].replace("T", " "),
+            Text(run.run),
+            run.method,
+            run.dataset,
+            _labeled(run),
+            str(run.seed),
+            f"{run.steps:,} / {'?' if run.total is None else f'{run.total:,}'}",
+            _features(run),
+            percent(run.best_miou),
+            Text(run.status, style=_STYLES.get(run.status, "yellow")),
+            run.written[:16].replace("T", " "),
         )
     return shown
 
 
-def _labeled(one: "RunSummary") -> str:
-    """The share as people write it, and its seed where that is not the usual one."""
-    parts = 1 / one.labeled
-    share = f"1/{round(parts)}" if abs(parts - round(parts)) < 1e-6 else f"{one.labeled:.3g}"
-    return share if one.labeled_seed == 0 else f"{share} #{one.labeled_seed}"
+def _labeled(run: "RunSummary") -> str:
+    """Format the labeled share as a fraction if possible, with its seed unless that is 0."""
+    parts = 1 / run.labeled
+    share = f"1/{round(parts)}" if abs(parts - round(parts)) < 1e-6 else f"{run.labeled:.3g}"
+    return share if run.labeled_seed == 0 else f"{share} #{run.labeled_seed}"
 
 
-def _features(one: "RunSummary") -> Text:
-    features = one.features
+def _features(run: "RunSummary") -> Text:
+    features = run.features
     if features.source == "none":
         text = Text("none", style="dim")
     elif features.source == "online":
         text = Text(f"online: {', '.join(features.teachers)}")
     else:
-        # A store's name starts with its teacher's and ends with its codec's.
+        # A store's name starts with the teacher's name and ends with the codec's name.
         stores = [key.rpartition("/")[2] for key in features.stores]
-        named = [
+        names = [
             f"{name} {codec}"
             for name, codec in zip(features.teachers, features.codecs, strict=True)
         ]
-        text = Text(f"K {features.views}: {', '.join(stores or named)}")
+        text = Text(f"K {features.views}: {', '.join(stores or names)}")
     if features.pixels:
         text.append(" + pixels")
-    if one.random_teachers:
-        text.append(f" RANDOM WEIGHTS ({', '.join(one.random_teachers)})", style="bold yellow")
+    if run.random_teachers:
+        text.append(f" RANDOM WEIGHTS ({', '.join(run.random_teachers)})", style="bold yellow")
     return text

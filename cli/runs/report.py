@@ -1,4 +1,4 @@
-"""`rsmtdf report`: one page on runs."""
+"""`rsmtdf report`: an HTML page about runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,29 +12,28 @@ from cli.options import ScoredSplit
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Runs' folders, or folders that hold runs."),
+        typer.Argument(metavar="RUN...", help="Folders of runs, or folders that contain runs."),
     ],
-    path: Annotated[Path, typer.Option("--out", help="The HTML file; it is replaced.")] = Path(
-        "report.html"
-    ),
+    path: Annotated[
+        Path, typer.Option("--out", help="The HTML file; an existing file is replaced.")
+    ] = Path("report.html"),
     split: Annotated[
-        ScoredSplit, typer.Option(help="Show what `rsmtdf evaluate --split` wrote.")
+        ScoredSplit, typer.Option(help="Show the reports of `rsmtdf evaluate` on this split.")
     ] = ScoredSplit.test,
-    scenes: Annotated[
-        int, typer.Option(min=0, help="How many scenes to show; their predictions are computed.")
-    ] = 4,
+    scenes: Annotated[int, typer.Option(min=0, help="Number of scenes to predict and show.")] = 4,
     root: Annotated[
         Path | None, typer.Option(help="The data root, if it has moved since training.")
     ] = None,
 ) -> None:
-    """Write one HTML page on runs that were evaluated, to look at or to send: it needs no network.
+    """Write an HTML page about evaluated runs, in a single file that needs no network.
 
-    It has the table over seeds with what makes it unfair, bars for each class, confusion matrices, curves, scenes to
-    swipe over, what stage one cost, and the chain from scenes to scores with its fingerprints.
+    The page has a table over seeds with warnings about unfair comparisons, bars for each class, confusion matrices,
+    curves, scenes with a swipe between image and prediction, the cost of stage one, and the chain of fingerprints
+    from scenes to scores.
     """
     from pipeline.runs.report import report as write
 
-    made = write(runs, path, split.value, scenes, root, RichReporter())
-    for sentence in made.comparison.warnings:
+    page = write(runs, path, split.value, scenes, root, RichReporter())
+    for sentence in page.comparison.warnings:
         err.print(sentence, style="yellow", soft_wrap=True)
-    show("report", made.path)
+    show("report", page.path)

@@ -32,10 +32,10 @@ def check_data(
     """Open every image and mask of every split.
 
     Args:
-        manifest: The manifest of the dataset.
-        root: The data root.
-        out: The folder for samples.png, classes.png and check.json; None writes no file.
-        reporter: Shows progress.
+        manifest: the manifest of the dataset.
+        root: the data root.
+        out: the folder for samples.png, classes.png and check.json; None writes no file.
+        reporter: shows progress.
 
     Raises:
         MissingFileError, DataError: If the check cannot start, see `find_pairs` and `split_pairs`.
@@ -63,9 +63,9 @@ def sample_rows(
     Rasters contribute windows of the split. Unreadable files are skipped.
 
     Args:
-        reader: Reads the dataset.
-        split: The name of the split.
-        members: The pairs of the split, see `split_pairs`.
+        reader: reads the dataset.
+        split: the name of the split.
+        members: the pairs of the split, see `split_pairs`.
     """
     scenes = choose_scenes(reader.dataset.manifest, split, list(_cut(reader.dataset, members)))
     shown = [scene for scene in scenes if scene.mask is not None] or list(scenes)

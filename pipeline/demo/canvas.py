@@ -1,4 +1,4 @@
-"""What drawn scenes are painted on: noise, turned coordinates, tints, shadows and tree crowns."""
+"""A canvas for drawn scenes, with noise, rotated coordinates, tints, shadows and tree crowns."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ EVERYWHERE: Area = (slice(None), slice(None))
 
 @dataclass(frozen=True)
 class Parcel:
-    """A rectangle in the turned coordinates (u, v) of a scene, px."""
+    """A rectangle in the rotated coordinates (u, v) of a scene, px."""
 
     left: float
     right: float
@@ -28,20 +28,20 @@ class Parcel:
 
     @property
     def width(self) -> float:
-        """Its extent along u."""
+        """Extent along u, px."""
         return self.right - self.left
 
     @property
     def height(self) -> float:
-        """Its extent along v."""
+        """Extent along v, px."""
         return self.bottom - self.top
 
 
 class SceneCanvas:
-    """A scene in the making: float32 colours [S, S, 3] from 0 to 255, and class ids [S, S].
+    """A scene being drawn: float32 colors [S, S, 3] from 0 to 255, and class ids [S, S].
 
-    `u` and `v` are the turned and slightly wavy coordinates that parcels, their roads and their
-    houses follow; `sun` is the way that shadows fall.
+    `u` and `v` are rotated and slightly wavy coordinates, which parcels, roads and houses follow.
+    `sun` is the direction of shadows.
     """
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
@@ -59,16 +59,16 @@ class SceneCanvas:
         self.patches = self.noise(24)
 
     def noise(self, cell: float) -> Plane:
-        """Smooth noise with features of `cell` px, of mean 0 and deviation 1."""
+        """Draw smooth noise with features of `cell` px, mean 0 and standard deviation 1."""
         return smooth_noise(self.rng, self.size, cell)
 
     def tint(self, choices: tuple[Tint, ...], spread: float = 7.0) -> Plane:
-        """One of the tints, a little varied, float32 [3]."""
+        """Choose a tint and vary it slightly, float32 [3]."""
         chosen = np.array(choices[self.rng.integers(len(choices))])
         return (chosen + self.rng.normal(0, spread, 3)).astype(np.float32)
 
     def window(self, parcel: Parcel, margin: float = 8.0) -> Area:
-        """Rows and columns that hold a parcel."""
+        """Return the rows and columns that contain a parcel."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         corners = [
             (u * cos - v * sin, u * sin + v * cos)
@@ -80,12 +80,12 @@ class SceneCanvas:
         return slice(low[1], high[1]), slice(low[0], high[0])
 
     def paint(self, window: Area, mask: Mask, class_id: int, tint: Plane, shade: Plane) -> None:
-        """Give the pixels of `mask` a class, and a tint times a shade [h, w] about 1."""
+        """Set the class of the pixels in `mask`, and their color to a tint times a shade [h, w] around 1."""
         self.ids[window][mask] = class_id
         self.colors[window][mask] = shade[mask][:, None] * tint
 
     def shift(self, mask: Mask, length: float) -> Mask:
-        """A mask moved the way that shadows fall; what leaves one side does not come back."""
+        """Shift a mask in the direction of shadows; pixels that leave the scene are lost."""
         right, down = round(self.sun[0] * length), round(self.sun[1] * length)
         moved = np.zeros_like(mask)
         size = self.size
@@ -97,10 +97,10 @@ class SceneCanvas:
 
 @cache
 def _crowns(spacing: float) -> Plane:
-    """Tree crowns on a torus of 512 px: height 0..1, slope x, slope y, tint; [4, 512, 512].
+    """Draw tree crowns on a torus of 512 px: height 0..1, slope x, slope y, tint; [4, 512, 512].
 
-    Each pixel belongs to the nearest of a jittered grid of trees. The texture is made once; scenes
-    take it shifted and lit from their own side.
+    Each pixel belongs to the nearest tree of a jittered grid. The texture is computed once; each
+    scene shifts it and lights it from its own direction.
     """
     rng = np.random.default_rng(round(spacing * 16))
     side = 512
@@ -124,7 +124,7 @@ def _crowns(spacing: float) -> Plane:
 
 
 def crown_shade(canvas: SceneCanvas, spacing: float, area: Area = EVERYWHERE) -> Plane:
-    """Shade [h, w] of closed woods in an area: crowns bright towards the sun, gaps dark."""
+    """Return the shade [h, w] of dense woods in an area: crowns bright toward the sun, gaps dark."""
     texture = _crowns(spacing)
     side = texture.shape[1]
     down, right = canvas.rng.integers(side, size=2)
@@ -137,7 +137,7 @@ def crown_shade(canvas: SceneCanvas, spacing: float, area: Area = EVERYWHERE) ->
 
 
 def smooth_noise(rng: np.random.Generator, size: int, cell: float) -> Plane:
-    """Random numbers on a coarse grid, joined by cubic B-splines; mean 0, deviation 1."""
+    """Interpolate random numbers on a coarse grid by cubic B-splines; mean 0, standard deviation 1."""
     weights = _spline_weights(size, cell)
     grid = rng.standard_normal((weights.shape[1], weights.shape[1]), np.float32)
     field: Plane = (weights @ grid @ weights.T).astype(np.float32, copy=False)
@@ -149,10 +149,10 @@ def smooth_noise(rng: np.random.Generator, size: int, cell: float) -> Plane:
 
 @cache
 def _spline_weights(size: int, cell: float) -> Plane:
-    """Weight of each grid point for each pixel of one axis, float32 [size, points]."""
-    places = np.arange(size) / cell + 1
+    """Return the weight of each grid point for each pixel along an axis, float32 [size, points]."""
+    positions = np.arange(size) / cell + 1
     points = np.arange(int(size / cell) + 4)
-    distance = np.abs(places[:, None] - points[None, :])
+    distance = np.abs(positions[:, None] - points[None, :])
     inner = 2 / 3 - distance**2 + distance**3 / 2
     outer = np.clip(2 - distance, 0, None) ** 3 / 6
     return np.where(distance < 1, inner, outer).astype(np.float32)

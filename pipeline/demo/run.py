@@ -1,4 +1,4 @@
-"""The demo: both stages and the scores, on scenes that are drawn on the spot or on real ones."""
+"""The demo: both stages and the evaluation, on drawn or real scenes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ SCENE_SIDE = 320
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What the demo made.
+    """The result of the demo.
 
     Attributes:
         report: the scores on the test split.
-        folder: the report's folder, with its pictures.
+        folder: the folder of the report and its pictures.
         run: the run's folder.
     """
 
@@ -35,10 +35,10 @@ class DemoResult:
 def run_demo(
     folder: Path, data: Path | None, weights: Path | None, reporter: Reporter
 ) -> DemoResult:
-    """Draw scenes (or take those in `data`), extract, train and evaluate; all below `folder`.
+    """Draw scenes or use those in `data`, then extract, train and evaluate. All output goes to `folder`.
 
     Raises:
-        MissingFileError, TeacherError: where `data` or `weights` is not what it should be.
+        MissingFileError, TeacherError: If `data` or `weights` lacks a file or has an invalid one.
     """
     overrides = [f"runtime.cache={folder / 'cache'}", f"runtime.runs={folder / 'runs'}"]
     if data is None or weights is None:

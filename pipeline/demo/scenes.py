@@ -1,9 +1,9 @@
-"""Land cover drawn by a small generator, so that every command can be tried without a download.
+"""Draws synthetic land cover, so that every command can be tried without a download.
 
-The scenes are for the packaged manifest `synthetic`: smooth terrain with lakes and rivers,
-parcelled fields with rows, forests with crowns, roads, villages with shadows, and bare soil.
-Each class has several tints and textures, and light changes a little from scene to scene, so that a
-student has something to learn. One pixel stands for about a metre, whatever the size of a scene.
+The scenes fit the packaged manifest `synthetic`: smooth terrain with lakes and rivers, fields with
+rows, forests with crowns, roads, villages with shadows, and bare soil. Each class has several tints
+and textures, and the light varies from scene to scene, so that a student has something to learn. A
+pixel covers about a meter, whatever the size of a scene.
 """
 
 import math
@@ -58,7 +58,7 @@ _PAVINGS: tuple[Tint, ...] = ((134, 132, 130), (158, 154, 148), (116, 116, 120))
 def draw_scenes(folder: Path, count: int, size: int, seed: int) -> None:
     """Write `count` scenes of `size` x `size` px as images/NNNN.png and masks/NNNN.png.
 
-    Scene number n is the same for every count.
+    Scene number n does not depend on the count.
     """
     manifest = load_manifest("synthetic")
     assert manifest.class_names == CLASSES
@@ -72,7 +72,7 @@ def draw_scenes(folder: Path, count: int, size: int, seed: int) -> None:
 
 
 def draw_scene(size: int, seed: int, number: int) -> tuple[npt.NDArray[np.uint8], Ids]:
-    """One scene: image uint8 [S, S, 3] and class ids uint8 [S, S]."""
+    """Draw a scene: image uint8 [S, S, 3] and class ids uint8 [S, S]."""
     canvas = SceneCanvas(size, np.random.default_rng([seed, number]))
     canvas.ids[:] = FIELD
     rng = canvas.rng
@@ -88,7 +88,7 @@ def draw_scene(size: int, seed: int, number: int) -> tuple[npt.NDArray[np.uint8]
         else:
             _draw_field(canvas, parcel)
     _plant_forest(canvas)
-    # A main road runs across the river's way, as it would else share its valley bend for bend.
+    # The main road crosses the river's direction; otherwise both would follow the same bends.
     along_x = bool(rng.random() < 0.5)
     _draw_water(canvas, along_x)
     _draw_roads(canvas, cuts, not along_x)
@@ -101,7 +101,7 @@ def draw_scene(size: int, seed: int, number: int) -> tuple[npt.NDArray[np.uint8]
 
 
 def _divide(canvas: SceneCanvas) -> tuple[list[Parcel], list[Parcel]]:
-    """Cut the land into parcels; also some of the cuts, as parcels without width, for roads."""
+    """Cut the land into parcels. Also return some of the cuts, as parcels without width, for roads."""
     reach = 1.5 * canvas.size
     rest = [Parcel(-reach, reach, -reach, reach)]
     parcels, cuts = [], []
@@ -140,7 +140,7 @@ def _inside(canvas: SceneCanvas, parcel: Parcel, margin: float) -> tuple[Area, M
 
 
 def _draw_field(canvas: SceneCanvas, parcel: Parcel) -> None:
-    """A crop: rows along the longer side, tractor tracks between them, and an edge."""
+    """Draw a crop: rows along the longer side, tractor tracks between them, and an edge."""
     rng = canvas.rng
     window, mask = _inside(canvas, parcel, 0.5)
     across = (canvas.v if parcel.width > parcel.height else canvas.u)[window]
@@ -156,7 +156,7 @@ def _draw_field(canvas: SceneCanvas, parcel: Parcel) -> None:
 
 
 def _draw_soil(canvas: SceneCanvas, parcel: Parcel) -> None:
-    """Bare ground, in part ploughed."""
+    """Draw bare ground, partly plowed."""
     window, mask = _inside(canvas, parcel, 0.5)
     furrows = np.sin(canvas.u[window] * np.float32(2.4)) * canvas.rng.choice([0.0, 0.05])
     shade = 1 + furrows + 0.07 * canvas.patches[window] + 0.06 * canvas.grain[window]
@@ -164,7 +164,7 @@ def _draw_soil(canvas: SceneCanvas, parcel: Parcel) -> None:
 
 
 def _plant_forest(canvas: SceneCanvas) -> None:
-    """Woods with ragged edges over any parcel, and the shadow that they cast."""
+    """Draw woods with ragged edges across parcels, and their shadows."""
     rng = canvas.rng
     level = canvas.noise(95) + 0.35 * canvas.patches + 0.22 * canvas.noise(8)
     wood = level > rng.uniform(0.45, 1.0)
@@ -178,7 +178,7 @@ def _plant_forest(canvas: SceneCanvas) -> None:
 
 
 def _draw_water(canvas: SceneCanvas, along_x: bool) -> None:
-    """A lake, a river or both, with banks of soil; deep water is darker."""
+    """Draw a lake, a river or both, with banks of soil; deep water is darker."""
     rng = canvas.rng
     depth = np.full((canvas.size, canvas.size), -99, np.float32)
     if rng.random() < 0.55:
@@ -197,7 +197,7 @@ def _draw_water(canvas: SceneCanvas, along_x: bool) -> None:
 def _course(
     canvas: SceneCanvas, along_x: bool, swing: float, half_width: float
 ) -> tuple[Plane, Plane]:
-    """A winding line through the scene: distance from it, px, and a slowly changing half width."""
+    """Draw a winding line through the scene: distance from it, px, and a slowly varying half width."""
     rng = canvas.rng
     along, across = (canvas.x, canvas.y) if along_x else (canvas.y, canvas.x)
     middle = canvas.size * rng.uniform(0.25, 0.75) + rng.uniform(-0.5, 0.5) * (
@@ -207,7 +207,7 @@ def _course(
     turns = along * np.float32(2 * math.pi / length[0]) + np.float32(phase[0])
     bends = along * np.float32(4 * math.pi / length[1]) + np.float32(phase[1])
     off = across - middle - swing * (np.sin(turns) + 0.3 * np.sin(bends)) / 1.3
-    # The distance across is longer than the distance from the line wherever the line is steep.
+    # Where the line is steep, the distance along the axis exceeds the distance from the line.
     steep_y, steep_x = np.gradient(off, axis=0), np.gradient(off, axis=1)
     distance = off / np.sqrt(steep_x**2 + steep_y**2)
     width = half_width * (1 + 0.12 * np.sin(bends * 0.7))
@@ -215,7 +215,7 @@ def _course(
 
 
 def _draw_roads(canvas: SceneCanvas, cuts: list[Parcel], along_x: bool) -> None:
-    """Lanes between parcels, and a winding main road that crosses water on bridges."""
+    """Draw lanes between parcels, and a winding main road that crosses water on bridges."""
     rng = canvas.rng
     for cut in cuts:
         window, mask = _inside(canvas, cut, rng.uniform(1.4, 2.4))
@@ -232,7 +232,7 @@ def _draw_roads(canvas: SceneCanvas, cuts: list[Parcel], along_x: bool) -> None:
 
 
 def _build_village(canvas: SceneCanvas, parcel: Parcel) -> None:
-    """A lane along the longer side, houses in rows on both sides of it, and garden trees."""
+    """Draw a lane along the longer side, rows of houses on both sides, and garden trees."""
     rng = canvas.rng
     wide = parcel.width > parcel.height
     middle = (parcel.top + parcel.bottom) / 2 if wide else (parcel.left + parcel.right) / 2
@@ -254,7 +254,7 @@ def _build_village(canvas: SceneCanvas, parcel: Parcel) -> None:
 
 
 def _lots(rng: np.random.Generator, parcel: Parcel, wide: bool) -> Iterator[tuple[float, float]]:
-    """Places of houses: along the lane from one end, and aside of it."""
+    """Yield the positions of houses: along the lane, and to the side of it."""
     start, end = (parcel.left, parcel.right) if wide else (parcel.top, parcel.bottom)
     reach = (parcel.height if wide else parcel.width) / 2 - 8
     for row in (11.0, 30.0, 49.0):
@@ -267,14 +267,14 @@ def _lots(rng: np.random.Generator, parcel: Parcel, wide: bool) -> Iterator[tupl
 
 
 def _build_farm(canvas: SceneCanvas, parcel: Parcel) -> None:
-    """A house and a long barn in a corner of a parcel."""
+    """Draw a house and a long barn in a corner of a parcel."""
     u, v = parcel.left + 16, parcel.top + 12
     _build_house(canvas, u, v, canvas.rng.uniform(18, 26), canvas.rng.uniform(9, 12))
     _build_house(canvas, u + 2, v + 19, canvas.rng.uniform(9, 13), canvas.rng.uniform(8, 10))
 
 
 def _build_house(canvas: SceneCanvas, u: float, v: float, width: float, depth: float) -> None:
-    """A roof with two sides and its shadow, where the ground is free."""
+    """Draw a gable roof and its shadow, unless the ground is occupied."""
     house = Parcel(u - width / 2, u + width / 2, v - depth / 2, v + depth / 2)
     window = canvas.window(house, 8)
     if 0 in canvas.ids[window].shape:
@@ -299,7 +299,7 @@ def _build_house(canvas: SceneCanvas, u: float, v: float, width: float, depth: f
 
 
 def _light(canvas: SceneCanvas) -> npt.NDArray[np.uint8]:
-    """Hill shade, a scene's own light and haze, a little blur as of a lens, and sensor noise."""
+    """Apply hill shade, light and haze of the scene, slight lens blur, and sensor noise."""
     rng = canvas.rng
     hills = canvas.noise(80) * 14
     down, right = np.gradient(hills, axis=0), np.gradient(hills, axis=1)

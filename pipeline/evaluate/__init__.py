@@ -1,1 +1,1 @@
-"""Scores of a run on whole scenes."""
+"""Scores a run on whole scenes."""

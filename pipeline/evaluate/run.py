@@ -1,4 +1,4 @@
-"""Scores a run on a split: report, tables and pictures."""
+"""The evaluate stage: scores a run on a split, and writes a report, tables and pictures."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,8 +28,8 @@ from rsmtdf_core.scenes.splits import split_notes
 from rsmtdf_core.student.settings import ModelName
 
 PANEL_SCENES = 4
-BESIDE = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
-"""The files beside a report."""
+COMPANIONS = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
+"""The files next to a report."""
 
 
 def evaluate(
@@ -43,22 +43,25 @@ def evaluate(
     overrides: Sequence[str] = (),
     checkpoint: Path | None = None,
 ) -> tuple[EvaluationReport, Path]:
-    """Score a run on a split; the report and the folder that holds it with its tables and pictures.
+    """Score a run on a split.
 
     Args:
         path: the run's folder.
-        split: which scenes are scored; those without a mask are left out.
-        weights: the EMA model or the student; by default the one the run was selected by.
-        root: the data root, where it is not that of the run's config any more.
+        split: the split to score; scenes without a mask are skipped.
+        weights: the EMA model or the student; None uses the model validated during training.
+        root: the data root; None uses the root in the run's config.
         reporter: shows progress.
-        protocols: names of the rules for the scores, at least one; the first is the report's own.
-        overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
-        checkpoint: the folder of another checkpoint than the best.
+        protocols: names of the protocols, at least one; the first gives the report's main scores.
+        overrides: `key=value` for keys of `evaluation.inference` and for `runtime.device`.
+        checkpoint: folder of a checkpoint; None uses the run's best.
+
+    Returns:
+        The report, and the folder that contains it with its tables and pictures.
 
     Raises:
-        ConfigError: where a protocol is unknown or an override is wrong.
-        DataError: where the split has no scene with a mask.
-        WriteError: the system refuses to write a file.
+        ConfigError: If a protocol is unknown or an override is invalid.
+        DataError: If the split has no scene with a mask.
+        WriteError: If a file cannot be written.
     """
     reporter = reporter or Silent()
     rules = find_protocols(protocols)
@@ -78,19 +81,21 @@ def evaluate(
             where=run.config.data.root,
             remedy=f"rsmtdf data check {run.config.data.manifest} --root {run.config.data.root}",
         )
-    place = run.folder.report(split, run.weights)
-    require_no_folder(place, *(place.with_name(name) for name in BESIDE))
+    report_path = run.folder.report(split, run.weights)
+    require_no_folder(report_path, *(report_path.with_name(name) for name in COMPANIONS))
     reader = SceneReader(dataset)
     predictions: dict[str, Pixels] = {}
     shown = evenly(scenes, PANEL_SCENES)
     with reporter.bar(f"evaluate {split}", len(scenes)) as bar:
 
-        def seen(scene: Scene, ids: Pixels) -> None:
+        def record(scene: Scene, ids: Pixels) -> None:
             if scene in shown:
                 predictions[scene.id] = ids
             bar.advance()
 
-        counts = count_confusion(run.student, reader, scenes, run.config.evaluation.inference, seen)
+        counts = count_confusion(
+            run.student, reader, scenes, run.config.evaluation.inference, record
+        )
     state = run.checkpoint.state
     first, *others = (rule(counts, manifest) for rule in rules)
     report = EvaluationReport(
@@ -111,41 +116,43 @@ def evaluate(
         steps=state["step"],
         unfinished=status in UNFINISHED,
     )
-    out = place.parent
-    with writing(place):
-        place.unlink(missing_ok=True)  # it must not be beside the files of another one
+    out = report_path.parent
+    with writing(report_path):
+        report_path.unlink(missing_ok=True)  # an old report must not remain next to the new files
     write_csv(out / "scores.csv", report)
     warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
     confusion_picture(
         out / "confusion.png", counts.matrix, manifest.class_names, f"Confusion matrix{warning}"
     )
     rows = [
-        PanelRow(one.id + warning, reader.picture(one), reader.mask(one), predictions[one.id])
-        for one in shown
+        PanelRow(
+            scene.id + warning, reader.picture(scene), reader.mask(scene), predictions[scene.id]
+        )
+        for scene in shown
     ]
     panel_picture(out / "panel.png", rows, manifest)
     legend_picture(out / "legend.png", manifest)
     if metrics.records:  # an imported run has none
         curves_picture(out / "curves.png", metrics.records)
-    write_report(place, report)  # last: a report is there once all that belongs to it is
+    write_report(report_path, report)  # last, so that an existing report has all its files
     return report, out
 
 
 def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator[str]:
-    """What is to be known before the scores of a run are waited for."""
+    """Yield warnings about the state of the run, to show before scoring."""
     step = run.checkpoint.state["step"]
     if run.folder.is_live:
-        yield f"the run is still training: the model of step {step} is scored, which is the best so far"
+        yield f"the run is still training: scoring its best model so far, of step {step}"
     elif status in UNFINISHED:
         yield (
-            f"the run has not ended: the model of step {step} is scored; "
-            f"rsmtdf train {run.folder.config} --run {run.folder.path} --resume goes on"
+            f"the run is unfinished: scoring the model of step {step}; "
+            f"to continue: rsmtdf train {run.folder.config} --run {run.folder.path} --resume"
         )
     if metrics.damage:
-        yield f"{metrics.damage}: the curves lack them ({metrics.path})"
+        yield f"{metrics.damage}; the curves lack these lines ({metrics.path})"
 
 
 def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
-    """How scenes were split and labeled: scores of other splits do not compare."""
+    """Describe how scenes were split and labeled, because scores on different splits are not comparable."""
     rule, *more = split_notes(dataset)
     return (f"{rule}; {labeled_rule(run.config, run.manifest)}", *more)

@@ -1,1 +1,1 @@
-"""Models that leave for other programs or come from them."""
+"""Exports models for other programs, and imports models of other programs."""

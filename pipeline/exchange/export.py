@@ -1,4 +1,4 @@
-"""The student alone, for other programs: safetensors, torch.export or ONNX, checked against the run's own."""
+"""Exports the student as safetensors, torch.export or ONNX, and checks the file against the run's model."""
 
 import shlex
 import shutil
@@ -49,7 +49,7 @@ from rsmtdf_core.weights.saving import save_tensors
 
 ExportFormat = Literal["safetensors", "pt2", "onnx"]
 FORMAT = FileFormat("exported model")
-# The keys of files without a seal, which earlier versions wrote.
+# The keys of files written by earlier versions, which have no seal.
 _EARLIER = (
     *(
         "format",
@@ -65,16 +65,16 @@ _EARLIER = (
     *("input", "output", "crop", "inference", "student", "teachers"),
 )
 TOLERANCE = 1e-4
-"""Largest difference of two logits, in units of the largest logit, that a file may show."""
+"""Maximum difference of two logits, in units of the largest logit."""
 
 
 class ExportCheck(Settings):
-    """How far a file's logits are from the run's.
+    """The difference between the logits of a file and of the run's model.
 
     Attributes:
-        images: how many in one batch.
-        height, width: of each, px.
-        difference: largest of two logits, in units of the largest logit.
+        images: batch size.
+        height, width: size of each image, px.
+        difference: largest difference of two logits, in units of the largest logit.
     """
 
     images: int
@@ -84,13 +84,13 @@ class ExportCheck(Settings):
 
 
 class ExportReport(Settings):
-    """What an export wrote.
+    """The files of an export, and their checks.
 
     Attributes:
-        file: the model.
-        facts: the JSON beside it.
-        checks: at three sizes.
-        cautions: what must be known before its predictions are believed.
+        file: the model file.
+        facts: the JSON file that describes it.
+        checks: comparisons with the run's model at three sizes.
+        cautions: warnings about the validity of its predictions.
     """
 
     file: Path
@@ -109,21 +109,22 @@ def export_run(
     reporter: Reporter | None = None,
     checkpoint: Path | None = None,
 ) -> ExportReport:
-    """Write a run's best model into the folder `out`, read it back and compare.
+    """Write a run's best model into the folder `out`, read it back, and compare it with the run's model.
 
     Args:
-        run: its folder.
-        out: where `student.<kind>` and `student.<kind>.json` go.
-        kind: of the file.
-        weights: the EMA model or the student; by default the one the run was selected by.
-        overwrite: replace files that are there.
-        reporter: told of what is going on.
-        checkpoint: the folder of another checkpoint than the run's best.
+        run: the run's folder.
+        out: folder for `student.<kind>` and `student.<kind>.json`.
+        kind: format of the file.
+        weights: the EMA model or the student; None uses the model validated during training.
+        overwrite: replace existing files.
+        reporter: shows progress.
+        checkpoint: folder of a checkpoint; None uses the run's best.
 
     Raises:
-        ConfigError: the format's packages are not installed.
-        RunError: files are there already, or what was written computes something else (it is deleted).
-        WriteError: the system refuses to write a file.
+        ConfigError: If the packages of the format are not installed.
+        RunError: If files exist already, or if the logits of the written model differ too much. Such a model
+            is deleted.
+        WriteError: If a file cannot be written.
     """
     reporter = reporter or Silent()
     _require_packages(kind)
@@ -131,10 +132,10 @@ def export_run(
     facts_file = out / f"{file.name}.json"
     for path in (file, facts_file):
         if path.is_dir():
-            raise RunError("a folder is in the file's place", where=path, remedy=_remove(path))
+            raise RunError("the output path is a folder", where=path, remedy=_remove(path))
     if file.exists() and not overwrite:
         raise RunError(
-            "the file is there already", where=file, remedy="name another --out, or use --overwrite"
+            "the file exists already", where=file, remedy="name another --out, or use --overwrite"
         )
     trained = load_run(run, weights, checkpoint=checkpoint)
     trained.student.cpu()
@@ -157,7 +158,7 @@ def export_run(
 
 
 def _replace_pair(written: Path, facts: Path, file: Path) -> None:
-    """Move both files out of the folder `written`, so that a model is never beside the JSON of another one."""
+    """Move both files out of the folder `written`, so that a model never has the JSON of another model."""
     with writing(file):
         file.unlink(missing_ok=True)
     for path in (facts, file):
@@ -167,14 +168,14 @@ def _replace_pair(written: Path, facts: Path, file: Path) -> None:
 
 
 def load_exported(file: Path) -> Student:
-    """The student of a `student.safetensors`, in eval mode on the CPU; its JSON lies beside it.
+    """Load the student of a `student.safetensors`, in eval mode on the CPU.
 
     Raises:
-        RunError: a file is missing or damaged, or they do not belong together.
+        RunError: If a file is missing or damaged, or the files do not belong together.
     """
     try:
-        described = file.with_name(f"{file.name}.json")
-        facts = FORMAT.current(read_sealed_json(described, _EARLIER), described, RunError)
+        facts_file = file.with_name(f"{file.name}.json")
+        facts = FORMAT.current(read_sealed_json(facts_file, _EARLIER), facts_file, RunError)
         # Earlier versions did not write a digest.
         _require_digest(file, facts.get("sha256"))
         student = _student(facts)
@@ -184,28 +185,28 @@ def load_exported(file: Path) -> Student:
     except RunError as damage:
         raise RunError(damage.what, where=damage.where, remedy=_export_again(file)) from None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as damage:
-        what = f"the student cannot be read: {damage!r}"
-        raise RunError(what, where=file, remedy=_export_again(file)) from None
+        message = f"the student cannot be read: {damage!r}"
+        raise RunError(message, where=file, remedy=_export_again(file)) from None
     return student.eval()
 
 
 def _require_digest(file: Path, expected: str | None) -> None:
     if not file.is_file():
-        raise RunError("the file is missing or no regular file", where=file)
+        raise RunError("the file is missing or not a regular file", where=file)
     if expected is not None and file_sha256(file) != expected:
         raise RunError("the file is damaged: it was changed after it was written", where=file)
 
 
 def _student(facts: dict[str, Any]) -> Student:
-    """The student that the facts describe, without its weights."""
+    """Build the student that the facts describe, without its weights."""
     settings = StudentSettings(**facts["student"])
     shapes = [TokenShape(**shape) for shape in facts["teachers"]]
-    bands = facts["input"].get("bands", SHOWN)  # older files do not say it
+    bands = facts["input"].get("bands", SHOWN)  # missing in files of earlier versions
     return Student(settings, len(facts["classes"]), facts["crop"], shapes, bands=bands)
 
 
 def _export_again(file: Path) -> str:
-    """The commands that write the file and its JSON again."""
+    """Return the commands that write the file and its JSON again."""
     folders = [path for path in (file, file.with_name(f"{file.name}.json")) if path.is_dir()]
     out = shlex.quote(str(file.parent))
     export = f"rsmtdf export RUN --out {out} --format safetensors --overwrite"
@@ -217,8 +218,8 @@ def _remove(folder: Path) -> str:
 
 
 def _require_packages(kind: ExportFormat) -> None:
-    needed = ("onnx", "onnxruntime", "onnxscript") if kind == "onnx" else ()
-    if missing := [name for name in needed if find_spec(name) is None]:
+    packages = ("onnx", "onnxruntime", "onnxscript") if kind == "onnx" else ()
+    if missing := [name for name in packages if find_spec(name) is None]:
         raise ConfigError(
             f"the package {missing[0]} is not installed",
             where="--format onnx",
@@ -227,10 +228,10 @@ def _require_packages(kind: ExportFormat) -> None:
 
 
 def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -> dict[str, Any]:
-    """What a program must know to use the file, and where it comes from."""
+    """Describe the file for programs that use it: input, output, classes and origin."""
     manifest, student = trained.manifest, trained.student
     settings = trained.config.student.model_copy(update={"weights": "random"})
-    inside = kind != "safetensors"
+    normalises = kind != "safetensors"
     return {
         "format": FORMAT.number,
         "rsmtdf": __version__,
@@ -240,14 +241,14 @@ def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -
         "weights": trained.weights,
         "cautions": list(trained.cautions),
         "dataset": manifest.name,
-        "classes": [one.model_dump(mode="json") for one in manifest.classes],
+        "classes": [spec.model_dump(mode="json") for spec in manifest.classes],
         "input": {
-            "images": ("uint8" if inside else "normalised float32")
+            "images": ("uint8" if normalises else "normalised float32")
             + f" [B, {student.bands}, H, W], RGB first",
             "bands": student.bands,
             "mean": list(student.mean),
             "std": list(student.std),
-            "normalisation": "inside" if inside else "(images / 255 - mean) / std",
+            "normalisation": "inside" if normalises else "(images / 255 - mean) / std",
             "multiple_of": portable.unit,
             "least": LEAST_UNITS * portable.unit,
             "most": MOST_UNITS * portable.unit,
@@ -257,14 +258,18 @@ def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -
         "crop": trained.config.views.crop,
         "inference": trained.config.evaluation.inference.model_dump(mode="json"),
         "student": settings.model_dump(mode="json"),
-        "teachers": [asdict(TokenShape(**one)) for one in trained.checkpoint.state["teachers"]],
+        "teachers": [asdict(TokenShape(**shape)) for shape in trained.checkpoint.state["teachers"]],
     }
 
 
 def _compare(
     trained: TrainedRun, portable: PortableStudent, run: Network
 ) -> tuple[ExportCheck, ...]:
-    """Compare with the run's own model at three sizes; RunError where one differs too much."""
+    """Compare an exported model with the run's model at three sizes.
+
+    Raises:
+        RunError: If a difference exceeds `TOLERANCE`.
+    """
     unit, crop = portable.unit, trained.config.views.crop
     units = max(crop // unit, LEAST_UNITS)
     sizes = [
@@ -278,14 +283,14 @@ def _compare(
         shape = (images, trained.student.bands, height, width)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
         with torch.inference_mode():
-            own = trained.student.logits(trained.student.normalise(pixels)).float()
-        found = run(pixels)
-        difference = float((found - own).abs().max() / own.abs().max())
+            expected = trained.student.logits(trained.student.normalise(pixels)).float()
+        logits = run(pixels)
+        difference = float((logits - expected).abs().max() / expected.abs().max())
         checks.append(ExportCheck(images=images, height=height, width=width, difference=difference))
         if not difference <= TOLERANCE:
             raise RunError(
-                f"the exported model computes something else: at {height} x {width} px its logits are off by "
-                f"{difference:.1e} of the largest, more than {TOLERANCE:.0e}; it is deleted",
+                f"the exported model differs from the run's model: at {height} x {width} px by {difference:.1e} of "
+                f"the largest logit, more than {TOLERANCE:.0e}; it was deleted",
                 where=trained.folder.path,
                 remedy="try another --format",
             )
@@ -308,7 +313,7 @@ def _read_safetensors(file: Path) -> Network:
 
 
 def _write_program(portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
-    # On a full disk torch's own writer ends the process, whatever the caller catches.
+    # On a full disk torch's writer ends the process with an error that cannot be caught.
     content = BytesIO()
     torch.export.save(export_program(portable, _side(portable, trained)), content)
     with atomic_file(file) as written:

@@ -1,4 +1,4 @@
-"""Runs from checkpoints of the official RS-MTDF code: scored, predicted with, exported or trained on like our own."""
+"""Imports checkpoints of the official RS-MTDF code as runs, to evaluate, predict, export or train further."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -24,22 +24,22 @@ from rsmtdf_core.training.loop import make_optimiser
 from rsmtdf_core.weights.files import open_weights, read_tensor
 from rsmtdf_core.weights.pickles import StoredTensor
 
-# The packaged config that has the reference's teachers and recipe.
+# The packaged config with the teachers and the recipe of the reference.
 RECIPE = "loveda"
 _KEYS: dict[ModelName, str] = {"student": "model", "ema": "model_ema"}
-_OFFICIAL = "give a file that the official RS-MTDF code saved, such as best.pth"
+_OFFICIAL = "give a file saved by the official RS-MTDF code, such as best.pth"
 
 
 class ImportReport(Settings):
-    """What an import made.
+    """The result of an import.
 
     Attributes:
         run: the run's folder.
-        size: of the encoder.
-        parameters: of the student.
-        left_out: tensors of the teachers that lay in the checkpoint, and of parts that never feed the output.
+        size: size of the encoder: small, base or large.
+        parameters: number of parameters of the student.
+        left_out: number of skipped tensors, of teachers and of parts that do not affect the output.
         weights: the model that is scored by default.
-        official_score: the mIoU that the checkpoint says it reached, in percent; None where it says none.
+        official_score: mIoU recorded in the checkpoint, in percent; None if there is no record.
     """
 
     run: Path
@@ -60,31 +60,31 @@ def import_official(
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> ImportReport:
-    """Make a run of an official checkpoint (`best.pth` or `latest.pth`).
+    """Create a run from an official checkpoint (`best.pth` or `latest.pth`).
 
-    Both of its models are kept where it has both; the official code selects and tests the student.
+    If the checkpoint has both models, both are kept. The official code selects and tests the student.
 
     Args:
         checkpoint: the official file.
-        dataset: a manifest's name or file, which tells what the classes are.
-        root: where the dataset lies; None takes `data/<dataset>`.
-        run: the folder to make; None takes `runs/<dataset>-<size>-official`.
-        weights: which model is scored by default.
-        overwrite: delete the run that is there.
-        reporter: told what is left out.
+        dataset: name or file of the manifest with the classes.
+        root: the dataset's folder; None uses `data/<dataset>`.
+        run: the folder of the new run; None uses `runs/<dataset>-<size>-official`.
+        weights: the model that is scored by default.
+        overwrite: delete an existing run.
+        reporter: shows warnings.
 
     Raises:
-        MissingFileError: there is no such file.
-        RunError: it is no official checkpoint, lacks the model, or the classes are not the dataset's.
+        MissingFileError: If the checkpoint does not exist.
+        RunError: If the file is not an official checkpoint, lacks the model, or has other classes than the dataset.
     """
     reporter = reporter or Silent()
     manifest = load_manifest(dataset)
-    found, states = _read(checkpoint)
+    content, states = _read(checkpoint)
     if weights not in states:
         raise RunError(
             f"the checkpoint has no '{_KEYS[weights]}'",
             where=checkpoint,
-            remedy=f"its keys are {', '.join(_names(found))}; see --model",
+            remedy=f"its keys are {', '.join(_names(content))}; see --model",
         )
     shape = official_shape(states[weights])
     _require_classes(shape, manifest, checkpoint)
@@ -104,10 +104,10 @@ def import_official(
     )
     state: dict[str, Any] = {
         "step": 0,
-        "epoch": int(_number(found, "epoch") or 0),
+        "epoch": int(_number(content, "epoch") or 0),
         "scaler": None,
         "parent": {"views": None, "plan": None, "stores": {}, "official": digest},
-        "teachers": [asdict(one) for one in shape.teachers],
+        "teachers": [asdict(teacher) for teacher in shape.teachers],
         "random_teachers": [],
         "approximations": [],
     }
@@ -115,63 +115,67 @@ def import_official(
     folder.note(status="finished", steps=0)
     if len(states) < len(_KEYS):
         only = next(iter(states))
-        reporter.warn(f"the checkpoint has the {only} model alone: it serves as both")
-    left_out = len(found[_KEYS[weights]]) - len(states[weights])
+        reporter.warn(f"the checkpoint has only the {only} model, which is used for both models")
+    left_out = len(content[_KEYS[weights]]) - len(states[weights])
     return ImportReport(
         run=folder.path,
         size=shape.size,
-        parameters=sum(one.numel() for one in student.parameters()),
+        parameters=sum(parameter.numel() for parameter in student.parameters()),
         left_out=left_out,
         weights=weights,
-        official_score=_number(found, "previous_best"),
+        official_score=_number(content, "previous_best"),
     )
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[ModelName, dict[str, Tensor]]]:
-    """The checkpoint's dictionary, and those of its models; tensors that are not the student's stay in the file."""
+    """Read the checkpoint's dictionary and the state of each model, except for the tensors of teachers."""
     if not path.exists():
         raise MissingFileError("the checkpoint does not exist", where=path)
     try:
         with open_weights(path) as file:
-            found = file.structure
-            if not isinstance(found, dict) or not any(key in found for key in _KEYS.values()):
-                keys = ", ".join(_names(found)[:5]) or "none"
+            content = file.structure
+            if not isinstance(content, dict) or not any(key in content for key in _KEYS.values()):
+                keys = ", ".join(_names(content)[:5]) or "none"
                 raise RunError(
                     f"not an official checkpoint: expected 'model' or 'model_ema', found {keys}",
                     where=path,
                     remedy=_OFFICIAL,
                 )
             states = {
-                which: {name: read_tensor(file, one) for name, one in _state(found, which, path)}
-                for which in _KEYS
-                if _KEYS[which] in found
+                model: {
+                    name: read_tensor(file, tensor) for name, tensor in _state(content, model, path)
+                }
+                for model in _KEYS
+                if _KEYS[model] in content
             }
     except TeacherError as fault:
         raise RunError(fault.what, where=path, remedy=fault.remedy) from fault
     for state in states.values():
         require_finite(state, path)
-    return found, states
+    return content, states
 
 
-def _names(found: object) -> list[str]:
-    return sorted(key for key in found if isinstance(key, str)) if isinstance(found, dict) else []
+def _names(content: object) -> list[str]:
+    return (
+        sorted(key for key in content if isinstance(key, str)) if isinstance(content, dict) else []
+    )
 
 
-def _number(found: Mapping[str, Any], key: str) -> float | None:
-    """A number that the checkpoint keeps beside its models; None where it has none."""
-    value = found.get(key)
+def _number(content: Mapping[str, Any], key: str) -> float | None:
+    """Return a number that the checkpoint records, or None."""
+    value = content.get(key)
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _state(
-    found: Mapping[str, Any], which: ModelName, path: Path
+    content: Mapping[str, Any], model: ModelName, path: Path
 ) -> Iterable[tuple[str, StoredTensor | Tensor]]:
-    """The student's tensors under our names, not read yet; `official_shape` knows whether the sizes are official."""
-    state = found[_KEYS[which]]
-    where = f"{path}: {_KEYS[which]}"
+    """Rename the student's tensors to our names, without reading them. `official_shape` checks their sizes."""
+    state = content[_KEYS[model]]
+    where = f"{path}: {_KEYS[model]}"
     if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(one, StoredTensor | Tensor)
-        for name, one in state.items()
+        isinstance(name, str) and isinstance(tensor, StoredTensor | Tensor)
+        for name, tensor in state.items()
     ):
         raise RunError("expected names and tensors", where=where, remedy=_OFFICIAL)
     try:
@@ -183,7 +187,7 @@ def _state(
 def _require_classes(shape: OfficialShape, manifest: Manifest, path: Path) -> None:
     if shape.classes != len(manifest.classes):
         raise RunError(
-            f"the checkpoint tells {shape.classes} classes apart, {manifest.name} has "
+            f"the checkpoint has {shape.classes} classes, {manifest.name} has "
             f"{len(manifest.classes)}: {', '.join(manifest.class_names)}",
             where=path,
             remedy="name the dataset that it was trained on with --dataset",
@@ -194,7 +198,8 @@ def _config(
     shape: OfficialShape, manifest: Manifest, dataset: str, root: Path | None, weights: ModelName
 ) -> ExperimentConfig:
     recipe = load_config(RECIPE)
-    if {one.name for one in recipe.teachers} != {one.teacher for one in shape.teachers}:
+    expected = {teacher.teacher for teacher in shape.teachers}
+    if {teacher.name for teacher in recipe.teachers} != expected:
         raise ConfigError("the recipe's teachers are not the official ones", where=RECIPE)
     student = recipe.student.model_copy(
         update={
@@ -204,11 +209,11 @@ def _config(
             "translator_hidden": shape.translator_hidden,
         }
     )
-    place = root or Path("data") / manifest.name
+    data = root or Path("data") / manifest.name
     return recipe.model_copy(
         update={
             "name": f"{manifest.name}-{shape.size}",
-            "data": recipe.data.model_copy(update={"manifest": dataset, "root": place}),
+            "data": recipe.data.model_copy(update={"manifest": dataset, "root": data}),
             "views": recipe.views.model_copy(update={"crop": CROP}),
             "student": student,
             "evaluation": recipe.evaluation.model_copy(update={"weights": weights}),

@@ -1,4 +1,4 @@
-"""Class maps of images and rasters of any size: a trained student needs no teacher and no cache."""
+"""Predicts class maps of images and rasters of any size. A trained student needs neither teachers nor a cache."""
 
 from pipeline.predict.run import predict
 from pipeline.predict.settings import PredictSettings

@@ -1,4 +1,4 @@
-"""Work on many files of which some are bad: the others are completed, and the bad ones are named at the end."""
+"""Collects the errors of a batch of files, so that a bad file does not stop the others."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from rsmtdf_core.words import counted
 
 
 class Failures:
-    """The errors of a batch of files.
+    """Collects the errors of a batch of files.
 
     Args:
         reporter: warned of each error as it happens.
-        noun: what each file is.
-        total: how many files there are.
+        noun: name of a file in messages, such as "image".
+        total: number of files in the batch.
     """
 
     def __init__(self, reporter: Reporter, noun: str, total: int) -> None:
@@ -24,37 +24,37 @@ class Failures:
 
     @contextmanager
     def of(self, path: Path) -> Iterator[None]:
-        """Keep an error that is the fault of the file `path`; others, such as a full disk, end the batch."""
+        """Collect an error of the file `path`; other errors, such as a full disk, end the batch."""
         try:
             yield
         except (DataError, MissingFileError) as error:
             self._errors[path] = error
             if self._total > 1:
-                self._reporter.warn(f"{path} is left out: {error.what}")
+                self._reporter.warn(f"skipped {path}: {error.what}")
 
     def has(self, path: Path) -> bool:
         """Whether the file `path` had an error."""
         return path in self._errors
 
     def raise_if_all(self) -> None:
-        """End a batch without a good file.
+        """Raise if every file has failed.
 
         Raises:
-            DataError, MissingFileError: of the only file.
-            IncompleteError: of several.
+            DataError, MissingFileError: If the batch has a single file.
+            IncompleteError: If the batch has several files.
         """
         if len(self._errors) == self._total:
             self.raise_if_any([])
 
     def raise_if_any(self, written: Sequence[Path]) -> None:
-        """End a batch in which some files are bad.
+        """Raise if any file has failed.
 
         Args:
-            written: the complete files that the good ones became.
+            written: complete outputs of the other files.
 
         Raises:
-            DataError, MissingFileError: of the only file.
-            IncompleteError: names each bad file with its error and remedy.
+            DataError, MissingFileError: If the batch has a single file.
+            IncompleteError: If the batch has several files; lists each failed file with its error and remedy.
         """
         if not self._errors:
             return

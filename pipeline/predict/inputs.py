@@ -1,4 +1,4 @@
-"""From files and folders to what is predicted and the files that it becomes."""
+"""Finds the images to predict in files and folders, and names their output files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,29 +15,34 @@ OutputKind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One input with the files that it becomes, by kind; `map` is always among them."""
+    """An input image and its output files.
+
+    Attributes:
+        source: the image.
+        files: output files by kind, always including `map`.
+    """
 
     source: Path
     files: dict[OutputKind, Path]
 
     @property
     def is_raster(self) -> bool:
-        """Whether the map is a GeoTIFF rather than a PNG: the input's name is of a format that has a place."""
+        """Whether the map is a GeoTIFF rather than a PNG, because the input's format can have a georeference."""
         return self.source.suffix.lower() in RASTER_SUFFIXES
 
 
 def find_jobs(inputs: Sequence[Path], out: Path, settings: PredictSettings) -> list[Job]:
-    """The images named, and all in folders named; what is in `out` is left out.
+    """Find the images among the inputs and in input folders, except those in `out`.
 
-    An image below a folder keeps its path in `out`.
+    An image in a folder keeps its path relative to that folder.
 
     Raises:
-        MissingFileError, DataError: an input is missing, a folder has no image, or two files would
-            have one name, or that of an input.
+        MissingFileError: If an input does not exist.
+        DataError: If a folder has no image, or if an output would replace an input or another output.
     """
     jobs = [
-        _job(source, out / place.parent / place.stem, settings)
-        for source, place in _sources(inputs, out)
+        _job(source, out / relative.parent / relative.stem, settings)
+        for source, relative in _sources(inputs, out)
     ]
     sources = {job.source.resolve() for job in jobs}
     owners: dict[Path, Path] = {}
@@ -51,25 +56,25 @@ def find_jobs(inputs: Sequence[Path], out: Path, settings: PredictSettings) -> l
 
 
 def left_out(inputs: Sequence[Path], out: Path) -> list[Path]:
-    """Files in the folders named whose formats are not read; see `unread_files`."""
+    """List the files in input folders whose formats are not supported; see `unread_files`."""
     folders = [path for path in inputs if path.is_dir()]
     return [path for folder in folders for path in unread_files(_inside(folder, out))]
 
 
-def _clash(what: str, path: Path) -> DataError:
-    return DataError(what, where=path, remedy="predict into another folder with --out")
+def _clash(message: str, path: Path) -> DataError:
+    return DataError(message, where=path, remedy="predict into another folder with --out")
 
 
 def _sources(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
-    """Each image once, with its place in `out`."""
+    """Yield each image once, with its path relative to `out`."""
     seen = set()
     for path in inputs:
         for image in [path] if not path.is_dir() else _images(path, out):
             if not image.is_file():
                 raise MissingFileError(
-                    "there is no such image or folder",
+                    "the image or folder does not exist",
                     where=image,
-                    remedy="correct the path, or leave it out",
+                    remedy="correct the path",
                 )
             if image.resolve() not in seen:
                 seen.add(image.resolve())
@@ -82,16 +87,18 @@ def _images(folder: Path, out: Path) -> list[Path]:
     if not images:
         unread = unread_files(files)
         raise DataError(
-            f"no image is in the folder: no file ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"the folder has no image: no file name ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
             + (f"; {unread_note(unread)}" if unread else ""),
             where=folder,
-            remedy="convert them first" if unread else "name the folder that the images are in",
+            remedy="convert the files first"
+            if unread
+            else "give the folder that contains the images",
         )
     return images
 
 
 def _inside(folder: Path, out: Path) -> list[Path]:
-    """All files below a folder but those in `out`, in the order of their paths."""
+    """List all files below a folder except those in `out`, sorted by path."""
     target = out.resolve()
     return sorted(path for path in files_below(folder) if not path.resolve().is_relative_to(target))
 

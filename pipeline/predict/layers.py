@@ -1,4 +1,4 @@
-"""The files that a prediction becomes, written block by block or, as pictures and polygons, from the map."""
+"""Writes the output files of a prediction: rasters block by block, panels and polygons from the finished map."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,36 +21,36 @@ from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.manifest import Manifest
 
-STEPS = 254  # a probability p is stored as round(254 p); 255 is no data
+STEPS = 254  # a probability p is stored as round(254 p); 255 means no data
 NO_DATA = 255
 BY_BLOCKS: tuple[OutputKind, ...] = ("map", "probabilities", "confidence")
 
 
 class Writer(Protocol):
-    """Takes the blocks of a file from the top downward, each row of them from left to right."""
+    """Writes the blocks of a file, row by row from the top and from left to right."""
 
     def write(self, top: int, left: int, block: Pixels) -> None:
-        """Add a block, uint8 [bands, rows, columns], at its place."""
+        """Write a block, uint8 [bands, rows, columns], at a position in px."""
         ...
 
 
 def open_layer(
     job: Job, kind: OutputKind, frame: Frame, manifest: Manifest, *, cog: bool
 ) -> AbstractContextManager[Writer]:
-    """A writer for one of `BY_BLOCKS`; its file appears whole when the context ends."""
+    """Open a writer for a kind in `BY_BLOCKS`. The file appears when the context ends without an error."""
     if kind == "map" and not job.is_raster:
         return _png_file(job.files[kind], (frame.height, frame.width), manifest)
     return raster_file(job.files[kind], frame, _layer(kind, manifest), cog=cog)
 
 
 def layer_block(kind: OutputKind, logits: Tensor, valid: Valid, ignore_id: int) -> Pixels:
-    """A block of one of `BY_BLOCKS`, uint8 [bands, rows, columns].
+    """Compute a block of a file, uint8 [bands, rows, columns].
 
     Args:
-        kind: which.
+        kind: a kind in `BY_BLOCKS`.
         logits: float32 [C, rows, columns].
-        valid: where the input has data, bool [rows, columns].
-        ignore_id: stands in the map where it has none.
+        valid: mask of pixels with data, bool [rows, columns].
+        ignore_id: value of the map at pixels without data.
     """
     if kind == "map":
         ids: Pixels = logits.numpy().argmax(axis=0, keepdims=True).astype(np.uint8)
@@ -65,7 +65,7 @@ def layer_block(kind: OutputKind, logits: Tensor, valid: Valid, ignore_id: int) 
 
 
 def derive(job: Job, kind: OutputKind, manifest: Manifest, bands: BandSettings | None) -> None:
-    """Write what is made from a map that is whole: a panel to look at, or polygons."""
+    """Write a panel or polygons from the finished map."""
     if kind == "polygons":
         write_polygons(job.files[kind], job.files["map"], manifest.class_names)
         return
@@ -76,7 +76,7 @@ def derive(job: Job, kind: OutputKind, manifest: Manifest, bands: BandSettings |
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file of an earlier prediction can be read to its end."""
+    """Whether a file of an earlier prediction is complete and readable."""
     return is_closed(path) if path.suffix == ".geojson" else is_readable(path)
 
 
@@ -90,13 +90,13 @@ def _layer(kind: OutputKind, manifest: Manifest) -> MapLayer:
 
 
 class _Collector:
-    """A picture that is small enough to be kept whole."""
+    """Collects a map that is small enough to be kept in memory."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.ids = np.empty(size, np.uint8)
 
     def write(self, top: int, left: int, block: Pixels) -> None:
-        """Add a block, uint8 [1, rows, columns], at its place."""
+        """Copy a block, uint8 [1, rows, columns], to its position."""
         _, rows, columns = block.shape
         self.ids[top : top + rows, left : left + columns] = block[0]
 
@@ -106,7 +106,7 @@ def _png_file(path: Path, size: tuple[int, int], manifest: Manifest) -> Iterator
     collector = _Collector(size)
     yield collector
     picture = Image.fromarray(collector.ids)
-    # All 256 colours: of fewer Pillow would write fewer bits, and the id of no data has eight.
+    # With fewer than 256 colors Pillow would write fewer bits, but the ignore id needs eight.
     picture.putpalette(manifest.palette.tobytes().ljust(3 * 256, b"\0"))
     with atomic_file(path) as file:
         picture.save(file, format="PNG")

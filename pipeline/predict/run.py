@@ -1,4 +1,4 @@
-"""The stage: every input through the student in windows that are blended, block after block."""
+"""The predict stage: runs the student over every input in blended windows, block by block."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -42,8 +42,8 @@ FORMAT = FileFormat("record of how maps are made")
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """How all inputs are predicted."""
+class _Predictor:
+    """The model and the settings shared by all inputs."""
 
     trained: TrainedRun
     inference: InferenceSettings
@@ -61,34 +61,37 @@ def predict(
     overrides: Sequence[str] = (),
     checkpoint: Path | None = None,
 ) -> list[Path]:
-    """Predict images, GeoTIFFs and folders of them; the maps of class ids, in the order of the inputs.
+    """Predict images, GeoTIFFs and folders of them.
 
-    A GeoTIFF becomes `<name>.tif`, a palette raster at the same place on the earth; another image
-    `<name>.png`, a palette picture, and `<name>-panel.png`. Files appear whole. Those that the same
-    run wrote before, in the same way, are kept, so that what was killed goes on.
+    A GeoTIFF becomes `<name>.tif`, a palette raster with the same georeference. Another image becomes
+    `<name>.png`, a palette picture, and `<name>-panel.png`. Files are written atomically. Files that the
+    same run wrote before with the same settings are kept, so an interrupted prediction can be resumed.
 
     Args:
-        run: the run's folder; its best model is used.
-        inputs: files, and folders that are looked through.
-        out: the folder that is written to; `predictions.json` in it says how.
-        settings: what is written.
+        run: the run's folder.
+        inputs: files, and folders to search.
+        out: the output folder; its `predictions.json` records the run and the settings.
+        settings: selects the outputs.
         reporter: shows progress.
-        overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
-        checkpoint: the folder of another checkpoint than the run's best.
+        overrides: `key=value` for keys of `evaluation.inference` and for `runtime.device`.
+        checkpoint: folder of a checkpoint; None uses the run's best.
+
+    Returns:
+        The maps of class ids, in the order of the inputs.
 
     Raises:
-        MissingFileError, DataError: an input is missing, damaged or has not the bands that the run
-            reads; names clash; `out` cannot be written, or has files of other runs.
-        IncompleteError: some inputs are such, and the files of the others are complete.
-        WriteError: a file cannot be written, say as the disk is full.
-        ConfigError: an override is wrong.
-        RunError: there is no run, or the device has too little memory.
+        MissingFileError, DataError: If an input is missing, damaged or lacks bands that the run reads,
+            if names clash, or if `out` cannot be written or has files of other runs.
+        IncompleteError: If some of several inputs fail; the files of the others are complete.
+        WriteError: If a file cannot be written, for example because the disk is full.
+        ConfigError: If an override is invalid.
+        RunError: If there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
     trained = load_run(run, overrides=overrides, checkpoint=checkpoint)
     jobs = find_jobs(inputs, out, settings)
-    way = _Way(trained, _inference(trained), _bands(trained, settings), settings)
-    make_folder(out, DataError, "name another one with --out")
+    predictor = _Predictor(trained, _inference(trained), _bands(trained, settings), settings)
+    make_folder(out, DataError, "name another folder with --out")
     require_no_folder(out / FACTS, *(path for job in jobs for path in job.files.values()))
     _warn_of_pictures(jobs, settings, reporter)
     if unread := left_out(inputs, out):
@@ -97,14 +100,14 @@ def predict(
     sizes = {}
     for job in jobs:
         with failures.of(job.source):
-            sizes[job.source] = _checked_size(job, way.bands, reporter)
+            sizes[job.source] = _checked_size(job, predictor.bands, reporter)
     failures.raise_if_all()
-    _claim(out, jobs, _facts(way), overwrite=settings.overwrite)
+    _claim(out, jobs, _facts(predictor), overwrite=settings.overwrite)
     for folder in {path.parent for job in jobs for path in job.files.values()}:
         remove_leftovers(folder)
-    for sentence in (*trained.cautions, *_seams(way.inference)):
+    for sentence in (*trained.cautions, *_seams(predictor.inference)):
         reporter.warn(sentence)
-    _write_all([job for job in jobs if job.source in sizes], sizes, way, reporter, failures)
+    _write_all([job for job in jobs if job.source in sizes], sizes, predictor, reporter, failures)
     maps = [job.files["map"] for job in jobs if not failures.has(job.source)]
     failures.raise_if_any(maps)
     return maps
@@ -113,35 +116,37 @@ def predict(
 def _write_all(
     jobs: Sequence[Job],
     sizes: Mapping[Path, tuple[int, int]],
-    way: _Way,
+    predictor: _Predictor,
     reporter: Reporter,
     failures: Failures,
 ) -> None:
-    """Write the files that are missing, of one input after the other."""
-    missing = {job.source: _missing(job, way.settings, reporter) for job in jobs}
+    """Write the missing files of all inputs."""
+    missing = {job.source: _missing(job, predictor.settings, reporter) for job in jobs}
     if kept := sum(not kinds for kinds in missing.values()):
-        reporter.say(f"{kept} of {len(jobs)} are there already; --overwrite computes them anew")
+        reporter.say(
+            f"{kept} of {len(jobs)} inputs have all files already; --overwrite recomputes them"
+        )
     windows = sum(
-        _count_windows(sizes[source], way.inference)
+        _count_windows(sizes[source], predictor.inference)
         for source, kinds in missing.items()
         if _by_blocks(kinds)
     )
     if not any(missing.values()):
         return
     with (
-        memory_errors(partial(_too_little, way.inference)),
+        memory_errors(partial(_too_little, predictor.inference)),
         reporter.bar("predict, windows", windows) as bar,
     ):
         for job in jobs:
             with failures.of(job.source):
-                _write(job, missing[job.source], way, bar)
+                _write(job, missing[job.source], predictor, bar)
 
 
 def _warn_of_pictures(jobs: Sequence[Job], settings: PredictSettings, reporter: Reporter) -> None:
-    """Name the inputs that have no place on the earth where polygons are asked for.
+    """Warn of inputs without a georeference if polygons are requested.
 
     Raises:
-        DataError: none of the inputs has one.
+        DataError: If none of the inputs can have a georeference.
     """
     pictures = [job.source for job in jobs if not job.is_raster]
     if not settings.polygons or not pictures:
@@ -149,18 +154,22 @@ def _warn_of_pictures(jobs: Sequence[Job], settings: PredictSettings, reporter: 
     if len(pictures) == len(jobs):
         require_place(pictures[0], Frame(0, 0))
     reporter.warn(
-        f"{counted(len(pictures), 'picture')} without a place on the earth, such as {pictures[0]}: "
-        "no polygons are written for them"
+        f"no polygons are written for {counted(len(pictures), 'picture')} without a georeference, "
+        f"such as {pictures[0]}"
     )
 
 
 def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | None:
-    """The bands that are read, as many as the student takes."""
+    """Choose the bands to read, as many as the student expects.
+
+    Raises:
+        ConfigError: If the number of bands differs.
+    """
     bands = settings.bands or trained.manifest.bands
     count = SHOWN if bands is None else len(bands.indices)
     if count != trained.student.bands:
         raise ConfigError(
-            f"the run's student sees {trained.student.bands} bands, found {count}",
+            f"the run's student expects {trained.student.bands} bands, found {count}",
             where="--bands",
             remedy=f"name {trained.student.bands} bands in the order of the manifest's bands.indices",
         )
@@ -168,89 +177,98 @@ def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | Non
 
 
 def _inference(trained: TrainedRun) -> InferenceSettings:
-    """The run's windows, else its crops; overlaps fade into each other."""
+    """Return the inference settings: the run's windows, or else its crop size, with Hann blending."""
     inference = trained.config.evaluation.inference
     window = inference.window if inference.mode == "slide" else trained.config.views.crop
-    how = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
-    require_fitting_window(how, trained.student.encoder.patch)
-    return how
+    sliding = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
+    require_fitting_window(sliding, trained.student.encoder.patch)
+    return sliding
 
 
-def _seams(how: InferenceSettings) -> Iterator[str]:
-    if how.overlap == 0:
+def _seams(inference: InferenceSettings) -> Iterator[str]:
+    if inference.overlap == 0:
         yield (
-            "the run's windows do not overlap, so maps show where they meet; "
-            "--set evaluation.inference.overlap=0.33 lets them fade into each other"
+            "the run's windows do not overlap, so maps may show seams; "
+            "use --set evaluation.inference.overlap=0.33 to blend the windows"
         )
 
 
-def _count_windows(size: tuple[int, int], how: InferenceSettings) -> int:
-    return prod(len(window_starts(side, how.window, how.overlap)) for side in size)
+def _count_windows(size: tuple[int, int], settings: InferenceSettings) -> int:
+    return prod(len(window_starts(side, settings.window, settings.overlap)) for side in size)
 
 
-def _too_little(how: InferenceSettings, detail: str) -> RunError:
+def _too_little(inference: InferenceSettings, detail: str) -> RunError:
     return RunError(
-        f"the device's memory is too small to predict {how.batch} windows of {how.window} px at a time ({detail})",
+        f"the device has too little memory to predict {inference.batch} windows of {inference.window} px "
+        f"at a time ({detail})",
         where="evaluation.inference.batch",
-        remedy=f"run the command again with --set evaluation.inference.batch={how.batch // 2}"
-        if how.batch > 1
-        else "predict on a larger device, or a CPU",
+        remedy=f"run the command again with --set evaluation.inference.batch={inference.batch // 2}"
+        if inference.batch > 1
+        else "predict on a device with more memory, or on a CPU",
     )
 
 
 def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> tuple[int, int]:
-    """Height and width of an input, px, whose header promises that it can be predicted."""
+    """Check the header of an input, and return its height and width in px."""
     with open_raster(job.source, bands) as raster:
         if "polygons" in job.files:
             require_place(job.source, raster.frame)
-        placed = raster.frame.crs is not None or raster.frame.gcps or raster.frame.rpcs is not None
-        if job.is_raster and not placed:
+        georeferenced = (
+            raster.frame.crs is not None or raster.frame.gcps or raster.frame.rpcs is not None
+        )
+        if job.is_raster and not georeferenced:
             reporter.warn(
                 f"{job.source} has no coordinate reference system, so its map has none either"
             )
         if raster.image.turned:
-            reporter.warn(f"{job.source} is turned as its EXIF orientation says, and so is its map")
+            reporter.warn(
+                f"{job.source} is rotated according to its EXIF orientation, and so is its map"
+            )
         return raster.frame.height, raster.frame.width
 
 
-def _facts(way: _Way) -> dict[str, Any]:
-    """What decides the files' content."""
-    trained = way.trained
+def _facts(predictor: _Predictor) -> dict[str, Any]:
+    """Return the facts that decide the content of the files."""
+    trained = predictor.trained
     return {
         "format": FORMAT.number,
         "run": trained.folder.path.resolve().name,
         "checkpoint": trained.checkpoint.fingerprint,
         "weights": trained.weights,
-        "inference": deciding(way.inference, Role.SCORING),
-        "bands": None if way.bands is None else way.bands.model_dump(mode="json"),
-        "cog": way.settings.cog,
+        "inference": deciding(predictor.inference, Role.SCORING),
+        "bands": None if predictor.bands is None else predictor.bands.model_dump(mode="json"),
+        "cog": predictor.settings.cog,
     }
 
 
-def _noted(path: Path) -> dict[str, Any]:
+def _read_record(path: Path) -> dict[str, Any]:
     return FORMAT.current(read_json(path, DataError), path, DataError)
 
 
 def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: bool) -> None:
-    """Note in `out` how its maps are made; refuse what was made in another way."""
-    noted = out / FACTS
+    """Record the facts in `out`, and refuse a folder whose maps were made with other facts.
+
+    Raises:
+        DataError: If the folder has files that were made with other facts, or without a record of them.
+    """
+    record = out / FACTS
     if not overwrite:
-        there = [path for job in jobs for path in job.files.values() if path.exists()]
-        known = noted.is_file()
-        found = list(differences(_noted(noted), facts)) if known else []
-        if found or (there and not known):
+        existing = [path for job in jobs for path in job.files.values() if path.exists()]
+        has_record = record.is_file()
+        changes = list(differences(_read_record(record), facts)) if has_record else []
+        if changes or (existing and not has_record):
             raise DataError(
-                "the folder has maps of another run, or made in another way: " + "; ".join(found)
-                if found
-                else f"{len(there)} files are there already, the first is {there[0]}",
+                "the folder has maps of another run or of other settings: " + "; ".join(changes)
+                if changes
+                else f"{len(existing)} output files exist already, the first is {existing[0]}",
                 where=out,
-                remedy="name another folder with --out, or replace files with --overwrite",
+                remedy="name another folder with --out, or replace the files with --overwrite",
             )
-    write_json(noted, facts)
+    write_json(record, facts)
 
 
 def _missing(job: Job, settings: PredictSettings, reporter: Reporter) -> list[OutputKind]:
-    """The files of an input that are to be written: all, or those that are not there or are damaged."""
+    """List the files of an input to write: missing and damaged files, or all with `overwrite`."""
     if settings.overwrite:
         return list(job.files)
     missing = []
@@ -258,7 +276,7 @@ def _missing(job: Job, settings: PredictSettings, reporter: Reporter) -> list[Ou
         if not path.exists():
             missing.append(kind)
         elif not is_whole(path):
-            reporter.warn(f"{path} is damaged and is written again")
+            reporter.warn(f"{path} is damaged and will be written again")
             missing.append(kind)
     return missing
 
@@ -267,19 +285,19 @@ def _by_blocks(kinds: Sequence[OutputKind]) -> list[OutputKind]:
     return [kind for kind in kinds if kind in BY_BLOCKS]
 
 
-def _write(job: Job, kinds: Sequence[OutputKind], way: _Way, bar: Bar) -> None:
-    """Write the files of one input that are missing: first what comes by blocks, then what the map becomes."""
-    manifest, by_blocks = way.trained.manifest, _by_blocks(kinds)
+def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Bar) -> None:
+    """Write the missing files of an input: first those written by blocks, then those derived from the map."""
+    manifest, by_blocks = predictor.trained.manifest, _by_blocks(kinds)
     if by_blocks:
         with ExitStack() as stack:
-            source, frame = stack.enter_context(open_source(job.source, way.bands))
+            source, frame = stack.enter_context(open_source(job.source, predictor.bands))
             writers = {
                 kind: stack.enter_context(
-                    open_layer(job, kind, frame, manifest, cog=way.settings.cog)
+                    open_layer(job, kind, frame, manifest, cog=predictor.settings.cog)
                 )
                 for kind in by_blocks
             }
-            for top, left, logits in _logits(way, source):
+            for top, left, logits in _logits(predictor, source):
                 require_finite_output(logits)
                 valid = source.valid(top, left, *logits.shape[1:])
                 for kind, writer in writers.items():
@@ -287,11 +305,11 @@ def _write(job: Job, kinds: Sequence[OutputKind], way: _Way, bar: Bar) -> None:
                 bar.advance(note=job.source.name)
     for kind in kinds:
         if kind not in BY_BLOCKS:
-            derive(job, kind, manifest, way.bands)
+            derive(job, kind, manifest, predictor.bands)
 
 
-def _logits(way: _Way, source: Source) -> Iterator[tuple[int, int, Tensor]]:
-    student = way.trained.student
+def _logits(predictor: _Predictor, source: Source) -> Iterator[tuple[int, int, Tensor]]:
+    student = predictor.trained.student
     device = next(student.parameters()).device
 
     def read(top: int, left: int, height: int, width: int) -> Tensor:
@@ -300,7 +318,7 @@ def _logits(way: _Way, source: Source) -> Iterator[tuple[int, int, Tensor]]:
 
     def model(windows: Tensor) -> Tensor:
         return averaged_logits(
-            student.logits, windows.to(device), way.inference, student.encoder.patch
+            student.logits, windows.to(device), predictor.inference, student.encoder.patch
         )
 
-    return blended_blocks(model, read, source.size, way.inference)
+    return blended_blocks(model, read, source.size, predictor.inference)

@@ -1,19 +1,19 @@
-"""What `rsmtdf predict` writes."""
+"""Settings of `rsmtdf predict`."""
 
 from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.settings import Settings
 
 
 class PredictSettings(Settings):
-    """What is written for each input beside its map of class ids.
+    """Selects the outputs that are written for each input in addition to its map of class ids.
 
     Attributes:
-        probabilities: a raster with one band a class.
-        confidence: a raster with the largest probability.
-        polygons: GeoJSON of connected areas of one class, in longitude and latitude.
-        cog: rasters are Cloud Optimized GeoTIFFs.
-        overwrite: what is there already is computed anew.
-        bands: which bands are read, where not those of the run's manifest.
+        probabilities: write a raster with one band per class.
+        confidence: write a raster of the largest probability.
+        polygons: write GeoJSON polygons of connected areas of one class, in longitude and latitude.
+        cog: write Cloud Optimized GeoTIFFs.
+        overwrite: recompute existing files.
+        bands: bands to read; None reads those of the run's manifest.
     """
 
     probabilities: bool = False

@@ -1,4 +1,4 @@
-"""An input's pixels by rows: of a raster never more than the rows of one row of windows."""
+"""Reads the pixels of an input by rows of windows, keeping only the current row of windows in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from rsmtdf_core.scenes.rasters import Raster, open_raster
 
 
 class Source(Protocol):
-    """Parts of an image, asked for row after row of windows from the top downward."""
+    """Reads parts of an image, row by row of windows from the top."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -23,16 +23,16 @@ class Source(Protocol):
         ...
 
     def read(self, top: int, left: int, height: int, width: int) -> Pixels:
-        """A window, uint8 [height, width, C]."""
+        """Read a window, uint8 [height, width, C]."""
         ...
 
     def valid(self, top: int, left: int, height: int, width: int) -> Valid:
-        """Where a part of the windows that were last read has data, bool [height, width]."""
+        """Return the mask of pixels with data, bool [height, width], for a part of the rows read last."""
         ...
 
 
 class _RasterSource:
-    """A raster of which the rows that were last asked for are kept: all windows of a row want the same."""
+    """Reads a raster and keeps the last rows, because all windows of a row share them."""
 
     def __init__(self, raster: Raster) -> None:
         self._raster = raster
@@ -46,7 +46,7 @@ class _RasterSource:
 
     def read(self, top: int, left: int, height: int, width: int) -> Pixels:
         if self._kept != (top, height):
-            self._forget()  # before the next are there too
+            self._forget()  # frees the memory before the next rows are read
             self._pixels, self._valid = self._raster.read(top, 0, height, self.size[1])
             self._kept = top, height
         return self._pixels[:, left : left + width]
@@ -59,10 +59,10 @@ class _RasterSource:
 
 @contextmanager
 def open_source(path: Path, bands: BandSettings | None) -> Iterator[tuple[Source, Frame]]:
-    """The rows of an input, and where it lies.
+    """Open an input for reading by rows, and return it with its georeference.
 
     Raises:
-        MissingFileError, DataError: as for `open_raster`.
+        MissingFileError, DataError: As raised by `open_raster`.
     """
     with open_raster(path, bands) as raster:
         yield _RasterSource(raster), raster.frame

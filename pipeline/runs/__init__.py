@@ -1,6 +1,6 @@
-"""What trainings left on disk, read without loading torch, so that a list of many runs is quick.
+"""Reads runs on disk without importing torch, so that listing many runs is quick.
 
-`record` reads one run, `summary` says it in a row, `finding` looks for runs below a folder.
+`record` reads a run, `summary` condenses it to a table row, `finding` searches a folder for runs.
 """
 
 from pipeline.runs.finding import RunList, RunProblem, SortKey, find_runs, list_runs

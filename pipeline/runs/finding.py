@@ -1,4 +1,4 @@
-"""Looks for runs below a folder; what is none, or is damaged, is told in a line and stops nothing."""
+"""Finds the runs in a folder. Damaged runs and other folders are listed as problems instead of raising an error."""
 
 import os
 from pathlib import Path
@@ -13,15 +13,15 @@ from rsmtdf_core.settings import Settings
 
 SortKey = Literal["best", "name", "date"]
 
-_DEPTH = 4  # folders below the one asked for; a list of runs is no search of the disk
+_DEPTH = 4  # levels to search below the given folder, so that the whole disk is never searched
 
 
 class RunProblem(Settings):
-    """A folder that is no run, or not a whole one.
+    """A folder that is not a run, or a damaged run.
 
     Attributes:
-        run: its path below the folder that was looked through.
-        problem: what is wrong, in one line.
+        run: path of the folder, relative to the searched folder.
+        problem: description of the problem, in one line.
     """
 
     run: str
@@ -29,12 +29,12 @@ class RunProblem(Settings):
 
 
 class RunList(Settings):
-    """What was found below a folder.
+    """The runs in a folder.
 
     Attributes:
-        folder: the one that was looked through.
-        runs: in the order that was asked for.
-        problems: folders that are no runs or cannot be read, by name.
+        folder: the searched folder.
+        runs: the runs in the requested order.
+        problems: other folders and unreadable runs, sorted by name.
     """
 
     folder: Path
@@ -43,70 +43,74 @@ class RunList(Settings):
 
 
 def list_runs(folder: Path | None = None, sort: SortKey = "name") -> RunList:
-    """Every run in or below a folder, by default the one that trainings write to.
+    """List the runs in a folder.
 
     Args:
-        folder: at most four levels below it are looked through; hidden folders and links are left out.
-        sort: the best mIoU first, by name, or the newest first.
+        folder: a run, or a folder to search up to four levels deep, without hidden folders and links; None searches the
+            default folder of trainings.
+        sort: best mIoU first, by name, or newest first.
 
     Raises:
-        RunError: where there is no such folder, or no run in it.
+        RunError: If the folder does not exist or contains no run.
     """
     folder = folder or Path(RuntimeSettings().runs)
-    found, others = find_runs(folder)
+    run_folders, other_folders = find_runs(folder)
     runs: list[RunSummary] = []
-    problems = [RunProblem(run=_name(path, folder), problem="no run in here") for path in others]
-    for path in found:
+    problems = [RunProblem(run=_name(path, folder), problem="not a run") for path in other_folders]
+    for path in run_folders:
         name = _name(path, folder)
         try:
             runs.append(summarise(read_run(path), name))
         except RsmtdfError as error:
             problems.append(RunProblem(run=name, problem=_line(error, path)))
         except OSError as error:
-            problems.append(RunProblem(run=name, problem=f"it cannot be read: {error}"))
-    runs.sort(key=lambda one: one.run)
+            problems.append(RunProblem(run=name, problem=f"the run cannot be read: {error}"))
+    runs.sort(key=lambda run: run.run)
     if sort == "best":
-        runs.sort(key=lambda one: -1.0 if one.best_miou is None else one.best_miou, reverse=True)
+        runs.sort(key=lambda run: -1.0 if run.best_miou is None else run.best_miou, reverse=True)
     elif sort == "date":
-        runs.sort(key=lambda one: one.written, reverse=True)
-    problems.sort(key=lambda one: one.run)
+        runs.sort(key=lambda run: run.written, reverse=True)
+    problems.sort(key=lambda problem: problem.run)
     return RunList(folder=folder, runs=tuple(runs), problems=tuple(problems))
 
 
 def find_runs(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders of runs in or below a folder, whole or not, and the folders beside them that hold none.
+    """Find the runs in a folder, including damaged ones.
+
+    Returns:
+        The folders of runs, and the folders next to them that contain no run.
 
     Raises:
-        RunError: where there is no such folder, or no run in it.
+        RunError: If the folder does not exist or contains no run.
     """
-    remedy = "name the folder that holds runs, or make one: rsmtdf train CONFIG"
+    remedy = "give a folder that contains runs, or train a run: rsmtdf train CONFIG"
     if not folder.is_dir():
-        raise RunError("there is no such folder", where=folder, remedy=remedy)
-    found, others = _search(folder, _DEPTH)
-    if not found:
+        raise RunError("the folder does not exist", where=folder, remedy=remedy)
+    runs, others = _search(folder, _DEPTH)
+    if not runs:
         raise RunError("there is no run here", where=folder, remedy=remedy)
-    return found, others
+    return runs, others
 
 
 def _search(folder: Path, depth: int) -> tuple[list[Path], list[Path]]:
     run = RunFolder(folder)
-    # A run that lost its mark is damaged and not something else.
+    # A run without its marker file is damaged, but still a run.
     if run.marker.exists() or (run.config.is_file() and run.manifest.is_file()):
         return [folder], []
-    found: list[Path] = []
+    runs: list[Path] = []
     others: list[Path] = []
     for child in _folders(folder) if depth else ():
-        below, beside = _search(child, depth - 1)
-        found += below
-        others += beside if below else [child]
-    return found, others
+        inner_runs, inner_others = _search(child, depth - 1)
+        runs += inner_runs
+        others += inner_others if inner_runs else [child]
+    return runs, others
 
 
 def _folders(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            names = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
-    except OSError:  # of another user, or gone by now
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:  # not readable, or deleted in the meantime
         return []
     return [folder / name for name in sorted(names) if not name.startswith(".")]
 
@@ -116,9 +120,9 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def _line(error: RsmtdfError, run: Path) -> str:
-    """An error in one line, with the file's name where that is in the run's folder."""
-    what = " ".join(error.what.split())
+    """Format an error as one line, with the path of the affected file."""
+    message = " ".join(error.what.split())
     if error.where is None or Path(error.where) == run:
-        return what
+        return message
     where = Path(error.where)
-    return f"{where.relative_to(run) if where.is_relative_to(run) else where}: {what}"
+    return f"{where.relative_to(run) if where.is_relative_to(run) else where}: {message}"

@@ -1,4 +1,4 @@
-"""One run as its folder tells of it, checked, so that what reads it further meets no surprise."""
+"""Reads and validates the files of a run, so that other modules can rely on them."""
 
 import shlex
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from rsmtdf_core.files import read_json
 from rsmtdf_core.runs.folder import ENDED, LOCK_FORMAT, RunFolder, open_run
 from rsmtdf_core.runs.history import Validation, ranked
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.views.records import PIXELS
 
 UNKNOWN = "unknown"
 _STATUSES = ("running", "interrupted", *ENDED)
@@ -19,15 +20,15 @@ _STATUSES = ("running", "interrupted", *ENDED)
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run's folder holds beside its models.
+    """The contents of a run's folder without its models.
 
     Attributes:
-        folder: the run on disk.
-        config: its resolved config.
-        manifest: the dataset's manifest, as it was when the run began.
-        facts: what run.json tells.
-        lines: the lines of metrics.jsonl: of training steps, and of validations (`split` is val).
-        lock: the views and stores that it reads; None where it reads none, or has not begun.
+        folder: the run's folder.
+        config: the resolved config.
+        manifest: the dataset's manifest at the start of the run.
+        facts: the contents of run.json.
+        lines: the lines of metrics.jsonl, of training steps and of validations (`split` is val).
+        lock: the views and stores that the run reads; None if it reads none or has not started.
     """
 
     folder: RunFolder
@@ -39,25 +40,25 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        """What run.json says; unknown for runs made before it said so."""
+        """The status in run.json; `unknown` for runs of earlier versions without one."""
         status = self.facts.get("status")
         return status if status in _STATUSES else UNKNOWN
 
     @property
     def ended(self) -> bool:
-        """Whether the training came to its end."""
+        """Whether the training is complete."""
         return self.status in ENDED
 
     @property
     def steps(self) -> int:
-        """Steps trained, as far as the folder tells: a running training logs only some of them."""
+        """Number of trained steps. For a running training, the last logged step."""
         if self.status != "running" and isinstance(self.facts.get("steps"), int):
             return int(self.facts["steps"])
         return max((line["step"] + 1 for line in self.lines), default=0)
 
     @property
     def total(self) -> int | None:
-        """Steps of the whole training; None where an older run did not write them down."""
+        """Number of steps of the whole training; None if a run of an earlier version did not record it."""
         total = self.facts.get("total")
         if isinstance(total, int):
             return total
@@ -65,42 +66,50 @@ class RunRecord:
 
     @property
     def distils(self) -> bool:
-        """Whether the method learns from teachers."""
+        """Whether the method distils from teachers."""
         return self.config.teacher_source != "none"
 
     @property
     def random_teachers(self) -> tuple[str, ...]:
-        """Teachers of this run that were never trained: its scores say nothing about the method."""
+        """Teachers of this run with random weights. If there are any, the scores do not reflect the method."""
         if not self.distils:
             return ()
         stores = (self.lock or {}).get("stores")
         if self.config.teacher_source == "cached" and stores:
-            weights = {name: one["identity"]["weights_sha256"] for name, one in stores.items()}
-            return tuple(name for name, one in weights.items() if str(one).startswith("random:"))
-        return tuple(one.name for one in self.config.distilled if one.weights == "random")
+            digests = {name: store["identity"]["weights_sha256"] for name, store in stores.items()}
+            return tuple(name for name, sha in digests.items() if str(sha).startswith("random:"))
+        return tuple(
+            teacher.name for teacher in self.config.distilled if teacher.weights == "random"
+        )
+
+    @property
+    def pixels(self) -> str | None:
+        """`<group>/<store>` of the cached views that the run reads; None if it reads none."""
+        key = (self.lock or {}).get(PIXELS)
+        return None if key is None else str(key)
 
     @cached_property
     def validations(self) -> tuple[Validation, ...]:
-        """In the order of their steps."""
+        """All validations, in the order of their steps."""
         return tuple(self.folder.validations)
 
     @property
     def best(self) -> Validation | None:
-        """The best validation; None before the first."""
+        """The best validation; None before the first validation."""
         return next(iter(ranked(self.validations)), None)
 
     @property
     def written(self) -> float:
-        """When the run last told of itself, seconds since 1970."""
+        """Time of the last update of the run's files, seconds since 1970."""
         files = (self.folder.marker, self.folder.metrics)
         return max(file.stat().st_mtime for file in files if file.exists())
 
 
 def read_run(path: Path) -> RunRecord:
-    """The run in the folder `path`.
+    """Read the run in the folder `path`.
 
     Raises:
-        RsmtdfError: where there is no run, or one of its files is damaged.
+        RsmtdfError: If there is no run, or one of its files is damaged.
     """
     folder = open_run(path)
     config = load_config(str(folder.config))
@@ -115,19 +124,23 @@ def read_run(path: Path) -> RunRecord:
 
 
 def _lines(folder: RunFolder) -> tuple[dict[str, Any], ...]:
-    """The lines of metrics, of which none may be damaged."""
+    """Read the lines of metrics.
+
+    Raises:
+        RunError: If a line is damaged.
+    """
     lines = folder.read_metrics()
-    wrong = next((number for number, line in enumerate(lines, 1) if not _is_whole(line)), None)
-    if wrong is not None:
+    invalid = next((number for number, line in enumerate(lines, 1) if not _is_valid(line)), None)
+    if invalid is not None:
         raise RunError(
-            f"line {wrong} is not as a training writes it",
+            f"line {invalid} is not a valid line of metrics",
             where=folder.metrics,
-            remedy=f"restore the file; or delete that line; then {_resume(folder)}",
+            remedy=f"restore the file or delete that line, then {_resume(folder)}",
         )
     return tuple(lines)
 
 
-def _is_whole(line: object) -> bool:
+def _is_valid(line: object) -> bool:
     if not isinstance(line, dict) or type(line.get("step")) is not int:
         return False
     if line.get("split") != "val":
@@ -137,17 +150,17 @@ def _is_whole(line: object) -> bool:
         type(line.get("epoch")) is int
         and isinstance(line.get("miou"), float)
         and isinstance(classes, dict)
-        and all(one is None or isinstance(one, float) for one in classes.values())
+        and all(iou is None or isinstance(iou, float) for iou in classes.values())
     )
 
 
 def _resume(folder: RunFolder) -> str:
-    """The command that goes on with a run; where it has ended, it only tidies the folder."""
+    """Return the command that resumes a run. For a complete run, it only tidies the folder."""
     return f"rsmtdf train CONFIG --run {shlex.quote(str(folder.path))} --resume"
 
 
 def _lock(folder: RunFolder, config: ExperimentConfig) -> dict[str, Any] | None:
-    """The run's cache.lock.json, unsealed."""
+    """Read the run's cache.lock.json and check its seal."""
     path = folder.path / "cache.lock.json"
     if not path.exists():
         return None
@@ -157,10 +170,10 @@ def _lock(folder: RunFolder, config: ExperimentConfig) -> dict[str, Any] | None:
     except (RunError, StoreDamagedError) as damage:
         raise RunError(damage.what, where=path, remedy=again) from None
     cached = config.teacher_source == "cached"
-    names = {one.name for one in config.distilled}
+    names = {teacher.name for teacher in config.distilled}
     if cached and not _names_stores(lock, names):
-        what = "the file does not name the stores that the run read"
-        raise RunError(what, where=path, remedy=again)
+        message = "the file does not name the stores that the run read"
+        raise RunError(message, where=path, remedy=again)
     return lock
 
 
@@ -169,10 +182,10 @@ def _names_stores(lock: dict[str, Any], names: set[str]) -> bool:
     if not isinstance(stores, dict) or set(stores) != names:
         return False
     return all(
-        isinstance(one, dict)
-        and isinstance(one.get("store"), str)
-        and isinstance(one.get("codec"), dict)
-        and isinstance(one.get("identity"), dict)
-        and "weights_sha256" in one["identity"]
-        for one in stores.values()
+        isinstance(store, dict)
+        and isinstance(store.get("store"), str)
+        and isinstance(store.get("codec"), dict)
+        and isinstance(store.get("identity"), dict)
+        and "weights_sha256" in store["identity"]
+        for store in stores.values()
     )

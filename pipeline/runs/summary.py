@@ -1,4 +1,4 @@
-"""A run in one row: what was trained on what, from which features, how far, and how well."""
+"""Summarizes a run as a table row: method, data, features, progress and score."""
 
 import time
 from pathlib import Path
@@ -6,19 +6,18 @@ from typing import Any, Literal
 
 from pipeline.runs.record import RunRecord
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.views.records import PIXELS
 
 
 class RunFeatures(Settings):
-    """Where a run's distillation targets came from.
+    """The source of a run's distillation targets.
 
     Attributes:
-        source: none for methods without teachers.
-        teachers: names of the teachers that it distils from.
-        codecs: the codec of each teacher's store; none for online teachers.
+        source: `cached`, `online`, or `none` for methods without teachers.
+        teachers: names of the distilled teachers.
+        codecs: codec of each teacher's store; empty for online teachers.
         views: views per unlabeled scene (K); None without teachers.
-        stores: `<group>/<store>` of each teacher; none before a run has begun.
-        pixels: `<group>/<store>` of the cached views, where it reads these.
+        stores: `<group>/<store>` of each teacher; empty before a run has started.
+        pixels: `<group>/<store>` of the cached views, if the run reads them.
     """
 
     source: Literal["cached", "online", "none"]
@@ -30,25 +29,25 @@ class RunFeatures(Settings):
 
 
 class RunSummary(Settings):
-    """One run.
+    """The summary of a run.
 
     Attributes:
-        run: its path below the folder that was looked through.
-        path: its folder.
-        method: what it minimised.
-        dataset: name of its manifest.
-        labeled: share of the training scenes whose masks it used.
-        labeled_seed: drew those scenes.
-        seed: of the run.
-        steps: steps trained.
-        total: steps of the whole training; None where an older run did not write them down.
-        features: what it distilled from.
-        best_miou: on the validation split, in 0..1; None before the first validation.
-        best_steps: steps trained when it was reached.
-        weights: which model was validated.
-        status: running (which a killed run stays), interrupted, finished, stopped early or unknown.
-        random_teachers: teachers with random weights; with any, its scores say nothing about the method.
-        written: when it last told of itself, local time, ISO 8601.
+        run: path relative to the searched folder.
+        path: the run's folder.
+        method: name of the training method.
+        dataset: name of the manifest.
+        labeled: share of the training scenes with masks in use.
+        labeled_seed: seed of the choice of labeled scenes.
+        seed: seed of the run.
+        steps: number of trained steps.
+        total: number of steps of the whole training; None if a run of an earlier version did not record it.
+        features: source of the distillation targets.
+        best_miou: best mIoU on the validation split, in 0..1; None before the first validation.
+        best_steps: number of trained steps at the best mIoU.
+        weights: the validated model.
+        status: running (also after a kill), interrupted, finished, stopped early or unknown.
+        random_teachers: teachers with random weights. If there are any, the scores do not reflect the method.
+        written: time of the last update, local time, ISO 8601.
     """
 
     run: str
@@ -70,7 +69,7 @@ class RunSummary(Settings):
 
 
 def summarise(record: RunRecord, name: str) -> RunSummary:
-    """The row of a run that is called `name`."""
+    """Summarize a run under the given name."""
     config, best = record.config, record.best
     return RunSummary(
         run=name,
@@ -94,16 +93,17 @@ def summarise(record: RunRecord, name: str) -> RunSummary:
 
 def _features(record: RunRecord) -> RunFeatures:
     config, lock = record.config, record.lock or {}
-    pixels = lock.get(PIXELS)
+    pixels = record.pixels
     if not record.distils:
         return RunFeatures(source="none", pixels=pixels)
-    teachers = tuple(one.name for one in config.distilled)
+    teachers = tuple(teacher.name for teacher in config.distilled)
     views = config.views.unlabeled_views
     if config.teacher_source == "online":
         return RunFeatures(source="online", teachers=teachers, views=views, pixels=pixels)
     locked = lock.get("stores")
     codecs = [
-        locked[one.name]["codec"] if locked else one.declared_codec for one in config.distilled
+        locked[teacher.name]["codec"] if locked else teacher.declared_codec
+        for teacher in config.distilled
     ]
     return RunFeatures(
         source="cached",
@@ -116,6 +116,6 @@ def _features(record: RunRecord) -> RunFeatures:
 
 
 def codec_label(codec: dict[str, Any]) -> str:
-    """A declared codec as names of stores have it: fp16, transform-0.99."""
+    """Format a declared codec as in the names of stores: fp16, transform-0.99."""
     keys = (str(value) for key, value in codec.items() if key not in {"name", "format"})
     return "-".join([str(codec.get("name", "unknown")), *keys])

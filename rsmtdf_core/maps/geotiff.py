@@ -26,11 +26,11 @@ class MapLayer:
     """Metadata of a raster of uint8 bands.
 
     Attributes:
-        names: The names of the bands, in order.
-        nodata: The nodata value.
+        names: the names of the bands, in order.
+        nodata: the nodata value.
         colors: RGB by value, if the only band holds class ids.
-        scale: The factor from values to the quantity; 1 for ids.
-        tags: Further metadata.
+        scale: the factor from values to the quantity; 1 for ids.
+        tags: further metadata.
     """
 
     names: Sequence[str]
@@ -44,7 +44,7 @@ class BlockWriter:
     """Collects blocks of any size and writes whole rows of tiles, so that no tile is compressed twice.
 
     Attributes:
-        checksums: The crc32 of each row of tiles, by its first row of pixels.
+        checksums: the crc32 of each row of tiles, by its first row of pixels.
     """
 
     def __init__(self, dataset: RasterioDataset) -> None:
@@ -92,10 +92,10 @@ def raster_file(
     GDAL reports no error if the disk is full, so the file is read back and compared with the written pixels.
 
     Args:
-        path: The file; its folder is created.
-        frame: Size, coordinate reference system and transform.
-        layer: The metadata of its bands.
-        cog: Write a Cloud Optimized GeoTIFF, with overviews and a layout for reads over HTTP.
+        path: the file; its folder is created.
+        frame: size, coordinate reference system and transform.
+        layer: the metadata of its bands.
+        cog: write a Cloud Optimized GeoTIFF, with overviews and a layout for reads over HTTP.
 
     Raises:
         WriteError: If the file cannot be written, for example because the disk is full.

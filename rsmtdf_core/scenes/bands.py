@@ -25,9 +25,9 @@ class BandSettings(Settings):
     """A choice of bands with their scaling to 0..255.
 
     Attributes:
-        indices: The bands shown as red, green and blue, which teachers see, then further bands for the student; counted
+        indices: the bands shown as red, green and blue, which teachers see, then further bands for the student; counted
             from 1. A band may occur several times.
-        scale: The values that become 0 and 255: `[low, high]` for all bands, or a pair for each band. Values beyond
+        scale: the values that become 0 and 255: `[low, high]` for all bands, or a pair for each band. Values beyond
             are clipped. None for 8-bit bands, which are not scaled.
     """
 

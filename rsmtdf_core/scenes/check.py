@@ -45,9 +45,9 @@ class Problem(Settings):
     """A problem with a file.
 
     Attributes:
-        file: Posix path relative to the data root; bytes that are not text are shown as Latin-1.
-        what: A sentence on the problem.
-        kind: A label that problems of one kind share; empty if they share the whole sentence.
+        file: posix path relative to the data root; bytes that are not text are shown as Latin-1.
+        what: a sentence on the problem.
+        kind: a label that problems of one kind share; empty if they share the whole sentence.
     """
 
     file: Annotated[str, BeforeValidator(readable)]
@@ -74,12 +74,12 @@ class SplitCheck(Settings):
     """The contents of a split.
 
     Attributes:
-        name: The name of the split.
-        scenes: Number of scenes.
-        labeled: Number of scenes with a mask.
-        unlabeled: Images without a mask, posix paths relative to the data root.
-        pixels: Number of pixels of each class, in the readable masks.
-        ignored: Number of pixels of these masks without a class.
+        name: the name of the split.
+        scenes: number of scenes.
+        labeled: number of scenes with a mask.
+        unlabeled: images without a mask, posix paths relative to the data root.
+        pixels: number of pixels of each class, in the readable masks.
+        ignored: number of pixels of these masks without a class.
     """
 
     name: str
@@ -94,13 +94,13 @@ class DatasetCheck(Settings):
     """The result of a check: `problems` must be corrected, `notes` may be intended.
 
     Attributes:
-        manifest: The name of the manifest.
-        splits: The contents of each split.
-        problems: The problems, sorted by file.
-        notes: Sentences on facts that may be intended.
-        hints: Changes to the manifest that would solve many problems at once.
-        unmatched: Number of mask pixels whose color matches no class and that are ignored.
-        copies: Groups of images with equal pixels, posix paths relative to the data root.
+        manifest: the name of the manifest.
+        splits: the contents of each split.
+        problems: the problems, sorted by file.
+        notes: sentences on facts that may be intended.
+        hints: changes to the manifest that would solve many problems at once.
+        unmatched: number of mask pixels whose color matches no class and that are ignored.
+        copies: groups of images with equal pixels, posix paths relative to the data root.
     """
 
     manifest: str
@@ -117,14 +117,14 @@ class _PairCheck:
     """The contents of a pair.
 
     Attributes:
-        scenes: The scenes of its image, if it could be opened.
-        pixels: Pixel counts of each scene whose mask could be read, int64 [C + 1], ignored pixels last.
-        content: Digests of its image, if it could be read.
-        problems: The problems with its files.
-        unknown: Number of mask pixels of each value that no class has.
-        frame: Size and georeference of its image, if it could be opened.
-        turned: Whether the image is shown turned, by its orientation tag.
-        gaps: For strips with missing data, where they have data: packed bits by top row, until the mask is read.
+        scenes: the scenes of its image, if it could be opened.
+        pixels: pixel counts of each scene whose mask could be read, int64 [C + 1], ignored pixels last.
+        content: digests of its image, if it could be read.
+        problems: the problems with its files.
+        unknown: number of mask pixels of each value that no class has.
+        frame: size and georeference of its image, if it could be opened.
+        turned: whether the image is shown turned, by its orientation tag.
+        gaps: for strips with missing data, where they have data: packed bits by top row, until the mask is read.
     """
 
     scenes: list[Scene] = field(default_factory=list)
@@ -143,9 +143,9 @@ def check_dataset(
     """Open every image and mask of every split.
 
     Args:
-        manifest: The manifest of the dataset.
-        root: The data root.
-        on_scene: Called after each image file, in the caller's thread.
+        manifest: the manifest of the dataset.
+        root: the data root.
+        on_scene: called after each image file, in the caller's thread.
 
     Raises:
         MissingFileError, DataError: If the check cannot start, see `find_pairs` and `split_pairs`.

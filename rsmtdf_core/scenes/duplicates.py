@@ -16,9 +16,9 @@ class Content:
     """Digests of an image file.
 
     Attributes:
-        file: Posix path relative to the data root.
-        file_sha256: Digest of its bytes.
-        pixels_sha256: Digest of its decoded pixels and their shape: equal for a PNG and a TIFF of one image.
+        file: posix path relative to the data root.
+        file_sha256: digest of its bytes.
+        pixels_sha256: digest of its decoded pixels and their shape: equal for a PNG and a TIFF of one image.
     """
 
     file: str
@@ -30,7 +30,7 @@ class ContentHash:
     """Hashes an image strip by strip, from the top downward, so that no raster must fit in memory.
 
     Args:
-        size: Width and height of the whole image, px.
+        size: width and height of the whole image, px.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:

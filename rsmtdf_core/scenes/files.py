@@ -41,8 +41,8 @@ def read_image(path: Path, bands: BandSettings | None = None) -> npt.NDArray[Any
     """Read an image's pixels [H, W, C], RGB first; gray becomes three equal bands, pixels without data black.
 
     Args:
-        path: The file.
-        bands: The manifest's choice of bands.
+        path: the file.
+        bands: the manifest's choice of bands.
 
     Returns:
         uint8; without a choice of bands, samples of more than 8 bits keep their values.
@@ -70,7 +70,7 @@ class MaskFile:
     """An open mask with the encoding of a manifest, from `open_mask`; not thread-safe.
 
     Attributes:
-        image: The file.
+        image: the file.
     """
 
     def __init__(self, image: ImageFile, manifest: Manifest) -> None:

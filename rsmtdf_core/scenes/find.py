@@ -39,13 +39,13 @@ class Scene:
     """One image of a dataset, or a window of a larger raster.
 
     Attributes:
-        id: The path fields joined by "/", and "@left,top" for windows.
-        image: Posix path of the image relative to the data root.
-        mask: Posix path of the mask relative to the data root; None without a mask.
-        width: Width of the scene (of its window), px.
-        height: Height of the scene (of its window), px.
-        window: Its window in the raster; None if the scene is the whole image.
-        sha256: Digest of the image file and the choice of bands, see `with_digests`; empty until computed.
+        id: the path fields joined by "/", and "@left,top" for windows.
+        image: posix path of the image relative to the data root.
+        mask: posix path of the mask relative to the data root; None without a mask.
+        width: width of the scene (of its window), px.
+        height: height of the scene (of its window), px.
+        window: its window in the raster; None if the scene is the whole image.
+        sha256: digest of the image file and the choice of bands, see `with_digests`; empty until computed.
     """
 
     id: str
@@ -62,10 +62,10 @@ class Dataset:
     """A manifest with its scenes on disk.
 
     Attributes:
-        manifest: The manifest of the dataset.
-        root: The data root.
-        splits: The scenes of each split.
-        turned: Images that are shown turned, by their orientation tag.
+        manifest: the manifest of the dataset.
+        root: the data root.
+        splits: the scenes of each split.
+        turned: images that are shown turned, by their orientation tag.
     """
 
     manifest: Manifest
@@ -306,9 +306,9 @@ def draw_labeled(
     contains a smaller one. The count is rounded down, as in the published lists, but is at least 1.
 
     Args:
-        scenes: The scenes of the training split.
-        share: Share of the scenes with a mask, in (0, 1].
-        seed: Seed of the order.
+        scenes: the scenes of the training split.
+        share: share of the scenes with a mask, in (0, 1].
+        seed: seed of the order.
 
     Returns:
         Labeled and unlabeled scenes, both in the drawn order; scenes without a mask are unlabeled.
@@ -382,9 +382,9 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], most: int | None = No
     """Map a function over items in threads, for work that waits for the disk; results keep the order of the items.
 
     Args:
-        work: The function.
-        items: The items.
-        most: Largest number of threads, to limit memory; by default slightly more than cores.
+        work: the function.
+        items: the items.
+        most: largest number of threads, to limit memory; by default slightly more than cores.
     """
     with ThreadPoolExecutor(most) as pool:
         yield from pool.map(work, items)

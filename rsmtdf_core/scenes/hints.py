@@ -17,8 +17,8 @@ def unknown_values_hint(unknown: Mapping[str, int], manifest: Manifest) -> str |
     """Return a sentence on the values of all masks that no class has; None without an explanation.
 
     Args:
-        unknown: Number of pixels of each value, as in `encode_mask`.
-        manifest: The manifest of the masks.
+        unknown: number of pixels of each value, as in `encode_mask`.
+        manifest: the manifest of the masks.
     """
     encoding = manifest.mask_encoding
     if not unknown or encoding.tolerant:

@@ -21,9 +21,9 @@ class ListedPair:
     """A line of a list of crops.
 
     Attributes:
-        line: The file and the line number, for messages.
-        image: Posix path of the image as listed.
-        mask: Posix path of the mask as listed.
+        line: the file and the line number, for messages.
+        image: posix path of the image as listed.
+        mask: posix path of the mask as listed.
     """
 
     line: str
@@ -35,8 +35,8 @@ def read_scene_list(folder: Path, name: str) -> list[str]:
     """Read the scene ids in a list file of a manifest.
 
     Args:
-        folder: The manifest's folder.
-        name: Path of the list below that folder.
+        folder: the manifest's folder.
+        name: path of the list below that folder.
 
     Raises:
         MissingFileError: If the file is missing.
@@ -50,8 +50,8 @@ def read_pair_list(path: Path, *, may_be_empty: bool = False) -> list[ListedPair
     """Read the crops of an official list, with lines `image mask`.
 
     Args:
-        path: The list.
-        may_be_empty: Accept a list without lines, such as that of unlabeled crops if all crops are labeled.
+        path: the list.
+        may_be_empty: accept a list without lines, such as that of unlabeled crops if all crops are labeled.
 
     Raises:
         MissingFileError: If the file is missing.

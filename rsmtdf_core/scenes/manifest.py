@@ -65,9 +65,9 @@ class ColorMasks(Settings):
     """Masks in the classes' colors; pixels with a color in `ignore` are ignored.
 
     Attributes:
-        encoding: The name of the encoding.
-        ignore: Colors without a class.
-        match: The rule that matches a pixel with a class color. exact: the colors are equal; other colors are refused.
+        encoding: the name of the encoding.
+        ignore: colors without a class.
+        match: the rule that matches a pixel with a class color. exact: the colors are equal; other colors are refused.
             threshold: the colors are equal after each channel below 128 becomes 0, else 255. nearest: the nearest class
             color within `max_distance`. Except for exact, colors without a match are counted and ignored.
         max_distance: Euclidean distance in RGB of 0 to 255.
@@ -118,11 +118,11 @@ class SplitSpec(Settings):
     """The scenes of a split, by a list or by a rule.
 
     Attributes:
-        where: Allowed values of fields of the path pattern; every field must match.
-        share: The slice of the matching scenes between two shares, 0 to 1, in a random order.
-        seed: Seed of that order; splits of the same scenes use the same seed.
-        by: The unit of the order: parents (all crops of a tile or raster stay together), or single crops.
-        scenes: The ids of the scenes, instead of a rule; in a file, the name of a list next to the manifest.
+        where: allowed values of fields of the path pattern; every field must match.
+        share: the slice of the matching scenes between two shares, 0 to 1, in a random order.
+        seed: seed of that order; splits of the same scenes use the same seed.
+        by: the unit of the order: parents (all crops of a tile or raster stay together), or single crops.
+        scenes: the ids of the scenes, instead of a rule; in a file, the name of a list next to the manifest.
     """
 
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -164,8 +164,8 @@ class ProtocolFacts(Settings):
     """Peculiarities of public evaluation code on the dataset; see `evaluation.protocols`.
 
     Attributes:
-        official_ignores: Names of classes whose pixels the official script ignores; None: the unscored classes.
-        dwl_counts_ignored: Whether the DWL code counts predictions on ignored pixels as wrong.
+        official_ignores: names of classes whose pixels the official script ignores; None: the unscored classes.
+        dwl_counts_ignored: whether the DWL code counts predictions on ignored pixels as wrong.
     """
 
     official_ignores: tuple[str, ...] | None = None
@@ -176,24 +176,24 @@ class Manifest(Settings):
     """A dataset as reviewed by a person.
 
     Attributes:
-        name: Short name, also that of the packaged file.
-        title: Name for people.
-        classes: The classes in the order of their ids, from 0.
-        ignore_id: Id of pixels that are neither learned nor scored; not a class id.
-        unscored: Names of classes that are learned but excluded from the scores.
-        protocols: Peculiarities of the dataset in protocols other than ours.
-        images: Path pattern of the images below the data root (see `patterns`).
-        masks: Path pattern of the masks, with the same fields; None without masks.
-        mask_encoding: The encoding of class ids in the masks' pixels.
-        window: Size and stride of scenes that are windows of larger rasters.
-        bands: The choice and scale of bands, for GeoTIFFs; teachers see the first three, the student all. Omitted if
+        name: short name, also that of the packaged file.
+        title: name for people.
+        classes: the classes in the order of their ids, from 0.
+        ignore_id: id of pixels that are neither learned nor scored; not a class id.
+        unscored: names of classes that are learned but excluded from the scores.
+        protocols: peculiarities of the dataset in protocols other than ours.
+        images: path pattern of the images below the data root (see `patterns`).
+        masks: path pattern of the masks, with the same fields; None without masks.
+        mask_encoding: the encoding of class ids in the masks' pixels.
+        window: size and stride of scenes that are windows of larger rasters.
+        bands: the choice and scale of bands, for GeoTIFFs; teachers see the first three, the student all. Omitted if
             not set, as in manifests from before the key existed.
-        parent: Names of the fields that identify the tile from which an image was cut; empty for images that are not
+        parent: names of the fields that identify the tile from which an image was cut; empty for images that are not
             crops.
-        splits: The scenes for training, validation and testing; by default crops of one parent stay together.
-        labeled: Ids of the training scenes whose masks may be used, if they are listed instead of drawn; in a file,
+        splits: the scenes for training, validation and testing; by default crops of one parent stay together.
+        labeled: ids of the training scenes whose masks may be used, if they are listed instead of drawn; in a file,
             the name of a list next to the manifest.
-        notes: Facts that a reader of scores must know; every report repeats them.
+        notes: facts that a reader of scores must know; every report repeats them.
     """
 
     name: str = Field(pattern="^[a-z][a-z0-9_-]*$", max_length=128)

@@ -24,9 +24,9 @@ def encode_mask(
     """Convert a mask's raw pixels to class ids.
 
     Args:
-        raw: Integers [H, W] for "indices", uint8 [H, W, 3] for "colors".
-        manifest: The manifest, which has the encoding.
-        valid: Where the mask file has data, bool [H, W]; all other pixels are ignored.
+        raw: integers [H, W] for "indices", uint8 [H, W, 3] for "colors".
+        manifest: the manifest, which has the encoding.
+        valid: where the mask file has data, bool [H, W]; all other pixels are ignored.
 
     Returns:
         Class ids uint8 [H, W], and the number of pixels of each raw id or color that no class has; those pixels are

@@ -62,10 +62,10 @@ def match_files(
     """Return the files below `root` that match a pattern, by the values of `fields`, sorted.
 
     Args:
-        root: The data root.
-        pattern: A path pattern relative to the root.
-        fields: The fields of the pattern, in the order of the keys.
-        without: Files to leave out, posix paths relative to the root.
+        root: the data root.
+        pattern: a path pattern relative to the root.
+        fields: the fields of the pattern, in the order of the keys.
+        without: files to leave out, posix paths relative to the root.
 
     Returns:
         Posix paths relative to the root.

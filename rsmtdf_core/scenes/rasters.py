@@ -26,8 +26,8 @@ class Raster:
     """An open image with chosen bands, from `open_raster` or `choose_bands`; not thread-safe.
 
     Attributes:
-        image: The file.
-        frame: Its size and georeference.
+        image: the file.
+        frame: its size and georeference.
     """
 
     def __init__(self, image: ImageFile, bands: BandSettings) -> None:
@@ -99,8 +99,8 @@ def open_raster(path: Path, bands: BandSettings | None = None) -> Iterator[Raste
     """Open an image for reading through a choice of bands.
 
     Args:
-        path: The file.
-        bands: The bands to read; by default the first three, or a single one three times, without bands tagged as
+        path: the file.
+        bands: the bands to read; by default the first three, or a single one three times, without bands tagged as
             alpha.
 
     Raises:

@@ -26,10 +26,10 @@ class _Decoded:
     """The decoded pixels of an image or a mask.
 
     Attributes:
-        pixels: Pixels of the image, uint8 [h, w, C], or class ids of the mask, uint8 [h, w].
-        part: The decoded part of the file; None for the whole file.
-        size: Width and height of the file, px.
-        valid: Where the image has data, bool [h, w]; None if all pixels have data.
+        pixels: pixels of the image, uint8 [h, w, C], or class ids of the mask, uint8 [h, w].
+        part: the decoded part of the file; None for the whole file.
+        size: width and height of the file, px.
+        valid: where the image has data, bool [h, w]; None if all pixels have data.
     """
 
     pixels: Pixels
@@ -53,8 +53,8 @@ class SceneReader:
     therefore read-only.
 
     Args:
-        dataset: The dataset.
-        cache_bytes: Largest size of the cache, bytes.
+        dataset: the dataset.
+        cache_bytes: largest size of the cache, bytes.
     """
 
     def __init__(self, dataset: Dataset, cache_bytes: int = 512 * 2**20) -> None:

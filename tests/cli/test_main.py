@@ -1,4 +1,4 @@
-"""What a user sees: statuses, messages, and that nothing heavy is loaded to say so."""
+"""The command line from a user's view: exit statuses, messages, and no slow imports."""
 
 import errno
 import json
@@ -99,7 +99,7 @@ def test_config_show_prints_every_key_and_copy_keeps_comments(tmp_path):
     assert path.read_text().startswith("# Your own images/")
     again = _rsmtdf("config", "copy", "folder", path)
     assert again.returncode == 1
-    assert "there already" in again.stderr
+    assert "exists already" in again.stderr
 
 
 @pytest.mark.slow
@@ -147,10 +147,10 @@ def test_ctrl_c_says_what_is_kept_and_ends_at_once(tmp_path):
     while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    _, output = process.communicate()
     assert process.returncode == 130
-    assert "--resume" in said
-    assert "Traceback" not in said
+    assert "--resume" in output
+    assert "Traceback" not in output
 
 
 def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
@@ -180,10 +180,11 @@ def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOSPC, "free space"),
+        (errno.ENOSPC, "make room"),
         (errno.ENAMETOOLONG, "shorter names"),
         (errno.EACCES, "access"),
-        (errno.EIO, "RSMTDF_DEBUG"),
+        (errno.EIO, "check it"),
+        (errno.EMFILE, "RSMTDF_DEBUG"),
     ],
 )
 def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, number, remedy):

@@ -141,6 +141,24 @@ def test_every_field_is_listed():
     assert set(leaves(ExperimentConfig)) == FIELDS.keys()
 
 
+def test_what_may_change_during_a_run_and_what_other_methods_ignore():
+    roles = {
+        key: {role_of(field) for _, _, field in fields_at(ExperimentConfig, key)} for key in FIELDS
+    }
+    free = {key for key in FIELDS if roles[key] <= {Role.SPEED, Role.PLACE}}
+    runtime = {key for key in FIELDS if key.startswith("runtime.")}
+    assert free == runtime - {"runtime.precision"} | {
+        *("name", "data.manifest", "data.root", "evaluation.inference.batch")
+    }
+    inference = {key for key in FIELDS if key.startswith("evaluation.inference.")}
+    assert {key for key in FIELDS if Role.SCORING in roles[key]} == inference - free
+    taught = {key for key in FIELDS if roles[key] & {Role.TAUGHT, Role.SELECTION}}
+    assert taught == {
+        *(key for key in FIELDS if key.startswith(("objective.distillation.", "student.fusion."))),
+        *("objective.teachers", "student.second_encoding", "student.translator_hidden"),
+    }
+
+
 @pytest.mark.parametrize("key", FIELDS)
 def test_the_role_of_a_field_is_the_address_that_it_changes(key):
     _, changes = FIELDS[key]

@@ -86,6 +86,13 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_package(
     assert "uninstall" in str(refusal.value)
 
 
+def test_code_without_the_interface_of_its_kind_is_refused():
+    path = "rsmtdf_core.store.codecs.rows:FP16"
+    row = CodecKind(name="packed", summary="packed", code=path, settings=CodecSettings)
+    with pytest.raises(ConfigError, match="the code of packed has no fit and no encode and no unp"):
+        row.load()
+
+
 def test_code_that_cannot_be_imported_is_refused_by_its_path():
     row = CodecKind(
         name="packed",

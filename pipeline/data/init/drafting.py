@@ -39,14 +39,14 @@ class Draft:
     """A manifest before it is written.
 
     Attributes:
-        manifest: The values.
-        text: The manifest as YAML with comments.
-        guesses: For each guess its subject, the guess and the reason, as text.
-        looked: The contents of the folder.
-        path: The file that will be written.
-        masks: The encoding of the masks; None without masks.
-        splits: The scenes of each split, and why.
-        by_order: Whether class names got their mask colors by order alone, see `assigned_by_order`.
+        manifest: the values.
+        text: the manifest as YAML with comments.
+        guesses: for each guess its subject, the guess and the reason, as text.
+        looked: the contents of the folder.
+        path: the file that will be written.
+        masks: the encoding of the masks; None without masks.
+        splits: the scenes of each split, and why.
+        by_order: whether class names got their mask colors by order alone, see `assigned_by_order`.
     """
 
     manifest: Manifest
@@ -86,10 +86,10 @@ def draft(
     """Turn the contents of a folder into a manifest.
 
     Args:
-        looked: The contents of the folder.
-        path: The file that will be written; the comments name it.
-        classes: Classes in the order of the ids; None gives them numbers for names.
-        ignore: Mask values without a class; None guesses them.
+        looked: the contents of the folder.
+        path: the file that will be written; the comments name it.
+        classes: classes in the order of the ids; None gives them numbers for names.
+        ignore: mask values without a class; None guesses them.
 
     Raises:
         ConfigError: If the names do not fit the masks.

@@ -24,13 +24,13 @@ class Looked:
     """The contents of a folder, before any decision.
 
     Attributes:
-        root: The folder.
-        layout: Its files and the patterns that pair them.
-        sizes: Number of images of each width and height, px.
-        kinds: Number of images of each kind of bands, such as "4 bands of uint16".
-        bands: The bands that are shown, and their scale; None if all images have 8 bits and no choice was given.
-        values: The values in the masks; None without masks.
-        undeclared: Image values that look like nodata although no file declares them.
+        root: the folder.
+        layout: its files and the patterns that pair them.
+        sizes: number of images of each width and height, px.
+        kinds: number of images of each kind of bands, such as "4 bands of uint16".
+        bands: the bands that are shown, and their scale; None if all images have 8 bits and no choice was given.
+        values: the values in the masks; None without masks.
+        undeclared: image values that look like nodata although no file declares them.
     """
 
     root: Path
@@ -51,10 +51,10 @@ def look(
     """Find images and masks below `root`, and read every image's header and every mask's pixels.
 
     Args:
-        root: The folder.
-        reporter: Shows progress.
-        bands: The bands to show; None guesses them.
-        patterns: Path patterns of images and masks; None guesses them.
+        root: the folder.
+        reporter: shows progress.
+        bands: the bands to show; None guesses them.
+        patterns: path patterns of images and masks; None guesses them.
 
     Raises:
         MissingFileError: If there is no image.

@@ -21,8 +21,8 @@ class NamedClass:
     """A class as a person named it.
 
     Attributes:
-        name: The name.
-        color: The color "#RRGGBB" of the class in the masks; None takes the next mask color that no other class has.
+        name: the name.
+        color: the color "#RRGGBB" of the class in the masks; None takes the next mask color that no other class has.
     """
 
     name: str
@@ -34,9 +34,9 @@ class ClassRow:
     """A class of a draft and its pixels in the masks.
 
     Attributes:
-        spec: Name and color.
-        value: The mask value of the class, an index or a color "#RRGGBB".
-        percent: Share of the pixels of all classes, 0 to 100.
+        spec: name and color.
+        value: the mask value of the class, an index or a color "#RRGGBB".
+        percent: share of the pixels of all classes, 0 to 100.
     """
 
     spec: ClassSpec

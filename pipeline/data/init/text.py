@@ -28,12 +28,12 @@ def manifest_text(
     """Return the manifest as YAML.
 
     Args:
-        looked: The contents of the folder.
-        path: The file that will be written.
-        classes: The classes in the order of their ids.
-        masks: The encoding of the masks; None without masks.
-        splits: The scenes of each split.
-        by_order: Whether to note that class names were assigned to colors by order alone.
+        looked: the contents of the folder.
+        path: the file that will be written.
+        classes: the classes in the order of their ids.
+        masks: the encoding of the masks; None without masks.
+        splits: the scenes of each split.
+        by_order: whether to note that class names were assigned to colors by order alone.
     """
     layout = looked.layout
     title = readable(looked.root.resolve().name)

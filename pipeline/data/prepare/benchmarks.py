@@ -52,20 +52,20 @@ class Benchmark:
     """One published dataset.
 
     Attributes:
-        name: The name, also that of its first packaged manifest.
-        manifests: The packaged manifests, one for each of our splits.
-        image: The name of an original image.
-        masks: Possible names of a mask; archives differ.
-        size: Width and height of every image, px.
-        counts: The published number of images, by the value of `counted_by`.
-        counted_by: A field, or None to count all images together under "".
-        crop_image: The name of a crop; {crop} counts from 1, row by row.
-        crop_mask: The name of a crop's mask.
-        crops_from_1: Whether published crops keep raw ids: 1 for the first class, 0 for no class.
-        padding_class: The class of the published crops outside the image; None if no crop reaches over it.
-        md5: The published md5 of archives, by file name.
-        urls: The addresses of archives that need no login, by file name.
-        source: The source of the data and its form.
+        name: the name, also that of its first packaged manifest.
+        manifests: the packaged manifests, one for each of our splits.
+        image: the name of an original image.
+        masks: possible names of a mask; archives differ.
+        size: width and height of every image, px.
+        counts: the published number of images, by the value of `counted_by`.
+        counted_by: a field, or None to count all images together under "".
+        crop_image: the name of a crop; {crop} counts from 1, row by row.
+        crop_mask: the name of a crop's mask.
+        crops_from_1: whether published crops keep raw ids: 1 for the first class, 0 for no class.
+        padding_class: the class of the published crops outside the image; None if no crop reaches over it.
+        md5: the published md5 of archives, by file name.
+        urls: the addresses of archives that need no login, by file name.
+        source: the source of the data and its form.
     """
 
     name: str

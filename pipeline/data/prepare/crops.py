@@ -44,11 +44,11 @@ class Cutter:
     """Cuts tiles into crops.
 
     Attributes:
-        benchmark: The benchmark, which names the crops.
-        manifest: The manifest of the tiles, which has the encoding of their masks.
-        root: The data root of the tiles.
-        to: The folder for the crops.
-        padding: The class id of crop pixels outside their tile.
+        benchmark: the benchmark, which names the crops.
+        manifest: the manifest of the tiles, which has the encoding of their masks.
+        root: the data root of the tiles.
+        to: the folder for the crops.
+        padding: the class id of crop pixels outside their tile.
     """
 
     benchmark: Benchmark
@@ -84,8 +84,8 @@ class Cutter:
         """Return the class ids of a whole mask and the number of pixels that match no class.
 
         Args:
-            mask: The mask file.
-            image: Width and height of its image, px.
+            mask: the mask file.
+            image: width and height of its image, px.
         """
         ids = np.empty(image[::-1], np.uint8)
         unknown: Counter[str] = Counter()

@@ -26,10 +26,10 @@ def download(
     Files with the right md5 are not downloaded again, and partial downloads are resumed.
 
     Args:
-        urls: Address of each file by name, http or https.
-        md5: Published md5 of each file by name.
-        to: The folder; partial files end in .part.
-        reporter: Shows progress.
+        urls: address of each file by name, http or https.
+        md5: published md5 of each file by name.
+        to: the folder; partial files end in .part.
+        reporter: shows progress.
 
     Raises:
         DataError: If the server cannot be reached or refuses, or the md5 differs from the published one.

@@ -20,10 +20,10 @@ def find_originals(
     """Return the benchmark's tiles, sorted by id, and notes on missing files.
 
     Args:
-        benchmark: The published facts.
-        manifest: The path patterns of the files.
-        root: The data root.
-        partial: Accept fewer tiles, and tiles without a mask.
+        benchmark: the published facts.
+        manifest: the path patterns of the files.
+        root: the data root.
+        partial: accept fewer tiles, and tiles without a mask.
 
     Raises:
         DataError: If counts, pairs or sizes differ from the published ones; the message lists the files.

@@ -18,10 +18,10 @@ class BenchmarkFolder:
     """The location of images and masks.
 
     Attributes:
-        root: The data root.
-        images: Path pattern of the images below the root, for a manifest.
-        masks: Path pattern of the masks below the root.
-        cropped: Whether the images are published crops rather than whole tiles.
+        root: the data root.
+        images: path pattern of the images below the root, for a manifest.
+        masks: path pattern of the masks below the root.
+        cropped: whether the images are published crops rather than whole tiles.
     """
 
     root: Path
@@ -41,9 +41,9 @@ def find_layout(
     """The layout with the most pairs; whole tiles go before crops; None where there is neither.
 
     Args:
-        benchmark: The benchmark to find.
-        root: The folder to search, with all of its subfolders.
-        skip: Folders to skip.
+        benchmark: the benchmark to find.
+        root: the folder to search, with all of its subfolders.
+        skip: folders to skip.
 
     Raises:
         DataError: If the name of a folder with files cannot be part of a path pattern.

@@ -18,9 +18,9 @@ class CutTile:
     """A tile whose crops are on disk.
 
     Attributes:
-        id: The id of the tile.
-        source: Size in bytes and modification time in ns of its files, by path.
-        unknown: Number of pixels of its mask that match no class.
+        id: the id of the tile.
+        source: size in bytes and modification time in ns of its files, by path.
+        unknown: number of pixels of its mask that match no class.
     """
 
     id: str

@@ -54,10 +54,10 @@ def cut_manifest(
     """Return a manifest for the crops cut from tiles, with the same crops in each split.
 
     Args:
-        benchmark: The benchmark, which names the crops.
-        original: The manifest of the tiles.
-        windows: The scenes of `original`; splits that draw single windows list them by their numbers.
-        notes: Notes to add to the manifest.
+        benchmark: the benchmark, which names the crops.
+        original: the manifest of the tiles.
+        windows: the scenes of `original`; splits that draw single windows list them by their numbers.
+        notes: notes to add to the manifest.
     """
     splits = {
         split: SplitSpec(

@@ -21,9 +21,9 @@ class ListedCrop:
     """A crop that a list names.
 
     Attributes:
-        line: The file and the line number, for messages.
-        tile: The values of the tile's fields, joined by "/".
-        number: The number of the crop in its tile, from 1, row by row.
+        line: the file and the line number, for messages.
+        tile: the values of the tile's fields, joined by "/".
+        number: the number of the crop in its tile, from 1, row by row.
     """
 
     line: str
@@ -108,10 +108,10 @@ def scene_ids(
     """Return the scene id of each crop; crops whose files are absent are left out.
 
     Args:
-        benchmark: The benchmark, which knows the corner of a crop in its tile.
-        crops: The crops.
-        pairs: The pairs on disk.
-        cropped: Whether the pairs are crops; otherwise they are tiles, and the crops are windows of them.
+        benchmark: the benchmark, which knows the corner of a crop in its tile.
+        crops: the crops.
+        pairs: the pairs on disk.
+        cropped: whether the pairs are crops; otherwise they are tiles, and the crops are windows of them.
     """
     present = {pair.id for pair in pairs}
     if cropped:

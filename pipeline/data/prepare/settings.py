@@ -18,14 +18,14 @@ class PrepareSettings(Settings):
 
     Attributes:
         benchmark: loveda, potsdam or deepglobe.
-        source: A folder with the files or their archives, or the archives themselves.
-        to: The folder for manifests, unpacked files and crops.
-        splits: Folders of official lists; each becomes a manifest.
-        crops: Cut crops instead of referring to windows of the originals.
-        padding_label: The label of crop pixels outside their tile: ignored, or the class of the published crops
+        source: a folder with the files or their archives, or the archives themselves.
+        to: the folder for manifests, unpacked files and crops.
+        splits: folders of official lists; each becomes a manifest.
+        crops: cut crops instead of referring to windows of the originals.
+        padding_label: the label of crop pixels outside their tile: ignored, or the class of the published crops
             ("dwl").
-        masks: The encoding of classes in masks; "published" is that of the benchmark's publisher.
-        partial: Accept an incomplete benchmark.
+        masks: the encoding of classes in masks; "published" is that of the benchmark's publisher.
+        partial: accept an incomplete benchmark.
     """
 
     benchmark: str
@@ -66,11 +66,11 @@ class PrepareReport(Settings):
     """The report of `rsmtdf data prepare`.
 
     Attributes:
-        root: The data root of the manifests.
-        images: Number of image files.
-        unmatched: Number of mask pixels that match no class and are ignored.
-        manifests: The written manifests.
-        notes: Sentences on files that are missing or left out.
+        root: the data root of the manifests.
+        images: number of image files.
+        unmatched: number of mask pixels that match no class and are ignored.
+        manifests: the written manifests.
+        notes: sentences on files that are missing or left out.
     """
 
     root: Path

@@ -1,7 +1,7 @@
-"""Runs side by side: which belong together, what they score over their seeds, and whether that is fair.
+"""Compares runs: groups them by configuration, summarizes their scores over seeds, and warns of unfair comparisons.
 
-`scoring` reads a run's score, `groups` and `labels` tell configurations apart, `fairness` warns, `tables` and
-`pictures` write what was found.
+`scoring` reads the score of a run, `groups` and `labels` distinguish configurations, `fairness` warns, `tables` and
+`pictures` write the results.
 """
 
 from pipeline.runs.compare.run import OUT, compare, compare_groups

@@ -1,4 +1,4 @@
-"""What makes a comparison less than fair, in sentences; runs of several datasets are not compared at all."""
+"""Warns of unfair comparisons, and refuses to compare runs of different datasets."""
 
 import json
 from collections import Counter
@@ -19,118 +19,120 @@ from rsmtdf_core.roles import Role, deciding
 _SPLITS = ("manifest.",)
 _LABELED = ("data.labeled", "data.labeled_seed")
 _SCORING = ("evaluation.",)
-_MOST = 3  # names in one sentence
+_MOST = 3  # maximum number of names in a sentence
 
 
 def require_one_dataset(runs: Sequence[ScoredRun]) -> None:
-    """Refuse runs of several datasets.
+    """Refuse runs of different datasets.
 
     Raises:
-        RunError: where their manifests have different names or classes.
+        RunError: If the manifests have different names or classes.
     """
     first = runs[0].record.manifest
-    for one in runs[1:]:
-        found = one.record.manifest
-        for what, own, other in (
-            ("dataset", first.name, found.name),
-            ("classes", ", ".join(first.class_names), ", ".join(found.class_names)),
+    for run in runs[1:]:
+        manifest = run.record.manifest
+        for noun, expected, value in (
+            ("dataset", first.name, manifest.name),
+            ("classes", ", ".join(first.class_names), ", ".join(manifest.class_names)),
         ):
-            if own != other:
+            if value != expected:
                 raise RunError(
-                    f"runs of different data cannot be compared: the {what} of {runs[0].score.run}: {own}, "
-                    f"of {one.score.run}: {other}",
-                    where=one.record.folder.path,
-                    remedy="compare the runs of each dataset by themselves",
+                    f"runs of different data cannot be compared: the {noun} of {runs[0].score.run}: {expected}, "
+                    f"of {run.score.run}: {value}",
+                    where=run.record.folder.path,
+                    remedy="compare the runs of each dataset separately",
                 )
 
 
 def unfairness(groups: Sequence[RunGroup], labels: Sequence[str]) -> tuple[str, ...]:
-    """A sentence for each thing beside the settings under test that may tell groups apart."""
+    """Return a sentence for each difference that may affect the scores, apart from the settings under test."""
     return (
         *_of_settings(groups),
         *_of_length(groups, labels),
         *_of_seeds(groups, labels),
-        *_of_runs([one for group in groups for one in group.runs]),
+        *_of_runs([run for group in groups for run in group.runs]),
     )
 
 
 def _of_settings(groups: Sequence[RunGroup]) -> Iterator[str]:
-    for prefixes, what in (
+    for prefixes, sentence in (
         (_SPLITS, "the runs were split or scored by different manifests"),
-        (_LABELED, "the groups learnt from different labeled scenes"),
+        (_LABELED, "the groups were trained on different labeled scenes"),
         (_SCORING, "the groups were validated in different ways"),
     ):
         keys = sorted(
             {key for group in groups for key in group.settings if key.startswith(prefixes)}
         )
         changed = [
-            key for key in keys if len({json.dumps(one.settings.get(key)) for one in groups}) > 1
+            key
+            for key in keys
+            if len({json.dumps(group.settings.get(key)) for group in groups}) > 1
         ]
         if changed:
-            yield f"{what}: {_some(changed)}"
+            yield f"{sentence}: {_some(changed)}"
 
 
 def _of_length(groups: Sequence[RunGroup], labels: Sequence[str]) -> Iterator[str]:
     totals = {
-        label: sorted({one.record.total for one in group.runs if one.record.total is not None})
+        label: sorted({run.record.total for run in group.runs if run.record.total is not None})
         for label, group in zip(labels, groups, strict=True)
     }
-    if len({total for found in totals.values() for total in found}) > 1:
-        told = (
-            f"{label}: {' and '.join(f'{total:,}' for total in found)}"
-            for label, found in totals.items()
-            if found
+    if len({total for group_totals in totals.values() for total in group_totals}) > 1:
+        lengths = (
+            f"{label}: {' and '.join(f'{total:,}' for total in group_totals)}"
+            for label, group_totals in totals.items()
+            if group_totals
         )
-        yield f"the trainings are of different length in steps ({'; '.join(told)})"
+        yield f"the trainings have different lengths in steps ({'; '.join(lengths)})"
 
 
 def _of_seeds(groups: Sequence[RunGroup], labels: Sequence[str]) -> Iterator[str]:
-    seeds = [[one.record.config.seed for one in group.runs] for group in groups]
-    for label, found in zip(labels, seeds, strict=True):
-        twice = [seed for seed, count in Counter(found).items() if count > 1]
-        if twice:
-            yield f"{label}: several runs have seed {_some(map(str, twice))}; they are no independent draws"
-    if len({frozenset(found) for found in seeds}) > 1:
-        told = (
-            f"{label}: {', '.join(map(str, found))}"
-            for label, found in zip(labels, seeds, strict=True)
+    seeds = [[run.record.config.seed for run in group.runs] for group in groups]
+    for label, group_seeds in zip(labels, seeds, strict=True):
+        repeated = [seed for seed, count in Counter(group_seeds).items() if count > 1]
+        if repeated:
+            yield f"{label}: several runs have seed {_some(map(str, repeated))} and are not independent"
+    if len({frozenset(group_seeds) for group_seeds in seeds}) > 1:
+        lists = (
+            f"{label}: {', '.join(map(str, group_seeds))}"
+            for label, group_seeds in zip(labels, seeds, strict=True)
         )
-        yield f"the groups have different seeds ({'; '.join(told)})"
+        yield f"the groups have different seeds ({'; '.join(lists)})"
 
 
 def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
-    told: tuple[tuple[str, Callable[[ScoredRun], bool]], ...] = (
-        ("the training has not come to its end", lambda one: not one.record.ended),
-        ("there is no score yet", lambda one: one.score.miou is None and one.report is None),
+    tests: tuple[tuple[str, Callable[[ScoredRun], bool]], ...] = (
+        ("the training is not complete", lambda run: not run.record.ended),
+        ("there is no score yet", lambda run: run.score.miou is None and run.report is None),
         (
-            "the protocol comes to no mean IoU, as a class occurs nowhere",
-            lambda one: one.score.miou is None and one.report is not None,
+            "the protocol has no mean IoU, because a class does not occur",
+            lambda run: run.score.miou is None and run.report is not None,
         ),
-        ("the report is of a checkpoint that is gone; run `rsmtdf evaluate` again", is_stale),
+        ("the report scores a deleted checkpoint; run `rsmtdf evaluate` again", is_stale),
         (
-            "the report is of another step than the best of the curves; run `rsmtdf evaluate` again",
+            "the report scores another step than the best of the curves; run `rsmtdf evaluate` again",
             is_of_another_step,
         ),
         ("the model predicts a single class everywhere", predicts_one_class),
     )
-    for what, which in told:
-        if names := [one.score.run for one in runs if which(one)]:
-            yield f"{what}: {_some(names)}"
-    if random := {name for one in runs for name in one.record.random_teachers}:
+    for sentence, applies in tests:
+        if names := [run.score.run for run in runs if applies(run)]:
+            yield f"{sentence}: {_some(names)}"
+    if random := {name for run in runs for name in run.record.random_teachers}:
         yield cautions(sorted(random), ())[0]
-    reports = [one.report for one in runs if one.report is not None]
-    inferences = {fingerprint(deciding(one.inference, Role.SCORING)) for one in reports}
-    for what, kinds in (
-        ("scenes", {one.images for one in reports}),
-        ("protocol", {one.protocol for one in runs}),
+    reports = [run.report for run in runs if run.report is not None]
+    inferences = {fingerprint(deciding(report.inference, Role.SCORING)) for report in reports}
+    for noun, values in (
+        ("scenes", {report.images for report in reports}),
+        ("protocol", {run.protocol for run in runs}),
         ("inference", inferences),
     ):
-        if len(kinds) > 1:
-            yield f"the reports differ in {what}"
-    yield from sorted({sentence for one in reports for sentence in one.approximations})
+        if len(values) > 1:
+            yield f"the reports differ in {noun}"
+    yield from sorted({sentence for report in reports for sentence in report.approximations})
 
 
 def _some(names: Iterator[str] | Sequence[str]) -> str:
-    found = list(names)
-    more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    return ", ".join(found[:_MOST]) + more
+    listed = list(names)
+    more = f" and {len(listed) - _MOST} more" if len(listed) > _MOST else ""
+    return ", ".join(listed[:_MOST]) + more

@@ -1,4 +1,4 @@
-"""Which runs belong together: those whose settings that decide the result are the same but for the seed."""
+"""Groups runs whose settings are the same, except for the seed and settings that do not affect the result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from pipeline.runs.summary import codec_label
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.roles import Role, deciding, flat
 
-Flat = dict[str, object]  # dotted keys and JSON values that are no mappings
+Flat = dict[str, object]  # dotted keys with JSON values other than mappings
 
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs of one configuration.
+    """Runs with the same configuration.
 
     Attributes:
-        settings: all that decides what they compute.
-        runs: by seed.
+        settings: the settings that decide the result.
+        runs: the runs, sorted by seed.
     """
 
     settings: Flat
@@ -27,25 +27,25 @@ class RunGroup:
 
 
 def group_runs(runs: Sequence[ScoredRun]) -> list[RunGroup]:
-    """The groups of runs, in the order of their first runs."""
+    """Group runs, in the order of the first run of each group."""
     members: dict[str, list[ScoredRun]] = {}
     settings: dict[str, Flat] = {}
-    for one in runs:
-        deciding = deciding_settings(one.record)
+    for run in runs:
+        deciding = deciding_settings(run.record)
         key = fingerprint(deciding)
         settings[key] = deciding
-        members.setdefault(key, []).append(one)
+        members.setdefault(key, []).append(run)
     return [
         RunGroup(
             settings[key],
-            tuple(sorted(found, key=lambda one: (one.record.config.seed, one.score.run))),
+            tuple(sorted(group, key=lambda run: (run.record.config.seed, run.score.run))),
         )
-        for key, found in members.items()
+        for key, group in members.items()
     ]
 
 
 def deciding_settings(record: RunRecord) -> Flat:
-    """What decides a run's result beside its seed; settings that its method does not use are left out."""
+    """Return the settings that decide a run's result, without the seed and settings unused by its method."""
     config = record.config
     roles = {Role.VIEWS, Role.RESULT, Role.SCORING} | ({Role.TAUGHT} if record.distils else set())
     values = deciding(config, *roles)
@@ -55,8 +55,8 @@ def deciding_settings(record: RunRecord) -> Flat:
     )
     settings |= dict(flat({"manifest": manifest}))
     if initial := record.facts.get("initial"):
-        place, weights = Path(str(initial["path"])).name, initial.get("weights", "")
-        settings["initial"] = f"{place} {weights} {str(initial['fingerprint'])[:8]}".replace(
+        name, weights = Path(str(initial["path"])).name, initial.get("weights", "")
+        settings["initial"] = f"{name} {weights} {str(initial['fingerprint'])[:8]}".replace(
             "  ", " "
         )
     if not record.distils:
@@ -65,7 +65,7 @@ def deciding_settings(record: RunRecord) -> Flat:
 
 
 def _teachers(record: RunRecord) -> Flat:
-    """The settings of the teachers that are distilled from; codecs only where features are read."""
+    """Return the settings of the distilled teachers, with codecs if features are read from stores."""
     config = record.config
     settings: Flat = {"teachers": "+".join(teacher.name for teacher in config.distilled)}
     for teacher in config.distilled:

@@ -1,4 +1,4 @@
-"""What to call groups of runs: the settings in which they differ, in as few words as tell them apart."""
+"""Labels groups of runs by the settings in which they differ, in as few words as possible."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from rsmtdf_core.choices import default_values
 from rsmtdf_core.store.codecs import declare
 from rsmtdf_core.teachers.settings import CODEC, TeacherSettings
 
-_ALL = "teachers.*."  # what is the same for all teachers of each group
+_ALL = "teachers.*."  # prefix of settings that are the same for all teachers of a group
 _VIEWS = ("views.unlabeled_views", "views.labeled_views")
 _K = "views.K"
-# Keys whose values say by themselves what they are.
+# Keys whose values are clear without the name of the key.
 _PHRASES = {"objective.method": "{}", "objective.teachers": "{} teachers", "teachers": "{}"}
 _ABSENT = object()
 
 
 def label_groups(settings: Sequence[Flat]) -> list[tuple[str, dict[str, object]]]:
-    """A label for each group, all different, and the settings in which it differs from others."""
+    """Return a unique label for each group, and the settings in which the group differs from others."""
     merged = _merged(settings)
     differing = _differing(merged, absent=False)
     for keys, brief in (
@@ -29,37 +29,38 @@ def label_groups(settings: Sequence[Flat]) -> list[tuple[str, dict[str, object]]
         (differing, False),
         (_differing(merged, absent=True), False),
     ):
-        labels = [_label(one, keys, brief=brief) for one in merged]
+        labels = [_label(group, keys, brief=brief) for group in merged]
         if len(set(labels)) == len(labels):
             break
-    else:  # they differ in what one of them has not
+    else:  # a group differs from another only by missing keys
         labels = [f"{label} ({number})" for number, label in enumerate(labels, 1)]
     return [
-        (label, {key: one[key] for key in keys if key in one})
-        for label, one in zip(labels, merged, strict=True)
+        (label, {key: group[key] for key in keys if key in group})
+        for label, group in zip(labels, merged, strict=True)
     ]
 
 
 def _merged(settings: Sequence[Flat]) -> list[Flat]:
-    """The settings with one key in place of several that always have one value."""
-    merged = [dict(one) for one in settings]
-    if all(len({json.dumps(one[key]) for key in _VIEWS}) == 1 for one in merged):
-        for one in merged:
-            one[_K] = one[_VIEWS[0]]
+    """Replace keys that have the same value in every group, such as those of all teachers, by a single key."""
+    merged = [dict(group) for group in settings]
+    if all(len({json.dumps(group[key]) for key in _VIEWS}) == 1 for group in merged):
+        for group in merged:
+            group[_K] = group[_VIEWS[0]]
             for key in _VIEWS:
-                del one[key]
-    tails = {key.split(".", 2)[2] for one in merged for key in one if _is_of_teacher(key)}
+                del group[key]
+    tails = {key.split(".", 2)[2] for group in merged for key in group if _is_of_teacher(key)}
     for tail in sorted(tails):
-        found = [[key for key in one if _is_of_teacher(key, tail)] for one in merged]
+        teacher_keys = [[key for key in group if _is_of_teacher(key, tail)] for group in merged]
         values = [
-            {json.dumps(one[key]) for key in keys} for one, keys in zip(merged, found, strict=True)
+            {json.dumps(group[key]) for key in keys}
+            for group, keys in zip(merged, teacher_keys, strict=True)
         ]
-        if all(len(some) <= 1 for some in values):
-            for one, keys in zip(merged, found, strict=True):
+        if all(len(distinct) <= 1 for distinct in values):
+            for group, keys in zip(merged, teacher_keys, strict=True):
                 if keys:
-                    one[_ALL + tail] = one[keys[0]]
+                    group[_ALL + tail] = group[keys[0]]
                 for key in keys:
-                    del one[key]
+                    del group[key]
     return merged
 
 
@@ -69,28 +70,30 @@ def _is_of_teacher(key: str, tail: str | None = None) -> bool:
 
 
 def _differing(settings: Sequence[Flat], *, absent: bool) -> list[str]:
-    """Keys with several values among the groups that have them, or (`absent`) that not all have."""
+    """List the keys whose values differ among groups; with `absent`, also keys that some groups lack."""
     order = ["objective.method", "teachers", "objective.teachers", _K]
-    keys = dict.fromkeys([*order, *(key for one in settings for key in one)])
-    found = []
+    keys = dict.fromkeys([*order, *(key for group in settings for key in group)])
+    differing = []
     for key in keys:
         values = {
-            json.dumps(one[key]) if key in one else "" for one in settings if absent or key in one
+            json.dumps(group[key]) if key in group else ""
+            for group in settings
+            if absent or key in group
         }
         if len(values) > 1:
-            found.append(key)
-    return found
+            differing.append(key)
+    return differing
 
 
 def _label(settings: Flat, keys: Sequence[str], *, brief: bool) -> str:
-    """The values of `keys`; a brief label leaves out words that are the config's defaults."""
-    own = [key for key in keys if key in settings]
-    told = [key for key in own if not (brief and _goes_without_saying(key, settings[key]))]
-    words = [_phrase(key, settings[key], keys) for key in told or own]
+    """Describe the values of `keys`; a brief label omits words and switches with default values."""
+    present = [key for key in keys if key in settings]
+    labeled = [key for key in present if not (brief and _is_default_word(key, settings[key]))]
+    words = [_phrase(key, settings[key], keys) for key in labeled or present]
     return ", ".join(words) or str(settings["objective.method"])
 
 
-def _goes_without_saying(key: str, value: object) -> bool:
+def _is_default_word(key: str, value: object) -> bool:
     if key == "objective.method" or not isinstance(value, str | bool):
         return False
     return _defaults().get(key, _ABSENT) == value
@@ -118,7 +121,7 @@ def _phrase(key: str, value: object, keys: Sequence[str]) -> str:
 
 
 def _short(key: str, keys: Sequence[str]) -> str:
-    """The last parts of a dotted key that no other differing key ends in."""
+    """Return the shortest ending of a dotted key that no other differing key shares."""
     parts = key.removeprefix(_ALL).removeprefix("teachers.").split(".")
     for count in range(1, len(parts) + 1):
         tail = ".".join(parts[-count:])

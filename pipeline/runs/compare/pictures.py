@@ -1,4 +1,4 @@
-"""A comparison in two pictures: how the trainings went, and where each seed ended."""
+"""Draws a comparison as two pictures: the curves of the trainings, and the scores of each seed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ Runs = Sequence[Sequence[RunRecord]]
 
 
 def line_charts(groups: Sequence[GroupScores], runs: Runs) -> list[LineChart]:
-    """Charts of validation mIoU and of each loss, with a series for each group.
+    """Create charts of validation mIoU and of each loss, with a series for each group.
 
     Args:
         groups: their titles name the series.
@@ -28,7 +28,7 @@ def line_charts(groups: Sequence[GroupScores], runs: Runs) -> list[LineChart]:
     for record in records:
         units |= record.config.method.losses
     return [
-        LineChart("Validation mIoU", "per cent", _series("miou", groups, runs, scale=100)),
+        LineChart("Validation mIoU", "percent", _series("miou", groups, runs, scale=100)),
         *(
             LineChart(name, units.get(name, "training loss"), _series(name, groups, runs))
             for name in sorted(losses)
@@ -50,7 +50,7 @@ def _series(
 
 
 def write_pictures(folder: Path, comparison: Comparison, runs: Runs) -> None:
-    """Write curves.png and scores.png into a folder.
+    """Write curves.png and scores.png.
 
     Args:
         folder: for the files.
@@ -62,7 +62,7 @@ def write_pictures(folder: Path, comparison: Comparison, runs: Runs) -> None:
     validation = replace(validation, note=f"on {comparison.dataset}")
     lines_picture(folder / "curves.png", [validation, *losses])
     axis = (
-        f"{comparison.measure} on {comparison.dataset}, per cent; mean ± sample standard deviation"
+        f"{comparison.measure} on {comparison.dataset}, percent; mean ± sample standard deviation"
     )
     scores_picture(folder / "scores.png", [_row(group) for group in groups], axis)
 

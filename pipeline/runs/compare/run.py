@@ -1,4 +1,4 @@
-"""From folders to a comparison, and from that to its files."""
+"""The compare stage: reads runs, compares them and writes the files of the comparison."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,19 +26,19 @@ def compare(
     classes: bool = False,
     protocol: str | None = None,
 ) -> Comparison:
-    """Compare runs over their seeds; tables and pictures are written into the folder `out`.
+    """Compare runs over their seeds, and write tables and pictures.
 
     Args:
-        paths: folders of runs, or folders that hold runs.
-        out: table.csv, table.json, table.md, curves.png and scores.png go there; None writes nothing.
-        split: compares the reports that `rsmtdf evaluate` wrote of it; None compares the best validations.
+        paths: folders of runs, or folders that contain runs.
+        out: folder for table.csv, table.json, table.md, curves.png and scores.png; None writes no files.
+        split: split of the evaluation reports to compare; None compares the best validations.
         classes: whether the tables have a column for each class.
-        protocol: the rule whose scores are compared; by default the first of each report.
+        protocol: protocol of the scores to compare; None uses the first of each report.
 
     Raises:
-        ConfigError: where the protocol is unknown, or is named without a split.
-        RunError: where there is no run, a run named itself is damaged or was not scored on the split, or
-            the runs are of several datasets.
+        ConfigError: If the protocol is unknown, or given without a split.
+        RunError: If there is no run, if a run in `paths` is damaged or was not scored on the split, or if
+            the runs have different datasets.
     """
     comparison, groups = compare_groups(paths, split, protocol)
     if out is not None:
@@ -51,16 +51,20 @@ def compare(
 def compare_groups(
     paths: Sequence[Path], split: ReportSplit | None = None, protocol: str | None = None
 ) -> tuple[Comparison, list[RunGroup]]:
-    """A comparison, and for each of its groups the runs behind it; see `compare`."""
+    """Compare runs without writing files; see `compare`.
+
+    Returns:
+        The comparison, and the runs of each of its groups.
+    """
     if protocol is not None:
         find_protocols([protocol])
         if split is None:
             raise ConfigError(
-                f"validations during training are scored by protocol {RSMTDF.name} alone",
+                f"validations during training are scored by protocol {RSMTDF.name} only",
                 where="--protocol",
                 remedy="name the split of the reports to compare: --split val or --split test",
             )
-    records, left_out = _read(paths)
+    records, skipped = _read(paths)
     runs = score_runs(records, split, protocol)
     require_one_dataset(runs)
     groups = group_runs(runs)
@@ -70,7 +74,7 @@ def compare_groups(
         dataset=runs[0].record.manifest.name,
         measure=_measure(runs, split),
         groups=tuple(_scores(group, *named) for group, named in zip(groups, labels, strict=True)),
-        warnings=(*left_out, *unfairness(groups, names)),
+        warnings=(*skipped, *unfairness(groups, names)),
     )
     return comparison, groups
 
@@ -78,45 +82,49 @@ def compare_groups(
 def _measure(runs: Sequence[ScoredRun], split: ReportSplit | None) -> str:
     if split is None:
         return "best validation mIoU"
-    protocols = dict.fromkeys(one.protocol for one in runs)
+    protocols = dict.fromkeys(run.protocol for run in runs)
     return f"mIoU on {split} by protocol {' and '.join(protocols)}"
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[tuple[str, RunRecord]], list[str]]:
-    """The runs in or below the folders, each once and with a name, and a warning for each damaged one.
+    """Read all runs in the folders.
 
-    A damaged run that was named itself is an error: its part of the comparison was asked for.
+    Returns:
+        Each run once with its name, and a warning for each damaged run.
+
+    Raises:
+        RsmtdfError: If a run given in `paths` is damaged, or no run can be read.
     """
-    found: dict[Path, tuple[str, RunRecord]] = {}
+    records: dict[Path, tuple[str, RunRecord]] = {}
     warnings: list[str] = []
-    first: RsmtdfError | None = None
+    first_error: RsmtdfError | None = None
     for path in paths:
         runs, _ = find_runs(path)
         for run in runs:
-            if run.resolve() in found:
+            if run.resolve() in records:
                 continue
             try:
-                found[run.resolve()] = (str(run), read_run(run))
+                records[run.resolve()] = (str(run), read_run(run))
             except RsmtdfError as error:
                 if run == path:
                     raise
-                first = first or error
-                warnings.append(f"{run} is left out: {error.what}")
-    if not found:
-        assert first is not None, "a folder without runs is refused before"
-        raise first
-    return list(found.values()), warnings
+                first_error = first_error or error
+                warnings.append(f"skipped {run}: {error.what}")
+    if not records:
+        assert first_error is not None, "find_runs refuses folders without runs"
+        raise first_error
+    return list(records.values()), warnings
 
 
 def _scores(group: RunGroup, label: str, settings: dict[str, object]) -> GroupScores:
-    scores = tuple(one.score for one in group.runs)
+    scores = tuple(run.score for run in group.runs)
     names = group.runs[0].record.manifest.class_names
     return GroupScores(
         label=label,
         settings=settings,
         random_teachers=group.runs[0].record.random_teachers,
         runs=scores,
-        miou=MeanStd.of(one.miou for one in scores),
-        overall_accuracy=MeanStd.of(one.overall_accuracy for one in scores),
-        classes={name: MeanStd.of(one.classes.get(name) for one in scores) for name in names},
+        miou=MeanStd.of(score.miou for score in scores),
+        overall_accuracy=MeanStd.of(score.overall_accuracy for score in scores),
+        classes={name: MeanStd.of(score.classes.get(name) for score in scores) for name in names},
     )

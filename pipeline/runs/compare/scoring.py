@@ -1,4 +1,4 @@
-"""The scores of one run: its best validation, or the report that `rsmtdf evaluate` wrote of a split."""
+"""Reads the scores of a run from its best validation, or from the evaluation report of a split."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class ScoredRun:
     """A run with its score.
 
     Attributes:
-        record: what its folder holds.
-        score: the score, with the name that the run was given.
-        report: where the score was read; None where it is the best validation of the metrics.
-        protocol: whose score it is.
+        record: the contents of the run's folder.
+        score: the score, with the name of the run.
+        report: the source of the score; None for the best validation.
+        protocol: protocol of the score.
     """
 
     record: RunRecord
@@ -34,16 +34,15 @@ class ScoredRun:
 def score_runs(
     records: Sequence[tuple[str, RunRecord]], split: ReportSplit | None, protocol: str | None = None
 ) -> list[ScoredRun]:
-    """The scores of runs, each given with its name.
+    """Read the scores of runs.
 
     Args:
-        records: the runs.
-        split: whose reports are read; None takes the best validations.
-        protocol: the rule whose scores are read of a report; None takes the report's first.
+        records: the runs and their names.
+        split: split of the reports to read; None reads the best validations.
+        protocol: protocol of the scores to read; None reads the report's first.
 
     Raises:
-        RunError: where a run was not evaluated on the split or by the protocol; the commands for all such
-            are named.
+        RunError: If runs were not evaluated on the split or by the protocol; the remedy lists the commands.
     """
     reports: list[EvaluationReport | None] = [None] * len(records)
     if split is not None:
@@ -57,19 +56,21 @@ def score_runs(
 def _read_reports(
     records: Sequence[RunRecord], split: ReportSplit, protocol: str | None
 ) -> list[EvaluationReport]:
-    places = [record.folder.path for record in records]
-    paths = [one.folder.report(split, one.config.evaluation.weights) for one in records]
-    if missing := [place for place, path in zip(places, paths, strict=True) if not path.is_file()]:
+    folders = [record.folder.path for record in records]
+    paths = [record.folder.report(split, record.config.evaluation.weights) for record in records]
+    if missing := [
+        folder for folder, path in zip(folders, paths, strict=True) if not path.is_file()
+    ]:
         raise RunError(
             f"{len(missing)} of {len(records)} runs have not been scored on {split}",
             where=missing[0],
-            remedy="; ".join(f"rsmtdf evaluate {place} --split {split}" for place in missing),
+            remedy="; ".join(f"rsmtdf evaluate {folder} --split {split}" for folder in missing),
         )
     reports = [read_report(path) for path in paths]
     commands = {
-        place: f"rsmtdf evaluate {place} --split {split} --protocol "
+        folder: f"rsmtdf evaluate {folder} --split {split} --protocol "
         + " --protocol ".join([*report.by_protocol, protocol])
-        for place, report in zip(places, reports, strict=True)
+        for folder, report in zip(folders, reports, strict=True)
         if protocol is not None and protocol not in report.by_protocol
     }
     if commands:
@@ -90,10 +91,12 @@ def _scored(
         protocol = protocol or report.protocol
         scores = report.by_protocol[protocol].scores
         miou, accuracy = scores.miou, scores.overall_accuracy
-        classes = {one.name: one.iou for one in scores.classes}
+        classes = {row.name: row.iou for row in scores.classes}
     elif best is not None:
-        steps = {one["step"] + 1: one for one in record.lines if one.get("split") == "val"}
-        line = steps.get(best.steps, {})
+        validations = {
+            line["step"] + 1: line for line in record.lines if line.get("split") == "val"
+        }
+        line = validations.get(best.steps, {})
         miou, accuracy = best.miou, line.get("overall_accuracy")
         classes |= line.get("iou", {})
     score = RunScore(
@@ -111,12 +114,12 @@ def _scored(
 
 
 def is_stale(scored: ScoredRun) -> bool:
-    """Whether the report is of a checkpoint that the run does not keep any more."""
+    """Whether the report scores a checkpoint that the run has deleted."""
     return scored.report is not None and scored.report.parent not in _kept(scored.record)
 
 
 def is_of_another_step(scored: ScoredRun) -> bool:
-    """Whether the report is of another checkpoint than the best by the metrics."""
+    """Whether the report scores another checkpoint than the best in the metrics."""
     report, best = scored.report, scored.record.best
     return report is not None and best is not None and report.steps not in (None, best.steps)
 
@@ -130,9 +133,9 @@ def predicts_one_class(scored: ScoredRun) -> bool:
 
 
 def _kept(record: RunRecord) -> Iterator[str]:
-    """Fingerprints of the run's checkpoints, from what they say of themselves: no weights are read."""
-    for place in (record.folder.best, record.folder.checkpoints):
-        for path in sorted(place.glob("step-*[0-9]")):
+    """Yield the fingerprints of the run's checkpoints, without reading weights."""
+    for folder in (record.folder.best, record.folder.checkpoints):
+        for path in sorted(folder.glob("step-*[0-9]")):
             try:
                 yield checkpoint_fingerprint(*read_state(path))
             except RsmtdfError:

@@ -1,4 +1,4 @@
-"""A comparison as files: CSV for spreadsheets, JSON with every run in it, Markdown for people."""
+"""Writes a comparison as CSV for spreadsheets, as JSON with every run, and as Markdown for readers."""
 
 import csv
 import io
@@ -11,9 +11,12 @@ from rsmtdf_core.words import one_line
 
 
 def write_tables(folder: Path, comparison: Comparison, *, classes: bool) -> None:
-    """Write table.csv, table.json and table.md; `classes` adds a column for each class to the tables.
+    """Write table.csv, table.json and table.md.
 
-    The JSON always holds everything.
+    Args:
+        folder: folder for the files.
+        comparison: the comparison.
+        classes: add a column for each class to the CSV and Markdown tables; the JSON always has all classes.
     """
     write_json(folder / "table.json", comparison.model_dump(mode="json"))
     _write(folder / "table.csv", _csv(comparison, classes=classes))
@@ -21,7 +24,7 @@ def write_tables(folder: Path, comparison: Comparison, *, classes: bool) -> None
 
 
 def spread_text(spread: MeanStd | None) -> str:
-    """Mean and standard deviation in per cent; the mean alone where there is one run."""
+    """Format mean and standard deviation in percent, or only the mean of a single run."""
     if spread is None:
         return "-"
     std = "" if spread.std is None else f" ± {100 * spread.std:.2f}"
@@ -29,26 +32,26 @@ def spread_text(spread: MeanStd | None) -> str:
 
 
 def columns(comparison: Comparison, *, classes: bool) -> list[str]:
-    """The heads of a table for people; scores are in per cent."""
+    """Return the column headings of a table with scores in percent."""
     names = list(comparison.groups[0].classes) if classes else []
     return ["group", "seeds", "mIoU", "best step", "pixel accuracy", *names]
 
 
 def cells(group: GroupScores, *, classes: bool) -> list[str]:
-    """A group's row below `columns`."""
-    each = [spread_text(one) for one in group.classes.values()] if classes else []
+    """Return the row of a group, matching `columns`."""
+    class_cells = [spread_text(spread) for spread in group.classes.values()] if classes else []
     return [
         group.title,
-        str(len({one.seed for one in group.runs})),
+        str(len({run.seed for run in group.runs})),
         spread_text(group.miou),
         group.best_steps,
         spread_text(group.overall_accuracy),
-        *each,
+        *class_cells,
     ]
 
 
 def _csv(comparison: Comparison, *, classes: bool) -> str:
-    """A row a group, scores in 0..1; a score that does not exist is an empty cell."""
+    """Format the table as CSV: one row per group, scores in 0..1, empty cells for missing scores."""
     text = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     for group in comparison.groups:
@@ -57,8 +60,8 @@ def _csv(comparison: Comparison, *, classes: bool) -> str:
             "dataset": comparison.dataset,
             "measure": comparison.measure,
             "random_teachers": " ".join(group.random_teachers),
-            "seeds": " ".join(str(one.seed) for one in group.runs),
-            "best_steps": " ".join(str(one.best_steps or "-") for one in group.runs),
+            "seeds": " ".join(str(run.seed) for run in group.runs),
+            "best_steps": " ".join(str(run.best_steps or "-") for run in group.runs),
             **_pair("miou", group.miou),
             **_pair("overall_accuracy", group.overall_accuracy),
         }
@@ -75,17 +78,17 @@ def _pair(name: str, spread: MeanStd | None) -> dict[str, str]:
     mean = None if spread is None else spread.mean
     std = None if spread is None else spread.std
     return {
-        f"{name} {what}": "" if value is None else f"{value:.6f}"
-        for what, value in (("mean", mean), ("std", std))
+        f"{name} {statistic}": "" if value is None else f"{value:.6f}"
+        for statistic, value in (("mean", mean), ("std", std))
     }
 
 
 def _markdown(comparison: Comparison, *, classes: bool) -> str:
-    """The table with its warnings, so that none is read without the other."""
+    """Format the table as Markdown, followed by its warnings."""
     heads = columns(comparison, classes=classes)
     measure = f"{comparison.measure[0].upper()}{comparison.measure[1:]}"
     lines = [
-        f"{measure} on {comparison.dataset}, per cent: mean ± sample standard deviation over the seeds.",
+        f"{measure} on {comparison.dataset}, percent: mean ± sample standard deviation over the seeds.",
         "",
         _row(heads),
         _row(["---", *["---:"] * (len(heads) - 1)]),
@@ -101,7 +104,7 @@ def _row(texts: list[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text that Markdown shows as it is."""
+    """Escape a text for Markdown."""
     return re.sub(r"([\\|<>*\[\]])", r"\\\1", one_line(text))
 
 

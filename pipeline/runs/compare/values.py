@@ -1,4 +1,4 @@
-"""What a comparison comes to: groups of runs that differ in nothing but the seed, and their scores."""
+"""The values of a comparison: groups of runs that differ only in the seed, and their scores."""
 
 import statistics
 from collections.abc import Iterable
@@ -9,18 +9,18 @@ from rsmtdf_core.settings import Settings
 
 
 class RunScore(Settings):
-    """What one run scores.
+    """The score of a run.
 
     Attributes:
-        run: how it was named.
-        path: its folder.
-        seed: of the run.
-        status: how its training ended, or that it did not.
-        steps: steps trained.
-        miou: in 0..1; None before the first validation.
-        overall_accuracy: share of right pixels, in 0..1; None where it was not written down.
-        best_steps: steps trained at the best validation.
-        classes: IoU of each class, in 0..1; None where neither truth nor prediction has it.
+        run: name of the run.
+        path: the run's folder.
+        seed: seed of the run.
+        status: status of the training.
+        steps: number of trained steps.
+        miou: mIoU in 0..1; None before the first validation.
+        overall_accuracy: share of correct pixels, in 0..1; None if it was not recorded.
+        best_steps: number of trained steps at the best validation.
+        classes: IoU of each class, in 0..1; None if neither truth nor prediction has the class.
     """
 
     run: str
@@ -35,12 +35,12 @@ class RunScore(Settings):
 
 
 class MeanStd(Settings):
-    """Scores of several runs in two numbers.
+    """Mean and standard deviation of a score over runs.
 
     Attributes:
-        mean: of the runs that have the score.
-        std: the sample standard deviation (n - 1 below the line); None with fewer than two runs.
-        runs: how many have the score.
+        mean: mean over the runs that have the score.
+        std: sample standard deviation (denominator n - 1); None with fewer than two runs.
+        runs: number of runs that have the score.
     """
 
     mean: float
@@ -49,25 +49,25 @@ class MeanStd(Settings):
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Self | None:
-        """The spread of the values that are there; None where none is."""
-        found = [one for one in values if one is not None]
-        if not found:
+        """Summarize the values that are not None; None if there are none."""
+        numbers = [value for value in values if value is not None]
+        if not numbers:
             return None
-        std = statistics.stdev(found) if len(found) > 1 else None
-        return cls(mean=statistics.fmean(found), std=std, runs=len(found))
+        std = statistics.stdev(numbers) if len(numbers) > 1 else None
+        return cls(mean=statistics.fmean(numbers), std=std, runs=len(numbers))
 
 
 class GroupScores(Settings):
-    """Runs of one configuration.
+    """The scores of runs with the same configuration.
 
     Attributes:
-        label: what tells it from the other groups.
-        settings: the keys in which the groups differ, with this group's values.
-        random_teachers: its teachers with random weights.
-        runs: one for each seed, by seed.
-        miou: mean and spread over them.
-        overall_accuracy: the same.
-        classes: the same of each class's IoU, in the order of the class ids.
+        label: text that distinguishes the group from the others.
+        settings: the keys that differ between groups, with the values of this group.
+        random_teachers: teachers with random weights.
+        runs: scores of the runs, sorted by seed.
+        miou: mIoU over the runs.
+        overall_accuracy: share of correct pixels over the runs.
+        classes: IoU of each class over the runs, in the order of the class ids.
     """
 
     label: str
@@ -80,26 +80,26 @@ class GroupScores(Settings):
 
     @property
     def title(self) -> str:
-        """Its label, with the words that no result of random weights may go without."""
+        """The label, with a warning if teachers have random weights."""
         return f"{self.label} (RANDOM WEIGHTS)" if self.random_teachers else self.label
 
     @property
     def best_steps(self) -> str:
-        """The steps at which its runs were best: a number, or from the first to the last."""
-        found = sorted(one.best_steps for one in self.runs if one.best_steps is not None)
-        if not found:
+        """The steps of the best validations: a number or a range."""
+        steps = sorted(run.best_steps for run in self.runs if run.best_steps is not None)
+        if not steps:
             return "-"
-        return f"{found[0]:,}" if found[0] == found[-1] else f"{found[0]:,} to {found[-1]:,}"
+        return f"{steps[0]:,}" if steps[0] == steps[-1] else f"{steps[0]:,} to {steps[-1]:,}"
 
 
 class Comparison(Settings):
-    """Groups side by side.
+    """A comparison of groups of runs.
 
     Attributes:
-        dataset: that all runs were trained on.
-        measure: which scores these are, in words.
-        groups: in the order in which their first runs were named.
-        warnings: what makes the comparison less than fair, a sentence each.
+        dataset: name of the dataset of all runs.
+        measure: description of the scores.
+        groups: the groups, in the order of their first runs.
+        warnings: reasons why the comparison is unfair, one sentence each.
     """
 
     dataset: str

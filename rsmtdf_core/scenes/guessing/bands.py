@@ -23,8 +23,8 @@ class BandGuess:
     """A choice of bands for a folder.
 
     Attributes:
-        bands: The choice.
-        undeclared: Values that look like nodata although no file declares them, sorted; the ranges exclude them.
+        bands: the choice.
+        undeclared: values that look like nodata although no file declares them, sorted; the ranges exclude them.
     """
 
     bands: BandSettings
@@ -38,8 +38,8 @@ def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> Ban
     bands need no range.
 
     Args:
-        paths: The rasters, at least one.
-        given: The user's choice; its explicit settings are kept.
+        paths: the rasters, at least one.
+        given: the user's choice; its explicit settings are kept.
 
     Raises:
         MissingFileError, DataError: As for `open_raster`; also if a raster lacks a band that others have.

@@ -24,9 +24,9 @@ def part_copies(
     """Change the splits so that no two of them share an image.
 
     Args:
-        guess: The proposed splits.
-        members: The pairs of each split.
-        copies: Groups of images with equal pixels, posix paths.
+        guess: the proposed splits.
+        members: the pairs of each split.
+        copies: groups of images with equal pixels, posix paths.
 
     Raises:
         DataError: If a split that a folder names holds only copies of images of a later split.

@@ -39,13 +39,13 @@ class MaskGuess:
     """The encoding of classes in masks.
 
     Attributes:
-        encoding: The name of the encoding in a manifest.
-        classes: The value of each class, in the order of the class ids; values that no mask holds are classes that
+        encoding: the name of the encoding in a manifest.
+        classes: the value of each class, in the order of the class ids; values that no mask holds are classes that
             do not occur.
-        ignore: Values without a class.
-        why: The reasons, as text.
-        match: The rule that maps colors to classes, as named in a manifest.
-        counts: Number of pixels of each class, by its value.
+        ignore: values without a class.
+        why: the reasons, as text.
+        match: the rule that maps colors to classes, as named in a manifest.
+        counts: number of pixels of each class, by its value.
     """
 
     encoding: Literal["indices", "colors"]
@@ -67,9 +67,9 @@ def guess_encoding(
     """Guess the most likely meaning of the values.
 
     Args:
-        values: The values in the masks.
-        ignore: The values without a class; None guesses them.
-        are_classes: Whether the user named the classes, so that many numbers need not be object numbers.
+        values: the values in the masks.
+        ignore: the values without a class; None guesses them.
+        are_classes: whether the user named the classes, so that many numbers need not be object numbers.
 
     Raises:
         DataError: If no class is left, or the values cannot be classes.

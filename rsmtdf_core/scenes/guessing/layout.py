@@ -33,12 +33,12 @@ class Layout:
     """The images and masks below a data root.
 
     Attributes:
-        images: Path pattern of the images.
-        masks: Path pattern of the masks; None without masks.
-        pairs: Field values of each image, and whether it has a mask.
-        image_files: Posix paths of the images, relative to the root.
-        mask_files: Posix paths of the masks that belong to an image.
-        why: The reason for the guess, as text.
+        images: path pattern of the images.
+        masks: path pattern of the masks; None without masks.
+        pairs: field values of each image, and whether it has a mask.
+        image_files: posix paths of the images, relative to the root.
+        mask_files: posix paths of the masks that belong to an image.
+        why: the reason for the guess, as text.
     """
 
     images: str
@@ -63,9 +63,9 @@ def guess_layout(root: Path, images: str | None = None, masks: str | None = None
     """Find the two patterns that give the most images a mask.
 
     Args:
-        root: The data root.
-        images: The pattern of the images; None guesses both patterns.
-        masks: The pattern of the masks; None with `images` means images without masks.
+        root: the data root.
+        images: the pattern of the images; None guesses both patterns.
+        masks: the pattern of the masks; None with `images` means images without masks.
 
     Raises:
         MissingFileError: If `root` is not a folder, or has no image.

@@ -52,8 +52,8 @@ class Form:
     """A path with holes for the parts that differ between scenes.
 
     Attributes:
-        folders: The folders, each with a hole or fixed.
-        name: The file name without its suffix, with a hole.
+        folders: the folders, each with a hole or fixed.
+        name: the file name without its suffix, with a hole.
     """
 
     folders: tuple[str, ...]
@@ -94,7 +94,7 @@ def readings(path: str) -> Iterator[tuple[Form, SceneName]]:
     """Yield the readings of a path, at most 64 and those of folders without known words.
 
     Args:
-        path: Posix path relative to the data root.
+        path: posix path relative to the data root.
     """
     *folders, name = path.split("/")
     stem = name.rpartition(".")[0]

@@ -25,10 +25,10 @@ class SplitGuess:
     """The proposed splits and the reason.
 
     Attributes:
-        splits: The rule of each split.
-        why: The reason, as text.
-        drawn: The splits that were drawn at random, as no folder distinguishes them.
-        unit: The field whose values were drawn as a whole; None if single scenes were drawn.
+        splits: the rule of each split.
+        why: the reason, as text.
+        drawn: the splits that were drawn at random, as no folder distinguishes them.
+        unit: the field whose values were drawn as a whole; None if single scenes were drawn.
     """
 
     splits: dict[SplitName, SplitSpec]

@@ -36,15 +36,15 @@ class MaskValues:
     """The values of all masks together; pixels without data are left out.
 
     Attributes:
-        kind: Whether the values are numbers or colors.
-        counts: Number of pixels of each value, in the order of the values.
-        gray: Whether numbers may be read as gray colors: masks of one band and up to 8 bits.
-        nodata: The nodata values that the files declare, sorted.
-        inner: Number of pixels of each value whose four neighbors have it too; empty if not counted.
-        sets: The values of each mask; empty if not collected.
-        pieces: Share of all (mask, value) that are one piece without a hole, excluding each mask's most frequent
+        kind: whether the values are numbers or colors.
+        counts: number of pixels of each value, in the order of the values.
+        gray: whether numbers may be read as gray colors: masks of one band and up to 8 bits.
+        nodata: the nodata values that the files declare, sorted.
+        inner: number of pixels of each value whose four neighbors have it too; empty if not counted.
+        sets: the values of each mask; empty if not collected.
+        pieces: share of all (mask, value) that are one piece without a hole, excluding each mask's most frequent
             value; 0 to 1.
-        first: The first mask that holds a value, by value, for messages.
+        first: the first mask that holds a value, by value, for messages.
     """
 
     kind: Literal["indices", "colors"]
@@ -62,15 +62,15 @@ class _Tally:
     """Counts of a mask, or of all masks, by code: a number, or a color as 0xRRGGBB.
 
     Attributes:
-        counts: Number of pixels.
-        inner: Number of pixels whose four neighbors have the same code.
-        pieces: Number of connected pieces minus holes, in one mask.
-        gray: As in `MaskValues`.
-        nodata: As in `MaskValues`.
-        first: The first mask that has a code.
-        sets: The codes of each mask.
-        single: Number of (mask, code) that are one piece without a hole, excluding backgrounds.
-        held: Number of (mask, code), excluding backgrounds.
+        counts: number of pixels.
+        inner: number of pixels whose four neighbors have the same code.
+        pieces: number of connected pieces minus holes, in one mask.
+        gray: as in `MaskValues`.
+        nodata: as in `MaskValues`.
+        first: the first mask that has a code.
+        sets: the codes of each mask.
+        single: number of (mask, code) that are one piece without a hole, excluding backgrounds.
+        held: number of (mask, code), excluding backgrounds.
     """
 
     counts: Counter[int] = field(default_factory=Counter)
@@ -103,9 +103,9 @@ class _Tally:
         Pieces are counted by Euler's formula: pixels minus pairs of equal neighbors plus squares of four equal pixels.
 
         Args:
-            codes: The rows.
-            valid: Where they have data, bool [H, W]; None: everywhere.
-            above: Whether the first row was added already and is only the neighbor of the second.
+            codes: the rows.
+            valid: where they have data, bool [H, W]; None: everywhere.
+            above: whether the first row was added already and is only the neighbor of the second.
         """
         distinct, indices = _indexed(codes)
         if valid is not None:
@@ -141,9 +141,9 @@ def count_values(
     """Count the pixels of each value in masks.
 
     Args:
-        root: The data root.
-        masks: Posix paths relative to it, at least one.
-        on_mask: Called after each mask, in the caller's thread.
+        root: the data root.
+        masks: posix paths relative to it, at least one.
+        on_mask: called after each mask, in the caller's thread.
 
     Raises:
         MissingFileError, DataError: If a mask is unreadable, of another kind than the others, or has too many values

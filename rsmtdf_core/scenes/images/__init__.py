@@ -1,4 +1,4 @@
-"""One way to open an image: `open_image` gives an `ImageFile`, whatever the format, for every stage."""
+"""Open images of every supported format in one way: `open_image` yields an `ImageFile`."""
 
 from rsmtdf_core.scenes.images.decoder import Valid, Values
 from rsmtdf_core.scenes.images.file import ImageFile, open_image

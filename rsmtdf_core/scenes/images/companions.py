@@ -1,4 +1,4 @@
-"""Files beside an image that decide its pixels, or where it has none: GDAL reads them with it."""
+"""Files next to an image that GDAL reads with it, because they affect its pixels or nodata."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ _SUFFIXES = (".msk", ".aux.xml")
 
 
 def companions(path: Path) -> list[Path]:
-    """The sources of a VRT, and the masks, metadata and spilled pixels beside an image or its sources.
+    """Return the sources of a VRT, and the masks, metadata and pixel files next to an image or its sources.
 
     Raises:
-        MissingFileError, DataError: the file is missing or no image, or a source of a VRT is.
+        MissingFileError, DataError: If the file or a source of a VRT is missing or not an image.
     """
     sources = vrt_sources(path) if identify(path) is VRT else []
-    beside = [
+    adjacent = [
         candidate
         for file in (path, *sources)
         for candidate in (
@@ -25,4 +25,4 @@ def companions(path: Path) -> list[Path]:
         )
         if candidate.is_file()
     ]
-    return [*sources, *beside]
+    return [*sources, *adjacent]

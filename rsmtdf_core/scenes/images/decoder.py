@@ -1,4 +1,4 @@
-"""The border between image files and the libraries that decode them."""
+"""The interface between image files and the libraries that decode them."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,19 +15,19 @@ Valid = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of its pixels before any is decoded; all by band, in the order of the bands.
+    """Metadata of a file's pixels, read before decoding. Tuples have one entry per band.
 
     Attributes:
-        frame: size as stored, and place.
-        dtypes: kinds of number.
-        bits: significant bits of a sample; fewer than the dtype has where the file packs them.
-        interpretation: what each band shows, in GDAL's words: gray, red, green, blue, alpha, palette, undefined ...
-        nodata: values that stand for no data; None where there is none.
-        masked: whether the file leaves pixels out, by a nodata value, an internal mask or alpha.
-        palette: RGBA of each stored value, uint8 [256, 4], where the one band holds indices.
+        frame: stored size, and georeference.
+        dtypes: the dtype of each band.
+        bits: significant bits of a sample; fewer than those of the dtype if the file packs them.
+        interpretation: GDAL's color interpretation of each band: gray, red, green, blue, alpha, palette, undefined ...
+        nodata: nodata value of each band; None without one.
+        masked: whether the file excludes pixels of a band, by a nodata value, an internal mask or alpha.
+        palette: RGBA of each stored value, uint8 [256, 4], if the only band holds indices.
         white_is_zero: whether small values are bright (TIFF's MINISWHITE).
-        orientation: how stored pixels lie in the shown picture.
-        by_parts: whether a part costs about its share of the whole; else all is decoded for any part.
+        orientation: the way from stored to shown pixels.
+        by_parts: whether decoding a part costs about its share of the whole; otherwise every part decodes the file.
     """
 
     frame: Frame
@@ -43,25 +43,25 @@ class Header:
 
 
 class Decoder(Protocol):
-    """An open file of one library; for one thread. Bands are counted from 1, parts are of the stored image."""
+    """An open file of one library; not thread-safe. Bands are counted from 1; parts refer to the stored image."""
 
     @property
     def header(self) -> Header:
-        """What the file says of its pixels."""
+        """The metadata of the file's pixels."""
         ...
 
     def read(self, bands: tuple[int, ...], part: Region) -> Values:
-        """Stored values of a part, [h, w, C], of the smallest dtype that holds all of the bands.
+        """Read stored values of a part, [h, w, C], of the smallest dtype that holds all of the bands.
 
         Raises:
-            DataError: the file is damaged there.
+            DataError: If this part of the file is damaged.
         """
         ...
 
     def valid(self, bands: tuple[int, ...], part: Region) -> Valid:
-        """Where each band has data, bool [h, w, C].
+        """Read where each band has data, bool [h, w, C].
 
         Raises:
-            DataError: the file is damaged there.
+            DataError: If this part of the file is damaged.
         """
         ...

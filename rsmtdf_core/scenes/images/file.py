@@ -1,7 +1,7 @@
-"""An image file, opened once: size, bands, place, pixels and where they have data, whatever its format.
+"""Image files of any supported format: size, bands, georeference, pixels and where they have data.
 
-The decoder follows from the file's content: Pillow for pictures of 8 bits a sample, GDAL for all else. Everyone who
-needs pixels opens files here, so that checks, training and prediction see the same.
+The content of the file selects the decoder: Pillow for pictures with 8 bits per sample, GDAL for all others. All code
+that needs pixels opens files here, so that checks, training and prediction see the same pixels.
 """
 
 from collections.abc import Iterator
@@ -27,15 +27,15 @@ _PALETTE_BANDS = ("red", "green", "blue")
 
 
 class ImageFile:
-    """An open image, made by `open_image`, for one thread.
+    """An open image, from `open_image`; not thread-safe.
 
-    Bands are counted from 1. A palette counts as the three bands that its colors have; the indices into it are what
-    `codes` returns. Sizes and parts are of the image as viewers show it, turned as its orientation tag says.
+    Bands are counted from 1. A palette counts as three bands, those of its colors; `codes` returns the indices into it.
+    Sizes and parts refer to the image as viewers show it, turned by its orientation tag.
 
     Attributes:
         path: the file.
-        format: what its content is.
-        frame: size and place on the earth.
+        format: the format of its content.
+        frame: size and georeference.
     """
 
     def __init__(self, path: Path, form: ImageFormat, decoder: Decoder) -> None:
@@ -68,27 +68,27 @@ class ImageFile:
 
     @property
     def orientation(self) -> Orientation:
-        """How the stored pixels were turned to become those that are shown."""
+        """The way from stored to shown pixels."""
         return self._header.orientation
 
     @property
     def turned(self) -> bool:
-        """Whether the image is shown in another way than it is stored."""
+        """Whether the image is shown differently from how it is stored."""
         return self.orientation.tag != 1
 
     @property
     def palette(self) -> npt.NDArray[np.uint8] | None:
-        """RGBA of each index, uint8 [256, 4], where the file holds indices into a palette."""
+        """RGBA of each index, uint8 [256, 4], if the file holds indices into a palette."""
         return self._header.palette
 
     @property
     def count(self) -> int:
-        """How many bands there are."""
+        """The number of bands."""
         return len(self.interpretation)
 
     @cached_property
     def interpretation(self) -> tuple[str, ...]:
-        """What each band shows, in GDAL's words: gray, red, green, blue, alpha, undefined, nir ..."""
+        """GDAL's color interpretation of each band: gray, red, green, blue, alpha, undefined, nir ..."""
         return self._header.interpretation if self.palette is None else _PALETTE_BANDS
 
     @property
@@ -98,7 +98,7 @@ class ImageFile:
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
-        """The kind of number of each band."""
+        """The dtype of each band."""
         return self._header.dtypes if self.palette is None else (np.dtype(np.uint8),) * 3
 
     @property
@@ -108,39 +108,39 @@ class ImageFile:
 
     @property
     def nodata(self) -> tuple[float | None, ...]:
-        """The value of each stored band that stands for no data; None where the file names none."""
+        """The nodata value of each stored band; None if the file declares none."""
         return self._header.nodata
 
     @property
     def white_is_zero(self) -> bool:
-        """Whether small values are bright (TIFF's MINISWHITE); of the values as stored."""
+        """Whether small stored values are bright (TIFF's MINISWHITE)."""
         return self._header.white_is_zero and self.palette is None
 
     @property
     def by_parts(self) -> bool:
-        """Whether reading a part costs about its share of the whole; else all is decoded for any part."""
+        """Whether reading a part costs about its share of the whole; otherwise every part decodes the whole file."""
         return self._header.by_parts
 
     @property
     def eight_bits(self) -> bool:
-        """Whether all bands have unsigned samples of 8 bits or fewer, so that no scale is needed to show them."""
+        """Whether all bands have unsigned samples of at most 8 bits, which need no scale to be shown."""
         return all(dtype == np.uint8 for dtype in self.dtypes)
 
     def describe(self, bands: tuple[int, ...] | None = None) -> str:
-        """The bands in words: "4 bands of uint16"."""
+        """Describe the bands in words: "4 bands of uint16"."""
         kinds = [self.dtypes[band - 1].name for band in bands or range(1, self.count + 1)]
         word = "band" if self.count == 1 else "bands"
         return f"{self.count} {word} of {', '.join(sorted(set(kinds)))}"
 
     def read(self, bands: tuple[int, ...], part: Region | None = None) -> Values:
-        """Values of bands as the file has them, [h, w, C] of their dtype; colors where there is a palette.
+        """Read the values of bands, [h, w, C] of their dtype; colors if there is a palette.
 
         Args:
-            bands: which, counted from 1; one may be named several times.
-            part: top, left, height and width; all by default.
+            bands: the bands, counted from 1; a band may occur several times.
+            part: top, left, height and width, px; None reads the whole image.
 
         Raises:
-            DataError: the part reaches over the image, or the file is damaged there.
+            DataError: If the part exceeds the image, or this part of the file is damaged.
         """
         if self.palette is not None:
             colors = self.palette[:, [band - 1 for band in bands]]
@@ -148,14 +148,14 @@ class ImageFile:
         return self._shown(self._decoder.read(bands, self._stored(part)))
 
     def valid(self, bands: tuple[int, ...], part: Region | None = None) -> Valid | None:
-        """Where each band has data, bool [h, w, C]; None where the file leaves nothing out in any of them.
+        """Read where each band has data, bool [h, w, C]; None if the bands have data everywhere.
 
-        A band has no data where it holds its nodata value, where the file's mask leaves pixels out, and where alpha
-        is 0. An alpha band that is named here is an input like any other, say a near infrared that was tagged
-        wrongly, and hides nothing.
+        A band has no data at its nodata value, at pixels that the file's mask excludes, and at pixels with alpha 0. If
+        `bands` names an alpha band, it is an input like any other, such as a wrongly tagged near infrared, and hides
+        no pixels.
 
         Raises:
-            DataError: as for `read`.
+            DataError: As for `read`.
         """
         stored = bands if self.palette is None else (1,) * len(bands)
         if not any(self._leaves_out(stored)):
@@ -163,12 +163,12 @@ class ImageFile:
         return self._shown(self._decoder.valid(stored, self._stored(part)))
 
     def has_data(self, bands: tuple[int, ...], part: Region | None = None) -> Valid | None:
-        """Where a pixel has data, bool [h, w]; None where the file leaves nothing out.
+        """Read where pixels have data, bool [h, w]; None if all of them have.
 
-        A pixel has none where each of the bands that can lack data lacks it.
+        A pixel has no data if none of the bands that can lack data has any.
 
         Raises:
-            DataError: as for `read`.
+            DataError: As for `read`.
         """
         stored = bands if self.palette is None else (1,)
         masked = tuple(
@@ -185,7 +185,7 @@ class ImageFile:
         return self._shown(some)
 
     def _leaves_out(self, bands: tuple[int, ...]) -> list[bool]:
-        """Whether the file leaves pixels of each band out."""
+        """Whether the file excludes pixels, for each band."""
         header = self._header
         by_alpha = "alpha" in header.interpretation and not any(
             value is not None for value in header.nodata
@@ -195,24 +195,24 @@ class ImageFile:
         return [header.masked[band - 1] for band in bands]
 
     def codes(self, part: Region | None = None) -> Values:
-        """The first band as it is stored, [h, w]: indices where there is a palette, samples of any bits unspread.
+        """Read the first band as stored, [h, w]: indices if there is a palette, samples with their own number of bits.
 
         Raises:
-            DataError: as for `read`.
+            DataError: As for `read`.
         """
         return self._shown(self._decoder.read((1,), self._stored(part)))[..., 0]
 
     def whole(self) -> Region:
-        """The part that is all of the image."""
+        """Return the part that covers the whole image."""
         return 0, 0, self.height, self.width
 
     def _stored(self, part: Region | None) -> Region:
         top, left, height, width = part or self.whole()
         if top + height > self.height or left + width > self.width or min(top, left) < 0:
             raise DataError(
-                f"a window reaches over the image's {self.width} x {self.height} px",
+                f"a window exceeds the image's {self.width} x {self.height} px",
                 where=self.path,
-                remedy="the file changed since its scenes were listed: run the command again",
+                remedy="the file changed after its scenes were listed: run the command again",
             )
         return self.orientation.stored_part((top, left, height, width), self.size)
 
@@ -227,8 +227,8 @@ def open_image(path: Path) -> Iterator[ImageFile]:
     """Open an image file by its content; no pixel is decoded yet.
 
     Raises:
-        MissingFileError: there is no such file, or a VRT's source is missing.
-        DataError: the file is of no format that is read, damaged, or a VRT that reaches beyond local images.
+        MissingFileError: If the file or a VRT's source is missing.
+        DataError: If the format is not supported, the file is damaged, or a VRT refers to more than local images.
     """
     form = identify(path)
     orientation = None

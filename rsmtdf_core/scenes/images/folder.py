@@ -1,4 +1,4 @@
-"""Images in folders: the files that are read, and those of other formats, which nobody should miss in silence."""
+"""Find images in folders, and report files of unsupported formats."""
 
 import os
 from collections import Counter, deque
@@ -9,7 +9,7 @@ from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, conversion
 from rsmtdf_core.words import counted
 
-# Endings of files that come with images and are none: places on the earth, overviews, statistics, labels and notes.
+# Suffixes of files that accompany images: georeferences, overviews, statistics, labels and notes.
 _COMPANIONS = frozenset({
     ".aux", ".bpw", ".bpwx", ".cpg", ".csv", ".dbf", ".doc", ".docx", ".enp", ".geojson", ".gfw", ".gfwx",
     ".gml", ".gpkg", ".html", ".ifw", ".imd", ".j2w", ".jgw", ".jgwx", ".jpw", ".json", ".jsonl", ".kml",
@@ -22,10 +22,10 @@ _MOST_KINDS = 5
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """All files below a folder, hidden ones left out; links to folders are followed, but not in circles.
+    """Yield all files below a folder, except hidden files; links to folders are followed, but not in circles.
 
     Raises:
-        DataError: a folder cannot be read.
+        DataError: If a folder cannot be read.
     """
     seen: set[Path] = set()
     waiting = deque([root])
@@ -38,7 +38,7 @@ def files_below(root: Path) -> Iterator[Path]:
             raise DataError(
                 f"the folder cannot be read: {error.strerror}",
                 where=folder,
-                remedy="give yourself the right to read it, or move it away",
+                remedy="change its permissions, or move it away",
             ) from None
         if real in seen:
             continue
@@ -47,19 +47,19 @@ def files_below(root: Path) -> Iterator[Path]:
             path = Path(entry.path)
             if entry.name.startswith("."):
                 continue
-            if path.is_dir():  # unlike the entry's own, False for a link to itself
+            if path.is_dir():  # unlike `entry.is_dir`, False for a link to itself
                 waiting.append(path)
             else:
                 yield path
 
 
 def has_image_name(path: Path) -> bool:
-    """Whether a file's name has an ending of a format that is read."""
+    """Whether a file's name has the suffix of a supported format."""
     return path.name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def unread_files(files: Iterable[Path]) -> list[Path]:
-    """Files of formats that are not read; companions of images, such as a.tfw and a.tif.ovr, are left out."""
+    """Return files of unsupported formats, without companions of images such as a.tfw and a.tif.ovr."""
     files = list(files)
     images = [path for path in files if has_image_name(path)]
     stems = {*images, *(path.with_suffix("") for path in images)}
@@ -73,11 +73,11 @@ def unread_files(files: Iterable[Path]) -> list[Path]:
 
 
 def unread_note(unread: Sequence[Path]) -> str:
-    """A sentence on files of formats that are not read, with the command that converts them."""
+    """Return a sentence on files of unsupported formats, with the command that converts them."""
     kinds = Counter(path.suffix.lower() for path in unread).most_common()
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds[:_MOST_KINDS])
     more = ", ..." if len(kinds) > _MOST_KINDS else ""
     return (
-        f"{counted(len(unread), 'file')} of other formats left out ({listed}{more}), such as {unread[0]}: "
+        f"{counted(len(unread), 'file')} of other formats skipped ({listed}{more}), such as {unread[0]}: "
         f"{conversion(unread[0])}"
     )

@@ -1,7 +1,7 @@
-"""The image formats that are read, in one list for every stage, told apart by a file's first bytes.
+"""The supported image formats, identified by a file's first bytes.
 
-Names are for finding files; what a file is, and which library decodes it, is decided by its content:
-a PNG named `a.tif` is read as the PNG that it is.
+File names only serve to find files. The content decides the format and the decoding library: a PNG named `a.tif` is
+read as a PNG.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
 
-_START = 1024  # bytes of a file that are looked at
+_START = 1024  # bytes of a file that are inspected
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,11 @@ class ImageFormat:
     """An image format.
 
     Attributes:
-        name: as users know it.
-        suffixes: the usual endings of its file names, lower case with the dot.
+        name: the name for users.
+        suffixes: the usual suffixes of its file names, in lower case with the dot.
         driver: GDAL's driver.
-        pillow: Pillow's name where Pillow may decode it; None where GDAL always does.
-        raster: whether it can hold a place on the earth, so that its map is a GeoTIFF.
+        pillow: Pillow's name if Pillow may decode it; None if GDAL always does.
+        raster: whether it can hold a georeference, so that its map is a GeoTIFF.
     """
 
     name: str
@@ -42,13 +42,13 @@ HFA = ImageFormat("ERDAS Imagine", (".img",), "HFA", raster=True)
 JP2 = ImageFormat("JPEG 2000", (".jp2", ".j2k"), "JP2OpenJPEG", raster=True)
 
 FORMATS = (PNG, JPEG, TIFF, BMP, WEBP, GIF, VRT, HFA, JP2)
-"""Every format that is read."""
+"""All supported formats."""
 
 IMAGE_SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.suffixes)
-"""The endings of file names by which images are found in folders."""
+"""The suffixes of file names that identify images in folders."""
 
 RASTER_SUFFIXES = frozenset(suffix for form in FORMATS if form.raster for suffix in form.suffixes)
-"""Those of formats that can hold a place on the earth."""
+"""The suffixes of formats that can hold a georeference."""
 
 _SIGNATURES = {
     PNG: (b"\x89PNG\r\n",),
@@ -62,11 +62,11 @@ _SIGNATURES = {
 
 
 def identify(path: Path) -> ImageFormat:
-    """The format of a file by its first bytes.
+    """Return the format of a file by its first bytes.
 
     Raises:
-        MissingFileError: there is no such file.
-        DataError: the file cannot be read, or is of none of `FORMATS`.
+        MissingFileError: If the file is missing.
+        DataError: If the file cannot be read, or its format is not in `FORMATS`.
     """
     try:
         with path.open("rb") as file:
@@ -88,16 +88,16 @@ def identify(path: Path) -> ImageFormat:
 
 
 def known_formats() -> str:
-    """The formats' names as a list in words."""
+    """Return the names of the formats as a list in words."""
     *first, last = (form.name for form in FORMATS)
     return f"{', '.join(first)} or {last}"
 
 
 def conversion(path: Path) -> str:
-    """The command that turns a raster of another format into one that is read."""
+    """Return the command that converts a raster of another format to a supported format."""
     return (
-        f"gdal_translate {path.name} {path.stem}-converted.tif, where GDAL reads the file; "
-        "if it is damaged, fetch or export it again"
+        f"gdal_translate {path.name} {path.stem}-converted.tif, if GDAL reads the file; "
+        "if it is damaged, download or export it again"
     )
 
 
@@ -113,7 +113,7 @@ def _format_of(start: bytes) -> ImageFormat | None:
 
 
 def _described(start: bytes) -> str:
-    """What a file that is no image seems to be."""
+    """Describe a file that is not an image."""
     if not start:
         return "the file is empty"
     if start.startswith(b"version https://git-lfs"):

@@ -1,4 +1,4 @@
-"""Where an image lies on the earth."""
+"""The size and georeference of an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ Bounds = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Size of an image and what its file says of its place.
+    """Size of an image, and the georeference in its file.
 
     Attributes:
-        width: px.
-        height: px.
-        crs: rasterio's coordinate reference system of `transform`; None where the file has none.
-        transform: rasterio's affine transform from pixels to `crs`; None where the file cannot have one.
+        width: width, px.
+        height: height, px.
+        crs: rasterio's coordinate reference system of `transform`; None if the file has none.
+        transform: rasterio's affine transform from pixels to `crs`; None if the file cannot have one.
         gcps: rasterio's ground control points, pixels with their coordinates in `gcps_crs`.
         gcps_crs: the coordinate reference system of `gcps`.
-        rpcs: rasterio's rational polynomial coefficients, a sensor's model; None where the file has none.
+        rpcs: rasterio's rational polynomial coefficients, a sensor's model; None if the file has none.
     """
 
     width: int
@@ -32,13 +32,13 @@ class Frame:
 
     @property
     def georeferenced(self) -> bool:
-        """Whether anything places the image on the earth."""
+        """Whether the file has any georeference."""
         placed = self.transform is not None and not self.transform.is_identity
         return self.crs is not None or placed or bool(self.gcps) or self.rpcs is not None
 
     @property
     def bounds(self) -> Bounds | None:
-        """West, south, east and north in `crs`; None where there is no CRS or no transform."""
+        """West, south, east and north in `crs`; None without a CRS or a transform."""
         if self.crs is None or self.transform is None or self.transform.is_identity:
             return None
         a, b, c, d, e, f = self.transform[:6]
@@ -47,7 +47,7 @@ class Frame:
         return min(xs), min(ys), max(xs), max(ys)
 
     def bounds_in(self, crs: Any) -> Bounds | None:  # noqa: ANN401 - rasterio has no types
-        """The same in another coordinate reference system; None where there is no way to it, as from a local one."""
+        """Return the bounds in another CRS; None if there is no transformation, as from a local CRS."""
         from rasterio._err import CPLE_BaseError
         from rasterio.errors import RasterioError
         from rasterio.warp import transform_bounds
@@ -63,9 +63,9 @@ class Frame:
 
 
 def apart(first: Frame, second: Frame) -> bool:
-    """Whether two images certainly show different places: both have a place, and these do not overlap."""
-    here, there = first.bounds, second.bounds_in(first.crs)
-    if here is None or there is None:
+    """Whether two images certainly show different areas: both have bounds, and these do not overlap."""
+    bounds, other = first.bounds, second.bounds_in(first.crs)
+    if bounds is None or other is None:
         return False
-    west, south, east, north = there
-    return not (west < here[2] and here[0] < east and south < here[3] and here[1] < north)
+    west, south, east, north = other
+    return not (west < bounds[2] and bounds[0] < east and south < bounds[3] and bounds[1] < north)

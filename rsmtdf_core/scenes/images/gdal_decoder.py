@@ -1,7 +1,7 @@
-"""GDAL decodes everything that is no picture of 8 bits: all TIFFs, 16-bit PNGs, VRTs, Imagine and JPEG 2000.
+"""Decode rasters with GDAL: all TIFFs, 16-bit PNGs, VRTs, ERDAS Imagine and JPEG 2000.
 
-Only the driver of the format that the content shows is allowed to open a file, and drivers that fetch from the
-network or run code are kept out (see `vrt`).
+Only the driver of the identified format may open a file, which excludes drivers that use the network or run code (see
+`vrt`).
 """
 
 from collections.abc import Iterator
@@ -24,11 +24,11 @@ from rsmtdf_core.scenes.images.vrt import require_local_sources
 RasterioDataset = Any  # rasterio has no types
 
 _OPTIONS = {
-    # MiB of decoded blocks that GDAL keeps; by its own choice it would take a share of the machine's memory.
+    # MiB of decoded blocks in GDAL's cache; the default is a share of the machine's memory.
     "GDAL_CACHEMAX": 64,
-    # Uncompressed TIFFs are read at once, without a copy in GDAL's cache.
+    # Uncompressed TIFFs are read directly, without a copy in GDAL's cache.
     "GTIFF_DIRECT_IO": "YES",
-    # A VRT may hold Python code as a pixel function, and may name addresses.
+    # A VRT may contain Python code as a pixel function, and network addresses.
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{noext}",
 }
@@ -44,7 +44,7 @@ class GdalDecoder:
             self.header = _header(dataset, orientation)
 
     def read(self, bands: tuple[int, ...], part: Region) -> Values:
-        """Stored values of a part, [h, w, C]."""
+        """Read stored values of a part, [h, w, C]."""
         dtype = np.result_type(*(self.header.dtypes[band - 1] for band in bands))
         _, _, height, width = part
         values = np.empty((height, width, len(bands)), dtype)
@@ -53,8 +53,8 @@ class GdalDecoder:
         return values
 
     def valid(self, bands: tuple[int, ...], part: Region) -> Valid:
-        """Where each band has data by its nodata value, the internal mask or the alpha band, bool [h, w, C]."""
-        with gdal_errors(self._path):  # rasterio fills no other layout than its own with masks
+        """Read where each band has data by its nodata value, the internal mask or alpha, bool [h, w, C]."""
+        with gdal_errors(self._path):  # rasterio returns masks only as [C, h, w]
             mask = self._dataset.read_masks(list(bands), window=_window(part))
             valid: Valid = np.moveaxis(mask > 0, 0, 2)
             alpha = _plain_alpha(self.header.interpretation, self._dataset)
@@ -71,7 +71,7 @@ def open_with_gdal(
     """Open a raster; no pixel is decoded yet.
 
     Raises:
-        MissingFileError, DataError: the file is damaged, or a VRT names what is not read.
+        MissingFileError, DataError: If the file is damaged, or a VRT refers to missing or unsupported files.
     """
     if form is VRT:
         require_local_sources(path)
@@ -81,8 +81,8 @@ def open_with_gdal(
         decoder = GdalDecoder(path, dataset, orientation)
         if orientation.tag != 1 and decoder.header.frame.georeferenced:
             raise DataError(
-                f"the file has both a place on the earth and orientation {orientation.tag}: "
-                "which of its pixels is at the upper left is not clear",
+                f"the file has both a georeference and orientation {orientation.tag}, "
+                "so its upper left pixel is ambiguous",
                 where=path,
                 remedy=f"gdal_translate {path.name} upright.tif keeps the pixels as GIS programs show them",
             )
@@ -91,10 +91,10 @@ def open_with_gdal(
 
 @contextmanager
 def open_dataset(path: Path, form: ImageFormat = TIFF) -> Iterator[RasterioDataset]:
-    """Rasterio's own dataset of a file.
+    """Open a file as rasterio's dataset.
 
     Raises:
-        DataError: the file is damaged, of another format, or has a name that is not UTF-8.
+        DataError: If the file is damaged, has another format, or has a name that is not UTF-8.
     """
     import rasterio
 
@@ -105,7 +105,7 @@ def open_dataset(path: Path, form: ImageFormat = TIFF) -> Iterator[RasterioDatas
                 dataset = rasterio.open(path, driver=form.driver)
         except UnicodeEncodeError:
             raise DataError(
-                "the name of this raster is not UTF-8, and GDAL opens no other names",
+                "the name of this raster is not UTF-8, as GDAL requires",
                 where=path,
                 remedy="rename the files; run in their folder: convmv -f latin1 -t utf8 -r --notest .",
             ) from None
@@ -115,8 +115,8 @@ def open_dataset(path: Path, form: ImageFormat = TIFF) -> Iterator[RasterioDatas
 
 @contextmanager
 def gdal_errors(path: Path) -> Iterator[None]:
-    """Turn what rasterio raises into an error that names the file."""
-    from rasterio._err import CPLE_BaseError  # some of GDAL's errors come as they are
+    """Turn rasterio's errors into an error that names the file."""
+    from rasterio._err import CPLE_BaseError  # rasterio passes some of GDAL's errors on unchanged
     from rasterio.errors import RasterioError
 
     try:
@@ -128,7 +128,7 @@ def gdal_errors(path: Path) -> Iterator[None]:
         raise DataError(
             f"the raster cannot be read: {cause}",
             where=path,
-            remedy="fetch or export the file again",
+            remedy="download or export the file again",
         ) from None
 
 
@@ -175,7 +175,7 @@ def _masked(interpretation: tuple[str, ...], dataset: RasterioDataset) -> tuple[
 
 
 def _plain_alpha(interpretation: tuple[str, ...], dataset: RasterioDataset) -> int | None:
-    """The alpha band where GDAL makes no mask of it: it does of unsigned integers up to 16 bits alone."""
+    """Return the alpha band if GDAL makes no mask of it; GDAL only does so for uint8 and uint16."""
     if "alpha" not in interpretation:
         return None
     band = interpretation.index("alpha") + 1
@@ -189,7 +189,7 @@ def _numpy_name(name: str) -> str:
 
 
 def _palette(dataset: RasterioDataset) -> npt.NDArray[np.uint8]:
-    """RGBA of each index, uint8 [256, 4]; black where the file has no color."""
+    """RGBA of each index, uint8 [256, 4]; black for indices without a color."""
     table = np.zeros((256, 4), np.uint8)
     table[:, 3] = 255
     for value, color in dataset.colormap(1).items():

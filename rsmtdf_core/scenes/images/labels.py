@@ -1,8 +1,8 @@
-"""Masks by value: the numbers or colors that a file holds, before a manifest says what they mean.
+"""Read the values of masks, numbers or colors, before a manifest interprets them.
 
-Numbers are those of the file, whatever their type, their bits and their photometric interpretation: 1-, 2- and 4-bit
-samples, palette indices, and floating-point numbers that are whole. The nodata value and the internal mask of a
-raster stand for no class; the transparency of a picture does not.
+Numbers are the stored ones, regardless of type, bits and photometric interpretation: 1-, 2- and 4-bit samples, palette
+indices, and whole floating-point numbers. Pixels excluded by the nodata value or the internal mask of a raster have no
+class; transparent pixels of a picture keep theirs.
 """
 
 from typing import Any
@@ -22,14 +22,15 @@ _MOST_EXACT = 2.0**53  # beyond it not every whole number is a float64
 
 
 def holds_numbers(image: ImageFile) -> bool:
-    """Whether a mask has a single band of numbers: integers, or floating-point numbers that may be whole."""
+    """Whether a mask has a single band of numbers, integer or floating-point."""
     return image.palette is not None or (image.count == 1 and image.dtypes[0].kind in "iuf")
 
 
 def holds_colors(image: ImageFile) -> bool:
-    """Whether a mask has colors of 8 bits: a palette, or three bands with or without alpha.
+    """Whether a mask has 8-bit colors: a palette, or three bands with or without alpha.
 
-    More bands are colors only if the file tags the first three as such: a band for each class holds no colors.
+    More bands are colors only if the file tags the first three as red, green and blue, as they may be one band per
+    class.
     """
     if image.palette is not None:
         return True
@@ -39,36 +40,36 @@ def holds_colors(image: ImageFile) -> bool:
 
 
 def holds_grays(image: ImageFile) -> bool:
-    """Whether a mask has a single band of up to 8 bits, which may stand for gray colors."""
+    """Whether a mask has a single band of up to 8 bits, which may hold gray colors."""
     return image.palette is None and image.count == 1 and image.eight_bits
 
 
 def read_numbers(image: ImageFile, part: Region | None = None) -> Labels:
-    """The numbers of a mask for which `holds_numbers`; integers of the file's dtype, int64 for whole floats.
+    """Read the numbers of a mask for which `holds_numbers`; integers of the file's dtype, int64 for whole floats.
 
     Raises:
-        DataError: a number is not whole, or the file is damaged.
+        DataError: If a number is not whole, or the file is damaged.
     """
     codes, valid = image.codes(part), _not_nodata(image, part)
     if codes.dtype.kind != "f":
         return codes, valid
-    known = np.isfinite(codes) if valid is None else valid & np.isfinite(codes)
-    values = np.where(known, codes, 0)
+    has_number = np.isfinite(codes) if valid is None else valid & np.isfinite(codes)
+    values = np.where(has_number, codes, 0)
     odd = values[(values != np.rint(values)) | (np.abs(values) > _MOST_EXACT)]
     if odd.size:
         raise DataError(
-            f"the mask holds numbers that are not whole, such as {odd[0]:g}: no class ids",
+            f"the mask holds numbers that are not whole, such as {odd[0]:g}, so they cannot be class ids",
             where=image.path,
             remedy="export class ids as integers, without smoothing or resampling other than nearest",
         )
-    return values.astype(np.int64), None if known.all() else known
+    return values.astype(np.int64), None if has_number.all() else has_number
 
 
 def read_colors(image: ImageFile, part: Region | None = None) -> Labels:
-    """The colors of a mask for which `holds_colors` or `holds_grays`; grays of few bits are spread over 0..255.
+    """Read the colors of a mask for which `holds_colors` or `holds_grays`; grays of few bits are spread over 0..255.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: If the file is damaged.
     """
     valid = _not_nodata(image, part)
     if not holds_grays(image):
@@ -78,7 +79,7 @@ def read_colors(image: ImageFile, part: Region | None = None) -> Labels:
 
 
 def spread(values: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
-    """Samples of 1 to 8 bits over 0..255: the largest becomes 255."""
+    """Spread samples of 1 to 8 bits over 0..255, so that the largest becomes 255."""
     if bits >= 8:
         return values
     table: npt.NDArray[np.uint8] = np.rint(

@@ -1,7 +1,7 @@
-"""EXIF orientation: how the stored rows and columns of an image lie in the picture that viewers show.
+"""EXIF orientation: the way from the stored rows and columns of an image to the picture in viewers.
 
-Cameras store pixels as the sensor reads them and note the turn in a tag (1 to 8, EXIF 2.32, tag 274; TIFF 6.0 has the
-same). Images are read as viewers show them, so that they fit masks drawn on what was shown.
+Cameras store pixels as the sensor reads them and record the turn in a tag (1 to 8, EXIF 2.32, tag 274; TIFF 6.0 has the
+same tag). Images are read as viewers show them, so that they fit masks drawn in a viewer.
 """
 
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ class Orientation:
     """The way from stored to shown pixels: first transposed, then mirrored.
 
     Attributes:
-        tag: the tag's value, 1 to 8; 1 changes nothing.
+        tag: the value of the tag, 1 to 8; 1 is the identity.
     """
 
     tag: int = 1
 
     @classmethod
     def of(cls, value: object) -> "Orientation":
-        """The orientation of a tag's value; values that the standard does not know change nothing."""
+        """Return the orientation of a tag's value; values outside the standard are the identity."""
         return cls(value if isinstance(value, int) and 1 <= value <= 8 else 1)
 
     @property
     def transposed(self) -> bool:
-        """Whether rows are shown as columns, so that width and height are exchanged."""
+        """Whether rows are shown as columns, which swaps width and height."""
         return self.tag >= 5
 
     @property
@@ -48,11 +48,11 @@ class Orientation:
         return self.tag in {2, 3, 6, 7}
 
     def shown_size(self, stored: tuple[int, int]) -> tuple[int, int]:
-        """Width and height as shown, from those stored."""
+        """Return the shown width and height for the stored ones."""
         return (stored[1], stored[0]) if self.transposed else stored
 
     def stored_part(self, part: Region, shown: tuple[int, int]) -> Region:
-        """Where a part of the shown image (of width and height `shown`) is stored."""
+        """Return the stored part for a part of the shown image, which has width and height `shown`."""
         top, left, height, width = part
         if self._upside_down:
             top = shown[1] - top - height
@@ -61,7 +61,7 @@ class Orientation:
         return (left, top, width, height) if self.transposed else (top, left, height, width)
 
     def apply(self, stored: npt.NDArray[T]) -> npt.NDArray[T]:
-        """Stored pixels [h, w, ...] as they are shown; a view of the same memory."""
+        """Turn stored pixels [h, w, ...] into shown pixels, as a view of the same memory."""
         pixels = stored.swapaxes(0, 1) if self.transposed else stored
         rows = slice(None, None, -1 if self._upside_down else 1)
         columns = slice(None, None, -1 if self._mirrored else 1)

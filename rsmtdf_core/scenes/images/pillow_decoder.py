@@ -1,4 +1,4 @@
-"""Pillow decodes pictures of 8 bits a sample: PNG, JPEG, BMP, WebP and GIF."""
+"""Decode pictures with 8 bits per sample with Pillow: PNG, JPEG, BMP, WebP and GIF."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from rsmtdf_core.scenes.images.orientation import Orientation, Region
 from rsmtdf_core.scenes.images.quiet import quiet_decoders
 from rsmtdf_core.scenes.images.tags import picture_orientation
 
-_ROWS = 1024  # that are converted at a time: a whole image would be in memory several times
+_ROWS = 1024  # converted at a time, to avoid several copies of the whole image in memory
 _BANDS = {
     "1": ("gray",),
     "L": ("gray",),
@@ -44,15 +44,15 @@ class PillowDecoder:
         self._mode = _CONVERTED.get(image.mode, image.mode)
         if self._mode not in _BANDS:
             raise DataError(
-                f"expected an image of 8 bits a band, found Pillow's mode {image.mode}",
+                f"expected an image with 8 bits per band, found Pillow's mode {image.mode}",
                 where=path,
                 remedy=conversion(path),
             )
         if image.format != "MPO" and getattr(image, "is_animated", False):
             raise DataError(
-                "expected one image, found several in one file",
+                "expected a single image, found several in one file",
                 where=path,
-                remedy="export the image that is meant as a PNG",
+                remedy="export the intended image as a PNG",
             )
         bands = _BANDS[self._mode]
         transparent = "alpha" in bands or "transparency" in image.info
@@ -68,7 +68,7 @@ class PillowDecoder:
         )
 
     def read(self, bands: tuple[int, ...], part: Region) -> Values:
-        """Stored values of a part, uint8 [h, w, C]."""
+        """Read stored values of a part, uint8 [h, w, C]."""
         pixels = self._converted(self._mode, part)
         if pixels.ndim == 2:
             pixels = pixels[..., None]
@@ -77,7 +77,7 @@ class PillowDecoder:
         return pixels[..., [band - 1 for band in bands]]
 
     def valid(self, bands: tuple[int, ...], part: Region) -> Valid:
-        """Where the picture is not fully transparent, bool [h, w, C]; an alpha band has data everywhere."""
+        """Read where the picture is not fully transparent, bool [h, w, C]; an alpha band has data everywhere."""
         masked: Valid = np.array([self.header.masked[band - 1] for band in bands])
         if not masked.any():
             return np.ones((*part[2:], len(bands)), bool)
@@ -112,13 +112,13 @@ def open_with_pillow(
     Args:
         path: the file.
         form: its format.
-        orientation: where it is known already.
+        orientation: its orientation; None reads it from the file.
 
     Raises:
-        DataError: the file is damaged, too large for Pillow, or not of 8 bits a band.
+        DataError: If the file is damaged, too large for Pillow, or does not have 8 bits per band.
     """
     assert form.pillow is not None
-    quiet_decoders()  # rasters beyond Pillow's first limit are usual; the second limit, an error, holds
+    quiet_decoders()  # rasters above Pillow's warning limit are common; its error limit applies
     with pillow_errors(path):
         image = Image.open(path, formats=[form.pillow])
     with image:
@@ -129,7 +129,7 @@ def open_with_pillow(
 
 @contextmanager
 def pillow_errors(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises into an error that names the file."""
+    """Turn Pillow's errors into an error that names the file."""
     try:
         yield
     except DataError:
@@ -140,7 +140,7 @@ def pillow_errors(path: Path) -> Iterator[None]:
         raise DataError(
             f"the image cannot be read: {error}",
             where=path,
-            remedy="fetch or export the file again",
+            remedy="download or export the file again",
         ) from None
 
 

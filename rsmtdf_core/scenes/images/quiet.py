@@ -1,13 +1,13 @@
-"""Decoders without their noise: what is wrong with a file is an error or a sentence of ours."""
+"""Silence the decoders' warnings, as problems with files are reported as errors or notes of ours."""
 
 import warnings
 
 
 def quiet_decoders() -> None:
-    """Ignore the warnings of Pillow and rasterio about the files that they open, from now on.
+    """Ignore the warnings of Pillow and rasterio about opened files, from now on.
 
-    Pillow warns of large rasters and odd tags, rasterio of files without a place. The filter is of the whole process:
-    `warnings.catch_warnings` would be undone by other threads that open files at the same time.
+    Pillow warns of large rasters and odd tags, rasterio of files without a georeference. The filter applies to the
+    whole process: `warnings.catch_warnings` would be undone by other threads that open files at the same time.
     """
     from rasterio.errors import NotGeoreferencedWarning
 

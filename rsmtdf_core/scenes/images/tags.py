@@ -1,4 +1,4 @@
-"""Facts in a file's own tags that the decoding libraries do not tell, or tell only after decoding all of it."""
+"""Read tags that the decoding libraries do not expose, or expose only after decoding the whole file."""
 
 import struct
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from PIL import Image
 
 from rsmtdf_core.scenes.images.orientation import TAG, Orientation
 
-# That are looked through at most.
+# Largest numbers of entries to inspect.
 _PNG_CHUNKS = 100_000
 _TIFF_ENTRIES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class PngTags:
-    """What a PNG's chunks say.
+    """Metadata in a PNG's chunks.
 
     Attributes:
-        bits: of a sample: 1, 2, 4, 8 or 16.
+        bits: bits of a sample: 1, 2, 4, 8 or 16.
         indexed: whether samples are indices into a palette.
-        orientation: from its EXIF data.
+        orientation: the orientation in its EXIF data.
     """
 
     bits: int
@@ -30,14 +30,14 @@ class PngTags:
 
     @property
     def plain(self) -> bool:
-        """Whether Pillow gives its samples as they are stored: it spreads 2 and 4 bits of gray, and cuts 16 bits."""
+        """Whether Pillow returns the stored samples: it spreads gray of 2 and 4 bits, and truncates 16 bits."""
         return self.bits == 8 or self.indexed
 
 
 def png_tags(path: Path) -> PngTags:
-    """Walk through a PNG's chunks; EXIF data may come after the pixels.
+    """Read a PNG's chunks; EXIF data may follow the pixels.
 
-    A damaged file has what was readable: the decoder names the damage.
+    For a damaged file, return the readable tags: the decoder reports the damage.
     """
     bits, color, orientation = 8, 2, Orientation()
     with path.open("rb") as file:
@@ -60,16 +60,16 @@ def png_tags(path: Path) -> PngTags:
 
 
 def tiff_orientation(path: Path) -> Orientation:
-    """The orientation in a TIFF's first directory (TIFF 6.0, BigTIFF), which GDAL does not tell.
+    """Read the orientation in a TIFF's first directory (TIFF 6.0, BigTIFF), which GDAL does not expose.
 
-    A damaged directory has none: GDAL names the damage.
+    A damaged directory has no orientation: GDAL reports the damage.
     """
     with path.open("rb") as file:
         start = file.read(16)
         order, big = "<" if start[:2] == b"II" else ">", b"+" in start[2:4]
         try:
-            (place,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
-            file.seek(place)
+            (offset,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
+            file.seek(offset)
             (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
             entry = np.dtype([("tag", order + "u2"), ("type", order + "u2"), ("count", order + ("u8" if big else "u4")),
                               ("value", order + "u2"), ("rest", "V6" if big else "V2")])  # fmt: skip
@@ -81,9 +81,9 @@ def tiff_orientation(path: Path) -> Orientation:
 
 
 def picture_orientation(image: Image.Image) -> Orientation:
-    """The orientation that an open picture of Pillow's notes before its pixels; none where that is damaged."""
+    """Return the orientation in the header of an open picture of Pillow; the identity if it is damaged."""
     try:
-        # Not the PNG plug-in's own method, which decodes the picture first.
+        # The method of Pillow's PNG plug-in would decode the picture first.
         return Orientation.of(Image.Image.getexif(image).get(TAG))
     except (OSError, SyntaxError, ValueError, struct.error):
         return Orientation()

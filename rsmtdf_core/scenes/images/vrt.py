@@ -1,7 +1,7 @@
-"""GDAL's virtual rasters: XML that names other files, so it is read before GDAL may open it.
+"""Check GDAL's virtual rasters (VRT), XML files that refer to other files, before GDAL opens them.
 
-Only mosaics and band selections of local files of the formats that are read pass. Addresses on the network, inline
-datasets, pixel functions and warps are refused with the command that turns the VRT into a GeoTIFF.
+Only mosaics and band selections of local files of supported formats are accepted. Network addresses, inline datasets,
+pixel functions and warps are refused with the command that converts the VRT to a GeoTIFF.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from rsmtdf_core.scenes.images.formats import VRT, identify
 
 _MOST_BYTES = 64 * 2**20
 _MOST_DEPTH = 4  # VRTs of VRTs
-# GDAL's parser takes names in any case, and attributes for elements.
+# GDAL's parser ignores the case of names, and accepts attributes in place of elements.
 _SOURCES = frozenset({"sourcefilename", "sourcedataset"})
-# What computes pixels rather than copies them, or reads bytes that are no image.
+# Elements that compute pixels instead of copying them, or read bytes that are not an image.
 _COMPUTED = frozenset(
     {
         "arraysource",
@@ -33,19 +33,19 @@ _SUBCLASS = "vrtsourcedrasterband"
 
 
 def require_local_sources(path: Path) -> None:
-    """See that a VRT and those that it names refer to local image files alone.
+    """Refuse a VRT that refers to anything but local image files, directly or through other VRTs.
 
     Raises:
-        MissingFileError, DataError: a source is missing, is not local, is no image, or is computed.
+        MissingFileError, DataError: If a source is missing, not local, not an image, or computed.
     """
     vrt_sources(path)
 
 
 def vrt_sources(path: Path) -> list[Path]:
-    """All files that a VRT takes pixels from, in the order of their first mention, VRTs among them included.
+    """Return all source files of a VRT, including nested VRTs, in the order of their first mention.
 
     Raises:
-        MissingFileError, DataError: as for `require_local_sources`.
+        MissingFileError, DataError: As for `require_local_sources`.
     """
     return list(dict.fromkeys(_sources(path, _MOST_DEPTH)))
 
@@ -54,9 +54,9 @@ def _sources(path: Path, depth: int) -> Iterator[Path]:
     for source in dict.fromkeys(_named(path)):
         if not source.is_file():
             raise MissingFileError(
-                f"the VRT {path} names this file, which is missing",
+                f"this source file of the VRT {path} is missing",
                 where=source,
-                remedy="restore the file, or make the VRT anew with gdalbuildvrt",
+                remedy="restore the file, or build the VRT again with gdalbuildvrt",
             )
         yield source
         if identify(source) is VRT:
@@ -78,7 +78,7 @@ def _named(path: Path) -> Iterator[Path]:
             continue
         name = (element.text or "").strip()
         if name.startswith(("/vsi", "<")) or "://" in name or _names_a_driver(name):
-            raise _refused(path, f"its source is no local file: {name[:100]}")
+            raise _refused(path, f"its source is not a local file: {name[:100]}")
         relative = attributes.get("relativetovrt") == "1"
         yield path.parent / name if relative else Path(name)
 
@@ -101,7 +101,7 @@ def _elements(path: Path) -> Iterator[ET.Element]:
         raise DataError(
             f"the VRT cannot be read: {error}",
             where=path,
-            remedy="make it anew with gdalbuildvrt",
+            remedy="build it again with gdalbuildvrt",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""`rsmtdf data init`: flags, or questions at a terminal, and a table of what was guessed."""
+"""`rsmtdf data init`: flags, prompts at a terminal, and a table of guesses."""
 
 import shlex
 
@@ -29,7 +29,7 @@ def run(*words, typed=None):
     return CliRunner().invoke(app, [*map(str, words)], input=typed, env={"COLUMNS": "160"})
 
 
-def test_it_tells_its_guesses_and_the_check_passes(root):
+def test_it_shows_its_guesses_and_the_check_passes(root):
     result = run("init", root)
     assert result.exit_code == 0, result.output
     for word in (
@@ -46,7 +46,7 @@ def test_it_tells_its_guesses_and_the_check_passes(root):
     assert run("check", path, "--root", root).exit_code == 0
 
 
-def test_flags_answer_what_would_be_asked(root, tmp_path):
+def test_flags_replace_prompts(root, tmp_path):
     words = ["--classes", "road, roof", "--ignore", "0", "--out", tmp_path / "mine.yaml", "--yes"]
     assert run("init", root, *words).exit_code == 0
     manifest = load_manifest(str(tmp_path / "mine.yaml"))
@@ -75,7 +75,7 @@ def test_a_negative_value_may_be_ignored(root):
     assert run("check", root / "manifest.yaml", "--root", root).exit_code == 0
 
 
-def test_patterns_may_be_named_where_names_do_not_tell(root):
+def test_patterns_may_be_named_if_folder_names_identify_no_masks(root):
     (root / "images").rename(root / "A")
     (root / "masks").rename(root / "B")
     patterns = ["--images", "A/{name}.png", "--masks", "B/{name}.png"]
@@ -109,7 +109,7 @@ def test_names_assigned_to_colors_by_order_are_shown_with_a_warning(colored):
     assert ",".join(f"{spec.name}={spec.color}" for spec in classes) == corrected
 
 
-def test_at_a_terminal_colors_are_shown_before_their_names_are_asked(colored, monkeypatch):
+def test_at_a_terminal_colors_are_shown_before_the_prompt_for_names(colored, monkeypatch):
     monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
     result = run("init", colored, typed="none\nwater,field=#FFFF00,forest\ny\n")
     assert result.exit_code == 0, result.output
@@ -121,7 +121,7 @@ def test_at_a_terminal_colors_are_shown_before_their_names_are_asked(colored, mo
     assert "warning: the names were assigned" in result.stderr
 
 
-def test_at_a_terminal_it_asks(root, monkeypatch):
+def test_at_a_terminal_it_prompts(root, monkeypatch):
     monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
     result = run("init", root, typed="0\nroad,roof\ny\n")
     assert result.exit_code == 0, result.output
@@ -130,7 +130,7 @@ def test_at_a_terminal_it_asks(root, monkeypatch):
     assert manifest.mask_encoding.ignore == (0,)
 
 
-def test_names_that_do_not_fit_are_asked_for_again(root, monkeypatch):
+def test_names_that_do_not_fit_are_prompted_for_again(root, monkeypatch):
     monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
     result = run("init", root, typed="none\nroad,roof\nroad,roof,tree\ny\n")
     assert result.exit_code == 0, result.output
@@ -138,14 +138,14 @@ def test_names_that_do_not_fit_are_asked_for_again(root, monkeypatch):
     assert load_manifest(str(root / "manifest.yaml")).class_names == ("road", "roof", "tree")
 
 
-def test_who_says_no_gets_no_file(root, monkeypatch):
+def test_a_declined_confirmation_writes_no_file(root, monkeypatch):
     monkeypatch.setattr(data_init, "_at_terminal", lambda: True)
     result = run("init", root, typed="\n\nn\n")
     assert result.exit_code == 1
     assert not (root / "manifest.yaml").exists()
 
 
-def test_a_file_that_is_there_is_kept_and_nothing_is_read_before(root):
+def test_an_existing_file_is_kept_and_refused_before_reading_data(root):
     (root / "manifest.yaml").write_text("mine: 1\n")
     (root / "masks" / "0.png").write_bytes(b"no image")
     assert isinstance(run("init", root).exception, ConfigError)
@@ -179,7 +179,7 @@ def test_bands_and_their_range_may_be_named(root):
     assert run("check", root / "manifest.yaml", "--root", root).exit_code == 0
 
 
-def test_the_command_that_checks_can_be_pasted_where_names_have_spaces(root, tmp_path):
+def test_the_check_command_can_be_pasted_if_names_have_spaces(root, tmp_path):
     spaced = root.rename(tmp_path.parent / f"{tmp_path.name} my data")
     result = run("init", spaced)
     assert result.exit_code == 0, result.output
@@ -203,7 +203,7 @@ def saved(pixels):
     [
         ("masks/3.png", cut_off, "cannot be read", "masks/3.png"),
         ("masks/3.png", lambda path: path.write_bytes(b""), "cannot be read", "masks/3.png"),
-        # One mask in colors tells what all should be.
+        # One mask in colors decides the encoding of all masks.
         ("masks/3.png", saved(np.zeros((4, 6, 3), np.uint8)), "mask with colors", "masks/0.png"),
         ("masks/3.png", saved(np.full((4, 6), 1000, np.uint16)), "too far apart", "masks/3.png"),
         (

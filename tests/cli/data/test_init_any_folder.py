@@ -1,4 +1,4 @@
-"""Whatever `data init` writes, `data check` accepts; what it cannot tell, it refuses and writes nothing."""
+"""`data check` accepts every manifest of `data init`, which refuses ambiguous folders without writing a file."""
 
 import os
 import tempfile
@@ -55,8 +55,8 @@ def test_what_init_writes_the_check_accepts_in_many_folders(layout, image, mask,
 
 
 def require_accepted(layout: str, image: str, mask: str, name: str, folder: str) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place) / folder
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary) / folder
         encoding = lay_out(root, layout, image, mask, name)
         status, output = run("init", root, "--yes")
         assert status == 0, output

@@ -1,4 +1,4 @@
-"""Copies of one image never are in two splits that `data init` proposes."""
+"""Copies of one image are never in two splits that `data init` proposes."""
 
 import re
 import tempfile
@@ -13,7 +13,7 @@ from tests.any_folder import AREAS, IMAGES, LAYOUTS, SCENES, SPLITS, filled, lay
 
 
 def spread_copies(root: Path, layout: str, image: str, sources: list[int]) -> None:
-    """Give each scene the image of another one, as bytes; masks stay."""
+    """Give each scene the image of another scene, as bytes; masks stay."""
     suffix, draw = IMAGES[image]
     for scene, source in enumerate(sources):
         fields = {"split": SPLITS[scene], "area": AREAS[scene % 3], "name": f"t{scene}"}
@@ -37,8 +37,8 @@ def contents_of(manifest, root: Path) -> dict[str, set[bytes]]:
     bare=st.sets(st.integers(0, SCENES - 1), max_size=3),
 )
 def test_copies_never_are_in_two_splits(layout, image, sources, bare):
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
         lay_out(root, layout, image, "ids", "t")
         spread_copies(root, layout, image, sources)
         if not {"split", "area"} & set(re.findall(r"\w+", LAYOUTS[layout][1])):
@@ -46,7 +46,7 @@ def test_copies_never_are_in_two_splits(layout, image, sources, bare):
                 fields = {"split": "", "area": "", "name": f"t{scene}"}
                 (root / f"{filled(LAYOUTS[layout][1], fields)}.png").unlink()
         status, output = run("init", root, "--yes")
-        if status:  # the folders' own splits leave nothing to learn from, or to choose by
+        if status:  # the folders' splits leave no image for training or for validation
             assert "has a copy in a later split" in output
             assert not (root / "manifest.yaml").exists()
             return

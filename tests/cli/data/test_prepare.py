@@ -15,7 +15,7 @@ def data(*arguments):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """DeepGlobe with two images, which is one too few."""
+    """DeepGlobe with two of three expected images."""
     changed = replace(BENCHMARKS["deepglobe"], size=(600, 600), counts={"": 3})
     monkeypatch.setitem(BENCHMARKS, "deepglobe", changed)
     (tmp_path / "data").mkdir()
@@ -29,11 +29,11 @@ def test_prepare_shows_the_scenes_and_what_to_do_next(root, tmp_path):
     to = tmp_path / "to"
     result = data("prepare", "deepglobe", "--from", root, "--to", to, "--partial")
     assert result.exit_code == 0, result.output
-    said = " ".join(result.output.split())
-    assert "2 images below" in said
-    assert f"rsmtdf data check {to / 'deepglobe.yaml'} --root {root}" in said
-    assert "720,000 mask pixels match no class" in said
-    assert "expected 3 images, found 2" in said
+    text = " ".join(result.output.split())
+    assert "2 images below" in text
+    assert f"rsmtdf data check {to / 'deepglobe.yaml'} --root {root}" in text
+    assert "720,000 mask pixels match no class" in text
+    assert "expected 3 images, found 2" in text
     checked = data("check", to / "deepglobe.yaml", "--root", root)
     assert "720,000 pixels of 2 masks match no class and are ignored" in checked.output
 
@@ -49,13 +49,11 @@ def test_padding_without_crops_is_refused(root, tmp_path):
     assert isinstance(data("prepare", "deepglobe", *arguments).exception, ConfigError)
 
 
-@pytest.mark.parametrize(
-    ("name", "place"), [("potsdam", "isprs.org"), ("deepglobe", "codalab.org")]
-)
-def test_download_says_where_to_get_what_needs_a_login(tmp_path, name, place):
+@pytest.mark.parametrize(("name", "site"), [("potsdam", "isprs.org"), ("deepglobe", "codalab.org")])
+def test_download_names_the_source_of_a_benchmark_that_needs_a_login(tmp_path, name, site):
     result = data("download", name, "--to", tmp_path / "to")
     assert result.exit_code == 0, result.output
-    assert place in result.output
+    assert site in result.output
     assert f"rsmtdf data prepare {name} --from {tmp_path / 'to'}" in result.output
     assert not (tmp_path / "to").exists()
 

@@ -1,4 +1,4 @@
-"""A folder in, a manifest out that the dataset passes; names and ignored values are a person's."""
+"""`data init` writes a manifest that the dataset passes, with the user's class names and ignored values."""
 
 import os
 from collections import Counter
@@ -43,7 +43,7 @@ def draw(root, values, scenes=8, kind="L", folder=""):
         mask.save(root / folder / "masks" / f"s {number}.png")
 
 
-def made(root, classes=None, ignore=None):
+def manifest_for(root, classes=None, ignore=None):
     path = root / "manifest.yaml"
     result = draft(look(root), path, classes, ignore)
     write_manifest(result, path, overwrite=True)
@@ -65,7 +65,7 @@ RGB = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 0, 0)]
 )
 def test_the_dataset_passes_its_manifest(tmp_path, values, kind, encoding, classes, ignore):
     draw(tmp_path, values, kind=kind)
-    manifest = made(tmp_path)
+    manifest = manifest_for(tmp_path)
     assert manifest.mask_encoding.encoding == encoding
     assert list(manifest.mask_encoding.ignore) == ignore
     assert len(manifest.classes) == classes
@@ -80,20 +80,20 @@ def test_the_dataset_passes_its_manifest(tmp_path, values, kind, encoding, class
 def test_folders_and_missing_masks_pass_too(tmp_path):
     for area in ("north", "south", "east"):
         draw(tmp_path / "areas", [0, 1, 2], scenes=3, folder=area)
-    assert check_data(made(tmp_path / "areas"), tmp_path / "areas").problems == ()
+    assert check_data(manifest_for(tmp_path / "areas"), tmp_path / "areas").problems == ()
     draw(tmp_path / "partly", [0, 1, 2], scenes=20)
     for number in range(0, 20, 3):
         (tmp_path / "partly" / "masks" / f"s {number}.png").unlink()
-    checked = check_data(made(tmp_path / "partly"), tmp_path / "partly")
+    checked = check_data(manifest_for(tmp_path / "partly"), tmp_path / "partly")
     assert checked.problems == ()
     assert [split.labeled > 0 for split in checked.splits] == [True, True, True]
     draw(tmp_path / "bare", [0], scenes=3)
     for mask in (tmp_path / "bare" / "masks").iterdir():
         mask.unlink()
-    assert check_data(made(tmp_path / "bare"), tmp_path / "bare").problems == ()
+    assert check_data(manifest_for(tmp_path / "bare"), tmp_path / "bare").problems == ()
 
 
-def test_the_comments_tell_shares_and_how_to_check(tmp_path):
+def test_the_comments_have_shares_and_the_check_command(tmp_path):
     draw(tmp_path, [0, 0, 0, 1])
     text = draft(look(tmp_path), tmp_path / "manifest.yaml").text
     assert "rsmtdf data check" in text
@@ -106,9 +106,9 @@ def test_the_comments_tell_shares_and_how_to_check(tmp_path):
 
 def test_names_are_given_in_the_order_of_the_values(tmp_path):
     draw(tmp_path, [1, 2, 3])
-    manifest = made(tmp_path, [NamedClass(name) for name in ("road", 'a "wood"', "no: 3")])
+    manifest = manifest_for(tmp_path, [NamedClass(name) for name in ("road", 'a "wood"', "no: 3")])
     assert manifest.class_names == ("road", 'a "wood"', "no: 3")
-    more = made(tmp_path, [NamedClass(str(number)) for number in range(6)])
+    more = manifest_for(tmp_path, [NamedClass(str(number)) for number in range(6)])
     assert len(more.classes) == 6, "classes that no mask has may be named after the others"
 
 
@@ -119,13 +119,13 @@ def test_a_file_gives_colors_their_names_in_its_own_order(tmp_path):
         "# a comment\n\nwater, #0000ff\r\nbuilding #FF0000\nforest;#00FF00\nsnow #FFFFFF\n"
     )
     named = read_classes(listed)
-    manifest = made(tmp_path, named)
+    manifest = manifest_for(tmp_path, named)
     assert manifest.class_names == ("water", "building", "forest", "snow")
     assert manifest.classes[0].color == "#0000FF"
     assert check_data(manifest, tmp_path).problems == ()
     with pytest.raises(ConfigError, match="#00FF00, which no class has"):
         draft(look(tmp_path), tmp_path / "manifest.yaml", named[:2])
-    assert made(tmp_path, named[:2], ["#00FF00"]).class_names == ("water", "building")
+    assert manifest_for(tmp_path, named[:2], ["#00FF00"]).class_names == ("water", "building")
 
 
 def test_names_that_do_not_fit_the_masks_are_refused(tmp_path):
@@ -139,7 +139,7 @@ def test_names_that_do_not_fit_the_masks_are_refused(tmp_path):
         draft(look(tmp_path), tmp_path / "m.yaml", [NamedClass("a")] * 3)
     draw(tmp_path / "colors", RGB[:2])
     with pytest.raises(ConfigError, match="3 names for 2 classes"):
-        draft(look(tmp_path / "colors"), tmp_path / "m.yaml", [NamedClass(one) for one in "abc"])
+        draft(look(tmp_path / "colors"), tmp_path / "m.yaml", [NamedClass(name) for name in "abc"])
 
 
 COLORS = st.integers(0, 2**24 - 1).map(lambda code: f"#{code:06X}")
@@ -225,7 +225,7 @@ def test_an_assignment_by_order_is_shown_and_noted_in_the_file(tmp_path):
     assert [row.value for row in checked.class_rows] == [0, 1, 2]
 
 
-def test_files_of_classes_that_say_nothing_are_refused(tmp_path):
+def test_files_without_classes_are_refused(tmp_path):
     empty = tmp_path / "classes.txt"
     empty.write_text("# nothing\n")
     with pytest.raises(ConfigError, match="names no class"):
@@ -278,7 +278,7 @@ def test_rasters_of_many_bands_get_a_choice_of_bands_that_the_dataset_passes(tmp
         rasters.write_tiff(
             tmp_path / "masks" / f"{number}.tif", values[:1].astype(np.uint8) % 3, nodata=255
         )
-    manifest = made(tmp_path)
+    manifest = manifest_for(tmp_path)
     assert manifest.bands is not None
     assert manifest.bands.indices == (1, 2, 3)
     assert manifest.bands.scale is not None
@@ -306,7 +306,7 @@ def test_every_name_is_read_back_from_the_yaml_as_it_was(title, names):
     values = yaml.safe_load(text.encode())
     assert values["title"] == readable(Path(title).resolve().name)
     assert isinstance(values["name"], str)
-    assert [one["name"] for one in values["classes"]] == [name or "empty" for name in names]
+    assert [spec["name"] for spec in values["classes"]] == [name or "empty" for name in names]
     assert values["splits"]["train"]["where"]["name"] == names
 
 
@@ -334,11 +334,11 @@ def test_a_fill_value_that_no_file_declares_is_named_with_the_command_that_decla
         values[:, :3] = -9999
         rasters.write_tiff(tmp_path / "images" / f"s {number}.tif", values)
     guesses = draft(look(tmp_path), tmp_path / "m.yaml").guesses
-    (why,) = (why for what, _, why in guesses if what == "bands")
+    (why,) = (why for subject, _, why in guesses if subject == "bands")
     assert "gdal_edit.py -a_nodata -9999" in why
 
 
-def test_masks_that_no_name_tells_are_refused(tmp_path):
+def test_masks_that_no_name_identifies_are_refused(tmp_path):
     draw(tmp_path, [0, 1, 2])
     (tmp_path / "images").rename(tmp_path / "A")
     (tmp_path / "masks").rename(tmp_path / "B")

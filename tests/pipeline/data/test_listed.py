@@ -1,4 +1,4 @@
-"""A manifest that lists its scenes: trained on those labels, and told so wherever scores are."""
+"""A manifest that lists its scenes: training uses those labels, and all scores mention it."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_reports_say_that_test_crops_share_tiles_and_which_scenes_were_labeled(
         f"data.manifest={path}", "objective.method=fixmatch", "optimiser.max_steps=1"
     )
     run = train(config).run
-    # The run keeps what the lists said, whatever becomes of the files.
+    # The run keeps the contents of the lists, even if the files change.
     path.with_name("test.txt").unlink()
     kept = load_manifest(str(run / "manifest.yaml"))
     assert kept.labeled == ("0000@0,36",)
@@ -74,18 +74,18 @@ def test_a_share_of_labels_that_was_set_and_has_no_effect_is_told(
     manifest = f"data.manifest={listed_manifest(tmp_path)}"
     settings = (manifest, "objective.method=fixmatch", "optimiser.max_steps=1")
     sentence = "data.labeled: 0.25 has no effect, as the manifest synthetic lists its labeled scenes, 1 of them"
-    told = Told()
-    train(make_config(*settings), reporter=told)
-    assert told.warnings == [sentence]
+    recorder = Told()
+    train(make_config(*settings), reporter=recorder)
+    assert recorder.warnings == [sentence]
     assert plan_experiment(make_config()).cautions == (), "here it has"
     result = CliRunner().invoke(app, ["config", "show", str(config_file), "--set", manifest])
     assert result.exit_code == 0
     assert sentence in result.stderr
     assert "labeled: 0.25" in result.stdout
 
-    told.warnings.clear()
-    extract(make_config(manifest, "views.unlabeled_views=1"), reporter=told)
-    assert told.warnings == [sentence]
+    recorder.warnings.clear()
+    extract(make_config(manifest, "views.unlabeled_views=1"), reporter=recorder)
+    assert recorder.warnings == [sentence]
 
     config_file.write_text(config_file.read_text().replace(", labeled: 1/4", ""))
     assert plan_experiment(make_config(manifest)).cautions == (), "nobody had set it"

@@ -1,4 +1,4 @@
-"""A run is scored by several protocols in one pass, in the way that the command line says."""
+"""A run is scored by several protocols in a single pass, as the command line requests."""
 
 import csv
 import shutil
@@ -119,7 +119,7 @@ def test_a_protocol_that_comes_to_no_mean_is_told_and_breaks_no_table(run, monke
     assert (report.scores.miou, report.scores.absent) == (None, ("soil",))
     found = compare([run], tmp_path / "out", "test")
     assert found.groups[0].miou is None
-    assert any("comes to no mean IoU" in sentence for sentence in found.warnings)
+    assert any("has no mean IoU" in sentence for sentence in found.warnings)
     assert not any("no score yet" in sentence for sentence in found.warnings)
 
 
@@ -146,10 +146,10 @@ def test_the_command_prints_a_table_for_each_protocol_with_its_rule(run):
     words += ["--set", "evaluation.inference.flips=[vertical]"]
     result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    said = " ".join(result.output.split())
-    assert said.index("protocol rsmtdf") < said.index("protocol official")
-    assert "Pixels whose truth is ignored count nowhere" in said
-    assert "faults included" in said
+    output = " ".join(result.output.split())
+    assert output.index("protocol rsmtdf") < output.index("protocol official")
+    assert "Pixels whose truth is ignored count nowhere" in output
+    assert "faults included" in output
     compared = ["compare", str(run), "--split", "test", "--protocol", "official"]
     result = CliRunner().invoke(app, [*compared, "--out", str(run.parent / "out")])
     assert result.exit_code == 0, result.output
@@ -208,9 +208,9 @@ def test_a_report_of_another_step_than_the_best_of_the_curves_says_so(run):
     found = compare([run], None, "test").warnings
     assert not any("another step" in sentence for sentence in found)
     better = Validation(steps=8, epoch=2, miou=1.0)
-    folder.note(validations=[asdict(one) for one in (*folder.validations, better)])
+    folder.note(validations=[asdict(item) for item in (*folder.validations, better)])
     found = compare([run], None, "test").warnings
-    assert any("of another step than the best of the curves" in sentence for sentence in found)
+    assert any("another step than the best of the curves" in sentence for sentence in found)
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted"])
@@ -225,5 +225,5 @@ def test_a_run_that_has_not_ended_is_scored_with_a_warning(run, status):
     report, _ = evaluate(run, reporter=Warned())
     assert report.unfinished
     assert "scores of step 4" in report.cautions[0]
-    assert "the model of step 4 is scored" in lines[0]
+    assert "scoring the model of step 4" in lines[0]
     assert "--resume" in lines[0]

@@ -184,7 +184,7 @@ def test_what_is_no_official_checkpoint_is_refused(tmp_path):
 @pytest.mark.shared
 def test_another_datasets_classes_are_refused_before_a_folder_is_made(shapes, tmp_path):
     path = checkpoint_of({"model": random_state(shapes, 0)}, tmp_path / "best.pth")
-    with pytest.raises(RunError, match="7 classes apart, synthetic has 6"):
+    with pytest.raises(RunError, match="the checkpoint has 7 classes, synthetic has 6"):
         import_official(path, "synthetic", run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(RunError, match="no 'model_ema'"):

@@ -46,7 +46,7 @@ def test_the_good_images_are_predicted_and_the_bad_ones_named(run, folder, tmp_p
         assert caught.value.written == tuple(tmp_path / "out" / name for name in good)
         for name in bad:
             assert f"where: {folder / name}\n" in str(caught.value)
-            assert any(text.startswith(f"{folder / name} is left out") for text in reporter.texts)
+            assert any(text.startswith(f"skipped {folder / name}") for text in reporter.texts)
             assert not (tmp_path / "out" / name).exists()
         for name in good:
             assert (tmp_path / "out" / name).is_file()

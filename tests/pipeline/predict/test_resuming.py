@@ -55,7 +55,7 @@ def test_files_that_were_damaged_since_are_written_again(run, raster, pixels, tm
             damage(out / name)
             telling = Telling()
             predict(run, inputs, out, settings, telling)
-            assert f"{out / name} is damaged and is written again" in telling.warnings
+            assert f"{out / name} is damaged and will be written again" in telling.warnings
             assert {name: (out / name).read_bytes() for name in names(out)} == before
         out = tmp_path / "other"
 
@@ -73,26 +73,26 @@ def test_leftovers_of_killed_processes_are_removed_and_those_of_others_stay(run,
 def test_maps_that_were_made_in_another_way_are_not_mixed_with_these(run, raster, tmp_path):
     out = tmp_path / "out"
     predict(run, [raster], out)
-    with pytest.raises(DataError, match="made in another way: cog: expected false, found true"):
+    with pytest.raises(DataError, match="of other settings: cog: expected false, found true"):
         predict(run, [raster], out, PredictSettings(cog=True))
     predict(run, [raster], out, PredictSettings(cog=True, overwrite=True))
     (out / "predictions.json").unlink()
-    with pytest.raises(DataError, match="1 files are there already") as told:
+    with pytest.raises(DataError, match="1 output files exist already") as caught:
         predict(run, [raster], out)
-    assert "--overwrite" in told.value.remedy
+    assert "--overwrite" in caught.value.remedy
 
 
 def test_a_raster_cut_off_is_named_and_leaves_no_map(run, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (3, 300, 300), np.uint8)
     source = halved(write_tiff(tmp_path / "a.tif", noise))
-    with pytest.raises(DataError, match="cannot be read") as told:
+    with pytest.raises(DataError, match="cannot be read") as caught:
         predict(run, [source], tmp_path / "out")
-    assert told.value.where == str(source)
+    assert caught.value.where == str(source)
     assert not list((tmp_path / "out").glob("a*"))
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_any_work(run, raster, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match="the folder cannot be written") as told:
+    with pytest.raises(DataError, match="the folder cannot be written") as caught:
         predict(run, [raster], tmp_path / "file" / "out")
-    assert told.value.where == str(tmp_path / "file" / "out")
+    assert caught.value.where == str(tmp_path / "file" / "out")

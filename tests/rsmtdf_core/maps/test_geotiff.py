@@ -28,16 +28,16 @@ def write_in_parts(path, layer, values, step):
 def test_blocks_of_any_size_become_one_tiled_raster(tmp_path, step):
     ids = draw_ids()
     write_in_parts(tmp_path / "a.tif", IDS, ids, step)
-    with rasterio.open(tmp_path / "a.tif") as found:
-        assert (found.read() == ids).all()
-        assert found.profile["tiled"]
-        assert found.profile["compress"] == "deflate"
-        assert found.crs == CRS
-        assert found.transform == TRANSFORM
-        assert found.nodata == 255
-        assert found.colormap(1)[1] == (40, 50, 60, 255)
-        assert found.colormap(1)[255] == (0, 0, 0, 0)
-        assert found.tags()["class_0"] == "field"
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        assert (dataset.read() == ids).all()
+        assert dataset.profile["tiled"]
+        assert dataset.profile["compress"] == "deflate"
+        assert dataset.crs == CRS
+        assert dataset.transform == TRANSFORM
+        assert dataset.nodata == 255
+        assert dataset.colormap(1)[1] == (40, 50, 60, 255)
+        assert dataset.colormap(1)[255] == (0, 0, 0, 0)
+        assert dataset.tags()["class_0"] == "field"
 
 
 def test_a_cloud_optimized_one_has_overviews_and_the_same_pixels_and_colors(tmp_path):
@@ -45,12 +45,12 @@ def test_a_cloud_optimized_one_has_overviews_and_the_same_pixels_and_colors(tmp_
     ids = np.random.default_rng(0).integers(0, 2, (1, 600, 1100), np.uint8)
     with raster_file(tmp_path / "a.tif", big, IDS, cog=True) as writer:
         writer.write(0, 0, ids)
-    with rasterio.open(tmp_path / "a.tif") as found:
-        assert found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
-        assert found.overviews(1)
-        assert (found.read() == ids).all()
-        assert found.colormap(1)[0] == (10, 20, 30, 255)
-        assert found.nodata == 255
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert dataset.overviews(1)
+        assert (dataset.read() == ids).all()
+        assert dataset.colormap(1)[0] == (10, 20, 30, 255)
+        assert dataset.nodata == 255
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
@@ -59,10 +59,10 @@ def test_bands_have_names_and_a_unit(tmp_path):
     write_in_parts(
         tmp_path / "a.tif", MapLayer(["field", "house"], 255, scale=1 / 254), values, 100
     )
-    with rasterio.open(tmp_path / "a.tif") as found:
-        assert found.descriptions == ("field", "house")
-        assert found.scales == pytest.approx([1 / 254] * 2)
-        assert (found.read() == values).all()
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        assert dataset.descriptions == ("field", "house")
+        assert dataset.scales == pytest.approx([1 / 254] * 2)
+        assert (dataset.read() == values).all()
 
 
 def test_nothing_is_left_where_the_work_fails(tmp_path):
@@ -82,11 +82,11 @@ def test_nothing_is_left_where_the_work_fails(tmp_path):
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with (
-        pytest.raises(WriteError, match="the folder cannot be written") as told,
+        pytest.raises(WriteError, match="the folder cannot be written") as caught,
         raster_file(tmp_path / "file" / "a.tif", FRAME, IDS),
     ):
         pass
-    assert told.value.where == str(tmp_path / "file")
+    assert caught.value.where == str(tmp_path / "file")
 
 
 def test_a_full_disk_leaves_no_file(tmp_path):

@@ -17,13 +17,13 @@ def test_connected_areas_of_a_class_become_features_on_the_earth(tmp_path):
     ids[0, :10, 40:] = 0
     path = write_tiff(tmp_path / "a.tif", ids, nodata=255)
     count = write_polygons(tmp_path / "a.geojson", path, ("field", "house"))
-    found = json.loads((tmp_path / "a.geojson").read_text())
-    assert found["type"] == "FeatureCollection"
-    assert count == len(found["features"]) == 3
-    names = sorted(one["properties"]["class"] for one in found["features"])
+    collection = json.loads((tmp_path / "a.geojson").read_text())
+    assert collection["type"] == "FeatureCollection"
+    assert count == len(collection["features"]) == 3
+    names = sorted(feature["properties"]["class"] for feature in collection["features"])
     assert names == ["field", "house", "house"]
-    (field,) = (one for one in found["features"] if one["properties"]["id"] == 0)
-    eastings, northings = [400_020, 400_030], [2_800_000, 2_799_995]  # as TRANSFORM says
+    (field,) = (feature for feature in collection["features"] if feature["properties"]["id"] == 0)
+    eastings, northings = [400_020, 400_030], [2_800_000, 2_799_995]  # from TRANSFORM
     (west, east), (north, south) = transform(CRS, "EPSG:4326", eastings, northings)
     ring = np.array(field["geometry"]["coordinates"][0])
     assert ring.min(axis=0) == pytest.approx([west, south], abs=1e-6)

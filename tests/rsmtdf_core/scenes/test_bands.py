@@ -61,6 +61,6 @@ def test_what_is_no_number_becomes_black_without_a_warning():
     ],
 )
 def test_wrong_choices_are_told_by_their_key(wrong, key):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         validate(BandSettings, wrong, "manifest")
-    assert key in told.value.what
+    assert key in caught.value.what

@@ -33,19 +33,19 @@ def test_every_wrong_file_is_named(root):
     Image.fromarray(np.full((6, 8), 9, np.uint8)).save(root / "masks" / "s2.png")
     Image.new("RGB", (8, 6)).save(root / "masks" / "s3.png")
     Image.new("L", (8, 6)).save(root / "masks" / "s4.png")
-    found = problems(root)
-    assert list(found) == [
+    reported = problems(root)
+    assert list(reported) == [
         "images/s0.png",
         "masks/s1.png",
         "masks/s2.png",
         "masks/s3.png",
         "masks/s4.png",
     ]
-    assert "cannot be read" in found["images/s0.png"]
-    assert "the mask has 7 x 6 px, its image 8 x 6 px" in found["masks/s1.png"]
-    assert found["masks/s2.png"] == "no class has 9 (48 px)"
-    assert "found 3 bands of uint8" in found["masks/s3.png"]
-    assert found["masks/s4.png"] == "no image belongs to this mask"
+    assert "cannot be read" in reported["images/s0.png"]
+    assert "the mask has 7 x 6 px, its image 8 x 6 px" in reported["masks/s1.png"]
+    assert reported["masks/s2.png"] == "no class has 9 (48 px)"
+    assert "found 3 bands of uint8" in reported["masks/s3.png"]
+    assert reported["masks/s4.png"] == "no image belongs to this mask"
 
 
 def test_a_missing_mask_is_a_problem_where_scores_need_it_and_unlabeled_in_training(root):
@@ -120,7 +120,7 @@ def test_a_hint_to_match_by_threshold_solves_the_problems(root):
     assert result.splits[0].pixels == {"a": 48, "b": 48}
 
 
-def test_colors_that_were_stored_lossily_are_told_by_their_number(root):
+def test_colors_in_a_lossy_format_are_recognized_by_their_number(root):
     colors = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
     for number, mask in enumerate((root / "masks").iterdir()):
         Image.fromarray(colors + np.uint8(number)).save(mask)
@@ -131,9 +131,9 @@ def test_colors_that_were_stored_lossily_are_told_by_their_number(root):
 def test_problems_of_a_kind_are_grouped(root):
     for mask in (root / "masks").iterdir():
         mask.rename(mask.with_name(f"other_{mask.name}"))
-    found = check_dataset(make_manifest(), root).problems
-    assert {problem.what for problem in found} == {"no image belongs to this mask"}
-    assert [more for _, more in grouped(found, 1)] == [3]
+    reported = check_dataset(make_manifest(), root).problems
+    assert {problem.what for problem in reported} == {"no image belongs to this mask"}
+    assert [more for _, more in grouped(reported, 1)] == [3]
 
 
 def test_a_name_that_is_no_unicode_is_shown_as_latin_1(root):

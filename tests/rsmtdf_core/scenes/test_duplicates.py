@@ -1,4 +1,4 @@
-"""Copies across splits are found by content, in any format, and nothing else is taken for one."""
+"""Copies across splits are found by content, in any format, without false alarms."""
 
 import shutil
 
@@ -18,8 +18,8 @@ SPLITS = {
 
 
 def problems(root):
-    found = check_dataset(make_manifest(splits=SPLITS), root).problems
-    return {problem.file: problem.what for problem in found}
+    reported = check_dataset(make_manifest(splits=SPLITS), root).problems
+    return {problem.file: problem.what for problem in reported}
 
 
 def test_different_images_are_no_problem(root):
@@ -37,10 +37,10 @@ def test_the_same_pixels_in_another_format_are_a_problem(root):
     with Image.open(root / "images" / "s0.png") as image:
         image.save(root / "images" / "s2.tif")
     (root / "images" / "s2.png").unlink()
-    found = problems(root)
-    assert list(found) == ["images/s2.tif"]
-    assert "the same pixels" in found["images/s2.tif"]
-    assert "images/s0.png in train" in found["images/s2.tif"]
+    reported = problems(root)
+    assert list(reported) == ["images/s2.tif"]
+    assert "the same pixels" in reported["images/s2.tif"]
+    assert "images/s0.png in train" in reported["images/s2.tif"]
 
 
 def test_copies_within_a_split_are_no_matter_of_splits(root):
@@ -60,13 +60,16 @@ def test_the_content_is_the_same_however_many_strips_are_read(tmp_path):
 
 def content(folder, size, strips):
     pixels = np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(size[1], size[0], 3)
-    found = ContentHash(size)
+    content_hash = ContentHash(size)
     for strip in np.split(pixels, np.cumsum(strips)[:-1]):
-        found.add(strip)
-    return found.of(folder, "a")
+        content_hash.add(strip)
+    return content_hash.of(folder, "a")
 
 
 def test_a_file_that_two_splits_share_by_name_is_told_elsewhere(tmp_path):
-    one = Content("a.png", "1", "2")
-    assert list(find_duplicates({"val": [one], "test": [one]})) == []
-    assert len(list(find_duplicates({"val": [one], "test": [Content("b.png", "1", "2")]}))) == 1
+    image_content = Content("a.png", "1", "2")
+    assert list(find_duplicates({"val": [image_content], "test": [image_content]})) == []
+    assert (
+        len(list(find_duplicates({"val": [image_content], "test": [Content("b.png", "1", "2")]})))
+        == 1
+    )

@@ -90,16 +90,16 @@ def test_files_are_read_by_parts_as_in_one_piece(tmp_path, monkeypatch, mode):
     if mode != "I;16":
         with open_raster(tmp_path / "a.png") as raster:
             for top, left, height, width in parts:
-                found, valid = raster.read(top, left, height, width)
-                assert np.array_equal(found, rgb[top : top + height, left : left + width])
+                part_pixels, valid = raster.read(top, left, height, width)
+                assert np.array_equal(part_pixels, rgb[top : top + height, left : left + width])
                 assert valid.all()
         assert np.array_equal(read_image(tmp_path / "a.png"), rgb)
     if not bands or mode in ("1", "L", "P"):
         with open_mask(tmp_path / "a.png", INDICES) as mask:
             for top, left, height, width in parts:
-                found, _ = mask.raw((top, left, height, width))
-                assert np.array_equal(found, raw[top : top + height, left : left + width])
-                assert found.dtype == (np.uint8 if raw.dtype == bool else raw.dtype)
+                part_pixels, _ = mask.raw((top, left, height, width))
+                assert np.array_equal(part_pixels, raw[top : top + height, left : left + width])
+                assert part_pixels.dtype == (np.uint8 if raw.dtype == bool else raw.dtype)
 
 
 def test_a_large_image_is_not_converted_in_one_piece(tmp_path):

@@ -25,7 +25,7 @@ NODATA = 65535
 
 @pytest.fixture
 def rasters(tmp_path):
-    """One raster of 4 bands of 16 bits, 20 x 15 px, its upper left 3 x 2 px without data, and its mask."""
+    """A raster of 4 bands of 16 bits, 20 x 15 px, its upper left 3 x 2 px without data, and its mask."""
     for kind in ("images", "masks"):
         (tmp_path / kind).mkdir()
     values = ramp(4, 15, 20)
@@ -85,9 +85,9 @@ def test_the_choice_of_bands_is_part_of_a_scenes_digest(rasters):
         return with_digests(dataset, dataset.splits["train"])[0].sha256
 
     others = [BANDS | {"indices": [1, 3, 2]}, BANDS | {"scale": [0, 5000]}]
-    found = [digest(), *(digest(bands=bands) for bands in others)]
-    assert len({*found, file_sha256(rasters / "images" / "a.tif")}) == 4
-    assert digest() == found[0]
+    digests = [digest(), *(digest(bands=bands) for bands in others)]
+    assert len({*digests, file_sha256(rasters / "images" / "a.tif")}) == 4
+    assert digest() == digests[0]
 
 
 def test_without_bands_a_digest_is_the_files_own(root):
@@ -120,10 +120,10 @@ def test_a_png_mask_serves_a_raster(rasters):
 
 def test_a_check_counts_pixels_in_strips_as_in_one_piece(rasters, monkeypatch):
     monkeypatch.setattr("rsmtdf_core.scenes.files._STRIP", 4)
-    found = check_dataset(geo_manifest(), rasters)
-    assert not found.problems
-    assert found.splits[0].pixels == {"low": 294, "high": 0}
-    assert found.splits[0].ignored == 6
+    result = check_dataset(geo_manifest(), rasters)
+    assert not result.problems
+    assert result.splits[0].pixels == {"low": 294, "high": 0}
+    assert result.splits[0].ignored == 6
 
 
 def spoil_mask_bands(root):
@@ -174,17 +174,19 @@ def spoil_all(root):
 )
 def test_a_check_names_each_wrong_file(rasters, spoil, file, message):
     spoil(rasters)
-    found = check_dataset(geo_manifest(), rasters)
-    assert any(one.file == file and message in one.what for one in found.problems), found.problems
+    result = check_dataset(geo_manifest(), rasters)
+    assert any(problem.file == file and message in problem.what for problem in result.problems), (
+        result.problems
+    )
 
 
 def test_sixteen_bits_without_a_scale_end_before_any_pixel_is_used(rasters):
-    with pytest.raises(DataError, match="expected bands of 8 bits, found uint16") as told:
+    with pytest.raises(DataError, match="expected bands of 8 bits, found uint16") as caught:
         find_scenes(geo_manifest(bands={"indices": [4, 3, 2]}), rasters)
-    assert told.value.where.endswith("images/a.tif")
+    assert caught.value.where.endswith("images/a.tif")
 
 
-def test_a_raster_that_changed_its_size_is_told(rasters):
+def test_a_raster_that_changed_its_size_is_refused(rasters):
     whole, scenes = reader_of(rasters)
     parts, windows = reader_of(rasters, window={"size": 8, "stride": 8})
     write_tiff(rasters / "images" / "a.tif", ramp(4, 10, 20))

@@ -1,4 +1,4 @@
-"""Whatever a manifest holds, it is a manifest or one clear error."""
+"""Every content of a manifest file is either a manifest or a clear error."""
 
 from contextlib import suppress
 

@@ -16,8 +16,8 @@ def test_fields_are_named_in_their_order():
 
 def test_files_are_found_by_their_fields_at_the_patterns_depth_only(tmp_path):
     touch(tmp_path, "A/im/2.png", "A/im/1.png", "B b/im/1.png", "A/im/deep/3.png", "A/x/1.png")
-    found = match_files(tmp_path, "{area}/im/{name}.png", ("area", "name"))
-    assert list(found.items()) == [
+    files = match_files(tmp_path, "{area}/im/{name}.png", ("area", "name"))
+    assert list(files.items()) == [
         (("A", "1"), "A/im/1.png"),
         (("A", "2"), "A/im/2.png"),
         (("B b", "1"), "B b/im/1.png"),
@@ -31,8 +31,8 @@ def test_keys_follow_the_fields_that_are_asked_for(tmp_path):
 
 def test_a_field_named_twice_has_one_value(tmp_path):
     touch(tmp_path, "A/A_1.png", "A/B_1.png")
-    found = match_files(tmp_path, "{area}/{area}_{name}.png", ("area", "name"))
-    assert list(found.values()) == ["A/A_1.png"]
+    files = match_files(tmp_path, "{area}/{area}_{name}.png", ("area", "name"))
+    assert list(files.values()) == ["A/A_1.png"]
 
 
 def test_any_image_type_matches_but_hidden_and_other_files_do_not(tmp_path):

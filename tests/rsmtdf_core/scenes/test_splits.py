@@ -88,9 +88,11 @@ def test_crops_of_one_tile_stay_together_unless_crops_are_drawn(tmp_path):
     def tiles(by):
         shares = {"train": {"share": [0, 0.5], "by": by}, "test": {"share": [0.5, 1], "by": by}}
         dataset = find_scenes(crop_manifest(**shares), root)
-        found = [{scene.id.split("/")[0] for scene in scenes} for scenes in dataset.splits.values()]
+        parents = [
+            {scene.id.split("/")[0] for scene in scenes} for scenes in dataset.splits.values()
+        ]
         assert [len(scenes) for scenes in dataset.splits.values()] == [9, 9]
-        return dataset, found[0] & found[1]
+        return dataset, parents[0] & parents[1]
 
     together, shared = tiles("parent")
     assert not shared

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from rsmtdf_core.kinds import FAMILIES
 from rsmtdf_core.teachers.settings import TeacherSettings
 
 LEAST = {"name": "dino", "family": "timm", "model": "test_vit.r160_in1k"}
@@ -29,6 +30,14 @@ def test_defaults_are_imagenet_in_fp32():
 def test_wrong_values_are_refused_by_name(key: str, value: object):
     with pytest.raises(ValidationError, match=key):
         TeacherSettings(**{**LEAST, key: value})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_teacher_made_without_its_family_s_class_has_the_defaults_of_it(family: str):
+    values = {**LEAST, "family": family}
+    dumped = TeacherSettings(**values).model_dump()
+    assert dumped == FAMILIES[family].settings(**values).model_dump()
+    assert dumped["final_norm"] == (family != "open_clip")
 
 
 def test_an_unknown_family_is_told_the_known_ones():

@@ -18,19 +18,19 @@ def opened(path: Path) -> np.ndarray:
 
 
 def run(benchmark: str, source: Path, to: Path, **settings) -> PrepareReport:
-    """Prepare what there is: the built folders have fewer tiles than the benchmarks."""
+    """Prepare with --partial, as the built folders have fewer tiles than the benchmarks."""
     values = {"partial": True, **settings}
     return prepare(PrepareSettings(benchmark=benchmark, source=(source,), to=to, **values))
 
 
 @pytest.fixture(scope="session")
 def loveda(shared, tmp_path_factory) -> Path:
-    """Two images in Train and one in Val."""
+    """Two images in Train and one image in Val."""
     root = tmp_path_factory.mktemp("loveda")
     sample = shared / "data" / "loveda_sample"
-    for name, place in (("0", "Train/Rural"), ("1", "Train/Urban"), ("2", "Val/Rural")):
+    for name, folder_name in (("0", "Train/Rural"), ("1", "Train/Urban"), ("2", "Val/Rural")):
         for kind in ("images", "masks"):
-            folder = root / place / f"{kind}_png"
+            folder = root / folder_name / f"{kind}_png"
             folder.mkdir(parents=True)
             (folder / f"{name}.png").write_bytes((sample / kind / f"{name}.png").read_bytes())
     return root
@@ -38,7 +38,7 @@ def loveda(shared, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def deepglobe(shared, tmp_path_factory) -> Path:
-    """The two images of the sample in the train folder, and one of valid, which has no mask."""
+    """The two images of the sample in the train folder, and an image of valid, which has no mask."""
     root = tmp_path_factory.mktemp("deepglobe")
     for folder in ("train", "valid"):
         (root / folder).mkdir()
@@ -59,7 +59,7 @@ def potsdam_ids(shared) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def potsdam(shared, potsdam_ids, tmp_path_factory) -> Path:
-    """One tile of full size, its labels in colors that are a little off; boundaries are black."""
+    """A tile of full size, with labels in slightly different colors and black boundaries."""
     root = tmp_path_factory.mktemp("potsdam")
     sample = opened(next((shared / "data" / "potsdam_sample" / "images").iterdir()))
     image = np.tile(sample, (12, 12, 1))[:6000, :6000]

@@ -1,4 +1,4 @@
-"""What the tests of wrong sources share: small benchmarks, and what a refusal is."""
+"""Small benchmarks and the assertion of refusals, shared by the tests of faulty sources."""
 
 import zipfile
 from pathlib import Path
@@ -22,7 +22,7 @@ def cut_off(path):
 
 
 def refused(name, source, to, *words, **settings):
-    """Refused with all words and a way to mend it; nothing half-written is left."""
+    """Assert a refusal with all words and a remedy, which leaves no partial file."""
     with pytest.raises(RsmtdfError) as caught:
         run(name, source, to, **settings)
     for word in words:

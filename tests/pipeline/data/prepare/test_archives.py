@@ -26,7 +26,7 @@ def test_archives_are_unpacked_once_and_prepared(root, tmp_path):
     assert report.images == 2
     unpacked = tmp_path / "to/original/train/1_sat.jpg"
     before = unpacked.stat().st_mtime_ns
-    # A folder that holds archives does as well; what is unpacked is not written again.
+    # A folder with archives works too; unpacked files are not written again.
     again = run("deepglobe", archive.parent, tmp_path / "to")
     assert again.images == 2
     assert unpacked.stat().st_mtime_ns == before
@@ -146,7 +146,7 @@ def test_members_that_no_folder_can_hold_are_refused_before_any_is_written(
     assert not list((tmp_path / "to").rglob("*.jpg"))
 
 
-# The benchmarks change nothing that an archive is read by.
+# Archives are read in the same way for all benchmarks.
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(

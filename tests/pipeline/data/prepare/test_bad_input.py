@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a user has is refused before anything is written, and the file is named."""
+"""Faulty source files are refused by name, before any file is written."""
 
 import shutil
 from pathlib import Path
@@ -69,8 +69,8 @@ def test_a_wrong_file_is_named(root, tmp_path, file, spoil, message, crops):
         ("images", sixteen_bits, "expected bands of 8 bits"),
     ],
     ids=[
-        "RGB where ids are declared",
-        "two bands where ids are declared",
+        "RGB, but ids are declared",
+        "two bands, but ids are declared",
         "id out of range",
         "truncated PNG mask",
         "truncated PNG image",

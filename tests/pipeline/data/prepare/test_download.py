@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that knows ranges, forgets them, breaks off or lies."""
+"""Downloads from a local server that supports ranges or not, breaks off, or sends other bytes."""
 
 import hashlib
 import threading
@@ -57,16 +57,16 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(CONTENT[start : max(start, stop)])
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log no request."""
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as made:
-        thread = threading.Thread(target=made.serve_forever)
+    with Server() as http_server:
+        thread = threading.Thread(target=http_server.serve_forever)
         thread.start()
-        yield made
-        made.shutdown()
+        yield http_server
+        http_server.shutdown()
         thread.join()
 
 

@@ -1,4 +1,4 @@
-"""Official lists: what they name is what the official loader would read, by each dataset's path convention."""
+"""Official lists select the crops that the official loader reads, by each dataset's path convention."""
 
 import shutil
 from dataclasses import replace
@@ -46,7 +46,7 @@ def name(request):
 
 @pytest.fixture
 def tile(name, tmp_path):
-    """One tile in the original layout; the folder."""
+    """A tile in the original layout; return the folder."""
     rng = np.random.default_rng(0)
     image, mask = (tmp_path / "tiles" / path for path in NAMES[name])
     for path in (image, mask):
@@ -68,9 +68,9 @@ def write_lists(folder, name, crops=CROPS):
     share = folder / "splits" / "1"
     share.mkdir(parents=True)
     for split, numbers in crops.items():
-        place = share if split.endswith("labeled") else share.parent
+        list_folder = share if split.endswith("labeled") else share.parent
         lines = [LINES[name].format(number) for number in numbers]
-        (place / f"{split}.txt").write_bytes("\r\n".join(lines).encode() + b"\r\n")
+        (list_folder / f"{split}.txt").write_bytes("\r\n".join(lines).encode() + b"\r\n")
     return share
 
 
@@ -116,11 +116,11 @@ def test_crops_on_disk_are_read_as_the_official_loader_reads_them(name, tile, tm
     folder = officially_cut(name, tile, tmp_path / "crops")
     lists = write_lists(tmp_path, name)
     report = run(name, folder, tmp_path / "to", splits=(lists,), partial=False)
-    dataset, found = scenes_of(report)
+    dataset, split_scenes = scenes_of(report)
     reader = SceneReader(dataset)
     for split, numbers in CROPS.items():
-        assert len(found[split]) == len(numbers)
-        for number, scene in zip(sorted(numbers), found[split], strict=True):
+        assert len(split_scenes[split]) == len(numbers)
+        for number, scene in zip(sorted(numbers), split_scenes[split], strict=True):
             image, mask = load_plainly(name, LINES[name].format(number), folder)
             assert np.array_equal(reader.image(scene), image)
             assert np.array_equal(reader.mask(scene), mask)
@@ -133,10 +133,10 @@ def test_originals_are_split_by_the_lists_too(name, tile, tmp_path, crops):
     folder = officially_cut(name, tile, tmp_path / "crops")
     lists = write_lists(tmp_path, name)
     report = run(name, tile, tmp_path / "to", splits=(lists,), crops=crops, padding_label="ignore")
-    dataset, found = scenes_of(report)
+    dataset, split_scenes = scenes_of(report)
     reader = SceneReader(dataset)
     for split, numbers in CROPS.items():
-        for number, scene in zip(sorted(numbers), found[split], strict=True):
+        for number, scene in zip(sorted(numbers), split_scenes[split], strict=True):
             image, mask = load_plainly(name, LINES[name].format(number), folder)
             mine = reader.mask(scene)
             width, height = min(512, SIZE - (number - 1) % 3 * 512), SIZE - (number - 1) // 3 * 512
@@ -169,8 +169,10 @@ def test_a_config_with_an_official_manifest_trains_on_the_listed_labels(tmp_path
 
 def replaced(split, text):
     def change(share):
-        place = share if split.endswith("labeled") else share.parent
-        (place / f"{split}.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+        list_folder = share if split.endswith("labeled") else share.parent
+        (list_folder / f"{split}.txt").write_bytes(
+            text if isinstance(text, bytes) else text.encode()
+        )
 
     return change
 
@@ -273,7 +275,7 @@ def test_lists_may_lie_in_one_folder_and_name_crops_without_their_folder(tmp_pat
     assert [crop.id for crop in (*lists.labeled, *lists.test)] == ["266/1", "266/4"]
 
 
-def test_where_folders_tell_the_tile_lists_and_crops_need_them(tmp_path):
+def test_lists_and_crops_need_the_folders_that_identify_a_tile(tmp_path):
     share = write_lists(tmp_path, "loveda")
     officially = tmp_path / "loveda" / "Train" / "Rural"
     for kind in ("images_png", "masks_png"):
@@ -289,7 +291,7 @@ def test_where_folders_tell_the_tile_lists_and_crops_need_them(tmp_path):
 
 
 def test_two_folders_of_one_name_are_not_mixed(tmp_path):
-    shares = tuple(write_lists(tmp_path / place, "potsdam") for place in ("a", "b"))
+    shares = tuple(write_lists(tmp_path / list_folder, "potsdam") for list_folder in ("a", "b"))
     with pytest.raises(DataError, match="one manifest, potsdam-official-1") as caught:
         run("potsdam", tmp_path, tmp_path / "to", splits=shares)
     assert str(shares[1]) in str(caught.value)

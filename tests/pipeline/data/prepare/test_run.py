@@ -20,8 +20,8 @@ from .conftest import opened, run
 pytestmark = pytest.mark.shared
 
 
-def dataset_of(report, place=0):
-    return find_scenes(load_manifest(str(report.manifests[place].path)), report.root)
+def dataset_of(report, index=0):
+    return find_scenes(load_manifest(str(report.manifests[index].path)), report.root)
 
 
 def everything(dataset):
@@ -57,7 +57,7 @@ def test_palettes_and_scored_classes_are_the_published_ones(name, palette, unsco
 def test_loveda_windows_have_raw_ids_less_one(loveda, tmp_path):
     report = run("loveda", loveda, tmp_path)
     assert report.root == loveda
-    assert [one.path.stem for one in report.manifests] == [
+    assert [manifest.path.stem for manifest in report.manifests] == [
         "loveda",
         "loveda-published",
         "loveda-areas",
@@ -168,7 +168,7 @@ def test_potsdam_crops_have_the_official_names_and_the_published_padding(
 def test_masks_with_ids_from_1_and_0_on_boundaries_are_one_more_encoding(
     shared, tmp_path, monkeypatch
 ):
-    # The sample is a window of a tile, so tiles are said to be of its size.
+    # The sample is a window of a tile, so the benchmark gets its size.
     monkeypatch.setitem(BENCHMARKS, "potsdam", replace(BENCHMARKS["potsdam"], size=(512, 512)))
     sample, root = shared / "data" / "potsdam_sample", tmp_path / "data"
     root.mkdir()
@@ -193,7 +193,7 @@ def test_cutting_goes_on_where_it_stopped(loveda, tmp_path):
     ledger = report.root / "crops.jsonl"
     settings, first, *rest = ledger.read_bytes().splitlines(keepends=True)
     done = json.loads(first)["id"]
-    # As a kill leaves it: the second tile's line is cut short and one crop of it is missing.
+    # The state after an interruption: the second tile's line is cut short and one of its crops is missing.
     ledger.write_bytes(settings + first + rest[0][:-9])
     other = json.loads(rest[0])["id"].rpartition("/")
     (report.root / f"{other[0]}/images_png/{other[2]}_3.png").unlink()

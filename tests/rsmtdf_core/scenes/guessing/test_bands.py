@@ -14,11 +14,11 @@ from tests.rasters import ramp, rasterio, write_tiff
 def test_the_first_three_bands_are_shown_between_the_middle_values_of_all_files(tmp_path):
     values = np.arange(4 * 101 * 20, dtype=np.uint16).reshape(4, 20, 101)
     paths = [write_tiff(tmp_path / f"{at}.tif", values + np.uint16(1000 * at)) for at in range(3)]
-    found = guess_bands(paths).bands
-    assert found.indices == (1, 2, 3)
+    choice = guess_bands(paths).bands
+    assert choice.indices == (1, 2, 3)
     pooled = np.concatenate([values[1].ravel() + 1000 * at for at in range(3)])
-    assert found.scale is not None
-    assert found.scale[1] == pytest.approx(np.percentile(pooled, [2, 98]))
+    assert choice.scale is not None
+    assert choice.scale[1] == pytest.approx(np.percentile(pooled, [2, 98]))
 
 
 def test_bands_that_are_called_red_green_and_blue_are_found(tmp_path):
@@ -60,9 +60,9 @@ def test_what_somebody_chose_is_kept(tmp_path):
 def test_rasters_that_differ_are_named(tmp_path):
     deep = write_tiff(tmp_path / "a.tif", ramp(4, 9, 9))
     few = write_tiff(tmp_path / "c.tif", ramp(2, 9, 9))
-    with pytest.raises(DataError, match="expected band 3, found 2 bands") as told:
+    with pytest.raises(DataError, match="expected band 3, found 2 bands") as caught:
         guess_bands([deep, few])
-    assert told.value.where == str(few)
+    assert caught.value.where == str(few)
 
 
 @pytest.mark.parametrize("fill", [-9999, -32768, 30000])

@@ -1,4 +1,4 @@
-"""Copies go into one split, whatever the rule that proposed the splits."""
+"""Copies go to a single split, for every rule that proposes splits."""
 
 from collections import Counter
 

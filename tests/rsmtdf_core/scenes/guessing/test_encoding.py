@@ -1,4 +1,4 @@
-"""Indices, grays and colors are told apart by the pixels."""
+"""Indices, grays and colors are distinguished by the pixels."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_far_grays_are_colors(values):
     assert guess.classes == tuple(f"#{value:02X}{value:02X}{value:02X}" for value in values)
 
 
-def test_ignored_numbers_may_be_told_as_grays_too():
+def test_ignored_numbers_may_be_gray_colors():
     guess = guess_encoding(indices(0, 128, 255), ignore=[0])
     assert (guess.classes, guess.ignore) == (("#808080", "#FFFFFF"), ("#000000",))
     alone = guess_encoding(indices(0, 255), ignore=[0])

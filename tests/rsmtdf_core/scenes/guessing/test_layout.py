@@ -1,4 +1,4 @@
-"""Pairs are found in the layouts that people have, and what fits none is told."""
+"""Pairs are found in common layouts, and folders without a matching layout are refused."""
 
 import os
 import re
@@ -293,7 +293,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_told_is_refused_with_the_way_to_say_it(tmp_path, name):
+def test_ambiguous_layouts_are_refused_with_the_flags_that_resolve_them(tmp_path, name):
     paths, message = REFUSED[name]
     put(tmp_path, *paths)
     with pytest.raises(DataError, match=re.escape(message)) as caught:
@@ -301,7 +301,7 @@ def test_what_cannot_be_told_is_refused_with_the_way_to_say_it(tmp_path, name):
     assert "--images" in caught.value.remedy
 
 
-def test_images_without_a_mask_and_strange_files_are_told(tmp_path):
+def test_images_without_a_mask_and_unused_files_are_reported(tmp_path):
     put(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "deep/down/thumb.png")
     (tmp_path / "images" / "notes.txt").write_text("no image")
     (tmp_path / "images" / "._a.png").write_bytes(b"hidden")

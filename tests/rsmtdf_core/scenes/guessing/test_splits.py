@@ -1,4 +1,4 @@
-"""Folders decide where they can; areas stay together; nobody is scored on scenes without masks."""
+"""Folders name splits, areas stay together, and scenes without masks are not scored."""
 
 import pytest
 

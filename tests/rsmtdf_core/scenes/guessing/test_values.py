@@ -13,9 +13,13 @@ def test_values_are_counted_over_all_masks(tmp_path):
         mask = np.full((2, 4), number, np.uint8)
         Image.fromarray(mask).save(tmp_path / f"{number}.png")
     steps = []
-    found = count_values(tmp_path, ["0.png", "1.png", "2.png"], lambda: steps.append(1))
-    assert (found.kind, found.counts, found.gray) == ("indices", {0: 8, 1: 8, 2: 8}, True)
-    assert found.sets == (frozenset({0}), frozenset({1}), frozenset({2}))
+    mask_values = count_values(tmp_path, ["0.png", "1.png", "2.png"], lambda: steps.append(1))
+    assert (mask_values.kind, mask_values.counts, mask_values.gray) == (
+        "indices",
+        {0: 8, 1: 8, 2: 8},
+        True,
+    )
+    assert mask_values.sets == (frozenset({0}), frozenset({1}), frozenset({2}))
     assert len(steps) == 3
 
 

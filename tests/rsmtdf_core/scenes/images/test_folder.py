@@ -1,4 +1,4 @@
-"""Files in folders: what is read is found, and what is not read is named."""
+"""Files in folders: supported formats are found, others are reported."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_other_formats_are_named_with_the_command_that_converts_them(name):
     unread = unread_files([Path("x/a.tif"), Path("x") / name, Path("x/notes.txt")])
     assert unread == [Path("x") / name]
     note = unread_note(unread)
-    assert f"1 file of other formats left out (1 {Path(name).suffix.lower()})" in note
+    assert f"1 file of other formats skipped (1 {Path(name).suffix.lower()})" in note
     assert f"gdal_translate {name} " in note
 
 

@@ -1,4 +1,4 @@
-"""Training, prediction and checks see the same pixels of every kind of file, and those that the kind says."""
+"""Training, prediction and checks read the same, expected pixels of every kind of file."""
 
 import struct
 import zlib
@@ -25,7 +25,7 @@ RANGE = (1000.0, 3000.0)
 
 
 def draw(bands: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    """Values [bands, H, W] without 0, which stands for no data."""
+    """Values [bands, H, W] without 0, the nodata value."""
     low, high = (1, 256) if dtype is np.uint8 else (1000, 3001)
     return np.random.default_rng(seed).integers(low, high, (bands, HEIGHT, WIDTH)).astype(dtype)
 
@@ -60,7 +60,7 @@ def with_hole(values: np.ndarray, value: float) -> np.ndarray:
 
 
 def tiff(photometric, dtype, nodata, driver="GTiff"):
-    """A writer of rasters with a hole that `nodata` marks, and what is to be seen."""
+    """A writer of rasters with a hole marked by `nodata`, and the expected pixels."""
 
     def write(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
         bands = {"RGB": 3, "MINISBLACK": 1, "MINISWHITE": 1, "palette": 1}[photometric]
@@ -92,7 +92,7 @@ def tiff(photometric, dtype, nodata, driver="GTiff"):
 
 
 def picture(mode, suffix, *, exact=True, transparent=False):
-    """A writer of what Pillow saves in a mode."""
+    """A writer of pictures in one of Pillow's modes."""
 
     def write(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
         image = Image.fromarray(np.moveaxis(draw(3), 0, 2)).convert(mode)
@@ -138,7 +138,7 @@ def named_as(write, suffix):
 
 
 def vrt(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
-    """A mosaic of one file, with a nodata value for each band."""
+    """A mosaic of a single file, with a nodata value for each band."""
     values = draw(3)
     (folder / "sources").mkdir()
     write_tiff(folder / "sources" / "a.tif", with_hole(values, 7))

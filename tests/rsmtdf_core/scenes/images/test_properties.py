@@ -1,4 +1,4 @@
-"""Over drawn TIFF profiles, an image file says what rasterio says, and parts are parts of the whole."""
+"""For generated TIFF profiles, an image file agrees with rasterio, and parts equal those of the whole."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -49,12 +49,12 @@ def test_a_tiff_has_the_values_and_validity_that_rasterio_tells(tmp_path_factory
         window = ((top, top + rows), (left, left + columns))
         expected = dataset.read(list(bands), window=window)
         masks = dataset.read_masks(list(bands), window=window) > 0
-        told = dataset.crs, dataset.transform, dataset.nodatavals, dataset.dtypes
+        metadata = dataset.crs, dataset.transform, dataset.nodatavals, dataset.dtypes
     with open_image(path) as image:
         assert image.size == (width, height)
         assert image.count == count
         dtypes = tuple(dtype.name for dtype in image.dtypes)
-        assert (image.frame.crs, image.frame.transform, image.nodata, dtypes) == told
+        assert (image.frame.crs, image.frame.transform, image.nodata, dtypes) == metadata
         read = image.read(bands, part)
         assert read.dtype == expected.dtype
         assert np.array_equal(read, np.moveaxis(expected, 0, 2))
@@ -67,9 +67,9 @@ def test_a_tiff_has_the_values_and_validity_that_rasterio_tells(tmp_path_factory
         whole, everywhere = raster.read_all()
     assert np.array_equal(has_data, masks.any(axis=0))
     assert np.array_equal(pixels, scaled(expected, chosen, has_data))
-    place = slice(top, top + rows), slice(left, left + columns)
-    assert np.array_equal(whole[place], pixels)
-    assert np.array_equal(everywhere[place], has_data)
+    block = slice(top, top + rows), slice(left, left + columns)
+    assert np.array_equal(whole[block], pixels)
+    assert np.array_equal(everywhere[block], has_data)
 
 
 @given(data=st.data(), tag=st.integers(1, 8), width=st.integers(1, 9), height=st.integers(1, 9))
