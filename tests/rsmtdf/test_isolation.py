@@ -1,78 +1,105 @@
-"""A verb leaves generators, environment and accelerate's state as they were, and raises our errors."""
+"""Verbs restore the state of the process, and raise errors of rsmtdf."""
 
+import asyncio
 import errno
 import os
 import random
+import signal
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import GradientState, PartialState
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
-from rsmtdf.isolation import isolated, translated
-from rsmtdf_core.errors import ConfigError, RsmtdfError
-
-
-def disturb(error=None):
-    random.random()
-    np.random.default_rng()
-    np.random.rand()  # noqa: NPY002 - the global generator is the point
-    torch.rand(1)
-    os.environ["RSMTDF_TEST"] = "changed"
-    os.environ["RSMTDF_NEW"] = "made"
-    os.environ.pop("RSMTDF_GONE", None)
-    PartialState._shared_state["disturbed"] = True
-    GradientState._shared_state["disturbed"] = True
-    if error is not None:
-        raise error
-    return "result"
+import rsmtdf
+from rsmtdf.isolation import isolated
+from rsmtdf_core.errors import MissingFileError, RsmtdfError
 
 
-@pytest.fixture
-def state(monkeypatch):
-    """Reads everything that a verb may change."""
-    monkeypatch.setenv("RSMTDF_TEST", "before")
-    monkeypatch.setenv("RSMTDF_GONE", "before")
+def state() -> dict[str, object]:
+    """What the whole process shares."""
+    return {
+        "python": random.getstate(),
+        "numpy": str(np.random.get_state()),  # noqa: NPY002 - the global generator
+        "torch": torch.get_rng_state().tolist(),
+        "environment": dict(os.environ),
+        "folder": Path.cwd(),
+        "signals": {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)},
+        "threads": torch.get_num_threads(),
+        "interop": torch.get_num_interop_threads(),
+        "dtype": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "matmul": torch.get_float32_matmul_precision(),
+        "grad": torch.is_grad_enabled(),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
+        "accelerate": dict(AcceleratorState._shared_state),
+    }
 
-    def read():
-        return (
-            random.getstate(),
-            repr(np.random.get_state()),  # noqa: NPY002
-            torch.get_rng_state().tolist(),
-            dict(os.environ),
-            dict(PartialState._shared_state),
-            dict(GradientState._shared_state),
-        )
 
-    return read
+def test_verbs_leave_the_process_as_it_was(values, tmp_path):
+    config = values | {"name": "state"}
+    before, threads = state(), set(threading.enumerate())
+    rsmtdf.extract_features(config, overrides={"runtime.cache": tmp_path / "cache"})
+    assert state() == before
+    overrides = {"runtime.cache": tmp_path / "cache", "runtime.runs": tmp_path}
+    run = rsmtdf.train(config, overrides=overrides, max_steps=1).run
+    assert state() == before
+    rsmtdf.evaluate(run)
+    rsmtdf.predict(run, values["data"]["root"] / "images", tmp_path / "maps")
+    rsmtdf.load_student(run)
+    rsmtdf.open_features(config, overrides=overrides)[0]
+    assert state() == before
+    with pytest.raises(RsmtdfError):
+        rsmtdf.train(config, overrides=overrides)  # the run is there already
+    assert state() == before
+    for thread in set(threading.enumerate()) - threads:
+        if not thread.name.startswith("Dask-Offload"):  # dask's own, idle, one for the process
+            thread.join(timeout=600)
+            assert not thread.is_alive(), thread
 
 
-def test_the_process_is_as_it_was_after_a_result(state):
+def test_generators_are_restored_after_an_error_too():
+    @isolated
+    def verb():
+        for seed in (random.seed, np.random.seed, torch.manual_seed):
+            seed(7)
+        os.environ["RSMTDF_OF_A_TEST"] = "1"
+        raise MissingFileError("of a test")
+
     before = state()
-    assert isolated(disturb)() == "result"
+    with pytest.raises(MissingFileError):
+        verb()
     assert state() == before
 
 
-def test_the_process_is_as_it_was_after_an_error(state):
-    before = state()
-    with pytest.raises(KeyError):
-        isolated(disturb)(KeyError())
-    assert state() == before
+def test_the_callers_accelerator_stays_its_own(extracted, tmp_path):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    mine = Accelerator(cpu=True, mixed_precision="bf16")
+    try:
+        rsmtdf.train(extracted, tmp_path / "run", max_steps=1)
+        assert Accelerator().mixed_precision == "bf16"
+        assert mine.state.mixed_precision == "bf16"
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
 
 
-@pytest.mark.parametrize("wrapper", [isolated, translated])
-def test_refusals_of_the_system_are_our_errors_and_others_stay(wrapper):
-    full = OSError(errno.ENOSPC, "No space left on device", "a.png")
-    with pytest.raises(RsmtdfError, match="No space left") as caught:
-        wrapper(disturb)(full)
-    assert caught.value.where == "a.png"
-    assert caught.value.__cause__ is full
-    for error in (OSError("a program's own"), ConfigError("wrong"), ValueError("wrong")):
-        with pytest.raises(type(error)) as kept:
-            wrapper(disturb)(error)
-        assert kept.value is error
+def test_verbs_work_in_a_running_event_loop(values, tmp_path):
+    async def cell():
+        return rsmtdf.extract_features(values, cache=tmp_path)
+
+    assert asyncio.run(cell()).rendered == 20
 
 
-def test_a_verb_keeps_its_name_and_signature():
-    assert isolated(disturb).__name__ == translated(disturb).__name__ == "disturb"
-    assert isolated(disturb).__wrapped__ is disturb
+def test_what_the_system_refuses_is_our_error():
+    @isolated
+    def verb(number):
+        raise OSError(number, os.strerror(number), "a file")
+
+    with pytest.raises(RsmtdfError, match="No space left on device") as caught:
+        verb(errno.ENOSPC)
+    assert caught.value.where == "a file"
+    assert isinstance(caught.value.__cause__, OSError)

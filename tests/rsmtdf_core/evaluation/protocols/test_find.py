@@ -1,4 +1,4 @@
-"""Protocols are found by name, and the packaged manifests say what they need."""
+"""Protocols are found by name, and packaged manifests list the protocols that they need."""
 
 import pytest
 
