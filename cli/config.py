@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import err, labeled, out
+from cli.console import Text, err, labeled, out
 from cli.options import Config, Overrides, copy_file, read_config
 
 app = typer.Typer(no_args_is_help=True, help="Look at configs and take one to start from.")
@@ -52,8 +52,8 @@ def explain(
     from rsmtdf_core.roles import EXPLANATIONS
 
     for meaning in explain_key(key):
-        out.print(meaning.key, style="bold", highlight=False)
-        out.print(f"  {meaning.description}", highlight=False)
+        out.print(Text(meaning.key, style="bold"))
+        out.print(Text(f"  {meaning.description}"))
         if meaning.role is None:
             out.print(labeled("  keys    ", ", ".join(meaning.keys)))
             continue

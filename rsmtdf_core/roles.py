@@ -58,15 +58,22 @@ class ConfigSettings(Settings):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - as pydantic declares it
-        """Refuse a class with a field that does not state what it decides.
+        """Refuse a class with a field that does not state what it decides, or that changes it.
 
         Raises:
-            TypeError: the field has no role.
+            TypeError: the field has no role, or another one than in the class that it comes from.
         """
         super().__pydantic_init_subclass__(**options)
         for name, field in cls.model_fields.items():
             if role_of(field) is None and not _has_groups(field.annotation):
                 raise TypeError(f"{cls.__name__}.{name} does not state what it decides")
+            for base in cls.__bases__:
+                inherited = getattr(base, "model_fields", {}).get(name, field)
+                if role_of(inherited) != role_of(field):
+                    raise TypeError(
+                        f"{cls.__name__}.{name} decides {role_of(inherited)} in {base.__name__}, and cannot decide "
+                        f"{role_of(field)}"
+                    )
 
 
 def role_of(field: FieldInfo) -> Role | None:

@@ -27,7 +27,7 @@ def compare(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Compare scores by this protocol, with --split: rsmtdf, official or dwl.",
+            help="Compare scores by this protocol, with --split; `rsmtdf config kinds` lists them.",
             show_default="the first of each report",
         ),
     ] = None,

@@ -250,7 +250,7 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         targets=features.targets,
         settings=config.optimiser,
         parts=config.runtime.accumulate,
-        compiled=config.runtime.compile,
+        compiler=COMPILER if config.runtime.compile else None,
     )
 
 

@@ -1,5 +1,5 @@
-"""Charts and pictures, all drawn by matplotlib in one look: PNG files, and SVG for web pages.
+"""Charts and pictures drawn by matplotlib in a common style, as PNG files and as SVG for web pages.
 
-`style` holds the inks and writes the files, `canvas` places things by pixel. The other modules each draw one kind of
-picture: `lines`, `scores`, `confusion`, `panels` and `class_shares`.
+`style` defines the colors and writes the files, `canvas` places elements by pixel. The other modules draw one kind of
+picture each: `lines`, `scores`, `confusion`, `panels` and `class_shares`.
 """

@@ -1,4 +1,4 @@
-"""Pictures that are laid out by the pixel: texts, boxes, images and legends, from the top left."""
+"""A canvas for texts, boxes, images and legends, positioned in px from the top left."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SWATCH = 22  # px, side of a legend's square
+_SWATCH = 22  # px, side of a square in a legend
 _ENTRY_GAP = 30  # px between two entries of a legend
-_LINE = 38  # px from one line of a legend to the next
+_LINE = 38  # px between lines of a legend
 
-Entry = tuple[str, str]  # name and colour "#RRGGBB"
+Entry = tuple[str, str]  # name and color "#RRGGBB"
 
 
 class Canvas:
-    """A white picture of `width` x `height` px that ends up in one PNG file."""
+    """A white canvas of `width` x `height` px, saved as a PNG file."""
 
     def __init__(self, figure: "Figure", width: int, height: int) -> None:
         self.width = width
@@ -31,21 +31,21 @@ class Canvas:
         self._figure = figure
 
     def axes(self, left: float, top: float, width: float, height: float) -> "Axes":
-        """Axes that fill a box in px."""
+        """Add axes that fill a box in px."""
         bottom = self.height - top - height
         return self._figure.add_axes(
             (left / self.width, bottom / self.height, width / self.width, height / self.height)
         )
 
     def image(self, left: int, top: int, image: npt.NDArray[np.uint8]) -> None:
-        """Put an image uint8 [H, W, 3] on the canvas pixel by pixel."""
+        """Draw an image, uint8 [H, W, 3], without scaling."""
         height, width = image.shape[:2]
         axes = self.axes(left, top, width, height)
         axes.imshow(image, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
 
     def box(self, left: float, top: float, width: float, height: float, color: object) -> None:
-        """Fill a box with a colour."""
+        """Fill a box with a color."""
         from matplotlib.patches import Rectangle
 
         low = (left / self.width, 1 - (top + height) / self.height)
@@ -64,7 +64,7 @@ class Canvas:
         align: str = "left",
         rotation: float = 0,
     ) -> None:
-        """Write text that starts, is centred or ends at `left` (`align`), its middle at `top`."""
+        """Write text that starts, is centered or ends at `left` (`align`), vertically centered at `top`."""
         self._figure.text(
             left / self.width,
             1 - top / self.height,
@@ -79,35 +79,35 @@ class Canvas:
         )
 
     def legend(self, left: int, top: int, width: int, entries: Sequence[Entry]) -> None:
-        """Coloured squares with names, broken into lines that `width` px hold."""
+        """Draw colored squares with names, wrapped to lines of `width` px."""
         for (name, color), x, line in _flow(entries, width):
             y = top + line * _LINE
-            # A frame, so that white classes can be seen on white.
+            # A frame makes white classes visible on white.
             self.box(left + x, y, _SWATCH, _SWATCH, MUTED)
             self.box(left + x + 1, y + 1, _SWATCH - 2, _SWATCH - 2, color)
             self.text(left + x + _SWATCH + 10, y + _SWATCH / 2, name)
 
 
 def legend_height(width: int, entries: Sequence[Entry]) -> int:
-    """The px that `Canvas.legend` takes up."""
+    """Return the height of `Canvas.legend`, px."""
     lines = max(line for _, _, line in _flow(entries, width)) + 1
     return (lines - 1) * _LINE + _SWATCH
 
 
 def legend_width(entries: Sequence[Entry]) -> int:
-    """The px that `Canvas.legend` needs for all entries in one line."""
+    """Return the width of `Canvas.legend` on a single line, px."""
     return sum(_entry_width(name) for name, _ in entries) + _ENTRY_GAP * (len(entries) - 1)
 
 
 def _flow(entries: Sequence[Entry], width: int) -> Iterator[tuple[Entry, int, int]]:
-    """Each entry with its x in px and its line."""
+    """Yield each entry with its x in px and its line number."""
     x = line = 0
     for entry in entries:
-        needed = _entry_width(entry[0])
-        if x and x + needed > width:
+        entry_width = _entry_width(entry[0])
+        if x and x + entry_width > width:
             x, line = 0, line + 1
         yield entry, x, line
-        x += needed + _ENTRY_GAP
+        x += entry_width + _ENTRY_GAP
 
 
 def _entry_width(name: str) -> int:
@@ -115,7 +115,7 @@ def _entry_width(name: str) -> int:
 
 
 def text_width(text: str, size: float = 9, *, bold: bool = False) -> int:
-    """The px that one line of text takes up, rounded up."""
+    """Return the width of a line of text, px, rounded up."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -127,7 +127,7 @@ def text_width(text: str, size: float = 9, *, bold: bool = False) -> int:
 
 @contextmanager
 def canvas(path: Path, width: int, height: int) -> Iterator[Canvas]:
-    """Yield a canvas; what was drawn becomes the PNG file `path` when the block ends."""
+    """Yield a canvas, and save it as the PNG file `path` when the context ends."""
     from matplotlib.figure import Figure
 
     with look():

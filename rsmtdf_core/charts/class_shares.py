@@ -1,4 +1,4 @@
-"""How often each class occurs in each split, as a picture."""
+"""Draws the share of each class in each split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,27 +8,27 @@ from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
 from rsmtdf_core.scenes.check import SplitCheck
 from rsmtdf_core.scenes.manifest import Manifest
 
-_ROW = 44  # px from one class to the next
-_BAR = 210  # px, the longest bar
-_NUMBER = 110  # px for the number beside a bar
-_GAP = 36  # px between two splits
+_ROW = 44  # px per class
+_BAR = 210  # px, length of the longest bar
+_NUMBER = 110  # px for the number next to a bar
+_GAP = 36  # px between splits
 _SWATCH = 22  # px
 _IGNORED = "#9AA3AC"
 
 
 def class_shares_picture(path: Path, manifest: Manifest, splits: Sequence[SplitCheck]) -> None:
-    """Write a row for each class with a bar for each split: its share of the split's mask pixels.
+    """Write a picture with a row for each class and a bar for its share of the mask pixels of each split.
 
-    The longest of all bars fills its column, so that bars compare across classes and splits.
+    The longest bar fills its column, so that bars are comparable across classes and splits.
     """
     rows = [
         *(
-            (spec.name, spec.color, [one.pixels[spec.name] for one in splits])
+            (spec.name, spec.color, [split.pixels[spec.name] for split in splits])
             for spec in manifest.classes
         ),
-        ("ignored", _IGNORED, [one.ignored for one in splits]),
+        ("ignored", _IGNORED, [split.ignored for split in splits]),
     ]
-    totals = [sum(one.pixels.values()) + one.ignored for one in splits]
+    totals = [sum(split.pixels.values()) + split.ignored for split in splits]
     shares = [
         [count / total if total else 0.0 for count, total in zip(counts, totals, strict=True)]
         for _, _, counts in rows
@@ -39,13 +39,13 @@ def class_shares_picture(path: Path, manifest: Manifest, splits: Sequence[SplitC
     width = 2 * MARGIN + names + len(splits) * column - _GAP
     top = MARGIN + 70
     with canvas(path, width, top + len(rows) * _ROW + MARGIN) as page:
-        for number, one in enumerate(splits):
+        for number, split in enumerate(splits):
             left = MARGIN + names + number * column
-            page.text(left, MARGIN + 10, one.name, 12, bold=True)
-            said = f"{one.labeled} of {one.scenes} scenes labeled"
-            page.text(left, MARGIN + 42, said, 8, color=MUTED)
-        for place, ((name, color, _), row) in enumerate(zip(rows, shares, strict=True)):
-            middle = top + place * _ROW + _ROW / 2
+            page.text(left, MARGIN + 10, split.name, 12, bold=True)
+            note = f"{split.labeled} of {split.scenes} scenes labeled"
+            page.text(left, MARGIN + 42, note, 8, color=MUTED)
+        for index, ((name, color, _), row) in enumerate(zip(rows, shares, strict=True)):
+            middle = top + index * _ROW + _ROW / 2
             page.box(MARGIN, middle - _SWATCH / 2, _SWATCH, _SWATCH, MUTED)
             page.box(MARGIN + 1, middle - _SWATCH / 2 + 1, _SWATCH - 2, _SWATCH - 2, color)
             page.text(MARGIN + _SWATCH + 12, middle, name)
@@ -56,8 +56,8 @@ def class_shares_picture(path: Path, manifest: Manifest, splits: Sequence[SplitC
 def _bar(page: Canvas, left: float, middle: float, share: float, length: float, color: str) -> None:
     page.box(left, middle - 10, _BAR, 20, FAINT)
     if length:
-        # A frame, so that white classes can be seen.
+        # A frame makes white classes visible.
         page.box(left, middle - 10, max(2.0, _BAR * length), 20, MUTED)
         page.box(left + 1, middle - 9, max(0.0, _BAR * length - 2), 18, color)
-    said = "none" if not share else f"{100 * share:.2f} %" if share >= 5e-5 else "<0.01 %"
-    page.text(left + _BAR + _NUMBER, middle, said, 8.5, align="right", color=MUTED)
+    number = "none" if not share else f"{100 * share:.2f} %" if share >= 5e-5 else "<0.01 %"
+    page.text(left + _BAR + _NUMBER, middle, number, 8.5, align="right", color=MUTED)

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture, and its numbers in few characters."""
+"""Draws a confusion matrix, and formats its numbers in few characters."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ import numpy.typing as npt
 from rsmtdf_core.charts.canvas import Canvas, canvas, text_width
 from rsmtdf_core.charts.style import INK, MARGIN, MUTED
 
-_RIGHT = (0.03, 0.42, 0.56)  # RGB of a cell with every pixel right
-_WRONG = (0.76, 0.25, 0.05)  # RGB of a cell with every pixel wrong
-_MOST_NUMBERED = 30  # classes of a confusion matrix with numbers in its cells
-_LINE = 24  # px from one name of a class to the next
+_RIGHT = (0.03, 0.42, 0.56)  # RGB of a diagonal cell with all pixels of its row
+_WRONG = (0.76, 0.25, 0.05)  # RGB of another cell with all pixels of its row
+_MOST_NUMBERED = 30  # maximum number of classes for numbers in the cells
+_LINE = 24  # px between class names
 
 
 def confusion_picture(
@@ -23,20 +23,20 @@ def confusion_picture(
     names: Sequence[str],
     title: str = "Confusion matrix",
 ) -> None:
-    """Write a confusion matrix: percent of each row, and pixel counts.
+    """Write a confusion matrix with percentages of each row and pixel counts.
 
-    Texts take most of the time, and cells grow in number with the square of the classes: beyond 30 classes the
-    cells have colours alone, and beyond 100 some names are left out.
+    Text takes most of the drawing time, and the number of cells is quadratic in the number of classes. With more than
+    30 classes the cells have only colors, and with more than 100 some names are omitted.
 
     Args:
         path: the PNG file.
-        matrix: pixel counts int64 [C, C], a row for each true class.
+        matrix: pixel counts, int64 [C, C], with a row for each true class.
         names: the C class names.
-        title: what is written on top, such as run and split.
+        title: title of the picture, such as run and split.
     """
     grid = _grid(names)
-    note = "Where the pixels of each true class went: "
-    note += "percent of the row, pixels below" if grid.numbered else "darker, the larger the share"
+    note = "Predictions of each true class: "
+    note += "percent of the row, pixels below" if grid.numbered else "darker for a larger share"
     width = max(grid.width, MARGIN + text_width(note, 8.5), MARGIN + text_width(title, 14))
     right = grid.left + grid.cell * len(names) + 96
     with canvas(path, width + MARGIN, grid.top + grid.cell * len(names) + MARGIN) as page:
@@ -57,15 +57,15 @@ def confusion_picture(
 
 
 class _Grid(NamedTuple):
-    """The geometry of the matrix, px and degrees.
+    """The geometry of the matrix, in px and degrees.
 
     Attributes:
-        left: of the first column.
-        top: of the first row.
+        left: left edge of the first column.
+        top: top edge of the first row.
         cell: side of a cell.
-        tilt: how far the predicted names are turned; 0 where they fit level.
-        width: from the picture's left edge to the end of the last text, without the margin.
-        numbered: whether cells have numbers.
+        tilt: rotation of the predicted names; 0 if they fit horizontally.
+        width: distance from the left edge of the picture to the end of the last text, without the margin.
+        numbered: whether the cells have numbers.
     """
 
     left: int
@@ -79,7 +79,7 @@ class _Grid(NamedTuple):
 def _grid(names: Sequence[str]) -> _Grid:
     widest = max(text_width(name) for name in names)
     numbered = len(names) <= _MOST_NUMBERED
-    # Wide enough for level names if the classes are few, never too small for the counts.
+    # Wide enough for horizontal names if there are few classes, and never too small for the counts.
     cell = max(62, min(max(118, widest + 14), 150, 1100 // len(names)))
     if not numbered:
         cell = max(8, min(_LINE, 2400 // len(names)))
@@ -94,13 +94,15 @@ def _grid(names: Sequence[str]) -> _Grid:
 
 
 def _names(page: Canvas, grid: _Grid, index: int, name: str) -> None:
-    """Write a class's name before its row and above its column."""
+    """Write the name of a class before its row and above its column."""
     middle = (index + 0.5) * grid.cell
     page.text(grid.left - 18, grid.top + middle, name, align="right")
     if not grid.tilt:
         page.text(grid.left + middle, grid.top - 16, name, align="center")
         return
-    aside = 0 if grid.numbered else 9  # half a line: upright names start at their right edge
+    aside = (
+        0 if grid.numbered else 9
+    )  # half a line, because vertical names start at their right edge
     page.text(grid.left + middle + aside, grid.top - 8, name, rotation=grid.tilt)
 
 
@@ -114,7 +116,7 @@ def _numbered_cells(page: Canvas, grid: _Grid, matrix: npt.NDArray[np.int64]) ->
 
 
 def _colored_cells(matrix: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.uint8]:
-    """A confusion matrix [C, C] as cells of `side` px with a gap between them, uint8 [C side, C side, 3]."""
+    """Draw a confusion matrix [C, C] as cells of `side` px with gaps, uint8 [C side, C side, 3]."""
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     ends = np.where(np.eye(len(matrix), dtype=bool)[..., None], _RIGHT, _WRONG)
     fill = _tint(ends, shares[..., None])
@@ -127,8 +129,8 @@ def _colored_cells(matrix: npt.NDArray[np.int64], side: int) -> npt.NDArray[np.u
 def _tint(
     color: npt.NDArray[np.float64], share: float | npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """A colour that is faint for a share of 0 and full for 1."""
-    # Below linear, so that the few percent that matter among the errors can be seen.
+    """Return a color that is faint for a share of 0 and full for a share of 1."""
+    # A power below 1 makes small shares visible, which matter among the errors.
     return 1 - (1 - color) * (0.04 + 0.96 * share**0.8)
 
 
@@ -157,13 +159,13 @@ def _cell(
 
 
 def percent(count: int, total: int) -> str:
-    """A cell's share of its row in per cent: 0.0 only for no pixel at all, <0.1 for very few."""
+    """Format a cell's share of its row in percent: 0.0 only for no pixels, <0.1 for very few."""
     share = count / total if total else 0.0
     return f"{100 * share:.1f}" if share >= 0.0005 or not count else "<0.1"
 
 
 def short_count(count: int) -> str:
-    """A count in at most five characters and a unit: 950, 1.25 k, 12.5 M."""
+    """Format a count in at most five characters and a unit: 950, 1.25 k, 12.5 M."""
     if count < 1000:
         return str(count)
     value, unit = count / 1000, "k"

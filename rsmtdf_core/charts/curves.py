@@ -1,4 +1,4 @@
-"""Metrics that a run recorded, as curves over its steps."""
+"""Curves of the recorded metrics of a run over its steps."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ import numpy.typing as npt
 Curve = Sequence[tuple[float, float]]
 """Points (steps trained, value) in the order of the steps."""
 
-_SMOOTHED = 30  # a curve is drawn as its mean over one part in so many
+_SMOOTHED = 30  # the running mean reaches over 1/30 of the points to either side
 
 
 def metric_curve(lines: Sequence[Mapping[str, Any]], name: str, *, scale: float = 1.0) -> Curve:
-    """The finite values of one metric in a run's lines, times `scale`; lines without a step are left out."""
+    """Return the finite values of a metric in a run's lines, times `scale`; lines without a step are skipped."""
     return [
         (line["step"] + 1, scale * line[name])
         for line in lines
@@ -23,16 +23,16 @@ def metric_curve(lines: Sequence[Mapping[str, Any]], name: str, *, scale: float 
 
 
 def metric_names(lines: Sequence[Mapping[str, Any]], word: str) -> list[str]:
-    """The metrics whose name contains `word` and that have a curve, in the order in which they first occur."""
+    """Return the metrics with a curve whose name contains `word`, in the order of their first occurrence."""
     names = dict.fromkeys(name for line in lines for name in line if word in name.lower())
     return [name for name in names if metric_curve(lines, name)]
 
 
 def smoothed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The running mean over one thirtieth of the points to either side; short curves stay as they are.
+    """Smooth a curve by the running mean over 1/30 of the points to either side; short curves stay unchanged.
 
     Args:
-        values: of the curve's points, float64 [points].
+        values: values of the points, float64 [points].
     """
     reach = len(values) // _SMOOTHED
     if not reach:

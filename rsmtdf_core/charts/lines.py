@@ -1,7 +1,7 @@
-"""Line charts: metrics over the steps of runs, for PNG files and for pages.
+"""Line charts of metrics over the steps of runs, for PNG files and web pages.
 
-A series is one metric of one group of runs. Several runs are drawn as their mean, one standard deviation to either
-side, and a thin line for each run.
+A series is a metric of a group of runs. Several runs are drawn as their mean, one standard deviation to either side,
+and a thin line for each run.
 """
 
 from collections.abc import Sequence
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 
-_DOTTED = 30  # points; a shorter curve has its points marked
-_PANEL = (5.4, 4.2)  # inches, a chart of a PNG file
-_EMBEDDED = (4.6, 2.6)  # inches, a chart of a page
-_LETTERS = 55  # of a legend's line above one chart
+_DOTTED = 30  # maximum number of points of a curve with markers
+_PANEL = (5.4, 4.2)  # inches, size of a chart in a PNG file
+_EMBEDDED = (4.6, 2.6)  # inches, size of a chart in a page
+_LETTERS = 55  # characters per legend line and chart
 
 
 @dataclass(frozen=True)
 class Series:
-    """Curves of one metric that are drawn in one style.
+    """Curves of a metric that are drawn in the same style.
 
     Attributes:
-        name: in the legend.
-        number: place in the legend, which decides ink and dash.
-        curves: one for each run; empty curves are passed over.
+        name: name in the legend.
+        number: position in the legend, which determines color and dash.
+        curves: a curve for each run; empty curves are skipped.
     """
 
     name: str
@@ -54,13 +54,13 @@ class Series:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Series over one pair of axes.
+    """Series that share a pair of axes.
 
     Attributes:
-        title: the metric.
-        unit: of its values.
-        series: the lines.
-        note: on the right above the axes, such as the best value.
+        title: name of the metric.
+        unit: unit of its values.
+        series: the series to draw.
+        note: text at the top right, such as the best value.
     """
 
     title: str
@@ -75,13 +75,13 @@ class LineChart:
 
 
 def lines_picture(path: Path, charts: Sequence[LineChart]) -> None:
-    """Write charts in two columns below one legend; of an odd number the first takes a whole row.
+    """Write charts in two columns below a common legend. With an odd number of charts, the first fills a row.
 
     Args:
         path: the PNG file.
-        charts: one at least. Series of one number are the same series in all of them.
+        charts: at least one chart. Series with the same number are the same series in all charts.
     """
-    assert charts, "a picture of charts has at least one"
+    assert charts, "lines_picture needs at least one chart"
     wide, columns = len(charts) % 2, min(2, len(charts))
     rows = (len(charts) + 1) // 2
     with look():
@@ -104,7 +104,7 @@ def lines_picture(path: Path, charts: Sequence[LineChart]) -> None:
 
 
 def lines_svg(chart: LineChart) -> str:
-    """A chart without title and legend as an `<svg>` element, see `svg_element`; it holds at least one point."""
+    """Draw a chart with at least one point as an `<svg>` element, without title and legend; see `svg_element`."""
     steps = [step for step, _ in chart.points]
     label = f"{chart.title}, {chart.unit}, from step {min(steps):,g} to {max(steps):,g}"
     with look():
@@ -141,7 +141,7 @@ def _draw_series(axes: "Axes", series: Series) -> None:
     if len(runs) == 1:
         [(steps, values)] = runs
         mean = smoothed(values)
-        if mean is not values:  # the values behind their running mean
+        if mean is not values:  # draw the values behind their running mean
             axes.plot(steps, values, color=style.color, linewidth=0.7, alpha=0.25)
         line(steps, mean, linewidth=2, marker=dots, markersize=3.5)
     elif runs:
@@ -154,7 +154,10 @@ def _draw_series(axes: "Axes", series: Series) -> None:
 
 
 def _common(runs: Sequence[Doubles]) -> tuple[Doubles, Doubles]:
-    """Steps [S] that all runs have and the smoothed values [runs, S] there, as a mean must not jump if a run ends."""
+    """Return the steps [S] that all runs have, and the smoothed values [runs, S].
+
+    A mean over other steps would jump at the end of a run.
+    """
     values = [dict(zip(*points.tolist(), strict=True)) for points in runs]
     steps = sorted(set.intersection(*map(set, values)))
     return np.array(steps), np.stack(
@@ -165,7 +168,7 @@ def _common(runs: Sequence[Doubles]) -> tuple[Doubles, Doubles]:
 def _limits(
     points: Sequence[tuple[float, float]], auto: tuple[float, float]
 ) -> tuple[float, float]:
-    """The ends of the upward axis: matplotlib's, but never below zero without a value there, nor all noise."""
+    """Return the limits of the y axis: matplotlib's, but not below zero without negative values, and not all noise."""
     values = [value for _, value in points]
     if not values:
         return auto

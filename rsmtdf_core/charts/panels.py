@@ -1,4 +1,4 @@
-"""Scenes beside their truth and prediction, and legends of the classes."""
+"""Draws scenes side by side with truth and prediction, and legends of the classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +13,18 @@ from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.masks import colorize
 
-_PANEL = 480  # px, widest and highest side of a panel
+_PANEL = 480  # px, longer side of a panel
 _GAP = 12  # px between panels
 
 
 class PanelRow(NamedTuple):
-    """One scene of a panel picture.
+    """A scene of a panel picture.
 
     Attributes:
-        title: what is written above the row, such as the scene's id.
+        title: title of the row, such as the scene's id.
         image: uint8 [H, W, 3].
-        truth: class ids uint8 [H, W]; None where the scene has no mask.
-        prediction: class ids uint8 [H, W]; None where nothing was predicted.
+        truth: class ids uint8 [H, W]; None if the scene has no mask.
+        prediction: class ids uint8 [H, W]; None if there is no prediction.
     """
 
     title: str
@@ -36,10 +36,10 @@ class PanelRow(NamedTuple):
 def panel_picture(path: Path, rows: Sequence[PanelRow], manifest: Manifest) -> None:
     """Write image, truth and prediction of each scene side by side, with a legend below.
 
-    The truth's column is left out where no scene has a mask, the prediction's where none has one. The panels
-    of a row have one size, its longer side 480 px.
+    Columns without any truth or prediction are omitted. The panels of a row have the same size, with a longer side of
+    480 px.
     """
-    assert rows, "a panel picture has at least one row"
+    assert rows, "panel_picture needs at least one row"
     heads = ["Image"]
     heads += ["Truth"] if any(row.truth is not None for row in rows) else []
     heads += ["Prediction"] if any(row.prediction is not None for row in rows) else []
@@ -80,10 +80,10 @@ def _panel(
         page.text(left + size[0] / 2, top + size[1] / 2, "no mask", color=MUTED, align="center")
     else:
         colors = colorize(ids, manifest)
-        # Averaged colours when it shrinks, as nearest pixels would fray the edges.
+        # Average the colors when shrinking, because nearest pixels would make ragged edges.
         shrinks = size[0] < colors.shape[1]
-        how = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST
-        page.image(left, top, _resized(colors, size, how))
+        resampling = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST
+        page.image(left, top, _resized(colors, size, resampling))
 
 
 def _fitted(width: int, height: int) -> tuple[int, int]:
@@ -92,13 +92,13 @@ def _fitted(width: int, height: int) -> tuple[int, int]:
 
 
 def _resized(
-    image: npt.NDArray[np.uint8], size: tuple[int, int], how: Image.Resampling
+    image: npt.NDArray[np.uint8], size: tuple[int, int], resampling: Image.Resampling
 ) -> npt.NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(image).resize(size, how))
+    return np.asarray(Image.fromarray(image).resize(size, resampling))
 
 
 def legend_picture(path: Path, manifest: Manifest) -> None:
-    """Write the classes' colours and names, to lie beside coloured predictions."""
+    """Write a legend of the classes' colors and names, to accompany colored predictions."""
     entries = class_entries(manifest, ignored=False)
     inner = min(legend_width(entries), 3 * _PANEL)
     height = 2 * MARGIN + legend_height(inner, entries)
@@ -107,7 +107,7 @@ def legend_picture(path: Path, manifest: Manifest) -> None:
 
 
 def class_entries(manifest: Manifest, *, ignored: bool) -> list[Entry]:
-    """A legend's names and colours of the classes; `ignored` adds what is not labeled."""
+    """Return the legend entries of the classes; `ignored` adds an entry for unlabeled pixels."""
     entries = [
         (f"{spec.name} (not scored)" if spec.name in manifest.unscored else spec.name, spec.color)
         for spec in manifest.classes

@@ -1,4 +1,4 @@
-"""Scores of several groups of runs: where each seed ended, and their mean and spread."""
+"""Draws the scores of groups of runs: each seed, the mean and the standard deviation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +9,14 @@ from rsmtdf_core.words import one_line
 
 
 class ScoreRow(NamedTuple):
-    """A row of the picture, in per cent.
+    """A row of the picture, with scores in percent.
 
     Attributes:
-        name: of the group.
-        scores: one for each run.
-        mean: of the scores; None without any.
-        std: their standard deviation; 0 draws no spread.
-        text: mean and spread in words, at the row's end.
+        name: name of the group.
+        scores: a score for each run.
+        mean: mean of the scores; None without scores.
+        std: standard deviation of the scores; 0 draws no spread.
+        text: mean and standard deviation as text, at the end of the row.
     """
 
     name: str
@@ -31,8 +31,8 @@ def scores_picture(path: Path, rows: Sequence[ScoreRow], axis: str) -> None:
 
     Args:
         path: the PNG file.
-        rows: one for each group.
-        axis: names what the axis shows.
+        rows: a row for each group.
+        axis: label of the axis.
     """
     with look():
         figure = new_figure(10, 1.3 + 0.45 * len(rows))

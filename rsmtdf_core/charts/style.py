@@ -1,7 +1,7 @@
-"""One look for every chart: inks, typeface, axes, and the two ways to write a figure, PNG and SVG.
+"""The common style of all charts: colors, font and axes, and functions to write figures as PNG and SVG.
 
-Built on matplotlib's object interface: no display, no global figure, and no influence of a user's matplotlibrc, so
-that the same input gives the same bytes.
+Uses matplotlib's object interface, without a display, a global figure or the user's matplotlibrc, so that the same
+input gives the same bytes.
 """
 
 import io
@@ -31,10 +31,10 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", FAINT: "--rule"} | {
     color: f"--ink{number}" for number, color in enumerate(SERIES)
 }
 
-# From matplotlib's SVG to one that shares a page with others, at half the bytes.
+# Replacements that make matplotlib's SVG safe to embed next to others, at half the size.
 _SHORTER = (
-    (r"<metadata>.*?</metadata>|<style .*?</style>", ""),  # a style would rule the whole page
-    (r'<g id="[^"]*"', "<g"),  # every figure names its groups alike
+    (r"<metadata>.*?</metadata>|<style .*?</style>", ""),  # a style would apply to the whole page
+    (r'<g id="[^"]*"', "<g"),  # all figures use the same ids
     (r"font-family: [^;]*; ", ""),
     (r' transform="rotate\(-0 [^"]*\)"', ""),
     (r"\s+", " "),
@@ -45,7 +45,7 @@ _SHORTER = (
 
 
 class LineStyle(NamedTuple):
-    """How the lines of one series look.
+    """The style of the lines of a series.
 
     Attributes:
         ink: index in `SERIES`.
@@ -57,46 +57,46 @@ class LineStyle(NamedTuple):
 
     @classmethod
     def of(cls, number: int) -> "LineStyle":
-        """The style of a picture's series `number`; 24 series differ."""
+        """Return the style of series `number`; 24 styles are distinct."""
         return cls(number % len(SERIES), number // len(SERIES) % len(DASHES))
 
     @property
     def color(self) -> str:
-        """The ink as "#RRGGBB"."""
+        """The color as "#RRGGBB"."""
         return SERIES[self.ink]
 
     @property
     def pattern(self) -> Literal["-", "--", ":", "-."]:
-        """The dash as matplotlib writes it."""
+        """The dash in matplotlib's notation."""
         return DASHES[self.dash]
 
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Draw in this package's look: matplotlib's defaults but for the lines below, whatever the user has set."""
+    """Draw in this package's style: matplotlib's defaults with a few changes, whatever the user's settings."""
     import matplotlib as mpl
 
     settings = mpl.rcParamsDefault | {
-        "font.family": "DejaVu Sans",  # comes with matplotlib
+        "font.family": "DejaVu Sans",  # included in matplotlib
         "text.parse_math": False,  # a scene may have a $ in its name
         "text.color": INK,
         "figure.dpi": DPI,
-        "svg.fonttype": "none",  # text stays text: the page's typeface, and a third of the bytes
+        "svg.fonttype": "none",  # keep text as text: the font of the page, and a third of the size
     }
-    settings.pop("backend", None)  # setting it would look for a display
+    settings.pop("backend", None)  # setting it would require a display
     with mpl.rc_context(settings):
         yield
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A white figure of `width` x `height` inches that makes room for every label, however long."""
+    """Create a white figure of `width` x `height` inches that makes room for labels of any length."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
 def plain_axes(axes: "Axes", grid: Literal["x", "y"]) -> None:
-    """Leave the lower spine and faint grid lines along one axis."""
+    """Show only the lower spine and faint grid lines for an axis."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(MUTED)
     axes.grid(axis=grid, color=FAINT, linewidth=0.8)
@@ -105,7 +105,7 @@ def plain_axes(axes: "Axes", grid: Literal["x", "y"]) -> None:
 
 
 def save_png(figure: "Figure", path: Path, *, cut: bool = False) -> None:
-    """Write a figure; `cut` leaves a margin of `MARGIN` px around what was drawn."""
+    """Write a figure as PNG; `cut` crops it to a margin of `MARGIN` px around the drawing."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
@@ -121,27 +121,27 @@ def save_png(figure: "Figure", path: Path, *, cut: bool = False) -> None:
 
 
 def svg_element(figure: "Figure", label: str) -> str:
-    """A figure as an `<svg>` element, drawn within `look`, whose inks are CSS variables of the page around it.
+    """Convert a figure drawn within `look` to an `<svg>` element whose colors are CSS variables of the page.
 
-    The variables are `--ink`, `--muted`, `--rule` and `--ink0` to `--ink5`, so that the page decides on light and dark.
+    The variables are `--ink`, `--muted`, `--rule` and `--ink0` to `--ink5`, so that the page can have a dark mode.
 
     Args:
-        figure: drawn in the colors of this module.
-        label: describes the chart to readers who do not see it; unlike that of other charts of the page.
+        figure: a figure in the colors of this module.
+        label: description of the chart for screen readers; unique in the page.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     FigureCanvasSVG(figure)
     file = io.StringIO()
-    # Ids that no other chart of the page has, and the same every time.
+    # Reproducible ids that are unique in the page.
     mpl.rcParams["svg.hashsalt"] = label
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
     _, tag, rest = file.getvalue().partition("<svg ")
-    assert tag, "matplotlib writes one svg element"
+    assert tag, "matplotlib writes an svg element"
     size = re.search(r'viewBox="[^"]+"', rest)
-    assert size is not None, "matplotlib writes the size of its picture"
+    assert size is not None, "matplotlib writes a viewBox"
     body = rest.partition(">")[2]
     for pattern, replacement in _SHORTER:
         body = re.sub(pattern, replacement, body, flags=re.DOTALL)

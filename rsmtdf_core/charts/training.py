@@ -1,4 +1,4 @@
-"""How one run went, as a picture."""
+"""Draws the training curves of a run."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -9,7 +9,7 @@ from rsmtdf_core.charts.curves import metric_curve, metric_names
 from rsmtdf_core.charts.lines import LineChart, Series, lines_picture
 from rsmtdf_core.errors import RunError
 
-_KINDS = (("Loss", "per step", "loss", 1.0), ("mIoU", "per cent", "miou", 100.0))
+_KINDS = (("Loss", "per step", "loss", 1.0), ("mIoU", "percent", "miou", 100.0))
 
 
 def curves_picture(path: Path, metrics: Sequence[Mapping[str, Any]]) -> None:
@@ -17,11 +17,11 @@ def curves_picture(path: Path, metrics: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         path: the PNG file.
-        metrics: the lines that a run recorded, in their order: each with a "step" and some numbers. Names with
-            "loss" in them go into one chart, names with "miou" into another; the rest is left out.
+        metrics: the recorded lines of a run in order, each with a "step" and numbers. Metrics with "loss" in their
+            names are drawn in a chart, those with "miou" in another; all others are skipped.
 
     Raises:
-        RunError: if no loss and no mIoU is among the metrics.
+        RunError: If the metrics contain neither a loss nor an mIoU.
     """
     numbers = count()
     charts = []
@@ -34,12 +34,12 @@ def curves_picture(path: Path, metrics: Sequence[Mapping[str, Any]]) -> None:
             note = _best(series) if word == "miou" else ""
             charts.append(LineChart(title, unit, series, note))
     if not charts:
-        raise RunError("no loss and no mIoU was recorded", remedy="let the run train further")
+        raise RunError("no loss or mIoU was recorded", remedy="continue the training")
     lines_picture(path, charts)
 
 
 def _best(series: Sequence[Series]) -> str:
-    """The highest value, at its first step."""
+    """Describe the highest value and its first step."""
     value, step, name = max(
         (value, -step, line.name) for line in series for step, value in line.curves[0]
     )

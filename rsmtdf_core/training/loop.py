@@ -59,7 +59,7 @@ class Training:
         targets: the teachers' tokens; None if the objective uses none.
         settings: settings of the optimizer.
         parts: number of parts of a step, computed one after the other.
-        compiled: whether the models are compiled.
+        compiler: the backend of torch.compile for both models; None runs them as they are.
         finite: the check of every step's losses and gradients.
     """
 
@@ -72,7 +72,7 @@ class Training:
     targets: TargetSource | None
     settings: OptimiserSettings
     parts: int = 1
-    compiled: bool = False
+    compiler: str | None = None
     finite: FiniteCheck = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,7 +108,11 @@ class Training:
         """Train from step `start` to the end, yielding after each step."""
         device, stop = self.accelerator.device, self.total_steps
         wrapped, optimiser = self.accelerator.prepare(self.student, self.optimiser)
-        label = torch.compile(self.ema.logits) if self.compiled else self.ema.logits
+        label = (
+            torch.compile(self.ema.logits, backend=self.compiler)
+            if self.compiler
+            else self.ema.logits
+        )
         with ExitStack() as sources:
             pixels = sources.enter_context(self.pixels.opened(start, stop))
             batches = (

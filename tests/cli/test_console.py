@@ -48,7 +48,7 @@ def for_names(test: Callable[[str], None]) -> Callable[[], None]:
 
 
 def printed(print_name: Callable[[], object]) -> str:
-    """What a function prints on both consoles, without colours; neither has an end of line in sight."""
+    """Return the output of a function on both consoles, without colors or line breaks at a width."""
     written = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("out", "err"):

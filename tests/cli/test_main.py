@@ -1,4 +1,4 @@
-"""What a user sees: statuses, messages, and that nothing heavy is loaded to say so."""
+"""The command line from a user's view: exit statuses, messages, and no slow imports."""
 
 import errno
 import json
@@ -147,10 +147,10 @@ def test_ctrl_c_says_what_is_kept_and_ends_at_once(tmp_path):
     while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    _, output = process.communicate()
     assert process.returncode == 130
-    assert "--resume" in said
-    assert "Traceback" not in said
+    assert "--resume" in output
+    assert "Traceback" not in output
 
 
 def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
@@ -180,10 +180,11 @@ def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOSPC, "free space"),
+        (errno.ENOSPC, "make room"),
         (errno.ENAMETOOLONG, "shorter names"),
         (errno.EACCES, "access"),
-        (errno.EIO, "RSMTDF_DEBUG"),
+        (errno.EIO, "check it"),
+        (errno.EMFILE, "RSMTDF_DEBUG"),
     ],
 )
 def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, number, remedy):

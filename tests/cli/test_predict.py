@@ -1,4 +1,4 @@
-"""What the options of `rsmtdf predict` become."""
+"""The options of `rsmtdf predict` become settings."""
 
 from pathlib import Path
 

@@ -47,6 +47,19 @@ def test_a_field_without_a_role_is_refused_when_its_class_is_made():
             third: tuple[int, ...] = ()
 
 
+def test_a_class_cannot_change_the_role_of_a_field_that_it_inherits():
+    class Same(Inner):
+        angle: Views[float] = 0.75
+
+    assert Same().angle == 0.75
+    with pytest.raises(
+        TypeError, match=r"Other\.angle decides views in Inner, and cannot decide speed"
+    ):
+
+        class Other(Inner):
+            angle: Speed[float] = 0.75
+
+
 def test_bounds_hold_beside_a_role():
     with pytest.raises(ValueError, match="greater than 0"):
         Outer(name="a", rate=0)

@@ -1,7 +1,7 @@
-"""One self-contained page on runs: their scores, the data and features behind them, and the cost.
+"""Writes a self-contained HTML page about runs: scores, data, features and cost.
 
-`gather` reads everything into a `data.PageData` (`chain` follows provenance, `costs` looks stores up, `swipe` predicts
-scenes), `page` fills the templates of `templates/` with it, and `run` writes the file.
+`gather` collects a `data.PageData` (`chain` traces provenance, `costs` finds stores, `swipe` predicts scenes), `page`
+fills the templates of `templates/`, and `run` writes the file.
 """
 
 from pipeline.runs.report.costs import StoreCost

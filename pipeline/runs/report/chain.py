@@ -1,4 +1,4 @@
-"""Where a run's numbers come from, link by link."""
+"""Traces the provenance of a run's scores, link by link."""
 
 from collections.abc import Iterator
 
@@ -14,14 +14,14 @@ from rsmtdf_core.words import bytes_text
 
 
 class Link(Settings):
-    """One link of a chain.
+    """A link of a provenance chain.
 
     Attributes:
         step: scenes, view plan, teacher, store, run or report.
-        name: what it is called.
-        fingerprint: of its content, hexadecimal; empty where none was written down.
-        facts: what else is known, a short sentence each.
-        caution: what a reader must not miss; mostly empty.
+        name: name of the link.
+        fingerprint: fingerprint of its content, hexadecimal; empty if none was recorded.
+        facts: further facts, one short sentence each.
+        caution: a warning for readers, usually empty.
     """
 
     step: str
@@ -31,19 +31,19 @@ class Link(Settings):
     caution: str = ""
 
 
-def chain(record: RunRecord, name: str, found: EvaluationReport, shelf: Shelf) -> tuple[Link, ...]:
-    """The links from a run's scenes to its report, in the order in which they were made."""
+def chain(record: RunRecord, name: str, report: EvaluationReport, shelf: Shelf) -> tuple[Link, ...]:
+    """Return the links from a run's scenes to its report, in the order of their creation."""
     return (
-        _scenes(record, found),
+        _scenes(record, report),
         _plan(record),
         *_teachers(record, name, shelf),
         *_pixels(record, name, shelf),
-        _run(record, name, found),
-        _report(record, found),
+        _run(record, name, report),
+        _report(record, report),
     )
 
 
-def _scenes(record: RunRecord, found: EvaluationReport) -> Link:
+def _scenes(record: RunRecord, report: EvaluationReport) -> Link:
     manifest = record.manifest
     return Link(
         step="scenes",
@@ -53,14 +53,14 @@ def _scenes(record: RunRecord, found: EvaluationReport) -> Link:
             f"manifest {manifest.name}, {len(manifest.classes)} classes",
             *(f"{split}: {spec.describe()}" for split, spec in manifest.splits.items()),
             labeled_rule(record.config, manifest),
-            f"{found.images} scenes of {found.split} scored",
+            f"{report.images} scenes of {report.split} scored",
         ),
     )
 
 
 def _plan(record: RunRecord) -> Link:
     views, lock = record.config.views, record.lock or {}
-    counts = f"{views.unlabeled_views} views of each unlabeled scene, {views.labeled_views} of each labeled one"
+    counts = f"{views.unlabeled_views} views of each unlabeled scene, {views.labeled_views} of each labeled scene"
     return Link(
         step="view plan",
         name=str(lock.get("views", "not cached"))[:16],
@@ -73,7 +73,7 @@ def _plan(record: RunRecord) -> Link:
 
 
 def _teachers(record: RunRecord, name: str, shelf: Shelf) -> Iterator[Link]:
-    """Each teacher that the run distilled from, and the store of its tokens."""
+    """Yield each distilled teacher and the store of its tokens."""
     if not record.distils:
         yield Link(
             step="teacher", name="none", facts=(f"{record.config.objective.method} needs none",)
@@ -100,7 +100,7 @@ def _teachers(record: RunRecord, name: str, shelf: Shelf) -> Iterator[Link]:
 
 
 def _pixels(record: RunRecord, name: str, shelf: Shelf) -> Iterator[Link]:
-    """The store of the views' pixels, where the run read them."""
+    """Yield the store of the views' pixels if the run reads it."""
     if record.pixels is not None:
         yield _store(shelf.find(record, name, PIXELS, record.pixels))
 
@@ -110,7 +110,7 @@ def _store(cost: StoreCost) -> Link:
         return Link(
             step="store",
             name=cost.key,
-            caution="gone from its cache: its cost is not known any more",
+            caution="deleted from its cache, so its cost is unknown",
         )
     return Link(
         step="store",
@@ -124,7 +124,7 @@ def _store(cost: StoreCost) -> Link:
     )
 
 
-def _run(record: RunRecord, name: str, found: EvaluationReport) -> Link:
+def _run(record: RunRecord, name: str, report: EvaluationReport) -> Link:
     config = record.config
     best = record.best
     facts = [
@@ -134,13 +134,13 @@ def _run(record: RunRecord, name: str, found: EvaluationReport) -> Link:
     ]
     if best is not None:
         facts.append(f"best validation mIoU {100 * best.miou:.2f} after {best.steps:,} steps")
-    return Link(step="run", name=name, fingerprint=found.parent, facts=tuple(facts))
+    return Link(step="run", name=name, fingerprint=report.parent, facts=tuple(facts))
 
 
-def _report(record: RunRecord, found: EvaluationReport) -> Link:
+def _report(record: RunRecord, report: EvaluationReport) -> Link:
     return Link(
         step="report",
-        name=f"{found.split}, {found.weights} model",
-        fingerprint=written_fingerprint(record.folder.report(found.split, found.weights)),
-        facts=(f"protocol {found.protocol}", f"inference {found.inference.describe()}"),
+        name=f"{report.split}, {report.weights} model",
+        fingerprint=written_fingerprint(record.folder.report(report.split, report.weights)),
+        facts=(f"protocol {report.protocol}", f"inference {report.inference.describe()}"),
     )

@@ -1,4 +1,4 @@
-"""What stage one cost for the stores that runs read, as far as their caches still tell."""
+"""The cost of stage one for the stores that runs read, as recorded in their caches."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from rsmtdf_core.settings import Settings
 
 
 class StoreCost(Settings):
-    """What stage one spent on a store; of one that is gone no more is known than its name tells.
+    """The cost of stage one for a store. For a deleted store, only the facts in its name are known.
 
     Attributes:
         key: `<group>/<store>`.
-        teacher: whose tokens it holds; `pixels` for cached views.
-        codec: how they are stored.
-        state: as the cache says, or gone.
-        fingerprint: the sha256 of the ledger that its commit promises; empty where it has none.
+        teacher: name of the teacher; `pixels` for cached views.
+        codec: codec of the records.
+        state: state in the cache, or `gone`.
+        fingerprint: sha256 of the committed ledger; empty without a commit.
         holds: tokens of a teacher, or pixels of views.
-        views: committed records.
-        scenes: scenes of its group.
-        bytes: on disk.
-        seconds: what extraction took, all commits together.
-        runs: names of the runs that read it.
+        views: number of committed records.
+        scenes: number of scenes of its group.
+        bytes: size on disk.
+        seconds: duration of extraction, over all commits.
+        runs: names of the runs that read the store.
     """
 
     key: str
@@ -40,7 +40,7 @@ class StoreCost(Settings):
 
 
 class Shelf:
-    """The stores that runs name, looked up in the caches of their configs."""
+    """Finds the stores of runs in the caches of their configs."""
 
     def __init__(self) -> None:
         self._caches: dict[Path, Catalogue | None] = {}
@@ -48,14 +48,15 @@ class Shelf:
 
     @property
     def costs(self) -> tuple[StoreCost, ...]:
-        """All stores that were asked for, by name."""
-        return tuple(sorted(self._costs.values(), key=lambda one: one.key))
+        """The costs of all requested stores, sorted by name."""
+        return tuple(sorted(self._costs.values(), key=lambda cost: cost.key))
 
     def find(self, record: RunRecord, run: str, teacher: str, key: str) -> StoreCost:
-        """What is known of a store that a run reads."""
+        """Return the cost of a store that a run reads."""
         cache = record.config.runtime.cache_folder
-        known = self._costs.get((cache, key))
-        cost = _cost(self._entry(cache, key), teacher, key) if known is None else known
+        cost = self._costs.get((cache, key))
+        if cost is None:
+            cost = _cost(self._entry(cache, key), teacher, key)
         cost = cost.model_copy(update={"runs": tuple(dict.fromkeys((*cost.runs, run)))})
         self._costs[cache, key] = cost
         return cost
@@ -64,10 +65,12 @@ class Shelf:
         if cache not in self._caches:
             try:
                 self._caches[cache] = read_catalogue(cache)
-            except (RsmtdfError, OSError):  # the page says that its stores are gone
+            except (RsmtdfError, OSError):  # the page lists its stores as gone
                 self._caches[cache] = None
-        found = self._caches[cache]
-        return next((one for one in found.stores if one.key == key), None) if found else None
+        catalogue = self._caches[cache]
+        if catalogue is None:
+            return None
+        return next((entry for entry in catalogue.stores if entry.key == key), None)
 
 
 def _cost(entry: StoreEntry | None, teacher: str, key: str) -> StoreCost:

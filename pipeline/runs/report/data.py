@@ -19,7 +19,7 @@ from rsmtdf_core.scenes.manifest import Manifest
 
 @dataclass(frozen=True)
 class PageGroup:
-    """Runs that differ in nothing but the seed, and their scores together."""
+    """Runs that differ only in the seed, and their scores."""
 
     scores: GroupScores
     runs: tuple[ScoredRun, ...]
@@ -98,7 +98,7 @@ class PageData:
 
     @property
     def open_chain(self) -> str:
-        """The run whose chain is open at first: one that reads stores if there is any."""
+        """The run whose chain is open at first: a run that reads stores, if there is one."""
         reading = (
             run for run, links in self.chains.items() if any(link.step == "store" for link in links)
         )
@@ -126,7 +126,7 @@ class PageData:
 
     @property
     def warnings(self) -> list[str]:
-        """What makes the comparison less than fair, without the alarms."""
+        """The reasons why the comparison is unfair, without the alarms."""
         return [text for text in self.comparison.warnings if text not in self.alarms]
 
     @property
@@ -147,5 +147,5 @@ class PageData:
         return {
             name: scores.protocol_description
             for name, scores in first.by_protocol.items()
-            if name == first.protocol or all(name in one.by_protocol for one in self.reports)
+            if name == first.protocol or all(name in report.by_protocol for report in self.reports)
         }

@@ -1,4 +1,4 @@
-"""Bars and confusion matrices of the page, as numbers for its style sheet."""
+"""Computes the bars and confusion matrices of the page, as numbers for its style sheet."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,23 +11,23 @@ from rsmtdf_core.charts.confusion import percent
 
 
 class ScoreBar(NamedTuple):
-    """A score as a bar with a whisker of one standard deviation to either side, within 0 to 100 per cent."""
+    """A score as a bar with a whisker of one standard deviation to either side, within 0 to 100 percent."""
 
     spread: MeanStd | None
 
     @property
     def mean(self) -> str:
-        """Length of the bar, per cent."""
+        """Length of the bar, percent."""
         return f"{self._mean:.2f}"
 
     @property
     def left(self) -> str:
-        """Start of the whisker, per cent."""
+        """Start of the whisker, percent."""
         return f"{self._ends[0]:.2f}"
 
     @property
     def width(self) -> str:
-        """Length of the whisker, per cent; empty without a deviation."""
+        """Length of the whisker, percent; empty without a deviation."""
         low, high = self._ends
         return f"{high - low:.2f}" if self._std else ""
 
@@ -45,11 +45,11 @@ class ScoreBar(NamedTuple):
 
 
 class ConfusionCell(NamedTuple):
-    """Pixels of one true class that got one predicted class.
+    """The pixels of a true class with a predicted class.
 
     Attributes:
-        pixels: how many.
-        text: their share of the row, per cent.
+        pixels: number of pixels.
+        text: share of the row, percent.
         shade: strength of the cell's color, 0 to 100.
     """
 
@@ -59,13 +59,13 @@ class ConfusionCell(NamedTuple):
 
 
 class ConfusionRow(NamedTuple):
-    """The cells of one true class.
+    """The cells of a true class.
 
     Attributes:
-        name: of the class.
-        number: its place among the classes, from 1.
-        pixels: of the class.
-        cells: one for each predicted class.
+        name: name of the class.
+        number: number of the class, from 1.
+        pixels: number of pixels of the class.
+        cells: a cell for each predicted class.
     """
 
     name: str
@@ -75,7 +75,7 @@ class ConfusionRow(NamedTuple):
 
 
 def confusion_rows(matrix: npt.NDArray[np.int64], names: Sequence[str]) -> list[ConfusionRow]:
-    """A confusion matrix [C, C] of pixel counts as rows of the page's table."""
+    """Convert a confusion matrix [C, C] of pixel counts to rows of the page's table."""
     rows = []
     for number, (name, counts) in enumerate(zip(names, matrix.tolist(), strict=True), 1):
         pixels = sum(counts)
@@ -85,5 +85,5 @@ def confusion_rows(matrix: npt.NDArray[np.int64], names: Sequence[str]) -> list[
 
 def _cell(count: int, pixels: int) -> ConfusionCell:
     share = count / pixels if pixels else 0.0
-    # Below linear, so that the few per cent that matter among the errors can be seen.
+    # A power below 1 makes small shares visible, which matter among the errors.
     return ConfusionCell(count, percent(count, pixels), round(100 * share**0.7))

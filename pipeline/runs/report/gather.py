@@ -1,4 +1,4 @@
-"""Everything that the page shows, read and checked before a line of it is written."""
+"""Collects and checks the data of the page before it is written."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def gather(
     """Read runs, reports and stores, and predict the scenes of the panels.
 
     Raises:
-        RsmtdfError: where a run is damaged, was not scored on the split, or is of another dataset.
+        RsmtdfError: If a run is damaged, was not scored on the split, or has another dataset.
     """
     comparison, grouped = compare_groups(paths, split)
     comparison = _briefly_named(comparison)
@@ -38,7 +38,7 @@ def gather(
 
 
 def _briefly_named(comparison: Comparison) -> Comparison:
-    """Runs by the names of their folders where these are all different: a page is sent to others."""
+    """Name runs by their folders if these names are unique, because the page may be sent to others."""
     runs = [run for group in comparison.groups for run in group.runs]
     names = {run.path: run.path.resolve().name for run in runs}
     if len(set(names.values())) < len(runs):
@@ -62,12 +62,12 @@ def _panels(
     reporter: Reporter,
 ) -> tuple[tuple[Panel, ...], str]:
     if count == 0:
-        return (), "none were asked for"
-    # The first seed of each group: a choice that no score has a part in.
+        return (), "none were requested"
+    # The first seed of each group, chosen without regard to scores.
     shown = [(group.label, group.runs[0].record) for group in groups]
     try:
         return tuple(make_panels(shown, split, count, root, reporter)), ""
     except RsmtdfError as error:
-        # The scores stand without pictures: data may lie on another machine by now.
+        # The scores are valid without pictures, and the data may be on another machine.
         reporter.warn(f"the page has no panels: {error.what} ({error.where})")
         return (), error.what

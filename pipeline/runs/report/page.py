@@ -1,7 +1,6 @@
-"""The page itself: templates filled with the gathered data.
+"""Renders the page from templates and the collected data.
 
-The templates are the files of `templates/`. Jinja escapes everything that is not `Markup`, so that no name can become
-part of the page's HTML.
+The templates are the files of `templates/`. Jinja escapes everything except `Markup`, so that names cannot inject HTML.
 """
 
 from pathlib import Path
@@ -21,7 +20,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(page: PageData) -> str:
-    """The page as HTML that stands alone: no address in it leads elsewhere."""
+    """Render the page as self-contained HTML, without external links."""
     charts = [chart for chart in page.charts if chart.points]
     return (
         environment()
@@ -37,7 +36,7 @@ def render(page: PageData) -> str:
 
 
 def environment() -> Environment:
-    """Jinja as the page's templates use it: everything escaped, nothing undefined, and this page's filters."""
+    """Create the Jinja environment of the templates, with autoescaping, strict undefined values and filters."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -61,7 +60,7 @@ def environment() -> Environment:
 
 
 def _visible(value: object) -> object:
-    """A value as the page shows it: characters that cannot be seen are written out."""
+    """Escape the invisible characters of a value."""
     return value if isinstance(value, Markup) else printable(str(value))
 
 
@@ -70,7 +69,7 @@ def _formatted(value: float | None, form: str) -> str:
 
 
 def _inks(number: int) -> str:
-    """The classes that give a swatch or a bar the look of the group's lines."""
+    """Return the CSS classes that match a swatch or bar to the lines of the group."""
     style = LineStyle.of(number)
     return f"ink{style.ink} dash{style.dash}"
 

@@ -1,4 +1,4 @@
-"""From runs to one HTML file."""
+"""The report stage: writes an HTML page about runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +18,13 @@ SCENES = 4
 
 
 class Report(Settings):
-    """What was written.
+    """The result of the report stage.
 
     Attributes:
         path: the HTML file.
-        comparison: the scores in it.
-        stores: what stage one spent on the stores that the runs read.
-        panels: scenes that are shown.
+        comparison: the scores in the page.
+        stores: cost of stage one for the stores that the runs read.
+        panels: number of scenes in the page.
     """
 
     path: Path
@@ -41,20 +41,20 @@ def report(
     root: Path | None = None,
     reporter: Reporter | None = None,
 ) -> Report:
-    """Write a page on runs; the same runs give the same bytes.
+    """Write a page about runs. The same runs give the same bytes.
 
     Args:
-        paths: folders of runs, or folders that hold runs.
-        out: the HTML file, replaced where it is there.
-        split: the reports that `rsmtdf evaluate` wrote of it are shown.
-        scenes: how many scenes are shown as panels.
-        root: the data root, where it is not that of the runs' configs any more.
+        paths: folders of runs, or folders that contain runs.
+        out: the HTML file; an existing file is replaced.
+        split: split of the evaluation reports to show.
+        scenes: number of scenes to show as panels.
+        root: the data root; None uses the root in the config of the first run.
         reporter: shows progress.
 
     Raises:
-        RunError: where there is no run, a run is damaged or was not scored on the split, the runs are of
-            several datasets, or `out` is a folder.
-        WriteError: the system refuses to write the file.
+        RunError: If there is no run, if a run is damaged or was not scored on the split, if the runs have
+            different datasets, or if `out` is a folder.
+        WriteError: If the file cannot be written.
     """
     if out.is_dir():
         raise RunError("this is a folder, not a file", where=out, remedy=f"--out {out / OUT.name}")

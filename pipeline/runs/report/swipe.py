@@ -1,4 +1,4 @@
-"""Panels to swipe over: the image, the truth and the predictions of a few scenes, one above the other."""
+"""Creates panels with a swipe between the image, the truth and the predictions of a scene."""
 
 import base64
 import io
@@ -19,24 +19,24 @@ from rsmtdf_core.scenes.find import Scene, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.reader import SceneReader
 
-_LONGEST = 720  # px, the longer side of a panel; phones and desktops show no more of it
+_LONGEST = 720  # px, longer side of a panel; screens show panels no larger than this
 _QUALITY = 85
 
 
 class PanelPicture(NamedTuple):
-    """One picture of a panel: its name, and the picture as a data URI."""
+    """A picture of a panel: its name and its data URI."""
 
     name: str
     uri: str
 
 
 class Panel(NamedTuple):
-    """Pictures of one scene, all of one size.
+    """The pictures of a scene, all of the same size.
 
     Attributes:
-        scene: its id.
+        scene: id of the scene.
         size: width and height of the pictures, px.
-        pictures: image, truth, and a prediction of each group.
+        pictures: image, truth, and the prediction of each group.
     """
 
     scene: str
@@ -51,17 +51,17 @@ def make_panels(
     root: Path | None,
     reporter: Reporter,
 ) -> list[Panel]:
-    """Predict some scenes of a split with the best model of each run.
+    """Predict evenly spaced scenes of a split with the best model of each run.
 
     Args:
-        shown: runs with the name of their group.
-        split: whose scenes are shown.
-        count: how many, one at least, at even distances through the split.
-        root: the data root, where it is not that of the first run's config any more.
+        shown: the runs with the labels of their groups.
+        split: split of the scenes.
+        count: maximum number of scenes, at least 1.
+        root: the data root; None uses the root in the config of the first run.
         reporter: shows progress.
 
     Raises:
-        RsmtdfError: where a scene, or the whole checkpoint of a run, is not there.
+        RsmtdfError: If a scene or the checkpoint of a run is missing.
     """
     first = shown[0][1]
     dataset = find_scenes(first.manifest, root or first.config.data.root)
@@ -111,5 +111,5 @@ def _fitted(width: int, height: int) -> tuple[int, int]:
 
 
 def _data_uri(content: bytes, kind: str) -> str:
-    """Bytes of media type `kind` as an address that needs no network."""
+    """Encode content of media type `kind` as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

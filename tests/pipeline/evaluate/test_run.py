@@ -1,4 +1,4 @@
-"""A run is scored by several protocols in one pass, in the way that the command line says."""
+"""A run is scored by several protocols in a single pass, as the command line requests."""
 
 import csv
 import shutil
@@ -146,10 +146,10 @@ def test_the_command_prints_a_table_for_each_protocol_with_its_rule(run):
     words += ["--set", "evaluation.inference.flips=[vertical]"]
     result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    said = " ".join(result.output.split())
-    assert said.index("protocol rsmtdf") < said.index("protocol official")
-    assert "Pixels whose truth is ignored count nowhere" in said
-    assert "faults included" in said
+    output = " ".join(result.output.split())
+    assert output.index("protocol rsmtdf") < output.index("protocol official")
+    assert "Pixels whose truth is ignored count nowhere" in output
+    assert "faults included" in output
     compared = ["compare", str(run), "--split", "test", "--protocol", "official"]
     result = CliRunner().invoke(app, [*compared, "--out", str(run.parent / "out")])
     assert result.exit_code == 0, result.output
@@ -208,7 +208,7 @@ def test_a_report_of_another_step_than_the_best_of_the_curves_says_so(run):
     found = compare([run], None, "test").warnings
     assert not any("another step" in sentence for sentence in found)
     better = Validation(steps=8, epoch=2, miou=1.0)
-    folder.note(validations=[asdict(one) for one in (*folder.validations, better)])
+    folder.note(validations=[asdict(item) for item in (*folder.validations, better)])
     found = compare([run], None, "test").warnings
     assert any("another step than the best of the curves" in sentence for sentence in found)
 

@@ -1,4 +1,4 @@
-"""An exported student computes what the run's own does, in every format and at every size."""
+"""An exported student computes the same logits as the run's model, in every format and at every size."""
 
 import errno
 import json
@@ -60,9 +60,9 @@ def make_run(runs, make_config):
 @pytest.mark.parametrize("file_format", ["safetensors", "pt2", "onnx"])
 def test_logits_are_the_runs_own_at_three_sizes(make_run, tmp_path, kind, file_format):
     report = export_run(make_run(kind), tmp_path / "out", file_format)
-    sizes = {(one.height, one.width) for one in report.checks}
+    sizes = {(check.height, check.width) for check in report.checks}
     assert len(sizes) == 3
-    assert all(0 <= one.difference < 1e-4 for one in report.checks)
+    assert all(0 <= check.difference < 1e-4 for check in report.checks)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [f"student.{file_format}", f"student.{file_format}.json"]
 
@@ -81,16 +81,16 @@ def test_onnx_runs_without_this_package_and_names_what_it_takes(make_run, tmp_pa
     assert logits.shape == (3, len(facts["classes"]), 5 * unit, 4 * unit)
     trained = load_run(make_run("cnn"))
     with torch.inference_mode():
-        own = trained.student.logits(trained.student.normalise(torch.from_numpy(pixels)))
-    np.testing.assert_allclose(logits, own.numpy(), atol=1e-4 * float(own.abs().max()))
+        expected = trained.student.logits(trained.student.normalise(torch.from_numpy(pixels)))
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4 * float(expected.abs().max()))
 
 
 def test_the_weights_alone_make_the_student_again(make_run, tmp_path):
     run = make_run("attention")
     report = export_run(run, tmp_path, "safetensors", weights="student")
-    own = load_run(run, "student").student
+    expected = load_run(run, "student").student
     for name, tensor in load_exported(report.file).state_dict().items():
-        assert torch.equal(tensor, own.state_dict()[name])
+        assert torch.equal(tensor, expected.state_dict()[name])
     assert json.loads(report.facts.read_text())["weights"] == "student"
     # Random teachers are told wherever the run goes.
     assert any("random" in caution.lower() for caution in report.cautions)

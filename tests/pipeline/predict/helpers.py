@@ -1,4 +1,4 @@
-"""What the tests of maps share."""
+"""Helpers for the tests of maps."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def reference(run: Path, pixels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""An input that cannot be predicted is named, with what mends it, and leaves no map."""
+"""An input that cannot be predicted is named with a remedy, and leaves no map."""
 
 import numpy as np
 import pytest

@@ -58,35 +58,35 @@ def test_an_image_that_is_named_twice_is_predicted_once(tmp_path):
 )
 def test_inputs_that_would_be_written_to_one_file_are_told(tmp_path, names, settings):
     inputs = touch(tmp_path, *names)
-    with pytest.raises(DataError, match="would both be written to one file") as told:
+    with pytest.raises(DataError, match="would both be written to one file") as caught:
         find_jobs(inputs, tmp_path / "out", settings)
-    assert "--out" in told.value.remedy
+    assert "--out" in caught.value.remedy
 
 
 def test_an_input_is_never_replaced(tmp_path):
     (source,) = touch(tmp_path, "a.tif")
-    with pytest.raises(DataError, match="would replace an input") as told:
+    with pytest.raises(DataError, match="would replace an input") as caught:
         find_jobs([source], tmp_path, PredictSettings(overwrite=True))
-    assert told.value.where == str(source)
+    assert caught.value.where == str(source)
 
 
 def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
     with pytest.raises(MissingFileError, match="the image or folder does not exist"):
         find_jobs([tmp_path / "a.tif"], tmp_path / "out", PLAIN)
     touch(tmp_path / "in", "notes.txt")
-    with pytest.raises(DataError, match="the folder has no image") as told:
+    with pytest.raises(DataError, match="the folder has no image") as caught:
         find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
-    assert told.value.where == str(tmp_path / "in")
+    assert caught.value.where == str(tmp_path / "in")
 
 
 def test_a_folder_of_formats_that_are_not_read_names_them_and_the_way_out(tmp_path):
     touch(tmp_path / "in", "a.ecw", "b.ecw", "c.sid", "a.tfw")
     with pytest.raises(
         DataError, match=r"3 files of other formats skipped \(2 \.ecw, 1 \.sid\)"
-    ) as told:
+    ) as caught:
         find_jobs([tmp_path / "in"], tmp_path / "out", PLAIN)
-    assert "gdal_translate a.ecw" in told.value.what
-    assert told.value.remedy == "convert the files first"
+    assert "gdal_translate a.ecw" in caught.value.what
+    assert caught.value.remedy == "convert the files first"
 
 
 def test_files_left_out_are_those_of_the_folders_named_and_none_of_the_output(tmp_path):

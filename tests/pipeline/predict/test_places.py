@@ -1,4 +1,4 @@
-"""Maps have the place on the earth of their input, and without one there are no polygons."""
+"""Maps have the georeference of their input, and inputs without a georeference have no polygons."""
 
 import numpy as np
 import pytest
@@ -22,24 +22,24 @@ def test_a_raster_becomes_a_map_at_the_same_place(run, raster, tmp_path):
     expected = reference(run, seen)
     expected[:10, :20] = manifest.ignore_id
     assert len(np.unique(expected)) > 2
-    with rasterio.open(path) as found:
-        assert (found.read(1) == expected).all()
-        assert (found.crs, found.transform) == (CRS, TRANSFORM)
-        assert found.nodata == manifest.ignore_id
-        assert found.colormap(1)[1] == (*manifest.palette[1].tolist(), 255)
-        assert found.profile["tiled"]
+    with rasterio.open(path) as dataset:
+        assert (dataset.read(1) == expected).all()
+        assert (dataset.crs, dataset.transform) == (CRS, TRANSFORM)
+        assert dataset.nodata == manifest.ignore_id
+        assert dataset.colormap(1)[1] == (*manifest.palette[1].tolist(), 255)
+        assert dataset.profile["tiled"]
 
 
 def test_a_raster_without_a_place_is_mapped_with_a_warning_but_has_no_polygons(run, tmp_path):
     source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=None)
     telling = Telling()
     (path,) = predict(run, [source], tmp_path / "out", reporter=telling)
-    with rasterio.open(path) as found:
-        assert found.crs is None
-    assert any("no coordinate reference system" in one for one in telling.warnings)
-    with pytest.raises(DataError, match="polygons have no coordinates") as told:
+    with rasterio.open(path) as dataset:
+        assert dataset.crs is None
+    assert any("no coordinate reference system" in text for text in telling.warnings)
+    with pytest.raises(DataError, match="polygons have no coordinates") as caught:
         predict(run, [source], tmp_path / "polygons", ALL)
-    assert told.value.where == str(source)
+    assert caught.value.where == str(source)
     assert not list((tmp_path / "polygons").iterdir())
 
 
@@ -51,8 +51,8 @@ def test_ground_control_points_and_coefficients_are_kept_in_maps(run, tmp_path):
         (40, 40, 10.01, 49.99),
     ]
     points = [GroundControlPoint(*corner, 0.0) for corner in corners]
-    place = {"crs": "EPSG:4326", "transform": None, "gcps": points}
-    source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), **place)
+    georeference = {"crs": "EPSG:4326", "transform": None, "gcps": points}
+    source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), **georeference)
     ones = [1.0] * 20
     coefficients = RPC(
         0.0, 1.0, 50.0, 0.1, ones, ones, 20.0, 20.0, 10.0, 0.1, ones, ones, 20.0, 20.0
@@ -63,21 +63,21 @@ def test_ground_control_points_and_coefficients_are_kept_in_maps(run, tmp_path):
     telling = Telling()
     settings = PredictSettings(confidence=True)
     predict(run, [source, placed_by_sensor], tmp_path / "out", settings, telling)
-    assert not any("reference system" in one for one in telling.warnings)
+    assert not any("reference system" in text for text in telling.warnings)
     for name in ("a.tif", "a-confidence.tif"):
-        with rasterio.open(tmp_path / "out" / name) as found:
-            kept, crs = found.gcps
+        with rasterio.open(tmp_path / "out" / name) as dataset:
+            kept, crs = dataset.gcps
             assert crs == "EPSG:4326"
             assert sorted((p.row, p.col, p.x, p.y) for p in kept) == sorted(corners)
     with (
-        rasterio.open(tmp_path / "out" / "b.tif") as found,
-        rasterio.open(placed_by_sensor) as known,
+        rasterio.open(tmp_path / "out" / "b.tif") as dataset,
+        rasterio.open(placed_by_sensor) as sensor,
     ):
-        assert found.rpcs == known.rpcs
-        assert known.rpcs.lat_off == 50
-    with pytest.raises(DataError, match="ground control points") as told:
+        assert dataset.rpcs == sensor.rpcs
+        assert sensor.rpcs.lat_off == 50
+    with pytest.raises(DataError, match="ground control points") as caught:
         predict(run, [source], tmp_path / "polygons", ALL)
-    assert "gdalwarp a.tif" in told.value.remedy
+    assert "gdalwarp a.tif" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_ground_control_points_and_coefficients_are_kept_in_maps(run, tmp_path):
 )
 def test_a_place_that_is_not_on_the_earth_has_no_polygons_and_costs_no_work(run, tmp_path, crs):
     source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=crs)
-    with pytest.raises(DataError, match="polygons have no") as told:
+    with pytest.raises(DataError, match="polygons have no") as caught:
         predict(run, [source], tmp_path / "out", ALL)
-    assert told.value.where == str(source)
+    assert caught.value.where == str(source)
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -109,19 +109,19 @@ def test_a_picture_in_a_folder_leaves_polygons_to_the_rasters(run, raster, pixel
 def test_a_virtual_raster_becomes_a_map_at_its_place(run, raster, tmp_path):
     with rasterio.open(raster) as source:
         size = f'rasterXSize="{source.width}" rasterYSize="{source.height}"'
-        place = ",".join(map(str, source.transform.to_gdal()))
+        geotransform = ",".join(map(str, source.transform.to_gdal()))
     bands = "".join(
         f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource><SourceFilename relativeToVRT="1">'
         f"{raster.name}</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
         for band in (1, 2, 3)
     )
     virtual = raster.with_name("m.vrt")
-    head = f"<SRS>{CRS}</SRS><GeoTransform>{place}</GeoTransform>"
+    head = f"<SRS>{CRS}</SRS><GeoTransform>{geotransform}</GeoTransform>"
     virtual.write_text(f"<VRTDataset {size}>{head}{bands}</VRTDataset>")
     (path,) = predict(run, [virtual], tmp_path / "out")
     assert path == tmp_path / "out" / "m.tif"
-    with rasterio.open(path) as found:
-        assert (found.crs, found.transform) == (CRS, TRANSFORM)
+    with rasterio.open(path) as dataset:
+        assert (dataset.crs, dataset.transform) == (CRS, TRANSFORM)
     (plain,) = predict(run, [raster], tmp_path / "plain")
-    known = read(plain)[0] != load_run(run).manifest.ignore_id
-    assert (read(path)[0] == read(plain)[0])[known].all()
+    labeled = read(plain)[0] != load_run(run).manifest.ignore_id
+    assert (read(path)[0] == read(plain)[0])[labeled].all()

@@ -77,22 +77,22 @@ def test_maps_that_were_made_in_another_way_are_not_mixed_with_these(run, raster
         predict(run, [raster], out, PredictSettings(cog=True))
     predict(run, [raster], out, PredictSettings(cog=True, overwrite=True))
     (out / "predictions.json").unlink()
-    with pytest.raises(DataError, match="1 output files exist already") as told:
+    with pytest.raises(DataError, match="1 output files exist already") as caught:
         predict(run, [raster], out)
-    assert "--overwrite" in told.value.remedy
+    assert "--overwrite" in caught.value.remedy
 
 
 def test_a_raster_cut_off_is_named_and_leaves_no_map(run, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (3, 300, 300), np.uint8)
     source = halved(write_tiff(tmp_path / "a.tif", noise))
-    with pytest.raises(DataError, match="cannot be read") as told:
+    with pytest.raises(DataError, match="cannot be read") as caught:
         predict(run, [source], tmp_path / "out")
-    assert told.value.where == str(source)
+    assert caught.value.where == str(source)
     assert not list((tmp_path / "out").glob("a*"))
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_any_work(run, raster, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match="the folder cannot be written") as told:
+    with pytest.raises(DataError, match="the folder cannot be written") as caught:
         predict(run, [raster], tmp_path / "file" / "out")
-    assert told.value.where == str(tmp_path / "file" / "out")
+    assert caught.value.where == str(tmp_path / "file" / "out")

@@ -1,4 +1,4 @@
-"""Maps of rasters and images: what they hold, and which windows they are made of."""
+"""Maps of rasters and images: their contents and their windows."""
 
 import json
 from pathlib import Path
@@ -34,21 +34,23 @@ def test_probabilities_and_confidence_belong_to_the_map(run, raster, tmp_path):
     ids, manifest = read(path)[0], load_run(run).manifest
     probabilities = read(tmp_path / "out" / "a-probabilities.tif").astype(int)
     confidence = read(tmp_path / "out" / "a-confidence.tif")[0]
-    known = ids != manifest.ignore_id
-    assert known.sum() == ids.size - 200
-    assert (probabilities[:, ~known] == 255).all()
-    assert (confidence[~known] == 255).all()
+    labeled = ids != manifest.ignore_id
+    assert labeled.sum() == ids.size - 200
+    assert (probabilities[:, ~labeled] == 255).all()
+    assert (confidence[~labeled] == 255).all()
     classes = len(manifest.classes)
-    assert (abs(probabilities[:, known].sum(axis=0) - 254) <= classes / 2).all()
+    assert (abs(probabilities[:, labeled].sum(axis=0) - 254) <= classes / 2).all()
     assert (probabilities.max(axis=0) == confidence).all()
-    own = np.take_along_axis(probabilities, np.where(known, ids, 0)[None].astype(int), axis=0)[0]
-    assert (own == confidence)[known].all()
+    largest = np.take_along_axis(
+        probabilities, np.where(labeled, ids, 0)[None].astype(int), axis=0
+    )[0]
+    assert (largest == confidence)[labeled].all()
     with rasterio.open(tmp_path / "out" / "a-probabilities.tif") as found:
         assert found.descriptions == manifest.class_names
         assert found.crs == CRS
     features = json.loads((tmp_path / "out" / "a-polygons.geojson").read_text())["features"]
-    present = {manifest.class_names[number] for number in np.unique(ids[known])}
-    assert {one["properties"]["class"] for one in features} == present
+    present = {manifest.class_names[number] for number in np.unique(ids[labeled])}
+    assert {feature["properties"]["class"] for feature in features} == present
 
 
 def test_a_raster_without_data_becomes_a_map_without_classes(run, tmp_path):
@@ -94,10 +96,10 @@ def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypa
         return images
 
     monkeypatch.setattr(Student, "logits", logits)
-    with pytest.raises(RunError, match="4 windows of 64 px at a time") as told:
+    with pytest.raises(RunError, match="4 windows of 64 px at a time") as caught:
         predict(run, [raster], tmp_path / "out")
     smaller = "evaluation.inference.batch=2"
-    assert f"--set {smaller}" in told.value.remedy
+    assert f"--set {smaller}" in caught.value.remedy
     assert predict(run, [raster], tmp_path / "out", overrides=[smaller])[0].is_file()
 
 
@@ -130,7 +132,7 @@ def test_windows_that_do_not_overlap_are_told(run, raster, tmp_path):
     telling = Telling()
     overrides = ["evaluation.inference.overlap=0"]
     predict(run, [raster], tmp_path / "out", reporter=telling, overrides=overrides)
-    assert any("evaluation.inference.overlap=0.33" in one for one in telling.warnings)
+    assert any("evaluation.inference.overlap=0.33" in text for text in telling.warnings)
 
 
 @pytest.mark.parametrize("key", ["optimiser.epochs=3", "evaluation.inference.windw=64"])
@@ -159,7 +161,7 @@ def test_memory_does_not_grow_with_the_rasters_height(run, tmp_path):
 def _memory(name: str) -> int:
     """A number of /proc/self/status, bytes."""
     (line,) = (
-        one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith(name)
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)
     )
     return 1024 * int(line.split()[1])
 

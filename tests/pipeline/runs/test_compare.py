@@ -1,4 +1,4 @@
-"""Runs are listed with what they are, and compared over their seeds with what makes that unfair."""
+"""Runs are listed with their properties, and compared over seeds with warnings about unfair comparisons."""
 
 import csv
 import json
@@ -54,21 +54,23 @@ def rescored(run: Path, miou: float) -> None:
     """Let a run have reached another score."""
     folder = open_run(run)
     lines = folder.read_metrics()
-    write_metrics(folder.metrics, [one | {"miou": miou} if "miou" in one else one for one in lines])
-    folder.note(validations=[asdict(replace(one, miou=miou)) for one in folder.validations])
+    write_metrics(
+        folder.metrics, [line | {"miou": miou} if "miou" in line else line for line in lines]
+    )
+    folder.note(validations=[asdict(replace(item, miou=miou)) for item in folder.validations])
 
 
 def test_runs_are_listed_with_what_they_are(runs):
-    listed = {one.run: one for one in list_runs(runs).runs}
+    listed = {summary.run: summary for summary in list_runs(runs).runs}
     assert set(listed) == {"attention-0", "fixmatch-0", "fixmatch-1", "weighted-0", "weighted-1"}
-    one = listed["weighted-1"]
-    assert (one.method, one.dataset, one.labeled, one.seed) == ("rs-mtdf", "synthetic", 0.25, 1)
-    assert (one.steps, one.total, one.status) == (4, 4, "finished")
-    assert (one.features.source, one.features.views) == ("cached", 2)
-    assert [store.split("/")[1].split("-")[0] for store in one.features.stores] == ["vit", "cnn"]
-    assert set(one.random_teachers) == {"vit", "cnn"}
+    run = listed["weighted-1"]
+    assert (run.method, run.dataset, run.labeled, run.seed) == ("rs-mtdf", "synthetic", 0.25, 1)
+    assert (run.steps, run.total, run.status) == (4, 4, "finished")
+    assert (run.features.source, run.features.views) == ("cached", 2)
+    assert [store.split("/")[1].split("-")[0] for store in run.features.stores] == ["vit", "cnn"]
+    assert set(run.random_teachers) == {"vit", "cnn"}
     assert listed["fixmatch-0"].features.source == "none"
-    assert one.best_miou == pytest.approx(
+    assert run.best_miou == pytest.approx(
         next(
             line["miou"] for line in open_run(runs / "weighted-1").read_metrics() if "miou" in line
         )
@@ -78,8 +80,8 @@ def test_runs_are_listed_with_what_they_are(runs):
 def test_the_best_come_first_where_that_is_asked(runs):
     rescored(runs / "fixmatch-1", 0.9)
     rescored(runs / "weighted-0", 0.8)
-    assert [one.run for one in list_runs(runs, "best").runs][:2] == ["fixmatch-1", "weighted-0"]
-    assert next(one.run for one in list_runs(runs).runs) == "attention-0"
+    assert [run.run for run in list_runs(runs, "best").runs][:2] == ["fixmatch-1", "weighted-0"]
+    assert next(run.run for run in list_runs(runs).runs) == "attention-0"
 
 
 def test_what_is_damaged_is_told_and_stops_nothing(runs):
@@ -88,7 +90,7 @@ def test_what_is_damaged_is_told_and_stops_nothing(runs):
     (runs / "notes").mkdir()
     found = list_runs(runs)
     assert len(found.runs) == 3
-    assert [one.run for one in found.problems] == ["fixmatch-0", "notes", "weighted-0"]
+    assert [problem.run for problem in found.problems] == ["fixmatch-0", "notes", "weighted-0"]
     with pytest.raises(RunError, match="the folder does not exist"):
         list_runs(runs / "absent")
     with pytest.raises(RunError, match="no run here"):
@@ -105,7 +107,7 @@ def test_a_changed_lock_is_told(runs):
 def test_the_list_is_for_programs_too(runs):
     result = CliRunner().invoke(app, ["runs", str(runs), "--json"])
     assert result.exit_code == 0
-    assert {one["run"] for one in json.loads(result.stdout)["runs"]} >= {"fixmatch-0"}
+    assert {run["run"] for run in json.loads(result.stdout)["runs"]} >= {"fixmatch-0"}
     table = CliRunner().invoke(app, ["runs", str(runs)], env={"COLUMNS": "220"})
     assert "RANDOM WEIGHTS" in table.output
 
@@ -121,10 +123,10 @@ def test_groups_differ_in_settings_and_spread_over_seeds(runs, tmp_path):
     found = compare([runs], tmp_path / "out")
     groups = {group.label: group for group in found.groups}
     assert len(groups) == 3
-    fixmatch = next(one for label, one in groups.items() if label.startswith("fixmatch"))
+    fixmatch = next(group for label, group in groups.items() if label.startswith("fixmatch"))
     assert fixmatch.miou.mean == pytest.approx(0.45)
     assert fixmatch.miou.std == pytest.approx(statistics.stdev([0.4, 0.5]))
-    alone = next(one for label, one in groups.items() if "attention" in label)
+    alone = next(group for label, group in groups.items() if "attention" in label)
     assert (alone.miou.runs, alone.miou.std) == (1, None)
     assert any("different seeds" in sentence for sentence in found.warnings)
     assert any("RANDOM" in sentence.upper() for sentence in found.warnings)
@@ -153,9 +155,9 @@ def test_reports_are_compared_where_a_split_is_named(runs, tmp_path):
     assert "rsmtdf evaluate" in caught.value.remedy
     reports = [evaluate(run)[0] for run in both]
     (group,) = compare(both, tmp_path / "out", "test", classes=True).groups
-    assert group.miou.mean == pytest.approx(np.mean([one.scores.miou for one in reports]))
+    assert group.miou.mean == pytest.approx(np.mean([report.scores.miou for report in reports]))
     assert group.overall_accuracy.mean == pytest.approx(
-        np.mean([one.scores.overall_accuracy for one in reports])
+        np.mean([report.scores.overall_accuracy for report in reports])
     )
     assert len(group.classes) == 6
 
@@ -174,10 +176,11 @@ def test_what_is_unfair_is_said(runs, make_config, tmp_path):
         make_config("objective.method=fixmatch", "optimiser.epochs=3", "data.labeled=1/2"),
         tmp_path / "longer",
     ).run
-    told = " ".join(compare([runs / "fixmatch-0", runs / "fixmatch-1", longer], None).warnings)
-    assert "is not complete" in told
-    assert "different lengths in steps" in told
-    assert "different labeled scenes" in told
+    comparison = compare([runs / "fixmatch-0", runs / "fixmatch-1", longer], None)
+    text = " ".join(comparison.warnings)
+    assert "is not complete" in text
+    assert "different lengths in steps" in text
+    assert "different labeled scenes" in text
 
 
 def test_the_command_prints_the_table_and_where_the_rest_is(runs, tmp_path):

@@ -38,8 +38,8 @@ LATE = {
 def keys(values: object) -> set[str]:
     """The keys of nested values, without the path to them."""
     inner = values.values() if isinstance(values, dict) else values
-    own = set(values) if isinstance(values, dict) else set()
-    return own.union(*map(keys, inner)) if isinstance(values, dict | list) else own
+    names = set(values) if isinstance(values, dict) else set()
+    return names.union(*map(keys, inner)) if isinstance(values, dict | list) else names
 
 
 def without_defaults(path: Path, settings: Settings) -> dict[str, object]:
@@ -99,7 +99,7 @@ def test_it_is_told_of_and_compared_with_runs_of_today(make_config, tmp_path):
     evaluate(today)
     found = compare([begun, today], None, "test")
     assert [len(group.runs) for group in found.groups] == [2], "one configuration, two seeds"
-    assert [one for one in found.warnings if str(begun) not in one] == []
+    assert [sentence for sentence in found.warnings if str(begun) not in sentence] == []
     page = report([begun, today], tmp_path / "page.html", scenes=1)
     assert page.panels == 1
     written = read_json(begun / "evaluation" / "test-ema" / "report.json", RunError)

@@ -1,4 +1,4 @@
-"""The page stands alone, says what was measured, cannot be broken by names, and fits every screen."""
+"""The page is self-contained, shows the measured values, escapes names, and fits every screen."""
 
 import json
 import re
@@ -124,8 +124,10 @@ def test_each_panel_has_image_truth_and_a_prediction_of_each_group(runs):
 
 def test_the_chain_names_every_link_and_what_stage_one_cost(runs, made):
     result = report([runs], runs.parent / "page.html", scenes=0)
-    assert {one.teacher for one in result.stores} == {"vit", "cnn"}
-    assert all(one.seconds > 0 and one.bytes > 0 and one.runs == ("r",) for one in result.stores)
+    assert {cost.teacher for cost in result.stores} == {"vit", "cnn"}
+    assert all(
+        cost.seconds > 0 and cost.bytes > 0 and cost.runs == ("r",) for cost in result.stores
+    )
     text = result.path.read_text()
     lock = json.loads((runs / "r" / "cache.lock.json").read_text())
     found = read_report(runs / "r" / "evaluation" / "test-ema" / "report.json")
@@ -134,8 +136,8 @@ def test_the_chain_names_every_link_and_what_stage_one_cost(runs, made):
     for store in lock["stores"].values():
         assert store["store"] in text
         assert store["identity"]["weights_sha256"] in text
-    for one in result.stores:
-        assert f"fingerprint {one.fingerprint}" in text
+    for cost in result.stores:
+        assert f"fingerprint {cost.fingerprint}" in text
 
 
 def test_a_store_that_is_gone_is_told(runs, made):
@@ -145,8 +147,8 @@ def test_a_store_that_is_gone_is_told(runs, made):
         result = report([runs], runs.parent / "page.html", scenes=0)
     finally:
         moved.rename(made / "cache")
-    assert {one.state for one in result.stores} == {"gone"}
-    assert "Gone from the cache" in result.path.read_text()
+    assert {cost.state for cost in result.stores} == {"gone"}
+    assert "Deleted from the cache" in result.path.read_text()
 
 
 def test_the_same_runs_give_the_same_bytes(runs):
@@ -187,12 +189,12 @@ def test_runs_without_metrics_have_scores_and_no_curves(runs):
 
 def test_runs_that_were_not_scored_or_have_damaged_reports_are_refused(runs, tmp_path):
     out = tmp_path / "page.html"
-    place = runs / "f1" / "evaluation" / "test-ema" / "report.json"
-    found = json.loads(place.read_text())
-    write_json(place, found | {"images": 99})
+    path = runs / "f1" / "evaluation" / "test-ema" / "report.json"
+    found = json.loads(path.read_text())
+    write_json(path, found | {"images": 99})
     with pytest.raises(RunError, match="changed after it was written"):
         report([runs], out)
-    place.unlink()
+    path.unlink()
     with pytest.raises(RunError, match="1 of 3 runs") as caught:
         report([runs], out)
     assert f"rsmtdf evaluate {runs / 'f1'}" in caught.value.remedy
@@ -257,9 +259,9 @@ def test_a_browser_shows_it_without_overflow_errors_or_requests(runs, tmp_path, 
     frame = tmp_path / "frame.html"
     frame.write_text(FRAME.replace("WIDTH", str(width)))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    places = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000"]
+    options = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000"]
     dumped = subprocess.run(
-        [BROWSER, *flags, *places, "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
+        [BROWSER, *flags, *options, "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
         capture_output=True,
         text=True,
         check=True,

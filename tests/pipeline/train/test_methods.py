@@ -134,8 +134,10 @@ def test_activations_that_are_computed_again_change_nothing(extracted, encoder):
 @pytest.mark.parametrize(
     "backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.reliability)]
 )
-def test_a_compiled_student_computes_the_same(extracted, monkeypatch, backend):
+def test_a_compiled_student_computes_the_same(extracted, monkeypatch, tmp_path, backend):
     monkeypatch.setattr(pipeline.train.run, "COMPILER", backend)
+    # A cache shared with other processes may hold code for another instruction set.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled-code"))
     settings = ("optimiser.max_steps=2", "student.encoder=test_vit")
     eager = trained(extracted(*settings), "eager")
     compiled = trained(extracted(*settings, "runtime.compile=true"), "compiled")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 from rsmtdf.rsmtdf_core.kinds import CodecKind, FamilyKind, MethodKind, ProtocolKind
-from rsmtdf.rsmtdf_core.roles import OfCodec, OfTeacher, Taught
+from rsmtdf.rsmtdf_core.roles import OfCodec, OfTeacher, Result, Taught
 from rsmtdf.rsmtdf_core.store.codecs.settings import CodecSettings
 from rsmtdf.rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf.rsmtdf_core.training.methods.rows import SemiSupervisedSettings
@@ -18,7 +18,7 @@ class NearestSettings(SemiSupervisedSettings, TaughtSettings):
         weight: weight of the distance in the loss.
     """
 
-    method: Taught[Literal["nearest"]]
+    method: Result[Literal["nearest"]]
     weight: Taught[float] = Field(default=1.0, ge=0)
 
 

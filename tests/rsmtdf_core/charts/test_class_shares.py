@@ -47,9 +47,9 @@ def test_bars_are_as_long_as_shares(manifest, tmp_path):
 def test_every_split_has_its_column_and_an_empty_one_no_bar(manifest, tmp_path):
     class_shares_picture(tmp_path / "one.png", manifest, [split("train", 0, 0)])
     class_shares_picture(tmp_path / "two.png", manifest, [split("train", 1, 1), split("val", 1, 1)])
-    one, two = (
+    narrow, wide = (
         np.asarray(Image.open(tmp_path / name).convert("RGB")) for name in ("one.png", "two.png")
     )
-    assert two.shape[1] > one.shape[1]
-    assert width_of(one, (0, 255, 0), 150) == 0
-    assert width_of(two, (0, 255, 0), 150) > 200
+    assert wide.shape[1] > narrow.shape[1]
+    assert width_of(narrow, (0, 255, 0), 150) == 0
+    assert width_of(wide, (0, 255, 0), 150) > 200

@@ -48,7 +48,7 @@ def test_the_texts_of_a_confusion_matrix_do_not_grow_with_the_square_of_its_clas
     texts: list[str] = []
     draw = Canvas.text
     monkeypatch.setattr(
-        Canvas, "text", lambda page, *place, **look: texts.append(draw(page, *place, **look))
+        Canvas, "text", lambda page, *position, **look: texts.append(draw(page, *position, **look))
     )
     for count in (31, 120):
         texts.clear()

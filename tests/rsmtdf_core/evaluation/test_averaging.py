@@ -1,4 +1,4 @@
-"""Scenes seen at several sizes and mirrored: what is averaged, and that the copies lie on each other."""
+"""Averages over resized and mirrored copies of a scene, which are aligned with each other."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def pointwise(images: Tensor) -> Tensor:
 
 
 def lopsided(images: Tensor) -> Tensor:
-    """A model whose answer depends on where a pixel lies, and on the size of what it is given."""
+    """A model whose output depends on the position of a pixel and on the size of the input."""
     height, width = images.shape[-2:]
     slope = torch.linspace(0, 2, height)[:, None] - torch.linspace(-1, 3, width)
     return pointwise(images) + torch.stack([slope, -slope, torch.zeros_like(slope)])

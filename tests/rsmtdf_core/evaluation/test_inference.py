@@ -1,4 +1,4 @@
-"""What scenes of any size go through, whole or in windows."""
+"""Inference on scenes of any size, whole or in windows."""
 
 import pytest
 import torch

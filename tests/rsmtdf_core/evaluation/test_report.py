@@ -23,7 +23,7 @@ IGNORED = np.array([7, 0, 0])
 @pytest.fixture
 def report() -> EvaluationReport:
     rules = find_protocols(["rsmtdf", "official"])
-    first, second = (one(PixelCounts(MATRIX, IGNORED), manifest_of(3)) for one in rules)
+    first, second = (rule(PixelCounts(MATRIX, IGNORED), manifest_of(3)) for rule in rules)
     return EvaluationReport(
         **dict(first),
         others=(second,),
@@ -82,7 +82,7 @@ def test_the_fingerprint_changes_with_parent_and_scores(report: EvaluationReport
         report.model_copy(update={"parent": "cd" * 32}),
         report.model_copy(update={"images": 4}),
     ]
-    assert len({one.fingerprint() for one in [report, *others]}) == 3
+    assert len({item.fingerprint() for item in [report, *others]}) == 3
 
 
 def test_a_report_that_was_edited_is_refused(report: EvaluationReport, tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_a_table_has_a_row_for_each_class_whatever_its_name_is(
 ) -> None:
     classes = report.scores.classes
     odd = tuple(
-        one.model_copy(update={"name": name})
-        for one, name in zip(classes, ("a,b", 'c"\r\nd', "\x1b[31m"), strict=True)
+        row.model_copy(update={"name": name})
+        for row, name in zip(classes, ("a,b", 'c"\r\nd', "\x1b[31m"), strict=True)
     )
     scores = report.scores.model_copy(update={"classes": odd})
     write_csv(tmp_path / "scores.csv", report.model_copy(update={"scores": scores, "others": ()}))

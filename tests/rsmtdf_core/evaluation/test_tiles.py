@@ -1,4 +1,4 @@
-"""Windows that are blended into one map give back what every window agrees on."""
+"""Blended windows reproduce the values on which all windows agree."""
 
 from itertools import pairwise
 
@@ -22,16 +22,16 @@ def blended(model, image: Tensor, how: InferenceSettings) -> Tensor:
         return image[:, top : top + height, left : left + width]
 
     size = image.shape[1], image.shape[2]
-    whole, times, places = torch.empty(0), torch.zeros(size), []
+    whole, times, corners = torch.empty(0), torch.zeros(size), []
     for top, left, logits in blended_blocks(model, read, size, how):
         if not len(whole):
             whole = torch.zeros(len(logits), *size)
         rows, columns = slice(top, top + logits.shape[1]), slice(left, left + logits.shape[2])
         whole[:, rows, columns] = logits
         times[rows, columns] += 1
-        places.append((top, left))
+        corners.append((top, left))
     assert (times == 1).all()
-    assert places == sorted(places)
+    assert corners == sorted(corners)
     return whole
 
 
@@ -108,7 +108,7 @@ def test_hann_passes_smoothly_from_one_window_to_the_next() -> None:
 
 @pytest.mark.parametrize("blend", ["uniform", "hann"])
 def test_what_the_model_gave_is_not_changed(blend: Blend) -> None:
-    """A model may keep what it returns."""
+    """A model may keep its output."""
     given_back = torch.ones(1, 1, 8, 8)
     how = InferenceSettings(mode="slide", window=8, blend=blend)
     blended(

@@ -15,10 +15,10 @@ DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.fl
 @given(st.dictionaries(st.text(max_size=5), st.tuples(FAULTS, DTYPES, st.integers(0, 11))))
 def test_the_tensors_with_a_fault_are_named_in_their_order(drawn):
     tensors = {}
-    for name, (fault, dtype, place) in drawn.items():
+    for name, (fault, dtype, position) in drawn.items():
         tensor = torch.ones(3, 4, dtype=dtype)
         if fault is not None:
-            tensor.view(-1)[place] = fault
+            tensor.view(-1)[position] = fault
         tensors[name] = tensor
     assert not_finite(tensors) == [name for name, (fault, *_) in drawn.items() if fault is not None]
 

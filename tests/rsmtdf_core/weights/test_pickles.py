@@ -1,4 +1,4 @@
-"""Pickles are read without importing or calling what they name."""
+"""Pickles are read without importing or calling the names in them."""
 
 import collections
 import io
@@ -98,10 +98,10 @@ def test_a_tensor_reaches_no_further_than_its_storage(offset, dimensions):
     if min((offset, *shape, *stride)) < 0:
         fits = False
     else:
-        places = [
+        offsets = [
             offset + sum(i * s for i, s in zip(at, stride, strict=True)) for at in np.ndindex(shape)
         ]
-        fits = not places or (max(places) < 24 and len(places) <= 24)
+        fits = not offsets or (max(offsets) < 24 and len(offsets) <= 24)
     if fits:
         assert StoredTensor(STORAGE, torch.float32, offset, shape, stride).shape == shape
     else:

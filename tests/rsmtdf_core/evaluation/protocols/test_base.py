@@ -1,4 +1,4 @@
-"""What all protocols share: quotients without warnings, numbers that JSON has, and a truth to score."""
+"""Behavior shared by all protocols: quotients without warnings, valid JSON numbers, and a truth to score."""
 
 import json
 import math

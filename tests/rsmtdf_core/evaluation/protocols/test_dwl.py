@@ -1,4 +1,4 @@
-"""The protocol of DWL against a brute-force count of what its code computes, faults included."""
+"""The protocol of DWL against a brute-force count that follows its code, faults included."""
 
 import math
 
@@ -17,19 +17,19 @@ def quotient(above: float, below: float) -> float:
     return above / below if below else math.nan
 
 
-def same(found: float | None, expected: float) -> bool:
-    return math.isnan(expected) if found is None else found == pytest.approx(expected, abs=1e-9)
+def same(actual: float | None, expected: float) -> bool:
+    return math.isnan(expected) if actual is None else actual == pytest.approx(expected, abs=1e-9)
 
 
 @given(drawn_pixels())
 def test_scores_equal_a_brute_force_count(pixels: Pixels) -> None:
     manifest = pixels.manifest
-    found = DWL.score(pixels.counts, manifest)
+    scores = DWL.score(pixels.counts, manifest)
     pairs = pixels.kept
     if manifest.protocols.dwl_counts_ignored:
         pairs = [(NO_DATA if truth == IGNORED else truth, guess) for truth, guess in pixels.pairs]
     ious, f1s, chance = [], [], 0
-    for index, one in enumerate(found.classes):
+    for index, row in enumerate(scores.classes):
         right, truth, guessed = (
             count(pairs, index, index),
             count(pairs, index),
@@ -39,37 +39,37 @@ def test_scores_equal_a_brute_force_count(pixels: Pixels) -> None:
         precision, recall = quotient(right, guessed), quotient(right, truth)
         iou = np.around(quotient(right, truth + guessed - right) * 100, 2)
         f1 = np.around(quotient(2 * precision * recall, precision + recall) * 100, 2)
-        assert same(one.iou, iou / 100)
-        assert same(one.f1, f1 / 100)
-        assert same(one.precision, precision)
-        assert same(one.recall, recall)
-        if one.scored:
+        assert same(row.iou, iou / 100)
+        assert same(row.f1, f1 / 100)
+        assert same(row.precision, precision)
+        assert same(row.recall, recall)
+        if row.scored:
             ious.append(iou)
             f1s.append(f1)
-            assert (one.name in found.absent) == (truth + guessed == 0)
-    assert [one.scored for one in found.classes] == [
-        one.name not in manifest.unscored for one in found.classes
+            assert (row.name in scores.absent) == (truth + guessed == 0)
+    assert [row.scored for row in scores.classes] == [
+        row.name not in manifest.unscored for row in scores.classes
     ]
-    assert same(found.miou, np.mean(ious) / 100)
-    assert same(found.mf1, np.mean(f1s) / 100)
+    assert same(scores.miou, np.mean(ious) / 100)
+    assert same(scores.mf1, np.mean(f1s) / 100)
     accuracy = sum(truth == guess for truth, guess in pairs) / len(pairs)
-    assert found.overall_accuracy == pytest.approx(accuracy)
+    assert scores.overall_accuracy == pytest.approx(accuracy)
     chance /= len(pairs) ** 2
     if chance == 1:
-        assert found.kappa is None
+        assert scores.kappa is None
     else:
-        assert found.kappa == pytest.approx((accuracy - chance) / (1 - chance), abs=5.1e-5)
+        assert scores.kappa == pytest.approx((accuracy - chance) / (1 - chance), abs=5.1e-5)
 
 
 def test_scores_are_rounded_before_their_mean() -> None:
     pixels = Pixels([(0, 0), (0, 0), (0, 1), (1, 1), (1, 1), (1, 1), (1, 0)], manifest_of(2))
-    found = DWL.score(pixels.counts, pixels.manifest)
-    assert [one.iou for one in found.classes] == [0.5, 0.6]
+    scores = DWL.score(pixels.counts, pixels.manifest)
+    assert [row.iou for row in scores.classes] == [0.5, 0.6]
     uneven = Pixels([(0, 0), (0, 0), (0, 1), (1, 1), (1, 1)], manifest_of(2))
-    found = DWL.score(uneven.counts, uneven.manifest)
-    assert [one.iou for one in found.classes] == pytest.approx([0.6667, 0.6667], abs=1e-12)
-    assert found.miou == pytest.approx(0.6667, abs=1e-12)
-    assert found.kappa == 0.6154
+    scores = DWL.score(uneven.counts, uneven.manifest)
+    assert [row.iou for row in scores.classes] == pytest.approx([0.6667, 0.6667], abs=1e-12)
+    assert scores.miou == pytest.approx(0.6667, abs=1e-12)
+    assert scores.kappa == 0.6154
 
 
 def test_no_data_of_loveda_counts_against_what_is_predicted_there() -> None:
@@ -79,14 +79,14 @@ def test_no_data_of_loveda_counts_against_what_is_predicted_there() -> None:
         for manifest in (manifest_of(2), manifest_of(2, dwl_counts_ignored=True))
     )
     assert (plain.miou, plain.overall_accuracy) == (1.0, 1.0)
-    assert [one.iou for one in loveda.classes] == [1.0, 0.5]
+    assert [row.iou for row in loveda.classes] == [1.0, 0.5]
     assert loveda.overall_accuracy == pytest.approx(2 / 3)
 
 
 def test_a_class_without_a_right_pixel_leaves_no_mean_f1_and_an_absent_one_no_mean_at_all() -> None:
     missed = Pixels([(0, 0), (1, 0)], manifest_of(2))
-    found = DWL.score(missed.counts, missed.manifest)
-    assert (found.miou, found.mf1) == (0.25, None)
+    scores = DWL.score(missed.counts, missed.manifest)
+    assert (scores.miou, scores.mf1) == (0.25, None)
     absent = Pixels([(0, 0), (1, 1)], manifest_of(3))
-    found = DWL.score(absent.counts, absent.manifest)
-    assert (found.miou, found.mf1, found.absent) == (None, None, ("forest",))
+    scores = DWL.score(absent.counts, absent.manifest)
+    assert (scores.miou, scores.mf1, scores.absent) == (None, None, ("forest",))
