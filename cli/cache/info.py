@@ -1,4 +1,4 @@
-"""The whole chain behind one store, as a tree."""
+"""The whole chain behind one store, as a tree (tests: test_commands.py)."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`rsmtdf cache repair`: bring a damaged cache to where an extraction can complete it."""
+"""`rsmtdf cache repair`: bring a damaged cache back into use (tests: pipeline/cache/test_remedies.py)."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Repair of a group's own files; without its views no record of its stores means anything."""
+"""Repair of a group's own files; without its views no record of its stores means anything (tests: test_remedies.py)."""
 
 from functools import partial
 from pathlib import Path

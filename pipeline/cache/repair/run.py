@@ -1,4 +1,4 @@
-"""Repair a store, a group of views or a whole cache, with nobody else at work in it."""
+"""Repair a store, a group of views or a whole cache, with nobody else at work in it (tests: test_remedies.py)."""
 
 from contextlib import ExitStack
 from pathlib import Path

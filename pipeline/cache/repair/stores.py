@@ -1,4 +1,7 @@
-"""Repair of one store: metadata, ledger, commit and shards, in the order in which each needs the one before."""
+"""Repair of one store: metadata, ledger, commit and shards (tests: test_remedies.py).
+
+The order matters: each of these needs the one before.
+"""
 
 import hashlib
 import os
