@@ -1,4 +1,4 @@
-"""The store of a teacher's tokens in the cache."""
+"""The store of a teacher's tokens in the cache (tests: extract/test_run.py)."""
 
 from pipeline.plan import Experiment
 from rsmtdf_core.cache.find import find_store

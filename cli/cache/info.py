@@ -1,4 +1,4 @@
-"""Print the provenance of one store as a tree."""
+"""Print the provenance of one store as a tree (tests: test_commands.py)."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`rsmtdf cache repair`: repair a damaged cache so that an extraction can complete it."""
+"""`rsmtdf cache repair`: repair a damaged cache for an extraction (tests: pipeline/cache/test_remedies.py)."""
 
 from pathlib import Path
 from typing import Annotated

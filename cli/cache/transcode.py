@@ -1,4 +1,4 @@
-"""`rsmtdf cache transcode`: convert a store to another codec without its teacher."""
+"""`rsmtdf cache transcode`: convert a store to another codec without its teacher (tests: test_verify.py)."""
 
 from pathlib import Path
 from typing import Annotated

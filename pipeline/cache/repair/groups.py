@@ -1,4 +1,7 @@
-"""Repair the files of a group; without its views, the records of its stores are meaningless."""
+"""Repair the files of a group (tests: test_remedies.py).
+
+Without its views, the records of a group's stores are meaningless.
+"""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Repair a store, a group of views or a whole cache, while no other process uses it."""
+"""Repair a store, a group of views or a cache, while no other process uses it (tests: test_remedies.py)."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Repair one store: metadata, ledger, commit and shards, in the order in which they depend on each other."""
+"""Repair one store: metadata, ledger, commit and shards (tests: test_remedies.py).
+
+They are repaired in this order, because each depends on the one before.
+"""
 
 import hashlib
 import os
