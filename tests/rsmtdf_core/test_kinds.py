@@ -68,7 +68,7 @@ def test_rows_of_other_packages_follow_this_projects(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("fp16", "striped:PACKED", "there is a codec of that name already"),
+        ("fp16", "striped:PACKED", "there is already a codec of that name"),
         ("packed", "striped:RAW", "its row is named 'raw'"),
         ("packed", "striped:BROKEN", "expected a CodecKind, found a int"),
         ("packed", "striped:ABSENT", "it cannot be imported: AttributeError"),
