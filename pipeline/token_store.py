@@ -1,4 +1,4 @@
-"""Find the store of a teacher's tokens in the cache."""
+"""Find the store of a teacher's tokens in the cache (tests: extract/test_run.py)."""
 
 from pipeline.plan import Experiment
 from rsmtdf_core.cache.find import find_store

@@ -1,4 +1,4 @@
-"""The training loop: yield a record of each step, so that the caller can log, score and save.
+"""The training loop: yield a record of each step, so that the caller can log, score and save (tests: test_parity.py).
 
 A step copies the batch to the device and gets the targets. It computes losses and gradients in the configured number
 of parts. Then it updates the student by AdamW with the learning rate of that step, and the EMA model.

@@ -69,7 +69,7 @@ def test_transcode_tells_what_it_made_and_that_it_is_there(run, tmp_path):
     assert "centred cosine with the source's tokens" in result.output
     [name] = {one.name for one in tmp_path.glob("views-*/*-fp16")}
     again = run("transcode", name, "--codec", "int8")
-    assert "is there already" in again.output
+    assert "the store is already complete" in again.output
     verified = run("verify")
     assert verified.exit_code == 0
     assert "2 stores: 6 ok" in verified.output

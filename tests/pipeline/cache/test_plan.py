@@ -128,7 +128,7 @@ def test_only_what_is_missing_is_counted():
     assert (fp16.epochs_to_pay, fp16.experiments_to_pay) == (0, 0)
     assert fp16.bytes == 4400 * 2.1e6
     assert int8.missing_bytes == 4400 * 1e6
-    assert "everything is in the cache already" in "\n".join(advice.reasons)
+    assert "the cache already has everything" in "\n".join(advice.reasons)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_size_that_random_weights_made_is_never_recommended(weights):
     assert not advice.cache
     assert "transform: its size is not known" in "\n".join(advice.reasons)
     caveats = "\n".join(advice.caveats)
-    assert "say nothing about trained ones" in caveats
+    assert "do not predict those under trained weights" in caveats
     assert ("not on this machine" in caveats) == (weights == "absent")
 
 
@@ -366,5 +366,5 @@ def test_absent_weights_are_stood_in_for(make_config):
 
 @pytest.mark.parametrize("override", ["teachers=[]", "objective.method=fixmatch"])
 def test_a_training_without_features_has_nothing_to_plan(make_config, override):
-    with pytest.raises(ConfigError, match="nothing to plan"):
+    with pytest.raises(ConfigError, match="no cache is needed"):
         plan_cache(make_config(override))

@@ -194,7 +194,7 @@ def test_leftovers_of_a_killed_process_are_told_and_no_fault(config):
     shard.with_name(f"0.tmp-{'a' * 32}").write_bytes(b"x")
     checks = _verify(config, given=False)
     assert _failed(checks) == []
-    assert "1 leftovers" in checks["structure"].sentence
+    assert "1 temporary files" in checks["structure"].sentence
 
 
 def test_a_commit_that_promises_other_numbers_is_refused(config):
@@ -202,7 +202,7 @@ def test_a_commit_that_promises_other_numbers_is_refused(config):
     write_commit(store.path, replace(store.read_commit(), views=11))
     checks = _verify(config, given=False)
     assert _failed(checks) == ["structure"]
-    assert "promises 11 records" in checks["structure"].sentence
+    assert "commit has 11 records" in checks["structure"].sentence
 
 
 def test_a_record_without_a_view_is_refused(config):
@@ -212,7 +212,7 @@ def test_a_record_without_a_view_is_refused(config):
     write_table(store.group.path / VIEWS, table)
     checks = _verify(config, given=False)
     assert _failed(checks) == ["structure"]
-    assert "stand for no view" in checks["structure"].sentence
+    assert "have no view" in checks["structure"].sentence
 
 
 def test_an_unfinished_store_is_told_and_no_fault(tmp_path):
@@ -223,7 +223,7 @@ def test_an_unfinished_store_is_told_and_no_fault(tmp_path):
         ("structure", "skipped"),
         ("checksums", "ok"),
     ]
-    assert "nothing is promised" in store.checks[0].sentence
+    assert "never committed" in store.checks[0].sentence
     assert report.failed == 0
 
 
@@ -271,7 +271,7 @@ def test_a_teacher_that_the_config_does_not_name_is_skipped(config, make_config)
     other = make_config(*VIT, f"data.root={config.data.root}", "teachers.vit.seed=1")
     checks = _verify(other)
     assert _failed(checks) == []
-    assert "does not name the teacher" in checks["probe"].sentence
+    assert "does not list the teacher" in checks["probe"].sentence
     assert "random:1" in checks["probe"].sentence
     assert checks["replay"].status == "ok"
 
@@ -311,7 +311,7 @@ def test_a_renderer_that_renders_otherwise_is_found(config, monkeypatch):
     monkeypatch.setattr(ViewRenderer, "weak", lambda self, row: weak(self, row)[:, ::-1])
     checks = _verify(config)
     assert _failed(checks) == ["replay", "features", "alignment"]
-    assert "not rendered as they were" in checks["replay"].sentence
+    assert "rendered differently now" in checks["replay"].sentence
 
 
 def test_views_that_were_drawn_otherwise_are_found(config):
@@ -337,7 +337,7 @@ def test_scenes_that_are_gone_are_counted(config):
     (config.data.root / scene.image).unlink()
     checks = _verify(config)
     assert _failed(checks) == []
-    assert "scenes that the config's data do not have" in checks["replay"].sentence
+    assert "scenes that the config's data lack" in checks["replay"].sentence
 
 
 @pytest.fixture

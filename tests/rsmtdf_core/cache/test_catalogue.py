@@ -117,7 +117,7 @@ def test_reading_a_catalogue_writes_nothing(cache):
 
 
 def test_no_cache_is_told(tmp_path):
-    with pytest.raises(StoreNotFoundError, match="no cache here"):
+    with pytest.raises(StoreNotFoundError, match="not a cache"):
         read_catalogue(tmp_path / "none")
 
 

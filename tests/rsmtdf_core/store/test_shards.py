@@ -162,7 +162,7 @@ def test_an_index_that_lies_is_refused_though_its_checksum_is_right(
     path = tmp_path / "shard"
     write_shard(path, FULL, 4)
     write_index(path, 1, offset, length)
-    with pytest.raises(StoreDamagedError, match="index does not name") as caught:
+    with pytest.raises(StoreDamagedError, match="index does not list") as caught:
         ShardReader(path, 4, record_bytes)
     assert caught.value.where == str(path)
 
