@@ -31,7 +31,7 @@ class FusionSettings(ConfigSettings):
     Attributes:
         mode: "weighted" adds them with fixed weights, "attention" learns weights for each position, "off" disables
             fusion, so that translators are only used in the loss.
-        student_weight: weight of the student's features, in [0, 1]; the initial value for "attention".
+        student_weight: weight of the student's features, in [0, 1]; initial value of mode attention.
         teacher_weights: weight of each teacher by name; None divides the remaining weight equally.
     """
 

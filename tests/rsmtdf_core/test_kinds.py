@@ -55,7 +55,7 @@ def codecs_with(folder: Path, monkeypatch, **points: str) -> Registry[CodecKind]
     (folder / "striped.py").write_text(ROWS)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "striped", raising=False)
-    return Registry("codec", CODECS.group, CodecKind, CODECS._own)
+    return Registry("codec", CODECS.group, CodecKind, CODECS._built_in)
 
 
 def test_rows_of_other_packages_follow_this_projects(tmp_path, monkeypatch):
