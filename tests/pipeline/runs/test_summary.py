@@ -1,4 +1,4 @@
-"""A run's row says what was trained on what, and from which features."""
+"""A run's row shows its method, data and features."""
 
 import pytest
 
