@@ -81,7 +81,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """The metrics, one JSON object a line."""
+        """The metrics, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -159,9 +159,9 @@ class RunFolder:
         """Create the folder of a new run, or verify and update that of the run to resume.
 
         Args:
-            config: the experiment's config. A resumed run may change and then keeps `runtime`, except
-                for `runtime.precision`, and `evaluation.inference.batch`. Its `optimiser.batch` may
-                change with the number of processes.
+            config: the experiment's config. A resumed run may change `evaluation.inference.batch` and
+                `runtime` except for `runtime.precision`; it keeps the new values. Its
+                `optimiser.batch` may change with the number of processes.
             manifest: the dataset's manifest. A resumed run may change its `title`, `notes` and `protocols`.
             resume: whether to resume an existing run.
             overwrite: whether to delete an existing run.

@@ -153,22 +153,22 @@ def check_dataset(
     pairs = find_pairs(manifest, root)
     splits = split_pairs(manifest, pairs)
     used = list({pair.id: pair for members in splits.values() for pair in members}.values())
-    seen: dict[str, _PairCheck] = {}
-    # Decoding fills a core, and a raster's memory with it.
-    contents = in_threads(lambda pair: _open_pair(manifest, root, pair), used, cpu_count())
-    for pair, pair_check in zip(used, contents, strict=True):
-        seen[pair.id] = pair_check
+    pair_checks: dict[str, _PairCheck] = {}
+    # Decoding uses a full core, and the memory of a raster, so there are no more threads than cores.
+    opened_pairs = in_threads(lambda pair: _open_pair(manifest, root, pair), used, cpu_count())
+    for pair, pair_check in zip(used, opened_pairs, strict=True):
+        pair_checks[pair.id] = pair_check
         if on_scene is not None:
             on_scene()
-    problems = [problem for pair_check in seen.values() for problem in pair_check.problems]
+    problems = [problem for pair_check in pair_checks.values() for problem in pair_check.problems]
     problems += _lone_masks(manifest, root, pairs)
     scenes: dict[SplitName, tuple[Scene, ...]] = {}
     for split, members in splits.items():
         if split != "train":
             problems += _missing_masks(split, members)
-        cut = [scene for pair in members for scene in seen[pair.id].scenes]
+        cut = [scene for pair in members for scene in pair_checks[pair.id].scenes]
         scenes[split] = choose_scenes(manifest, split, cut)
-        opened = {pair.id for pair in members if seen[pair.id].scenes}
+        opened = {pair.id for pair in members if pair_checks[pair.id].scenes}
         problems += [
             Problem(
                 file=scene, what=f"splits.{split} lists this scene, which its image does not have"
@@ -178,39 +178,41 @@ def check_dataset(
         ]
     refuse_shared(manifest, scenes)
     problems += _labeled_without_mask(manifest, scenes.get("train", ()))
-    problems += _duplicates(splits, seen)
-    checks = tuple(
-        _split_check(manifest, split, members, seen) for split, members in scenes.items()
+    problems += _duplicates(splits, pair_checks)
+    split_checks = tuple(
+        _split_check(manifest, split, members, pair_checks) for split, members in scenes.items()
     )
     unknown: Counter[str] = Counter()
-    for pair_check in seen.values():
+    for pair_check in pair_checks.values():
         unknown.update(pair_check.unknown)
     hint = unknown_values_hint(unknown, manifest)
     return DatasetCheck(
         manifest=manifest.name,
-        splits=checks,
+        splits=split_checks,
         problems=tuple(dict.fromkeys(sorted(problems, key=lambda problem: problem.file))),
         notes=(
-            *_lacking(checks),
-            *_left_out(manifest, len(pairs) - len(used), seen),
+            *_lacking(split_checks),
+            *_left_out(manifest, len(pairs) - len(used), pair_checks),
             *_listed(manifest),
         ),
         hints=() if hint is None else (hint,),
         unmatched=unknown.total() if manifest.mask_encoding.tolerant else 0,
         copies=tuple(
-            find_copies(pair_check.content for pair_check in seen.values() if pair_check.content)
+            find_copies(
+                pair_check.content for pair_check in pair_checks.values() if pair_check.content
+            )
         ),
     )
 
 
-def _left_out(manifest: Manifest, unused: int, seen: dict[str, _PairCheck]) -> Iterator[str]:
+def _left_out(manifest: Manifest, unused: int, pair_checks: dict[str, _PairCheck]) -> Iterator[str]:
     """Yield notes on images and pixels that will not be used."""
     if unused:
         yield f"{unused} images are in no split"
     yield from orientation_note(
-        [pair.scenes[0].image for pair in seen.values() if pair.turned and pair.scenes]
+        [pair.scenes[0].image for pair in pair_checks.values() if pair.turned and pair.scenes]
     )
-    masks = [pair.unknown.total() for pair in seen.values() if pair.unknown]
+    masks = [pair.unknown.total() for pair in pair_checks.values() if pair.unknown]
     if masks and manifest.mask_encoding.tolerant:
         yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
 
@@ -222,24 +224,24 @@ def _listed(manifest: Manifest) -> Iterator[str]:
 
 
 def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _PairCheck:
-    seen = _PairCheck()
+    pair_check = _PairCheck()
     try:
-        _open_image(manifest, root, pair, seen)
+        _open_image(manifest, root, pair, pair_check)
     except RsmtdfError as error:
-        seen.problems.append(Problem(file=pair.image, what=error.what))
+        pair_check.problems.append(Problem(file=pair.image, what=error.what))
     if pair.mask is not None:
         try:
-            _open_mask(manifest, root, pair.mask, seen)
+            _open_mask(manifest, root, pair.mask, pair_check)
         except RsmtdfError as error:
-            seen.problems.append(Problem(file=pair.mask, what=error.what))
-    seen.gaps.clear()
-    return seen
+            pair_check.problems.append(Problem(file=pair.mask, what=error.what))
+    pair_check.gaps.clear()
+    return pair_check
 
 
-def _open_image(manifest: Manifest, root: Path, pair: ScenePair, seen: _PairCheck) -> None:
+def _open_image(manifest: Manifest, root: Path, pair: ScenePair, pair_check: _PairCheck) -> None:
     with open_raster(root / pair.image, manifest.bands) as raster:
-        seen.frame, size = raster.frame, raster.image.size
-        seen.turned = raster.image.turned
+        pair_check.frame, size = raster.frame, raster.image.size
+        pair_check.turned = raster.image.turned
         content = ContentHash(size)
         has_data = False
         for part in strips(size):
@@ -247,49 +249,56 @@ def _open_image(manifest: Manifest, root: Path, pair: ScenePair, seen: _PairChec
             content.add(pixels)
             has_data |= bool(valid.any())
             if not valid.all():
-                seen.gaps[part[0]] = np.packbits(valid, axis=1)
+                pair_check.gaps[part[0]] = np.packbits(valid, axis=1)
     if not has_data:
-        seen.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
-    seen.content = content.of(root, pair.image)
-    seen.scenes = list(cut_scenes(pair, size, manifest.window))
+        pair_check.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
+    pair_check.content = content.of(root, pair.image)
+    pair_check.scenes = list(cut_scenes(pair, size, manifest.window))
 
 
-def _open_mask(manifest: Manifest, root: Path, path: str, seen: _PairCheck) -> None:
+def _open_mask(manifest: Manifest, root: Path, path: str, pair_check: _PairCheck) -> None:
     with open_mask(root / path, manifest) as mask:
         size, frame = mask.size, mask.image.frame
-        same = seen.frame is not None and size == (seen.frame.width, seen.frame.height)
+        same = pair_check.frame is not None and size == (
+            pair_check.frame.width,
+            pair_check.frame.height,
+        )
         for part in strips(size):
             ids, strange = mask.class_ids(part)
-            seen.unknown.update(strange)
-            if same and part[0] in seen.gaps:
-                valid = np.unpackbits(seen.gaps[part[0]], axis=1, count=size[0]).astype(bool)
+            pair_check.unknown.update(strange)
+            if same and part[0] in pair_check.gaps:
+                valid = np.unpackbits(pair_check.gaps[part[0]], axis=1, count=size[0]).astype(bool)
                 ids[~valid] = manifest.ignore_id
-            _count(manifest, ids, part[0], seen)
-    if seen.unknown and not manifest.mask_encoding.tolerant:
-        sentence = unknown_values(seen.unknown)
-        seen.problems.append(Problem(file=path, what=sentence, kind="unknown values"))
-    if seen.frame is None:
+            _count(manifest, ids, part[0], pair_check)
+    if pair_check.unknown and not manifest.mask_encoding.tolerant:
+        sentence = unknown_values(pair_check.unknown)
+        pair_check.problems.append(Problem(file=path, what=sentence, kind="unknown values"))
+    if pair_check.frame is None:
         return
     if not same:
-        image = seen.frame.height, seen.frame.width
+        image = pair_check.frame.height, pair_check.frame.width
         sentence = size_differs(size[::-1], image)
-        if seen.turned and size[::-1] == image[::-1]:
+        if pair_check.turned and size[::-1] == image[::-1]:
             sentence += "; the image is turned by its orientation tag, the mask is not"
-        seen.problems.append(Problem(file=path, what=sentence, kind="size differs"))
-    if apart(seen.frame, frame):
-        seen.problems.append(
+        pair_check.problems.append(Problem(file=path, what=sentence, kind="size differs"))
+    if apart(pair_check.frame, frame):
+        pair_check.problems.append(
             Problem(file=path, what="the georeferences of the mask and its image do not overlap")
         )
 
 
-def _count(manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, seen: _PairCheck) -> None:
+def _count(
+    manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, pair_check: _PairCheck
+) -> None:
     """Add the rows of a mask, from row `top` on, to the counts of the scenes that contain them."""
     kept = [*range(len(manifest.classes)), manifest.ignore_id]
-    for scene in seen.scenes:
+    for scene in pair_check.scenes:
         left, first = (scene.window.left, scene.window.top) if scene.window else (0, 0)
         rows = slice(max(0, first - top), max(0, first + scene.height - top))
         counts = np.bincount(ids[rows, left : left + scene.width].ravel(), minlength=256)[kept]
-        seen.pixels[scene.id] = seen.pixels.get(scene.id, np.zeros_like(counts)) + counts
+        pair_check.pixels[scene.id] = (
+            pair_check.pixels.get(scene.id, np.zeros_like(counts)) + counts
+        )
 
 
 def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> list[Problem]:
@@ -326,10 +335,12 @@ def _labeled_without_mask(manifest: Manifest, train: Sequence[Scene]) -> list[Pr
 
 
 def _duplicates(
-    splits: Mapping[SplitName, Sequence[ScenePair]], seen: Mapping[str, _PairCheck]
+    splits: Mapping[SplitName, Sequence[ScenePair]], pair_checks: Mapping[str, _PairCheck]
 ) -> list[Problem]:
     contents: dict[str, list[Content]] = {
-        split: [content for pair in members if (content := seen[pair.id].content) is not None]
+        split: [
+            content for pair in members if (content := pair_checks[pair.id].content) is not None
+        ]
         for split, members in splits.items()
     }
     return [
@@ -339,9 +350,14 @@ def _duplicates(
 
 
 def _split_check(
-    manifest: Manifest, split: SplitName, scenes: Sequence[Scene], seen: dict[str, _PairCheck]
+    manifest: Manifest,
+    split: SplitName,
+    scenes: Sequence[Scene],
+    pair_checks: dict[str, _PairCheck],
 ) -> SplitCheck:
-    counted = {scene: counts for pair in seen.values() for scene, counts in pair.pixels.items()}
+    counted = {
+        scene: counts for pair in pair_checks.values() for scene, counts in pair.pixels.items()
+    }
     pixels = np.zeros(len(manifest.classes) + 1, np.int64)
     for scene in scenes:
         pixels += counted.get(scene.id, 0)

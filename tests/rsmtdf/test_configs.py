@@ -1,6 +1,5 @@
-"""Configs from every kind of source are the same."""
+"""Configs and overrides from Python are those of a file and of the command line."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,60 +7,45 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rsmtdf
-from rsmtdf.configs import override_words
+from pipeline.config import find_config
+from pipeline.config import load_config as load
+from rsmtdf.configs import load_config, override_words
 from rsmtdf_core.errors import ConfigError
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]))
+
+def test_a_name_a_path_and_the_model_are_the_same_config(tmp_path):
+    config = load("dubai", ())
+    assert load_config("dubai") == config
+    assert load_config(config) == config
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(find_config("dubai").read_bytes())
+    assert load_config(path) == load_config(str(path)) == config
 
 
-def test_a_path_a_mapping_and_a_model_are_the_same_config(values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(json.dumps(values, default=str))
-    config = rsmtdf.load_config(values)
-    assert rsmtdf.load_config(path) == rsmtdf.load_config(str(path)) == config
-    assert rsmtdf.load_config(config) is config
-    assert rsmtdf.load_config(config, {"seed": 3}) == rsmtdf.load_config(values | {"seed": 3})
-    assert rsmtdf.load_config("demo").name == "demo"
+def test_overrides_by_key_are_those_of_the_command_line():
+    by_key = load_config("dubai", {"optimiser.epochs": 3, "objective.method": "fixmatch"})
+    assert by_key == load("dubai", ["optimiser.epochs=3", "objective.method=fixmatch"])
+    assert by_key.optimiser.epochs == 3
+    with pytest.raises(ConfigError, match="epocs"):
+        load_config("dubai", {"optimiser.epocs": 3})
 
 
-def test_overrides_change_nothing_else(values):
-    before = yaml.safe_dump(json.loads(json.dumps(values, default=str)))
-    config = rsmtdf.load_config(values, {"optimiser.epochs": 7, "teachers.vit.input_size": 96})
-    assert config.optimiser.epochs == 7
-    assert config.teachers[0].input_size == 96
-    assert yaml.safe_dump(json.loads(json.dumps(values, default=str))) == before
-    assert rsmtdf.load_config(values, ["optimiser.epochs=7"]).optimiser.epochs == 7
-
-
-@given(st.recursive(st.none() | st.booleans() | st.integers() | WORDS, st.lists))
-def test_a_value_passes_through_an_override_unchanged(value):
-    [word] = override_words({"a.key": value})
-    assert yaml.safe_load(word.removeprefix("a.key=")) == value
-
-
-def test_paths_and_later_keys_are_overrides():
-    config = rsmtdf.load_config(
-        "demo", {"data.root": Path("a: b"), "teachers.vit.weights": Path("c")}
-    )
-    assert config.data.root.name == "a: b"
-    assert Path(config.teachers[0].weights).name == "c"
-    words = override_words(["a=1"], runtime__cache=Path("c"), optimiser__max_steps=None)
-    assert [yaml.safe_load(word.replace("=", ": ")) for word in words] == [
-        {"a": 1},
-        {"runtime.cache": "c"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("overrides", "sentence"),
-    [
-        ({"optimiser.epoch": 3}, "optimiser"),
-        ({"seed": object()}, "of type object"),
-        (["epochs"], "key=value"),
-        ({"seed": -1}, "seed"),
-    ],
+@given(
+    st.integers(-(2**40), 2**40)
+    | st.booleans()
+    | st.text(max_size=20)
+    | st.lists(st.integers(0, 9), max_size=3)
 )
-def test_wrong_overrides_are_named(values, overrides, sentence):
-    with pytest.raises(ConfigError, match=sentence):
-        rsmtdf.load_config(values, overrides)
+def test_any_value_is_read_back_as_it_was(value):
+    (word,) = override_words({"a.b": value})
+    key, _, text = word.partition("=")
+    assert key == "a.b"
+    assert yaml.safe_load(text) == value
+
+
+def test_paths_are_text_and_further_keys_win():
+    words = override_words({"a": Path("/x"), "b.c": 1}, b__c=2, d=None)
+    values = dict(word.split("=", 1) for word in words)
+    assert {key: yaml.safe_load(text) for key, text in values.items()} == {"a": "/x", "b.c": 2}
+    assert override_words(["a=1"], b__c=2)[0] == "a=1"
+    assert override_words(None) == []

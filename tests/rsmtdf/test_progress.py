@@ -1,25 +1,31 @@
-"""Verbs print nothing, log warnings, and show bars on request."""
+"""Messages go to the logger, and bars are shown on request alone."""
 
-import rsmtdf
+import logging
 
-
-def test_nothing_is_printed(values, tmp_path, capfd):
-    rsmtdf.extract_features(values, cache=tmp_path / "cache")
-    run = rsmtdf.train(values, tmp_path / "run", cache=tmp_path / "cache", max_steps=1).run
-    rsmtdf.evaluate(run)
-    rsmtdf.predict(run, values["data"]["root"] / "images", tmp_path / "maps")
-    said = capfd.readouterr()
-    assert said.out + said.err == ""
+from rsmtdf.progress import reporter
 
 
-def test_bars_are_shown_on_request_alone(run, capsys):
-    rsmtdf.evaluate(run, split="val")
-    assert "evaluate val" not in capsys.readouterr().err
-    rsmtdf.evaluate(run, split="val", progress=True)
-    assert "evaluate val: 100%" in capsys.readouterr().err
+def test_messages_are_logged_at_their_level_without_control_characters(caplog):
+    caplog.set_level(logging.INFO, "rsmtdf")
+    for progress in (False, True):
+        report = reporter(progress=progress)
+        report.say("store \x1b[31m%s")
+        report.warn("a damaged file")
+    levels = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert levels == 2 * [("INFO", r"store \x1b[31m%s"), ("WARNING", "a damaged file")]
 
 
-def test_warnings_are_logged(extracted, tmp_path, caplog):
-    rsmtdf.train(extracted, tmp_path / "run", max_steps=1)
-    assert "RANDOM WEIGHTS" in caplog.text
-    assert {record.name for record in caplog.records} == {"rsmtdf"}
+def test_a_bar_moves_on_and_keeps_its_last_note(capsys):
+    with reporter(progress=True).bar("train", 10, 4) as bar:
+        bar.advance(3, note="loss 0.5")
+        bar.advance(2)
+    shown = capsys.readouterr().err
+    assert "train" in shown
+    assert "9/10" in shown
+    assert "loss 0.5" in shown.split("\r")[-1]
+
+
+def test_without_progress_nothing_is_shown(capsys):
+    with reporter(progress=False).bar("train", 10) as bar:
+        bar.advance(3, note="loss 0.5")
+    assert capsys.readouterr() == ("", "")

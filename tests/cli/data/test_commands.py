@@ -44,7 +44,7 @@ def test_the_root_is_needed():
     assert check("synthetic").exit_code == 2
 
 
-def test_pictures_and_unlabeled_images_are_told(root, tmp_path):
+def test_pictures_and_unlabeled_images_are_reported(root, tmp_path):
     manifest = load_manifest("synthetic")
     train = split_pairs(manifest, find_pairs(manifest, root))["train"]
     (root / train[0].mask).unlink()

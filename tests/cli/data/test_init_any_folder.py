@@ -43,14 +43,16 @@ FOLDERS = {
 
 @settings(max_examples=8)
 @given(**FOLDERS)
-def test_what_init_writes_the_check_accepts(layout, image, mask, name, folder):
+def test_the_check_accepts_every_manifest_of_init(layout, image, mask, name, folder):
     require_accepted(layout, image, mask, name, folder)
 
 
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(**FOLDERS)
-def test_what_init_writes_the_check_accepts_in_many_folders(layout, image, mask, name, folder):
+def test_the_check_accepts_every_manifest_of_init_in_many_folders(
+    layout, image, mask, name, folder
+):
     require_accepted(layout, image, mask, name, folder)
 
 
@@ -184,7 +186,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("spoil", SPOILED, ids=lambda spoil: spoil.__name__)
-def test_what_cannot_be_told_is_refused_and_nothing_is_written(tmp_path, spoil):
+def test_ambiguous_folders_are_refused_without_writing_a_manifest(tmp_path, spoil):
     lay_out(tmp_path, "two folders", "RGB", "ids", "t")
     spoil(tmp_path)
     status, output = run("init", tmp_path, "--yes")

@@ -57,7 +57,7 @@ def test_copies_never_are_in_two_splits(layout, image, sources, bare):
         assert status == 0, output
 
 
-def test_copies_are_kept_together_and_said_so(tmp_path):
+def test_copies_are_kept_together_with_a_warning(tmp_path):
     lay_out(tmp_path, "two folders", "RGB", "ids", "t")
     spread_copies(tmp_path, "two folders", "RGB", [0, 1, 2, 3, 0, 1, 2, 3, 0])
     status, output = run("init", tmp_path, "--yes")

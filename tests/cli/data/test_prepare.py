@@ -25,7 +25,7 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "data"
 
 
-def test_prepare_shows_the_scenes_and_what_to_do_next(root, tmp_path):
+def test_prepare_shows_the_scenes_and_the_next_command(root, tmp_path):
     to = tmp_path / "to"
     result = data("prepare", "deepglobe", "--from", root, "--to", to, "--partial")
     assert result.exit_code == 0, result.output
@@ -38,7 +38,7 @@ def test_prepare_shows_the_scenes_and_what_to_do_next(root, tmp_path):
     assert "720,000 pixels of 2 masks match no class and are ignored" in checked.output
 
 
-def test_what_is_missing_reaches_the_main_command(root, tmp_path):
+def test_missing_files_reach_the_main_command(root, tmp_path):
     result = data("prepare", "deepglobe", "--from", root, "--to", tmp_path / "to")
     assert isinstance(result.exception, DataError)
     assert "expected 3 images, found 2" in str(result.exception)

@@ -191,7 +191,7 @@ def test_a_pair_without_a_whole_color_is_refused(text):
         parse_classes(text)
 
 
-def test_names_beside_pairs_take_the_colors_that_are_left(tmp_path):
+def test_names_without_a_color_take_the_remaining_colors(tmp_path):
     draw(tmp_path, RGB[:3])
     path = tmp_path / "manifest.yaml"
     result = draft(look(tmp_path), path, parse_classes("water=#0000ff,building,forest=#00FF00"))

@@ -36,9 +36,7 @@ def listed_manifest(folder: Path) -> Path:
     return path
 
 
-def test_reports_say_that_test_crops_share_tiles_and_which_scenes_were_labeled(
-    make_config, tmp_path
-):
+def test_reports_note_shared_tiles_and_the_labeled_scenes(make_config, tmp_path):
     path = listed_manifest(tmp_path)
     config = make_config(
         f"data.manifest={path}", "objective.method=fixmatch", "optimiser.max_steps=1"
@@ -68,9 +66,7 @@ class Told(Silent):
         self.warnings.append(text)
 
 
-def test_a_share_of_labels_that_was_set_and_has_no_effect_is_told(
-    config_file, make_config, tmp_path
-):
+def test_a_share_of_labels_without_effect_is_warned_of(config_file, make_config, tmp_path):
     manifest = f"data.manifest={listed_manifest(tmp_path)}"
     settings = (manifest, "objective.method=fixmatch", "optimiser.max_steps=1")
     sentence = "data.labeled: 0.25 has no effect, as the manifest synthetic lists its labeled scenes, 1 of them"

@@ -65,7 +65,7 @@ def test_bands_have_names_and_a_unit(tmp_path):
         assert (dataset.read() == values).all()
 
 
-def test_nothing_is_left_where_the_work_fails(tmp_path):
+def test_no_file_is_left_after_a_failure(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"before")
 
     def write_and_stop():
@@ -79,7 +79,7 @@ def test_nothing_is_left_where_the_work_fails(tmp_path):
     assert (tmp_path / "a.tif").read_bytes() == b"before"
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with (
         pytest.raises(WriteError, match="the folder cannot be written") as caught,

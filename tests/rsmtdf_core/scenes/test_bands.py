@@ -35,7 +35,7 @@ def test_eight_bits_stay_as_they_are_and_nodata_is_black():
     assert pixels[0, 2].tolist() == [0, 0, 0]
 
 
-def test_what_is_no_number_becomes_black_without_a_warning():
+def test_nan_becomes_black_without_a_warning():
     values = np.array([[[np.nan, np.inf, 5, 5, 5]]] * 3, np.float32)
     valid = np.isfinite(values[0])
     assert scaled(values, BandSettings(scale=[0, 5]), valid)[0, :, 0].tolist() == [
@@ -60,7 +60,7 @@ def test_what_is_no_number_becomes_black_without_a_warning():
         ({"index": [1, 2, 3]}, "did you mean 'indices'"),
     ],
 )
-def test_wrong_choices_are_told_by_their_key(wrong, key):
+def test_invalid_choices_are_refused_by_key(wrong, key):
     with pytest.raises(ConfigError) as caught:
         validate(BandSettings, wrong, "manifest")
     assert key in caught.value.what

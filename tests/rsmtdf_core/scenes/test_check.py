@@ -48,7 +48,7 @@ def test_every_wrong_file_is_named(root):
     assert reported["masks/s4.png"] == "no image belongs to this mask"
 
 
-def test_a_missing_mask_is_a_problem_where_scores_need_it_and_unlabeled_in_training(root):
+def test_a_missing_mask_is_a_problem_in_scored_splits_and_unlabeled_in_training(root):
     (root / "masks" / "s1.png").unlink()
     splits = {"train": {"where": {"name": ["s0", "s3"]}}, "test": {"where": {"name": ["s1", "s2"]}}}
     assert "the mask is missing" in problems(root, splits=splits)["images/s1.png"]
@@ -95,7 +95,7 @@ BLACK_AND_WHITE = [{"name": "a", "color": "#000000"}, {"name": "b", "color": "#F
         ([0, 1], {"mask_encoding": {"encoding": "indices"}}, None),
     ],
 )
-def test_one_hint_solves_what_all_masks_have(root, values, changes, hint):
+def test_a_hint_solves_the_problem_of_all_masks(root, values, changes, hint):
     for mask in (root / "masks").iterdir():
         Image.fromarray(np.resize(np.array(values, np.uint8), (6, 8))).save(mask)
     result = check_dataset(make_manifest(**changes), root)
@@ -144,7 +144,7 @@ def test_a_name_that_is_no_unicode_is_shown_as_latin_1(root):
     assert list(problems(root)) == ["images/café.png"]
 
 
-def test_what_is_odd_but_allowed_is_noted(root):
+def test_odd_but_allowed_facts_are_noted(root):
     result = check_dataset(make_manifest(masks=None, splits={"train": {"share": [0, 0.5]}}), root)
     assert result.problems == ()
     assert result.notes == ("split train has no labeled scene", "2 images are in no split")
@@ -157,7 +157,7 @@ def test_absent_classes_are_noted(root):
     assert result.notes == ("split train has no pixel of high",)
 
 
-def test_no_raster_is_whole_in_memory_beside_its_decoded_file(root, monkeypatch):
+def test_no_second_copy_of_a_raster_is_in_memory(root, monkeypatch):
     # As many rasters are open at a time.
     monkeypatch.setattr("rsmtdf_core.scenes.check.cpu_count", lambda: 1)
     for number in range(4):

@@ -66,7 +66,7 @@ def content(folder, size, strips):
     return content_hash.of(folder, "a")
 
 
-def test_a_file_that_two_splits_share_by_name_is_told_elsewhere(tmp_path):
+def test_a_file_that_two_splits_share_by_name_is_no_duplicate(tmp_path):
     image_content = Content("a.png", "1", "2")
     assert list(find_duplicates({"val": [image_content], "test": [image_content]})) == []
     assert (

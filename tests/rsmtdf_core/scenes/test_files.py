@@ -36,7 +36,7 @@ def test_images_of_more_bits_are_refused_not_clipped(tmp_path):
     assert (read_image(tmp_path / "a.png") == 3000).all()
 
 
-def test_a_palette_mask_gives_indices_or_colors_as_the_manifest_says(tmp_path):
+def test_a_palette_mask_has_indices_or_colors_by_the_manifests_encoding(tmp_path):
     mask = Image.fromarray(np.array([[0, 1]], np.uint8), mode=None).convert("P")
     mask.putpalette([9, 8, 7, 1, 2, 3])
     mask.save(tmp_path / "a.png")
@@ -44,7 +44,7 @@ def test_a_palette_mask_gives_indices_or_colors_as_the_manifest_says(tmp_path):
     assert read_mask(tmp_path / "a.png", COLORS).tolist() == [[[9, 8, 7], [1, 2, 3]]]
 
 
-def test_gray_masks_are_colors_where_all_colors_are_gray(tmp_path):
+def test_gray_masks_are_colors_if_all_colors_are_gray(tmp_path):
     Image.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / "a.png")
     classes = [{"name": "no", "color": "#000000"}, {"name": "yes", "color": "#FFFFFF"}]
     grays = make_manifest(classes=classes, mask_encoding={"encoding": "colors"})
@@ -54,14 +54,14 @@ def test_gray_masks_are_colors_where_all_colors_are_gray(tmp_path):
 @pytest.mark.parametrize(
     ("mode", "manifest", "remedy"), [("RGB", INDICES, "colors"), ("L", COLORS, "indices")]
 )
-def test_a_mask_of_the_other_kind_is_told_with_the_edit(tmp_path, mode, manifest, remedy):
+def test_a_mask_of_the_other_kind_is_refused_with_the_edit(tmp_path, mode, manifest, remedy):
     Image.new(mode, (2, 2)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="the manifest expects a mask with") as caught:
         read_mask(tmp_path / "a.png", manifest)
     assert remedy in caught.value.remedy
 
 
-def test_missing_and_cut_off_files_are_told(tmp_path):
+def test_missing_and_truncated_files_are_refused(tmp_path):
     with pytest.raises(MissingFileError):
         read_image(tmp_path / "a.png")
     noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)

@@ -79,7 +79,7 @@ def test_a_scene_without_mask_is_found_without_one(root):
     assert [scene.mask is None for scene in scenes] == [False, True, False, False]
 
 
-def test_a_value_that_no_scene_has_is_told_with_the_near_one(root):
+def test_a_value_that_no_scene_has_is_refused_with_a_suggestion(root):
     manifest = make_manifest(splits={"train": {"where": {"name": ["s0", "s33"]}}})
     with pytest.raises(DataError, match="no scene has name 's33', did you mean 's3'"):
         find_scenes(manifest, root)
@@ -91,7 +91,7 @@ def test_training_scenes_in_another_split_are_refused(root):
         find_scenes(manifest, root)
 
 
-def test_no_image_and_a_damaged_image_are_told(root, tmp_path):
+def test_no_image_and_a_damaged_image_are_refused(root, tmp_path):
     with pytest.raises(MissingFileError, match="no image matches"):
         find_scenes(make_manifest(images="nowhere/{name}.png"), root)
     (root / "images" / "s0.png").write_bytes(b"no image")

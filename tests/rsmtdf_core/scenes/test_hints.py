@@ -1,4 +1,4 @@
-"""Values that no class has get a hint that helps, or none."""
+"""Mask values that no class has get a helpful hint, or none."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_numbers_that_look_like_white_or_smoothing_are_named(values, words):
     assert text is None if words is None else words in text
 
 
-def test_classes_beyond_127_cannot_be_told_from_smoothed_white():
+def test_classes_above_127_are_not_mistaken_for_smoothed_white():
     many = [{"name": str(number), "color": f"#{number:06X}"} for number in range(130)]
     assert (
         hint([200, 210], make_manifest(classes=many, mask_encoding={"encoding": "indices"})) is None
@@ -56,7 +56,7 @@ def test_classes_beyond_127_cannot_be_told_from_smoothed_white():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (["#010101"], "in one way"),
+        (["#010101"], "one encoding"),
         (["#808080"], "match: threshold"),
         (["#FEFEFE", "#010101"], "match: threshold"),
         (["#FEFEFE"], None),
@@ -80,6 +80,6 @@ def test_more_colors_than_anybody_draws_come_from_lossy_files(drawn):
 @given(st.lists(st.integers(0, 255), max_size=12, unique=True))
 def test_the_hint_for_numbers_never_names_fewer_grays_than_there_are(values):
     text = hint(values, INDICES)
-    if text is not None and "grey values" in text:
+    if text is not None and "gray values" in text:
         assert str(max(values)) in text
         assert max(values) >= np.uint8(128)

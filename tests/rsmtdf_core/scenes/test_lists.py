@@ -19,7 +19,7 @@ def pairs(path):
     ],
     ids=["plain", "CRLF", "BOM", "spaces", "backslashes"],
 )
-def test_lists_of_every_system_are_read_alike(tmp_path, content):
+def test_lists_of_every_system_are_read_equally(tmp_path, content):
     path = tmp_path / "labeled.txt"
     path.write_bytes(content)
     assert pairs(path) == [("a/x_1.tif", "b/x_1.tif"), ("a/x_2.tif", "b/x_2.tif")]
@@ -82,7 +82,7 @@ def test_a_missing_list_is_named(tmp_path):
         assert caught.value.remedy
 
 
-def test_a_manifests_list_lies_beside_it(tmp_path):
+def test_a_manifests_list_must_be_in_its_folder(tmp_path):
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "val.txt").write_bytes(b"\xef\xbb\xbfs1\r\ns 2@0,512 \r\n")
     assert read_scene_list(tmp_path, "lists/val.txt") == ["s1", "s 2@0,512"]

@@ -20,7 +20,7 @@ def test_a_manifest_is_read_from_a_path(tmp_path):
     assert load_manifest(str(path)) == make_manifest()
 
 
-def test_an_unknown_name_is_told_with_the_near_one():
+def test_an_unknown_name_is_refused_with_a_suggestion():
     with pytest.raises(ConfigError, match="did you mean 'dubai'"):
         load_manifest("dubay")
 
@@ -61,7 +61,7 @@ def test_a_wrong_manifest_is_refused_with_its_key(changes, message):
         validate(Manifest, manifest_values(**changes), "mine.yaml")
 
 
-def test_keys_that_say_nothing_new_leave_the_address_of_cached_pixels_as_it_was():
+def test_keys_with_default_values_keep_the_address_of_cached_pixels():
     exact = load_manifest("dubai").mask_encoding.model_dump(mode="json")
     assert exact.keys() == {"encoding", "ignore"}
     assert load_manifest("deepglobe").mask_encoding.model_dump(mode="json")["match"] == "threshold"

@@ -81,7 +81,7 @@ CUBE = [
         ((255, 0, 0), "nearest", None),
     ],
 )
-def test_off_colors_are_matched_as_the_manifest_says(color, match, expected):
+def test_off_colors_are_matched_by_the_manifests_rule(color, match, expected):
     encoding = {"encoding": "colors", "match": match, "max_distance": 100}
     manifest = make_manifest(classes=CUBE, mask_encoding=encoding)
     raw = np.array([[(0, 255, 255), color, color]], np.uint8)

@@ -55,12 +55,12 @@ def test_two_files_of_one_scene_are_refused(tmp_path):
         match_files(tmp_path, "{name}.*", ("name",))
 
 
-def test_a_missing_root_is_told(tmp_path):
+def test_a_missing_root_is_refused(tmp_path):
     with pytest.raises(MissingFileError, match="not a folder"):
         match_files(tmp_path / "none", "{name}.*", ("name",))
 
 
-def test_a_file_that_both_patterns_match_belongs_to_the_one_that_says_more(tmp_path):
+def test_a_file_that_both_patterns_match_belongs_to_the_more_specific_one(tmp_path):
     for name in ("a", "a_mask", "b", "b_mask"):
         (tmp_path / f"{name}.png").touch()
     fields = ("name",)

@@ -29,7 +29,7 @@ def test_more_rows_than_are_scaled_at_a_time_are_read_in_their_order(tmp_path):
     assert pixels[:, 0, 0].tolist() == np.rint(np.arange(300) / 299 * 255).tolist()
 
 
-def test_nodata_counts_where_all_bands_have_it(tmp_path):
+def test_a_pixel_is_nodata_if_all_bands_are(tmp_path):
     values = np.full((3, 2, 2), 9, np.uint8)
     values[:, 0, 0] = 0
     values[0, 1, 1] = 0
@@ -39,7 +39,7 @@ def test_nodata_counts_where_all_bands_have_it(tmp_path):
     assert pixels[1, 1].tolist() == [0, 9, 9]
 
 
-def test_what_is_no_finite_number_has_no_data(tmp_path):
+def test_values_that_are_not_finite_are_nodata(tmp_path):
     values = np.ones((3, 2, 2), np.float32)
     values[1, 0, 1] = np.nan
     path = write_tiff(tmp_path / "a.tif", values)
@@ -63,7 +63,7 @@ def test_one_band_is_shown_as_gray(tmp_path):
     assert (pixels == pixels[..., :1]).all()
 
 
-def test_sixteen_bits_without_a_scale_are_told_with_one_that_fits(tmp_path):
+def test_sixteen_bits_without_a_scale_are_refused_with_a_fitting_scale(tmp_path):
     values = np.full((3, 50, 50), 65535, np.uint16)
     values[:, :, 10:] = np.linspace(100, 900, 40)
     path = write_tiff(tmp_path / "a.tif", values, nodata=65535)
@@ -80,7 +80,7 @@ def test_sixteen_bits_without_a_scale_are_told_with_one_that_fits(tmp_path):
         (2, None, "expected one band, or at least three, found 2"),
     ],
 )
-def test_a_wrong_count_of_bands_is_told(tmp_path, bands, choice, message):
+def test_a_wrong_count_of_bands_is_refused(tmp_path, bands, choice, message):
     path = write_tiff(tmp_path / "a.tif", ramp(bands, 4, 4, np.uint8))
     with pytest.raises(DataError, match=message) as caught, open_raster(path, choice):
         pass
@@ -103,7 +103,7 @@ def test_a_palette_is_shown_in_its_colors(tmp_path):
         assert np.array_equal(raster.read_all()[0], colors[ids[0]])
 
 
-def test_a_file_cut_off_is_told_where_it_is_read(tmp_path):
+def test_a_truncated_file_is_refused_when_read(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (3, 300, 300), np.uint8)
     path = halved(write_tiff(tmp_path / "a.tif", noise))
     with pytest.raises(DataError, match="cannot be read") as caught, open_raster(path) as raster:
@@ -111,7 +111,7 @@ def test_a_file_cut_off_is_told_where_it_is_read(tmp_path):
     assert caught.value.where == str(path)
 
 
-def test_files_that_are_missing_or_no_raster_are_told(tmp_path):
+def test_missing_files_and_other_files_are_refused(tmp_path):
     with pytest.raises(MissingFileError), open_raster(tmp_path / "a.tif"):
         pass
     (tmp_path / "a.tif").write_text("no raster")

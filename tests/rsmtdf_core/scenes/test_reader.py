@@ -46,7 +46,7 @@ def test_kept_files_are_not_read_again_and_the_oldest_leave_first(root):
         reader.image(scenes[1])
 
 
-def test_what_is_shared_with_the_cache_cannot_be_written(root):
+def test_arrays_shared_with_the_cache_are_read_only(root):
     reader, scenes = reader_of(root)
     with pytest.raises(ValueError, match="read-only"):
         reader.image(scenes[0])[0, 0] = 1
@@ -60,7 +60,7 @@ def test_a_reader_travels_without_its_pixels(root):
     assert np.array_equal(pickle.loads(pickle.dumps(reader)).image(scenes[0]), image)
 
 
-def test_unknown_ids_are_told_with_their_counts(root):
+def test_unknown_ids_are_refused_with_their_counts(root):
     reader, scenes = reader_of(root)
     Image.fromarray(np.full((6, 8), 9, np.uint8)).save(root / "masks" / "s0.png")
     with pytest.raises(DataError, match=r"no class has 9 \(48 px\)") as caught:
@@ -68,7 +68,7 @@ def test_unknown_ids_are_told_with_their_counts(root):
     assert caught.value.where.endswith("masks/s0.png")
 
 
-def test_files_of_another_size_are_told(root):
+def test_files_of_another_size_are_refused(root):
     reader, scenes = reader_of(root)
     Image.fromarray(np.ones((6, 7), np.uint8)).save(root / "masks" / "s0.png")
     with pytest.raises(DataError, match="the mask has 7 x 6 px, its image 8 x 6 px"):

@@ -113,14 +113,14 @@ def test_windows_of_a_raster_count_as_crops_of_a_tile(root):
     assert "(1 of 1)" in split_notes(find_scenes(manifest, root))[1]
 
 
-def test_whole_images_have_no_parents_to_tell_of_and_notes_are_repeated(root):
+def test_whole_images_have_no_note_on_parents_and_notes_are_repeated(root):
     manifest = make_manifest(notes=["half of it is missing"])
     rule, note = split_notes(find_scenes(manifest, root))
     assert rule.startswith("split of manifest tiny: train = 0% to 50% by chance")
     assert note == "half of it is missing"
 
 
-def test_lists_are_read_from_files_beside_the_manifest(tmp_path, root):
+def test_lists_are_read_from_files_next_to_the_manifest(tmp_path, root):
     (tmp_path / "train.txt").write_text("s0\ns1\n")
     (tmp_path / "labeled.txt").write_text("s1\n")
     path = tmp_path / "listed.yaml"

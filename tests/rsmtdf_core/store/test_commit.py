@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import write_json
-from rsmtdf_core.store.commit import COMMIT, Commit, read_commit, read_commit_file, write_commit
+from rsmtdf_core.store.commit import (
+    COMMIT,
+    FORMAT,
+    Commit,
+    read_commit,
+    read_commit_file,
+    write_commit,
+)
 from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.ledger import LedgerEntry, append_ledger, read_ledger
-from rsmtdf_core.store.metadata import FORMAT, sealed
 from rsmtdf_core.store.shards import ShardSummary
 
 WHOLE = {
-    "format": FORMAT,
     "rows": 512,
     "views": 18,
     "ledger_bytes": 90,
@@ -79,16 +84,17 @@ def test_a_changed_bit_is_refused_or_changes_nothing(tmp_path_factory, place, bi
     ],
 )
 def test_a_field_of_another_type_is_damage_though_the_seal_is_right(tmp_path, change):
-    write_json(tmp_path / COMMIT, sealed(WHOLE | change))
+    write_json(tmp_path / COMMIT, FORMAT.sealed(WHOLE | change))
     with pytest.raises(StoreDamagedError, match="commit") as caught:
         read_commit(tmp_path)
     assert caught.value.where == str(tmp_path / COMMIT)
 
 
-@pytest.mark.parametrize("name", [name for name in WHOLE if name != "format"])
+@pytest.mark.parametrize("name", list(WHOLE))
 def test_only_the_field_that_came_late_may_be_absent(tmp_path, name):
     write_json(
-        tmp_path / COMMIT, sealed({key: value for key, value in WHOLE.items() if key != name})
+        tmp_path / COMMIT,
+        FORMAT.sealed({key: value for key, value in WHOLE.items() if key != name}),
     )
     if name == "parameters_sha256":
         assert read_commit(tmp_path).parameters_sha256 == ""

@@ -50,7 +50,7 @@ def test_unpacking_that_was_killed_inside_of_an_archive_goes_on(root, tmp_path, 
     assert run("deepglobe", outer, tmp_path / "to").images == 2
 
 
-def test_a_full_disk_is_told_before_and_only_what_is_missing_counts(root, tmp_path, monkeypatch):
+def test_a_full_disk_is_refused_early_and_only_missing_files_count(root, tmp_path, monkeypatch):
     archive, to = zipped(root, tmp_path / "land-cover.zip"), tmp_path / "to"
     unpack_all(BENCHMARKS["deepglobe"], [archive], to / "original", Silent(), partial=False)
     shutil.rmtree(to / "original" / ".unpacked")
@@ -208,7 +208,7 @@ def test_published_checksums_are_compared(loveda_root, tmp_path):
     assert run("loveda", archive, tmp_path / "to", partial=True).images == 2
 
 
-def test_an_archive_of_something_else_says_what_was_expected(tmp_path):
+def test_an_archive_of_other_data_is_refused_with_the_expected_names(tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "readme.txt").write_text("hello")
     archive = zipped(tmp_path / "x", tmp_path / "other.zip")

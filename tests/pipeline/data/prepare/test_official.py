@@ -266,7 +266,7 @@ def test_without_unlabeled_crops_all_training_crops_are_labeled(tmp_path, text):
     assert [crop.number for crop in lists.splits["train"]] == [3, 1]
 
 
-def test_lists_may_lie_in_one_folder_and_name_crops_without_their_folder(tmp_path):
+def test_lists_may_be_in_a_single_folder_and_name_crops_without_their_folder(tmp_path):
     share = tmp_path / "one"
     share.mkdir()
     for number, split in enumerate(("labeled", "unlabeled", "val", "test"), 1):

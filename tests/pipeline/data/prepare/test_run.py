@@ -188,7 +188,7 @@ def test_masks_with_ids_from_1_and_0_on_boundaries_are_one_more_encoding(
     assert np.array_equal(SceneReader(dataset).mask(scene), np.where(raw == 0, 255, raw - 1))
 
 
-def test_cutting_goes_on_where_it_stopped(loveda, tmp_path):
+def test_cutting_resumes(loveda, tmp_path):
     report = run("loveda", loveda, tmp_path, crops=True)
     ledger = report.root / "crops.jsonl"
     settings, first, *rest = ledger.read_bytes().splitlines(keepends=True)
@@ -284,7 +284,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path):
         validate(PrepareSettings, {**values, "benchmark": "lovda"}, "options")
 
 
-def test_a_folder_without_the_benchmark_says_what_was_expected(tmp_path):
+def test_a_folder_without_the_benchmark_is_refused_with_the_expected_names(tmp_path):
     for source in (tmp_path, tmp_path / "nowhere"):
         settings = PrepareSettings(benchmark="potsdam", source=(source,), to=tmp_path / "to")
         with pytest.raises(MissingFileError) as caught:

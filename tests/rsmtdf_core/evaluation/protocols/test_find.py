@@ -15,7 +15,7 @@ def test_names_come_in_the_order_asked_for_and_each_once() -> None:
     assert [one.name for one in found] == ["dwl", "rsmtdf"]
 
 
-def test_an_unknown_name_is_told_with_the_near_one() -> None:
+def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
     with pytest.raises(ConfigError, match="did you mean 'official'") as caught:
         find_protocols(["rsmtdf", "offical"])
     assert "rsmtdf, official, dwl" in str(caught.value)

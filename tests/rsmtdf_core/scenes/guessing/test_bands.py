@@ -48,7 +48,7 @@ def test_eight_bits_need_no_range(tmp_path):
     )
 
 
-def test_what_somebody_chose_is_kept(tmp_path):
+def test_the_users_choice_is_kept(tmp_path):
     path = write_tiff(tmp_path / "a.tif", ramp(4, 20, 20))
     chosen = guess_bands([path], BandSettings(indices=(4, 3, 2))).bands
     assert chosen.indices == (4, 3, 2)

@@ -59,9 +59,7 @@ def members_of(guess, pairs, layout):
     contents=st.lists(st.integers(0, 25), min_size=8, max_size=40),
     bare=st.sets(st.integers(0, 39), max_size=12),
 )
-def test_no_two_splits_share_a_content_and_none_is_lost_where_all_are_drawn(
-    pattern, contents, bare
-):
+def test_no_two_splits_share_content_and_no_image_is_lost_if_all_are_drawn(pattern, contents, bare):
     guess, pairs, copies, layout = proposed(pattern, contents, bare)
     before = members_of(guess, pairs, layout)
     try:

@@ -158,7 +158,7 @@ def test_the_genuine_masks_of_roads_are_two_classes(shared):
     assert (guess.match, guess.classes) == ("threshold", ("#000000", "#FFFFFF"))
 
 
-def test_what_is_drawn_in_areas_is_no_smoothed_edge(tmp_path):
+def test_areas_are_not_mistaken_for_smoothed_edges(tmp_path):
     thirds = np.repeat(np.array([0, 128, 255], np.uint8), 20)[None].repeat(60, axis=0)
     guess = guess_encoding(count_values(*saved(tmp_path / "gray", thirds)))
     assert (guess.match, len(guess.classes)) == ("exact", 3)
@@ -184,7 +184,7 @@ def test_smoothed_masks_of_more_classes_are_refused(tmp_path):
         guess_encoding(count_values(*saved(tmp_path, np.asarray(SMOOTHINGS["bilinear"](ids)))))
 
 
-def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_refused(tmp_path):
+def test_a_mix_of_masks_of_0_and_1_and_of_0_and_255_is_refused(tmp_path):
     values = count_values(*saved(tmp_path, squares(0, value=1), squares(1, value=255)))
     with pytest.raises(DataError, match=r"0 and 1, such as .*0\.png, others 0 and 255.*1\.png"):
         guess_encoding(values)
@@ -228,7 +228,7 @@ def test_many_classes_are_no_objects(tmp_path):
     assert guess.classes == tuple(range(22))
 
 
-def test_the_files_own_nodata_value_stands_for_no_class():
+def test_the_nodata_value_of_the_files_has_no_class():
     values = MaskValues("indices", {1: 60, 2: 40}, nodata=(0,))
     guess = guess_encoding(values)
     assert (guess.classes, guess.ignore, guess.offset) == ((1, 2), (0,), 1)

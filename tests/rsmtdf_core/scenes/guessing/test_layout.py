@@ -75,11 +75,11 @@ LAYOUTS = {
         ["data set/images/a.png", "data set/masks/a.png"],
         ("data set/images/{name}.png", "data set/masks/{name}.png"),
     ),
-    "beside each other, one type": (
+    "next to each other, one type": (
         ["t0.png", "t0_mask.png", "t1.png", "t1_mask.png"],
         ("{name}.png", "{name}_mask.png"),
     ),
-    "beside each other, label": (
+    "next to each other, label": (
         ["t0.tif", "t0_label.tif"],
         ("{name}.tif", "{name}_label.tif"),
     ),
@@ -111,7 +111,7 @@ LAYOUTS = {
         ],
         ("roads/{split}/sat/{name}.tiff", "roads/{split}/map/{name}.tif"),
     ),
-    "folders of splits beside those of their masks": (
+    "folders of splits next to those of their masks": (
         [
             path
             for split in ("train", "val", "test")
@@ -169,7 +169,7 @@ def test_common_layouts_are_found(tmp_path, name):
     assert len(layout.pairs) == len(layout.mask_files) == len(paths) // 2
 
 
-def test_folders_of_splits_may_lie_beside_others(tmp_path):
+def test_folders_of_splits_may_be_next_to_others(tmp_path):
     for split in ("train", "val", "unlabeled"):
         put(tmp_path, f"{split}/images/{split}.png")
         put(tmp_path, *([] if split == "unlabeled" else [f"{split}/masks/{split}.png"]))
@@ -228,7 +228,7 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     assert (layout.image_files, layout.mask_files) == (("images/a.png",), ("masks/a.png",))
 
 
-def test_names_that_are_no_unicode_tell_scenes_too(tmp_path):
+def test_names_that_are_not_unicode_identify_scenes(tmp_path):
     latin = os.fsdecode("straße".encode("latin-1")), os.fsdecode("café".encode("latin-1"))
     put(tmp_path, *(f"{latin[0]}/{kind}/{latin[1]}.png" for kind in ("images", "masks")))
     layout = guess_layout(tmp_path)
@@ -277,7 +277,7 @@ REFUSED = {
         ["images/a.png", "masks/a.png", "images/b.png", "masks/b.png", "images/c.png", "gt/c.png"],
         "gt/c.png looks like a mask of images/c.png",
     ),
-    "masks of another type beside their images": (
+    "masks of another type next to their images": (
         ["a.jpg", "a.png", "b.jpg", "b.png"],
         "two files belong to one scene: a.jpg and a.png",
     ),

@@ -1,4 +1,4 @@
-"""A path is read in every way that may tell images from masks and names their scene."""
+"""A path has all readings that may distinguish images from masks and name their scene."""
 
 import pytest
 from hypothesis import given
@@ -25,10 +25,10 @@ def filled(form, scene):
 
 @given(PATHS)
 def test_every_reading_gives_the_path_back(path):
-    found = list(readings(path))
-    assert found
-    assert len(found) <= 64 * 3 + 9
-    for form, scene in found:
+    forms = list(readings(path))
+    assert forms
+    assert len(forms) <= 64 * 3 + 9
+    for form, scene in forms:
         assert filled(form, scene) == path.rpartition(".")[0]
         assert scene[-1]
 
@@ -49,7 +49,7 @@ def test_the_reading_that_people_mean_is_among_them(path, form, scene):
     assert (Form(*form), scene) in list(readings(path))
 
 
-def test_a_form_says_mask_by_any_of_its_words():
+def test_a_form_names_a_mask_by_any_of_its_words():
     assert Form(("GT",), HOLE).says_mask
     assert Form((), f"{HOLE}_labelIds").says_mask
     assert not Form(("images",), HOLE).says_mask
@@ -57,7 +57,7 @@ def test_a_form_says_mask_by_any_of_its_words():
     assert MASK_WORDS.isdisjoint(IMAGE_WORDS)
 
 
-def test_masks_are_told_from_images_by_a_word_that_only_they_have():
+def test_masks_are_identified_by_a_word_that_images_lack():
     images, masks = Form(("images",), HOLE), Form(("masks",), HOLE)
     assert masks.is_mask_of(images)
     assert not images.is_mask_of(masks)

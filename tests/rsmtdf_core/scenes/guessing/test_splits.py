@@ -41,7 +41,7 @@ def test_without_val_a_part_of_train_is_set_aside():
     assert splits["train"].share[1] == splits["val"].share[0]
 
 
-def test_val_is_set_aside_of_what_has_masks():
+def test_val_is_set_aside_from_scenes_with_masks():
     pairs = [
         ({"split": split, "name": f"{split}{number}"}, number < masked)
         for split, count, masked in (("train", 20, 9), ("test", 3, 3))

@@ -1,4 +1,4 @@
-"""Every file that GDAL would read with an image is named, and no other."""
+"""Companions are all files that GDAL reads with an image, and no others."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from rsmtdf_core.scenes.images.companions import companions
 from tests.rasters import write_tiff
 
 
-def test_masks_metadata_and_spilled_pixels_beside_an_image_are_named(tmp_path):
+def test_masks_metadata_and_pixel_files_next_to_an_image_are_companions(tmp_path):
     path = tmp_path / "a.tif"
     write_tiff(path, np.zeros((1, 64, 64), np.uint8))
     assert companions(path) == []

@@ -67,7 +67,7 @@ def test_no_suffix_belongs_to_two_formats():
         (b"CDF\1 netCDF", "of another format, not PNG, JPEG, TIFF"),
     ],
 )
-def test_what_is_not_read_is_named_with_the_command_that_converts_it(tmp_path, content, message):
+def test_unsupported_content_is_refused_with_the_conversion_command(tmp_path, content, message):
     path = tmp_path / "a.nc"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message) as caught, open_image(path):

@@ -1,4 +1,4 @@
-"""Where images lie: bounds of any transform, and images that certainly show different places."""
+"""Bounds of images under any transform, and images that certainly show different areas."""
 
 import pytest
 from hypothesis import given
@@ -53,7 +53,7 @@ def test_anything_that_places_an_image_georeferences_it(facts, georeferenced):
     assert Frame(10, 10, **facts).georeferenced is georeferenced
 
 
-def test_bounds_in_another_crs_are_where_the_place_is():
+def test_bounds_are_transformed_to_another_crs():
     frame = at(400_000, 2_800_000)
     west, south, east, north = frame.bounds_in(WGS84)
     assert 55 < west < east < 57  # zone 40 has its central meridian at 57 degrees east

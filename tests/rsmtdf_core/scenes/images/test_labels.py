@@ -60,7 +60,7 @@ def test_a_palette_has_indices_and_colors(tmp_path):
             assert np.array_equal(read_colors(image)[0], colors[IDS])
 
 
-def test_nodata_and_internal_masks_stand_for_no_class(tmp_path):
+def test_nodata_and_internal_masks_have_no_class(tmp_path):
     _, valid = numbers(write_tiff(tmp_path / "a.tif", IDS[None].astype(np.uint8), nodata=1))
     assert np.array_equal(valid, IDS == 0)
     path = write_tiff(tmp_path / "b.tif", np.zeros((1, 12, 17), np.uint8))
@@ -78,7 +78,7 @@ def test_transparency_of_a_picture_does_not(tmp_path):
     assert np.array_equal(values, IDS)
 
 
-def test_numbers_that_are_no_numbers_stand_for_no_class(tmp_path):
+def test_nan_has_no_class(tmp_path):
     floats = np.where(IDS > 0, np.nan, 3).astype(np.float32)
     values, valid = numbers(write_tiff(tmp_path / "a.tif", floats[None]))
     assert np.array_equal(valid, IDS == 0)

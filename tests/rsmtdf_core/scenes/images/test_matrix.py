@@ -239,7 +239,7 @@ def case(request, tmp_path):
     return tmp_path, path, np.where(hole[..., None], 0, shown), ~hole
 
 
-def test_every_stage_sees_what_the_file_holds(case):
+def test_every_stage_sees_the_pixels_of_the_file(case):
     root, path, shown, valid = case
     manifest = manifest_of(path)
     dataset = find_scenes(manifest, root)

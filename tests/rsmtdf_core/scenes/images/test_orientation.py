@@ -1,4 +1,4 @@
-"""Stored pixels become those that viewers show, as Pillow turns them."""
+"""Stored pixels are turned as viewers, such as Pillow, turn them."""
 
 import numpy as np
 import pytest
@@ -39,5 +39,5 @@ def test_a_stored_part_turned_is_that_part_of_the_shown_image(tag, rows, columns
 
 
 @pytest.mark.parametrize("value", [0, 9, -1, None, "6", 3.0, b"\x06"])
-def test_values_that_the_standard_does_not_know_change_nothing(value):
+def test_values_outside_the_standard_are_the_identity(value):
     assert Orientation.of(value) == Orientation(1) == Orientation()

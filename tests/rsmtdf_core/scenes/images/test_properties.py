@@ -39,7 +39,7 @@ def parts(draw, height, width):
 
 @settings(deadline=None, max_examples=40)
 @given(data=st.data(), profile=profiles())
-def test_a_tiff_has_the_values_and_validity_that_rasterio_tells(tmp_path_factory, data, profile):
+def test_a_tiff_has_the_values_and_validity_of_rasterio(tmp_path_factory, data, profile):
     values, options = profile
     path = write_tiff(tmp_path_factory.mktemp("tiff") / "a.tif", values, **options)
     count, height, width = values.shape

@@ -50,7 +50,7 @@ def test_a_vrt_that_computes_pixels_is_not_opened(tmp_path, attributes, more):
         pass
 
 
-def test_code_in_a_vrt_is_not_run_even_where_the_user_lets_gdal_run_it(tmp_path, monkeypatch):
+def test_code_in_a_vrt_is_not_run_even_if_the_user_allows_gdal_to(tmp_path, monkeypatch):
     monkeypatch.setenv("GDAL_VRT_ENABLE_PYTHON", "YES")
     write_tiff(tmp_path / "source.tif", RGB)
     code = f"open({str(tmp_path / 'ran')!r}, 'w')"
