@@ -60,7 +60,9 @@ class Place:
         self.config.write_text(text.replace("RUNS", str(self.folder / "runs")))
 
     def store(self, teacher: str) -> FeatureStore:
-        [store] = [one.store for one in read_catalogue(self.cache).stores if one.teacher == teacher]
+        [store] = [
+            entry.store for entry in read_catalogue(self.cache).stores if entry.teacher == teacher
+        ]
         assert store is not None
         return store
 
