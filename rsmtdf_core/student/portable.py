@@ -1,7 +1,4 @@
-"""The student for export: uint8 images in, logits out (tests: pipeline/exchange/test_export.py).
-
-Normalization is included, and the shapes are dynamic.
-"""
+"""The student for export: uint8 images in, logits out, with normalization included and dynamic shapes."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Cut the 512-px crops of the published protocol, with class ids as masks; resumable (tests: test_run.py).
+"""Cut the 512-px crops of the published protocol, with class ids as masks; resumable.
 
 The crops of a tile are written first, each complete or absent, and synced. Then `crops.jsonl` gets a line that names
 the source files. A tile with such a line and all of its crops is not cut again.

@@ -1,4 +1,4 @@
-"""Compare the files of a benchmark with the published ones, before any file is written (tests: test_bad_input.py)."""
+"""Compare the files of a benchmark with the published ones, before any file is written."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The settings and the report of `rsmtdf data prepare` (tests: test_run.py)."""
+"""The settings and the report of `rsmtdf data prepare`."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Locate a benchmark's files in a folder or in archives, which are unpacked first (tests: test_archives.py)."""
+"""Locate a benchmark's files, in a folder that the user names or in archives, which are unpacked first."""
 
 from pipeline.data.prepare.archives import unpack_all
 from pipeline.data.prepare.benchmarks import Benchmark
