@@ -1,4 +1,4 @@
-"""`rsmtdf evaluate`: scores and pictures of a run."""
+"""`rsmtdf evaluate`: scores and pictures of a run (tests: test_main.py)."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`rsmtdf extract-features`: stage one."""
+"""`rsmtdf extract-features`: stage one (tests: test_main.py)."""
 
 from typing import Annotated
 

@@ -1,9 +1,9 @@
-"""Draws the README's pictures of what commands write, from the scenes and the run of `rsmtdf demo`.
+"""Draw the README's pictures of the commands' outputs from the scenes and the run of `rsmtdf demo`.
 
     python docs/pictures.py DEMO DOCS
 
-DEMO is the folder of a finished demo, DOCS where check.png, map.png and report.png go. The last is a screenshot and
-needs chromium or google-chrome.
+DEMO is the folder of a finished demo, DOCS the folder for check.png, map.png and report.png. The last is a screenshot
+and needs chromium or google-chrome.
 """
 
 import shutil
@@ -30,15 +30,17 @@ from rsmtdf_core.scenes.masks import colorize
 from rsmtdf_core.scenes.reader import SceneReader
 
 GAP = 8  # px between an image and its mask
-PLACE = 640  # px of the GeoTIFF's sides, a metre each
+SIDE = 640  # px of the GeoTIFF's sides, one meter each
 PAGE = (1280, 2400)  # px of the browser's window
 LEFT_OUT = "#classes, #curves, #cost, #provenance, footer { display: none }"
-EXACT = 64  # colours of a picture that stay as they are, those of most pixels, beside the classes'
+EXACT = (
+    64  # the most frequent colors of a picture, which stay exact along with those of the classes
+)
 BROWSERS = ("chromium", "google-chrome")
 
 
 def main() -> None:
-    """Draw all three."""
+    """Draw all three pictures."""
     demo, docs = (Path(word) for word in sys.argv[1:3])
     manifest = load_manifest("synthetic")
     run = demo / "runs" / load_config("demo").run_folder.name
@@ -50,7 +52,7 @@ def main() -> None:
 
 
 def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> None:
-    """A sample of each split with its mask, and how often each class occurs, as `data check --out` writes them."""
+    """Draw a sample of each split with its mask, and the share of each class, as in `data check --out`."""
     check_data(manifest, root, scratch)
     with Image.open(scratch / "classes.png") as picture:
         shares = np.asarray(picture.convert("RGB"))
@@ -66,45 +68,45 @@ def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> Non
             assert row.truth is not None
             left = MARGIN + number * column
             page.text(left, MARGIN + 4, row.title, 8, color=MUTED)
-            for place, pixels in enumerate((row.image, colorize(row.truth, manifest))):
+            for column_in_pair, pixels in enumerate((row.image, colorize(row.truth, manifest))):
                 small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
-                page.image(left + place * (side + GAP), top, np.asarray(small))
+                page.image(left + column_in_pair * (side + GAP), top, np.asarray(small))
         page.image(0, top + side, shares)
     _shrink(path, manifest)
 
 
 def draw_map(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
-    """A GeoTIFF of a place that is in no split, and its map."""
-    image, _ = draw_scene(PLACE, seed=1, number=0)
+    """Draw a GeoTIFF outside of all splits, and its map."""
+    image, _ = draw_scene(SIDE, seed=1, number=0)
     source = scratch / "place.tif"
-    profile = {"width": PLACE, "height": PLACE, "count": 3, "dtype": "uint8", "crs": "EPSG:32640"}
+    profile = {"width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8", "crs": "EPSG:32640"}
     transform = rasterio.Affine(1, 0, 400_000, 0, -1, 2_800_000)
     with rasterio.open(source, "w", driver="GTiff", transform=transform, **profile) as file:
         file.write(np.moveaxis(image, 2, 0))
-    (made,) = predict(run, [source], scratch / "maps")
-    with rasterio.open(made) as file:
-        row = PanelRow(f"{source.name}: {PLACE} x {PLACE} m, {file.crs}", image, None, file.read(1))
+    (predicted,) = predict(run, [source], scratch / "maps")
+    with rasterio.open(predicted) as file:
+        row = PanelRow(f"{source.name}: {SIDE} x {SIDE} m, {file.crs}", image, None, file.read(1))
     panel_picture(path, [row], manifest)
     _shrink(path, manifest)
 
 
 def draw_report(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
-    """Parts of a page on the run, as a browser on a desktop shows them."""
+    """Draw parts of the run's report page, as in a desktop browser."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        sys.exit(f"{path} is left as it is: it needs {' or '.join(BROWSERS)}")
+        sys.exit(f"{path} is not drawn: it needs {' or '.join(BROWSERS)}")
     page = report([run], scratch / "report.html", scenes=2).path
     page.write_text(page.read_text().replace("</style>", f"{LEFT_OUT}</style>", 1))
     size = f"--window-size={PAGE[0]},{PAGE[1]}"
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size]
-    places = [f"--user-data-dir={scratch / 'profile'}", f"--screenshot={path.absolute()}"]
-    command = [browser, *flags, *places, "--virtual-time-budget=3000", page.as_uri()]
+    paths = [f"--user-data-dir={scratch / 'profile'}", f"--screenshot={path.absolute()}"]
+    command = [browser, *flags, *paths, "--virtual-time-budget=3000", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - a browser of this machine
     _shrink(path, manifest)
 
 
 def _shrink(path: Path, manifest: Manifest) -> None:
-    """Write a picture again without empty rows at its end and with a palette, a third of the bytes."""
+    """Crop the empty rows at a picture's end and convert it to a palette, a third of the bytes."""
     with Image.open(path) as picture:
         whole = picture.convert("RGB")
     filled = ImageChops.difference(whole, Image.new("RGB", whole.size, "white")).getbbox()
@@ -117,7 +119,7 @@ def _shrink(path: Path, manifest: Manifest) -> None:
     exact = np.concatenate([manifest.palette, often])
     others = cut.quantize(256 - len(exact), dither=Image.Dither.NONE).getpalette()
     palette = np.concatenate([exact, np.array(others, np.uint8).reshape(-1, 3)]).astype(np.float32)
-    # The nearest by squared distance, less what it has of the colour alone; Pillow's own search is a rough one.
+    # The nearest by squared distance without the color's own square, which is constant; Pillow's search is inexact.
     nearest = (np.square(palette).sum(axis=1) - 2 * (colors @ palette.T)).argmin(axis=1)
     small = Image.fromarray(nearest[numbers].astype(np.uint8).reshape(cut.height, cut.width))
     small.putpalette(palette.astype(np.uint8).tobytes())

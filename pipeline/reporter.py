@@ -1,4 +1,4 @@
-"""The interface through which stages report progress, independent of terminals."""
+"""The interface through which stages report progress, independent of terminals (tests: train/test_journal.py)."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol, Self

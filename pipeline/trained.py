@@ -1,4 +1,4 @@
-"""Load a run with its best model, for the commands that use a trained model."""
+"""Load a run with its best model, for the commands that use a trained model (tests: evaluate/test_run.py)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Semi-supervised segmentation of aerial images with cached teachers, from Python.
+"""Semi-supervised segmentation of aerial images with cached teachers, from Python (tests: test_api.py).
 
 Each verb of the command line is a function with the same name and options, and returns its report:
 

@@ -1,4 +1,4 @@
-"""What the C library does with freed memory: a model asks for the same large blocks at every step or window."""
+"""Keep freed memory in the process: a model allocates the same large blocks at every step or window."""
 
 import ctypes
 
@@ -7,11 +7,11 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep what it frees for its next use; does nothing without the GNU C library.
+    """Keep freed memory in this process for reuse; has no effect without the GNU C library.
 
-    Otherwise large blocks are given back to the system and mapped anew at every step, and to fill them
-    with zeros page by page takes a tenth to a fifth of a step on a CPU, and up to half of a prediction. A training's
-    peak stays what it is; a prediction's grows by about a tenth.
+    Otherwise large blocks are returned to the system and mapped again at every step. Filling them with zeros
+    page by page takes 10 to 20 % of a step on a CPU, and up to half of a prediction. The peak memory of a training
+    is unchanged; that of a prediction grows by about 10 %.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -7,13 +7,13 @@ Pixels = npt.NDArray[np.uint8]
 """An image or class ids, such as [H, W, 3] or [H, W]."""
 
 Mask = npt.NDArray[np.bool_]
-"""Which pixels or cells are meant, such as [H, W]."""
+"""A selection of pixels or cells, such as [H, W]."""
 
 Rows = npt.NDArray[np.int64]
-"""Numbers of views, as they are in a plan, a group or a store."""
+"""Row numbers of views in a plan, a group or a store."""
 
 Floats = npt.NDArray[np.float32]
-"""Tokens and what is computed from them."""
+"""Tokens and values computed from them."""
 
 Doubles = npt.NDArray[np.float64]
 """Scores and other sums over many numbers."""

@@ -1,4 +1,4 @@
-"""Names of files and folders in a cache, and the command that repairs what a path in it belongs to."""
+"""Names of files and folders in a cache, and the commands that repair them."""
 
 import re
 import shlex
@@ -13,17 +13,17 @@ STORE_NAME = re.compile(
 
 
 def repair_command(folder: Path) -> str:
-    """The command that repairs a store, a group of views or a cache."""
+    """Return the command that repairs a store, a group of views or a cache."""
     return f"rsmtdf cache repair {shlex.quote(str(folder))}"
 
 
 def set_aside_command(store: Path) -> str:
-    """The command that moves a whole store out of the way, for an extraction to make it again."""
+    """Return the command that moves a whole store away, so that it can be extracted again."""
     return f"rsmtdf cache repair --set-aside {shlex.quote(str(store))}"
 
 
 def repair_of(path: Path) -> str | None:
-    """The command that repairs the store or group that a path belongs to; None where it is in neither."""
+    """Return the command that repairs the store or group of a path, or None outside of both."""
     for folder in (path, *path.parents):
         if STORE_NAME.fullmatch(folder.name) or GROUP_NAME.fullmatch(folder.name):
             return repair_command(folder)

@@ -1,7 +1,7 @@
-"""Errors for users: the problem, its place, and how to fix it.
+"""Errors for users: the problem, its location, and how to fix it.
 
-Each is also the built-in error that a Python caller expects, so both `except RsmtdfError` and
-`except FileNotFoundError` work.
+Each class also derives from the built-in exception that a Python caller expects, so both
+`except RsmtdfError` and `except FileNotFoundError` work.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class RsmtdfError(Exception):
     """Base of all errors that a user can fix.
 
     Args:
-        what: one sentence that names the problem, with the expected and the actual value.
+        what: a sentence that names the problem, with the expected and the actual value.
         where: the file, key or row at fault.
         remedy: a command or an edit that fixes it.
 
@@ -40,7 +40,7 @@ class RsmtdfError(Exception):
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive pickling between processes (dask returns a worker's error to the client)."""
+        """Support pickling: dask returns a worker's error to the client."""
         return _rebuild, (type(self), self.what, self.where, self.remedy)
 
 
@@ -59,10 +59,10 @@ class DataError(RsmtdfError, ValueError):
 
 
 class IncompleteError(DataError):
-    """Some files of many are wrong, and the others were written.
+    """Some of many files are wrong; the others were written.
 
     Args:
-        what: how many files are wrong.
+        what: a sentence with the number of wrong files.
         causes: the error of each wrong file.
         written: the files that are complete.
     """
@@ -78,7 +78,7 @@ class IncompleteError(DataError):
         return "\n".join([super().__str__(), *map(str, self.causes)])
 
     def __reduce__(self) -> tuple[object, ...]:
-        """As the base."""
+        """Support pickling, like the base class."""
         return type(self), (self.what, self.causes, self.written)
 
 
@@ -90,7 +90,7 @@ class WriteError(RsmtdfError, OSError):
     """The operating system refuses to write a file; `errno` and `strerror` are its own."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        """As the base; the state is set attribute by attribute."""
+        """Support pickling, like the base class, with the attributes as state."""
         return *super().__reduce__(), {"errno": self.errno, "strerror": self.strerror}
 
 

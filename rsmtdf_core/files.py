@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their place, synced, then renamed."""
+"""Atomic files: written under a temporary name in the same folder, synced, then renamed."""
 
 import errno
 import io
@@ -22,7 +22,7 @@ from rsmtdf_core.refusals import naming, require_no_folder, writing
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-# A rotation of 4096 channels is 64 MiB; a file that lies could make a process allocate any size.
+# A rotation of 4096 channels is 64 MiB; without a limit, a malicious file could exhaust the memory.
 _MOST_BYTES = 2**28
 _CHUNK = 8 * 2**20
 _TEMPORARY = re.compile(
@@ -34,12 +34,12 @@ _TEMPORARY = re.compile(
 def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield the name of a file to write, which becomes `path` only if the block ends without an error.
 
-    The temporary name is that of `temporary_path`. Whoever writes the file syncs it; its folder is synced here,
-    unless `sync` leaves both to `sync_files`. Where something fails, the temporary file is removed and that
-    first error is raised. The first file that a process writes into a folder removes what killed ones left there.
+    The temporary name is that of `temporary_path`. The caller syncs the file, and this function its folder,
+    unless `sync` leaves both to `sync_files`. After an error, the temporary file is removed and the error is
+    raised. The first write of a process to a folder removes the temporary files of killed processes.
 
     Raises:
-        WriteError: the system refuses to write the file or to make its folder, or there is a folder in its place.
+        WriteError: If the system refuses to write the file or to create its folder, or `path` is a folder.
     """
     temporary = temporary_path(path)
     with writing(path, temporary):
@@ -59,7 +59,7 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that becomes `path` as `atomic_path` says; it is synced before the rename."""
+    """Yield a binary file that becomes `path` as in `atomic_path`; it is synced before the rename."""
     with (
         atomic_path(path) as temporary,
         temporary.open("wb", buffering=0) as raw,
@@ -71,7 +71,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 class _NamedWriter(io.BufferedWriter):
-    """A binary file whose errors name it, as the system's do when it is opened."""
+    """A binary file whose errors include its name, like those of opening a file."""
 
     def __init__(self, raw: io.RawIOBase, path: Path) -> None:
         super().__init__(raw)
@@ -87,7 +87,7 @@ class _NamedWriter(io.BufferedWriter):
 
 
 def temporary_path(path: Path) -> Path:
-    """A name beside `path` for what becomes `path` once it is complete.
+    """Return a temporary name in the folder of `path` for a file that later becomes `path`.
 
     It ends in `.tmp-` and 32 hex digits: the machine, the process, and a random number for each call.
     """
@@ -95,7 +95,7 @@ def temporary_path(path: Path) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes of this machine left under temporary names in `folder`."""
+    """Remove the temporary files in `folder` of killed processes of this machine."""
     for path in folder.iterdir() if folder.is_dir() else ():
         name = _TEMPORARY.fullmatch(path.name)
         if name and name["machine"] == _machine() and not _is_alive(int(name["process"], 16)):
@@ -105,14 +105,14 @@ def remove_leftovers(folder: Path) -> None:
 
 @lru_cache(maxsize=1024)
 def _tidy(folder: Path) -> None:
-    """Remove leftovers once in a process: listing a folder for each of its files would take too long."""
-    with suppress(OSError):  # a folder may be writable and not listable
+    """Remove leftovers once per process: listing the folder for each of its files would take too long."""
+    with suppress(OSError):  # a writable folder may not be listable
         remove_leftovers(folder)
 
 
 @cache
 def _machine() -> str:
-    """What tells this machine from others that share a file system: process ids are of its name space alone."""
+    """Return an id of this machine and its process namespace, because process ids are unique only there."""
     facts = [platform.node()]
     with suppress(OSError):
         facts.append(Path("/etc/machine-id").read_text())
@@ -126,16 +126,16 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # of another user
+    except OSError:  # another user's process
         return True
     return True
 
 
 def make_folder(folder: Path, error: type[RsmtdfError], remedy: str) -> None:
-    """Make a folder that is to be written to, and those above it, before any work.
+    """Create a writable folder and its parents, before any work.
 
     Raises:
-        RsmtdfError: of the type given, where it cannot be made: a file is in its place, or the system forbids it.
+        RsmtdfError: Of type `error`, if a file has this name or the system refuses to create the folder.
     """
     try:
         _make_folder(folder)
@@ -146,7 +146,7 @@ def make_folder(folder: Path, error: type[RsmtdfError], remedy: str) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each so that it survives a power cut."""
+    """Create a folder and its parents so that they survive a power cut."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -154,18 +154,18 @@ def _make_folder(folder: Path) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy the bytes of a file; the copy is complete or absent, and synced.
+    """Copy the bytes of a file atomically and sync the copy.
 
     Raises:
-        WriteError: the system refuses to write it.
-        OSError: the system refuses to read `source`.
+        WriteError: If the system refuses to write the copy.
+        OSError: If the system refuses to read `source`.
     """
     with source.open("rb") as file, atomic_file(target) as copy:
         shutil.copyfileobj(file, copy, _CHUNK)
 
 
 def sync_files(paths: Iterable[Path]) -> None:
-    """Make files, and the renames that made them, survive a power cut: many at once take less time than one by one."""
+    """Sync files and their folders, so that they survive a power cut; faster for many files at once."""
     folders = set()
     for path in paths:
         sync_file(path)
@@ -175,12 +175,12 @@ def sync_files(paths: Iterable[Path]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut."""
+    """Sync a folder, so that its renames survive a power cut."""
     sync_file(folder)
 
 
 def sync_file(path: Path) -> None:
-    """Make what was written to a file survive a power cut."""
+    """Sync a file, so that its content survives a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         _sync(handle, path)
@@ -194,13 +194,13 @@ def _sync(handle: int, path: Path) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON atomically."""
     with atomic_file(path) as file:
         file.write(json_bytes(value))
 
 
 def json_bytes(value: object) -> bytes:
-    """The bytes that `write_json` writes."""
+    """Return the bytes that `write_json` writes."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
@@ -208,7 +208,7 @@ def read_json(path: Path, error: type[RsmtdfError]) -> dict[str, Any]:
     """Read a JSON object that `write_json` wrote.
 
     Raises:
-        RsmtdfError: of the type given, where the file is missing, a link, too large, not JSON, not an
+        RsmtdfError: Of type `error`, if the file is missing, a link, too large, not JSON, not an
             object or cut off.
     """
     content = read_file(path, error)
@@ -224,12 +224,12 @@ def read_json(path: Path, error: type[RsmtdfError]) -> dict[str, Any]:
 
 
 def read_file(path: Path, error: type[RsmtdfError]) -> bytes:
-    """All bytes of a small file.
+    """Read all bytes of a small file.
 
     Raises:
-        RsmtdfError: of the type given, where the file is missing, larger than 256 MiB or not a regular
-            one: a link may lead out of the folder, and a pipe would never end.
-        OSError: where the system does not let it be read.
+        RsmtdfError: Of type `error`, if the file is missing, larger than 256 MiB or not a regular
+            file: a link may lead out of the folder, and a pipe would never end.
+        OSError: If the system refuses to read it.
     """
     try:
         handle = open_regular(path)
@@ -240,16 +240,16 @@ def read_file(path: Path, error: type[RsmtdfError]) -> bytes:
     with os.fdopen(handle, "rb") as file:
         size = os.fstat(handle).st_size
         if size > _MOST_BYTES:
-            raise error(f"{size} bytes are too many for this file", where=path)
+            raise error(f"the file is too large: {size} bytes", where=path)
         return file.read()
 
 
 def open_regular(path: Path) -> int:
-    """A descriptor for reading a regular file; never follows a link or waits for a pipe's writer.
+    """Open a regular file for reading and return its descriptor; never follow a link or wait for a pipe.
 
     Raises:
-        ValueError: where it is something else.
-        OSError: where it is missing or the system does not let it be read.
+        ValueError: If the path is not a regular file.
+        OSError: If the file is missing or the system refuses to read it.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -264,7 +264,7 @@ def open_regular(path: Path) -> int:
 
 
 def _number(text: str) -> float:
-    """A number as `write_json` spells it: a changed bit may leave the value and change the letter."""
+    """Parse a number as `write_json` formats it: a flipped bit may change only the case of a letter."""
     if "E" in text:
-        raise ValueError(f"{text} is not spelled as it was written")
+        raise ValueError(f"the number {text} was changed")
     return float(text)

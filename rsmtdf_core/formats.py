@@ -1,6 +1,6 @@
-"""The formats of files: a number for each kind of file, and how an earlier file becomes one of today.
+"""File formats: a version number for each kind of file, and migrations from earlier versions.
 
-The number of a kind grows if its files change so that an earlier version would misread them.
+A number increases if the files change such that an earlier version would misread them.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ class FileFormat:
     """The format of one kind of file.
 
     Attributes:
-        noun: the kind in errors, such as "commit".
-        number: of the files that this version writes.
-        migrations: functions by number: each takes the values of a file of that number, and returns those of the next.
+        noun: the kind of file in errors, such as "commit".
+        number: the number of files that this version writes.
+        migrations: functions by number; each converts the values of a file of this number to the next number.
     """
 
     noun: str
@@ -30,21 +30,21 @@ class FileFormat:
     migrations: Mapping[int, Callable[[Values], Values]] = field(default_factory=dict)
 
     def stamped(self, values: Mapping[str, Any]) -> Values:
-        """The values of a new file, with the number."""
+        """Return the values of a new file, with the number."""
         return {_KEY: self.number, **values}
 
     def current(
         self, values: Values, path: Path, error: type[RsmtdfError] = StoreMismatchError
     ) -> Values:
-        """The values of a file, as this version would have written them.
+        """Migrate the values of a file to the current format.
 
         Args:
-            values: as read, with their number.
+            values: the values of the file, with their number.
             path: the file, for the message.
             error: the class of the error.
 
         Raises:
-            RsmtdfError: of that class; the number is unknown, or too early for the migrations.
+            RsmtdfError: Of class `error`, if the number is unknown or too old for the migrations.
         """
         number = values.get(_KEY)
         if type(number) is not int or number > self.number:
@@ -65,29 +65,28 @@ class FileFormat:
         return values
 
     def sealed(self, values: Mapping[str, Any]) -> Values:
-        """The values of a new file, with the number and the fingerprint of both."""
+        """Return the values of a new file, with the number and the fingerprint of both."""
         return seal(self.stamped(values))
 
     def unsealed(self, value: object, path: Path) -> Values:
-        """The values of a sealed file, without their fingerprint.
+        """Check a sealed file and return its values without the fingerprint.
 
         Raises:
-            StoreDamagedError: the fingerprint is absent, or is not that of the rest.
-            StoreMismatchError: this version does not read the file's format.
+            StoreDamagedError: If the fingerprint is missing or wrong.
+            StoreMismatchError: If this version does not read the file's format.
         """
         if not isinstance(value, dict) or _SEAL not in value:
             raise StoreDamagedError("the file has no fingerprint", where=path)
         values = {key: inner for key, inner in value.items() if key != _SEAL}
         try:
             expected = fingerprint(values)
-        except (ValueError, RecursionError):  # a number that JSON proper does not have, or too deep
+        except (ValueError, RecursionError):  # a number outside the JSON standard, or too deep
             expected = ""
         if value[_SEAL] != expected:
-            what = "the file does not have the fingerprint that was written"
-            raise StoreDamagedError(what, where=path)
+            raise StoreDamagedError("the file does not match its fingerprint", where=path)
         return self.current(values, path)
 
 
 def seal(values: Values) -> Values:
-    """The values with their own fingerprint."""
+    """Return the values with their fingerprint added."""
     return {**values, _SEAL: fingerprint(values)}

@@ -1,4 +1,4 @@
-"""Names that modules had in earlier versions: scripts that import them keep working, with a warning."""
+"""Module names of earlier versions, so that scripts that import them still work, with a warning."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from warnings import warn
 
-# The wheel has the top-level folders inside a package. There, the names at the top level are other people's.
+# The wheel has the top-level folders inside a package, so the top-level names may belong to other packages.
 _ROOT = __name__.partition("rsmtdf_core")[0]
 
 FORMER = {
@@ -28,17 +28,17 @@ FORMER = {
 
 
 class FormerNames(MetaPathFinder, Loader):
-    """Imports the module of today when a script asks for it under its former name."""
+    """Import hook that maps a former module name to the current module."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """A spec for former names, None for all others."""
+        """Return a spec for a former name, or None for any other name."""
         del path, target
         return ModuleSpec(fullname, self) if fullname in FORMER else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put today's module in the place of the empty one."""
+        """Replace the empty module by the current one."""
         former, name = module.__name__, FORMER[module.__name__]
         warn(f"{former} is now {name}", DeprecationWarning, stacklevel=2)
         sys.modules[former] = import_module(name)

@@ -1,4 +1,4 @@
-"""From uint8 pixels to what a network takes, for the student and every teacher alike."""
+"""Convert uint8 pixels to the input of a network, for the student and the teachers."""
 
 from collections.abc import Sequence
 

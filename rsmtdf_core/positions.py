@@ -1,4 +1,4 @@
-"""A transformer's position embedding on another grid, for the student and the teachers alike.
+"""Resize a transformer's position embedding to another grid, for the student and the teachers.
 
 The reference resizes by a scale factor with a small offset and without antialias; timm resizes by size and with
 antialias, which moves the features by 2 %.
@@ -8,21 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# DINOv2's `interpolate_offset`: rows and columns are asked for with this much to spare, so that
-# rounding the scale factor never loses one.
+# DINOv2's `interpolate_offset`: it is added to the numbers of rows and columns, so that rounding of
+# the scale factor never loses a row or column.
 POSITION_OFFSET = 0.1
 
 
 def resize_position(
     position_1ND: Tensor, prefix: int, old: tuple[int, int], new: tuple[int, int]
 ) -> Tensor:
-    """A position embedding for another grid, as DINOv2's code resizes it.
+    """Resize a position embedding to another grid, as DINOv2's code does.
 
     Args:
         position_1ND: `prefix` entries of prefix tokens, then one entry per cell of the old grid.
-        prefix: how many entries belong to prefix tokens; they stay as they are.
-        old: rows and columns the embedding was trained for.
-        new: rows and columns wanted.
+        prefix: number of entries of prefix tokens, which are not changed.
+        old: rows and columns of the grid in training.
+        new: rows and columns of the new grid.
 
     Returns:
         [1, prefix + rows * columns, D] in the embedding's dtype.
@@ -41,7 +41,7 @@ def resize_position(
 def _resize_any(
     position_1ND: Tensor, prefix: int, old: tuple[int, int], new: tuple[int, int]
 ) -> Tensor:
-    """The same for an export, where `new` may stand for every grid: a matrix for each side, no branch."""
+    """Resize without branches for an export, whose `new` may be symbolic: one matrix per axis."""
     cells = position_1ND[:, prefix:].float().mT.reshape(-1, *old)
     weights = [_cubic_weights(wanted, trained) for wanted, trained in zip(new, old, strict=True)]
     as_trained = (weights[0][1] == old[0]) & (weights[1][1] == old[1])
@@ -54,10 +54,10 @@ def _resize_any(
 
 
 def _cubic_weights(new: int, old: int) -> tuple[Tensor, Tensor]:
-    """What each of `old` cells gives to each of `new` ones, float32 [new, old], and `new` as a tensor [1]."""
-    places = torch.arange(new, dtype=torch.float32)
-    count = places[-1:] + 1
-    source = (places + 0.5) * (old / (count + POSITION_OFFSET)) - 0.5
+    """Return the weight of each old cell in each new cell, float32 [new, old], and `new` as a tensor [1]."""
+    cells = torch.arange(new, dtype=torch.float32)
+    count = cells[-1:] + 1
+    source = (cells + 0.5) * (old / (count + POSITION_OFFSET)) - 0.5
     first = source.floor()
     total = torch.zeros(1)
     for step in (-1, 0, 1, 2):

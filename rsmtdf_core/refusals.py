@@ -1,4 +1,4 @@
-"""The system's refusals as errors with a remedy: a full disk, a limit, a missing permission, a folder in the way."""
+"""Errors of the operating system with a remedy: a full disk, a limit, a missing permission, a name in use."""
 
 import errno
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 from rsmtdf_core.errors import RsmtdfError, WriteError
 
 _AGAIN = "then run the same command again"
-_ACCESS = "give this user access to it, or name another one"
+_ACCESS = "give this user access, or use another path"
 _REMEDIES = {
-    errno.ENOSPC: "make room on the disk",
-    errno.EDQUOT: "make room within your quota",
+    errno.ENOSPC: "free space on the disk",
+    errno.EDQUOT: "free space within your quota",
     errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
-    errno.EROFS: "name a folder on a disk that is mounted for writing",
+    errno.EROFS: "use a folder on a writable disk",
     errno.EACCES: _ACCESS,
     errno.EPERM: _ACCESS,
-    errno.EIO: "make room on the disk, or check it",
+    errno.EIO: "free space on the disk, or check it",
     errno.EISDIR: "remove or rename the folder of that name",
     errno.EEXIST: "remove or rename the file of that name",
     errno.ENOTDIR: "remove or rename the file of that name",
@@ -28,33 +28,33 @@ _LONGEST = 160  # characters of a path in a message
 
 
 def remedy_of(number: int | None, again: str = _AGAIN) -> str | None:
-    """How a user removes the reason of a refusal, and goes on; None if nothing is known of the reason.
+    """Return the remedy of a system error, or None for an unknown error number.
 
     Args:
         number: `errno` of the system's error.
         again: the end of the sentence.
     """
-    cure = _REMEDIES.get(number or 0)
-    return None if cure is None else f"{cure}, {again}"
+    remedy = _REMEDIES.get(number or 0)
+    return None if remedy is None else f"{remedy}, {again}"
 
 
 def refusal(error: OSError) -> RsmtdfError:
-    """Any of the system's errors in the form of all errors."""
+    """Convert any system error to an error for users."""
     paths = [os.fsdecode(path) for path in (error.filename, error.filename2) if path is not None]
     shown = [f"{path[:120]}..." if len(path) > _LONGEST else path for path in paths]
     return RsmtdfError(
-        f"the system refuses: {error.strerror}",
+        f"the system reports: {error.strerror}",
         where=", ".join(shown) or None,
-        remedy=remedy_of(error.errno) or "RSMTDF_DEBUG=1 shows where that happened",
+        remedy=remedy_of(error.errno) or "RSMTDF_DEBUG=1 shows the traceback",
     )
 
 
 def write_error(error: OSError, path: Path | None, kind: str = "file") -> WriteError:
-    """The system's refusal to write `path`, a "file" or "folder", as an error with a remedy."""
+    """Convert a system error in writing `path` (of kind "file" or "folder") to an error with a remedy."""
     refused = WriteError(
         f"the {kind} cannot be written: {error.strerror}",
         where=path,
-        remedy=remedy_of(error.errno) or f"name another {kind}",
+        remedy=remedy_of(error.errno) or f"use another {kind}",
     )
     refused.errno, refused.strerror = error.errno, error.strerror
     return refused
@@ -62,17 +62,17 @@ def write_error(error: OSError, path: Path | None, kind: str = "file") -> WriteE
 
 @contextmanager
 def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Raise the system's refusal to write `path` as an error with a remedy.
+    """Raise system errors in writing `path` as errors with a remedy.
 
-    An error about another file, one that is read meanwhile, passes through unchanged.
+    An error about another file, such as one that is read, passes through unchanged.
 
     Args:
         path: the file or folder that is written.
         temporary: its name until it is complete.
 
     Raises:
-        WriteError: the disk is full, broken or read-only, a limit is reached, permission is missing, or something
-            else has that name.
+        WriteError: If the disk is full, broken or read-only, a limit is reached, permission is missing, or the name
+            is in use.
     """
     try:
         yield
@@ -89,7 +89,7 @@ def writing(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name the file in the system's errors about a descriptor, which name none."""
+    """Add the file's name to system errors about a descriptor."""
     try:
         yield
     except OSError as error:
@@ -99,10 +99,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def require_no_folder(*paths: Path) -> None:
-    """Refuse files to be written in whose place there is a folder, before any work.
+    """Refuse to write files at paths that are folders, before any work.
 
     Raises:
-        WriteError: for the first of them.
+        WriteError: If one of the paths is a folder.
     """
     for path in paths:
         if path.is_dir():

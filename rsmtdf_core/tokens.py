@@ -1,4 +1,4 @@
-"""What a teacher's tokens look like, known without the teacher: the border between both stages."""
+"""The shape of a teacher's tokens, known without the teacher: the interface between both stages."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ class TokenShape:
         teacher: the teacher's name in the config.
         height: rows of the token grid.
         width: columns of the token grid.
-        channels: numbers a token has.
-        input_size: side in px to which the teacher resizes a crop; None where it sees the crop as it is.
+        channels: numbers per token.
+        input_size: side in px to which the teacher resizes a crop; None if it does not resize.
     """
 
     teacher: str

@@ -1,7 +1,7 @@
-"""Settings from YAML and to YAML, with errors that name the key, what was expected and what was found.
+"""Read settings from YAML and write them; errors name the key, the expected and the actual value.
 
-Pydantic's own report is written for the author of a model; here each problem becomes one line in
-the words of the file that the user wrote.
+Pydantic's reports address the author of a model. Here each problem becomes one line in the terms of the
+user's file.
 """
 
 import difflib
@@ -22,11 +22,11 @@ from rsmtdf_core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 
-# Values from a file may be large, deep, or hold themselves.
+# Values from a file may be large, deep, or recursive.
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 120
 
-# What pydantic's error types expect, in a user's words; other types keep pydantic's message.
+# The expectations of pydantic's error types in plain words; other types keep pydantic's message.
 _EXPECTED = {
     "int_type": "an integer",
     "int_parsing": "an integer",
@@ -44,10 +44,10 @@ _EXPECTED = {
     "model_attributes_type": "a mapping",
 }
 
-# The kinds of values that have a length or a form, in a user's words.
+# The kinds of values with a length or a pattern, in plain words.
 _NOUNS = {"String": "text", "List": "a list", "Tuple": "a list", "Dictionary": "a mapping"}
 
-# The forms of names and colours in a user's words; another form is shown as its regular expression.
+# The patterns of names and colors in plain words; any other pattern is shown as a regular expression.
 _FORMS = {
     "^[A-Za-z0-9][A-Za-z0-9._-]*$": "letters, digits, '.', '_' and '-', with a letter or digit first",
     "^[a-z][a-z0-9_-]*$": "small letters, digits, '_' and '-', with a letter first",
@@ -61,7 +61,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping; an empty file is an empty mapping.
 
     Raises:
-        ConfigError: the file is missing, has a syntax error (its line is named) or is no mapping.
+        ConfigError: If the file is missing, has a syntax error (the message names the line) or is not a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (
         OSError,
         ValueError,
-    ) as error:  # ValueError: bytes that are no text, or a path that cannot be
+    ) as error:  # ValueError: bytes that are not text, or an invalid path
         raise ConfigError(
             f"the file cannot be read: {error}", where=path, remedy="give a YAML file in UTF-8"
         ) from None
@@ -87,20 +87,20 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with one kind of error for values that are not of their type."""
+    """PyYAML's safe loader, with a single error class for malformed values."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping in which no key is there twice: YAML's libraries would take the last without a word."""
+        """Build a mapping and refuse duplicate keys, of which PyYAML would silently use the last."""
         keys = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                problem = f"the key {_shown(key.value)} is there twice"
+                problem = f"the key {_shown(key.value)} is given twice"
                 raise ConstructorError(None, None, problem, key.start_mark)
             keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
-        """The value of a node; dates, numbers and tags that PyYAML stumbles over are errors of their line."""
+        """Build the value of a node; for dates, numbers and tags that PyYAML cannot read, name the line."""
         try:
             return super().construct_object(node, deep)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
@@ -110,10 +110,10 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str, where: object) -> Any:  # noqa: ANN401 - whatever the text holds
-    """The value of a YAML text, of plain types only.
+    """Parse a YAML text into plain types.
 
     Raises:
-        ConfigError: with the line that is at fault.
+        ConfigError: If the text has an error; the message names the line.
     """
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - derived from the safe loader
@@ -125,7 +125,7 @@ def parse_yaml(text: str, where: object) -> Any:  # noqa: ANN401 - whatever the 
         raise ConfigError(
             f"YAML error{line}: {problem}",
             where=where,
-            remedy="correct it, or put a text in quotes",
+            remedy="correct it, or put the text in quotes",
         ) from None
     except RecursionError:
         raise ConfigError(
@@ -134,12 +134,12 @@ def parse_yaml(text: str, where: object) -> Any:  # noqa: ANN401 - whatever the 
 
 
 def dump_yaml(settings: BaseModel) -> str:
-    """Settings as YAML that `load_yaml` and `validate` read back: every key with the value in force."""
+    """Return settings as YAML for `load_yaml` and `validate`: every key with its current value."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def dump_value(value: object) -> str:
-    """One value of settings as YAML, in one line."""
+    """Return a value of settings as YAML in a single line."""
     plain = to_jsonable_python(value)
     text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10_000)
     return text.removesuffix("...\n").strip()
@@ -154,7 +154,7 @@ def validate(model: type[M], value: object, where: str) -> M:
         where: the file or option that the values come from, for the message.
 
     Raises:
-        ConfigError: one line for each problem, each with its dotted key.
+        ConfigError: If a value is invalid; the message has a line with the dotted key for each problem.
     """
     try:
         return model.model_validate(value)
@@ -166,13 +166,13 @@ def validate(model: type[M], value: object, where: str) -> M:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Ready to append: ", did you mean 'width'?", or nothing where no known word is near."""
+    """Return ", did you mean 'width'?" to append to a message, or "" if no known word is similar."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f", did you mean '{near[0]}'?" if near else ""
 
 
 def _line(model: type[BaseModel], details: ErrorDetails) -> str:
-    kind, found = details["type"], details["input"]
+    kind, actual = details["type"], details["input"]
     if kind == "extra_forbidden":
         key, holders = _locate(model, details["loc"][:-1])
         unknown = str(details["loc"][-1])
@@ -188,17 +188,17 @@ def _line(model: type[BaseModel], details: ErrorDetails) -> str:
         context = details["ctx"]
         name = str(context["discriminator"]).strip("'")
         tags = context.get("expected_tags")
-        expected = f"{tags}" if tags else "it to say which kind is meant"
-        return f"{_dotted(key, name)}: expected {expected}, found {_shown(_get(found, name))}"
+        expected = f"{tags}" if tags else "the kind"
+        return f"{_dotted(key, name)}: expected {expected}, found {_shown(_get(actual, name))}"
     expected = _EXPECTED.get(kind) or _expected(details)
     hint = ""
-    if kind == "literal_error" and isinstance(found, bool):
+    if kind == "literal_error" and isinstance(actual, bool):
         hint = " (YAML takes a bare on, off, yes or no for true or false: put the word in quotes)"
-    return f"{prefix}expected {expected}, found {_shown(found)}{hint}"
+    return f"{prefix}expected {expected}, found {_shown(actual)}{hint}"
 
 
 def _expected(details: ErrorDetails) -> str:
-    """The expectation of an error of pydantic, which also starts with "Input should be" or "String should"."""
+    """Return the expectation in a pydantic error, without "Input should be" or "String should"."""
     if details["type"] == "string_pattern_mismatch":
         pattern = details["ctx"]["pattern"]
         return _FORMS.get(pattern, f"text of the form {pattern}")
@@ -210,20 +210,21 @@ def _expected(details: ErrorDetails) -> str:
 
 
 def _locate(model: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, list[Any]]:
-    """The dotted key as a user wrote it, and the annotations there.
+    """Return the dotted key in the user's file, and its annotations.
 
-    Pydantic's places also name the branch of a union; a user never wrote that, so it only narrows
-    the annotations down.
+    Pydantic's locations also include the branch of a union. It is not part of the user's key, so it only
+    selects among the annotations.
     """
     key = ""
-    here: list[Any] = [model]
+    annotations: list[Any] = [model]
     for part in loc:
-        inner = [flat for annotation in here for flat in _step(annotation, part)]
+        inner = [flat for annotation in annotations for flat in _step(annotation, part)]
         if inner:
-            key, here = _dotted(key, str(part)), inner
+            key, annotations = _dotted(key, str(part)), inner
         else:
-            here = [annotation for annotation in here if _is_branch(annotation, part)] or here
-    return key, here
+            branches = [annotation for annotation in annotations if _is_branch(annotation, part)]
+            annotations = branches or annotations
+    return key, annotations
 
 
 def _step(annotation: Any, part: int | str) -> list[Any]:  # noqa: ANN401 - any type annotation
@@ -244,7 +245,7 @@ def _fields(annotation: Any) -> dict[str, Any]:  # noqa: ANN401 - any type annot
 
 
 def _annotation(field: FieldInfo) -> Any:  # noqa: ANN401 - any type annotation
-    """The annotation of a field; of a choice of parts with its mark, which knows their settings."""
+    """Return the annotation of a field; for a choice of parts, with the marker that has their settings."""
     choice = one_of(field)
     return Annotated[field.annotation, choice] if choice else field.annotation
 

@@ -1,10 +1,10 @@
-"""Numbers and names as people read them, in one way wherever they are shown."""
+"""Format numbers and names for display."""
 
 import os
 
 
 def bytes_text(count: float) -> str:
-    """A number of bytes: 950 B, 12.5 MiB."""
+    """Format a number of bytes: 950 B, 12.5 MiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
@@ -13,12 +13,12 @@ def bytes_text(count: float) -> str:
 
 
 def counted(count: int, word: str) -> str:
-    """A count and what is counted: 1 run, 2 runs."""
+    """Format a count with its noun: 1 run, 2 runs."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def readable(name: str) -> str:
-    """A file's name as text: one whose bytes are not UTF-8 is read as Latin-1, as older systems wrote it."""
+    """Return a file's name as text; bytes that are not UTF-8 are decoded as Latin-1, as on older systems."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -27,7 +27,7 @@ def readable(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with every character that cannot be seen escaped as `repr` does it; line breaks stay.
+    """Escape every non-printable character of the text like `repr`, except line breaks.
 
     A file's name may hold sequences that move a terminal's cursor or hide what follows.
     """
@@ -37,5 +37,5 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same in a single line, for a cell of a table or a picture."""
+    """Return the printable text in a single line, for a cell of a table or a picture."""
     return printable(text).replace("\n", r"\n")

@@ -1,4 +1,4 @@
-"""`rsmtdf cache`: what is in a cache, who uses it, and moving or deleting parts of it."""
+"""`rsmtdf cache`: list the stores of a cache and their users; move or delete stores."""
 
 import json
 import time
@@ -41,29 +41,27 @@ _Store = Annotated[
 ]
 _Stores = Annotated[
     list[str],
-    typer.Argument(metavar="STORE... DEST", help="As for `info`; last the destination."),
+    typer.Argument(metavar="STORE... DEST", help="Stores as for `info`, then the destination."),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-_Teacher = Annotated[
-    str | None, typer.Option(help="Only the stores that were made under this teacher's name.")
-]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Teacher = Annotated[str | None, typer.Option(help="Only the stores of this teacher's name.")]
 _Views = Annotated[
     str | None,
     typer.Option(
         metavar="FROM:TO",
-        help="Only the shards that hold views of these numbers: 0:4 is 0 to 3 of every scene.",
+        help="Only the shards that hold views of these numbers: 0:4 is views 0 to 3 of every scene.",
     ),
 ]
 
 
 @app.callback()
 def cache() -> None:
-    """See what is in a cache and who uses it; keep, delete and move stores."""
+    """List the stores of a cache and their users; pin, delete and move stores."""
 
 
 @app.command("ls")
 def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
-    """List all stores, those that are unfinished or damaged too."""
+    """List all stores, including unfinished and damaged ones."""
     catalogue = _catalogue(cache)
     if as_json:
         typer.echo(json.dumps([_plain(entry) for entry in catalogue.stores], indent=2))
@@ -86,12 +84,12 @@ def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
         if entry.problem:
             err.print(labeled(f"{entry.key}:", entry.problem, "red"), soft_wrap=True)
     if catalogue.foreign:
-        err.print(f"{len(catalogue.foreign)} files and folders here are not a cache's; left alone")
+        err.print(f"{len(catalogue.foreign)} files and folders here do not belong to the cache")
 
 
 @app.command()
 def info(store: _Store, cache: _Cache = None, as_json: _Json = False) -> None:
-    """Print everything that is known of a store, from its scenes to the runs that read it."""
+    """Print all details of a store, from its scenes to the runs that read it."""
     entry = find_entry(_catalogue(cache), store)
     if as_json:
         typer.echo(json.dumps(_plain(entry), indent=2))
@@ -103,12 +101,12 @@ def info(store: _Store, cache: _Cache = None, as_json: _Json = False) -> None:
 def pin(
     store: _Store,
     cache: _Cache = None,
-    note: Annotated[str, typer.Option(help="Why, for others who share the cache.")] = "",
+    note: Annotated[str, typer.Option(help="The reason, for others who share the cache.")] = "",
     group: Annotated[
         bool, typer.Option("--group", help="Pin all stores of these views, later ones too.")
     ] = False,
 ) -> None:
-    """Keep a store from `rsmtdf cache gc`."""
+    """Protect a store from `rsmtdf cache gc`."""
     from rsmtdf_core.cache.usage import pin as set_pin
 
     catalogue = _catalogue(cache)
@@ -121,15 +119,15 @@ def pin(
 def unpin(
     store: _Store,
     cache: _Cache = None,
-    group: Annotated[bool, typer.Option("--group", help="Take the group's pin away.")] = False,
+    group: Annotated[bool, typer.Option("--group", help="Remove the group's pin.")] = False,
 ) -> None:
-    """Take a pin away."""
-    from rsmtdf_core.cache.usage import unpin as take_pin
+    """Remove a pin."""
+    from rsmtdf_core.cache.usage import unpin as remove_pin
 
     catalogue = _catalogue(cache)
     entry = find_entry(catalogue, store)
     target = entry.group if group else entry.key
-    take_pin(catalogue.cache, target)
+    remove_pin(catalogue.cache, target)
     show("no longer pinned", target)
 
 
@@ -138,26 +136,26 @@ def gc(
     cache: _Cache = None,
     older_than: Annotated[
         str | None,
-        typer.Option(metavar="AGE", help="Delete stores that no one used for so long, e.g. 30d."),
+        typer.Option(metavar="AGE", help="Delete stores unused for this long, e.g. 30d."),
     ] = None,
     max_bytes: Annotated[
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="Delete stores, those unused for longest first, until all take no more, e.g. 200G.",
+            help="Delete the least recently used stores until the rest fit this size, e.g. 200G.",
         ),
     ] = None,
     unfinished: Annotated[
         bool,
-        typer.Option("--unfinished", help="Delete stores that are not committed, or damaged."),
+        typer.Option("--unfinished", help="Delete uncommitted and damaged stores."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list what would be deleted.")
+        bool, typer.Option("--dry-run", help="Show what would be deleted; delete nothing.")
     ] = False,
 ) -> None:
-    """Reclaim disk: leftovers of killed processes, and the stores that the options ask for.
+    """Free disk space: delete temporary files of killed processes, and stores by the given options.
 
-    Never what is pinned, what an unfinished run reads, or what is being written.
+    Never deletes a store that is pinned, read by an unfinished run, or being written.
     """
     from pipeline.extract.collect import Limits, collect, parse_age, parse_size
 
@@ -169,10 +167,10 @@ def gc(
     )
     folder = _folder(cache)
     report = collect(folder, limits)
-    shown = table("would be deleted" if report.dry else "deleted", "what", "size", "why")
-    for one in report.deleted:
-        name = str(one.path.relative_to(folder))
-        shown.add_row(Text(name, overflow="fold"), bytes_text(one.bytes), one.why)
+    shown = table("would be deleted" if report.dry else "deleted", "path", "size", "reason")
+    for deleted in report.deleted:
+        name = str(deleted.path.relative_to(folder))
+        shown.add_row(Text(name, overflow="fold"), bytes_text(deleted.bytes), deleted.why)
     if report.deleted:
         out.print(shown)
     for spared in report.kept:
@@ -181,32 +179,32 @@ def gc(
     verb = "would be freed" if report.dry else "freed"
     out.print(f"{bytes_text(report.freed)} {verb}, stores take {bytes_text(report.left)}")
     if max_bytes and limits.max_bytes is not None and report.left > limits.max_bytes:
-        err.print(f"that is more than {max_bytes}: what is left is needed", style="yellow")
+        err.print(f"this is more than {max_bytes}: the remaining stores are in use", style="yellow")
         raise typer.Exit(1)
 
 
 @app.command()
 def du(cache: _Cache = None) -> None:
-    """Tell how the bytes on disk divide among views, teachers and codecs."""
+    """Show the disk usage by group of views, teacher and codec."""
     catalogue = _catalogue(cache)
     total = sum(entry.bytes for entry in catalogue.stores)
-    ways: dict[str, Callable[[StoreEntry], str]] = {
+    keys: dict[str, Callable[[StoreEntry], str]] = {
         "views": lambda entry: entry.group,
         "teacher": lambda entry: entry.label,
         "codec": lambda entry: entry.codec,
     }
-    for name, key in ways.items():
+    for name, key in keys.items():
         parts: dict[str, list[StoreEntry]] = defaultdict(list)
         for entry in catalogue.stores:
             parts[key(entry)].append(entry)
         shown = table("", name, "stores", "views", "size", "share %")
         shown.title = None
-        by_size = sorted(parts.items(), key=lambda part: -sum(one.bytes for one in part[1]))
+        by_size = sorted(parts.items(), key=lambda part: -sum(entry.bytes for entry in part[1]))
         for label, entries in by_size:
-            taken = sum(one.bytes for one in entries)
-            share = f"{100 * taken / total:.1f}" if total else "-"
-            views = sum(one.views for one in entries)
-            shown.add_row(label, str(len(entries)), str(views), bytes_text(taken), share)
+            size = sum(entry.bytes for entry in entries)
+            share = f"{100 * size / total:.1f}" if total else "-"
+            views = sum(entry.views for entry in entries)
+            shown.add_row(label, str(len(entries)), str(views), bytes_text(size), share)
         out.print(shown)
     show(bytes_text(total), f"in {catalogue.cache}")
 
@@ -217,8 +215,8 @@ def export_(
 ) -> None:
     """Copy stores as plain files to a folder, or to an address like s3://bucket/folder.
 
-    With --teacher name the destination alone. What arrives is a cache that can be read where it is; stores
-    that are there stay. Started again after a kill it goes on.
+    With --teacher, name only the destination. The export can be read as a cache. Stores of earlier exports
+    stay. An export is resumable.
     """
     from pipeline.cache.transfer.exporting import export_stores
     from pipeline.cache.transfer.parts import parse_views
@@ -226,10 +224,11 @@ def export_(
 
     *names, destination = stores
     catalogue = _catalogue(cache)
-    entries = {one.path: one for one in (find_entry(catalogue, name) for name in names)}
+    chosen = [find_entry(catalogue, name) for name in names]
     if teacher is not None:
-        made = {one.path: one for one in catalogue.stores if one.teacher == teacher}
-        entries = {path: entries[path] for path in entries if path in made} if names else made
+        of_teacher = [entry for entry in catalogue.stores if entry.teacher == teacher]
+        chosen = [entry for entry in chosen if entry in of_teacher] if names else of_teacher
+    entries = {entry.path: entry for entry in chosen}
     if not entries:
         raise StoreNotFoundError("no store to export", remedy="rsmtdf cache export STORE... DEST")
     report = export_stores(
@@ -240,9 +239,9 @@ def export_(
     )
     out.print(
         f"exported {report.views} records of {len(report.stores)} stores: {report.files} files, "
-        f"{bytes_text(report.bytes)}; {report.there} files were there",
+        f"{bytes_text(report.bytes)}; {report.there} files already existed",
     )
-    show_command("take them", "rsmtdf", "cache", "import", destination)
+    show_command("import them", "rsmtdf", "cache", "import", destination)
 
 
 @app.command("import")
@@ -254,9 +253,9 @@ def import_(
     teacher: _Teacher = None,
     views: _Views = None,
 ) -> None:
-    """Copy stores from where `export` put them into the cache; each file is checked as it comes.
+    """Copy stores from an export into the cache; each file is checked on arrival.
 
-    What is here already is not fetched again: killed and started again it goes on.
+    Existing files are not fetched again, so an import is resumable.
     """
     from pipeline.cache.transfer.importing import import_stores
     from pipeline.cache.transfer.parts import parse_views
@@ -265,7 +264,7 @@ def import_(
     report = import_stores(source, _folder(cache), teacher, chosen, RichReporter())
     out.print(
         f"imported {report.views} records of {len(report.stores)} stores: {report.files} files, "
-        f"{bytes_text(report.bytes)}; {report.there} files were here",
+        f"{bytes_text(report.bytes)}; {report.there} files already existed",
     )
     for name in report.stores:
         show("store", name)
@@ -290,7 +289,7 @@ def _days(entry: StoreEntry) -> str:
 
 def _keepers(entry: StoreEntry) -> list[str]:
     running = sum(run.locks for run in entry.runs)
-    pins = [f"pin ({one.note})" if one.note else "pin" for one in entry.pins]
+    pins = [f"pin ({pin.note})" if pin.note else "pin" for pin in entry.pins]
     plural = "s" if running > 1 else ""
     return pins + ([f"{running} unfinished run{plural}"] if running else [])
 
@@ -310,6 +309,6 @@ def _plain(entry: StoreEntry) -> dict[str, object]:
         "seconds": entry.seconds,
         "last_used": entry.last_used,
         "certificate": entry.certificate,
-        "pins": [{"target": one.target, "note": one.note} for one in entry.pins],
+        "pins": [{"target": pin.target, "note": pin.note} for pin in entry.pins],
         "runs": [{"run": r.run, "host": r.host, "finished": r.finished} for r in entry.runs],
     }

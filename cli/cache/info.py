@@ -1,4 +1,4 @@
-"""The whole chain behind one store, as a tree."""
+"""Print the provenance of one store as a tree (tests: test_commands.py)."""
 
 import time
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ def show_entry(entry: StoreEntry) -> None:
     pins = tree.add("pins" if entry.pins else "pins: none")
     for pin in entry.pins:
         pins.add(Text(f"{pin.target}, {_date(pin.time)}{f': {pin.note}' if pin.note else ''}"))
-    runs = tree.add("runs" if entry.runs else "runs: none that are registered")
+    runs = tree.add("runs" if entry.runs else "runs: none registered")
     for run in entry.runs:
         state = "finished" if run.finished else "unfinished"
-        runs.add(Text(f"{run.run} on {run.host}: {state}, last begun {_date(run.began)}"))
+        runs.add(Text(f"{run.run} on {run.host}: {state}, last started {_date(run.began)}"))
     out.print(tree)
 
 
@@ -45,8 +45,8 @@ def _add_views(tree: Tree, entry: StoreEntry) -> None:
     labeled = int(table["labeled"].sum())
     most = int(table["number"].max()) + 1 if len(table) else 0
     tree.add(
-        f"views: {entry.views} of {entry.rows} that are known "
-        f"({labeled} labeled, {len(table) - labeled} unlabeled, up to {most} a scene)"
+        f"views: {entry.views} of the group's {entry.rows} "
+        f"({labeled} labeled, {len(table) - labeled} unlabeled, up to {most} per scene)"
     )
 
 
@@ -69,7 +69,7 @@ def _add_codec(tree: Tree, entry: StoreEntry) -> None:
         branch.add(f"{name}: {array.dtype} {list(array.shape)}")
     if entry.certificate:
         against = (
-            "the teacher's own tokens"
+            "the teacher's tokens"
             if store.metadata.source is None
             else "the decoded tokens of the store it was transcoded from"
         )
@@ -82,23 +82,23 @@ def _add_codec(tree: Tree, entry: StoreEntry) -> None:
 
 def _certificate(entry: StoreEntry) -> Table:
     certificate = entry.certificate
-    made = table("", "", "mean", "1st percentile", "minimum")
-    made.title = None
+    rows = table("", "", "mean", "1st percentile", "minimum")
+    rows.title = None
     for key, label in (("cosine", "cosine"), ("centred_cosine", "mean-centred cosine")):
-        found = certificate.get(key)
-        if isinstance(found, dict):
-            made.add_row(label, *(_number(found.get(one)) for one in ("mean", "p1", "min")))
-    made.add_row("relative error", _number(certificate.get("relative_error")), "", "")
-    made.add_row("measured tokens", str(certificate.get("tokens", "-")), "", "")
-    return made
+        cosines = certificate.get(key)
+        if isinstance(cosines, dict):
+            rows.add_row(label, *(_number(cosines.get(name)) for name in ("mean", "p1", "min")))
+    rows.add_row("relative error", _number(certificate.get("relative_error")), "", "")
+    rows.add_row("measured tokens", str(certificate.get("tokens", "-")), "", "")
+    return rows
 
 
 def _add_cost(tree: Tree, entry: StoreEntry) -> None:
-    a_view = f", {bytes_text(entry.bytes / entry.views)} a view" if entry.views else ""
-    speed = f", {1000 * entry.seconds / entry.views:.1f} ms a view" if entry.views else ""
+    a_view = f", {bytes_text(entry.bytes / entry.views)} per view" if entry.views else ""
+    speed = f", {1000 * entry.seconds / entry.views:.1f} ms per view" if entry.views else ""
     cost = tree.add("cost")
     cost.add(f"{bytes_text(entry.bytes)} on disk{a_view}")
-    cost.add(f"{entry.seconds:.1f} s of the teacher{speed}")
+    cost.add(f"{entry.seconds:.1f} s of extraction{speed}")
     cost.add(f"last used {_date(entry.last_used)}")
 
 

@@ -1,4 +1,4 @@
-"""`rsmtdf cache plan`: whether caching pays on this machine, and how."""
+"""`rsmtdf cache plan`: recommend whether and how to cache on this machine."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,13 +18,11 @@ def plan(
     config: Config,
     overrides: Overrides = None,
     cache: Cache = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print everything as JSON in place of tables.")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Measure teachers, student and disk, and say whether to cache, in which codec and how many views.
+    """Measure teachers, student and disk; recommend whether to cache, the codec and the number of views.
 
-    Takes about a minute and writes nothing but one temporary file.
+    Takes about a minute and writes only one temporary file.
     """
     from pipeline.cache.plan import plan_cache
 
@@ -36,7 +34,7 @@ def plan(
 
 
 def show_plan(report: "PlanReport") -> None:
-    """Print what was measured, what each choice comes to, and the recommendation."""
+    """Print the measurements, the estimate of each choice, and the recommendation."""
     out.print(_measured_table(report))
     out.print(_stores_table(report))
     out.print(_choices_table(report))
@@ -50,74 +48,78 @@ def show_plan(report: "PlanReport") -> None:
 def _measured_table(report: "PlanReport") -> Table:
     from pipeline.cache.plan import span
 
-    found = report.measurements
-    made = table(f"measured in {report.seconds:.0f} s on {found.device}", "", "")
-    made.show_header = False
-    for one in found.teachers:
-        name = one.teacher if one.weights == "own" else f"{one.teacher} (RANDOM WEIGHTS)"
-        made.add_row(f"teacher {name}, a view", span(one.seconds))
-    made.add_row("rendering, a view on one core", span(found.render_seconds))
-    made.add_row("student's step without teachers", span(found.step_seconds))
-    made.add_row("sustained writing", f"{bytes_text(found.write_bandwidth)}/s")
-    made.add_row("disk free", bytes_text(found.disk_free))
-    return made
+    measured = report.measurements
+    rows = table(f"measured in {report.seconds:.0f} s on {measured.device}", "", "")
+    rows.show_header = False
+    for teacher in measured.teachers:
+        random = "" if teacher.weights == "own" else " (RANDOM WEIGHTS)"
+        rows.add_row(f"teacher {teacher.teacher}{random}, a view", span(teacher.seconds))
+    rows.add_row("rendering, a view on one core", span(measured.render_seconds))
+    rows.add_row("student's step without teachers", span(measured.step_seconds))
+    rows.add_row("sustained writing", f"{bytes_text(measured.write_bandwidth)}/s")
+    rows.add_row("disk free", bytes_text(measured.disk_free))
+    return rows
 
 
 def _stores_table(report: "PlanReport") -> Table:
-    """What each teacher's records come to in each codec."""
+    """Tabulate the size and speed of each teacher's records in each codec."""
     from pipeline.cache.plan import span
 
-    found = report.measurements
-    views = found.views(found.unlabeled_views)
-    title = f"records of {views} views (K = {found.unlabeled_views})"
-    made = table(
+    measured = report.measurements
+    views = measured.views(measured.unlabeled_views)
+    title = f"records of {views} views (K = {measured.unlabeled_views})"
+    rows = table(
         title, "teacher", "codec", "a view", "in all", "in the cache", "random reading", "a step"
     )
-    names = [one.teacher for one in found.teachers]
-    for place, name in enumerate(names):
-        for codec in found.teachers[place].codecs:
-            [one] = [
-                each.stores[place] for each in report.advice.estimates if each.choice == codec.codec
+    for index, teacher in enumerate(measured.teachers):
+        for codec in teacher.codecs:
+            [store] = [
+                choice.stores[index]
+                for choice in report.advice.estimates
+                if choice.choice == codec.codec
             ]
-            made.add_row(
-                name,
-                one.label,
-                _size_of(one),
-                bytes_text(one.bytes),
-                f"{one.present}",
+            rows.add_row(
+                teacher.teacher,
+                store.label,
+                _size_of(store),
+                bytes_text(store.bytes),
+                f"{store.present}",
                 f"{bytes_text(codec.read_bandwidth)}/s",
-                span(one.read_seconds),
+                span(store.read_seconds),
             )
-        made.add_section()
-    return made
+        rows.add_section()
+    return rows
 
 
 def _choices_table(report: "PlanReport") -> Table:
-    """What each choice of codecs comes to, one column a choice."""
+    """Tabulate the estimates, one column per choice of codecs."""
     from pipeline.cache.plan import span
 
     estimates = report.advice.estimates
-    made = table(
+    rows = table(
         f"{report.config}, one training of {report.measurements.epochs} epochs",
         "",
-        *(one.choice for one in estimates),
+        *(choice.choice for choice in estimates),
     )
 
     def row(label: str, *cells: str) -> None:
-        made.add_row(label, *cells)
+        rows.add_row(label, *cells)
 
-    row("size", *(bytes_text(one.bytes) for one in estimates))
-    row("of that missing", *(_missing(one) for one in estimates))
-    row("extraction", *(span(one.extraction_seconds) for one in estimates))
-    row("bound by", *(one.bound for one in estimates))
-    row("reading, a step", *(_reading(one) for one in estimates))
-    row("step from the cache", *(span(one.step_seconds) for one in estimates))
-    row("step with the teachers", *(span(one.online_step_seconds) for one in estimates))
-    row("speed-up", *(f"{one.speed_up:.2f}x" for one in estimates))
-    row("pays after epochs", *(_after(one.epochs_to_pay) for one in estimates))
-    row("pays after trainings", *(_after(one.experiments_to_pay) for one in estimates))
-    row("largest K worth it", *(f"{one.largest_views} ({one.limit})" for one in estimates))
-    return made
+    row("size", *(bytes_text(choice.bytes) for choice in estimates))
+    row("missing", *(_missing(choice) for choice in estimates))
+    row("extraction", *(span(choice.extraction_seconds) for choice in estimates))
+    row("bound by", *(choice.bound for choice in estimates))
+    row("reading, a step", *(_reading(choice) for choice in estimates))
+    row("step from the cache", *(span(choice.step_seconds) for choice in estimates))
+    row("step with the teachers", *(span(choice.online_step_seconds) for choice in estimates))
+    row("speed-up", *(f"{choice.speed_up:.2f}x" for choice in estimates))
+    row("pays after epochs", *(_after(choice.epochs_to_pay) for choice in estimates))
+    row("pays after trainings", *(_after(choice.experiments_to_pay) for choice in estimates))
+    row(
+        "largest worthwhile K",
+        *(f"{choice.largest_views} ({choice.limit})" for choice in estimates),
+    )
+    return rows
 
 
 def _verdict(report: "PlanReport") -> str:
@@ -129,20 +131,21 @@ def _verdict(report: "PlanReport") -> str:
     return f"cache: {' '.join(f'--set {key}' for key in keys)}"
 
 
-def _size_of(one: "StoreEstimate") -> str:
-    if not one.meaningful:
-        return f"{bytes_text(one.bytes_a_view)} (means nothing)"
-    return bytes_text(one.bytes_a_view) if one.exact else f"~{bytes_text(one.bytes_a_view)}"
+def _size_of(store: "StoreEstimate") -> str:
+    size = bytes_text(store.bytes_a_view)
+    if not store.meaningful:
+        return f"{size} (random weights)"
+    return size if store.exact else f"~{size}"
 
 
-def _missing(one: "Estimate") -> str:
-    return bytes_text(one.missing_bytes) + ("" if one.fits else " (does not fit)")
+def _missing(choice: "Estimate") -> str:
+    return bytes_text(choice.missing_bytes) + ("" if choice.fits else " (does not fit)")
 
 
-def _reading(one: "Estimate") -> str:
+def _reading(choice: "Estimate") -> str:
     from pipeline.cache.plan import span
 
-    return f"{span(one.read_seconds)} ({'hidden' if one.hidden else 'not hidden'})"
+    return f"{span(choice.read_seconds)} ({'hidden' if choice.hidden else 'not hidden'})"
 
 
 def _after(count: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`rsmtdf cache repair`: bring a damaged cache to where an extraction can complete it."""
+"""`rsmtdf cache repair`: repair a damaged cache for an extraction (tests: pipeline/cache/test_remedies.py)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +14,16 @@ def repair(
         str | None,
         typer.Argument(
             metavar="[STORE]",
-            help="The folder of a store, of a group of views or of a cache, or the name of a store or group as "
-            "`rsmtdf cache ls` prints it. By default the whole cache.",
+            help="The folder of a store, a group of views or a cache, or the name of a store or group from "
+            "`rsmtdf cache ls`. By default the whole cache.",
         ),
     ] = None,
     config: Annotated[
         str | None,
         typer.Option(
             "--config",
-            help="A config whose scenes are here: they determine a group's files where the copies are damaged too.",
+            help="A config whose scenes are on this machine: they determine a group's files if the copies are "
+            "damaged too.",
         ),
     ] = None,
     overrides: Overrides = None,
@@ -31,24 +32,24 @@ def repair(
         bool,
         typer.Option(
             "--set-aside",
-            help="Move the whole STORE, however sound its files are, to make it again.",
+            help="Move the whole STORE away, even if its files are sound, to extract it again.",
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the steps.")] = False,
 ) -> None:
-    """Repair damaged stores; then `rsmtdf extract-features` makes what is missing.
+    """Repair damaged stores, so that `rsmtdf extract-features` can complete them.
 
-    What other files determine is rebuilt from them. What cannot be trusted is moved to the folder set-aside in the
-    cache, and never deleted. Refuses while an extraction or a training uses the store.
+    Files are rebuilt from copies and other files. Damaged files are moved to the folder set-aside in the cache, and
+    never deleted. The command refuses to run while an extraction or a training uses the store.
     """
     from pipeline.cache.repair import repair as repair_cache
     from pipeline.config import RuntimeSettings
     from rsmtdf_core.errors import ConfigError
 
     if overrides and config is None:
-        raise ConfigError("--set changes a config, and none is given", remedy="give --config")
+        raise ConfigError("--set needs a config", remedy="give --config")
     if set_aside and store is None:
-        raise ConfigError("--set-aside is for a store, and none is named", remedy="rsmtdf cache ls")
+        raise ConfigError("--set-aside needs a STORE", remedy="rsmtdf cache ls")
     experiment = None if config is None else read_config(config, overrides, cache)
     runtime = RuntimeSettings(cache=cache) if experiment is None else experiment.runtime
     target = _target(store, runtime.cache_folder)
@@ -62,7 +63,7 @@ def repair(
         out.print("no damage found", highlight=False)
     if report.aside is not None:
         text = Text(
-            f"damaged files are in {report.aside}; delete that folder when you need them no longer"
+            f"damaged files are in {report.aside}; delete this folder when you no longer need them"
         )
         out.print(text, soft_wrap=True)
     if report.losses:
@@ -70,14 +71,14 @@ def repair(
 
 
 def _target(store: str | None, cache: Path) -> Path:
-    """The folder that an argument means."""
+    """Return the folder of a STORE argument."""
     from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
     from rsmtdf_core.store.copies import is_there
 
     if store is None:
         return cache
-    names = list(cache.glob(f"*/{store}")) if STORE_NAME.fullmatch(store) else []
+    candidates = list(cache.glob(f"*/{store}")) if STORE_NAME.fullmatch(store) else []
     if GROUP_NAME.fullmatch(store.partition("/")[0]):
-        names = [cache / store]
-    found = [path for path in names if is_there(path)]
-    return found[0] if len(found) == 1 else Path(store)
+        candidates = [cache / store]
+    folders = [path for path in candidates if is_there(path)]
+    return folders[0] if len(folders) == 1 else Path(store)

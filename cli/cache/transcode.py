@@ -1,4 +1,4 @@
-"""`rsmtdf cache transcode`: a store in another codec, without its teacher."""
+"""`rsmtdf cache transcode`: convert a store to another codec without its teacher (tests: test_verify.py)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ def transcode(
     quality: Annotated[
         float | None,
         typer.Option(
-            help="Mean-centred cosine that the codec keeps, if it has that choice.",
+            help="Mean-centred cosine that the codec keeps, for a codec with this setting.",
             show_default="0.99",
         ),
     ] = None,
@@ -34,10 +34,10 @@ def transcode(
         ),
     ] = None,
 ) -> None:
-    """Make a store's records in another codec; needs neither a GPU nor the teacher.
+    """Transcode a store's records to another codec; needs neither a GPU nor the teacher.
 
-    Training finds the new store where its config says so: --set teachers.NAME.codec=int8. Started again after
-    a kill it goes on.
+    Training uses the new store if the config selects its codec: --set teachers.NAME.codec=int8. The command is
+    resumable.
     """
     from pipeline.cache.transcode import transcode as transcode_store
     from rsmtdf_core.cache.catalogue import find_entry, read_catalogue
@@ -47,7 +47,7 @@ def transcode(
     declared = declare_codec(codec, **({} if quality is None else {"quality": quality}))
     report = transcode_store(entry.opened(), declared, RichReporter())
     if not report.new:
-        out.print("is there already: nothing was made", style="bold")
+        out.print("the store is already complete", style="bold")
     out.print(
         f"{report.views} records, {report.new} of them new: {bytes_text(report.bytes)}, "
         f"{report.source_bytes / report.bytes:.1f} times smaller than the source's {bytes_text(report.source_bytes)}",

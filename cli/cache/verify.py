@@ -1,4 +1,4 @@
-"""`rsmtdf cache verify`: whether stores still are what was promised."""
+"""`rsmtdf cache verify`: check that stores are intact."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,36 +17,38 @@ _STYLES: "dict[CheckStatus, str]" = {"ok": "green", "failed": "bold red", "skipp
 def verify(
     stores: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STORE]...", help="As in `rsmtdf cache ls`; by default all."),
+        typer.Argument(
+            metavar="[STORE]...", help="Stores as in `rsmtdf cache ls`; by default all."
+        ),
     ] = None,
     config: Annotated[
         str | None,
         typer.Option(
             "--config",
-            help="A config whose scenes and teachers are here: for views rendered and tokens computed again.",
+            help="A config whose scenes and teachers are on this machine, to render views and compute tokens again.",
         ),
     ] = None,
     overrides: Overrides = None,
     cache: Cache = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Leave the records' checksums out, render 16 views.")
+        bool, typer.Option("--quick", help="Skip the records' checksums, render 16 views.")
     ] = False,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Render every view again, compute 128 again.")
+        bool, typer.Option("--deep", help="Render every view and compute the tokens of 128 views.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check files, checksums, pixels, and what the teacher says; status 1 where a check fails.
+    """Check files, checksums, pixels and tokens; exit with status 1 if a check fails.
 
-    Nothing is written and nothing is downloaded.
+    The command writes no files and downloads none.
     """
     from pipeline.cache.verify import verify as verify_stores
     from rsmtdf_core.errors import ConfigError
 
     if quick and deep:
-        raise ConfigError("--quick and --deep cannot both be", remedy="give one of them")
+        raise ConfigError("--quick and --deep exclude each other", remedy="give one of them")
     if overrides and config is None:
-        raise ConfigError("--set changes a config, and none is given", remedy="give --config")
+        raise ConfigError("--set needs a config", remedy="give --config")
     experiment = None if config is None else read_config(config, overrides, cache)
     runtime = read_runtime(cache) if experiment is None else experiment.runtime
     depth: Depth = "quick" if quick else "deep" if deep else "normal"
@@ -60,7 +62,7 @@ def verify(
 
 
 def show_report(report: "VerifyReport") -> None:
-    """Print each store's checks, and how many there were."""
+    """Print each store's checks, and their number."""
     for store in report.stores:
         out.print(Text(store.store, style="bold"), soft_wrap=True)
         for check in store.checks:

@@ -1,4 +1,4 @@
-"""`rsmtdf compare`: scores of runs side by side, over their seeds."""
+"""`rsmtdf compare`: scores of runs side by side, over their seeds (tests: pipeline/runs/test_compare.py)."""
 
 from pathlib import Path
 from typing import Annotated

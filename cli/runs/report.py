@@ -1,4 +1,4 @@
-"""`rsmtdf report`: an HTML page about runs."""
+"""`rsmtdf report`: an HTML page about runs (tests: pipeline/runs/test_report.py)."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""A store's records in another codec, from the records alone: neither teacher nor GPU is needed."""
+"""Transcode a store's records to another codec; needs neither the teacher nor a GPU."""
 
 import os
 import shutil
@@ -28,22 +28,22 @@ from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 
 _SAMPLE = 32
-_WAITING = "another process is writing here: waiting until it has ended"
+_WAITING = "another process is writing to this store: waiting for it to end"
 
 
 class TranscodeReport(Settings):
-    """What a transcoding did.
+    """The report of a transcoding.
 
     Attributes:
         store: `<group>/<store>` of the new store.
         path: its folder.
-        views: records that it holds.
-        new: how many of them were made now.
+        views: number of records that it holds.
+        new: number of records that this call added.
         bytes: size of its shards.
-        source_bytes: size of the shards that they come from.
+        source_bytes: size of the source's shards.
         seconds: wall time.
-        certificate: of the new store; against the source's decoded tokens where these were transcoded.
-        warning: what was lost before; empty where the source is not lossy.
+        certificate: of the new store; transcoded tokens are compared with the source's decoded tokens.
+        warning: the earlier loss; empty if the source is lossless.
     """
 
     store: str
@@ -63,20 +63,20 @@ def transcode(
     reporter: Reporter | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> TranscodeReport:
-    """Make the store of another codec beside a committed one; started again after a kill it goes on.
+    """Transcode a committed store into a store of another codec; resumable after a kill.
 
     Args:
-        source: whose records are taken.
-        codec: of the new store.
-        reporter: shows progress, and warns of losses that are there already.
-        shard_bytes: the most that a new store's shard should have.
+        source: the store to read.
+        codec: the codec of the new store.
+        reporter: shows progress, and warns if the source is already lossy.
+        shard_bytes: target size of a shard in the new store.
 
     Raises:
-        ConfigError: where the source holds pixels, or has this codec already.
-        StoreIncompleteError: where it was never committed.
-        StoreMismatchError: where an unfinished store of this codec has other tokens.
-        StoreDamagedError: where a record is not what was written.
-        StoreError: where the disk cannot hold the result.
+        ConfigError: If the source holds pixels, or already has this codec.
+        StoreIncompleteError: If the source was never committed.
+        StoreMismatchError: If an unfinished store of this codec has other tokens.
+        StoreDamagedError: If a record is damaged.
+        StoreError: If the disk is too small for the result.
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
@@ -108,36 +108,37 @@ def transcode(
     if warning:
         reporter.warn(warning)
     missing = _fill(source, target, reader, rows, reporter)
-    found = target.read_commit()
-    assert found is not None
+    commit = target.read_commit()
+    assert commit is not None
     return TranscodeReport(
         store=store_key(target.path),
         path=target.path,
-        views=found.views,
+        views=commit.views,
         new=len(missing),
         bytes=_size(target),
         source_bytes=_size(source),
         seconds=time.perf_counter() - began,
-        certificate=found.certificate,
+        certificate=commit.certificate,
         warning=warning,
     )
 
 
 def _require_source(source: FeatureStore, codec: Declared) -> dict[str, Any]:
-    """The source's certificate."""
+    """Return the source's certificate, or refuse a source that cannot be transcoded."""
     if source.holds == "pixels":
         raise ConfigError(
-            "pixels are stored as they are and have no other codec",
+            "pixels are stored unchanged and have no other codec",
             where=source.path,
             remedy="name a store of tokens: rsmtdf cache ls",
         )
     if CODECS[codec["name"]].holds == "pixels":
         raise ConfigError(
-            f"{codec['name']} is for pixels", remedy=f"use one of: {', '.join(TOKEN_CODECS)}"
+            f"the codec {codec['name']} is for pixels",
+            remedy=f"use --codec with one of: {', '.join(TOKEN_CODECS)}",
         )
     if codec == source.metadata.codec:
         raise ConfigError(
-            f"the store is in {source.codec.label} already",
+            f"the store already has the codec {source.codec.label}",
             where=source.path,
             remedy="name another --codec or --quality",
         )
@@ -156,7 +157,7 @@ def _fill(
     rows: Rows,
     reporter: Reporter,
 ) -> Rows:
-    """Make what is missing and commit; the rows that were made."""
+    """Write the missing records and commit; return the rows that were written."""
     began = time.perf_counter()
     with target.writing(lambda: reporter.say(_WAITING)):
         if not _is_from(target, source):
@@ -196,26 +197,24 @@ def _fill(
 
 
 def _is_from(target: FeatureStore, source: FeatureStore) -> bool:
-    """Whether the target's records are, or are to be, those of the source in another codec."""
+    """Return whether the target is a transcoding of the source."""
     origin = target.metadata.source
     return origin is not None and origin["codec"] == source.metadata.codec
 
 
 def _not_ours(target: FeatureStore) -> StoreMismatchError:
-    origin = target.metadata.source
-    made = (
-        "the teacher made" if origin is None else f"was transcoded from {origin['codec']['name']}"
-    )
+    source = target.metadata.source
+    origin = "the teacher" if source is None else f"a store in {source['codec']['name']}"
     return StoreMismatchError(
-        f"there is an unfinished store in {target.codec.label} already, which {made}: records of two "
-        "kinds would be in one store",
+        f"an unfinished store in {target.codec.label} already holds records from {origin}: transcoding "
+        "would mix records of two kinds",
         where=target.path,
         remedy=f"complete it: {EXTRACT}; or move it away: {set_aside_command(target.path)}",
     )
 
 
 def _has_loss(store: FeatureStore) -> bool:
-    """Whether its tokens are no longer the teacher's to half precision."""
+    """Return whether its tokens differ from the teacher's by more than half precision."""
     source = store.metadata.source
     return not store.facts.kind.lossless or (source is not None and bool(source["lossy"]))
 
@@ -225,12 +224,12 @@ def _warning(source: FeatureStore, target: FeatureStore) -> str:
         return ""
     if not target.facts.kind.lossless:
         return (
-            f"a step down was taken from an already lossy store: {target.codec.label} loses more than "
-            f"{source.codec.label} had lost; the certificate tells only of the last step"
+            f"the source is already lossy: {target.codec.label} adds its loss to that of "
+            f"{source.codec.label}; the certificate covers only the last step"
         )
     return (
-        f"{target.codec.label} keeps what {source.codec.label} had left, not what the teacher said; "
-        "the certificate tells only of the last step"
+        f"{target.codec.label} keeps the tokens as {source.codec.label} had reduced them, not the "
+        "teacher's; the certificate covers only the last step"
     )
 
 
@@ -238,9 +237,9 @@ def _check_space(target: FeatureStore, records: int) -> None:
     needed, free = records * target.codec.typical_bytes, shutil.disk_usage(target.path).free
     if needed > free:
         raise StoreError(
-            f"the new store needs {needed / 2**30:.1f} GiB, the disk has {free / 2**30:.1f} GiB left",
+            f"the new store needs {needed / 2**30:.1f} GiB, but only {free / 2**30:.1f} GiB are free on the disk",
             where=target.path,
-            remedy="free some: rsmtdf cache gc",
+            remedy="free disk space: rsmtdf cache gc",
         )
 
 

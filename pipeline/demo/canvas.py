@@ -1,4 +1,4 @@
-"""A canvas for drawn scenes, with noise, rotated coordinates, tints, shadows and tree crowns."""
+"""A canvas for drawn scenes, with noise, rotation, tints, shadows and tree crowns (tests: test_scenes.py)."""
 
 import math
 from dataclasses import dataclass

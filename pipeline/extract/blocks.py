@@ -1,4 +1,4 @@
-"""A task of stage one: a block of views, rendered once for all producers with missing records.
+"""A task of stage one: a block of views, rendered once for all producers with missing records (tests: test_run.py).
 
 Three stages run concurrently: threads render the next views, this thread runs the teachers, and a thread per
 producer encodes and writes its shards.

@@ -1,4 +1,4 @@
-"""The parts of an extraction, one per store: find complete stores, and the missing records of others."""
+"""The parts of an extraction, one per store: complete stores and missing records (tests: test_run.py)."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The interface of producers, which compute the records of stores.
+"""The interface of producers, which compute the records of stores (tests: test_run.py).
 
 Every producer has one store. An extraction gets that store from its producer and lets it compute the missing records,
 independent of the kind of producer.

@@ -1,4 +1,4 @@
-"""The producers of a config."""
+"""The producers of a config (tests: test_run.py)."""
 
 from pipeline.config import ExperimentConfig
 from pipeline.extract.producer import Producer

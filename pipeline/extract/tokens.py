@@ -1,4 +1,4 @@
-"""Teachers as producers, whose records are their tokens."""
+"""Teachers as producers, whose records are their tokens (tests: test_run.py)."""
 
 import threading
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Rendered views as a producer, whose records are their pixels."""
+"""Rendered views as a producer, whose records are their pixels (tests: test_pixel_store.py)."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The teachers' tokens of an experiment, from the cache or, as a control, computed in the loop."""
+"""The teachers' tokens of an experiment, from the cache or computed in the loop (tests: test_methods.py)."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trace a few training steps after a warm-up."""
+"""Trace a few training steps after a warm-up (tests: test_run_extras.py)."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""A training session, from its first or resumed step to its last, with logging, saving and validation.
+"""A training session with logging, saving and validation; resumable (tests: test_run_life.py).
 
 All processes run the same steps and synchronize when a step is logged, saved or validated. Only the main process
 writes.

@@ -1,4 +1,4 @@
-"""Optional trackers, Weights & Biases and MLflow, through accelerate.
+"""Optional trackers, Weights & Biases and MLflow, through accelerate (tests: test_run_extras.py).
 
 Training uses no network: W&B writes to the run's folder (`wandb sync` uploads it) and MLflow to a folder next to the
 runs, unless the user's environment configures them otherwise.

@@ -1,7 +1,7 @@
-"""What is in a cache: every store with its state, size, age and users.
+"""The catalogue of a cache: every store with its state, size, age and users.
 
-Nothing is written, no damage is fatal and no symbolic link is followed: what the catalogue names
-is inside the cache, and is what it seems.
+Reading it writes no file, no damage is fatal, and symbolic links are not followed, so every path in the
+catalogue is inside the cache.
 """
 
 import os
@@ -41,25 +41,25 @@ _BLOCK_BYTES = 512
 
 @dataclass(frozen=True, slots=True)
 class StoreEntry:
-    """One store as it is on disk.
+    """One store on disk.
 
     Attributes:
         path: its folder, `<cache>/<group>/<store>`.
-        teacher: the name under which it was made.
+        teacher: the teacher's name at extraction.
         codec: the codec's label.
-        state: damaged where it cannot be opened; only `verify` tells whether its records are sound.
-        problem: what is wrong with a damaged one, else empty.
-        views: committed records.
-        rows: views that its group knows.
-        bytes: what it takes on the disk, in whole blocks.
-        seconds: what its extraction took, all commits together.
-        last_used: when it was committed or a run last read it, seconds since the epoch. (Access
-            times are not kept on most machines.)
-        random_weights: whether its teacher never was trained.
-        certificate: what extraction measured about the stored tokens (JSON).
-        pins: that keep it, its group's included.
-        runs: that read it, those that are gone left out.
-        store: opened; None where it is damaged.
+        state: "damaged" if it cannot be opened; only `verify` checks its records.
+        problem: the damage; empty unless it is damaged.
+        views: number of committed records.
+        rows: number of views in its group.
+        bytes: size on disk, in whole blocks.
+        seconds: time of its extraction, summed over all commits.
+        last_used: when it was committed or a run last read it, seconds since the epoch. (Most machines
+            do not keep access times.)
+        random_weights: whether its teacher was never trained.
+        certificate: the measurements of the stored tokens (JSON).
+        pins: the pins that protect it, including its group's.
+        runs: the existing runs that read it.
+        store: the open store; None if it is damaged.
     """
 
     path: Path
@@ -85,19 +85,19 @@ class StoreEntry:
 
     @property
     def group(self) -> str:
-        """Name of the group's folder."""
+        """The name of the group's folder."""
         return self.path.parent.name
 
     @property
     def label(self) -> str:
-        """The teacher's name, with the words that no result may go without."""
+        """The teacher's name, marked if its weights are random."""
         return f"{self.teacher} (RANDOM WEIGHTS)" if self.random_weights else self.teacher
 
     def opened(self) -> FeatureStore:
-        """The store, opened.
+        """Return the open store.
 
         Raises:
-            StoreNotFoundError: it is damaged.
+            StoreNotFoundError: If the store is damaged.
         """
         if self.store is None:
             raise StoreNotFoundError(f"the store is {self.state}: {self.problem}", where=self.path)
@@ -106,13 +106,13 @@ class StoreEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What is in a cache.
+    """The content of a cache.
 
     Attributes:
         cache: its folder.
         groups: folders of all groups, by name.
         stores: all stores, by group and name.
-        foreign: files and folders that are not a cache's, symbolic links among them; left alone.
+        foreign: files and folders that do not belong to a cache, including symbolic links.
     """
 
     cache: Path
@@ -122,17 +122,17 @@ class Catalogue:
 
 
 def read_catalogue(cache: Path) -> Catalogue:
-    """Look through the cache at `cache`.
+    """Read the catalogue of a cache.
 
     Raises:
-        StoreNotFoundError: where there is no such folder.
-        StoreDamagedError: where the entry of a run is damaged.
+        StoreNotFoundError: If there is no such folder.
+        StoreDamagedError: If the entry of a run is damaged.
     """
     if not cache.is_dir():
         raise StoreNotFoundError(
-            "there is no cache here", where=cache, remedy="name one with --cache or RSMTDF_CACHE"
+            "this is not a cache", where=cache, remedy="name a cache with --cache or RSMTDF_CACHE"
         )
-    pinned, using = pins(cache), [run for run in runs(cache) if not run.gone]
+    all_pins, existing_runs = pins(cache), [run for run in runs(cache) if not run.gone]
     groups, stores, foreign = [], [], []
     for item in _items(cache):
         if _is_folder(item) and GROUP_NAME.fullmatch(item.name):
@@ -144,46 +144,46 @@ def read_catalogue(cache: Path) -> Catalogue:
         rows = 0 if isinstance(group, StoreError) else int((group.table["scene"] >= 0).sum())
         for item in _items(group_path):
             if _is_folder(item) and STORE_NAME.fullmatch(item.name):
-                stores.append(_entry(Path(item.path), group, rows, pinned, using))
+                stores.append(_entry(Path(item.path), group, rows, all_pins, existing_runs))
             elif item.name not in _GROUP_FILES and not _is_trash(item):
                 foreign.append(Path(item.path))
     return Catalogue(cache, tuple(groups), tuple(stores), tuple(foreign))
 
 
 def find_entry(catalogue: Catalogue, text: str) -> StoreEntry:
-    """The one store that `text` means: its folder, the start of its name, or its teacher.
+    """Return the store that `text` identifies: its folder, the start of its name, or its teacher.
 
     Raises:
-        StoreNotFoundError: where there is none.
-        ConfigError: where there are several; the message lists them.
+        StoreNotFoundError: If there is no such store.
+        ConfigError: If there are several; the message lists them.
     """
     path = Path(text)
-    ways = (
+    matchers = (
         lambda entry: path.is_dir() and entry.path.resolve() == path.resolve(),
         lambda entry: text in (entry.path.name, entry.key),
         lambda entry: entry.teacher == text,
         lambda entry: entry.path.name.startswith(text) or entry.key.startswith(text),
     )
-    for means in ways:
-        found = [entry for entry in catalogue.stores if means(entry)]
-        if len(found) == 1:
-            return found[0]
-        if found:
+    for matches in matchers:
+        entries = [entry for entry in catalogue.stores if matches(entry)]
+        if len(entries) == 1:
+            return entries[0]
+        if entries:
             raise ConfigError(
-                f"{text!r} may mean {len(found)} stores: {', '.join(one.key for one in found)}",
+                f"{text!r} may mean {len(entries)} stores: {', '.join(entry.key for entry in entries)}",
                 where=catalogue.cache,
                 remedy="give more of the name, or the group too: views-.../NAME",
             )
-    there = ", ".join(entry.key for entry in catalogue.stores) or "none"
+    keys = ", ".join(entry.key for entry in catalogue.stores) or "none"
     raise StoreNotFoundError(
-        f"no store {text!r}; there are: {there}", where=catalogue.cache, remedy="rsmtdf cache ls"
+        f"no store {text!r}; the cache has: {keys}", where=catalogue.cache, remedy="rsmtdf cache ls"
     )
 
 
 def disk_bytes(path: Path) -> int:
-    """What a file, or a folder with all in it, takes on the disk; links are not followed.
+    """Return the size on disk of a file, or of a folder with its content, without following links.
 
-    What vanishes meanwhile is not counted.
+    Files that are deleted in the meantime do not count.
     """
     try:
         total = path.lstat().st_blocks * _BLOCK_BYTES
@@ -220,8 +220,8 @@ def _entry(
     path: Path,
     group: ViewGroup | StoreError,
     rows: int,
-    pinned: tuple[Pin, ...],
-    using: list[RunEntry],
+    all_pins: tuple[Pin, ...],
+    existing_runs: list[RunEntry],
 ) -> StoreEntry:
     parts = STORE_NAME.fullmatch(path.name)
     assert parts is not None
@@ -229,7 +229,7 @@ def _entry(
     store, commit = (None, None) if isinstance(opened, StoreError) else opened
     state: StoreState = "unfinished" if commit is None else "committed"
     key = store_key(path)
-    readers = tuple(run for run in using if key in run.stores)
+    readers = tuple(run for run in existing_runs if key in run.stores)
     written = path / COMMIT if (path / COMMIT).is_file() else path
     return StoreEntry(
         path=path,
@@ -244,7 +244,7 @@ def _entry(
         last_used=max([written.stat().st_mtime, *(run.last_used for run in readers)]),
         random_weights=store is not None and store.metadata.random_weights,
         certificate=commit.certificate if commit else {},
-        pins=tuple(one for one in pinned if one.covers(key)),
+        pins=tuple(pin for pin in all_pins if pin.covers(key)),
         runs=readers,
         store=store,
     )
@@ -256,7 +256,7 @@ def _open_store(
     if isinstance(group, StoreError):
         return group
     if not is_there(path / ZARR) and not has_records(path):
-        # A killed import or extraction that had not come to its metadata.
+        # An import or extraction was killed before it wrote the metadata.
         return None, None
     try:
         store = FeatureStore.open(path, group)

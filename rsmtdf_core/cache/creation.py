@@ -1,4 +1,4 @@
-"""Making a store: its codec is fitted to a first sample of tokens, its files are written once."""
+"""Create a store: fit its codec to a first sample of tokens and write its files."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -40,33 +40,32 @@ def create_store(
     source: dict[str, Any] | None = None,
     shard_bytes: int = SHARD_BYTES,
 ) -> FeatureStore:
-    """The store of this teacher and codec, made if it is not there, grown to the group's rows.
+    """Open or create the store of this teacher and codec, with all rows of the group.
 
-    A store that the same teacher made under another name is taken as it is, with its probe and
-    shard size.
+    A store of the same teacher under another name is reused with its probe and shard size.
 
     Args:
-        group: the views.
-        identity: the teacher's.
-        shape: its tokens.
+        group: the group of views.
+        identity: the teacher's identity.
+        shape: the shape of one record.
         codec: the declared codec.
-        sample: gives tokens [n, H, W, D] that the codec is fitted to; called for a new store alone.
+        sample: returns tokens [n, H, W, D] for fitting the codec; called only for a new store.
         probe: the teacher's output on the probe image.
         random_weights: whether the teacher was never trained.
-        source: what the records are transcoded from.
-        shard_bytes: the most that a shard should have.
+        source: codec and certificate of the store that the records are transcoded from.
+        shard_bytes: target size of a shard.
 
     Raises:
-        StoreMismatchError: where it is there with another grid.
+        StoreMismatchError: If the store exists with another shape of tokens.
     """
-    found = _there(group, identity, shape, codec)
-    if found is None:
+    store = _existing(group, identity, shape, codec)
+    if store is None:
         parameters = fit_codec(codec, sample())
         typical = make_codec(codec, shape.record_shape, parameters).typical_bytes
-        # Held, for another process may be making the same store.
+        # Locked, because another process may be creating the same store.
         with locked(group.path):
-            found = _there(group, identity, shape, codec)
-            if found is None:
+            store = _existing(group, identity, shape, codec)
+            if store is None:
                 metadata = StoreMetadata(
                     rows=len(group.table),
                     shard_records=_records_a_shard(typical, shard_bytes),
@@ -78,23 +77,23 @@ def create_store(
                     random_weights=random_weights,
                     source=source,
                 )
-                found = _made(group, metadata, parameters)
-    return found.grown_to(len(group.table))
+                store = _created(group, metadata, parameters)
+    return store.grown_to(len(group.table))
 
 
-def _there(
+def _existing(
     group: ViewGroup, identity: Mapping[str, Any], shape: TokenShape, codec: Declared
 ) -> FeatureStore | None:
     wanted = json.loads(canonical_json(identity))
-    # Its label may depend on the codec's settings, never on what was fitted.
+    # The label may depend on the codec's settings, but not on its fitted parameters.
     for path in sorted(group.path.glob(f"*-{store_suffix(wanted, codec['name'])}*/{ZARR}")):
         store = FeatureStore.open(path.parent, group)
         if store.metadata.identity != wanted or store.metadata.codec != codec:
             continue
-        found = replace(store.shape, teacher=shape.teacher)
-        if found != shape:
+        stored = replace(store.shape, teacher=shape.teacher)
+        if stored != shape:
             raise StoreMismatchError(
-                f"expected {shape.record_shape} tokens of this teacher, found {found.record_shape}",
+                f"expected {shape.record_shape} tokens of this teacher, found {stored.record_shape}",
                 where=store.path,
                 remedy="use another cache folder",
             )
@@ -102,22 +101,22 @@ def _there(
     return None
 
 
-def _made(group: ViewGroup, metadata: StoreMetadata, parameters: Parameters) -> FeatureStore:
+def _created(group: ViewGroup, metadata: StoreMetadata, parameters: Parameters) -> FeatureStore:
     facts = StoreFacts.of(metadata, parameters)
     path = group.path / facts.folder_name
     if is_there(path) and (path.is_symlink() or not path.is_dir()):
         raise damage(path, "this is not a folder")
     if has_records(path):
-        # Fitted again, the codec would decode the records that are there into other tokens.
-        raise damage(path / ZARR, "the file is missing, and there are records")
+        # A newly fitted codec would decode the existing records into other tokens.
+        raise damage(path / ZARR, "the file is missing, but the store has records")
     digest = write_parameters(path, parameters)
     facts = StoreFacts.of(replace(metadata, parameters_sha256=digest), parameters)
-    # Last: without it the folder is no store.
+    # The metadata comes last: without it the folder is not a store.
     write_metadata(path, facts)
     return FeatureStore(path, group, facts)
 
 
 def _records_a_shard(record_bytes: int, shard_bytes: int) -> int:
-    """The largest power of two whose records fit `shard_bytes`; 1 to `SEGMENT_ROWS`."""
+    """Return the largest power of two of records that fit `shard_bytes`, from 1 to `SEGMENT_ROWS`."""
     fitting = max(1, min(SEGMENT_ROWS, shard_bytes // record_bytes))
     return 1 << (fitting.bit_length() - 1)

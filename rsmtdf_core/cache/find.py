@@ -1,4 +1,4 @@
-"""Which store has what an experiment asks for, without loading the teacher that made it."""
+"""Find the store that holds an experiment's features, without loading its teacher."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,16 +22,16 @@ _NEAREST = 2
 def find_store(
     cache: Path, plan: ViewPlan, declared_identity: Mapping[str, Any], codec: Declared
 ) -> FeatureStore:
-    """The store that holds every view of the plan for this teacher and codec.
+    """Return the store that holds every view of the plan for this teacher and codec.
 
-    Where the machine does not have the weights, `declared_identity` has None as `weights_sha256`;
-    then the only committed store that agrees in all other fields is taken.
+    If the machine does not have the weights, `declared_identity` has None as `weights_sha256`. The
+    search then returns the only committed store that agrees in all other fields.
 
     Raises:
-        StoreNotFoundError: where there is none; the message tells how those that are there differ.
-        StoreMismatchError: where stores of several weights agree.
-        StoreIncompleteError: where it lacks views or was never committed.
-        StoreDamagedError: where its files are not what was written.
+        StoreNotFoundError: If there is no such store; the message lists how existing stores differ.
+        StoreMismatchError: If stores of several weights agree.
+        StoreIncompleteError: If the store lacks views or was never committed.
+        StoreDamagedError: If a file of the store is damaged.
     """
     group = require_group(cache, plan)
     stores, damaged = _stores(group)
@@ -57,7 +57,7 @@ def find_store(
 
 
 def _stores(group: ViewGroup) -> tuple[list[FeatureStore], list[StoreError]]:
-    """Every store of the group whose metadata can be read, and what is wrong with the others."""
+    """Return the stores of the group with readable metadata, and the errors of the others."""
     stores, damaged = [], []
     for path in sorted(group.path.iterdir()):
         if not STORE_NAME.fullmatch(path.name) or not (is_there(path / ZARR) or has_records(path)):
@@ -69,11 +69,11 @@ def _stores(group: ViewGroup) -> tuple[list[FeatureStore], list[StoreError]]:
     return stores, damaged
 
 
-def _disagreements(declared: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+def _disagreements(declared: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
     expected = dict(declared)
     if expected.get(_WEIGHTS) is None:
-        expected[_WEIGHTS] = found.get(_WEIGHTS)
-    return differences(expected, dict(found))
+        expected[_WEIGHTS] = stored.get(_WEIGHTS)
+    return differences(expected, dict(stored))
 
 
 def _not_found(
@@ -83,17 +83,17 @@ def _not_found(
     declared: Mapping[str, Any],
     codec: Declared,
 ) -> StoreNotFoundError:
-    found = []
+    ranked = []
     for store in stores:
         wrong = list(_disagreements(declared, store.metadata.identity))
         wrong += differences(codec, store.metadata.codec, "codec")
-        found.append((len(wrong), f"{store.path.name} ({'; '.join(wrong)})"))
-    nearest = [line for _, line in sorted(found)[:_NEAREST]]
-    more = f" and {len(found) - _NEAREST} that differ more" if len(found) > _NEAREST else ""
-    there = f"the nearest: {', '.join(nearest)}{more}" if nearest else "there is none"
-    there += "".join(f"; {one.where} cannot be read: {one.what}" for one in damaged)
+        ranked.append((len(wrong), f"{store.path.name} ({'; '.join(wrong)})"))
+    nearest = [line for _, line in sorted(ranked)[:_NEAREST]]
+    more = f" and {len(ranked) - _NEAREST} that differ more" if len(ranked) > _NEAREST else ""
+    others = f"the nearest: {', '.join(nearest)}{more}" if nearest else "there is none"
+    others += "".join(f"; {error.where} cannot be read: {error.what}" for error in damaged)
     return StoreNotFoundError(
-        f"no store has this teacher's features in {codec['name']}; {there}",
+        f"no store has this teacher's features in {codec['name']}; {others}",
         where=group.path,
-        remedy=damaged[0].remedy if damaged else f"make them: {EXTRACT}; or undo what differs",
+        remedy=damaged[0].remedy if damaged else f"extract them: {EXTRACT}; or undo the difference",
     )

@@ -50,7 +50,7 @@ def require_group(cache: Path, plan: ViewPlan) -> ViewGroup:
         raise StoreNotFoundError(
             f"no features of these views: {_nearest(cache, plan)}",
             where=cache,
-            remedy=f"make them: {EXTRACT}; or undo what differs",
+            remedy=f"extract them: {EXTRACT}; or undo the difference",
         )
     return group
 

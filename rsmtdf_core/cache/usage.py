@@ -1,9 +1,9 @@
-"""Who needs what of a cache: pins that people set, and the runs that read stores.
+"""The users of a cache: pins that people set, and runs that read stores.
 
-<cache>/pins/<group>[+<store>].json   keeps one store or a whole group from `rsmtdf cache gc`
-<cache>/runs/<key>.json               a run, the stores it reads, and whether it has ended
+<cache>/pins/<group>[+<store>].json   protects a store or a whole group from `rsmtdf cache gc`
+<cache>/runs/<key>.json               a run, the stores it reads, and whether it has finished
 
-Each is a small sealed file of its own, so that nobody ever rewrites what another user wrote.
+Each pin and run has its own small sealed file, so no user rewrites the file of another.
 """
 
 import socket
@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME, repair_command
 from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
@@ -30,12 +29,12 @@ _RUN_MARKER = "run.json"
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What is kept until it is unpinned.
+    """The protection of a store or group from deletion.
 
     Attributes:
         target: `<group>` or `<group>/<store>`.
-        note: why, in the words of who set it.
-        time: when, seconds since the epoch.
+        note: the user's reason.
+        time: when it was set, seconds since the epoch.
     """
 
     target: str
@@ -43,7 +42,7 @@ class Pin:
     time: float
 
     def covers(self, store: str) -> bool:
-        """Whether it keeps `<group>/<store>`."""
+        """Return whether the pin protects `<group>/<store>`."""
         return store == self.target or store.startswith(f"{self.target}/")
 
 
@@ -53,13 +52,13 @@ class RunEntry:
 
     Attributes:
         run: absolute path of the run's folder.
-        host: the machine that path is on.
-        inode: of the run's folder: another run that later takes the same path, or has it on another
-            machine, is not this one.
+        host: the machine of this path.
+        inode: inode of the run's folder; it distinguishes the run from another one that later has the
+            same path, or has it on another machine.
         stores: `<group>/<store>` of each store it reads.
-        finished: whether it came to its end.
-        began: when it was last begun or resumed, seconds since the epoch.
-        ended: when it came to its end; None before.
+        finished: whether the run has finished.
+        began: when it was last started or resumed, seconds since the epoch.
+        ended: when it finished; None before.
     """
 
     run: str
@@ -72,17 +71,17 @@ class RunEntry:
 
     @property
     def key(self) -> str:
-        """Names its file."""
+        """The name of its file."""
         return _run_key(self.run, self.inode)
 
     @property
     def last_used(self) -> float:
-        """The last time at which it is known to have read the stores, seconds since the epoch."""
+        """The last known time at which it read the stores, seconds since the epoch."""
         return self.began if self.ended is None else self.ended
 
     @property
     def gone(self) -> bool:
-        """Whether the run was deleted; never said of a run that only another machine can see."""
+        """Whether the run was deleted; always False for a run that only another machine can see."""
         folder = Path(self.run)
         if (folder / _RUN_MARKER).is_file() and folder.stat().st_ino == self.inode:
             return False
@@ -90,7 +89,7 @@ class RunEntry:
 
     @property
     def locks(self) -> bool:
-        """Whether its stores must stay: it has not ended, and may go on."""
+        """Whether its stores must stay: the run has not finished and may be resumed."""
         return not self.finished and not self.gone
 
 
@@ -99,28 +98,28 @@ def _run_key(run: str, inode: int) -> str:
 
 
 def store_key(store: Path) -> str:
-    """`<group>/<store>` of a store's folder: how pins and runs name it wherever the cache is."""
+    """Return `<group>/<store>` of a store's folder, its name in pins and runs wherever the cache is."""
     return f"{store.parent.name}/{store.name}"
 
 
 def pin(cache: Path, target: str, note: str = "") -> Pin:
-    """Keep `<group>` or `<group>/<store>`; a pin that is there takes the new note.
+    """Protect `<group>` or `<group>/<store>`; an existing pin gets the new note.
 
     Raises:
-        StoreNotFoundError: where the cache has nothing of that name.
+        StoreNotFoundError: If the cache has no such group or store.
     """
     if not is_target(target) or not (cache / target).is_dir():
-        raise StoreNotFoundError(f"nothing to pin: {target}", where=cache)
-    made = Pin(target, note, time.time())
-    write_json(pin_path(cache, target), PIN_FORMAT.sealed(asdict(made)))
-    return made
+        raise StoreNotFoundError(f"no such group or store to pin: {target}", where=cache)
+    new_pin = Pin(target, note, time.time())
+    write_json(pin_path(cache, target), PIN_FORMAT.sealed(asdict(new_pin)))
+    return new_pin
 
 
 def unpin(cache: Path, target: str) -> None:
-    """Take a pin away.
+    """Remove a pin.
 
     Raises:
-        StoreNotFoundError: where there is none.
+        StoreNotFoundError: If the target is not pinned.
     """
     try:
         pin_path(cache, target).unlink()
@@ -129,48 +128,48 @@ def unpin(cache: Path, target: str) -> None:
 
 
 def pins(cache: Path) -> tuple[Pin, ...]:
-    """All pins, by target.
+    """Read all pins, sorted by target.
 
-    A damaged file keeps what its name says: a pin that cannot be read must not cost a store.
+    A damaged file still pins the target in its name, so that damage never loses a store.
 
     Raises:
-        StoreDamagedError: where something else is in the place of their folder.
+        StoreDamagedError: If the folder of pins is not a folder.
     """
-    found = []
+    readable = []
     for path in usage_files(cache / PINS):
         target = pin_target(path)
         if not is_target(target):
             continue
         try:
-            found.append(read_pin(path, target))
+            readable.append(read_pin(path, target))
         except StoreError:
-            found.append(Pin(target, "(the pin's file is damaged)", 0.0))
-    return tuple(found)
+            readable.append(Pin(target, "(the pin's file is damaged)", 0.0))
+    return tuple(readable)
 
 
 def read_pin(path: Path, target: str) -> Pin:
-    """The pin in a file.
+    """Read the pin in a file.
 
     Raises:
-        StoreDamagedError: where the file is not what was written.
+        StoreDamagedError: If the file is damaged.
     """
-    own = PIN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
+    document = PIN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
     try:
-        return Pin(target, str(own["note"]), float(own["time"]))
+        return Pin(target, str(document["note"]), float(document["time"]))
     except (KeyError, TypeError, ValueError) as wrong:
         raise StoreDamagedError(f"the pin cannot be read: {wrong!r}", where=path) from None
 
 
 def begin_run(cache: Path, run_folder: Path, stores: Iterable[Path]) -> str | None:
-    """Register a run before it reads its first store, or again when it is resumed.
+    """Register a run before it reads its first store, and again when it is resumed.
 
     Args:
         cache: the cache's folder.
-        run_folder: the run's folder, which exists.
+        run_folder: the run's existing folder.
         stores: folders of the stores it reads.
 
     Returns:
-        A warning for the user where the cache cannot be written; the run may go on.
+        A warning for the user if the cache cannot be written to; the run may continue.
     """
     keys = tuple(sorted({store_key(store) for store in stores}))
     entry = RunEntry(
@@ -186,10 +185,10 @@ def begin_run(cache: Path, run_folder: Path, stores: Iterable[Path]) -> str | No
 
 
 def end_run(cache: Path, run_folder: Path) -> str | None:
-    """Say that a run has come to its end; one that was never registered stays so.
+    """Mark a registered run as finished.
 
     Returns:
-        A warning for the user where the cache cannot be written, or the entry is damaged.
+        A warning for the user if the cache cannot be written to or the entry is damaged.
     """
     key = _run_key(str(run_folder.absolute()), run_folder.stat().st_ino)
     path = cache / RUNS / f"{key}.json"
@@ -198,29 +197,29 @@ def end_run(cache: Path, run_folder: Path) -> str | None:
     try:
         entry = read_run(path)
     except StoreDamagedError as damage:
-        return f"the cache does not know that this run has ended: {damage.what} ({path}); {damage.remedy}"
+        return f"the cache cannot record that this run has finished: {damage.what} ({path}); {damage.remedy}"
     return _write_run(cache, replace(entry, finished=True, ended=time.time()))
 
 
 def runs(cache: Path) -> tuple[RunEntry, ...]:
-    """All registered runs, those that are gone included, the latest first.
+    """Read all registered runs, including deleted ones, the latest first.
 
     Raises:
-        StoreDamagedError: where a file is not what was written: it may name stores that are in use.
+        StoreDamagedError: If a file is damaged: it may refer to stores in use.
     """
-    found = [read_run(path) for path in usage_files(cache / RUNS)]
-    return tuple(sorted(found, key=lambda entry: (-entry.last_used, entry.run)))
+    entries = [read_run(path) for path in usage_files(cache / RUNS)]
+    return tuple(sorted(entries, key=lambda entry: (-entry.last_used, entry.run)))
 
 
 def usage_files(folder: Path) -> list[Path]:
-    """The files in a cache's folder of pins or of runs, by name; none where there is no folder.
+    """Return the files in a cache's folder of pins or runs, by name; empty without the folder.
 
     Raises:
-        StoreDamagedError: where something else is in its place: what it kept is unknown.
+        StoreDamagedError: If the path is not a folder, so its pins or runs are unknown.
     """
     if is_there(folder) and not folder.is_dir():
         raise StoreDamagedError(
-            f"this is not a folder of {folder.name}; which stores they keep is unknown",
+            f"this is not a folder of {folder.name}, so the stores in use are unknown",
             where=folder,
             remedy=repair_command(folder.parent),
         )
@@ -228,7 +227,7 @@ def usage_files(folder: Path) -> list[Path]:
 
 
 def run_path(cache: Path, entry: RunEntry) -> Path:
-    """The file of a registered run."""
+    """Return the file of a registered run."""
     return cache / RUNS / f"{entry.key}.json"
 
 
@@ -238,40 +237,37 @@ def _write_run(cache: Path, entry: RunEntry) -> str | None:
         write_json(path, RUN_FORMAT.sealed(asdict(entry)))
     except OSError as refused:
         return (
-            f"the cache does not know of this run ({refused.strerror}: {path.parent}): "
-            "`rsmtdf cache gc` elsewhere would not spare its stores; pin them there"
+            f"the cache cannot record this run ({refused.strerror}: {path.parent}): "
+            "`rsmtdf cache gc` by another user may delete its stores; pin them to keep them"
         )
     return None
 
 
 def read_run(path: Path) -> RunEntry:
-    """The entry of a run in a file.
+    """Read the entry of a run in a file.
 
     Raises:
-        StoreDamagedError: where the file is not what was written.
+        StoreDamagedError: If the file is damaged.
     """
     try:
-        own = RUN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
-        return RunEntry(**{**_without_format(own), "stores": tuple(own["stores"])})
+        document = RUN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
+        fields = {key: value for key, value in document.items() if key != "format"}
+        return RunEntry(**{**fields, "stores": tuple(document["stores"])})
     except (StoreDamagedError, KeyError, TypeError):
         raise StoreDamagedError(
-            "the entry of a run is not what was written; which stores it uses is unknown",
+            "the entry of a run is damaged, so the stores it uses are unknown",
             where=path,
             remedy=repair_command(path.parent.parent),
         ) from None
 
 
-def _without_format(own: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in own.items() if key != "format"}
-
-
 def pin_target(path: Path) -> str:
-    """What a pin's file keeps, by its name."""
+    """Return the target in the name of a pin's file."""
     return path.stem.replace("+", "/")
 
 
 def is_target(target: str) -> bool:
-    """Whether a pin can keep this: `<group>` or `<group>/<store>`."""
+    """Return whether the text is a pin's target: `<group>` or `<group>/<store>`."""
     group, separator, store = target.partition("/")
     if not GROUP_NAME.fullmatch(group):
         return False
@@ -279,5 +275,5 @@ def is_target(target: str) -> bool:
 
 
 def pin_path(cache: Path, target: str) -> Path:
-    """The file of a pin."""
+    """Return the file of a pin."""
     return cache / PINS / f"{target.replace('/', '+')}.json"

@@ -1,4 +1,4 @@
-"""Scores that a protocol computes from pixel counts: for each class and over all classes."""
+"""Scores that a protocol computes from pixel counts, by class and overall (tests: protocols/test_rsmtdf.py)."""
 
 from rsmtdf_core.settings import Settings
 

@@ -1,1 +1,1 @@
-"""Teachers' tokens on disk: written once in whole shards, committed, then memory-mapped."""
+"""Teachers' tokens on disk: written once as whole shards, committed, then memory-mapped."""

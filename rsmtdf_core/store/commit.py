@@ -1,4 +1,4 @@
-"""The commit marker: what a store promises to hold, written last of all."""
+"""The commit: the marker of a store's complete records, written last."""
 
 import hashlib
 import json
@@ -18,16 +18,16 @@ from rsmtdf_core.store.shards import damage
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What a store promises to hold.
+    """The complete records of a store.
 
     Attributes:
-        rows: length of the array when it was committed.
-        views: records in it.
-        ledger_bytes: length of the part of the ledger that the promise rests on.
-        ledger_sha256: sha256 of that part.
-        seconds: time spent on extraction, all commits together.
-        certificate: what extraction measured about the stored features (JSON).
-        parameters_sha256: of the parameters that the records were made with; empty in commits of earlier versions.
+        rows: length of the array at the commit.
+        views: number of records.
+        ledger_bytes: length of the committed part of the ledger.
+        ledger_sha256: sha256 of this part.
+        seconds: time spent on extraction, summed over all commits.
+        certificate: the measurements of the stored features (JSON).
+        parameters_sha256: digest of the parameters that encoded the records; empty in commits of earlier versions.
     """
 
     rows: int
@@ -40,9 +40,11 @@ class Commit:
 
     @classmethod
     def of(cls, rows: int, ledger: Ledger, seconds: float, parameters_sha256: str = "") -> "Commit":
-        """The promise of everything that a ledger lists."""
+        """Return the commit of all entries of a ledger."""
         entries = ledger.entries.values()
-        measured = [Fidelity.from_json(json.loads(one.fidelity)) for one in entries if one.fidelity]
+        measured = [
+            Fidelity.from_json(json.loads(entry.fidelity)) for entry in entries if entry.fidelity
+        ]
         return cls(
             rows=rows,
             views=sum(entry.records for entry in entries),
@@ -60,17 +62,17 @@ _LATE = "parameters_sha256"
 
 
 def write_commit(store: Path, commit: Commit) -> None:
-    """Commit the store at `store`, atomically; the commit comes last of all, after its copy."""
+    """Write the commit of a store atomically, after its copy."""
     document = FORMAT.sealed(asdict(commit))
     for path in (copy_of(store / COMMIT), store / COMMIT):
         write_json(path, document)
 
 
 def read_commit(store: Path) -> Commit | None:
-    """The commit of the store at `store`, None where it was never committed.
+    """Read the commit of a store; return None if it was never committed.
 
     Raises:
-        StoreDamagedError: where it is not what was written.
+        StoreDamagedError: If the commit is damaged.
     """
     path = store / COMMIT
     if not is_there(path):
@@ -79,14 +81,15 @@ def read_commit(store: Path) -> Commit | None:
 
 
 def read_commit_file(path: Path) -> Commit:
-    """The commit in a file.
+    """Read the commit in a file.
 
     Raises:
-        StoreDamagedError: where it is missing or not what was written.
+        StoreDamagedError: If the file is missing or damaged.
     """
-    own = FORMAT.unsealed(read_json(path, StoreDamagedError), path)
+    document = FORMAT.unsealed(read_json(path, StoreDamagedError), path)
+    names = [name for name in _FIELDS if name != _LATE or name in document]
     try:
-        commit = Commit(**{name: own[name] for name in _FIELDS if name != _LATE or name in own})
+        commit = Commit(**{name: document[name] for name in names})
     except KeyError as absent:
         raise damage(path, f"the commit has no {absent}") from None
     counts = commit.rows, commit.views, commit.ledger_bytes
@@ -96,5 +99,5 @@ def read_commit_file(path: Path) -> Commit:
         or not isinstance(commit.certificate, dict)
         or not isinstance(commit.parameters_sha256, str)
     ):
-        raise damage(path, "a field of the commit is not of its type")
+        raise damage(path, "a field of the commit has the wrong type")
     return commit

@@ -1,7 +1,7 @@
-"""A second copy of each small file that no other file determines, so that damage to one heals.
+"""A second copy of each small file that no other file determines, so that a damaged file can be restored.
 
-The copy of `<name>` is `<name>.copy` in the same folder, with the same bytes. Where it matters which of the two
-is newer, the copy is written first: after a kill it may be ahead of its original, never behind.
+The copy of `<name>` is `<name>.copy` in the same folder, with the same bytes. If the order matters, the copy is
+written first: after a kill it may be newer than its original, never older.
 """
 
 import os
@@ -15,27 +15,27 @@ COPY = ".copy"
 
 
 def copy_of(path: Path) -> Path:
-    """The file that holds the copy of `path`."""
+    """Return the path of the copy of `path`."""
     return path.with_name(path.name + COPY)
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything of that name: a broken link counts too."""
+    """Return whether the path exists; a broken link counts."""
     return os.path.lexists(path)
 
 
 def same_bytes(first: Path, second: Path) -> bool:
-    """Whether both are regular files with the same content."""
+    """Return whether both are regular files with the same content."""
     with suppress(StoreDamagedError):
         return read_file(first, StoreDamagedError) == read_file(second, StoreDamagedError)
     return False
 
 
 def keep_copy(path: Path) -> None:
-    """Bring the copy of a file up to date.
+    """Update the copy of a file.
 
     Raises:
-        StoreDamagedError: where the file is missing or not a regular one.
+        StoreDamagedError: If the file is missing or not a regular file.
     """
     content = read_file(path, StoreDamagedError)
     if not same_bytes(path, copy_of(path)):

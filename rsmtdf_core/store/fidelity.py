@@ -1,7 +1,7 @@
-"""How true restored tokens are to the originals: measured while writing, kept as a certificate.
+"""Fidelity of restored tokens to the originals: measured while writing, kept as a certificate.
 
-Percentiles of a whole store come from records that were measured apart, on other workers and other
-days. So a measurement keeps a histogram, and histograms add up.
+Records of a store are measured separately, by several workers and at different times. So each measurement
+keeps a histogram, and the histograms are added for the percentiles of the whole store.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from rsmtdf_core.arrays import Floats
 
-# Of 1 - cosine: bin n > 0 ends at 10 ** (n / BINS_A_DECADE - 9), and bin 0 takes what is smaller
-# than the first. 299 bins reach 2, where a token points the other way.
+# Bins of 1 - cosine: bin n > 0 ends at 10 ** (n / BINS_A_DECADE - 9), and bin 0 has all smaller
+# values. 299 bins reach 2, the value of opposite tokens.
 BINS_A_DECADE = 32
 _DECADES = 9
 _BINS = 299
@@ -27,10 +27,10 @@ class Losses:
     """The spread of 1 - cosine over tokens.
 
     Attributes:
-        total: their sum.
-        largest: the largest.
-        first: number of the first bin that is not empty; 0 without tokens.
-        counts: tokens in that bin and each that follows, up to the last that is not empty.
+        total: the sum.
+        largest: the maximum.
+        first: index of the first non-empty bin; 0 without tokens.
+        counts: tokens in each bin from the first to the last non-empty bin.
     """
 
     total: float = 0.0
@@ -40,21 +40,21 @@ class Losses:
 
     @classmethod
     def of(cls, losses: npt.NDArray[np.float64]) -> "Losses":
-        """The spread of the numbers given, each 0 to 2."""
+        """Return the spread of the given losses, each from 0 to 2."""
         with np.errstate(divide="ignore"):
             bins = np.ceil((np.log10(losses) + _DECADES) * BINS_A_DECADE)
         counts = np.bincount(np.clip(bins, 0, _BINS - 1).astype(np.int64).reshape(-1))
         return cls(float(losses.sum()), float(losses.max(initial=0)), *_trimmed(counts))
 
     def plus(self, other: "Losses") -> "Losses":
-        """The spread over the tokens of both."""
+        """Return the spread over the tokens of both."""
         counts = np.zeros(_BINS, np.int64)
-        for one in (self, other):
-            counts[one.first : one.first + len(one.counts)] += np.array(one.counts, np.int64)
+        for part in (self, other):
+            counts[part.first : part.first + len(part.counts)] += np.array(part.counts, np.int64)
         return Losses(self.total + other.total, max(self.largest, other.largest), *_trimmed(counts))
 
     def summary(self) -> dict[str, float]:
-        """Mean, 1st percentile and minimum of the cosine; at least one token."""
+        """Return mean, 1st percentile and minimum of the cosine; needs at least one token."""
         tokens = sum(self.counts)
         worst = np.cumsum(self.counts[::-1])
         bin_number = self.first + len(self.counts) - 1
@@ -69,18 +69,17 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """Restored tokens against the originals, of one record or of many.
+    """The fidelity of restored tokens to the originals, for one record or many.
 
     Means, minima and the relative error are exact. The 1st percentile is the upper end of a
-    histogram's bin of 1 - cosine, 32 bins a decade: never better than the truth, and its distance
-    from 1 at most 7.5 % too large (or 1e-9).
+    histogram's bin of 1 - cosine, 32 bins per decade: it is never better than the exact value, and its
+    distance from 1 is at most 7.5 % too large (or 1e-9).
 
     Attributes:
-        records: how many records were measured.
-        tokens: how many tokens are in them.
-        cosine: of the tokens as they are. Two zero tokens have cosine 1, a zero token and another
-            have 0.
-        centred: the same after the channels' mean was subtracted from both, without which a large
+        records: number of measured records.
+        tokens: number of measured tokens.
+        cosine: of the tokens. Two zero tokens have cosine 1, a zero and a non-zero token have 0.
+        centred: of the tokens after subtracting the channels' mean from both; otherwise a large
             common offset hides every loss.
         error: sum of squared differences.
         energy: sum of squares of the originals.
@@ -112,21 +111,21 @@ class Fidelity:
 
     @classmethod
     def merged(cls, several: Iterable["Fidelity"]) -> "Fidelity":
-        """The measurement of all their records together; of none it is `Fidelity()`."""
+        """Return the fidelity over all records; without any it is `Fidelity()`."""
         whole = cls()
-        for one in several:
+        for part in several:
             whole = cls(
-                whole.records + one.records,
-                whole.tokens + one.tokens,
-                whole.cosine.plus(one.cosine),
-                whole.centred.plus(one.centred),
-                whole.error + one.error,
-                whole.energy + one.energy,
+                whole.records + part.records,
+                whole.tokens + part.tokens,
+                whole.cosine.plus(part.cosine),
+                whole.centred.plus(part.centred),
+                whole.error + part.error,
+                whole.energy + part.energy,
             )
         return whole
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON, about 1 KB; `from_json` takes it back."""
+        """Return a JSON value of about 1 KB for `from_json`."""
         spreads = {"cosine": self.cosine, "centred": self.centred}
         return {
             "records": self.records,
@@ -138,10 +137,10 @@ class Fidelity:
 
     @classmethod
     def from_json(cls, value: object) -> "Fidelity":
-        """What `to_json` gave.
+        """Parse a value of `to_json`.
 
         Raises:
-            ValueError: where it is something else.
+            ValueError: If the value is malformed.
         """
         names = {"records", "tokens", "cosine", "centred", "error", "energy"}
         if not isinstance(value, dict) or value.keys() != names:
@@ -153,13 +152,13 @@ class Fidelity:
         )
 
     def certificate(self) -> dict[str, Any]:
-        """What a store promises about its tokens, as JSON; without tokens only their number.
+        """Return the certificate of a store as a JSON value; without tokens only their number.
 
-        `relative_error` is the root of squared differences over squares, all tokens together.
+        `relative_error` is the root of the sum of squared differences over the sum of squares.
         """
         if not self.tokens:
             return {"records": self.records, "tokens": 0}
-        # Originals that are all zero have no scale of their own to compare with.
+        # If all originals are zero, they have no scale to compare with.
         scale = self.energy or self.error or 1.0
         return {
             "records": self.records,
@@ -178,9 +177,9 @@ def _dots(a: Floats, b: Floats) -> npt.NDArray[np.float64]:
 def _losses(
     original: Floats, restored: Floats, change: Floats, error: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """1 - cosine of each token, and the originals' squared lengths.
+    """Return 1 - cosine of each token, and the originals' squared lengths.
 
-    From the change, as 1 minus a quotient near 1 would be float32's rounding error and no more.
+    Computed from the change, because 1 minus a quotient near 1 would be mere rounding error in float32.
     """
     energy, restored_energy = _dots(original, original), _dots(restored, restored)
     lengths, restored_lengths = np.sqrt(energy), np.sqrt(restored_energy)
@@ -205,7 +204,7 @@ def _parse_losses(value: object, tokens: int) -> Losses:
         raise ValueError("a spread is not a list of three numbers and counts")
     counts = tuple(map(_count, value[3:]))
     if sum(counts) != tokens or _count(value[2]) + len(counts) > _BINS:
-        raise ValueError("a spread's counts are not those of its tokens")
+        raise ValueError("a spread's counts do not match its tokens")
     return Losses(_amount(value[0]), _amount(value[1]), value[2], counts)
 
 

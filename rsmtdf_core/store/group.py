@@ -1,8 +1,7 @@
-"""The group: all that a cache knows about the views of some scenes, shared by every teacher's store.
+"""A group of views, shared by the stores of all teachers.
 
-It gives each view a row that never changes. Views that a larger plan adds, with more views a scene,
-more scenes or other roles, go into new segments, so that no shard ever holds old and new views and
-nothing written is moved.
+The group assigns each view a row that never changes. A larger plan (more views per scene, more scenes or
+other roles) adds its views in new segments. So no shard mixes old and new views, and no record is ever moved.
 """
 
 import os
@@ -44,20 +43,20 @@ SCENES = "scenes.json"
 FORMAT = FileFormat("group of stores")
 SCENES_FORMAT = FileFormat("list of scenes")
 _CRC = np.dtype(np.uint32)
-_MOST_NUMBERS = 2**20  # so many has a view key room for
+_MOST_NUMBERS = 2**20  # a view key has room for this many view numbers
 
 Crcs = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, eq=False)
 class ViewGroup:
-    """Views of one way of drawing (settings, seed) in store-row order.
+    """The views of one drawing (settings and seed) in store-row order.
 
     Attributes:
         path: the group's folder.
-        drawing: the settings and the seed, as `plan.drawing_fields` gives them.
-        known: the scenes in the order in which they came, and the views: VIEW_DTYPE [store rows], whole
-            segments, rows that stand for no view with scene -1.
+        drawing: the settings and the seed, from `plan.drawing_fields`.
+        known: the scenes in the order in which they were added, and the views: VIEW_DTYPE [store rows], in
+            whole segments; a row without a view has scene -1.
     """
 
     path: Path
@@ -66,28 +65,28 @@ class ViewGroup:
 
     @property
     def scenes(self) -> tuple[SceneKey, ...]:
-        """The scenes that the table's numbers stand for."""
+        """The scenes by their number in the table."""
         return self.known.scenes
 
     @property
     def table(self) -> Table:
-        """The views."""
+        """The views, VIEW_DTYPE [store rows]."""
         return self.known.table
 
     @classmethod
     def at(cls, path: Path) -> "ViewGroup":
-        """The group in a folder as it is; nothing is written.
+        """Open the group in a folder, without writing.
 
         Raises:
-            StoreNotFoundError: where there is none.
-            StoreDamagedError: where a file of the group is not what was written.
+            StoreNotFoundError: If the folder has no group.
+            StoreDamagedError: If a file of the group is damaged.
         """
         if path.is_symlink():
             raise damage(path, "the group is a symbolic link, not a folder")
         drawing = read_drawing(
             path / ZARR, StoreDamagedError if holds_stores(path) else StoreNotFoundError
         )
-        # In this order, as scenes are written before the views that need them.
+        # In this order, because scenes are written before the views that need them.
         table = read_table(path / VIEWS, VIEW_DTYPE)
         scenes = read_scenes(path / SCENES)
         check_numbers(path / VIEWS, table, len(scenes))
@@ -108,7 +107,7 @@ class ViewGroup:
     def grown_by(self, plan: ViewPlan) -> "ViewGroup":
         """Return the group with a row for each view of the plan, and write the added rows.
 
-        The caller holds the cache's lock, so the group cannot grow in another process meanwhile.
+        The caller holds the cache's lock, so no other process can grow the group at the same time.
 
         Raises:
             StoreMismatchError: If the group holds a view with other parameters.
@@ -119,11 +118,11 @@ class ViewGroup:
             return self._with(plan)
 
     def rows(self, plan: ViewPlan) -> Rows:
-        """The store row of each plan row, int64 [len(plan)].
+        """Return the store row of each plan row, int64 [len(plan)].
 
         Raises:
-            StoreIncompleteError: where the group lacks views of the plan.
-            StoreMismatchError: where a view is here with other parameters.
+            StoreIncompleteError: If the group lacks views of the plan.
+            StoreMismatchError: If the group holds a view with other parameters.
         """
         rows = self.known_rows(plan)
         if (rows < 0).any():
@@ -131,60 +130,60 @@ class ViewGroup:
                 f"{int((rows < 0).sum())} of the plan's {len(rows)} views were never extracted"
                 + self._changed_scenes(plan),
                 where=self.path,
-                remedy=f"make them: {EXTRACT}; or undo what differs",
+                remedy=f"extract them: {EXTRACT}; or undo the difference",
             )
         self._check_parameters(self._numbered(plan), self.table[rows])
         return rows
 
     def known_rows(self, plan: ViewPlan) -> Rows:
-        """The store row of each plan row, -1 where the group lacks the view; int64 [len(plan)]."""
+        """Return the store row of each plan row, or -1 for a view that the group lacks; int64 [len(plan)]."""
         return find_keys(view_keys(self.table), view_keys(self._numbered(plan)))
 
     def crops(self, rows: Rows) -> Crcs:
-        """The crc32 of the geometric crop at each store row, uint32; 0 where none is recorded."""
+        """Return the crc32 of the geometric crop at each store row, uint32; 0 if none is recorded."""
         return self._read_crops()[rows]
 
     def set_crops(self, rows: Rows, crcs: Crcs) -> None:
         """Record the crc32 of the geometric crops that the teachers saw.
 
         Raises:
-            StoreMismatchError: where a crop was recorded before and is now rendered differently:
-                the features of two teachers would belong to different pixels.
+            StoreMismatchError: If a recorded crop is now rendered differently: the features of two
+                teachers would belong to different pixels.
         """
         with locked(self.path):
-            known = np.array(self._read_crops())
-            differs = (known[rows] != 0) & (known[rows] != crcs)
+            recorded = np.array(self._read_crops())
+            differs = (recorded[rows] != 0) & (recorded[rows] != crcs)
             if differs.any():
                 raise StoreMismatchError(
-                    f"{int(differs.sum())} crops are not rendered as they were for other teachers, "
+                    f"{int(differs.sum())} crops are rendered differently than for earlier teachers, "
                     f"the first at store row {int(rows[differs][0])}",
                     where=self.path,
-                    remedy="restore the files beside the images (.msk, .aux.xml), use the image library of that time, "
-                    "or another cache folder",
+                    remedy="restore the files next to the images (.msk, .aux.xml), use the image library of that "
+                    "time, or another cache folder",
                 )
-            known[rows] = crcs
-            write_table(self.path / CROPS, known)
+            recorded[rows] = crcs
+            write_table(self.path / CROPS, recorded)
 
     def sweep(self) -> None:
-        """Remove the temporary files of extractions that were killed."""
+        """Remove the temporary files of killed extractions."""
         with locked(self.path):
             for leftover in self.path.glob("*.tmp-*"):
                 leftover.unlink()
 
     def _read_crops(self) -> Crcs:
-        """All recorded crops; more than the table has where the group has grown meanwhile."""
+        """Read all recorded crops; there are more than table rows if another process grew the group."""
         crops = read_table(self.path / CROPS, _CRC)
         if len(crops) < len(self.table):
             raise table_damage(
-                self.path / CROPS, f"{len(crops)} rows are fewer than the {len(self.table)} views'"
+                self.path / CROPS, f"it has {len(crops)} rows for {len(self.table)} rows of views"
             )
         return crops
 
     def _numbered(self, plan: ViewPlan) -> Table:
-        """The plan's table with scenes numbered as they are here; one that is not here is beyond all."""
-        beyond, places = len(self.scenes), self.known.scene_indices
+        """Return the plan's table with the group's scene numbers; an unknown scene gets the next free one."""
+        unknown, indices = len(self.scenes), self.known.scene_indices
         number = np.array(
-            [places.get(SceneKey.of(scene), beyond) for scene in plan.scenes] + [-1], np.int32
+            [indices.get(SceneKey.of(scene), unknown) for scene in plan.scenes] + [-1], np.int32
         )
         table = plan.table.copy()
         table["scene"] = number[plan.table["scene"]]
@@ -192,11 +191,11 @@ class ViewGroup:
         return table
 
     def _with(self, plan: ViewPlan) -> "ViewGroup":
-        """The group with the plan's scenes and views that it lacks, in plan order, on disk too."""
-        # A view's row is its address in every store of the group, so growth only appends: scenes behind the scenes,
-        # views behind the views. Numbers of scenes stay, and so do the rows that name them.
-        here = self.known.scene_indices
-        added = [key for scene in plan.scenes if (key := SceneKey.of(scene)) not in here]
+        """Add the missing scenes and views of the plan, in plan order, and write them."""
+        # A view's row is its address in every store of the group, so growth only appends scenes and views. Scene
+        # numbers never change, and neither do the rows that refer to them.
+        indices = self.known.scene_indices
+        added = [key for scene in plan.scenes if (key := SceneKey.of(scene)) not in indices]
         views = KnownViews((*self.scenes, *added), self.table)
         grown = ViewGroup(self.path, self.drawing, views)
         table = grown._numbered(plan)
@@ -204,23 +203,23 @@ class ViewGroup:
         self._check_parameters(table[rows >= 0], self.table[rows[rows >= 0]])
         if (rows >= 0).all() and (self.path / ZARR).exists():
             return self
-        # New views begin a new segment, and a shard never reaches over the end of one. So shards that were written
-        # before the growth stay untouched. The gaps at a segment's end take rows of this table and no records.
+        # New views begin a new segment, and no shard crosses a segment's end. So shards that were written before
+        # the growth stay untouched. The gap at a segment's end costs rows of this table but no records.
         segments = KnownViews(
             views.scenes, np.concatenate([self.table, _segments(table[rows < 0])])
         )
         return ViewGroup(self.path, self.drawing, segments)._written(len(self.table))
 
     def _written(self, before: int) -> "ViewGroup":
-        """Write what grew; `before` rows had crops already."""
+        """Write the tables after a growth; the first `before` rows already have crops."""
         crops = np.zeros(len(self.table), _CRC)
         if before:
             crops[:before] = read_table(self.path / CROPS, _CRC)[:before]
-        # In this order, whenever it ends: crops and scenes may be more than the views need, never
-        # fewer, and without its zarr.json the folder is no group.
+        # In this order: after a kill there are more crops and scenes than the views need, never fewer, and
+        # without zarr.json the folder is not a group.
         write_table(self.path / CROPS, crops)
         if not before:
-            keep_copy(self.path / CROPS)  # one that is there belongs to other rows
+            keep_copy(self.path / CROPS)  # an existing copy belongs to other rows
         for path in (copy_of(self.path / SCENES), self.path / SCENES):
             write_json(path, scenes_document(self.scenes))
         for path in (copy_of(self.path / VIEWS), self.path / VIEWS):
@@ -230,27 +229,27 @@ class ViewGroup:
                 write_json(path, group_document(self.drawing))
         return self
 
-    def _check_parameters(self, expected: Table, found: Table) -> None:
-        wrong = np.flatnonzero((_bytes(expected) != _bytes(found)).any(axis=1))
+    def _check_parameters(self, expected: Table, recorded: Table) -> None:
+        wrong = np.flatnonzero((_bytes(expected) != _bytes(recorded)).any(axis=1))
         if len(wrong):
             first = int(wrong[0])
-            lines = differences(_fields(expected[first]), _fields(found[first]))
+            lines = differences(_fields(expected[first]), _fields(recorded[first]))
             raise StoreMismatchError(
-                f"{len(wrong)} views have other parameters here than in the plan; the first: "
+                f"{len(wrong)} views have other parameters in the cache than in the plan; the first: "
                 + "; ".join(lines),
                 where=self.path / VIEWS,
-                remedy="use another cache folder: this one's views were drawn by another version",
+                remedy="use another cache folder: another version drew the views of this cache",
             )
 
     def _changed_scenes(self, plan: ViewPlan) -> str:
-        """What to say of scenes whose image is another one than when features were made."""
-        here = {key.id: key for key in self.scenes}
+        """Describe the plan's scenes that are new or whose image changed since extraction."""
+        ids = {key.id for key in self.scenes}
         changed = [
             scene.id
             for scene in plan.scenes
-            if scene.id in here and SceneKey.of(scene) not in self.known.scene_indices
+            if scene.id in ids and SceneKey.of(scene) not in self.known.scene_indices
         ]
-        added = sum(scene.id not in here for scene in plan.scenes)
+        added = sum(scene.id not in ids for scene in plan.scenes)
         parts = [f"{added} scenes are new"] if added else []
         if changed:
             parts.append(
@@ -260,7 +259,7 @@ class ViewGroup:
 
 
 def holds_stores(group: Path) -> bool:
-    """Whether a group's folder has folders of stores."""
+    """Return whether a group's folder contains folders of stores."""
     if not group.is_dir():
         return False
     with os.scandir(group) as items:
@@ -270,7 +269,7 @@ def holds_stores(group: Path) -> bool:
 
 
 def _segments(added: Table) -> Table:
-    """Whole segments that begin with the views given and end with gaps."""
+    """Pad views with gaps to whole segments."""
     table = np.zeros(-(-len(added) // SEGMENT_ROWS) * SEGMENT_ROWS, VIEW_DTYPE)
     table["scene"] = table["partner_scene"] = -1
     table[: len(added)] = added
@@ -278,53 +277,59 @@ def _segments(added: Table) -> Table:
 
 
 def scenes_document(scenes: Sequence[SceneKey]) -> dict[str, Any]:
-    """The content of `scenes.json`."""
+    """Return the content of `scenes.json`."""
     return SCENES_FORMAT.sealed({"scenes": [key.to_json() for key in scenes]})
 
 
 def group_document(drawing: dict[str, Any]) -> dict[str, Any]:
-    """The content of a group's `zarr.json`."""
-    own = FORMAT.sealed({"drawing": drawing})
-    return {"zarr_format": 3, "node_type": "group", "attributes": {"rsmtdf": own}}
+    """Return the content of a group's `zarr.json`."""
+    attributes = {"rsmtdf": FORMAT.sealed({"drawing": drawing})}
+    return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
 
 def read_drawing(file: Path, absent: type[StoreError] = StoreDamagedError) -> dict[str, Any]:
-    """How views are drawn, as a group's `zarr.json` says; `absent` is raised for a missing file.
+    """Read the drawing of a group's views from its `zarr.json`.
 
     Raises:
-        StoreDamagedError: where the file is not what was written.
+        StoreError: Of type `absent`, if the file is missing.
+        StoreDamagedError: If the file is damaged.
     """
-    document, own = read_attributes(FORMAT, file, absent)
-    drawing = own.get("drawing")
+    document, attributes = read_attributes(FORMAT, file, absent)
+    drawing = attributes.get("drawing")
     if not isinstance(drawing, dict) or document != group_document(drawing):
         raise damage(file, "the group's metadata is inconsistent")
     return drawing
 
 
 def check_numbers(path: Path, table: Table, scenes: int) -> None:
-    """Refuse a table that names scenes which are not there, or numbers that no view has.
+    """Refuse a table with scene or view numbers out of range.
+
+    Args:
+        path: the table's file, for errors.
+        table: the views.
+        scenes: number of scenes.
 
     Raises:
-        StoreDamagedError: naming `path`.
+        StoreDamagedError: If a number is out of range.
     """
-    own, partner, number = table["scene"], table["partner_scene"], table["number"]
-    for found, limit in ((own, scenes), (partner, scenes), (number, _MOST_NUMBERS)):
-        least = 0 if found is number else -1
-        if len(found) and not (least <= found.min() and found.max() < limit):
-            raise table_damage(path, "it names scenes or views that cannot be")
+    scene, partner, number = table["scene"], table["partner_scene"], table["number"]
+    for column, limit in ((scene, scenes), (partner, scenes), (number, _MOST_NUMBERS)):
+        least = 0 if column is number else -1
+        if len(column) and not (least <= column.min() and column.max() < limit):
+            raise table_damage(path, "it has scene or view numbers out of range")
 
 
 def read_scenes(file: Path) -> tuple[SceneKey, ...]:
-    """The scenes that a group's `scenes.json` lists.
+    """Read the scenes from a group's `scenes.json`.
 
     Raises:
-        StoreDamagedError: where the file is missing or not what was written.
+        StoreDamagedError: If the file is missing or damaged.
     """
-    own = SCENES_FORMAT.unsealed(read_json(file, StoreDamagedError), file)
+    document = SCENES_FORMAT.unsealed(read_json(file, StoreDamagedError), file)
     try:
         return tuple(
             SceneKey(name, sha256, width, height, None if window is None else tuple(window))
-            for name, sha256, width, height, window in own["scenes"]
+            for name, sha256, width, height, window in document["scenes"]
         )
     except (KeyError, TypeError, ValueError) as wrong:
         raise damage(file, f"{SCENES} cannot be read: {wrong!r}") from None

@@ -1,8 +1,8 @@
-"""The ledger: one line for each complete shard, appended by the coordinator alone.
+"""The ledger: one line per complete shard, appended only by the coordinator.
 
-A Zarr store with half its shards opens without an error, so something else must say what is
-complete. A later line about a shard replaces an earlier one. Each line ends with the crc32c of what
-stands before it. A line that was cut off by a crash is ignored, and removed by the next append.
+A Zarr store with half of its shards opens without an error, so the ledger records which shards are
+complete. A later line for a shard replaces an earlier one. Each line ends with the crc32c of the text
+before it. A line that a crash cut off is ignored, and the next append removes it.
 """
 
 import json
@@ -26,7 +26,7 @@ from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.shards import ShardSummary, damage
 
 _CRC = b', "crc32c": '
-# Taken apart by a pattern: a JSON parser takes four times as long, and there may be ten thousand lines.
+# A pattern, because a JSON parser takes four times as long and there may be ten thousand lines.
 _LINE = re.compile(
     rb'({"shard": (\d{1,18}), "records": (\d{1,18}), "bytes": (\d{1,18}), "index_crc32c": (\d{1,18}), '
     rb'"content_crc32c": (\d{1,18}), "fidelity": (null|{[ -~]*})), "crc32c": (\d{1,18})}'
@@ -34,12 +34,12 @@ _LINE = re.compile(
 
 
 class LedgerEntry(NamedTuple):
-    """A complete shard of a store; a tuple, for there may be ten thousand of them.
+    """A complete shard of a store; a tuple, because there may be ten thousand of them.
 
     Attributes:
-        shard: its number.
-        summary: what its file must look like.
-        fidelity: what was measured of its records while writing, a JSON object as text; None where nothing was.
+        shard: the shard's number.
+        summary: the summary that its file must match.
+        fidelity: the measurements of its records while writing, a JSON object as text; None without measurements.
     """
 
     shard: int
@@ -48,7 +48,7 @@ class LedgerEntry(NamedTuple):
 
     @property
     def records(self) -> int:
-        """How many records are present."""
+        """Number of records."""
         return self.summary.records
 
 
@@ -59,7 +59,7 @@ class Ledger:
     Attributes:
         content: the complete lines.
         table: int64 [lines, 5]: shard, and the four numbers of its `ShardSummary`.
-        fidelities: of each line.
+        fidelities: the fidelity of each line.
     """
 
     content: bytes
@@ -68,7 +68,7 @@ class Ledger:
 
     @cached_property
     def newest(self) -> npt.NDArray[np.int64]:
-        """Of each shard's newest line the row of `table`, by shard, int64 [shards]."""
+        """The row in `table` of each shard's newest line, by shard, int64 [shards]."""
         _, last = np.unique(self.table[::-1, 0], return_index=True)
         rows: npt.NDArray[np.int64] = len(self.table) - 1 - last
         return rows
@@ -84,35 +84,35 @@ class Ledger:
 
 
 def read_ledger(store: Path, length: int | None = None) -> Ledger:
-    """Read the ledger of the store at `store`, or its first `length` bytes; an absent one is empty.
+    """Read the ledger of a store, or its first `length` bytes; a missing ledger is empty.
 
     Raises:
-        StoreDamagedError: where a complete line is not an entry, or the file is missing beside its copy.
+        StoreDamagedError: If a complete line is not an entry, or the file is missing but its copy is not.
     """
     path = store / LEDGER
-    there = is_there(path) or is_there(copy_of(path))
-    content = (read_file(path, StoreDamagedError) if there else b"")[:length]
+    exists = is_there(path) or is_there(copy_of(path))
+    content = (read_file(path, StoreDamagedError) if exists else b"")[:length]
     return parse_ledger(path, content)
 
 
 def parse_ledger(path: Path, content: bytes) -> Ledger:
-    """The ledger that `content` holds; `path` is named in errors."""
+    """Parse the content of a ledger; `path` is for errors."""
     content = content[: content.rfind(b"\n") + 1]
-    # Numbers in one list: as many objects as lines would set the garbage collector to work.
+    # A flat list of numbers: one object per line would trigger the garbage collector.
     numbers: list[int] = []
     fidelities: list[str | None] = []
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
-        found = _entry_of(line)
-        if found is None:
+        entry = _entry_of(line)
+        if entry is None:
             raise damage(path, f"line {number} of the ledger is not an entry")
-        numbers += map(int, found.group(2, 3, 4, 5, 6))
-        fidelity = found[7]
+        numbers += map(int, entry.group(2, 3, 4, 5, 6))
+        fidelity = entry[7]
         fidelities.append(None if fidelity == b"null" else fidelity.decode())
     return Ledger(content, np.array(numbers, np.int64).reshape(-1, 5), fidelities)
 
 
 def sound_lines(content: bytes) -> bytes:
-    """The complete lines of a ledger's content that are entries."""
+    """Return the complete lines of a ledger's content that are entries."""
     return b"".join(
         line
         for line in content.splitlines(keepends=True)
@@ -121,13 +121,13 @@ def sound_lines(content: bytes) -> bytes:
 
 
 def _entry_of(line: bytes) -> re.Match[bytes] | None:
-    """The parts of a line; None where it is not an entry."""
-    found = _LINE.fullmatch(line)
-    return found if found and int(found[8]) == google_crc32c.value(found[1]) else None
+    """Return the parts of a line, or None if it is not an entry."""
+    match = _LINE.fullmatch(line)
+    return match if match and int(match[8]) == google_crc32c.value(match[1]) else None
 
 
 def append_ledger(store: Path, entries: Sequence[LedgerEntry]) -> None:
-    """Append entries and sync them; a line that a crash cut off is removed first."""
+    """Append entries and sync them, after removing a line that a crash cut off."""
     if not entries:
         return
     complete = len(read_ledger(store).content)

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that is gone with the process that holds it."""
+"""Locks for one writer at a time; a lock ends with the process that holds it."""
 
 import errno
 import fcntl
@@ -13,7 +13,7 @@ from rsmtdf_core.errors import StoreDamagedError, StoreError
 
 LOCK = ".lock"
 _NOT_A_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
-# A process forked from the holder, such as a loader's, must not keep the lock when the holder is killed.
+# A process forked from the holder, such as a loader's worker, must not keep the lock if the holder is killed.
 _held: set[int] = set()
 
 
@@ -28,11 +28,11 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 @contextmanager
 def locked(folder: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold `folder` for writing; waits for whoever holds it, after a call of `on_wait`.
+    """Lock `folder` for writing; if it is locked, call `on_wait` and wait.
 
     Raises:
-        StoreDamagedError: where the lock is not a regular file.
-        StoreError: where the folder was deleted while this waited.
+        StoreDamagedError: If the lock is not a regular file.
+        StoreError: If the folder was deleted during the wait.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -76,12 +76,12 @@ def _require_same(folder: Path, handle: int) -> None:
         same = False
     if not same:
         raise StoreError(
-            "the folder was deleted meanwhile", where=folder, remedy="run the command again"
+            "the folder was deleted during the wait", where=folder, remedy="run the command again"
         )
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether somebody holds `folder` for writing; nothing is written."""
+    """Return whether a process has locked `folder` for writing, without writing."""
     try:
         handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -97,28 +97,28 @@ def is_locked(folder: Path) -> bool:
 
 @contextmanager
 def reading(folders: Iterable[Path]) -> Iterator[None]:
-    """Keep stores from being repaired while their records are read; nothing is written.
+    """Protect stores from repair while their records are read, without writing.
 
-    The lock is shared, and is on the folders themselves, so that readers need no permission to write. A file system
-    without such locks keeps nobody away.
+    The lock is shared and is on the folders themselves, so readers need no write permission. A file system
+    without such locks gives no protection.
 
     Raises:
-        StoreError: where a store is being repaired.
+        StoreError: If a store is being repaired.
     """
     yield from _folders_locked(
-        folders, fcntl.LOCK_SH, "the store is being repaired", "wait until the repair has ended"
+        folders, fcntl.LOCK_SH, "the store is being repaired", "wait until the repair ends"
     )
 
 
 @contextmanager
 def unread(folders: Iterable[Path]) -> Iterator[None]:
-    """Keep readers away from stores.
+    """Lock stores against readers.
 
     Raises:
-        StoreError: where a training reads one of them.
+        StoreError: If a training reads one of the stores.
     """
     yield from _folders_locked(
-        folders, fcntl.LOCK_EX, "a training reads this store", "wait for its end, or stop it"
+        folders, fcntl.LOCK_EX, "a training reads this store", "wait until it ends, or stop it"
     )
 
 
@@ -132,6 +132,6 @@ def _folders_locked(folders: Iterable[Path], kind: int, busy: str, remedy: str) 
                 fcntl.flock(handle, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StoreError(busy, where=folder, remedy=remedy) from None
-            except OSError:  # no locks of folders here
+            except OSError:  # the file system cannot lock folders
                 continue
         yield

@@ -1,8 +1,8 @@
-"""What a store says about itself: `zarr.json`, and the seal that shows that a file was changed.
+"""A store's metadata: `zarr.json`, and the seal that reveals a changed file.
 
-The files are written here, not by zarr-python, so that the same store has the same bytes under
-every version of that library; zarr-python reads them. On opening, the document is rebuilt from the
-few facts it carries and compared whole, so that no field can lie about sizes.
+This module writes the files, not zarr-python, so that a store has the same bytes under every version
+of that library; zarr-python can read them. On opening, the document is rebuilt from its few facts and
+compared as a whole, so that no field can contradict another.
 """
 
 import math
@@ -47,14 +47,14 @@ class StoreMetadata:
 
     Attributes:
         rows: length of the array, a multiple of `SEGMENT_ROWS`.
-        shard_records: records a shard has room for, a power of two up to `SEGMENT_ROWS`.
+        shard_records: records per shard, a power of two up to `SEGMENT_ROWS`.
         identity: the teacher's identity (JSON).
-        shape: what one record holds; its `teacher` is the name under which the store was made.
+        shape: shape of one record; its `teacher` is the teacher's name at extraction.
         codec: the declared codec.
-        parameters_sha256: of the file with what the codec fitted.
-        probe: the teacher's output on the fixed probe image when the store was made.
-        random_weights: True where the teacher never was trained, so that results say so.
-        source: where the records were transcoded from: that store's codec and certificate; None where
+        parameters_sha256: digest of the file with the codec's parameters.
+        probe: the teacher's output on the fixed probe image at extraction.
+        random_weights: True if the teacher was never trained, so that results can be marked.
+        source: codec and certificate of the store that the records were transcoded from; None if
             the teacher made them.
     """
 
@@ -74,9 +74,9 @@ class StoreFacts:
     """A store's metadata with what its codec needs.
 
     Attributes:
-        metadata: the facts.
-        parameters: what the codec fitted, and the channels' `mean` and `std`.
-        codec: made from both.
+        metadata: the store's metadata.
+        parameters: the codec's fitted parameters, and the channels' `mean` and `std`.
+        codec: the codec with these parameters.
     """
 
     metadata: StoreMetadata
@@ -85,51 +85,51 @@ class StoreFacts:
 
     @classmethod
     def of(cls, metadata: StoreMetadata, parameters: Parameters) -> "StoreFacts":
-        """Make the codec."""
+        """Return the facts with the codec built from the parameters."""
         codec = make_codec(metadata.codec, metadata.shape.record_shape, parameters)
         return cls(metadata, parameters, codec)
 
     @property
     def kind(self) -> CodecKind:
-        """The row of the codec."""
+        """The registry's row for the codec."""
         return CODECS[self.metadata.codec["name"]]
 
     @property
     def folder_name(self) -> str:
-        """`<teacher>-<address>-<codec>`; the address comes from the identity alone."""
+        """`<teacher>-<address>-<codec>`; the address depends only on the identity."""
         name = self.metadata.shape.teacher
         assert _NAME.fullmatch(name), name
         return f"{name}-{store_suffix(self.metadata.identity, self.codec.label)}"
 
 
 def store_suffix(identity: dict[str, Any], label: str) -> str:
-    """What follows the teacher's name in the name of a store's folder."""
+    """Return the part of a store's folder name after the teacher's name."""
     return f"{fingerprint(identity)[:12]}-{label}"
 
 
 def read_attributes(
     kind: FileFormat, path: Path, absent: type[RsmtdfError]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The document at `path` and its unsealed attributes; `absent` is raised for a missing file."""
+    """Read the document at `path` and its unsealed attributes; raise `absent` for a missing file."""
     document = read_json(path, StoreDamagedError if path.exists() or path.is_symlink() else absent)
     attributes = document.get("attributes")
-    own = attributes.get("rsmtdf") if isinstance(attributes, dict) else None
-    return document, kind.unsealed(own, path)
+    sealed = attributes.get("rsmtdf") if isinstance(attributes, dict) else None
+    return document, kind.unsealed(sealed, path)
 
 
 def write_metadata(store: Path, facts: StoreFacts) -> None:
-    """Write the `zarr.json` of the store at `store`, atomically; the copy comes first."""
+    """Write the `zarr.json` of a store atomically; the copy comes first."""
     write_json(copy_of(store / ZARR), _document(facts))
     write_json(store / ZARR, _document(facts))
 
 
 def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
-    """Read and check the `zarr.json` and the parameters of the store at `store`.
+    """Read and check the `zarr.json` and the parameters of a store.
 
     Raises:
-        RsmtdfError: of type `absent` where there is none.
-        StoreDamagedError: where a field is not what was written or lies about another.
-        StoreMismatchError: where it is of a format that this version does not know.
+        RsmtdfError: Of type `absent`, if there is no store.
+        StoreDamagedError: If a field is damaged or contradicts another.
+        StoreMismatchError: If the file has a format that this version does not know.
     """
     for folder in (store, store / "c"):
         if folder.is_symlink():
@@ -140,7 +140,7 @@ def read_metadata(store: Path, absent: type[RsmtdfError]) -> StoreFacts:
 
 
 def has_records(store: Path) -> bool:
-    """Whether anything in the folder belongs to records: without `zarr.json` nobody knows how to decode these."""
+    """Return whether the folder has files of records, which cannot be decoded without `zarr.json`."""
     names = ("c", LEDGER, COMMIT)
     return any(is_there(path) for name in names for path in (store / name, copy_of(store / name)))
 
@@ -148,10 +148,10 @@ def has_records(store: Path) -> bool:
 def read_facts(
     store: Path, path: Path, parameters_path: Path, absent: type[RsmtdfError]
 ) -> StoreFacts:
-    """As `read_metadata`, from the files given: those of the store or their copies."""
-    document, own = read_attributes(FORMAT, path, absent)
+    """Read metadata like `read_metadata`, from the given files: the store's or their copies."""
+    document, attributes = read_attributes(FORMAT, path, absent)
     try:
-        metadata = _parse(document, own)
+        metadata = _parse(document, attributes)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as wrong:
         raise damage(path, f"the store's metadata cannot be read: {wrong!r}") from None
     parameters = read_parameters(parameters_path, metadata.parameters_sha256)
@@ -162,11 +162,11 @@ def read_facts(
     except ConfigError as unknown:
         raise StoreMismatchError(unknown.what, where=path, remedy=unknown.remedy) from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as wrong:
-        raise damage(path, f"the codec cannot be made: {wrong!r}") from None
+        raise damage(path, f"the codec cannot be built: {wrong!r}") from None
     try:
         changed = next(differences(written, document), None)
     except RecursionError:
-        changed = "it is nested too deep"
+        changed = "it is nested too deeply"
     if changed is None and store.name != facts.folder_name:
         changed = f"folder name: expected {facts.folder_name}, found {store.name}"
     if changed is not None:
@@ -175,26 +175,26 @@ def read_facts(
 
 
 def _check_statistics(facts: StoreFacts) -> None:
-    """Refuse parameters without the channels' statistics; pixels have none."""
+    """Refuse parameters without the channels' statistics; a store of pixels has none."""
     shape = facts.metadata.shape
     for name in ("mean", "std") if facts.kind.holds == "tokens" else ():
-        found = facts.parameters[name]
-        if found.shape != (shape.channels,) or found.dtype != np.float32:
+        statistic = facts.parameters[name]
+        if statistic.shape != (shape.channels,) or statistic.dtype != np.float32:
             raise ValueError(f"the parameter {name} is malformed")
 
 
-def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
-    shape = TokenShape(**own["shape"])
+def _parse(document: dict[str, Any], attributes: dict[str, Any]) -> StoreMetadata:
+    shape = TokenShape(**attributes["shape"])
     metadata = StoreMetadata(
         rows=document["shape"][0],
         shard_records=document["chunk_grid"]["configuration"]["chunk_shape"][0],
-        identity=own["identity"],
+        identity=attributes["identity"],
         shape=shape,
-        codec=own["codec"],
-        parameters_sha256=own["parameters_sha256"],
-        probe=tuple(own["probe"]),
-        random_weights=own["random_weights"],
-        source=own["source"],
+        codec=attributes["codec"],
+        parameters_sha256=attributes["parameters_sha256"],
+        probe=tuple(attributes["probe"]),
+        random_weights=attributes["random_weights"],
+        source=attributes["source"],
     )
     numbers = [metadata.rows, metadata.shard_records, *shape.record_shape]
     if shape.input_size is not None:
@@ -204,7 +204,7 @@ def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
     if metadata.rows % SEGMENT_ROWS:
         raise ValueError(f"{metadata.rows} rows are not whole segments of {SEGMENT_ROWS}")
     if SEGMENT_ROWS % metadata.shard_records:
-        raise ValueError(f"{metadata.shard_records} records a shard do not divide {SEGMENT_ROWS}")
+        raise ValueError(f"{metadata.shard_records} records per shard do not divide {SEGMENT_ROWS}")
     if shape.height * shape.width * shape.channels > _MAX_NUMBERS:
         raise ValueError(f"a record of {shape.record_shape} is too large")
     if not isinstance(metadata.codec, dict):
@@ -212,15 +212,15 @@ def _parse(document: dict[str, Any], own: dict[str, Any]) -> StoreMetadata:
     if not _NAME.fullmatch(shape.teacher) or not isinstance(metadata.identity, dict):
         raise ValueError("the teacher's name or identity is malformed")
     if not all(math.isfinite(number) for number in metadata.probe):
-        raise ValueError("the probe is not made of numbers")
+        raise ValueError("the probe is not a list of finite numbers")
     return metadata
 
 
 def _document(facts: StoreFacts) -> dict[str, Any]:
-    """The array's `zarr.json`: an absent record reads as NaN or as a number that is never written."""
+    """Return the array's `zarr.json`; an absent record reads as NaN or as a number that no codec writes."""
     metadata, codec = facts.metadata, facts.codec
     shape = metadata.shape
-    own = {
+    attributes = {
         "identity": metadata.identity,
         "shape": {
             "teacher": shape.teacher,
@@ -253,12 +253,12 @@ def _document(facts: StoreFacts) -> dict[str, Any]:
         "fill_value": _absent(codec.dtype),
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
         "dimension_names": ["view", *grid],
-        "attributes": {"rsmtdf": FORMAT.sealed(own)},
+        "attributes": {"rsmtdf": FORMAT.sealed(attributes)},
     }
 
 
 def _absent(dtype: np.dtype[Any]) -> int | str:
-    """What an absent record reads as: NaN, the int8 that no codec writes, or all bits set."""
+    """Return the fill value of absent records: NaN, the int8 that no codec writes, or all bits set."""
     if dtype.kind == "f":
         return "NaN"
     return int(np.iinfo(dtype).min) if dtype.kind == "i" else int(np.iinfo(dtype).max)

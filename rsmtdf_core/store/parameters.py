@@ -1,4 +1,4 @@
-"""What a codec fitted on a first sample of tokens, and the channels' statistics, beside the store."""
+"""A store's parameters: those that its codec fitted on a first sample, and the channels' statistics."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ PARAMETERS = "parameters.safetensors"
 
 
 def write_parameters(store: Path, parameters: Parameters) -> str:
-    """Write the parameters of the store at `store`, atomically, and their copy; returns the file's sha256."""
+    """Write the parameters of a store and their copy atomically; return the file's sha256."""
     data = save({name: np.ascontiguousarray(value) for name, value in sorted(parameters.items())})
     for path in (copy_of(store / PARAMETERS), store / PARAMETERS):
         with atomic_file(path) as file:
@@ -29,11 +29,11 @@ def read_parameters(path: Path, sha256: str) -> Parameters:
     """Read the parameters in a file.
 
     Raises:
-        StoreDamagedError: where the file is absent or not the one with that digest.
+        StoreDamagedError: If the file is missing or has another digest.
     """
     content = read_file(path, StoreDamagedError)
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise damage(path, "the file is not the one that was written")
+        raise damage(path, "the file does not match its digest")
     try:
         return load(content)
     except (SafetensorError, ValueError) as wrong:

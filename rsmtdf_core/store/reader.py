@@ -1,6 +1,6 @@
-"""Training's side of a store: records by plan row, from mapped shards into buffers that stay.
+"""Read records by plan row from mapped shards into reusable buffers, for training.
 
-Allocating a batch costs several times the copy, so `gather` fills what the caller keeps.
+Allocating a batch costs several times as much as the copy, so `gather` fills the caller's buffers.
 """
 
 import resource
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 ChecksumPolicy = Literal["always", "first", "never"]
 
 _UNLISTED = -1
-_LOOKED_AT = 8
+_PROBED_EVERY = 8
 
 
 class FeatureReader:
-    """Reads one store; shards are opened when first used, in each process on its own.
+    """Reader of one store; each process opens a shard at its first use.
 
-    It can be sent to other processes: only the path, the rows and a few facts travel. Several
-    threads may use it at once. Nothing is written.
+    A reader can be pickled: only the path, the rows and a few facts are sent. Several threads may use
+    it concurrently. It never writes.
 
     Args:
         store: the store.
-        rows: the store row of each plan row, as `FeatureStore.require` returns them.
-        check: when a record's checksum is compared: at each use, at its first use in a process,
+        rows: the store row of each plan row, from `FeatureStore.require`.
+        check: when to compare a record's checksum: at each use, at its first use in a process, or
             never.
 
     Attributes:
-        shape: what one record holds.
+        shape: the shape of one record.
         codec: the store's codec.
     """
 
@@ -54,12 +54,12 @@ class FeatureReader:
         self._unchecked = self._none_checked()
 
     def gather(self, plan_rows: Rows, out: npt.NDArray[Any]) -> None:
-        """Put the views' stored numbers into `out` [len(plan_rows), *codec.stored_shape].
+        """Read the views' stored numbers into `out` [len(plan_rows), *codec.stored_shape].
 
-        `out` is contiguous and of the codec's type.
+        `out` must be contiguous and have the codec's dtype.
 
         Raises:
-            StoreDamagedError: where a shard or a record is not what was written.
+            StoreDamagedError: If a shard or a record is damaged.
         """
         assert out.shape == (len(plan_rows), *self.codec.stored_shape)
         assert out.dtype == self.codec.dtype
@@ -79,10 +79,10 @@ class FeatureReader:
             slot[:] = record
 
     def tokens(self, plan_row: int) -> npt.NDArray[np.float32]:
-        """The decoded tokens of one view, float32 [H, W, D].
+        """Return the decoded tokens of one view, float32 [H, W, D].
 
         Raises:
-            StoreDamagedError: where the shard or the record is not what was written.
+            StoreDamagedError: If the shard or the record is damaged.
         """
         import torch
 
@@ -92,24 +92,25 @@ class FeatureReader:
         return np.asarray(tokens[0], np.float32)
 
     def prefetch(self, plan_rows: Rows) -> None:
-        """Ask the system to read these views' records ahead; returns at once.
+        """Ask the system to read these views' records ahead; return at once.
 
-        One record in eight is looked at; only where one of these is not in memory is every one.
+        One record in eight is probed first; only if one of these is not in memory is every record read ahead.
 
         Raises:
-            StoreDamagedError: where a shard is not what was written.
+            StoreDamagedError: If a shard is damaged.
         """
-        places = list(self._places(plan_rows))
-        # Looking costs up to a tenth of the copy, and a store that was read once lies in memory.
-        looked_at = places[::_LOOKED_AT]
-        if any(_opened(self._shards, shard).prefetch(number) for shard, number in looked_at):
-            for shard, number in places:
+        addresses = list(self._addresses(plan_rows))
+        # Probing costs up to a tenth of the copy, and a store is often in memory after one epoch.
+        probed = addresses[::_PROBED_EVERY]
+        if any(_opened(self._shards, shard).prefetch(number) for shard, number in probed):
+            for shard, number in addresses:
                 _opened(self._shards, shard).prefetch(number)
 
     def _records(self, plan_rows: Rows) -> Iterator[npt.NDArray[np.uint8]]:
-        """Each record's bytes in the mapped file, checked where that is asked for."""
+        """Yield each record's bytes in the mapped file, checked according to the policy."""
         always, unchecked = self._check == "always", self._unchecked
-        for row, (shard, number) in zip(plan_rows.tolist(), self._places(plan_rows), strict=True):
+        addresses = self._addresses(plan_rows)
+        for row, (shard, number) in zip(plan_rows.tolist(), addresses, strict=True):
             reader = _opened(self._shards, shard)
             if always or unchecked[row]:
                 yield reader.record(number, check=True)
@@ -117,8 +118,8 @@ class FeatureReader:
             else:
                 yield reader.record(number, check=False)
 
-    def _places(self, plan_rows: Rows) -> Iterator[tuple[int, int]]:
-        """Shard and number therein of each record."""
+    def _addresses(self, plan_rows: Rows) -> Iterator[tuple[int, int]]:
+        """Yield each record's shard and its number in the shard."""
         shards, numbers = np.divmod(self._rows[plan_rows], self._shards.capacity)
         return zip(shards.tolist(), numbers.tolist(), strict=True)
 
@@ -134,7 +135,7 @@ class FeatureReader:
 
 
 class _Shards:
-    """How to open the shards that hold `rows`; tables instead of objects, as there are many."""
+    """Opener of the shards that hold `rows`; it keeps arrays, because there may be many shards."""
 
     def __init__(self, store: "FeatureStore", rows: Rows) -> None:
         self.capacity: int = store.metadata.shard_records
@@ -144,15 +145,9 @@ class _Shards:
         self._numbers = np.flatnonzero(np.bincount(rows // self.capacity))
         self._expected = np.full((len(self._numbers), 4), _UNLISTED, np.int64)
         entries = store.entries()
-        for place, number in enumerate(self._numbers.tolist()):
+        for index, number in enumerate(self._numbers.tolist()):
             if number in entries:
-                one = entries[number].summary
-                self._expected[place] = (
-                    one.records,
-                    one.bytes,
-                    one.index_crc32c,
-                    one.content_crc32c,
-                )
+                self._expected[index] = tuple(entries[number].summary)
 
     def open(self, shard: int) -> ShardReader:
         listed = self._expected[np.searchsorted(self._numbers, shard)].tolist()
@@ -162,9 +157,9 @@ class _Shards:
 
 
 def _most_open() -> int:
-    """An open shard holds two descriptors: half of those a process may have, for all its readers."""
+    """Return the limit of open shards: each holds two descriptors, and all may use half of the process's."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The system also limits mappings, commonly to 65530 a process.
+    # The system also limits mappings, commonly to 65530 per process.
     return 2**14 if limit == resource.RLIM_INFINITY else min(2**14, limit // 4)
 
 

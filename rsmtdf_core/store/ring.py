@@ -1,8 +1,8 @@
-"""The loader: records of the steps to come, filled ahead into slots that are used again and again.
+"""The loader: reads the records of upcoming steps ahead into reusable slots.
 
-A new batch of tensors costs several times the copy into an old one, so the slots are made once, and
-whoever uses one says when it may be filled again. Threads fill them: copying and decompressing
-release the interpreter's lock, and no batch crosses a process border.
+Allocating a batch of tensors costs several times as much as copying into an existing one, so the slots are
+allocated once, and the consumer releases a slot before it is filled again. Threads fill the slots: copying and
+decompressing release the interpreter's lock, and no batch is sent between processes.
 """
 
 from collections import deque
@@ -26,7 +26,7 @@ from rsmtdf_core.store.reader import FeatureReader
 _Buffers = dict[str, Tensor]
 _Filling = tuple[int, list[Future[None]]]
 
-# Several pieces a thread, so that none waits long for the slowest; one thread fills in one piece.
+# Several pieces per thread, so that no thread waits long for the slowest; one thread fills in one piece.
 _PIECES = 4
 
 
@@ -35,8 +35,8 @@ class Slot:
     """The records of one step.
 
     Attributes:
-        step: which step.
-        buffers: the stored numbers by reader, [n, *stored_shape], one for each of the step's rows.
+        step: the step's number.
+        buffers: the stored numbers of the step's n rows, by reader, [n, *stored_shape].
     """
 
     step: int
@@ -44,29 +44,28 @@ class Slot:
     _give_back: Callable[[int], None]
 
     def release(self) -> None:
-        """Let the slot be filled again; its buffers must not be used after that.
+        """Release the slot to be filled again; its buffers must not be used afterwards.
 
-        Where a device copies from them without blocking, that copy has to be over. A second call
-        does nothing.
+        A non-blocking copy to a device must have finished before. A second call has no effect.
         """
         self._give_back(self.step)
 
 
 class Ring:
-    """Iterates over the slots of steps `start` to `stop` in order; use it as a context manager.
+    """Iterator over the slots of steps `start` to `stop` in order; use it as a context manager.
 
-    Each slot has to be released before the ring comes round to it. Errors of a step, such as
-    `StoreDamagedError`, are raised when that step is asked for; the ring ends there.
+    Each slot must be released before the ring needs it again. Errors of a step, such as
+    `StoreDamagedError`, are raised when the step is requested, and end the iteration.
 
     Args:
-        readers: one reader or several, by name.
-        rows: plan rows of a step, at most `batch`. Called from other threads, and more than once
-            a step, always with the same answer.
+        readers: the readers, by name.
+        rows: returns the plan rows of a step, at most `batch`. Called from other threads, possibly
+            several times per step; it must always return the same rows.
         start: the first step.
         stop: the step after the last.
-        batch: the most rows of a step.
-        slots: steps that are held at once, the consumer's among them.
-        threads: threads that fill.
+        batch: the maximum number of rows per step.
+        slots: number of steps held at once, including the consumer's.
+        threads: number of threads that fill slots.
         pin: whether the buffers are in pinned memory, from which a GPU copies without blocking.
     """
 
@@ -93,7 +92,9 @@ class Ring:
         self._pending: deque[tuple[int, _Buffers, Future[_Filling]]] = deque()
         self._threads.submit(self._ask, start)
         for _ in range(slots):
-            self._begin({name: _buffer(one, batch, pin) for name, one in self._readers.items()})
+            self._begin(
+                {name: _buffer(reader, batch, pin) for name, reader in self._readers.items()}
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +108,7 @@ class Ring:
         self.close()
 
     def close(self) -> None:
-        """Stop the threads; what they are copying at this moment is finished first."""
+        """Stop the threads after their current copies."""
         with self._lock:
             self._stop = self._next
             self._pending.clear()
@@ -141,7 +142,7 @@ class Ring:
             self._begin(buffers)
 
     def _begin(self, buffers: _Buffers) -> None:
-        """Have the next step filled into `buffers`."""
+        """Start filling `buffers` with the next step."""
         with self._lock:
             if self._next < self._stop:
                 started = self._threads.submit(self._start, self._next, buffers)
@@ -149,7 +150,7 @@ class Ring:
                 self._next += 1
 
     def _start(self, step: int, buffers: _Buffers) -> _Filling:
-        """Ask for the next step's records and divide this one's among the threads; runs in one."""
+        """Prefetch the next step and divide this step's records among the threads; runs in a thread."""
         self._ask(step + 1)
         rows = self._rows(step)
         assert len(rows) <= self._batch
@@ -161,10 +162,10 @@ class Ring:
         return len(rows), pieces
 
     def _ask(self, step: int) -> None:
-        """Have the disk read a step's records ahead."""
+        """Ask the disk to read a step's records ahead."""
         if step < self._stop:
             rows = self._rows(step)
-            # What is wrong with these records is raised when their own step reads them.
+            # An error of these records is raised when their step reads them.
             with suppress(RsmtdfError):
                 for reader in self._readers.values():
                     reader.prefetch(rows)

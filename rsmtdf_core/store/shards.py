@@ -1,10 +1,10 @@
-"""One shard: a file of records, Zarr v3's `sharding_indexed`, laid out so that it can be mapped.
+"""A shard: a file of records in Zarr v3's `sharding_indexed` layout, suitable for memory mapping.
 
     record 0 | its crc32c | record 1 | its crc32c | ... | index | crc32c of the index
 
 The index has one (offset, length) pair of little-endian u64 per record of the shard; both are 2^64
-- 1 where the record is absent. A length counts the record's crc32c too. Records lie one after the
-other in their order, without a gap. All checksums are little-endian u32.
+- 1 if the record is absent. A length includes the record's crc32c. Records follow each other in their
+order, without gaps. All checksums are little-endian u32.
 """
 
 import ctypes
@@ -26,20 +26,20 @@ from rsmtdf_core.files import atomic_file
 from rsmtdf_core.store.codecs import Codec, Packed
 
 _ABSENT = np.uint64(2**64 - 1)
-# A folder above it is a file, or it is a socket.
+# Raised if a parent folder is a file, or if the path is a socket.
 _NOT_A_FILE = (errno.ENOTDIR, errno.ENXIO)
 _CRC_BYTES = 4
 _PAIR_BYTES = 16
 
 
 class ShardSummary(NamedTuple):
-    """What tells one shard from another without reading its records.
+    """A summary that distinguishes shards without reading their records.
 
     Attributes:
-        records: how many records are present.
+        records: number of records.
         bytes: size of the file.
         index_crc32c: checksum of the index.
-        content_crc32c: checksum over the records' own checksums in order: unlike the index, it
+        content_crc32c: checksum of the records' checksums in order; unlike the index, it
             differs between two full shards of equal shape.
     """
 
@@ -50,12 +50,12 @@ class ShardSummary(NamedTuple):
 
 
 def shard_path(store: Path, shard: int, codec: Codec) -> Path:
-    """Where Zarr looks for chunk `shard` of the array at `store`."""
+    """Return the path of chunk `shard` of the Zarr array at `store`."""
     return store.joinpath("c", str(shard), *"0" * len(codec.stored_shape))
 
 
 def write_shard(path: Path, records: Iterable[Packed | None], capacity: int) -> ShardSummary:
-    """Stream `capacity` records (None: absent) into a shard that appears whole or not at all."""
+    """Write `capacity` records (None: absent) to a shard as a stream, atomically."""
     index = np.full((capacity, 2), _ABSENT, "<u8")
     offset = present = content = 0
     with atomic_file(path) as file:
@@ -79,26 +79,26 @@ def write_shard(path: Path, records: Iterable[Packed | None], capacity: int) -> 
 
 
 class ShardReader:
-    """A mapped shard; its index is parsed and checked once, before any record is touched.
+    """A mapped shard; its index is parsed and checked before any record is read.
 
     Args:
         path: the shard file.
-        capacity: records that the shard has room for.
-        record_bytes: bytes of each record; None where they differ.
-        expected: what the ledger says of the shard, which may have gained records since; None compares
-            nothing.
+        capacity: records per shard.
+        record_bytes: bytes of each record, None if they differ.
+        expected: the ledger's summary of the shard, which may have gained records since; None for no
+            comparison.
 
     Attributes:
         path: the shard file.
-        present: which records are there, bool [capacity].
+        present: whether each record is present, bool [capacity].
         data: the whole file, uint8, read-only.
-        offsets: where each record starts in `data`; 0 where it is absent.
-        sizes: bytes of each record without its checksum; 0 where it is absent.
+        offsets: where each record starts in `data`, 0 if it is absent.
+        sizes: bytes of each record without its checksum, 0 if it is absent.
 
     Raises:
-        StoreDamagedError: where the file is absent or not a regular file, or its size, index or
-            checksum is wrong, or not what is expected.
-        StoreError: where the system does not let it be read.
+        StoreDamagedError: If the file is missing or not a regular file, its size, index or
+            checksum is wrong, or it differs from `expected`.
+        StoreError: If the system refuses to read it.
     """
 
     def __init__(
@@ -116,42 +116,42 @@ class ShardReader:
         footer = self.data[-footer_bytes:]
         self._index_crc32c = google_crc32c.value(footer[:-_CRC_BYTES])
         if self._index_crc32c != _stored_crc(footer):
-            raise self.damaged("its index does not have the checksum that was written")
+            raise self.damaged("its index does not match its checksum")
         index = footer[:-_CRC_BYTES].copy().view("<u8").reshape(capacity, 2)
         self.present: npt.NDArray[np.bool_] = ~(index == _ABSENT).all(axis=1)
         self._check_index(index, self.data.size - footer_bytes, record_bytes)
         self.offsets: list[int] = np.where(self.present, index[:, 0], 0).tolist()
         self.sizes: list[int] = np.where(self.present, index[:, 1] - _CRC_BYTES, 0).tolist()
-        # It may have gained records since: nothing else is ever changed.
+        # A shard may gain records after its ledger entry; it never changes otherwise.
         gained = expected is not None and int(self.present.sum()) > expected.records
         if expected is not None and not gained and not self.matches(expected):
-            raise self.damaged("it is not the shard that was entered in the ledger")
+            raise self.damaged("it is not the shard recorded in the ledger")
 
     def record(self, number: int, *, check: bool) -> Packed:
-        """The bytes of a record that is present, without a copy; `check` compares its checksum.
+        """Return the bytes of a present record without a copy; `check` compares its checksum.
 
         Raises:
-            StoreDamagedError: where the checksum differs.
+            StoreDamagedError: If the checksum differs.
         """
         assert self.sizes[number], "absent"
         start = self.offsets[number]
         record = self.data[start : start + self.sizes[number]]
         if check and google_crc32c.value(record) != self._checksum(number):
-            raise self.damaged(f"record {number} does not have the checksum that was written")
+            raise self.damaged(f"record {number} does not match its checksum")
         return record
 
     def prefetch(self, number: int) -> bool:
-        """Ask the system to read a record ahead, unless it is in memory; returns at once, whether it asked."""
+        """Ask the system to read a record ahead unless it is in memory; return at once whether it was asked."""
         start, size = self.offsets[number], self.sizes[number] + _CRC_BYTES
-        # To ask costs a fifth of the time to copy, even for what is there. The middle tells: a
-        # neighbour may have brought the ends.
+        # Asking costs a fifth of the time of a copy, even for a record in memory. The middle decides,
+        # because reading a neighbour may have loaded the ends.
         if self._in_memory(start + size // 2):
             return False
         os.posix_fadvise(self._handle, start, size, os.POSIX_FADV_WILLNEED)
         return True
 
     def summary(self) -> ShardSummary:
-        """The shard's summary; touches each record's checksum, not the record."""
+        """Return the shard's summary; reads each record's checksum, not the record."""
         content = 0
         for number in np.flatnonzero(self.present).tolist():
             content = google_crc32c.extend(
@@ -161,44 +161,44 @@ class ShardReader:
         return ShardSummary(records, self.data.size, self._index_crc32c, content)
 
     def matches(self, summary: ShardSummary) -> bool:
-        """Whether size and index are those of `summary`; touches no record."""
-        own = int(self.present.sum()), self.data.size, self._index_crc32c
-        return own == (summary.records, summary.bytes, summary.index_crc32c)
+        """Return whether size and index match `summary`; reads no record."""
+        current = int(self.present.sum()), self.data.size, self._index_crc32c
+        return current == (summary.records, summary.bytes, summary.index_crc32c)
 
     def verify(self) -> ShardSummary:
         """Read every record and compare its checksum.
 
         Raises:
-            StoreDamagedError: where one differs.
+            StoreDamagedError: If a checksum differs.
         """
         for number in np.flatnonzero(self.present).tolist():
             self.record(number, check=True)
         return self.summary()
 
-    def damaged(self, what: str) -> StoreDamagedError:
-        """The error that says what is wrong with this shard."""
-        return damage(self.path, f"the shard is damaged: {what}")
+    def damaged(self, problem: str) -> StoreDamagedError:
+        """Return the error for damage to this shard."""
+        return damage(self.path, f"the shard is damaged: {problem}")
 
     def _check_index(
         self, index: npt.NDArray[np.uint64], room: int, record_bytes: int | None
     ) -> None:
-        """Refuse an index unless its records fill the file before it, one after the other."""
+        """Refuse an index unless its records fill the file before it without gaps."""
         offsets, lengths = index[self.present].T
         least, most = (1, room) if record_bytes is None else (record_bytes, record_bytes)
         right = (lengths >= least + _CRC_BYTES) & (lengths <= most + _CRC_BYTES)
-        # No length is beyond the file, so that the sums cannot wrap around.
+        # No length exceeds the file, so the sums cannot wrap around.
         if (right & (lengths <= room)).all():
             ends = np.cumsum(lengths)
             last = int(ends[-1]) if len(ends) else 0
             if last == room and np.array_equal(offsets, ends - lengths):
                 return
         size = "records" if record_bytes is None else f"records of {record_bytes} bytes"
-        raise self.damaged(f"its index does not name {size} that fill the file one after the other")
+        raise self.damaged(f"its index does not list {size} that fill the file without gaps")
 
     def _in_memory(self, offset: int) -> bool:
         try:
             return os.preadv(self._handle, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-        except OSError:  # it is not, or the file system cannot tell
+        except OSError:  # it is not, or the file system does not know
             return False
 
     def _map(self, at_least: int) -> mmap.mmap:
@@ -214,15 +214,15 @@ class ShardReader:
         return _stored_crc(self.data[end - _CRC_BYTES : end])
 
 
-def damage(path: Path, what: str) -> StoreDamagedError:
-    """The error for a file of a cache that is not what was written."""
-    return StoreDamagedError(what, where=path)
+def damage(path: Path, problem: str) -> StoreDamagedError:
+    """Return the error for a damaged file of a cache."""
+    return StoreDamagedError(problem, where=path)
 
 
 def _preallocate(handle: int, size: int) -> None:
-    """Reserve disk space: writing into it takes half as long. Where that fails, nothing is lost.
+    """Reserve disk space, which halves the time to write into it; a failure is harmless.
 
-    Not `os.posix_fallocate`, which writes to every block where the file system cannot reserve.
+    Not `os.posix_fallocate`, which writes to every block if the file system cannot reserve space.
     """
     fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
     if fallocate is not None:
@@ -230,7 +230,7 @@ def _preallocate(handle: int, size: int) -> None:
 
 
 def _write(handle: int, *parts: memoryview | bytes) -> None:
-    """Write all of `parts`; the system may take less than that in one call."""
+    """Write all of `parts`; the system may take fewer bytes in one call."""
     written = os.writev(handle, parts)
     if written < sum(len(part) for part in parts):
         rest = memoryview(b"".join(parts))[written:]
@@ -248,7 +248,7 @@ def _open_file(path: Path) -> int:
         # A link may lead out of the store, and opening a pipe would wait for its writer.
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise damage(path, "a shard is missing") from None
+        raise damage(path, "the shard is missing") from None
     except OSError as wrong:
         if wrong.errno == errno.ELOOP:
             raise damage(path, "the shard is a symbolic link, not a file") from None

@@ -1,4 +1,4 @@
-"""The small tables of a group: `.npy` files that numpy reads, with a checksum behind their numbers."""
+"""The small tables of a group: `.npy` files that numpy can read, with a checksum after the rows."""
 
 import io
 import os
@@ -21,7 +21,7 @@ _CRC_BYTES = 4
 
 
 def table_bytes(table: npt.NDArray[Any]) -> bytes:
-    """The bytes that `write_table` writes."""
+    """Return the bytes that `write_table` writes."""
     file = io.BytesIO()
     np.lib.format.write_array(file, np.ascontiguousarray(table), allow_pickle=False)
     data = file.getvalue()
@@ -35,11 +35,11 @@ def write_table(path: Path, table: npt.NDArray[Any]) -> None:
 
 
 def read_table(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The table at `path`, mapped read-only: nothing is copied.
+    """Map the table at `path` read-only, without a copy.
 
     Raises:
-        StoreDamagedError: where it is not what was written.
-        OSError: where the system does not let it be read.
+        StoreDamagedError: If it is damaged.
+        OSError: If the system refuses to read it.
     """
     try:
         with os.fdopen(open_regular(path), "rb") as file:
@@ -49,22 +49,22 @@ def read_table(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     except ValueError as wrong:  # or it is empty
         raise table_damage(path, f"the file cannot be read: {wrong}") from None
     end = max(0, len(whole) - _CRC_BYTES)
-    # First of all: what follows trusts the header to have been written here.
+    # The checksum comes first: the rest trusts the header.
     if google_crc32c.value(whole[:end]) != int.from_bytes(whole[end:].tobytes(), "little"):
-        raise table_damage(path, "the file does not have the checksum that was written")
+        raise table_damage(path, "the file does not match its checksum")
     try:
-        begin, shape, found = _header(whole)
+        begin, shape, stored_dtype = _header(whole)
     except _UNREADABLE as wrong:
         raise table_damage(path, f"the file cannot be read: {wrong}") from None
     rows = (end - begin) // dtype.itemsize
-    if found != dtype or shape != (rows,) or begin + rows * dtype.itemsize != end:
-        raise table_damage(path, "the file is not the table it should be")
+    if stored_dtype != dtype or shape != (rows,) or begin + rows * dtype.itemsize != end:
+        raise table_damage(path, "the file is not the expected table")
     if rows % SEGMENT_ROWS:
         raise table_damage(path, f"{rows} rows are not whole segments of {SEGMENT_ROWS}")
     return whole[begin:end].view(dtype)
 
 
-# What numpy raises for headers that it cannot make sense of.
+# Exceptions that numpy raises for malformed headers.
 _UNREADABLE = (
     ValueError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError
 )  # fmt: skip
@@ -72,15 +72,15 @@ _HEADER_BYTES = 2**14
 
 
 def _header(whole: npt.NDArray[np.uint8]) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
-    """Where the rows begin, and the shape and type that the header claims."""
+    """Return the offset of the rows, and the shape and type in the header."""
     file = io.BytesIO(whole[:_HEADER_BYTES].tobytes())
     version = np.lib.format.read_magic(file)
     if version != (1, 0):
         raise ValueError(f"a header of version {version}")
-    shape, _, found = np.lib.format.read_array_header_1_0(file)
-    return file.tell(), shape, found
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return file.tell(), shape, dtype
 
 
-def table_damage(path: Path, what: str) -> StoreDamagedError:
-    """The error for a table that is not what was written."""
-    return damage(path, f"{path.name} is damaged: {what}")
+def table_damage(path: Path, problem: str) -> StoreDamagedError:
+    """Return the error for a damaged table."""
+    return damage(path, f"{path.name} is damaged: {problem}")

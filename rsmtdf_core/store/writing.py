@@ -1,4 +1,4 @@
-"""The writing side for one task: whole shards, with no other state than the store's folder."""
+"""Write whole shards in one task, with no other state than the store's folder."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from rsmtdf_core.store.metadata import StoreFacts, read_metadata
 from rsmtdf_core.store.shards import ShardReader, damage, shard_path, write_shard
 
 MEASURED_EVERY = 128
-"""Of so many store rows one is decoded again and compared with its tokens."""
+"""One store row in this many is decoded again and compared with its tokens."""
 
 
 def write_block(
@@ -28,12 +28,12 @@ def write_block(
 
     Args:
         store_path: the store's folder.
-        rows: store rows, from the first row of a shard to the last row of one.
-        records: for each row its tokens, floats [H, W, D], or None, which keeps the record that is
-            there already or leaves a gap. A shard that ends up without records is not written.
+        rows: store rows, from the first row of a shard to the last row of a shard.
+        records: the tokens of each row, floats [H, W, D]. None keeps an existing record or leaves a
+            gap. A shard without records is not written.
 
     Raises:
-        StoreError: naming the store row whose tokens are not finite or too large.
+        StoreError: If tokens are not finite or too large; the message names the store row.
     """
     facts = read_metadata(store_path, StoreNotFoundError)
     capacity = facts.metadata.shard_records
@@ -58,14 +58,14 @@ def write_block(
 
 
 def _refuse_links(path: Path, levels: int) -> None:
-    """A link in place of a shard's folder would have it written elsewhere."""
+    """Refuse symbolic links as folders of a shard, which would be written elsewhere."""
     for folder in list(path.parents)[:levels]:
         if folder.is_symlink():
             raise damage(folder, "this is a symbolic link, not a folder of the store")
 
 
 def _readable(path: Path, facts: StoreFacts) -> ShardReader | None:
-    """The shard that is there already, if its index can be trusted."""
+    """Open an existing shard if its index is intact."""
     try:
         return ShardReader(path, facts.metadata.shard_records, facts.codec.record_bytes)
     except StoreDamagedError:
@@ -77,10 +77,10 @@ class _Packer:
     """Encodes the records of one shard and measures some of them.
 
     Attributes:
-        facts: the store's.
-        store_path: its folder.
+        facts: the store's facts.
+        store_path: the store's folder.
         start: store row of the shard's first record.
-        old: the shard that is there already.
+        old: the existing shard, or None.
     """
 
     facts: StoreFacts
@@ -90,13 +90,13 @@ class _Packer:
     _measured: list[Fidelity] = field(default_factory=list)
 
     def packed(self, records: Iterator[Tokens | None]) -> Iterator[Packed | None]:
-        """The shard's records in order."""
+        """Yield the shard's encoded records in order."""
         for number in range(self.facts.metadata.shard_records):
             tokens = next(records)
             yield self._kept(number) if tokens is None else self._encoded(number, tokens)
 
     def fidelity(self) -> str | None:
-        """What was measured, as JSON text; None where nothing was."""
+        """Return the measurements as JSON text, or None without measurements."""
         return json.dumps(Fidelity.merged(self._measured).to_json()) if self._measured else None
 
     def _encoded(self, number: int, tokens: Tokens) -> Packed:
@@ -110,7 +110,7 @@ class _Packer:
                 remedy=wrong.remedy
                 or "check the teacher's weights and precision, or choose another codec",
             ) from None
-        # The first of a shard too, so that every shard has been looked at.
+        # Including the first record of each shard, so that every shard is measured.
         if tokens.dtype != np.uint8 and (
             not self._measured or (self.start + number) % MEASURED_EVERY == 0
         ):

@@ -1,4 +1,4 @@
-"""The training loop: yield a record of each step, so that the caller can log, score and save.
+"""The training loop: yield a record of each step, so that the caller can log, score and save (tests: test_parity.py).
 
 A step copies the batch to the device and gets the targets. It computes losses and gradients in the configured number
 of parts. Then it updates the student by AdamW with the learning rate of that step, and the EMA model.
@@ -59,7 +59,7 @@ class Training:
         targets: the teachers' tokens; None if the objective uses none.
         settings: settings of the optimizer.
         parts: number of parts of a step, computed one after the other.
-        compiler: the backend of torch.compile for both models; None runs them as they are.
+        compiler: the backend of torch.compile for both models; None runs them without compilation.
         finite: the check of every step's losses and gradients.
     """
 

@@ -1,4 +1,4 @@
-"""Sources of the pixels of each step: rendered by loader processes, or read from the cache."""
+"""The pixels of each step, rendered by loaders or read from the cache (tests: pipeline/test_pixel_store.py)."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager

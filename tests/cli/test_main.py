@@ -197,7 +197,7 @@ def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, number, re
         main.main()
     assert left.value.code == 1
     shown = capsys.readouterr().err
-    assert f"error: the system refuses: {os.strerror(number)}" in shown
+    assert f"error: the system reports: {os.strerror(number)}" in shown
     assert "where: some[where]" in shown
     assert remedy in shown
     assert "Traceback" not in shown

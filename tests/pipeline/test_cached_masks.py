@@ -198,7 +198,7 @@ def test_a_mask_beside_an_image_makes_its_cached_views_others(root):
     mask_beside("images")(root, {})
     with pytest.raises(StoreMismatchError, match="the masks of 4 scenes"):
         find_pixels(experiment)
-    with pytest.raises(StoreMismatchError, match="crops are not rendered as they were") as caught:
+    with pytest.raises(StoreMismatchError, match="crops are rendered differently") as caught:
         extract(experiment.config)
     assert ".msk" in caught.value.remedy
 

@@ -18,7 +18,7 @@ LINES = dump_yaml(load_config("loveda")).splitlines()
 def test_a_key_that_is_there_twice_is_named_by_its_line(tmp_path: Path):
     path = tmp_path / "config.yaml"
     path.write_text("name: a\nviews:\n  crop: 64\n  flip: 0.5\n  crop: 128\n")
-    with pytest.raises(ConfigError, match="in line 5: the key 'crop' is there twice"):
+    with pytest.raises(ConfigError, match="in line 5: the key 'crop' is given twice"):
         load_config(str(path))
 
 

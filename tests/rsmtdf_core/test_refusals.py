@@ -41,8 +41,8 @@ def test_every_refusal_names_the_file_the_reason_and_a_way_on(number):
 
 
 def test_a_remedy_ends_in_how_to_go_on():
-    assert remedy_of(errno.ENOSPC) == "make room on the disk, then run the same command again"
-    assert remedy_of(errno.ENOSPC, "then resume") == "make room on the disk, then resume"
+    assert remedy_of(errno.ENOSPC) == "free space on the disk, then run the same command again"
+    assert remedy_of(errno.ENOSPC, "then resume") == "free space on the disk, then resume"
     assert remedy_of(errno.EPIPE) is None
     assert remedy_of(None) is None
 

@@ -1,6 +1,6 @@
-"""Whether caching pays on this machine, and how: measured on the spot, then advised by a pure function.
+"""Recommend whether and how to cache on this machine: measure first, then advise with a pure function.
 
-`measuring` and `disk` run the parts, `values` holds what they found, `estimates` and `advice` reckon.
+`measuring` and `disk` run the parts, `values` defines the results, `estimates` and `advice` compute.
 """
 
 from pipeline.cache.plan.advice import advise, span

@@ -1,4 +1,4 @@
-"""Which codec and how many views, or no cache at all: a pure function of what was measured."""
+"""Recommend a codec and a number of views, or no cache: a pure function of the measurements."""
 
 from pipeline.cache.plan.estimates import (
     AS_CONFIGURED,
@@ -12,20 +12,20 @@ from pipeline.cache.plan.values import Advice, Estimate, Measurements
 
 
 def advise(measured: Measurements) -> Advice:
-    """The choice to make.
+    """Recommend a choice.
 
-    Of the choices that are paid back within one training, the one that comes nearest to the config's
-    K, then one whose reads stay hidden behind the student's work, then the most faithful codec. A
-    choice whose size is not known, because its weights are absent or random, is not recommended.
+    Among the choices that pay for themselves within one training, prefer the K nearest to the
+    config's, then reads hidden behind the student's work, then the most faithful codec. A choice of
+    unknown size (its weights are absent or random) is never recommended.
     """
-    weighed = choices(measured)
-    estimates = tuple(estimate(choice) for choice in weighed)
+    considered = choices(measured)
+    estimates = tuple(estimate(choice) for choice in considered)
     ranked = [
-        (rank(measured, one, faithful), one, choice)
-        for faithful, (one, choice) in zip(
-            _faithfulness(weighed), zip(estimates, weighed, strict=True), strict=True
+        (rank(measured, option, faithful), option, choice)
+        for faithful, (option, choice) in zip(
+            _faithfulness(considered), zip(estimates, considered, strict=True), strict=True
         )
-        if one.meaningful and one.largest_views
+        if option.meaningful and option.largest_views
     ]
     caveats = _caveats(measured)
     if not ranked:
@@ -40,11 +40,11 @@ def advise(measured: Measurements) -> Advice:
             estimates=estimates,
         )
     _, best, choice = max(ranked, key=lambda entry: entry[0])
-    names = [one.teacher for one in measured.teachers]
+    names = [teacher.teacher for teacher in measured.teachers]
     return Advice(
         cache=True,
         choice=best.choice,
-        codecs=dict(zip(names, (one.codec for one in choice.codecs), strict=True)),
+        codecs=dict(zip(names, (codec.codec for codec in choice.codecs), strict=True)),
         unlabeled_views=best.largest_views,
         reasons=_reasons(measured, best, choice, estimates),
         caveats=caveats,
@@ -52,16 +52,16 @@ def advise(measured: Measurements) -> Advice:
     )
 
 
-def rank(measured: Measurements, one: Estimate, faithful: int) -> tuple[int, bool, int]:
-    """How good a choice is; each part can only grow with the disk's size and bandwidth."""
+def rank(measured: Measurements, option: Estimate, faithful: int) -> tuple[int, bool, int]:
+    """Return the sort key of a choice; no part decreases with a larger or faster disk."""
     wanted = min(measured.unlabeled_views, measured.epochs)
-    return min(one.largest_views, wanted), one.hidden, faithful
+    return min(option.largest_views, wanted), option.hidden, faithful
 
 
-def _faithfulness(weighed: list[Choice]) -> list[int]:
-    """By choice, a number that is larger the nearer its worst codec is to the teacher's tokens."""
-    order = [one.codec for one in weighed[0].measured.teachers[0].codecs]
-    return [min(-order.index(codec.codec) for codec in one.codecs) for one in weighed]
+def _faithfulness(considered: list[Choice]) -> list[int]:
+    """Score each choice by its worst codec: the nearer to the teacher's tokens, the larger."""
+    order = [codec.codec for codec in considered[0].measured.teachers[0].codecs]
+    return [min(-order.index(codec.codec) for codec in choice.codecs) for choice in considered]
 
 
 def _reasons(
@@ -82,7 +82,7 @@ def _reasons(
             f"{span(measured.epochs * choice.saved_seconds)}"
         )
     else:
-        sentences.append(f"with K = {views} everything is in the cache already")
+        sentences.append(f"with K = {views} the cache already has everything")
     sentences.append(f"K = {views}: {_limit(measured, best)}")
     if views > measured.unlabeled_views:
         sentences.append(
@@ -90,108 +90,110 @@ def _reasons(
             "a larger K shows the student more different views, and saves no further time"
         )
     sentences += [
-        _passed_over(measured, one, best) for one in estimates if one.choice != best.choice
+        _passed_over(measured, option, best) for option in estimates if option.choice != best.choice
     ]
     return tuple(sentences)
 
 
-def _reading(one: Estimate) -> str:
-    reading = f"reading takes {span(one.read_seconds)} a step"
+def _reading(option: Estimate) -> str:
+    reading = f"reading takes {span(option.read_seconds)} a step"
     return (
         f"{reading} and hides behind the student's work"
-        if one.hidden
+        if option.hidden
         else f"{reading}, longer than the student's work: training will wait for the disk"
     )
 
 
-def _limit(measured: Measurements, one: Estimate) -> str:
-    """Why K is not larger than that."""
-    larger = one.largest_views + 1
+def _limit(measured: Measurements, option: Estimate) -> str:
+    """Explain why K is not larger."""
+    larger = option.largest_views + 1
     return {
         "epochs": f"a larger K than the {measured.epochs} epochs would never be used",
         "disk": f"K = {larger} would take more than {DISK_SHARE:.0%} of the free disk",
         "time": f"the extraction for K = {larger} would take more than {TIME_SHARE:.0%} of the training "
-        "that it replaces, or more than one training saves",
-    }[one.limit]
+        "it replaces, or more than one training saves",
+    }[option.limit]
 
 
-def _passed_over(measured: Measurements, one: Estimate, best: Estimate) -> str:
-    """Why another choice is not recommended."""
+def _passed_over(measured: Measurements, option: Estimate, best: Estimate) -> str:
+    """Explain why another choice is not recommended."""
     wanted = min(measured.unlabeled_views, measured.epochs)
-    if not one.largest_views:
-        return f"{one.choice}: {_refusal(measured, one)}"
-    if not one.meaningful:
-        return f"{one.choice}: its size is not known without the teachers' weights"
-    if min(one.largest_views, wanted) < min(best.largest_views, wanted):
-        return f"{one.choice}: only K = {one.largest_views} ({_limit(measured, one)})"
-    if best.hidden and not one.hidden:
-        return f"{one.choice}: reading would take {span(one.read_seconds)} a step, longer than the student's work"
-    more = f", though it allows K = {one.largest_views}" * (one.largest_views > best.largest_views)
-    return f"{one.choice}: not needed, {best.choice} does as well and loses no more{more}"
+    if not option.largest_views:
+        return f"{option.choice}: {_refusal(measured, option)}"
+    if not option.meaningful:
+        return f"{option.choice}: its size is not known without the teachers' weights"
+    if min(option.largest_views, wanted) < min(best.largest_views, wanted):
+        return f"{option.choice}: only K = {option.largest_views} ({_limit(measured, option)})"
+    if best.hidden and not option.hidden:
+        return (
+            f"{option.choice}: reading would take {span(option.read_seconds)} a step, longer than the "
+            "student's work"
+        )
+    more = f", though it allows K = {option.largest_views}"
+    if option.largest_views <= best.largest_views:
+        more = ""
+    return f"{option.choice}: not needed, {best.choice} is as good and loses no more{more}"
 
 
 def _refusals(measured: Measurements, estimates: tuple[Estimate, ...]) -> tuple[str, ...]:
     return tuple(
-        f"{one.choice}: {_refusal(measured, one)}"
-        if not one.largest_views
-        else f"{one.choice}: its size is not known without the teachers' weights"
-        for one in estimates
+        f"{option.choice}: {_refusal(measured, option)}"
+        if not option.largest_views
+        else f"{option.choice}: its size is not known without the teachers' weights"
+        for option in estimates
     )
 
 
-def _refusal(measured: Measurements, one: Estimate) -> str:
-    """Why a choice does not pay in one training even with a single view per scene."""
-    if one.epochs_to_pay is None:
+def _refusal(measured: Measurements, option: Estimate) -> str:
+    """Explain why a choice does not pay in one training even with a single view per scene."""
+    if option.epochs_to_pay is None:
         return (
-            f"a step from the cache takes {span(one.step_seconds)}, running the teachers instead "
-            f"{span(one.online_step_seconds)}: reading is slower than computing"
+            f"a step from the cache takes {span(option.step_seconds)}, running the teachers instead "
+            f"{span(option.online_step_seconds)}: reading is slower than computing"
         )
-    if one.limit == "disk":
+    if option.limit == "disk":
         return f"the disk has {_size(measured.disk_free)} free, too little even for K = 1"
-    several = one.experiments_to_pay
-    when = (
-        f"; with K = {measured.unlabeled_views} it pays from {several} trainings on that share it"
-    )
+    several = option.experiments_to_pay
+    when = f"; with K = {measured.unlabeled_views} it pays once {several} trainings share it"
     return (
         f"{measured.epochs} epochs are too few: the extraction takes more than {TIME_SHARE:.0%} of the training "
-        f"that it replaces, or more than that saves{when}"
+        f"it replaces, or more than the training saves{when}"
     )
 
 
 def _caveats(measured: Measurements) -> tuple[str, ...]:
-    """What a reader should know of how the numbers came about."""
+    """Explain how the numbers were obtained."""
     how = (
         "measured: the teachers, rendering, packing, the student's step, the disk; estimated: the whole "
-        "extraction (its slowest part sets the pace), a step from the cache (reading is taken to go on "
-        "behind the student's work) and a step with teachers (the student's plus theirs)"
+        "extraction (its slowest part sets the pace), a step from the cache (reading is assumed to run "
+        "behind the student's work) and a step with teachers (the student's time plus theirs)"
     )
-    memory = "reads are of a fresh file: a store that fits the memory is read faster from the second time on"
+    memory = "reads are from a fresh file: a store that fits into memory is faster from the second read on"
     sentences = [how, memory]
     if not measured.cold_reads:
         sentences.append(
-            "the page cache could not be emptied here: the read bandwidth is of memory, the disk may be slower"
+            "the page cache could not be emptied: the read bandwidth is that of memory, and the disk may be slower"
         )
-    absent = [one.teacher for one in measured.teachers if one.weights == "absent"]
+    absent = [teacher.teacher for teacher in measured.teachers if teacher.weights == "absent"]
     if absent:
         sentences.append(
-            f"the weights of {', '.join(absent)} are not on this machine: random ones were measured, which "
-            "take the same time, and the same bytes in codecs whose records all have one size"
+            f"the weights of {', '.join(absent)} are not on this machine: random weights were measured, which "
+            "take the same time, and the same bytes in codecs with records of one size"
         )
-    if any(not one.meaningful for teacher in measured.teachers for one in teacher.codecs):
+    codecs = [codec for teacher in measured.teachers for codec in teacher.codecs]
+    if not all(codec.meaningful for codec in codecs):
         sentences.append(
-            "sizes of compressed records under random weights say nothing about trained ones"
+            "sizes of compressed records under random weights do not predict those under trained weights"
         )
-    if any(
-        not one.exact and one.meaningful for teacher in measured.teachers for one in teacher.codecs
-    ):
+    if any(codec.meaningful and not codec.exact for codec in codecs):
         sentences.append("sizes of compressed records come from a small sample of views")
-    if AS_CONFIGURED in {one.name for one in choices(measured)}:
-        sentences.append(f"{AS_CONFIGURED}: each teacher in the codec that the config gives it")
+    if AS_CONFIGURED in {choice.name for choice in choices(measured)}:
+        sentences.append(f"{AS_CONFIGURED}: each teacher in its codec from the config")
     return tuple(sentences)
 
 
 def span(seconds: float) -> str:
-    """A duration for people."""
+    """Format a duration."""
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
     if seconds < 120:

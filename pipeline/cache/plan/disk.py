@@ -1,4 +1,4 @@
-"""How fast the cache's disk is, found by writing and reading one temporary file there."""
+"""Measure the cache's disk by writing and reading one temporary file."""
 
 import os
 import tempfile
@@ -18,11 +18,11 @@ READ_SECONDS = 0.7
 
 
 class Disk:
-    """A temporary file on the cache's disk; `open_disk` makes one and removes it.
+    """A temporary file on the cache's disk; `open_disk` creates and removes it.
 
     Attributes:
-        write_bandwidth: at which the file was written and synced, bytes a second.
-        cold: whether the file can be put out of the page cache; known after the first reading.
+        write_bandwidth: of writing and syncing the file, bytes per second.
+        cold: whether the file can be evicted from the page cache; valid after the first read.
     """
 
     def __init__(self, file: int, limit: int) -> None:
@@ -37,39 +37,39 @@ class Disk:
         self.cold = True
 
     def read_bandwidth(self, record: int, batch: int) -> float:
-        """Bytes a second of random records of that size, asked for ahead a batch at a time.
+        """Return the bandwidth of reading random records, prefetched batch by batch, in bytes per second.
 
         Args:
-            record: bytes.
-            batch: records of a step.
+            record: size of a record in bytes.
+            batch: records per step.
         """
         record = max(1, min(record, self._size))
-        places = np.random.default_rng(record).permutation(self._size // record) * record
+        offsets = np.random.default_rng(record).permutation(self._size // record) * record
         self._forget()
         buffer = memoryview(bytearray(record))
         began, done = time.perf_counter(), 0
-        for start in range(0, len(places), batch):
-            part = places[start : start + batch].tolist()
-            for place in part:
-                self._advise(place, record, "POSIX_FADV_WILLNEED")
-            for place in part:
-                done += os.preadv(self._file, [buffer], place)
+        for start in range(0, len(offsets), batch):
+            part = offsets[start : start + batch].tolist()
+            for offset in part:
+                self._advise(offset, record, "POSIX_FADV_WILLNEED")
+            for offset in part:
+                done += os.preadv(self._file, [buffer], offset)
             if time.perf_counter() - began > READ_SECONDS:
                 break
         return done / (time.perf_counter() - began)
 
     def _forget(self) -> None:
-        """Put the file out of the page cache, and see whether that worked."""
+        """Evict the file from the page cache and check that it is gone."""
         self._advise(0, 0, "POSIX_FADV_DONTNEED")
         self._advise(0, 0, "POSIX_FADV_RANDOM")
         self.cold = self.cold and not self._cached()
 
-    def _advise(self, place: int, count: int, advice: str) -> None:
+    def _advise(self, offset: int, count: int, advice: str) -> None:
         if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._file, place, count, getattr(os, advice))
+            os.posix_fadvise(self._file, offset, count, getattr(os, advice))
 
     def _cached(self) -> bool:
-        """Whether the middle of the file comes from memory, or whether nothing tells."""
+        """Return whether the middle of the file is in memory, or whether this is unknown."""
         try:
             os.preadv(self._file, [bytearray(1)], self._size // 2, os.RWF_NOWAIT)
         except BlockingIOError:
@@ -81,14 +81,14 @@ class Disk:
 
 @contextmanager
 def open_disk(folder: Path, free: int) -> Iterator[Disk]:
-    """Measure the disk of a folder that exists.
+    """Measure the disk of an existing folder.
 
     Args:
-        folder: where the temporary file is made.
-        free: bytes that the disk has free; no more than a quarter is used.
+        folder: folder for the temporary file.
+        free: free bytes on the disk; at most a quarter is used.
 
     Raises:
-        StoreError: where the folder cannot be written to.
+        StoreError: If the folder cannot be written to.
     """
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".rsmtdf-plan-") as file:
@@ -102,6 +102,6 @@ def open_disk(folder: Path, free: int) -> Iterator[Disk]:
 
 
 def existing_folder(path: Path) -> Path:
-    """The folder itself or the nearest one above it that exists, which lies on the same disk."""
+    """Return the folder or its nearest existing parent, which is on the same disk."""
     path = path.absolute()
-    return next(one for one in (path, *path.parents) if one.is_dir())
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())

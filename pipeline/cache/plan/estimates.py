@@ -1,4 +1,4 @@
-"""What a choice of codecs comes to: sizes and times as plain arithmetic on what was measured."""
+"""Estimate the sizes and times of a choice of codecs by arithmetic on the measurements."""
 
 import math
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from pipeline.cache.plan.values import (
     StoreEstimate,
 )
 
-# Of the free disk, what features may take: other programs write too.
+# Share of the free disk that features may take: other programs write too.
 DISK_SHARE = 0.9
-# Of a training that runs the teachers online, what the extraction may take at most.
+# Share of a training with online teachers that the extraction may take.
 TIME_SHARE = 0.5
-# Reading counts as hidden where it makes a step longer by no more than this.
+# Reading counts as hidden if it lengthens a step by at most this share.
 READ_SLACK = 0.05
 
 AS_CONFIGURED = "as configured"
@@ -27,9 +27,9 @@ class Choice:
     """A codec for every teacher.
 
     Attributes:
-        measured: everything that was measured.
+        measured: all measurements.
         name: the codec's name, or `AS_CONFIGURED`.
-        codecs: one a teacher, in the order of `measured.teachers`.
+        codecs: the codec of each teacher, in the order of `measured.teachers`.
     """
 
     measured: Measurements
@@ -38,90 +38,92 @@ class Choice:
 
     @property
     def meaningful(self) -> bool:
-        """Whether every size is of the teacher meant."""
-        return all(one.meaningful for one in self.codecs)
+        """Whether every size is that of the configured teacher."""
+        return all(codec.meaningful for codec in self.codecs)
 
     @property
     def read_seconds(self) -> float:
-        """Reading and unpacking one step's records, a job of the loader."""
-        return sum(_read_seconds(self.measured, one) for one in self.codecs)
+        """Seconds in which the loader reads and unpacks one step's records."""
+        return sum(_read_seconds(self.measured, codec) for codec in self.codecs)
 
     @property
     def work_seconds(self) -> float:
-        """What a step has to do besides reading: the student's work, and decoding on its device."""
-        decode = sum(one.decode_seconds for one in self.codecs)
+        """Seconds of a step without reading: the student's work, and decoding on its device."""
+        decode = sum(codec.decode_seconds for codec in self.codecs)
         return self.measured.step_seconds + self.measured.step_views * decode
 
     @property
     def step_seconds(self) -> float:
-        """A step from the cache: the next records are read while the student works."""
+        """Seconds of a step from the cache: the next records are read while the student works."""
         return max(self.work_seconds, self.read_seconds)
 
     @property
     def hidden(self) -> bool:
-        """Whether reading stays behind the student's work."""
+        """Whether reading is hidden behind the student's work."""
         return self.read_seconds <= (1 + READ_SLACK) * self.work_seconds
 
     @property
     def online_step_seconds(self) -> float:
-        """A step that runs the teachers instead."""
+        """Seconds of a step that runs the teachers instead."""
         return self.measured.step_seconds + self.measured.teacher_step_seconds
 
     @property
     def saved_seconds(self) -> float:
-        """What the cache saves in an epoch; negative where it costs."""
+        """Seconds that the cache saves per epoch; negative if it costs time."""
         return self.measured.steps_per_epoch * (self.online_step_seconds - self.step_seconds)
 
     def missing(self, unlabeled_views: int) -> tuple[int, ...]:
-        """By teacher, views of a plan with that K that the cache lacks."""
+        """Return for each teacher how many views of a plan with this K the cache lacks."""
         views = self.measured.views(unlabeled_views)
-        return tuple(max(0, views - one.present) for one in self.codecs)
+        return tuple(max(0, views - codec.present) for codec in self.codecs)
 
     def missing_bytes(self, unlabeled_views: int) -> float:
-        """Size of those."""
+        """Return the size of the missing records in bytes."""
         missing = self.missing(unlabeled_views)
-        return sum(count * one.bytes for count, one in zip(missing, self.codecs, strict=True))
+        return sum(count * codec.bytes for count, codec in zip(missing, self.codecs, strict=True))
 
     def fits(self, unlabeled_views: int) -> bool:
-        """Whether the disk takes them."""
+        """Return whether the disk has room for the missing records."""
         return self.missing_bytes(unlabeled_views) <= DISK_SHARE * self.measured.disk_free
 
     def extraction(self, unlabeled_views: int) -> tuple[float, Bound]:
-        """Seconds that making them takes, and on what.
+        """Return the seconds that the extraction takes, and the part that bounds it.
 
-        Rendering, teachers, packing and writing go on at once, so the slowest sets the pace; on a
+        Rendering, teachers, packing and writing run concurrently, so the slowest sets the pace. On a
         CPU they also share its cores.
         """
-        found = self.measured
+        measured = self.measured
         missing = self.missing(unlabeled_views)
         teachers = sum(
-            count * (one.seconds + one.copy_seconds)
-            for count, one in zip(missing, found.teachers, strict=True)
+            count * (teacher.seconds + teacher.copy_seconds)
+            for count, teacher in zip(missing, measured.teachers, strict=True)
         )
-        rendering = max(missing) * found.render_seconds
-        packing = [n * one.encode_seconds for n, one in zip(missing, self.codecs, strict=True)]
-        writing = self.missing_bytes(unlabeled_views) / found.write_bandwidth
+        rendering = max(missing) * measured.render_seconds
+        packing = [
+            count * codec.encode_seconds for count, codec in zip(missing, self.codecs, strict=True)
+        ]
+        writing = self.missing_bytes(unlabeled_views) / measured.write_bandwidth
         paces: dict[Bound, float] = {
-            "teachers": teachers / found.extract_devices,
-            "rendering": rendering / found.render_threads,
+            "teachers": teachers / measured.extract_devices,
+            "rendering": rendering / measured.render_threads,
             "packing": max(packing),
             "writing": writing,
         }
         busy: dict[Bound, float] = {
-            "teachers": teachers * found.teacher_threads,
+            "teachers": teachers * measured.teacher_threads,
             "rendering": rendering,
             "packing": sum(packing),
         }
-        pace, shared = max(paces.values()), sum(busy.values()) / found.cores
+        pace, shared = max(paces.values()), sum(busy.values()) / measured.cores
         parts = paces if pace >= shared else busy
         bound = max(parts, key=lambda part: parts[part])
         return max(pace, shared), bound if parts[bound] > 0 else "nothing"
 
     def worthwhile(self, unlabeled_views: int) -> bool:
-        """Whether an extraction for that K is paid back within one training.
+        """Return whether an extraction for this K pays for itself within one training.
 
-        It may neither take more than training saves, nor more than `TIME_SHARE` of the training
-        that it replaces: more would make the first result come later than without a cache.
+        It may take neither more than training saves, nor more than `TIME_SHARE` of the training
+        it replaces: otherwise the first result would come later than without a cache.
         """
         epochs = self.measured.epochs
         online = epochs * self.measured.steps_per_epoch * self.online_step_seconds
@@ -130,10 +132,10 @@ class Choice:
         return saved > 0 and seconds <= min(TIME_SHARE * online, saved)
 
     def largest_views(self) -> tuple[int, Limit]:
-        """The largest K that fits, is worthwhile and is used at all, and what forbids a larger one."""
+        """Return the largest K that fits, is worthwhile and is used, and the limit of a larger K."""
         largest = 0
         for number in range(1, self.measured.epochs + 1):
-            # Both only get harder with K.
+            # Both conditions get stricter with K.
             if not self.fits(number):
                 return largest, "disk"
             if not self.worthwhile(number):
@@ -143,36 +145,36 @@ class Choice:
 
 
 def choices(measured: Measurements) -> list[Choice]:
-    """One codec for all teachers, the most faithful first; then the config's own mixture."""
-    names = [one.codec for one in measured.teachers[0].codecs]
-    found = [
-        Choice(measured, name, tuple(one.measured(name) for one in measured.teachers))
-        for name in names
+    """Return one choice per codec, the most faithful first, then the config's mixture of codecs."""
+    teachers = measured.teachers
+    alternatives = [
+        Choice(measured, codec.codec, tuple(teacher.measured(codec.codec) for teacher in teachers))
+        for codec in teachers[0].codecs
     ]
-    if len({one.codec for one in measured.teachers}) > 1:
-        mixed = tuple(one.measured(one.codec) for one in measured.teachers)
-        found.append(Choice(measured, AS_CONFIGURED, mixed))
-    return found
+    if len({teacher.codec for teacher in teachers}) > 1:
+        mixed = tuple(teacher.measured(teacher.codec) for teacher in teachers)
+        alternatives.append(Choice(measured, AS_CONFIGURED, mixed))
+    return alternatives
 
 
 def estimate(choice: Choice) -> Estimate:
-    """Everything about a choice, for the config's K."""
-    found = choice.measured
-    views = found.unlabeled_views
+    """Estimate a choice for the config's K."""
+    measured = choice.measured
+    views = measured.unlabeled_views
     seconds, bound = choice.extraction(views)
     saved = choice.saved_seconds
     epochs = seconds / saved if saved > 0 else None
     largest, limit = choice.largest_views()
     stores = tuple(
-        _store(found, one.teacher, codec, missing)
-        for one, codec, missing in zip(
-            found.teachers, choice.codecs, choice.missing(views), strict=True
+        _store(measured, teacher.teacher, codec, missing)
+        for teacher, codec, missing in zip(
+            measured.teachers, choice.codecs, choice.missing(views), strict=True
         )
     )
     return Estimate(
         choice=choice.name,
         stores=stores,
-        bytes=sum(one.bytes for one in stores),
+        bytes=sum(store.bytes for store in stores),
         missing_bytes=choice.missing_bytes(views),
         fits=choice.fits(views),
         extraction_seconds=seconds,
@@ -183,15 +185,17 @@ def estimate(choice: Choice) -> Estimate:
         online_step_seconds=choice.online_step_seconds,
         speed_up=choice.online_step_seconds / choice.step_seconds,
         epochs_to_pay=epochs,
-        experiments_to_pay=None if epochs is None else math.ceil(epochs / found.epochs),
+        experiments_to_pay=None if epochs is None else math.ceil(epochs / measured.epochs),
         meaningful=choice.meaningful,
         largest_views=largest,
         limit=limit,
     )
 
 
-def _store(found: Measurements, teacher: str, codec: CodecMeasured, missing: int) -> StoreEstimate:
-    views = found.views(found.unlabeled_views)
+def _store(
+    measured: Measurements, teacher: str, codec: CodecMeasured, missing: int
+) -> StoreEstimate:
+    views = measured.views(measured.unlabeled_views)
     return StoreEstimate(
         teacher=teacher,
         label=codec.label,
@@ -202,9 +206,9 @@ def _store(found: Measurements, teacher: str, codec: CodecMeasured, missing: int
         present=min(views, codec.present),
         bytes=views * codec.bytes,
         missing_bytes=missing * codec.bytes,
-        read_seconds=_read_seconds(found, codec),
+        read_seconds=_read_seconds(measured, codec),
     )
 
 
-def _read_seconds(found: Measurements, codec: CodecMeasured) -> float:
-    return found.step_views * (codec.bytes / codec.read_bandwidth + codec.unpack_seconds)
+def _read_seconds(measured: Measurements, codec: CodecMeasured) -> float:
+    return measured.step_views * (codec.bytes / codec.read_bandwidth + codec.unpack_seconds)

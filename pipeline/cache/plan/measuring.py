@@ -1,4 +1,4 @@
-"""The parts of an experiment, each run for a few seconds on this machine."""
+"""Run each part of an experiment for a few seconds on this machine."""
 
 import statistics
 import time
@@ -27,10 +27,10 @@ from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.targets import GetTargets, Targets
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 
-# Each part is run once to warm up, then so many times or until so much time has gone.
+# Each part runs once to warm up, then RUNS times or for BUDGET_SECONDS, whichever ends first.
 RUNS = 5
 BUDGET_SECONDS = 6.0
-# Views whose tokens are packed: half of them to fit a codec, half to measure it.
+# Number of views whose tokens are packed: half to fit a codec, half to measure it.
 SAMPLE = 16
 
 WeightsOrigin = Literal["own", "random", "absent"]
@@ -38,12 +38,12 @@ WeightsOrigin = Literal["own", "random", "absent"]
 
 @dataclass(frozen=True)
 class TeacherTiming:
-    """A teacher's times, and its tokens to try codecs on.
+    """A teacher's times, and its tokens for measuring codecs.
 
     Attributes:
         weights: as `TeacherMeasured.weights`.
-        seconds: forward pass of a view.
-        copy_seconds: bringing a view's tokens to the host's memory.
+        seconds: forward pass of one view.
+        copy_seconds: copying one view's tokens to the host.
         tokens: float32 [n, H, W, D].
     """
 
@@ -55,14 +55,14 @@ class TeacherTiming:
 
 @dataclass(frozen=True)
 class CodecTiming:
-    """A codec on a teacher's tokens.
+    """The size and times of a codec on a teacher's tokens.
 
     Attributes:
-        codec: as it would be bound to a store.
-        bytes: of a record, on average.
-        encode_seconds: packing a view.
-        unpack_seconds: from bytes to stored numbers, a view.
-        decode_seconds: from stored numbers to tokens on the device, a view.
+        codec: the fitted codec.
+        bytes: mean size of a record.
+        encode_seconds: packing one view.
+        unpack_seconds: from bytes to stored numbers, one view.
+        decode_seconds: from stored numbers to tokens on the device, one view.
     """
 
     codec: Codec
@@ -73,14 +73,14 @@ class CodecTiming:
 
 
 def rendered_views(experiment: Experiment, count: int) -> tuple[Tensor, float]:
-    """Views of the plan as teachers see them, uint8 [n, 3, S, S], and the median seconds of one."""
+    """Render views of the plan for the teachers, uint8 [n, 3, S, S], with the median seconds per view."""
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     rows = np.linspace(0, len(experiment.plan) - 1, min(count, len(experiment.plan)))
     images, seconds = [], []
     for row in rows.astype(int).tolist():
         began = time.perf_counter()
         images.append(renderer.teacher_view(row))
-        # Extraction keeps every crop's checksum too.
+        # Extraction also computes the checksum of every crop.
         crop_crc(renderer.weak(row))
         seconds.append(time.perf_counter() - began)
     views = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
@@ -90,10 +90,10 @@ def rendered_views(experiment: Experiment, count: int) -> tuple[Tensor, float]:
 def run_teacher(
     settings: TeacherSettings, views: Tensor, batch: int, device: torch.device
 ) -> TeacherTiming:
-    """Run a teacher on views, uint8 [n, 3, S, S]; where its weights are not here, with random ones.
+    """Run a teacher on views, uint8 [n, 3, S, S]; without its weights, use random ones.
 
     Raises:
-        TeacherError: where the model cannot be built.
+        TeacherError: If the model cannot be built.
     """
     weights: WeightsOrigin = "random"
     if settings.weights != "random":
@@ -102,7 +102,7 @@ def run_teacher(
     if weights == "absent":
         settings = settings.model_copy(update={"weights": "random", "weights_sha256": None})
     teacher = load_teacher(settings, views.shape[-1], str(device))
-    # A teacher that needs minutes for a batch is judged by fewer views.
+    # A teacher that needs minutes per batch is measured on fewer views.
     alone = _median(lambda _: teacher.tokens(views[:1]).cpu(), 2)
     batch = min(batch, max(2, int(2 * BUDGET_SECONDS / alone)))
     starts = range(0, len(views), batch)
@@ -126,31 +126,31 @@ def run_teacher(
 
 
 def run_codec(declared: Declared, tokens: Floats, device: torch.device) -> CodecTiming:
-    """Fit a codec on half of the tokens and try it on the others."""
+    """Fit a codec on half of the tokens and measure it on the others."""
     half = max(1, len(tokens) // 2)
     shape = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
     codec = make_codec(declared, shape, fit_codec(declared, tokens[:half]))
     others = tokens[half:] if len(tokens) > half else tokens
     began = time.perf_counter()
-    packed = [codec.encode(one) for one in others]
+    packed = [codec.encode(record) for record in others]
     encode = (time.perf_counter() - began) / len(others)
     numbers = np.empty((len(others), *codec.stored_shape), codec.dtype)
 
     def unpack(_: int) -> None:
-        for one, out in zip(packed, numbers, strict=True):
-            codec.unpack(one, out)
+        for record, out in zip(packed, numbers, strict=True):
+            codec.unpack(record, out)
 
     def decode(_: int) -> None:
         codec.decode(torch.from_numpy(numbers), device)
         _settle(device)
 
-    size = codec.record_bytes or statistics.fmean(len(one) for one in packed)
+    size = codec.record_bytes or statistics.fmean(len(record) for record in packed)
     unpacking, decoding = _median(unpack) / len(others), _median(decode) / len(others)
     return CodecTiming(codec, size, encode, unpacking, decoding)
 
 
 class _RandomTargets:
-    """Stands in for the cache: the same random tokens at every step, there at once."""
+    """Replacement for the cache: the same random tokens at every step, without reading."""
 
     def __init__(self, shapes: tuple[TokenShape, ...], device: torch.device) -> None:
         self._shapes = shapes
@@ -159,7 +159,7 @@ class _RandomTargets:
 
     @contextmanager
     def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
-        """What gives tokens for as many samples as there are images."""
+        """Yield a function that returns tokens for as many samples as images."""
         del schedule, start, stop
         yield lambda _rows, images: self._targets(images)
 
@@ -172,10 +172,10 @@ class _RandomTargets:
 
 
 def step_seconds(experiment: Experiment, accelerator: Accelerator) -> float:
-    """Median seconds of the student's own training step, its rendering included; no run is written."""
+    """Return the median seconds of the student's training step with rendering; no run is written."""
     config = experiment.config
-    shapes = tuple(declared_shape(one, config.views.crop) for one in config.teachers)
-    # Weights change no time, and the hub's may not be here.
+    shapes = tuple(declared_shape(teacher, config.views.crop) for teacher in config.teachers)
+    # The time does not depend on the weights, and those of the hub may not be on this machine.
     student = config.student.model_copy(update={"weights": "random"})
     experiment = replace(experiment, config=config.model_copy(update={"student": student}))
     targets = _RandomTargets(shapes, accelerator.device)
@@ -191,15 +191,15 @@ def _settled_steps(steps: Iterator[object], device: torch.device) -> Generator[N
 
 
 def _settle(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
+    """Wait until the device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def _median(run: Callable[[int], object], at_most: int = RUNS + 1) -> float:
-    """Median seconds of a few runs after a first one; that one's where it alone took very long.
+    """Return the median seconds of a few runs after a warm-up run.
 
-    `run` is called with 0, 1, 2 and so on.
+    `run` is called with 0, 1, 2 and so on. If the warm-up alone takes very long, its time is returned.
     """
     began = time.perf_counter()
     run(0)

@@ -1,4 +1,4 @@
-"""Measure every part of an experiment and say whether and how to cache."""
+"""Measure every part of an experiment and recommend whether and how to cache."""
 
 import os
 import shutil
@@ -30,24 +30,24 @@ from rsmtdf_core.training.schedule import BatchSchedule
 
 
 def plan_cache(config: ExperimentConfig, reporter: Reporter | None = None) -> PlanReport:
-    """Measure for about a minute, then advise; writes nothing but one temporary file.
+    """Measure for about a minute, then advise; only one temporary file is written.
 
     Args:
         config: the experiment.
         reporter: shows progress.
 
     Raises:
-        ConfigError: where the config's method needs no features.
-        TeacherError: where a teacher cannot be built.
-        StoreError: where the cache's disk cannot be written to.
+        ConfigError: If the config's method needs no features.
+        TeacherError: If a teacher cannot be built.
+        StoreError: If the cache's disk cannot be written to.
     """
     began = time.perf_counter()
     reporter = reporter or Silent()
     if not config.teachers or config.teacher_source == "none":
         raise ConfigError(
-            f"{config.objective.method} with {len(config.teachers)} teachers reads no features: there is "
-            "nothing to plan",
-            remedy="list some under `teachers`, and --set objective.method=rs-mtdf",
+            f"{config.objective.method} with {len(config.teachers)} teachers reads no features, so no "
+            "cache is needed",
+            remedy="list teachers under `teachers`, and --set objective.method=rs-mtdf",
         )
     experiment = plan_experiment(config)
     measured = measure(experiment, make_accelerator(config), reporter)
@@ -71,7 +71,7 @@ def measure(experiment: Experiment, accelerator: Accelerator, reporter: Reporter
         views, render = rendered_views(experiment, max(SAMPLE, config.runtime.teacher_batch))
         bar.advance(note=f"views: {1000 * render:.1f} ms each")
         teachers = tuple(
-            _teacher(experiment, one, views, disk, device, bar) for one in config.teachers
+            _teacher(experiment, teacher, views, disk, device, bar) for teacher in config.teachers
         )
         step = step_seconds(experiment, accelerator)
         bar.advance(note=f"step: {1000 * step:.0f} ms")
@@ -115,21 +115,21 @@ def _teacher(
     for name in TOKEN_CODECS:
         chosen = name == settings.codec.name
         declared = settings.declared_codec if chosen else declare_codec(name)
-        tried = run_codec(declared, run.tokens, device)
-        exact = tried.codec.record_bytes is not None
-        one = CodecMeasured(
+        timing = run_codec(declared, run.tokens, device)
+        exact = timing.codec.record_bytes is not None
+        codec_measured = CodecMeasured(
             codec=name,
-            label=tried.codec.label,
-            bytes=tried.bytes,
+            label=timing.codec.label,
+            bytes=timing.bytes,
             exact=exact,
             meaningful=exact or run.weights == "own",
-            encode_seconds=tried.encode_seconds,
-            unpack_seconds=tried.unpack_seconds,
-            decode_seconds=tried.decode_seconds,
-            read_bandwidth=disk.read_bandwidth(round(tried.bytes), step_views),
+            encode_seconds=timing.encode_seconds,
+            unpack_seconds=timing.unpack_seconds,
+            decode_seconds=timing.decode_seconds,
+            read_bandwidth=disk.read_bandwidth(round(timing.bytes), step_views),
             present=max((count for codec, count in present if codec == declared), default=0),
         )
-        codecs.append(one)
+        codecs.append(codec_measured)
     bar.advance(note=f"{settings.name}: {1000 * run.seconds:.1f} ms a view")
     return TeacherMeasured(
         teacher=settings.name,

@@ -1,4 +1,4 @@
-"""What the cache has of an experiment already, without loading a teacher."""
+"""Count the views of an experiment that the cache already holds, without loading a teacher."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ _WEIGHTS = "weights_sha256"
 
 
 def present_views(experiment: Experiment, teacher: TeacherSettings) -> list[tuple[Declared, int]]:
-    """By codec, how many views of the plan the cache holds from this teacher.
+    """Return for each codec how many views of the plan the cache holds from this teacher.
 
-    Where the weights are not on this machine, any store that agrees in everything else counts.
+    If the weights are not on this machine, a store counts if it agrees in everything else.
     """
     config, plan = experiment.config, experiment.plan
     group = find_group(config.runtime.cache_folder, plan.drawing, plan.scenes)
@@ -26,22 +26,22 @@ def present_views(experiment: Experiment, teacher: TeacherSettings) -> list[tupl
         return []
     rows = group.known_rows(plan)
     rows = rows[rows >= 0]
-    # Views without a crop's checksum are made again.
+    # Views without a crop's checksum are extracted again.
     rows = rows[group.crops(rows) != 0]
     declared = declared_identity(teacher, config.views.crop)
-    found = []
+    counts = []
     for store in _stores(group):
         identity = dict(store.metadata.identity)
         if declared[_WEIGHTS] is None:
             identity[_WEIGHTS] = None
         if identity == declared:
             count = len(rows) - len(store.missing_rows(rows))
-            found.append((store.metadata.codec, count))
-    return found
+            counts.append((store.metadata.codec, count))
+    return counts
 
 
 def _stores(group: ViewGroup) -> Iterator[FeatureStore]:
-    """The group's stores that can be read."""
+    """Yield the readable stores of the group."""
     for path in sorted(group.path.glob(f"*/{ZARR}")):
         try:
             yield FeatureStore.open(path.parent, group)

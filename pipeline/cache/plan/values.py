@@ -1,4 +1,4 @@
-"""What the planner measures and what it makes of it: plain frozen values, all of them JSON."""
+"""The planner's measurements, estimates and advice: frozen values that serialize to JSON."""
 
 from typing import Annotated, Literal
 
@@ -16,20 +16,20 @@ Limit = Literal["epochs", "disk", "time"]
 
 
 class CodecMeasured(Settings):
-    """What one view of one teacher costs in one codec.
+    """The cost of one teacher's view in one codec.
 
     Attributes:
         codec: the codec's name.
         label: the codec with its settings, as in a store's folder name.
-        bytes: of a record, on average.
-        exact: whether all records have that size; else it is the mean of a sample.
-        meaningful: whether the size says anything about the teacher meant; False where records are
-            compressed and the weights that made the sample were random.
+        bytes: mean size of a record.
+        exact: whether all records have this size; otherwise it is the mean of a sample.
+        meaningful: whether the size is that of the configured teacher; False if records are
+            compressed and the sample was made with random weights.
         encode_seconds: packing one view, on one core.
         unpack_seconds: from stored bytes to stored numbers, on one core of the loader.
         decode_seconds: from stored numbers to tokens on the training device.
-        read_bandwidth: random records of that size, bytes a second.
-        present: views of the plan that the cache holds in this codec.
+        read_bandwidth: of random records of this size, bytes per second.
+        present: number of the plan's views that the cache holds in this codec.
     """
 
     codec: str
@@ -45,15 +45,15 @@ class CodecMeasured(Settings):
 
 
 class TeacherMeasured(Settings):
-    """One teacher.
+    """The measurements of one teacher.
 
     Attributes:
         teacher: its name in the config.
-        codec: the codec that the config gives it.
-        weights: "own", "random" as the config says, or "absent": not on this machine, so that
-            random ones stood in for them.
+        codec: its codec in the config.
+        weights: "own", "random" if so configured, or "absent": not on this machine, so random
+            weights were measured instead.
         seconds: forward pass of one view.
-        copy_seconds: bringing a view's tokens to the host's memory.
+        copy_seconds: copying one view's tokens to the host.
         codecs: the candidates, the most faithful first.
     """
 
@@ -65,32 +65,32 @@ class TeacherMeasured(Settings):
     codecs: tuple[CodecMeasured, ...]
 
     def measured(self, codec: str) -> CodecMeasured:
-        """The candidate of that name."""
-        return next(one for one in self.codecs if one.codec == codec)
+        """Return the candidate with this codec name."""
+        return next(candidate for candidate in self.codecs if candidate.codec == codec)
 
 
 class Measurements(Settings):
-    """All that the advice depends on.
+    """All inputs of the advice.
 
     Attributes:
-        epochs: of one training.
-        steps_per_epoch: steps of an epoch.
-        step_views: views that the student, and so each teacher, sees at a step.
-        labeled_scenes: scenes whose masks are used.
-        unlabeled_scenes: scenes without.
+        epochs: epochs of one training.
+        steps_per_epoch: steps per epoch.
+        step_views: views that the student, and so each teacher, sees per step.
+        labeled_scenes: number of scenes whose masks are used.
+        unlabeled_scenes: number of scenes whose masks are not used.
         labeled_views: views per labeled scene.
-        unlabeled_views: views per unlabeled scene (K) as the config has it.
-        device: type of the device in force.
+        unlabeled_views: views per unlabeled scene (K) in the config.
+        device: type of the training device.
         cores: processor cores of this process.
-        teacher_threads: cores that a teacher's forward pass keeps busy; 0 on a GPU.
+        teacher_threads: cores that a teacher's forward pass occupies; 0 on a GPU.
         render_threads: threads that render while teachers run.
         extract_devices: devices that share the teachers' work on this machine.
-        step_seconds: a training step without teachers or store, its rendering included.
-        render_seconds: rendering a view for the teachers, on one core.
-        write_bandwidth: sustained and synced, bytes a second.
-        cold_reads: whether reads were kept out of the page cache, so that they tell of the disk.
-        disk_free: bytes.
-        teachers: one or more.
+        step_seconds: a training step with rendering, without teachers or store.
+        render_seconds: rendering one view for the teachers, on one core.
+        write_bandwidth: sustained and synced, bytes per second.
+        cold_reads: whether reads bypassed the page cache, so that they measure the disk.
+        disk_free: free bytes on the disk.
+        teachers: the measured teachers, at least one.
     """
 
     epochs: Some
@@ -113,29 +113,29 @@ class Measurements(Settings):
     teachers: Annotated[tuple[TeacherMeasured, ...], Field(min_length=1)]
 
     def views(self, unlabeled_views: int) -> int:
-        """Views of a plan with that K."""
+        """Return the number of views of a plan with this K."""
         labeled = self.labeled_scenes * self.labeled_views
         return labeled + self.unlabeled_scenes * unlabeled_views
 
     @property
     def teacher_step_seconds(self) -> float:
-        """What the teachers cost at a step that runs them."""
-        return self.step_views * sum(one.seconds for one in self.teachers)
+        """Seconds of all teachers per step."""
+        return self.step_views * sum(teacher.seconds for teacher in self.teachers)
 
 
 class StoreEstimate(Settings):
     """One teacher's store in one codec, for the config's K.
 
     Attributes:
-        teacher: its name.
-        label: the codec.
+        teacher: the teacher's name.
+        label: the codec's label.
         bytes_a_view: size of a record.
-        exact: whether that size is certain.
-        meaningful: whether that size says anything about the teacher meant.
-        views: of the plan.
-        present: how many of them the cache has in this codec.
-        bytes: of all records.
-        missing_bytes: of those that the cache lacks.
+        exact: whether this size is certain.
+        meaningful: whether this size is that of the configured teacher.
+        views: number of views in the plan.
+        present: number of them in the cache in this codec.
+        bytes: size of all records.
+        missing_bytes: size of the records that the cache lacks.
         read_seconds: reading and unpacking the records of one step.
     """
 
@@ -152,26 +152,26 @@ class StoreEstimate(Settings):
 
 
 class Estimate(Settings):
-    """One choice of codecs, for the config's K.
+    """The estimate of one choice of codecs, for the config's K.
 
     Attributes:
-        choice: the codec that all teachers use, or "as configured" where the config mixes them.
-        stores: by teacher, in the config's order.
-        bytes: of all records.
-        missing_bytes: of those that the cache lacks.
-        fits: whether the disk takes what is missing, with some room left.
-        extraction_seconds: making what is missing.
-        bound: what the extraction spends its time on.
+        choice: the codec of all teachers, or "as configured" if the config mixes codecs.
+        stores: one per teacher, in the config's order.
+        bytes: size of all records.
+        missing_bytes: size of the records that the cache lacks.
+        fits: whether the disk has room for the missing records, with a margin.
+        extraction_seconds: extracting the missing records.
+        bound: the slowest part of the extraction.
         read_seconds: reading and unpacking the records of one step.
-        hidden: whether that goes on behind the student's own work.
+        hidden: whether reading is hidden behind the student's work.
         step_seconds: a training step from the cache.
         online_step_seconds: a step that runs the teachers instead.
-        speed_up: the one over the other.
-        epochs_to_pay: epochs whose saving equals the extraction; None where nothing is saved.
+        speed_up: `online_step_seconds / step_seconds`.
+        epochs_to_pay: epochs whose saving equals the extraction; None if caching saves no time.
         experiments_to_pay: the same in whole trainings.
-        meaningful: whether all sizes are.
+        meaningful: whether all sizes are those of the configured teachers.
         largest_views: the largest K worth caching in one training; 0 for none.
-        limit: what forbids a larger K.
+        limit: the limit of a larger K.
     """
 
     choice: str
@@ -194,16 +194,16 @@ class Estimate(Settings):
 
 
 class Advice(Settings):
-    """What to do.
+    """The recommendation.
 
     Attributes:
         cache: whether to cache at all.
-        choice: the `Estimate.choice` that is recommended; None for no cache.
-        codecs: by teacher, the codec to set; empty for no cache.
-        unlabeled_views: the K that is recommended; None for no cache.
-        reasons: why, a sentence each.
-        caveats: what is estimated and how, a sentence each.
-        estimates: every choice that was weighed, the most faithful first.
+        choice: the recommended `Estimate.choice`; None for no cache.
+        codecs: the codec to set for each teacher; empty for no cache.
+        unlabeled_views: the recommended K; None for no cache.
+        reasons: the reasons, a sentence each.
+        caveats: how the numbers were estimated, a sentence each.
+        estimates: all choices that were considered, the most faithful first.
     """
 
     cache: bool
@@ -216,14 +216,14 @@ class Advice(Settings):
 
 
 class PlanReport(Settings):
-    """What `rsmtdf cache plan` found.
+    """The report of `rsmtdf cache plan`.
 
     Attributes:
         config: the config's name.
         cache: the cache's folder.
-        seconds: that the measuring took.
-        measurements: what was measured.
-        advice: what follows.
+        seconds: wall time of the measurements.
+        measurements: the measurements.
+        advice: the recommendation.
     """
 
     config: str

@@ -1,4 +1,4 @@
-"""Repair of a damaged cache: rebuild what other files determine, set aside what cannot be trusted."""
+"""Repair a damaged cache: rebuild files from other files, and set damaged files aside."""
 
 from pipeline.cache.repair.changes import Action, RepairReport
 from pipeline.cache.repair.run import repair

@@ -1,4 +1,4 @@
-"""What a repair does to files: it restores them from their copies or moves them aside, and deletes none."""
+"""Change the files of a cache in a repair: restore them from copies or move them aside; delete none."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ class Action(Settings):
     """A step of a repair.
 
     Attributes:
-        kind: "restored" from a copy, "rebuilt" from other files, "copied" where the copy was damaged, "set aside", or
-            "missing": nothing was done, and extraction makes it again.
+        kind: "restored" from a copy, "rebuilt" from other files, "copied" if the copy was damaged, "set aside", or
+            "missing": left to the next extraction.
         path: the file or folder.
         why: the damage.
-        loss: what extraction has to make again, or what is lost; empty where nothing is.
+        loss: the data that is lost or must be extracted again; empty if there is no loss.
     """
 
     kind: ChangeKind
@@ -33,13 +33,13 @@ class Action(Settings):
 
 
 class RepairReport(Settings):
-    """What a repair did, or would do.
+    """The report of a repair.
 
     Attributes:
         cache: the cache's folder.
-        actions: in the order in which they were taken.
-        aside: the folder that damaged files were moved to; None where there were none.
-        dry: whether nothing was changed.
+        actions: the steps, in order.
+        aside: the folder of the damaged files that were moved; None if no file was moved.
+        dry: whether the repair was a dry run.
     """
 
     cache: Path
@@ -49,18 +49,18 @@ class RepairReport(Settings):
 
     @property
     def losses(self) -> tuple[Action, ...]:
-        """Actions after which an extraction is needed, or something is gone."""
+        """The actions that lose data or require an extraction."""
         return tuple(action for action in self.actions if action.loss)
 
 
 @dataclass
 class Changes:
-    """Changes the files of one cache, or only lists the changes.
+    """The changes to the files of one cache; a dry run only lists them.
 
     Attributes:
         cache: the cache's folder.
-        dry: whether to change nothing.
-        actions: taken so far.
+        dry: whether to leave all files unchanged.
+        actions: the steps so far.
     """
 
     cache: Path
@@ -70,27 +70,27 @@ class Changes:
 
     @property
     def aside(self) -> Path | None:
-        """The folder of this repair's damaged files."""
+        """The folder to which this repair moves damaged files; None before the first move."""
         return self._aside
 
     def set_aside(self, path: Path, why: str, loss: str = "") -> None:
-        """Move a file or folder out of the cache's way."""
+        """Move a file or folder into the folder of damaged files."""
         self.actions.append(Action(kind="set aside", path=path, why=why, loss=loss))
         self._move(path)
 
     def missing(self, path: Path, why: str, loss: str) -> None:
-        """Note what extraction makes again."""
+        """Record data that the next extraction restores."""
         self.actions.append(Action(kind="missing", path=path, why=why, loss=loss))
 
     def restore(self, path: Path, why: str) -> None:
-        """Put the copy's bytes in the place of a damaged file."""
+        """Replace a damaged file by its copy."""
         self.actions.append(Action(kind="restored", path=path, why=why))
         if not self.dry:
             content = read_file(copy_of(path), StoreDamagedError)
             self._write(path, content)
 
     def rebuild(self, path: Path, content: bytes, why: str, loss: str = "") -> None:
-        """Replace a damaged file by new content."""
+        """Replace a damaged file by new content and update its copy."""
         self.actions.append(Action(kind="rebuilt", path=path, why=why, loss=loss))
         if not self.dry:
             self._write(path, content)
@@ -99,11 +99,11 @@ class Changes:
             keep_copy(path)
 
     def copy(self, path: Path) -> None:
-        """Bring the copy of a sound file up to date."""
+        """Update the copy of a sound file."""
         copy = copy_of(path)
         if same_bytes(path, copy):
             return
-        why = "it differs from its original" if is_there(copy) else "there was none"
+        why = "it differs from its original" if is_there(copy) else "the copy was missing"
         self.actions.append(Action(kind="copied", path=copy, why=why))
         if not self.dry:
             if is_there(copy):
@@ -128,12 +128,12 @@ class Changes:
 
 
 def first_sound(path: Path, read: Callable[[Path], ValueT], changes: Changes) -> ValueT | None:
-    """The value of a file, or else of its copy, which then takes its place; None where neither is sound.
+    """Read a file, or restore and read its copy; return None if both are damaged.
 
     Args:
         path: the file.
-        read: reads a file; raises `StoreDamagedError` where it is not what was written.
-        changes: takes the steps.
+        read: reads a file; raises `StoreDamagedError` if it is damaged.
+        changes: records and takes the steps.
     """
     try:
         value = read(path)
@@ -149,9 +149,9 @@ def first_sound(path: Path, read: Callable[[Path], ValueT], changes: Changes) ->
 
 
 def _new_folder(folder: Path) -> Path:
-    """A new folder whose name is the next number."""
-    make_folder(folder, StoreError, "move away what is in its place")
+    """Create a folder named by the next free number."""
+    make_folder(folder, StoreError, "move the file at this path away")
     numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-    made = folder / str(max(numbers, default=0) + 1)
-    made.mkdir()
-    return made
+    numbered = folder / str(max(numbers, default=0) + 1)
+    numbered.mkdir()
+    return numbered

@@ -1,4 +1,7 @@
-"""Repair of a group's own files; without its views no record of its stores means anything."""
+"""Repair the files of a group (tests: test_remedies.py).
+
+Without its views, the records of a group's stores are meaningless.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -36,13 +39,13 @@ def repair_group(
 
     Args:
         path: the group's folder.
-        rows: the most rows that one of its stores has.
-        changes: takes the steps.
-        experiment: of the config that was given. Its plan determines `zarr.json` and `scenes.json` where the group's
-            name is the plan's address.
+        rows: the largest number of rows in any of its stores.
+        changes: records and takes the steps.
+        experiment: the experiment of the given config. If the group is named by its plan's address, the plan
+            determines `zarr.json` and `scenes.json`.
 
     Returns:
-        The repaired group, None where it was set aside.
+        The repaired group, or None if it was set aside.
     """
     drawing = first_sound(path / ZARR, read_drawing, changes)
     scenes = first_sound(path / SCENES, read_scenes, changes)
@@ -50,12 +53,16 @@ def repair_group(
         if drawing is None:
             drawing = experiment.plan.drawing
             content = json_bytes(group_document(drawing))
-            changes.rebuild(path / ZARR, content, "damaged, and so is its copy; the config has it")
+            changes.rebuild(
+                path / ZARR, content, "the file and its copy are damaged; the config determines it"
+            )
         if scenes is None:
             scenes = tuple(SceneKey.of(scene) for scene in experiment.plan.scenes)
             content = json_bytes(scenes_document(scenes))
             changes.rebuild(
-                path / SCENES, content, "damaged, and so is its copy; the config has it"
+                path / SCENES,
+                content,
+                "the file and its copy are damaged; the config determines it",
             )
     table = _table(path, rows, 0 if scenes is None else len(scenes), changes)
     if drawing is None or scenes is None or table is None:
@@ -63,7 +70,7 @@ def repair_group(
         lost = ", ".join(name for name, value in names.items() if value is None)
         changes.set_aside(
             path,
-            f"{lost}: damaged, and so is the copy",
+            f"the files and their copies are damaged: {lost}",
             "all stores of these views: extract their features again",
         )
         return None
@@ -73,7 +80,7 @@ def repair_group(
 
 
 def _table(path: Path, rows: int, scenes: int, changes: Changes) -> Table | None:
-    """The views; the copy takes the place of a table that knows fewer rows than the stores have."""
+    """Read the views; restore the copy of a table that has fewer rows than the stores."""
 
     def read(file: Path, least: int = rows) -> Table:
         table = read_table(file, VIEW_DTYPE)
@@ -85,7 +92,7 @@ def _table(path: Path, rows: int, scenes: int, changes: Changes) -> Table | None
         return table
 
     table = first_sound(path / VIEWS, read, changes)
-    # Stores with more rows than any table knows are set aside later.
+    # Stores with more rows than either table are set aside later.
     return first_sound(path / VIEWS, partial(read, least=0), changes) if table is None else table
 
 
@@ -103,10 +110,10 @@ def _repair_crops(group: ViewGroup, changes: Changes) -> None:
             crops = read_table(copy_of(path), _CRC)
         except StoreDamagedError:
             crops = np.zeros(0, _CRC)
-    # A copy may be older. Rows that it lacks are rendered again.
+    # The copy may be older. Views whose rows it lacks are rendered again.
     restored = np.zeros(rows, _CRC)
     restored[: len(crops)] = crops[:rows]
     views = group.table["scene"] >= 0
     unknown = int((restored[views] == 0).sum())
-    loss = f"{unknown} crops' checksums: extraction makes these views' records again"
+    loss = f"{unknown} crops' checksums: extraction repeats these views"
     changes.rebuild(path, table_bytes(restored), why, loss if unknown else "")

@@ -1,4 +1,4 @@
-"""Repair a store, a group of views or a whole cache, with nobody else at work in it."""
+"""Repair a store, a group of views or a cache, while no other process uses it (tests: test_remedies.py)."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,22 +29,22 @@ def repair(
     whole: bool = False,
     reporter: Reporter | None = None,
 ) -> RepairReport:
-    """Rebuild what other files determine and set aside what cannot be trusted; nothing is deleted.
+    """Rebuild files from other files and set damaged files aside; no file is deleted.
 
-    Afterwards extraction makes what is missing. A store's group is repaired with it, as no record means anything
-    without its view.
+    A later extraction completes the store. The store's group is repaired too, because a record is
+    meaningless without its view.
 
     Args:
-        target: a folder: of a store, of a group of views, or of a cache.
-        config: whose scenes determine a group's files where the copies are damaged too.
+        target: the folder of a store, a group of views or a cache.
+        config: its scenes determine a group's files if the copies are damaged too.
         dry: only list the steps.
-        whole: set the store aside as a whole, however sound its files are.
+        whole: set the whole store aside, even if its files are sound.
         reporter: shows progress.
 
     Raises:
-        StoreNotFoundError: where there is no such folder, or it is not a store and `whole` asks for one.
-        StoreError: where an extraction or a training uses a store of the group.
-        StoreMismatchError: where a file is of a format that this version does not know.
+        StoreNotFoundError: If there is no such folder, or `whole` is set and it is not a store.
+        StoreError: If an extraction or a training uses a store of the group.
+        StoreMismatchError: If a file has a format that this version does not know.
     """
     target = target.absolute()
     if not is_there(target):
@@ -69,7 +69,7 @@ def repair(
 
 
 def _targets(target: Path) -> tuple[list[Path], Path]:
-    """The groups to repair, and their cache."""
+    """Return the groups to repair, and their cache."""
     if STORE_NAME.fullmatch(target.name) and GROUP_NAME.fullmatch(target.parent.name):
         return [target.parent], target.parent.parent
     if GROUP_NAME.fullmatch(target.name):
@@ -100,10 +100,10 @@ def _repair(
         stores.append(store)
         _hold(store, changes, locks)
     locks.enter_context(unread(stores))
-    found = [sound_facts(store) for store in stores]
-    rows = max((facts.metadata.rows for facts, *_ in filter(None, found)), default=0)
+    sound = filter(None, map(sound_facts, stores))
+    rows = max((facts.metadata.rows for facts, *_ in sound), default=0)
     if not stores and not is_there(path / "zarr.json"):
-        return  # a killed extraction began it
+        return  # a killed extraction left it without data
     group = repair_group(path, rows, changes, experiment)
     for store in stores if group is not None else ():
         if only in (None, store):
@@ -116,14 +116,16 @@ def _set_store_aside(path: Path, changes: Changes, locks: ExitStack) -> None:
     if path.is_dir() and not path.is_symlink():
         _hold(path, changes, locks)
         locks.enter_context(unread([path]))
-    changes.set_aside(path, "this was asked for", "all of its records: extract them again")
+    changes.set_aside(path, "as requested", "all of its records: extract them again")
 
 
 def _hold(folder: Path, changes: Changes, locks: ExitStack) -> None:
     """Keep writers out of a folder."""
 
     def refuse() -> None:
-        raise StoreError("another process is writing here", where=folder, remedy="wait for its end")
+        raise StoreError(
+            "another process is writing to this folder", where=folder, remedy="wait until it ends"
+        )
 
     lock = folder / LOCK
     if is_there(lock) and (lock.is_symlink() or not lock.is_file()):
@@ -137,7 +139,7 @@ def _hold(folder: Path, changes: Changes, locks: ExitStack) -> None:
 
 
 def _experiment(config: ExperimentConfig) -> Experiment:
-    """The config's experiment, without a look into the cache."""
+    """Plan the config's experiment without reading the cache."""
     dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
     labeled, unlabeled = training_scenes(dataset, config)
     plan = make_plan(labeled, unlabeled, config.views, config.views_seed)

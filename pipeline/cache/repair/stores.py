@@ -1,4 +1,7 @@
-"""Repair of one store: metadata, ledger, commit and shards, in the order in which each needs the one before."""
+"""Repair one store: metadata, ledger, commit and shards (tests: test_remedies.py).
+
+They are repaired in this order, because each depends on the one before.
+"""
 
 import hashlib
 import os
@@ -25,13 +28,13 @@ from rsmtdf_core.store.store import FeatureStore
 
 _COPIED = (ZARR, PARAMETERS, LEDGER, COMMIT)
 _EXTRACT_ALL = "all of its records: extract them again"
-_EXTRACT = "its records: extraction makes them again"
+_EXTRACT = "its records: extraction repeats them"
 
 
 def sound_facts(path: Path) -> tuple[StoreFacts, Path, Path] | None:
-    """A store's facts, and the files that they were read from: the originals or their copies.
+    """Return a store's facts and the files they were read from (originals or copies), or None.
 
-    Records can be decoded only with the parameters that they were encoded with, so both files must fit each other
+    Records can be decoded only with the parameters that encoded them, so both files must match each other
     and the commit.
     """
     bound = {
@@ -54,26 +57,26 @@ def repair_store(path: Path, group: ViewGroup, changes: Changes, reporter: Repor
     Args:
         path: the store's folder.
         group: its group, repaired.
-        changes: takes the steps.
+        changes: records and takes the steps.
         reporter: shows progress over the shards.
     """
     if not is_there(path / ZARR) and not has_records(path):
-        return  # a killed extraction began it
-    found = sound_facts(path)
-    if found is None:
+        return  # a killed extraction left it without data
+    sound = sound_facts(path)
+    if sound is None:
         why = f"{ZARR} or {PARAMETERS} is damaged, and so is the copy"
         changes.set_aside(path, why, _EXTRACT_ALL)
         return
-    facts, *sources = found
+    facts, *sources = sound
     if facts.metadata.rows > len(group.table):
-        why = f"it has {facts.metadata.rows} rows, and the group has {len(group.table)}"
+        why = f"it has {facts.metadata.rows} rows, but its group has {len(group.table)}"
         changes.set_aside(path, why, _EXTRACT_ALL)
         return
     for name, source in zip((ZARR, PARAMETERS), sources, strict=True):
         if source == path / name:
             changes.copy(source)
         else:
-            changes.restore(path / name, "it is not the file that was written")
+            changes.restore(path / name, "the file is damaged")
     store = FeatureStore(path, group, facts)
     ledger = _repair_ledger(path, changes)
     _repair_commit(store, ledger, changes)
@@ -82,13 +85,13 @@ def repair_store(path: Path, group: ViewGroup, changes: Changes, reporter: Repor
         try:
             read_masks(path / MASKS)
         except StoreDamagedError as damage:
-            loss = "which masks the pixels show: extraction renders labeled views again"
+            loss = "the digests of the masks: labeled views are rendered and compared instead"
             changes.set_aside(path / MASKS, damage.what, loss)
     _set_foreign_aside(store, changes)
 
 
 def _commits(path: Path) -> dict[Path, Commit]:
-    """The commit and its copy, as far as they are sound."""
+    """Return the commit and its copy, without a damaged one."""
     sound = {}
     for file in (path / COMMIT, copy_of(path / COMMIT)):
         try:
@@ -99,12 +102,12 @@ def _commits(path: Path) -> dict[Path, Commit]:
 
 
 def _repair_ledger(path: Path, changes: Changes) -> Ledger:
-    """The ledger's copy with the sound lines that were added since."""
+    """Restore the ledger from its copy and the sound lines that were added later."""
     file = path / LEDGER
     if not is_there(file) and not is_there(copy_of(file)):
         if is_there(path / "c"):
-            loss = "what was measured of the records; extraction enters whole shards again"
-            changes.rebuild(file, b"", "the file is missing, and there is no copy", loss)
+            loss = "the measurements of the records; extraction records intact shards again"
+            changes.rebuild(file, b"", "the file and its copy are missing", loss)
         return parse_ledger(file, b"")
     content, copy = _content(file), _content(copy_of(file))
     copy = sound_lines(copy)
@@ -114,9 +117,9 @@ def _repair_ledger(path: Path, changes: Changes) -> Ledger:
         if not copy or not complete.startswith(_content(copy_of(file))):
             changes.copy(file)
     else:
-        why = "lines are not entries, or are missing"
+        why = "lines are damaged or missing"
         lost = sum(len(line) for line in complete.splitlines(keepends=True)) > len(sound)
-        loss = "what was measured of some shards; extraction enters them again" if lost else ""
+        loss = "the measurements of some shards; extraction records them again" if lost else ""
         changes.rebuild(file, sound, why, loss)
     return parse_ledger(file, sound)
 
@@ -129,7 +132,7 @@ def _content(file: Path) -> bytes:
 
 
 def _repair_commit(store: FeatureStore, ledger: Ledger, changes: Changes) -> None:
-    """A promise is sound where the ledger begins with what it rests on."""
+    """Keep, restore or set aside the commit; it is valid if the ledger begins with the committed lines."""
     path = store.path / COMMIT
     if not is_there(path) and not is_there(copy_of(path)):
         return
@@ -143,7 +146,7 @@ def _repair_commit(store: FeatureStore, ledger: Ledger, changes: Changes) -> Non
     loss = "the time that extraction took; extraction commits again"
     for file in (path, copy_of(path)):
         if is_there(file):
-            changes.set_aside(file, "it is damaged, or rests on lines that are lost", loss)
+            changes.set_aside(file, "it is damaged, or its ledger lines are lost", loss)
 
 
 def _holds(store: FeatureStore, ledger: Ledger, commit: Commit) -> bool:
@@ -158,28 +161,28 @@ def _holds(store: FeatureStore, ledger: Ledger, commit: Commit) -> bool:
 def _repair_shards(
     store: FeatureStore, ledger: Ledger, changes: Changes, reporter: Reporter
 ) -> None:
-    """Read every record; damaged shards are set aside."""
+    """Verify every record; set damaged shards aside."""
     shards = store.metadata.rows // store.metadata.shard_records
     for path, why in list(_blocking(store, shards)):
         changes.set_aside(path, why, _EXTRACT)
-    there = [shard for shard in range(shards) if _is_reachable(store, shard)]
+    present = [shard for shard in range(shards) if _is_reachable(store, shard)]
     with (
-        reporter.bar(f"checksums {store.path.name}", len(there)) as bar,
+        reporter.bar(f"checksums {store.path.name}", len(present)) as bar,
         ThreadPoolExecutor(os.cpu_count() or 1) as pool,
     ):
         for shard, why in zip(
-            there, pool.map(lambda n: _damage(store, ledger, n), there), strict=True
+            present, pool.map(lambda n: _damage(store, ledger, n), present), strict=True
         ):
             if why:
                 changes.set_aside(store.shard_path(shard), why, _EXTRACT)
             bar.advance()
-    for shard in sorted(set(ledger.entries) - set(there)):
+    for shard in sorted(set(ledger.entries) - set(present)):
         if shard < shards:
-            changes.missing(store.shard_path(shard), "a shard is missing", _EXTRACT)
+            changes.missing(store.shard_path(shard), "the shard is missing", _EXTRACT)
 
 
 def _damage(store: FeatureStore, ledger: Ledger, shard: int) -> str:
-    """What is wrong with a shard, empty where it is sound."""
+    """Describe the damage of a shard; empty if it is sound."""
     try:
         reader = store.open_shard(shard)
         summary = reader.verify()
@@ -187,30 +190,30 @@ def _damage(store: FeatureStore, ledger: Ledger, shard: int) -> str:
         return damage.what
     rows = shard * store.metadata.shard_records + np.flatnonzero(reader.present)
     if (store.group.table["scene"][rows] < 0).any():
-        return "it has records that stand for no view"
+        return "it has records without a view"
     entry = ledger.entries.get(shard)
-    # A shard may have gained records that its extraction did not enter before it was killed.
+    # A shard may have more records than its entry if the extraction was killed between the two writes.
     if entry is not None and summary != entry.summary and summary.records <= entry.records:
-        return "it is not the shard that was entered in the ledger"
+        return "it is not the shard recorded in the ledger"
     return ""
 
 
 def _is_reachable(store: FeatureStore, shard: int) -> bool:
-    """Whether there is something in a shard's place, and real folders above it."""
+    """Return whether a shard's path exists, below real folders."""
     path = store.shard_path(shard)
     parents = [folder for folder in path.parents if store.path in folder.parents]
     return all(_is_folder(folder) for folder in parents) and is_there(path)
 
 
 def _blocking(store: FeatureStore, shards: int) -> Iterator[tuple[Path, str]]:
-    """What is in the place of the shards' folders and is not a folder, from the top."""
+    """Yield each path that should be a folder of shards but is not, from the top."""
     top = store.path / "c"
     if is_there(top) and not _is_folder(top):
         yield top, "this is not a folder"
         return
     for shard in range(shards):
         path = store.shard_path(shard)
-        for folder in [one for one in reversed(path.parents) if top in one.parents]:
+        for folder in [parent for parent in reversed(path.parents) if top in parent.parents]:
             if is_there(folder) and not _is_folder(folder):
                 yield folder, "this is not a folder"
                 break
@@ -221,16 +224,16 @@ def _is_folder(path: Path) -> bool:
 
 
 def _set_foreign_aside(store: FeatureStore, changes: Changes) -> None:
-    """Move what a store does not have, at the level of its own files."""
+    """Move foreign files out of the store's folder."""
     kept = {LOCK, "c", MASKS, *_COPIED, *(copy_of(Path(name)).name for name in _COPIED)}
     if store.holds == "tokens":
         kept.remove(MASKS)
     shards = store.metadata.rows // store.metadata.shard_records
     for item in sorted(store.path.iterdir()):
         if item.name not in kept and ".tmp-" not in item.name:
-            changes.set_aside(item, "this is not of a store")
+            changes.set_aside(item, "it does not belong to a store")
     top = store.path / "c"
     for item in sorted(top.iterdir()) if _is_folder(top) else ():
         number = int(item.name) if item.name.isdecimal() else shards
         if (number >= shards or str(number) != item.name) and ".tmp-" not in item.name:
-            changes.set_aside(item, "this is not of a store")
+            changes.set_aside(item, "it does not belong to a store")

@@ -1,4 +1,4 @@
-"""Repair of pins and of the entries of runs: what is damaged must not cost a store."""
+"""Repair pins and the entries of runs, so that damage to them never loses a store."""
 
 from pipeline.cache.repair.changes import Changes
 from rsmtdf_core.cache.usage import (
@@ -21,10 +21,10 @@ _PINNED = "all stores are pinned; see `rsmtdf cache unpin`"
 
 
 def repair_usage(changes: Changes) -> None:
-    """Set damaged pins and entries of runs aside, and pin what they may have kept.
+    """Set damaged pins and entries of runs aside, and pin every store that they may have protected.
 
-    A damaged pin still names its target. Which stores a damaged entry of a run kept is unknown, and so is what was
-    pinned where the whole folder is lost: then all stores are pinned.
+    A damaged pin still names its target. The stores of a damaged run entry are unknown, and so are the
+    pins if the whole folder is lost: then all stores are pinned.
     """
     notes = [*_repair_pins(changes), *_repair_runs(changes)]
     for note in notes[:1]:
@@ -34,12 +34,12 @@ def repair_usage(changes: Changes) -> None:
 
 
 def _repair_pins(changes: Changes) -> list[str]:
-    """Keep each target pinned; a note for all stores where it is unknown what was."""
+    """Keep each target pinned; return a note for all stores if the pinned ones are unknown."""
     folder = changes.cache / PINS
     try:
         files = usage_files(folder)
     except StoreDamagedError as damage:
-        changes.set_aside(folder, damage.what, f"what was pinned: {_PINNED}")
+        changes.set_aside(folder, damage.what, f"the list of pins: {_PINNED}")
         return ["the pins were damaged"]
     for path in files:
         try:
@@ -52,7 +52,7 @@ def _repair_pins(changes: Changes) -> list[str]:
 
 
 def _repair_runs(changes: Changes) -> list[str]:
-    """Set damaged entries aside; a note for all stores where there were any."""
+    """Set damaged entries aside; return a note for all stores for each of them."""
     folder = changes.cache / RUNS
     try:
         files = usage_files(folder)
@@ -70,7 +70,7 @@ def _repair_runs(changes: Changes) -> list[str]:
 
 
 def _pin(target: str, note: str, changes: Changes) -> None:
-    """Pin what is not pinned: a note that is there stays."""
+    """Pin a target unless it is pinned; an existing note stays."""
     if changes.dry or not is_target(target) or is_there(pin_path(changes.cache, target)):
         return
     if (changes.cache / target).is_dir():

@@ -1,1 +1,1 @@
-"""Stores as plain files elsewhere: exported to any fsspec address, imported from one."""
+"""Export stores as plain files to any fsspec address, and import them."""

@@ -1,6 +1,6 @@
-"""Put stores elsewhere as plain files, whole or in part; what arrives is a cache that can be read as it is.
+"""Export stores as plain files, whole or in part; the export can be read as a cache.
 
-A store of which only some shards are taken gets a ledger and a commit of its own, so it is whole in itself.
+A partial store gets its own ledger and commit for the exported shards, so it is complete.
 """
 
 import tempfile
@@ -30,7 +30,7 @@ from rsmtdf_core.store.ledger import LedgerEntry, append_ledger, read_ledger
 from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.store.store import FeatureStore
 
-# Where a file of the export is read from, by its path in the export.
+# The source of each file of the export, by its path in the export.
 Sources = dict[str, Path]
 
 
@@ -40,19 +40,19 @@ def export_stores(
     views: range | None = None,
     reporter: Reporter | None = None,
 ) -> TransferReport:
-    """Copy committed stores to a folder at any address; stores that are there from before stay.
+    """Copy committed stores to a folder at any address; stores of an earlier export stay.
 
-    Started again after a kill it goes on: files that are there with the right bytes are not sent.
+    An export is resumable: files that already have the right bytes are not sent again.
 
     Args:
-        stores: what to copy.
+        stores: the stores to copy.
         destination: a path, or an address like s3://bucket/folder.
-        views: numbers of the views to copy; the shards that hold them are taken whole. None: all.
+        views: numbers of the views to copy; the shards that hold them are copied whole. None: all.
         reporter: shows progress.
 
     Raises:
-        ConfigError: where the destination cannot be written to.
-        StoreError: where a store is not committed or damaged, or the destination holds another cache.
+        ConfigError: If the destination cannot be written to.
+        StoreError: If a store is not committed or damaged, or the destination holds another cache.
     """
     assert stores
     reporter = reporter or Silent()
@@ -63,7 +63,7 @@ def export_stores(
         small: Sources = {}
         shards: dict[str, tuple[FeatureStore, LedgerEntry]] = {}
         records = 0
-        # Stores first: a group that grows meanwhile has more rows than they need, never fewer.
+        # Stores first: a group that grows in between has more rows than they need, never fewer.
         for store in stores:
             entries = _snapshot(store, staging / store_key(store.path), views, small)
             shards |= {shard_name(store, entry.shard): (store, entry) for entry in entries}
@@ -97,14 +97,14 @@ def export_stores(
 def _snapshot(
     store: FeatureStore, staging: Path, views: range | None, sources: Sources
 ) -> list[LedgerEntry]:
-    """The store's small files as they are now, for the chosen shards alone; these shards' entries."""
+    """Copy the store's small files, reduced to the chosen shards; return the entries of these shards."""
     commit = store.read_commit()
     if commit is None:
         raise StoreIncompleteError(
             "only committed stores can be exported", where=store.path, remedy=EXTRACT
         )
-    promised = read_ledger(store.path, commit.ledger_bytes).entries
-    entries = [entry for entry in chosen_entries(store, views) if entry.shard in promised]
+    committed = read_ledger(store.path, commit.ledger_bytes).entries
+    entries = [entry for entry in chosen_entries(store, views) if entry.shard in committed]
     for name in ("parameters.safetensors", "zarr.json"):
         copy_file(store.path / name, staging / name)
     append_ledger(staging, entries)
@@ -121,33 +121,33 @@ def _snapshot(
 
 
 def _snapshot_group(group: ViewGroup, staging: Path, sources: Sources) -> None:
-    # The views first: crops and scenes may be more than they need, never fewer.
+    # Views first: there may be more crops and scenes than the views need, never fewer.
     for name in ("views.npy", "scenes.json", "crops.npy", "zarr.json"):
         copy_file(group.path / name, staging / name)
     sources.update({f"{group.path.name}/{name}": staging / name for name in GROUP_FILES})
 
 
 def _before(remote: Remote, reporter: Reporter) -> Listing:
-    """What an earlier export lists; nothing where the listing is damaged."""
+    """Read the listing of an earlier export; empty if it is missing or damaged."""
     try:
         content = remote.read(EXPORT, MAX_BYTES)
         return Listing({}) if content is None else parse_listing(content, remote.at(EXPORT))
     except StoreDamagedError as damage:
         reporter.warn(
-            f"{damage.what} ({damage.where}): it is written again and lists the stores of this export alone; "
-            "export others that were there again, too"
+            f"{damage.what} ({damage.where}): the new listing has only the stores of this export; "
+            "export the others again"
         )
         return Listing({})
 
 
 def _require_same_groups(before: Listing, new: Listing, destination: str) -> None:
-    """Refuse to change a group's tables under stores that are there and are not sent anew."""
+    """Refuse to change a group's tables under exported stores that are not sent again."""
     staying = {store.partition("/")[0] for store in before.stores if store not in new.stores}
     for path, entry in new.files.items():
         old = before.files.get(path)
         if entry.store is None and entry.group in staying and old not in (None, entry):
             raise StoreMismatchError(
-                f"the export that is there has other views: {path} differs",
+                f"the existing export has other views: {path} differs",
                 where=destination,
                 remedy="export all stores of the group together, or to another folder",
             )
@@ -156,10 +156,10 @@ def _require_same_groups(before: Listing, new: Listing, destination: str) -> Non
 def _send_shard(
     remote: Remote, path: str, store: FeatureStore, entry: LedgerEntry
 ) -> tuple[FileEntry, bool]:
-    """Send a shard unless it is there; what it is, and whether it was sent."""
+    """Send a shard unless it was sent before; return its entry and whether it was sent now."""
     shard = store.open_shard(entry.shard)
     if shard.verify() != entry.summary:
-        raise shard.damaged("it is not the one in the ledger")
+        raise shard.damaged("it is not the shard recorded in the ledger")
     listed = _file_entry(path, shard.path)
     if remote.holds(path, listed.bytes, listed.sha256):
         return listed, False

@@ -1,4 +1,4 @@
-"""Bring the views of an export into a cache: as they are, or onto those that are here already."""
+"""Import the views of an export into a cache: as a new group, or as growth of an existing group."""
 
 from pathlib import Path
 
@@ -18,67 +18,67 @@ from rsmtdf_core.store.tables import write_table
 
 
 def adopt_group(cache: Path, staged: ViewGroup) -> ViewGroup:
-    """The cache's group with all rows of the staged one.
+    """Return the cache's group with all rows of the staged group.
 
-    A store's rows are numbered by its group. So where both have views, those that both have must be the
-    same ones in the same order; the longer group then stands for both.
+    The group numbers the rows of its stores. So one group must begin with all views of the other, in the
+    same order; the longer group then replaces both.
 
     Raises:
-        StoreMismatchError: where they are not, or crops were rendered differently.
+        StoreMismatchError: If the groups have different views, or crops were rendered differently.
     """
     path = cache / staged.path.name
     if path.is_symlink():
-        raise StoreMismatchError("a symbolic link stands in the group's place", where=path)
+        raise StoreMismatchError("the group's folder is a symbolic link", where=path)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     with locked(cache), locked(path):
         if not (path / ZARR).exists():
             if holds_stores(path):
-                raise damage(path / ZARR, "the file is missing, and there are stores")
+                raise damage(path / ZARR, "the file is missing, but the group has stores")
             _copy(staged, path, GROUP_FILES)
             return ViewGroup.at(path)
-        here = ViewGroup.at(path)
-        _require_same(here, staged)
-        crops = _crops(here, staged)
-        if len(staged.table) > len(here.table):
-            # In this order, whenever it ends: crops and scenes may be more than the views need.
+        current = ViewGroup.at(path)
+        _require_same(current, staged)
+        crops = _crops(current, staged)
+        if len(staged.table) > len(current.table):
+            # In this order: after a kill there are more crops and scenes than the views need, never fewer.
             write_table(path / CROPS, crops)
             _copy(staged, path, [name for name in GROUP_FILES if name not in (CROPS, ZARR)])
-        elif (crops != here.crops(_all(here))).any():
+        elif (crops != current.crops(_all(current))).any():
             write_table(path / CROPS, crops)
         return ViewGroup.at(path)
 
 
-def _require_same(here: ViewGroup, staged: ViewGroup) -> None:
-    both = min(len(here.table), len(staged.table))
-    scenes = min(len(here.scenes), len(staged.scenes))
-    changed = next(differences(here.drawing, staged.drawing), None)
-    if changed is None and here.scenes[:scenes] != staged.scenes[:scenes]:
-        changed = "the scenes came in another order, or are other ones"
-    if changed is None and here.table[:both].tobytes() != staged.table[:both].tobytes():
-        changed = "the views came in another order, or are other ones"
+def _require_same(current: ViewGroup, staged: ViewGroup) -> None:
+    both = min(len(current.table), len(staged.table))
+    scenes = min(len(current.scenes), len(staged.scenes))
+    changed = next(differences(current.drawing, staged.drawing), None)
+    if changed is None and current.scenes[:scenes] != staged.scenes[:scenes]:
+        changed = "the scenes or their order differ"
+    if changed is None and current.table[:both].tobytes() != staged.table[:both].tobytes():
+        changed = "the views or their order differ"
     if changed is not None:
         raise StoreMismatchError(
-            f"the cache and the export have grown apart: {changed}",
-            where=here.path,
+            f"the cache and the export have diverged: {changed}",
+            where=current.path,
             remedy="import into another folder with --cache, and use that",
         )
 
 
-def _crops(here: ViewGroup, staged: ViewGroup) -> "np.typing.NDArray[np.uint32]":
-    """The crc32 of each crop that either knows, uint32 [rows of the longer]."""
-    longer, shorter = sorted((here, staged), key=lambda one: -len(one.table))
+def _crops(current: ViewGroup, staged: ViewGroup) -> "np.typing.NDArray[np.uint32]":
+    """Merge the crc32 of the crops of both groups, uint32 [rows of the longer]."""
+    longer, shorter = sorted((current, staged), key=lambda group: -len(group.table))
     crops = np.array(longer.crops(_all(longer)))
     others = shorter.crops(_all(shorter))
-    known = crops[: len(others)]
-    differs = (known != 0) & (others != 0) & (known != others)
+    common = crops[: len(others)]
+    differs = (common != 0) & (others != 0) & (common != others)
     if differs.any():
         raise StoreMismatchError(
-            f"{int(differs.sum())} crops were rendered differently here and where the export was made",
-            where=here.path,
+            f"{int(differs.sum())} crops were rendered differently for this cache and for the export",
+            where=current.path,
             remedy="import into another folder with --cache, and use that",
         )
-    np.copyto(known, others, where=known == 0)
+    np.copyto(common, others, where=common == 0)
     return crops
 
 

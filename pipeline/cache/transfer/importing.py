@@ -1,8 +1,8 @@
-"""Take stores from an export into a cache, whole or in part.
+"""Import stores from an export into a cache, whole or in part.
 
-Everything is checked before it takes its place: paths when `export.json` is read, each file's digest when it
-has come. A store's shards come first, its ledger and its commit last, so one that was killed on the way is not
-committed, and goes on when the import is started again.
+Everything is checked before it enters the cache: paths when `export.json` is read, each file's digest after the
+download. A store's shards come first, its ledger and its commit last. So a killed import leaves no committed
+store, and the next import resumes it.
 """
 
 import tempfile
@@ -55,19 +55,19 @@ def import_stores(
     views: range | None = None,
     reporter: Reporter | None = None,
 ) -> TransferReport:
-    """Copy the stores of an export into the cache; what is here already is not fetched.
+    """Copy the stores of an export into the cache; files that the cache already has are not fetched.
 
     Args:
         source: a path, or an address like https://host/folder or s3://bucket/folder.
-        cache: the cache's folder, made if it is not there.
-        teacher: take only the stores that were made under this teacher's name.
-        views: numbers of the views to take; the shards that hold them are taken whole. None: all.
+        cache: the cache's folder; created if it does not exist.
+        teacher: import only the stores of this teacher's name.
+        views: numbers of the views to import; the shards that hold them are fetched whole. None: all.
         reporter: shows progress.
 
     Raises:
-        StoreNotFoundError: where there is no export, or nothing in it of what was asked for.
-        StoreMismatchError: where the cache holds something else under the same name.
-        StoreDamagedError: where a file is not what was exported.
+        StoreNotFoundError: If there is no export, or it has no such stores or views.
+        StoreMismatchError: If the cache has a different store or group under the same name.
+        StoreDamagedError: If a file differs from the exported one.
     """
     reporter = reporter or Silent()
     remote = Remote(source)
@@ -82,22 +82,24 @@ def import_stores(
             stores = [
                 FeatureStore.open(staging / name, staged[name.partition("/")[0]]) for name in names
             ]
-            parts = [(store, _promised(store, views, listing, remote.address)) for store in stores]
+            parts = [(store, _offered(store, views, listing, remote.address)) for store in stores]
         except StoreDamagedError as wrong:
             raise StoreDamagedError(
                 f"the export is damaged: {wrong.what}", where=source, remedy=export_again(source)
             ) from None
-        here = {name: adopt_group(cache, group) for name, group in staged.items()}
+        groups_here = {name: adopt_group(cache, group) for name, group in staged.items()}
         reports = [
-            _import_store(remote, listing, store, entries, here[store.path.parent.name], reporter)
+            _import_store(
+                remote, listing, store, entries, groups_here[store.path.parent.name], reporter
+            )
             for store, entries in parts
         ]
     return TransferReport(
         stores=names,
-        views=sum(one.views for one in reports),
-        files=sum(one.files for one in reports),
-        bytes=sum(one.bytes for one in reports),
-        there=sum(one.there for one in reports),
+        views=sum(report.views for report in reports),
+        files=sum(report.files for report in reports),
+        bytes=sum(report.bytes for report in reports),
+        there=sum(report.there for report in reports),
     )
 
 
@@ -105,7 +107,7 @@ def _read_listing(remote: Remote) -> Listing:
     content = remote.read(EXPORT, MAX_BYTES)
     if content is None:
         raise StoreNotFoundError(
-            f"there is no export here: no {EXPORT}",
+            f"this is not an export: it has no {EXPORT}",
             where=remote.address,
             remedy=f"name the folder of an export; or {export_again(remote.address)}",
         )
@@ -113,24 +115,24 @@ def _read_listing(remote: Remote) -> Listing:
 
 
 def _chosen(listing: Listing, teacher: str | None, source: str) -> tuple[str, ...]:
-    made_by = {name: _teacher(name) for name in listing.stores}
-    names = tuple(name for name in made_by if teacher in (None, made_by[name]))
+    teachers = {name: _teacher(name) for name in listing.stores}
+    names = tuple(name for name in teachers if teacher in (None, teachers[name]))
     if not names:
-        there = ", ".join(sorted(set(made_by.values()))) or "none"
+        known = ", ".join(sorted(set(teachers.values()))) or "none"
         raise StoreNotFoundError(
-            f"the export has no store of teacher {teacher}; there are: {there}", where=source
+            f"the export has no store of teacher {teacher}; its teachers: {known}", where=source
         )
     return names
 
 
 def _teacher(name: str) -> str:
-    found = STORE_NAME.fullmatch(name.partition("/")[2])
-    assert found is not None
-    return found["teacher"]
+    match = STORE_NAME.fullmatch(name.partition("/")[2])
+    assert match is not None
+    return match["teacher"]
 
 
 def _stage(remote: Remote, listing: Listing, names: tuple[str, ...], staging: Path) -> None:
-    """Fetch the small files, so that all is checked before the cache is touched."""
+    """Fetch the small files, so that they are checked before the cache changes."""
     groups = sorted({name.partition("/")[0] for name in names})
     paths = [f"{group}/{file}" for group in groups for file in GROUP_FILES]
     paths += [f"{name}/{file}" for name in names for file in STORE_FILES]
@@ -138,10 +140,10 @@ def _stage(remote: Remote, listing: Listing, names: tuple[str, ...], staging: Pa
     side_by_side(jobs, "", Silent())
 
 
-def _promised(
+def _offered(
     store: FeatureStore, views: range | None, listing: Listing, address: str
 ) -> list[LedgerEntry]:
-    """The chosen shards of a staged store, checked against its commit, its sizes and the listing."""
+    """Return the chosen shards of a staged store, checked against its commit and the listing."""
     store.require_rows(_NO_ROWS)
     shards = store.metadata.rows // store.metadata.shard_records
     entries = chosen_entries(store, views)
@@ -149,7 +151,7 @@ def _promised(
         file = listing.files.get(shard_name(store, entry.shard)) if entry.shard < shards else None
         if file is None or file.bytes != entry.summary.bytes:
             raise StoreDamagedError(
-                f"{EXPORT} does not list shard {entry.shard} of {store_key(store.path)} as its ledger does",
+                f"{EXPORT} and the ledger disagree on shard {entry.shard} of {store_key(store.path)}",
                 remedy=export_again(address),
             )
     return entries
@@ -165,20 +167,24 @@ def _import_store(
 ) -> TransferReport:
     path = group.path / staged.path.name
     if path.is_symlink():
-        raise StoreMismatchError("a symbolic link stands in the store's place", where=path)
+        raise StoreMismatchError("the store's folder is a symbolic link", where=path)
     with writing(path):
         path.mkdir(exist_ok=True)
 
     def busy() -> None:
-        raise StoreError("another process is writing here", where=path, remedy="wait for its end")
+        raise StoreError(
+            "another process is writing to this store", where=path, remedy="wait until it ends"
+        )
 
     with locked(path, busy):
         store = _same_store(path, staged, group)
         before = store.entries()
         wanted = [entry for entry in entries if not _holds(store, before.get(entry.shard), entry)]
         jobs = [
-            partial(_fetch_shard, remote, listing.files[shard_name(staged, one.shard)], store, one)
-            for one in wanted
+            partial(
+                _fetch_shard, remote, listing.files[shard_name(staged, entry.shard)], store, entry
+            )
+            for entry in wanted
         ]
         fetched = side_by_side(jobs, staged.shape.teacher, reporter)
         store.append(wanted)
@@ -193,20 +199,20 @@ def _import_store(
 
 
 def _same_store(path: Path, staged: FeatureStore, group: ViewGroup) -> FeatureStore:
-    """The store that is here, as long as the staged one; or the staged one's beginning."""
+    """Open the cache's store, grown to the staged store's rows; create it if it is missing."""
     if not is_there(path / ZARR) and not has_records(path):
-        # Its metadata last: without it the folder is no store.
+        # The metadata comes last: without it the folder is not a store.
         for name in (PARAMETERS, ZARR):
             copy_file(staged.path / name, copy_of(path / name))
             copy_file(staged.path / name, path / name)
         return FeatureStore.open(path, group)
     store = FeatureStore.open(path, group)
-    # Rows are what grows, and the probe may differ by rounding between machines.
+    # The number of rows may grow, and the probe may differ by rounding between machines.
     alike = replace(staged.metadata, rows=store.metadata.rows, probe=store.metadata.probe)
     changed = list(differences(asdict(store.metadata), asdict(alike)))
     if changed:
         raise StoreMismatchError(
-            f"the store that is here is another one: {'; '.join(changed[:3])}",
+            f"the cache has a different store under this name: {'; '.join(changed[:3])}",
             where=path,
             remedy="import into another folder with --cache",
         )
@@ -217,25 +223,25 @@ def _same_store(path: Path, staged: FeatureStore, group: ViewGroup) -> FeatureSt
     return FeatureStore.open(path, group)
 
 
-def _holds(store: FeatureStore, own: LedgerEntry | None, offered: LedgerEntry) -> bool:
-    """Whether the store has a shard already; one that is damaged is taken anew.
+def _holds(store: FeatureStore, current: LedgerEntry | None, offered: LedgerEntry) -> bool:
+    """Return whether the store already has a shard; a damaged shard is fetched again.
 
     Raises:
-        StoreMismatchError: where each side has records that the other lacks.
+        StoreMismatchError: If each side has records that the other lacks.
     """
-    if own is None:
+    if current is None:
         return False
     try:
-        whole = store.open_shard(own.shard).matches(own.summary)
+        whole = store.open_shard(current.shard).matches(current.summary)
     except StoreDamagedError:
         whole = False
-    if not whole or own.records >= offered.records:
+    if not whole or current.records >= offered.records:
         return whole
     capacity = store.metadata.shard_records
-    rows = slice(own.shard * capacity, (own.shard + 1) * capacity)
+    rows = slice(current.shard * capacity, (current.shard + 1) * capacity)
     if offered.records < int((store.group.table["scene"][rows] >= 0).sum()):
         raise StoreMismatchError(
-            f"shard {own.shard} has other views here than in the export",
+            f"shard {current.shard} has other views in the cache than in the export",
             where=store.path,
             remedy="import into another folder with --cache",
         )
@@ -245,12 +251,12 @@ def _holds(store: FeatureStore, own: LedgerEntry | None, offered: LedgerEntry) -
 def _fetch_shard(
     remote: Remote, file: FileEntry, store: FeatureStore, entry: LedgerEntry
 ) -> int | None:
-    """Fetch a shard into its place; how many bytes came, None where it was there already."""
+    """Fetch a shard; return the number of bytes, or None if the cache already had it."""
     path = store.shard_path(entry.shard)
     size = _fetch(remote, file, path)
     if not store.open_shard(entry.shard).matches(entry.summary):
         raise StoreDamagedError(
-            "the shard is not the one in the export's ledger",
+            "the shard differs from its entry in the export's ledger",
             where=remote.at(file.path),
             remedy=export_again(remote.address),
         )
@@ -258,10 +264,10 @@ def _fetch_shard(
 
 
 def _fetch(remote: Remote, file: FileEntry, target: Path) -> int | None:
-    """Fetch a file into its place once its bytes are known to be right.
+    """Fetch a file and move it to `target` after checking its bytes.
 
     Raises:
-        StoreDamagedError: where they are not.
+        StoreDamagedError: If the bytes differ from the listing.
     """
     if _is(target, file):
         return None
@@ -270,7 +276,7 @@ def _fetch(remote: Remote, file: FileEntry, target: Path) -> int | None:
         sync_file(temporary)
         if not _is(temporary, file):
             raise StoreDamagedError(
-                "the file that came is not the one that was exported",
+                "the fetched file differs from the exported one",
                 where=remote.at(file.path),
                 remedy=f"import again; or {export_again(remote.address)}",
             )
@@ -284,12 +290,12 @@ def _is(path: Path, file: FileEntry) -> bool:
 
 
 def _commit(store: FeatureStore, staged: FeatureStore, new: list[LedgerEntry]) -> None:
-    """Promise all records that are here; the cost of the new ones is that of their making."""
+    """Commit all records; the new ones count with the seconds of their extraction."""
     commit = staged.read_commit()
     assert commit is not None
     if not new:
         return
     views = np.flatnonzero(store.group.table["scene"][: store.metadata.rows] >= 0)
-    here = np.setdiff1d(views, store.missing_rows(views), assume_unique=True)
+    present = np.setdiff1d(views, store.missing_rows(views), assume_unique=True)
     share = sum(entry.records for entry in new) / commit.views
-    store.commit(here, commit.seconds * share)
+    store.commit(present, commit.seconds * share)

@@ -1,6 +1,6 @@
-"""`export.json`: every file of an export with its size and digest, written last and sealed.
+"""`export.json`: the sealed list of an export's files with sizes and digests, written last.
 
-It comes from elsewhere, so nothing in it is believed: a path must be exactly one that a cache can have.
+It comes from outside and is not trusted: each path must have exactly the form of a path in a cache.
 """
 
 import json
@@ -19,10 +19,10 @@ EXPORT = "export.json"
 FORMAT = FileFormat("export")
 GROUP_FILES = ("scenes.json", "crops.npy", "views.npy", "zarr.json")
 STORE_FILES = ("parameters.safetensors", "zarr.json", "ledger.jsonl", "commit.json")
-# A hundred bytes a shard: more than a petabyte of shards.
+# At a hundred bytes per shard, this lists more than a petabyte of shards.
 MAX_BYTES = 2**28
 
-# As many zeros as a record has axes.
+# One zero per axis of a record.
 _SHARD = re.compile(r"c/(0|[1-9][0-9]{0,9})(/0){1,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -32,9 +32,9 @@ class FileEntry:
     """One file of an export.
 
     Attributes:
-        path: in the export and in a cache alike, parts joined by "/".
-        bytes: its size.
-        sha256: of its bytes.
+        path: the path in the export, the same as in a cache, with "/" as separator.
+        bytes: the file's size.
+        sha256: the digest of its bytes.
     """
 
     path: str
@@ -43,12 +43,12 @@ class FileEntry:
 
     @property
     def group(self) -> str:
-        """Name of its group."""
+        """The name of its group."""
         return self.path.split("/", 1)[0]
 
     @property
     def store(self) -> str | None:
-        """`<group>/<store>`, None for the group's own files."""
+        """`<group>/<store>`; None for a file of the group itself."""
         parts = self.path.split("/")
         return None if len(parts) == 2 else "/".join(parts[:2])
 
@@ -61,8 +61,8 @@ class Listing:
 
     @classmethod
     def of(cls, entries: Iterable[FileEntry]) -> "Listing":
-        """The listing of these files."""
-        return cls({entry.path: entry for entry in sorted(entries, key=lambda one: one.path)})
+        """Return the listing of these files."""
+        return cls({entry.path: entry for entry in sorted(entries, key=lambda entry: entry.path)})
 
     @property
     def stores(self) -> tuple[str, ...]:
@@ -70,34 +70,34 @@ class Listing:
         return tuple(sorted({e.store for e in self.files.values() if e.store is not None}))
 
     def to_bytes(self) -> bytes:
-        """The content of `export.json`."""
+        """Return the content of `export.json`."""
         files = [asdict(entry) for entry in self.files.values()]
         document = FORMAT.sealed({"files": files})
         return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
 
 
 def parse_listing(content: bytes, where: str) -> Listing:
-    """The listing in an `export.json`.
+    """Parse the content of an `export.json`.
 
     Args:
         content: the file's bytes.
         where: its address, for errors.
 
     Raises:
-        StoreDamagedError: where it is not what an export writes.
-        StoreMismatchError: where it is of a format that this version does not know.
+        StoreDamagedError: If the content is damaged.
+        StoreMismatchError: If it has a format that this version does not know.
     """
     try:
-        own = FORMAT.unsealed(json.loads(content), Path(EXPORT))
-        entries = [_entry(value) for value in own["files"]]
+        document = FORMAT.unsealed(json.loads(content), Path(EXPORT))
+        entries = [_entry(value) for value in document["files"]]
     except StoreMismatchError as unknown:
         raise StoreMismatchError(unknown.what, where=where, remedy=unknown.remedy) from None
     except (StoreDamagedError, ValueError, TypeError, KeyError, RecursionError) as wrong:
-        what = wrong.what if isinstance(wrong, StoreDamagedError) else str(wrong)
-        raise _refused(what, where) from None
+        problem = wrong.what if isinstance(wrong, StoreDamagedError) else str(wrong)
+        raise _refused(problem, where) from None
     listing = Listing.of(entries)
     if len(listing.files) < len(entries):
-        raise _refused("it names a file twice", where)
+        raise _refused("it lists a file twice", where)
     for store in listing.stores:
         group = store.partition("/")[0]
         wanted = [f"{store}/{name}" for name in STORE_FILES]
@@ -111,7 +111,7 @@ def parse_listing(content: bytes, where: str) -> Listing:
 def _entry(value: Any) -> FileEntry:  # noqa: ANN401 - any JSON
     entry = FileEntry(**value)
     if not isinstance(entry.path, str) or not _is_ours(entry.path):
-        raise ValueError(f"{entry.path!r} is no file of a cache")
+        raise ValueError(f"{entry.path!r} is not a path in a cache")
     if type(entry.bytes) is not int or not 0 <= entry.bytes < 2**63:
         raise ValueError(f"{entry.path} has no size")
     if not isinstance(entry.sha256, str) or not _SHA256.fullmatch(entry.sha256):
@@ -132,13 +132,13 @@ def _is_ours(path: str) -> bool:
 
 
 def export_again(address: str) -> str:
-    """The command that sends what is missing or damaged in an export."""
+    """Return the command that repairs an export."""
     return f"export the stores again: rsmtdf cache export STORE... {shlex.quote(address)}"
 
 
-def _refused(what: str, where: str) -> StoreDamagedError:
+def _refused(problem: str, where: str) -> StoreDamagedError:
     return StoreDamagedError(
-        f"{EXPORT} cannot be used: {what}",
+        f"{EXPORT} cannot be used: {problem}",
         where=where,
         remedy=export_again(where.removesuffix(f"/{EXPORT}")),
     )

@@ -1,4 +1,4 @@
-"""What export and import share: which shards are meant, files side by side, the report."""
+"""Parts shared by export and import: the choice of shards, parallel transfers, the report."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -16,19 +16,19 @@ from rsmtdf_core.store.store import FeatureStore
 
 _Result = TypeVar("_Result")
 
-# Enough to keep an object store busy; a local disk is not slowed by them.
+# Enough to keep an object store busy without slowing a local disk.
 _THREADS = 8
 
 
 class TransferReport(Settings):
-    """What a transfer did.
+    """The report of a transfer.
 
     Attributes:
         stores: `<group>/<store>` of each store.
-        views: records of these stores at the destination.
-        files: that were copied now.
-        bytes: of these.
-        there: files that were at the destination already.
+        views: number of records of these stores at the destination.
+        files: number of files that were copied.
+        bytes: size of the copied files.
+        there: number of files that the destination already had.
     """
 
     stores: tuple[str, ...]
@@ -39,25 +39,25 @@ class TransferReport(Settings):
 
 
 def parse_views(text: str) -> range:
-    """View numbers from "0:4" (0 to 3), "4:" (4 and all after) or ":4".
+    """Parse view numbers like "0:4" (0 to 3), "4:" (4 and up) or ":4".
 
     Raises:
-        ConfigError: where it is no such range, or an empty one.
+        ConfigError: If the text is not such a range, or the range is empty.
     """
-    found = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text.strip())
-    start, stop = (found[1] or "0", found[2] or str(2**31)) if found else ("0", "0")
+    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text.strip())
+    start, stop = (match[1] or "0", match[2] or str(2**31)) if match else ("0", "0")
     if int(start) >= int(stop):
         raise ConfigError(
-            f"{text!r} is no range of view numbers", remedy="write it like 0:4, which is 0 to 3"
+            f"{text!r} is not a range of view numbers", remedy="write it like 0:4 for 0 to 3"
         )
     return range(int(start), int(stop))
 
 
 def chosen_entries(store: FeatureStore, views: range | None) -> list[LedgerEntry]:
-    """The ledger's shards that hold views of these numbers, in the ledger's order.
+    """Return the ledger's shards that hold views of these numbers, in the ledger's order.
 
     Raises:
-        StoreNotFoundError: where there is none.
+        StoreNotFoundError: If no shard does.
     """
     entries = list(store.entries().values())
     if views is not None:
@@ -70,13 +70,13 @@ def chosen_entries(store: FeatureStore, views: range | None) -> list[LedgerEntry
         raise StoreNotFoundError(
             f"{store_key(store.path)} has no views of these numbers",
             where=store.path,
-            remedy="ask for other --views, or leave the option out",
+            remedy="use other --views, or omit the option",
         )
     return entries
 
 
 def shard_name(store: FeatureStore, shard: int) -> str:
-    """The path of a shard's file in a cache or an export."""
+    """Return the path of a shard's file in a cache or an export."""
     inside = store.shard_path(shard).relative_to(store.path).as_posix()
     return f"{store_key(store.path)}/{inside}"
 
@@ -84,7 +84,7 @@ def shard_name(store: FeatureStore, shard: int) -> str:
 def side_by_side(
     tasks: Sequence[Callable[[], _Result]], label: str, reporter: Reporter
 ) -> list[_Result]:
-    """Run the tasks in threads and return what they do, in order; the first error ends all."""
+    """Run the tasks in threads and return their results in order; the first error cancels the rest."""
     with reporter.bar(label, len(tasks)) as bar, ThreadPoolExecutor(_THREADS) as pool:
         futures = [pool.submit(task) for task in tasks]
         try:

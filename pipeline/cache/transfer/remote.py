@@ -1,4 +1,4 @@
-"""The other side of a transfer: a folder at any address that fsspec knows."""
+"""The remote side of a transfer: a folder at any address that fsspec supports."""
 
 import hashlib
 import os
@@ -24,17 +24,17 @@ from rsmtdf_core.refusals import writing
 
 _CHUNK = 8 * 2**20
 _READ_ONLY = ("http", "https")
-_TOO_LARGE = "the file is larger than the {} bytes that it may have"
+_TOO_LARGE = "the file exceeds its limit of {} bytes"
 
 
 class Remote:
     """A folder at a path or at an address like s3://bucket/folder or https://host/folder.
 
     Args:
-        address: the folder; credentials are found as fsspec finds them.
+        address: the folder; fsspec finds the credentials.
 
     Raises:
-        ConfigError: where the address has no file system, or one that is not installed.
+        ConfigError: If fsspec does not know the address, or its package is not installed.
     """
 
     def __init__(self, address: str) -> None:
@@ -45,42 +45,42 @@ class Remote:
             raise ConfigError(
                 f"the address needs a package that is not installed: {absent}",
                 where=address,
-                remedy="pip install 'rsmtdf[remote]', which has what s3:// and https:// need",
+                remedy="pip install 'rsmtdf[remote]' for s3:// and https://",
             ) from None
         except ValueError as unknown:
             raise ConfigError(f"the address cannot be used: {unknown}", where=address) from None
         self._root = root.rstrip("/")
         self._local = isinstance(self._files, LocalFileSystem)
-        # What another process put there since a listing was kept must be seen.
+        # fsspec caches listings, which would hide later files of another process.
         self._files.invalidate_cache()
 
     def require_writable(self) -> None:
-        """Refuse addresses that can only be read.
+        """Refuse read-only addresses.
 
         Raises:
-            ConfigError: where this is one.
+            ConfigError: If the address is read-only.
         """
         protocol = self._files.protocol
         names = (protocol,) if isinstance(protocol, str) else protocol
         if any(name in _READ_ONLY for name in names):
             raise ConfigError(
-                "http addresses can be imported from, not exported to",
+                "an export cannot be written to an http address",
                 where=self.address,
-                remedy="export to a folder or to s3://, and serve that",
+                remedy="export to a folder or to s3://, and serve it over http",
             )
 
     def at(self, path: str) -> str:
-        """The address of a file in the folder, for people."""
+        """Return the address of a file in the folder, for messages."""
         return f"{self.address}/{path}"
 
     def get(self, path: str, target: Path, size: int) -> None:
-        """Copy a file of at most `size` bytes to `target`; nothing is promised of its bytes.
+        """Copy a file of at most `size` bytes to `target`, without checking its content.
 
         Raises:
-            StoreNotFoundError: where it is not there.
-            StoreDamagedError: where it is larger.
-            WriteError: where `target` cannot be written.
-            StoreError: where it cannot be had.
+            StoreNotFoundError: If the file does not exist.
+            StoreDamagedError: If it is larger.
+            WriteError: If `target` cannot be written.
+            StoreError: If the file cannot be read.
         """
         with self._explained(path), writing(target):
             if self._local:
@@ -93,10 +93,10 @@ class Remote:
             )
 
     def read(self, path: str, most: int) -> bytes | None:
-        """The bytes of a file of at most `most` bytes; None where it is not there.
+        """Read a file of at most `most` bytes; return None if it does not exist.
 
         Raises:
-            StoreError: where it cannot be had, or is larger.
+            StoreError: If it cannot be read, or is larger.
         """
         with tempfile.TemporaryDirectory(prefix="rsmtdf-") as folder:
             copy = Path(folder) / "file"
@@ -111,18 +111,18 @@ class Remote:
             return copy.read_bytes()
 
     def put(self, source: Path, path: str) -> None:
-        """Copy a file to `path`, whole or not at all where the file system can.
+        """Copy a file to `path`, atomically if the file system supports it.
 
         Raises:
-            WriteError: where it cannot be written to a folder of this machine.
-            StoreError: where it cannot be written elsewhere.
+            WriteError: If a local file cannot be written.
+            StoreError: If a remote file cannot be written.
         """
         target = f"{self._root}/{path}"
         with self._explained(path):
             if self._local:
                 if Path(target).is_dir():
                     raise StoreError(
-                        "a folder is in the file's place",
+                        "a folder has the name of a file to write",
                         where=target,
                         remedy=f"{_remove(target)}; then run the command again",
                     )
@@ -131,7 +131,7 @@ class Remote:
                 self._files.put_file(str(source), target)
 
     def holds(self, path: str, size: int, sha256: str) -> bool:
-        """Whether a file is there already with these bytes; it is read only where the size agrees."""
+        """Return whether a file with these bytes exists; it is read only if its size agrees."""
         source = f"{self._root}/{path}"
         with self._explained(path):
             try:
@@ -146,35 +146,35 @@ class Remote:
             return digest.hexdigest() == sha256
 
     def _require_inside(self, path: str) -> None:
-        """Refuse a link that leads out of the folder, and what is no file."""
+        """Refuse a link that leads out of the folder, and anything but a regular file."""
         root = os.path.realpath(self._root)
         target = Path(os.path.realpath(f"{root}/{path}"))
         if os.path.commonpath([root, target]) != root:
-            what = "a link leads out of the export"
+            problem = "a link leads out of the export"
         elif target.exists() and not target.is_file():
-            what = "this is not a regular file"
+            problem = "this is not a regular file"
         else:
             return
         remedy = f"{_remove(self.at(path))}; then {export_again(self.address)}"
-        raise StoreDamagedError(what, where=self.at(path), remedy=remedy)
+        raise StoreDamagedError(problem, where=self.at(path), remedy=remedy)
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
-        """Turn what file systems raise into errors that say what was to be read or written."""
+        """Turn a file system's exceptions into errors that name the file."""
         try:
             yield
         except RsmtdfError:
             raise
         except (FileNotFoundError, NotADirectoryError):
             raise StoreNotFoundError(
-                "the file is not there", where=self.at(path), remedy=export_again(self.address)
+                "the file does not exist", where=self.at(path), remedy=export_again(self.address)
             ) from None
         except Exception as failure:
-            # Each kind of file system has errors of its own.
+            # Each kind of file system raises its own exceptions.
             raise StoreError(
-                f"the file cannot be had or written: {type(failure).__name__}: {failure}",
+                f"the file cannot be read or written: {type(failure).__name__}: {failure}",
                 where=self.at(path),
-                remedy="run the command again: it goes on where it was stopped",
+                remedy="run the command again: it resumes",
             ) from failure
 
 
@@ -183,7 +183,7 @@ def _remove(path: str) -> str:
 
 
 class _Bounded(fsspec.Callback):  # type: ignore[misc]
-    """Stops a download that brings more than was announced, before it fills the disk."""
+    """Callback that stops a download larger than announced, before it fills the disk."""
 
     def __init__(self, where: str, most: int, remedy: str) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class _Bounded(fsspec.Callback):  # type: ignore[misc]
         self._most = most
 
     def relative_update(self, inc: int = 1) -> None:
-        """Count what came."""
+        """Count the received bytes."""
         super().relative_update(inc)
         if self.value > self._most:
             raise StoreDamagedError(

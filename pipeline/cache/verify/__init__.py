@@ -1,4 +1,4 @@
-"""Is a store still what was promised? Files, checksums, pixels, and the teacher's own word."""
+"""Verify that a store is intact: its files, checksums, pixels and tokens."""
 
 from pipeline.cache.verify.report import Check, Depth, StoreChecks, VerifyReport
 from pipeline.cache.verify.run import verify

@@ -1,4 +1,4 @@
-"""The store's files: nothing is missing, nothing does not belong there, every record as written."""
+"""Check the store's files: all are present, none is foreign, and every record is intact."""
 
 import os
 from collections.abc import Iterator
@@ -30,10 +30,10 @@ _NO_ROWS = np.empty(0, np.int64)
 
 
 def present_rows(store: FeatureStore) -> Rows:
-    """The store rows whose records are in the ledger's shards, ascending.
+    """Return the store rows with a record in one of the ledger's shards, ascending.
 
     Raises:
-        StoreDamagedError: where a shard is absent or its index is not the one in the ledger.
+        StoreDamagedError: If a shard is missing or its index differs from the ledger.
     """
     capacity = store.metadata.shard_records
     parts = [
@@ -44,10 +44,10 @@ def present_rows(store: FeatureStore) -> Rows:
 
 
 def check_structure(store: FeatureStore) -> str:
-    """Metadata, ledger, commit and shards agree; the group knows every record's view.
+    """Check that metadata, ledger, commit and shards agree and that every record has a view.
 
     Raises:
-        StoreDamagedError: where they do not, or a foreign file is there.
+        StoreDamagedError: If they disagree, or the store contains a foreign file.
     """
     entries = store.entries()
     commit = store.read_commit()
@@ -56,35 +56,36 @@ def check_structure(store: FeatureStore) -> str:
     _check_copies(store)
     leftovers = _check_listing(store, set(entries))
     if commit is None:
-        raise SkippedError(
-            f"never committed: {len(rows)} records in {len(entries)} shards, nothing is promised yet"
-        )
+        raise SkippedError(f"never committed: {len(rows)} records in {len(entries)} shards")
     store.require_rows(_NO_ROWS)  # the ledger is the committed one
-    promised = read_ledger(store.path, commit.ledger_bytes).entries
-    records = sum(entry.records for entry in promised.values())
+    committed = read_ledger(store.path, commit.ledger_bytes).entries
+    records = sum(entry.records for entry in committed.values())
     if records != commit.views or commit.rows > store.metadata.rows:
         raise damage(
             store.path / COMMIT,
-            f"the commit promises {commit.views} records of {commit.rows} rows, the ledger has "
-            f"{records} and the store {store.metadata.rows}",
+            f"the commit has {commit.views} records of {commit.rows} rows, but the ledger has "
+            f"{records} records and the store {store.metadata.rows} rows",
         )
-    lost = sum(max(0, one.records - entries[n].records) for n, one in promised.items())
+    lost = sum(max(0, entry.records - entries[shard].records) for shard, entry in committed.items())
     if lost:
         raise damage(store.path / LEDGER, f"{lost} committed records are no longer in the ledger")
     views = int((store.group.table["scene"] >= 0).sum())
-    said = (
-        f"{commit.views} committed records of the group's {views} views, in {len(promised)} shards"
+    sentence = (
+        f"{commit.views} committed records of the group's {views} views, in {len(committed)} shards"
     )
     if leftovers:
-        said += f"; {leftovers} leftovers of a killed process, which `rsmtdf cache gc` or growth removes"
-    return said
+        sentence += (
+            f"; {leftovers} temporary files of a killed process, removed by `rsmtdf cache gc` or the "
+            "next extraction"
+        )
+    return sentence
 
 
 def check_records(store: FeatureStore, reporter: Reporter) -> str:
-    """Every record of every listed shard has the checksum that was written.
+    """Check the checksum of every record of every shard in the ledger.
 
     Raises:
-        StoreDamagedError: naming the first damaged shard and how many there are.
+        StoreDamagedError: If a shard is damaged; names the first and the number of damaged shards.
     """
     entries = sorted(store.entries().items())
     problems: list[StoreDamagedError] = []
@@ -102,7 +103,7 @@ def check_records(store: FeatureStore, reporter: Reporter) -> str:
             bar.advance()
     if problems:
         first = problems[0]
-        more = f" (and {len(problems) - 1} shards more)" if len(problems) > 1 else ""
+        more = f" (and {len(problems) - 1} more shards)" if len(problems) > 1 else ""
         raise StoreDamagedError(first.what + more, where=first.where, remedy=first.remedy)
     records = sum(entry.records for _, entry in entries)
     return f"{records} records in {len(entries)} shards, {size / 2**20:.1f} MiB"
@@ -112,11 +113,11 @@ def _checked(store: FeatureStore, listed: tuple[int, LedgerEntry]) -> StoreDamag
     shard, entry = listed
     try:
         reader = store.open_shard(shard)
-        # The checksums' library holds the interpreter: the disk works meanwhile only if asked to.
+        # The checksum library holds the interpreter's lock, so the disk is idle without prefetching.
         for number in np.flatnonzero(reader.present).tolist():
             reader.prefetch(number)
         if reader.verify() != entry.summary:
-            return reader.damaged("it is not the shard that was entered in the ledger")
+            return reader.damaged("it is not the shard recorded in the ledger")
     except StoreDamagedError as problem:
         return problem
     return None
@@ -129,28 +130,26 @@ def _check_views(store: FeatureStore, rows: Rows) -> None:
     gaps = rows[group.table["scene"][rows] < 0]
     if len(gaps):
         shard = store.shard_path(int(gaps[0]) // store.metadata.shard_records)
-        raise damage(
-            shard, f"{len(gaps)} records stand for no view, the first at store row {gaps[0]}"
-        )
+        raise damage(shard, f"{len(gaps)} records have no view, the first at store row {gaps[0]}")
     unknown = rows[group.crops(rows) == 0]
     if len(unknown):
         raise StoreDamagedError(
-            f"{len(unknown)} records have no crop's checksum, the first at store row {unknown[0]}",
+            f"{len(unknown)} records lack the checksum of their crop, the first at store row {unknown[0]}",
             where=group.path / CROPS,
             remedy=EXTRACT,
         )
 
 
 def _check_copies(store: FeatureStore) -> None:
-    """Refuse copies from which a damaged file could not be restored; earlier versions kept none."""
+    """Refuse copies that differ from their file; stores of earlier versions have no copies."""
     names = {store.path: (ZARR, PARAMETERS), store.group.path: (ZARR, SCENES, VIEWS)}
     for path in (folder / name for folder in names for name in names[folder]):
         if is_there(copy_of(path)) and not same_bytes(path, copy_of(path)):
-            raise damage(copy_of(path), f"it is not a copy of {path.name}")
+            raise damage(copy_of(path), f"it differs from {path.name}")
 
 
 def _check_listing(store: FeatureStore, shards: set[int]) -> int:
-    """Refuse what is no file of a store; how many leftovers of killed processes there are."""
+    """Refuse foreign files; return the number of temporary files of killed processes."""
     expected = {store.path / name for name in (*_FILES, *_COPIES)}
     if store.holds == "pixels":
         expected.add(store.path / MASKS)
@@ -166,12 +165,12 @@ def _check_listing(store: FeatureStore, shards: set[int]) -> int:
             foreign.append(path)
     if foreign:
         more = f", and {len(foreign) - 1} more" if len(foreign) > 1 else ""
-        raise damage(foreign[0], f"a file that is not of a store: {foreign[0].name}{more}")
+        raise damage(foreign[0], f"a file does not belong to a store: {foreign[0].name}{more}")
     return leftovers
 
 
 def _is_shard(store: FeatureStore, path: Path, possible: int) -> bool:
-    """Whether a shard's file would be called so: one that a killed extraction did not enter."""
+    """Return whether the path is a shard's, left out of the ledger by a killed extraction."""
     parts = path.relative_to(store.path).parts
     return (
         len(parts) > 1
@@ -183,8 +182,8 @@ def _is_shard(store: FeatureStore, path: Path, possible: int) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below, links included and not followed."""
-    for item in sorted(os.scandir(folder), key=lambda one: one.name):
+    """Yield every file below the folder, with links but without following them."""
+    for item in sorted(os.scandir(folder), key=lambda item: item.name):
         if item.is_dir(follow_symlinks=False):
             yield from _walk(Path(item.path))
         else:

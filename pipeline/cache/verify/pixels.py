@@ -1,4 +1,4 @@
-"""The pixels' store: records are what is rendered from the images and masks that are here now."""
+"""Check a store of pixels against the current images and masks."""
 
 from dataclasses import replace
 
@@ -22,11 +22,11 @@ from rsmtdf_core.views.records import pixel_record
 def check_pixels(
     store: FeatureStore, views: GroupViews, rows: Rows, count: int | None, reporter: Reporter
 ) -> str:
-    """Records rendered again are those that are stored; `count` as in `GroupViews.check_replay`.
+    """Render records again and compare them with the stored ones; `count` as in `GroupViews.check_replay`.
 
     Raises:
-        StoreMismatchError: where they are not.
-        SkippedError: where no scene is here.
+        StoreMismatchError: If a record differs.
+        SkippedError: If the dataset has none of the scenes.
     """
     views.check_scenes(rows)
     chosen = views.renderable(rows)
@@ -36,36 +36,36 @@ def check_pixels(
     def same(row: int) -> bool:
         stored = np.empty((1, *store.codec.stored_shape), np.uint8)
         reader.gather(np.array([row]), stored)
-        return np.array_equal(stored[0], pixel_record(views.renderer, int(views.place[row])))
+        return np.array_equal(stored[0], pixel_record(views.renderer, int(views.plan_rows[row])))
 
-    again = f"make the store again: {set_aside_command(store.path)}; then {EXTRACT}"
+    again = f"extract the store again: {set_aside_command(store.path)}; then {EXTRACT}"
     views.require(sample.tolist(), same, "records", f"restore the files; or {again}", reporter)
-    return f"{len(sample)} of {len(rows)} records rendered again are those that are stored"
+    return f"{len(sample)} of {len(rows)} records were rendered again and equal the stored ones"
 
 
 def check_masks(
     store: FeatureStore, views: GroupViews, rows: Rows, config: ExperimentConfig
 ) -> str:
-    """The masks have the bytes of which the pixels were made.
+    """Check that the masks have not changed since the pixels were stored.
 
     Raises:
-        StoreMismatchError: where they have not.
-        SkippedError: where the config reads masks in another way.
+        StoreMismatchError: If a mask has changed.
+        SkippedError: If the config reads masks in another way.
     """
-    chosen = views.place[views.renderable(rows)]
+    chosen = views.plan_rows[views.renderable(rows)]
     table = views.plan.table[chosen]
     labeled = np.unique(table["scene"][table["labeled"]]).tolist()
     plan = replace(views.plan, labeled_scenes=tuple(labeled))
     experiment = Experiment(config, views.dataset, plan)
     if pixels_identity(experiment) != store.metadata.identity:
-        raise SkippedError("the config's manifest makes other class ids of the masks")
+        raise SkippedError("the config's manifest maps the masks to other class ids")
     changed = changed_masks(experiment, store)
     if changed:
-        scene = next(one for one in plan.scenes if one.id == changed[0])
+        first = next(scene for scene in plan.scenes if scene.id == changed[0])
         raise StoreMismatchError(
-            f"the masks of {len(changed)} of {len(labeled)} scenes are not those whose pixels are stored "
+            f"the masks of {len(changed)} of {len(labeled)} scenes have changed since their pixels were stored "
             f"({', '.join(changed[:3])})",
-            where=views.dataset.root / (scene.mask or ""),
-            remedy=f"restore the mask; or make its views again: {EXTRACT}",
+            where=views.dataset.root / (first.mask or ""),
+            remedy=f"restore the mask; or extract its views again: {EXTRACT}",
         )
-    return f"the masks of {len(labeled)} scenes are those whose pixels are stored"
+    return f"the masks of {len(labeled)} scenes are unchanged since their pixels were stored"

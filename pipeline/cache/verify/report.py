@@ -1,4 +1,4 @@
-"""What verifying says: a check is one sentence, and names file and remedy where it fails."""
+"""The report of `verify`: each check is one sentence, and a failed one names the file and the remedy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,18 +19,18 @@ CheckName = Literal[
 ]
 CheckStatus = Literal["ok", "failed", "skipped"]
 Depth = Literal["quick", "normal", "deep"]
-"""How much is looked at: quick reads no records but a few; deep renders every view again."""
+"""The extent of the checks: quick reads only a few records; deep renders every view again."""
 
 
 class Check(Settings):
     """One check of one store.
 
     Attributes:
-        name: what was looked at.
-        status: skipped where it could not be done.
-        sentence: what was found, with numbers; of a skipped one the reason.
-        where: the file at fault, empty for none.
-        remedy: what mends it, empty for nothing.
+        name: the check's name.
+        status: "skipped" if the check was not possible.
+        sentence: the result with numbers, or the reason of a skipped check.
+        where: the file at fault; empty if there is none.
+        remedy: how to fix it; empty if there is no remedy.
     """
 
     name: CheckName
@@ -45,7 +45,7 @@ class StoreChecks(Settings):
 
     Attributes:
         store: `<group>/<store>`.
-        checks: in the order in which they were made.
+        checks: the checks, in order.
     """
 
     store: str
@@ -53,11 +53,11 @@ class StoreChecks(Settings):
 
 
 class VerifyReport(Settings):
-    """What verifying a cache found.
+    """The report of verifying a cache.
 
     Attributes:
-        cache: its folder.
-        stores: the stores that were looked at.
+        cache: the cache's folder.
+        stores: the checks of each store.
         seconds: wall time.
     """
 
@@ -67,16 +67,16 @@ class VerifyReport(Settings):
 
     @property
     def failed(self) -> int:
-        """How many checks failed."""
-        return sum(one.status == "failed" for store in self.stores for one in store.checks)
+        """Number of failed checks."""
+        return sum(check.status == "failed" for store in self.stores for check in store.checks)
 
 
 class SkippedError(Exception):
-    """A check cannot be made here, for the reason given; no fault of the store."""
+    """A check is not possible for the given reason; the store is not at fault."""
 
 
 def run_check(name: CheckName, check: Callable[[], str]) -> Check:
-    """Make a check that returns a sentence, or raises what is wrong or `SkippedError`."""
+    """Run a check that returns a sentence, or raises a failure or `SkippedError`."""
     try:
         return Check(name=name, status="ok", sentence=check())
     except SkippedError as reason:

@@ -1,4 +1,4 @@
-"""All checks of all stores, in order."""
+"""Run all checks of all stores, in order."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ from rsmtdf_core.teachers.teacher import Teacher
 
 @dataclass(frozen=True, slots=True)
 class _Amounts:
-    """How much is looked at: views rendered (None: all), views computed again, and records read."""
+    """The extent of the checks: views to render (None: all), views to recompute, whether to read records."""
 
     rendered: int | None
     computed: int
@@ -59,18 +59,18 @@ def verify(
     depth: Depth = "normal",
     reporter: Reporter | None = None,
 ) -> VerifyReport:
-    """Check stores of a cache; nothing is written, and no weights are downloaded.
+    """Check stores of a cache without writing to it or downloading weights.
 
     Args:
         cache_folder: the cache.
-        stores: which, as `find_entry` takes them; by default all.
-        config: gives the scenes and the teachers; without it the checks that need them are skipped.
-        depth: how much is looked at.
+        stores: the stores to check, in the forms of `find_entry`; by default all.
+        config: provides the scenes and the teachers; without it, checks that need them are skipped.
+        depth: the extent of the checks.
         reporter: shows progress.
 
     Raises:
-        StoreNotFoundError: where there is no cache, or no such store.
-        DataError: where the config's data are not as its manifest says.
+        StoreNotFoundError: If there is no cache, or no such store.
+        DataError: If the config's data do not match its manifest.
     """
     began = time.perf_counter()
     catalogue = read_catalogue(cache_folder)
@@ -96,22 +96,22 @@ def verify(
 
 
 def _views_of(dataset: Dataset | None) -> Callable[[ViewGroup], GroupViews]:
-    """The views of a group, made once for all of its stores."""
-    made: dict[Path, GroupViews] = {}
+    """Return a function that builds a group's views once for all of its stores."""
+    views_by_group: dict[Path, GroupViews] = {}
 
     def views(group: ViewGroup) -> GroupViews:
         if dataset is None:
             raise SkippedError("give --config")
-        if group.path not in made:
-            made[group.path] = GroupViews(group, dataset)
-        return made[group.path]
+        if group.path not in views_by_group:
+            views_by_group[group.path] = GroupViews(group, dataset)
+        return views_by_group[group.path]
 
     return views
 
 
 @dataclass
 class _Checks:
-    """The checks of one store; what several need is made once."""
+    """The checks of one store, with the data that several of them share."""
 
     entry: StoreEntry
     views_of: Callable[[ViewGroup], GroupViews]
@@ -121,12 +121,12 @@ class _Checks:
     _broken: bool = field(default=False, init=False)
 
     def run(self) -> Iterator[Check]:
-        """Make them in order."""
+        """Run the checks in order."""
         structure = run_check("structure", lambda: check_structure(self.store))
         self._broken = structure.status == "failed"
         yield structure
         if self.entry.store is None and not self._broken:
-            return  # there is nothing yet
+            return  # the store is still empty
         yield run_check("checksums", self._checksums)
         pixels = not self._broken and self.store.holds == "pixels"
         others: dict[CheckName, Callable[[], str]] = {
@@ -144,9 +144,9 @@ class _Checks:
 
     @cached_property
     def store(self) -> FeatureStore:
-        """The store, opened again so that its errors are whole."""
+        """The store, opened again so that its errors are complete."""
         if not self.entry.problem and self.entry.store is None:
-            raise SkippedError("made, but not begun: no metadata yet")
+            raise SkippedError("the store is empty: it has no metadata yet")
         return FeatureStore.open(self.entry.path, ViewGroup.at(self.entry.path.parent))
 
     @cached_property
@@ -154,12 +154,12 @@ class _Checks:
         """The store rows that have a record."""
         rows = present_rows(self.store)
         if not len(rows):
-            raise SkippedError("there are no records")
+            raise SkippedError("the store has no records")
         return rows
 
     @cached_property
     def comparison(self) -> TokenComparison:
-        """Some records against the teacher."""
+        """A comparison of some records with the teacher."""
         teacher = self._teacher()
         views = self.views_of(self.store.group)
         return TokenComparison(
@@ -168,7 +168,7 @@ class _Checks:
 
     def _checksums(self) -> str:
         if not self.amounts.records:
-            raise SkippedError("left out by --quick")
+            raise SkippedError("omitted by --quick")
         return check_records(self.store, self.reporter)
 
     def _replay(self) -> str:

@@ -1,4 +1,4 @@
-"""The teacher's own word: its probe, its tokens of some views, and whether rows are in their places."""
+"""Check a store against its teacher: the probe, the tokens of some views, and the order of the rows."""
 
 import math
 from collections.abc import Mapping
@@ -32,27 +32,27 @@ from rsmtdf_core.teachers.teacher import (
 )
 from rsmtdf_core.teachers.weights import locate_weights
 
-# Relative difference of a token between two machines, as a share of its length: the tolerance of
-# probes, which are in fp32; in half precisions some roundings more than the 2^-11 and 2^-8 of one.
+# Relative difference of a token between two machines, as a share of its length. In fp32 it is the
+# tolerance of probes; in half precision it is a few roundings, each 2^-11 or 2^-8.
 _NOISE = {"fp32": PROBE_TOLERANCE, "fp16": 1e-2, "bf16": 5e-2}
 _ROUNDING = 2.0**-11
-# A certificate comes from a part of the records, so others may be worse than its 1st percentile in
-# more than one token of a hundred, and than its minimum.
+# A certificate covers a part of the records, so in others more than 1 % of the tokens may be worse than
+# its 1st percentile, and some worse than its minimum.
 _SLACK_P1, _SLACK_MIN, _SHARE_P1 = 2.0, 4.0, 0.05
 _SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """How one record compares with what the teacher says now.
+    """How well one record matches the tokens that the teacher computes now.
 
     Attributes:
         row: its store row.
         fidelity: of the stored tokens against the recomputed ones.
         error: distance of each token, as a share of its length from the channels' mean.
         length: length of each token, in the same unit.
-        mirrored: mean-centred cosine with the mirrored view; None where that looks the same.
-        neighbour: the better one of those with the views in the rows before and after.
+        mirrored: mean-centred cosine with the mirrored view; None if that looks the same.
+        neighbour: the higher of the cosines with the views in the rows before and after.
     """
 
     row: int
@@ -63,13 +63,14 @@ class _Fit:
     neighbour: float | None
 
     @property
-    def own(self) -> float:
-        """Mean-centred cosine with the view's own tokens."""
+    def cosine(self) -> float:
+        """Mean-centred cosine with the tokens of the view itself."""
         return _centred(self.fidelity)
 
     def misplaced(self) -> bool:
-        """Whether another view fits better."""
-        return any(one is not None and one > self.own for one in (self.mirrored, self.neighbour))
+        """Return whether another view fits better."""
+        others = (self.mirrored, self.neighbour)
+        return any(cosine is not None and cosine > self.cosine for cosine in others)
 
 
 @lru_cache(maxsize=4)
@@ -78,16 +79,16 @@ def _teacher(settings: TeacherSettings, crop: int, device: str) -> Teacher:
 
 
 def forget_teachers() -> None:
-    """Let go of the teachers that were loaded to verify stores."""
+    """Release the teachers that were loaded to verify stores."""
     _teacher.cache_clear()
 
 
 def find_teacher(store: FeatureStore, config: ExperimentConfig) -> Teacher:
-    """The teacher of a store, loaded from weights that are on this machine.
+    """Load the teacher of a store from weights on this machine.
 
     Raises:
-        SkippedError: where the config does not name it, or its weights are not here.
-        TeacherError: where its weights are damaged or not those that the config names.
+        SkippedError: If the config does not list the teacher, or its weights are not on this machine.
+        TeacherError: If its weights are damaged or not those in the config.
     """
     crop, identity = int(store.group.drawing["settings"]["crop"]), store.metadata.identity
     nearest: list[str] = []
@@ -102,41 +103,41 @@ def find_teacher(store: FeatureStore, config: ExperimentConfig) -> Teacher:
             cuda = config.runtime.device != "cpu" and torch.cuda.is_available()
             return _teacher(settings, crop, "cuda" if cuda else "cpu")
         nearest.append(f"{settings.name} differs in {lines[0]}")
-    said = f": {'; '.join(nearest)}" if nearest else ""
-    raise SkippedError(f"the config does not name the teacher of this store{said}")
+    reasons = f": {'; '.join(nearest)}" if nearest else ""
+    raise SkippedError(f"the config does not list the teacher of this store{reasons}")
 
 
 def check_probe(store: FeatureStore, teacher: Teacher) -> str:
-    """The teacher says of the probe image what it said when the store was made.
+    """Check that the teacher's output on the probe image is the one recorded in the store.
 
     Raises:
-        StoreMismatchError: where it does not.
+        StoreMismatchError: If it differs.
     """
     drift = probe_difference(store.metadata.probe, teacher.probe())
-    said = f"its output on the probe image differs by {drift:.2%}"
+    difference = f"the teacher's output on the probe image differs by {drift:.2%}"
     if drift > PROBE_TOLERANCE:
         raise StoreMismatchError(
-            f"{said}, more than {PROBE_TOLERANCE:.2%}: another teacher, or one that computes otherwise",
+            f"{difference}, more than {PROBE_TOLERANCE:.2%}: it is another teacher or runs on other libraries",
             where=store.path,
-            remedy=f"use the weights and libraries of that time; or make the store again: {_again(store)}",
+            remedy=f"use the weights and libraries of that time; or extract the store again: {_again(store)}",
         )
-    return f"{said}, at most {PROBE_TOLERANCE:.2%} may be"
+    return f"{difference}, within the tolerance of {PROBE_TOLERANCE:.2%}"
 
 
 class TokenComparison:
-    """Some records of a store against the teacher's tokens of their views and of other ones.
+    """A comparison of some records with the teacher's tokens of their views and of other views.
 
     Args:
-        store: whose records.
-        views: renders them.
-        teacher: the store's.
+        store: the store to check.
+        views: renders the views.
+        teacher: the store's teacher.
         rows: the store rows with a record.
-        count: of how many records to take.
+        count: number of records to compare.
         reporter: shows progress.
 
     Raises:
-        StoreDamagedError: where a record is not what was written.
-        SkippedError: where no scene is here.
+        StoreDamagedError: If a record is damaged.
+        SkippedError: If the dataset has none of the scenes.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class TokenComparison:
     ) -> None:
         if teacher.shape.record_shape != store.shape.record_shape:
             raise StoreMismatchError(
-                f"the teacher gives tokens {teacher.shape.record_shape}, stored are "
+                f"the teacher's tokens have the shape {teacher.shape.record_shape}, the stored tokens "
                 f"{store.shape.record_shape}",
                 where=store.path,
                 remedy=_again(store),
@@ -167,72 +168,73 @@ class TokenComparison:
                 bar.advance()
 
     def check_features(self) -> str:
-        """Stored tokens differ from the recomputed ones by no more than the codec explains.
+        """Check that stored and recomputed tokens differ by no more than the codec explains.
 
         Raises:
-            StoreMismatchError: where they do.
+            StoreMismatchError: If they differ more.
         """
         p1, least = _losses(self._store)
         limits = [fit.length * self._allowed() for fit in self._fits]
         pairs = list(zip(self._fits, limits, strict=True))
-        often = sum(int((fit.error > _SLACK_P1 * p1 + own).sum()) for fit, own in pairs)
-        far = [fit.row for fit, own in pairs if (fit.error > _SLACK_MIN * least + own).any()]
+        often = sum(int((fit.error > _SLACK_P1 * p1 + limit).sum()) for fit, limit in pairs)
+        far = [fit.row for fit, limit in pairs if (fit.error > _SLACK_MIN * least + limit).any()]
         tokens = sum(fit.error.size for fit in self._fits)
-        found = Fidelity.merged(fit.fidelity for fit in self._fits).certificate()["centred_cosine"]
-        said = (
-            f"{len(self._fits)} views computed again: centred cosine with what is stored {found['mean']:.6f} "
-            f"on average, {found['min']:.6f} at least"
+        merged = Fidelity.merged(fit.fidelity for fit in self._fits)
+        cosine = merged.certificate()["centred_cosine"]
+        sentence = (
+            f"{len(self._fits)} views computed again: centred cosine with the stored tokens {cosine['mean']:.6f} "
+            f"on average, {cosine['min']:.6f} at least"
         )
         if far or often > _SHARE_P1 * tokens:
-            first = f", in {len(far)} views far, the first at store row {far[0]}" if far else ""
+            first = f", far in {len(far)} views, the first at store row {far[0]}" if far else ""
             raise StoreMismatchError(
-                f"{said}; {often} of {tokens} tokens differ by more than the codec explains{first}",
+                f"{sentence}; {often} of {tokens} tokens differ by more than the codec explains{first}",
                 where=self._store.path,
                 remedy=_again(self._store),
             )
-        return f"{said}, as the codec explains"
+        return f"{sentence}, as the codec explains"
 
     def check_alignment(self) -> str:
-        """Each record fits its own view better than the mirrored view and the rows beside it.
+        """Check that each record fits its view better than the mirrored view and the adjacent rows.
 
         Raises:
-            StoreMismatchError: where another view fits better.
+            StoreMismatchError: If another view fits better.
         """
         wrong = [fit for fit in self._fits if fit.misplaced()]
         if wrong:
             first = wrong[0]
             raise StoreMismatchError(
                 f"{len(wrong)} of {len(self._fits)} records fit another view better than their own; store "
-                f"row {first.row}: its own {first.own:.4f}, mirrored {_shown(first.mirrored)}, in a row "
-                f"beside it {_shown(first.neighbour)} (centred cosine)",
+                f"row {first.row}: its own {first.cosine:.4f}, mirrored {_shown(first.mirrored)}, in an "
+                f"adjacent row {_shown(first.neighbour)} (centred cosine)",
                 where=self._store.path,
                 remedy=_again(self._store),
             )
         margins = []
         for name in ("mirrored", "neighbour"):
-            others = [(fit.own, getattr(fit, name)) for fit in self._fits]
-            found = [own - other for own, other in others if other is not None]
-            margins.append(f"{min(found):+.4f}" if found else "(no view to compare)")
+            cosines = [(fit.cosine, getattr(fit, name)) for fit in self._fits]
+            gaps = [cosine - other for cosine, other in cosines if other is not None]
+            margins.append(f"{min(gaps):+.4f}" if gaps else "(no view to compare)")
         return (
             f"{len(self._fits)} records fit their own view best; smallest margin of the centred cosine "
-            f"{margins[0]} to the mirrored view, {margins[1]} to the rows beside it"
+            f"{margins[0]} to the mirrored view, {margins[1]} to the adjacent rows"
         )
 
     def _allowed(self) -> float:
-        """What other machines and rounding may change, as a share of a token's length."""
+        """Return the tolerance for other machines and rounding, as a share of a token's length."""
         return _NOISE[self._teacher.settings.precision] + _ROUNDING
 
     def _fit(self, row: int, stored: Floats) -> _Fit:
-        own = self._image(row)
-        beside = [self._image(one) for one in (row - 1, row + 1) if one in self._rows]
-        others = [own[:, ::-1], *beside]
-        images = np.stack([own, *others]).transpose(0, 3, 1, 2)
+        image = self._image(row)
+        adjacent = [self._image(number) for number in (row - 1, row + 1) if number in self._rows]
+        others = [image[:, ::-1], *adjacent]
+        images = np.stack([image, *others]).transpose(0, 3, 1, 2)
         tokens = self._teacher.tokens(torch.from_numpy(images.copy())).cpu().numpy()
         cosines = [
             None
-            if np.array_equal(own, image)
-            else _centred(Fidelity.measure(theirs, stored, self._mean))
-            for image, theirs in zip(others, tokens[1:], strict=True)
+            if np.array_equal(image, other)
+            else _centred(Fidelity.measure(other_tokens, stored, self._mean))
+            for other, other_tokens in zip(others, tokens[1:], strict=True)
         ]
         centred = np.maximum(np.linalg.norm(tokens[0] - self._mean, axis=-1), _SMALLEST)
         return _Fit(
@@ -241,22 +243,22 @@ class TokenComparison:
             np.linalg.norm(stored - tokens[0], axis=-1) / centred,
             np.linalg.norm(tokens[0], axis=-1) / centred,
             cosines[0],
-            max((one for one in cosines[1:] if one is not None), default=None),
+            max((cosine for cosine in cosines[1:] if cosine is not None), default=None),
         )
 
     def _image(self, row: int) -> npt.NDArray[np.uint8]:
-        return self._views.renderer.teacher_view(int(self._views.place[row]))
+        return self._views.renderer.teacher_view(int(self._views.plan_rows[row]))
 
 
 def _again(store: FeatureStore) -> str:
-    """The commands that make a store again and delete nothing."""
+    """Return the commands that extract a store again without deleting files."""
     return f"{set_aside_command(store.path)}; then {EXTRACT}"
 
 
 def _losses(store: FeatureStore) -> tuple[float, float]:
-    """What its codec, and those it was transcoded from, may change of a centred token.
+    """Bound the error of a centred token, as a share of its length, in 99 % of the tokens and in all of them.
 
-    Of 99 tokens in 100, and of any, as a share of its length. Errors of codecs in a row add up at most.
+    The bounds of the store's codec and of those it was transcoded from are added.
     """
     commit = store.read_commit()
     certificates: list[Mapping[str, Any]] = []
@@ -270,9 +272,9 @@ def _losses(store: FeatureStore) -> tuple[float, float]:
     for certificate in certificates:
         cosine = certificate.get("centred_cosine")
         if not isinstance(cosine, Mapping):
-            raise SkippedError("the store has no certificate that says what its codec loses")
-        for place, name in enumerate(("p1", "min")):
-            sums[place] += math.sqrt(max(0.0, 2 * (1 - float(cosine[name]))))
+            raise SkippedError("the store has no certificate of its codec's loss")
+        for index, name in enumerate(("p1", "min")):
+            sums[index] += math.sqrt(max(0.0, 2 * (1 - float(cosine[name]))))
     return sums[0], sums[1]
 
 

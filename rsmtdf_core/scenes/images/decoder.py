@@ -1,4 +1,4 @@
-"""The interface between image files and the libraries that decode them."""
+"""The interface between image files and the libraries that decode them (tests: test_matrix.py)."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol

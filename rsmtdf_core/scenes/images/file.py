@@ -1,4 +1,4 @@
-"""Image files of any supported format: size, bands, georeference, pixels and where they have data.
+"""Image files of any supported format: size, bands, georeference, pixels, valid data (tests: test_matrix.py).
 
 The content of the file selects the decoder: Pillow for pictures with 8 bits per sample, GDAL for all others. All code
 that needs pixels opens files here, so that checks, training and prediction see the same pixels.

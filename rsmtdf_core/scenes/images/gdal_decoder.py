@@ -1,4 +1,4 @@
-"""Decode rasters with GDAL: all TIFFs, 16-bit PNGs, VRTs, ERDAS Imagine and JPEG 2000.
+"""Decode rasters with GDAL: all TIFFs, 16-bit PNGs, VRTs, ERDAS Imagine and JPEG 2000 (tests: test_matrix.py).
 
 Only the driver of the identified format may open a file, which excludes drivers that use the network or run code (see
 `vrt`).

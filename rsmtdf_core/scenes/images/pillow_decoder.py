@@ -1,4 +1,4 @@
-"""Decode pictures with 8 bits per sample with Pillow: PNG, JPEG, BMP, WebP and GIF."""
+"""Decode pictures with 8 bits per sample with Pillow: PNG, JPEG, BMP, WebP and GIF (tests: test_matrix.py)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

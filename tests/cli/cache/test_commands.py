@@ -25,7 +25,7 @@ def call(cache, monkeypatch):
 
     def run(*arguments):
         environment = {"RSMTDF_CACHE": str(cache)}
-        return CliRunner().invoke(app, [str(one) for one in arguments], env=environment)
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
 
     return run
 
@@ -53,7 +53,7 @@ def test_ls_lists_every_store_with_its_state(cache, say):
         assert word in output
     assert "noise (RANDOM WEIGHTS)" in output
     assert f"{broken.path.name}: " in output
-    assert "1 files and folders here are not a cache's" in output
+    assert "1 files and folders here do not belong to the cache" in output
 
 
 def test_ls_says_who_keeps_a_store(cache, say, tmp_path):
@@ -89,13 +89,13 @@ def test_info_tells_the_whole_chain(cache, say, tmp_path):
         "scenes: 9 (s000, s001, s002 and 6 more)",
         "seed: 0",
         "crop: 28",
-        "views: 18 of 18 that are known (4 labeled, 14 unlabeled, up to 2 a scene)",
+        "views: 18 of the group's 18 (4 labeled, 14 unlabeled, up to 2 per scene)",
         "teacher: tiny, 3 x 3 tokens of 5 channels RANDOM WEIGHTS",
         f"weights_sha256: {'a' * 64}",
         "codec: fp16",
         "mean: float32 [5]",
         "mean-centred cosine",
-        "1.5 s of the teacher, 83.3 ms a view",
+        "1.5 s of extraction, 83.3 ms per view",
         "for all",
         f"{tmp_path} on ",
         "unfinished",
@@ -108,7 +108,7 @@ def test_info_of_a_damaged_store_says_what_is_wrong(cache, say):
     (store.path / "zarr.json").write_text("{}")
     output = say("info", "tiny")
     assert "state: damaged (" in output
-    assert "runs: none that are registered" in output
+    assert "runs: none registered" in output
 
 
 def test_an_ambiguous_word_is_refused_with_the_candidates(cache, call):
@@ -124,7 +124,7 @@ def test_a_pinned_store_survives_gc_until_it_is_unpinned(cache, say, call):
     result = call("gc", "--max-bytes", "0")
     assert result.exit_code == 1  # the limit could not be kept
     assert "pinned: mine" in result.output
-    assert "that is more than 0" in result.output
+    assert "this is more than 0" in result.output
     say("unpin", "tiny")
     assert "the stores take more than the limit" in say("gc", "--max-bytes", "0")
     assert read_catalogue(cache).stores == ()

@@ -60,7 +60,9 @@ class Place:
         self.config.write_text(text.replace("RUNS", str(self.folder / "runs")))
 
     def store(self, teacher: str) -> FeatureStore:
-        [store] = [one.store for one in read_catalogue(self.cache).stores if one.teacher == teacher]
+        [store] = [
+            entry.store for entry in read_catalogue(self.cache).stores if entry.teacher == teacher
+        ]
         assert store is not None
         return store
 
@@ -163,9 +165,9 @@ class Fault:
 FAULTS = {
     "records of other views": Fault(move_rows, "features", "differ by more than the codec"),
     "records of another scale": Fault(scale_tokens, "features", "differ by more than the codec"),
-    "other pixels": Fault(change_pixels, "replay", "records are not rendered as they were", 1),
-    "crops without checksum": Fault(forget_crops, "structure", "no crop's checksum"),
-    "another mask": Fault(edit_mask, "replay", "records are not rendered as they were", 1, False),
+    "other pixels": Fault(change_pixels, "replay", "records are rendered differently now", 1),
+    "crops without checksum": Fault(forget_crops, "structure", "lack the checksum of their crop"),
+    "another mask": Fault(edit_mask, "replay", "records are rendered differently now", 1, False),
     "another image": Fault(edit_image, "replay", "the images of 1 scenes", 1, False),
 }
 
@@ -195,14 +197,16 @@ def test_what_verify_proposes_heals_what_it_finds(place: Place, fault: Fault) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FILE_DAMAGES)
 def test_damaged_masks_json_heals_as_it_says(place: Place, kind: str) -> None:
+    masks = place.store(PIXELS).path / MASKS
     before = place.files()
+    before.pop(str(masks.relative_to(place.cache)))
     experiment = plan_experiment(load_config(str(place.config), ()))
-    FILE_DAMAGES[kind](place.store(PIXELS).path / MASKS, place.folder / "outside")
-    with pytest.raises(StoreError) as refused:
-        find_pixels(experiment)
-    choice = 1 if kind == "deleted" else 0
-    run_remedy(refused.value.remedy, {"CONFIG": str(place.config)}, choice)
-    find_pixels(experiment)
+    FILE_DAMAGES[kind](masks, place.folder / "outside")
+    if kind != "deleted":
+        with pytest.raises(StoreError) as refused:
+            find_pixels(experiment)
+        run_remedy(refused.value.remedy, {"CONFIG": str(place.config)})
+    find_pixels(experiment)  # without the file, the masks themselves are compared with the pixels
     assert place.files() == before
 
 
@@ -234,7 +238,7 @@ def test_a_config_restores_a_group_whose_copies_are_damaged_too(place: Place) ->
     command = f"rsmtdf cache repair --config {place.config}"
     run_remedy(f"{command} --dry-run", {"CONFIG": str(place.config)})
     output = run_remedy(command, {"CONFIG": str(place.config)})
-    assert len(re.findall("^rebuilt .*the config has it", output, re.MULTILINE)) == 2
+    assert len(re.findall("^rebuilt .*the config determines it", output, re.MULTILINE)) == 2
     assert "lost" not in output
     after = tree(place.cache)
     assert {name: after[name] for name in before} == before

@@ -37,7 +37,7 @@ def _tokens(store):
 
 
 def _opened(cache, path):
-    return next(one.store for one in read_catalogue(cache).stores if one.path == path)
+    return next(entry.store for entry in read_catalogue(cache).stores if entry.path == path)
 
 
 class _Heard:
@@ -108,7 +108,7 @@ def test_a_store_that_the_teacher_made_is_there_already(tmp_path):
 def test_records_of_two_kinds_are_never_in_one_store(tmp_path):
     source = make_store(tmp_path)
     unfinished = make_store(tmp_path, codec="int8", commit=False)
-    with pytest.raises(StoreMismatchError, match="the teacher made"):
+    with pytest.raises(StoreMismatchError, match="records from the teacher"):
         transcode(source, INT8)
     assert unfinished.read_commit() is None
 
@@ -146,7 +146,9 @@ def test_a_killed_transcoding_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline.cache.transcode, "write_block", write_then_die)
     with pytest.raises(KeyboardInterrupt):
         transcode(part, INT8, shard_bytes=512)
-    [killed] = [one for one in read_catalogue(tmp_path / "part").stores if one.codec == "int8"]
+    [killed] = [
+        entry for entry in read_catalogue(tmp_path / "part").stores if entry.codec == "int8"
+    ]
     assert killed.state == "unfinished"
     assert len(killed.store.entries()) == 2
     monkeypatch.setattr(pipeline.cache.transcode, "write_block", write)
@@ -172,7 +174,7 @@ def test_a_step_down_from_a_lossy_store_is_told_and_kept(tmp_path):
     source = make_store(tmp_path, codec="int8")
     heard = _Heard()
     half = transcode(source, FP16, heard)
-    assert "what int8 had left" in heard.warnings[0]
+    assert "as int8 had reduced them" in heard.warnings[0]
     made = _opened(tmp_path, half.path)
     assert made.metadata.source["lossy"] is True
     np.testing.assert_allclose(_tokens(made), _tokens(source), rtol=2**-11)
@@ -183,7 +185,7 @@ def test_lossy_twice_is_a_step_down(tmp_path):
     heard = _Heard()
     report = transcode(int8, declare_codec("transform", quality=0.9), heard)
     assert heard.warnings == [report.warning]
-    assert "step down was taken from an already lossy store" in report.warning
+    assert "source is already lossy" in report.warning
     origin = _opened(tmp_path, report.path).metadata.source
     assert (origin["codec"], origin["lossy"]) == (INT8, True)
     assert (origin["source"]["codec"], origin["source"]["lossy"]) == (FP16, False)
@@ -191,7 +193,7 @@ def test_lossy_twice_is_a_step_down(tmp_path):
 
 def test_what_cannot_be_transcoded_is_refused(tmp_path, monkeypatch):
     source = make_store(tmp_path)
-    with pytest.raises(ConfigError, match="in fp16 already"):
+    with pytest.raises(ConfigError, match="already has the codec fp16"):
         transcode(source, FP16)
     with pytest.raises(ConfigError, match="for pixels"):
         transcode(source, declare_codec("uint8"))
@@ -201,7 +203,7 @@ def test_what_cannot_be_transcoded_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
         pipeline.cache.transcode.shutil, "disk_usage", lambda _: usage._replace(free=10)
     )
-    with pytest.raises(StoreError, match="the disk has"):
+    with pytest.raises(StoreError, match="are free on the disk"):
         transcode(source, INT8)
 
 
@@ -213,7 +215,7 @@ def test_a_damaged_record_is_not_carried_over(tmp_path):
     shard.write_bytes(content)
     with pytest.raises(StoreDamagedError, match="checksum"):
         transcode(source, INT8)
-    assert all(one.state != "committed" for one in read_catalogue(tmp_path).stores[1:])
+    assert all(entry.state != "committed" for entry in read_catalogue(tmp_path).stores[1:])
 
 
 def test_training_finds_the_transcoded_stores(make_config):
@@ -223,16 +225,16 @@ def test_training_finds_the_transcoded_stores(make_config):
         transcode(entry.store, INT8)
     wanted = make_config("teachers.vit.codec=int8", "teachers.cnn.codec=int8", "optimiser.epochs=1")
     features = find_features(plan_experiment(wanted), "cpu")
-    assert all("int8" in one["store"] for one in features.lock["stores"].values())
+    assert all("int8" in lock["store"] for lock in features.lock["stores"].values())
     report = train(wanted)
     lines = (report.run / "metrics.jsonl").read_text().splitlines()
     assert any("loss_distill" in json.loads(line) for line in lines)
-    assert [one.new for one in extract(wanted).stores] == [0, 0]
+    assert [store.new for store in extract(wanted).stores] == [0, 0]
 
 
 def test_pixels_are_not_transcoded(make_config):
     config = make_config("runtime.cache_pixels=true", "teachers=[]")
     extract(config)
     [entry] = read_catalogue(config.runtime.cache_folder).stores
-    with pytest.raises(ConfigError, match="pixels are stored as they are"):
+    with pytest.raises(ConfigError, match="pixels are stored unchanged"):
         transcode(entry.store, INT8)

@@ -212,7 +212,7 @@ def test_links_are_neither_followed_nor_deleted(cache, three, tmp_path):
 def test_a_damaged_registry_stops_the_collection(cache, three, tmp_path):
     register(tmp_path, cache, three[0])
     next((cache / "runs").glob("*.json")).write_text("{}")
-    with pytest.raises(StoreError, match="which stores it uses is unknown"):
+    with pytest.raises(StoreError, match="the stores it uses are unknown"):
         collect(cache, Limits(max_bytes=0))
     assert len(list(three[0].group.path.glob("*/commit.json"))) == 3
 

@@ -30,7 +30,7 @@ def run(tmp_path):
 @pytest.mark.parametrize("target", [GROUP, STORE])
 def test_a_pin_is_found_until_it_is_taken_away(cache, target):
     pin(cache, target, "for the paper")
-    assert [(one.target, one.note) for one in pins(cache)] == [(target, "for the paper")]
+    assert [(pinned.target, pinned.note) for pinned in pins(cache)] == [(target, "for the paper")]
     unpin(cache, target)
     assert pins(cache) == ()
 
@@ -38,7 +38,7 @@ def test_a_pin_is_found_until_it_is_taken_away(cache, target):
 def test_a_second_pin_takes_the_new_note(cache):
     pin(cache, STORE, "old")
     pin(cache, STORE, "new")
-    assert [one.note for one in pins(cache)] == ["new"]
+    assert [pinned.note for pinned in pins(cache)] == ["new"]
 
 
 def test_a_pin_covers_its_store_and_a_groups_pin_all_of_them(cache):
@@ -53,7 +53,7 @@ def test_a_pin_covers_its_store_and_a_groups_pin_all_of_them(cache):
     "target", ["views-0", f"{GROUP}/../x", f"{GROUP}/none-0123456789ab-fp16", "/etc", ""]
 )
 def test_what_is_not_there_cannot_be_pinned(cache, target):
-    with pytest.raises(StoreNotFoundError, match="nothing to pin"):
+    with pytest.raises(StoreNotFoundError, match="no such group or store to pin"):
         pin(cache, target)
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_entry_of_a_run_is_an_error_with_a_remedy(cache, run, damage):
     begin_run(cache, run, [cache / STORE])
     path = run_path(cache, runs(cache)[0])
     path.write_text(damage)
-    with pytest.raises(StoreDamagedError, match="which stores it uses is unknown") as told:
+    with pytest.raises(StoreDamagedError, match="the stores it uses are unknown") as told:
         runs(cache)
     assert told.value.where == str(path)
     assert told.value.remedy == f"rsmtdf cache repair {cache}"
@@ -164,7 +164,7 @@ def test_a_run_whose_entry_is_damaged_ends_with_a_warning(cache, run):
 @pytest.mark.parametrize(("name", "read"), [("pins", pins), ("runs", runs)])
 def test_something_else_in_the_place_of_the_folder_is_an_error_with_a_remedy(cache, name, read):
     (cache / name).write_text("x")
-    with pytest.raises(StoreDamagedError, match="which stores they keep is unknown") as told:
+    with pytest.raises(StoreDamagedError, match="the stores in use are unknown") as told:
         read(cache)
     assert told.value.where == str(cache / name)
     assert told.value.remedy == f"rsmtdf cache repair {cache}"

@@ -69,7 +69,7 @@ def test_changed_parameters_are_found(folder: Path) -> None:
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(StoreDamagedError, match="not the one that was written"):
+        with pytest.raises(StoreDamagedError, match="does not match its digest"):
             read_metadata(folder, StoreNotFoundError)
     path.unlink()
     with pytest.raises(StoreDamagedError, match="missing"):

@@ -124,7 +124,7 @@ def test_shards_that_were_not_entered_are_adopted(store: FeatureStore, make) -> 
 
 def test_a_shard_written_again_but_not_entered_is_adopted(store: FeatureStore, make) -> None:
     shutil.copy(store.shard_path(0), store.shard_path(4))
-    with pytest.raises(StoreDamagedError, match="not the one in the ledger"):
+    with pytest.raises(StoreDamagedError, match="not the shard recorded in the ledger"):
         store.require(make())
     assert [entry.shard for entry in store.adopt()] == [4]
     assert store.adopt() == ()

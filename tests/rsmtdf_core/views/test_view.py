@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rsmtdf_core.views.view import (
@@ -31,6 +31,9 @@ CHANGES = st.builds(
 BOXES = st.none() | st.builds(Box, SIDES, SIDES, st.integers(1, 2**31 - 1), SIDES)
 
 
+@example(
+    0, 0, Geometry(1, 1, 0, 0, flip=False), NO_JITTER, Box(1, 2, 3, 0)
+)  # the width alone decides
 @given(SIDES, SIDES, GEOMETRIES, st.none() | CHANGES, BOXES)
 def test_every_number_of_a_view_comes_back_exactly(scene, number, geometry, change, box):
     table = np.array([to_record(scene, number, geometry, change, -1, box)], VIEW_DTYPE)

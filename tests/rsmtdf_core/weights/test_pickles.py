@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rsmtdf_core.weights.pickles import Storage, StoredTensor, Stub, Unpickler
@@ -88,6 +88,7 @@ def test_a_storage_knows_its_bytes():
     assert STORAGE.bytes == 96
 
 
+@example(offset=0, dimensions=[(5, 0), (5, 0)])  # more elements than the storage, all of them in it
 @given(
     st.integers(-2, 30),
     st.lists(st.tuples(st.integers(-1, 6), st.integers(-1, 6)), max_size=3),
