@@ -1,4 +1,4 @@
-"""The store of a teacher's tokens in the cache (tests: extract/test_run.py)."""
+"""Find the store of a teacher's tokens in the cache (tests: extract/test_run.py)."""
 
 from pipeline.plan import Experiment
 from rsmtdf_core.cache.find import find_store
@@ -8,10 +8,10 @@ from rsmtdf_core.teachers.teacher import declared_identity
 
 
 def find_tokens(experiment: Experiment, teacher: TeacherSettings) -> FeatureStore:
-    """The store of a teacher's tokens of all views of an experiment, without loading the teacher.
+    """Find the store with a teacher's tokens of all views of an experiment, without loading the teacher.
 
     Raises:
-        StoreError: the cache does not hold them whole.
+        StoreError: If the cache does not contain all of them.
     """
     config = experiment.config
     identity = declared_identity(teacher, config.views.crop)

@@ -59,7 +59,7 @@ class Training:
         targets: the teachers' tokens; None if the objective uses none.
         settings: settings of the optimizer.
         parts: number of parts of a step, computed one after the other.
-        compiler: the backend of torch.compile for both models; None runs them as they are.
+        compiler: the backend of torch.compile for both models; None runs them without compilation.
         finite: the check of every step's losses and gradients.
     """
 

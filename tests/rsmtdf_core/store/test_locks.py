@@ -66,16 +66,11 @@ def test_a_folder_that_was_deleted_while_one_waited_is_refused(tmp_path):
 def test_a_child_process_does_not_keep_the_lock(tmp_path):
     """A loader forked while the folder is held outlives the holder's block."""
     context = multiprocessing.get_context("fork")
-    started, ends = context.Event(), context.Event()
-
-    def outlive():
-        started.set()
-        ends.wait()
-
+    begun, ends = context.Event(), context.Event()
     with locked(tmp_path):
-        child = context.Process(target=outlive)
+        child = context.Process(target=lambda: (begun.set(), ends.wait()))
         child.start()
-        started.wait()  # a child lets go of the lock as it starts
+    begun.wait()
     try:
         assert not is_locked(tmp_path)
     finally:
