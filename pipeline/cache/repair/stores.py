@@ -85,7 +85,7 @@ def repair_store(path: Path, group: ViewGroup, changes: Changes, reporter: Repor
         try:
             read_masks(path / MASKS)
         except StoreDamagedError as damage:
-            loss = "the digests of the masks: extraction renders labeled views again"
+            loss = "the digests of the masks: labeled views are rendered and compared instead"
             changes.set_aside(path / MASKS, damage.what, loss)
     _set_foreign_aside(store, changes)
 

@@ -25,7 +25,7 @@ def call(cache, monkeypatch):
 
     def run(*arguments):
         environment = {"RSMTDF_CACHE": str(cache)}
-        return CliRunner().invoke(app, [str(one) for one in arguments], env=environment)
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
 
     return run
 

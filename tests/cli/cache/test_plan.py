@@ -74,7 +74,7 @@ def _shown(
     app.command()(plan)
     result = CliRunner().invoke(app, [str(config), *options])
     assert result.exit_code == 0, result.output
-    assert [one.name for one in seen] == ["demo"]
+    assert [config.name for config in seen] == ["demo"]
     return result.output
 
 

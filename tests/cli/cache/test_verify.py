@@ -52,7 +52,7 @@ def test_json_holds_every_check(run, tmp_path):
     make_store(tmp_path)
     report = json.loads(run("verify", "--json").stdout)
     [store] = report["stores"]
-    assert [one["status"] for one in store["checks"]].count("ok") == 3
+    assert [check["status"] for check in store["checks"]].count("ok") == 3
 
 
 def test_options_that_contradict_are_refused(run, tmp_path):
@@ -67,7 +67,7 @@ def test_transcode_tells_what_it_made_and_that_it_is_there(run, tmp_path):
     assert result.exit_code == 0, result.output
     assert "18 records, 18 of them new" in result.output
     assert "centred cosine with the source's tokens" in result.output
-    [name] = {one.name for one in tmp_path.glob("views-*/*-fp16")}
+    [name] = {path.name for path in tmp_path.glob("views-*/*-fp16")}
     again = run("transcode", name, "--codec", "int8")
     assert "the store is already complete" in again.output
     verified = run("verify")

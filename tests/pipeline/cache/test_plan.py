@@ -51,7 +51,7 @@ def _teacher(name: str = "dino", codec: str = "fp16", **changed: object) -> Teac
         "weights": "own",
         "seconds": 0.02,
         "copy_seconds": 0.001,
-        "codecs": tuple(_codec(*one) for one in sizes),
+        "codecs": tuple(_codec(*size) for size in sizes),
     }
     return TeacherMeasured(**values | changed)
 
@@ -82,9 +82,9 @@ def _measured(**changed: object) -> Measurements:
 
 
 def _slow_reads(bandwidth: float) -> tuple[TeacherMeasured, ...]:
-    one = _teacher()
-    codecs = [codec.model_copy(update={"read_bandwidth": bandwidth}) for codec in one.codecs]
-    return (one.model_copy(update={"codecs": tuple(codecs)}),)
+    teacher = _teacher()
+    codecs = [codec.model_copy(update={"read_bandwidth": bandwidth}) for codec in teacher.codecs]
+    return (teacher.model_copy(update={"codecs": tuple(codecs)}),)
 
 
 @pytest.mark.parametrize(
@@ -170,17 +170,17 @@ def test_a_size_that_random_weights_made_is_never_recommended(weights):
 
 
 def test_reads_from_memory_are_told():
-    assert any("of memory" in one for one in advise(_measured(cold_reads=False)).caveats)
-    assert not any("of memory" in one for one in advise(_measured()).caveats)
+    assert any("of memory" in caveat for caveat in advise(_measured(cold_reads=False)).caveats)
+    assert not any("of memory" in caveat for caveat in advise(_measured()).caveats)
 
 
 def test_a_mixture_in_the_config_is_weighed_too():
     teachers = (_teacher("dino", "transform"), _teacher("clip", "fp16"))
     advice = advise(_measured(teachers=teachers, disk_free=7 * GIB))
-    assert [one.choice for one in advice.estimates] == [*CODECS, AS_CONFIGURED]
-    assert [one.label for one in advice.estimates[3].stores] == ["transform", "fp16"]
-    assert any(one.startswith(AS_CONFIGURED) for one in advice.caveats)
-    assert not any(one.startswith(AS_CONFIGURED) for one in advise(_measured()).caveats)
+    assert [option.choice for option in advice.estimates] == [*CODECS, AS_CONFIGURED]
+    assert [store.label for store in advice.estimates[3].stores] == ["transform", "fp16"]
+    assert any(caveat.startswith(AS_CONFIGURED) for caveat in advice.caveats)
+    assert not any(caveat.startswith(AS_CONFIGURED) for caveat in advise(_measured()).caveats)
 
 
 _SECONDS = st.floats(0, 10) | st.floats(0, 1e-3)
@@ -207,7 +207,7 @@ def _teachers(draw: st.DrawFn, name: str) -> TeacherMeasured:
         draw(st.sampled_from(CODECS)),
         seconds=draw(st.floats(1e-6, 10)),
         copy_seconds=draw(_SECONDS),
-        codecs=tuple(draw(_codecs(one)) for one in CODECS),
+        codecs=tuple(draw(_codecs(codec)) for codec in CODECS),
     )
 
 
@@ -230,7 +230,7 @@ def _any_measured(draw: st.DrawFn) -> Measurements:
     }
     names = ["dino", "clip"][: draw(st.integers(1, 2))]
     teachers = tuple(draw(_teachers(name)) for name in names)
-    return _measured(teachers=teachers, **{key: draw(one) for key, one in counts.items()})
+    return _measured(teachers=teachers, **{key: draw(strategy) for key, strategy in counts.items()})
 
 
 @settings(max_examples=200)
@@ -242,8 +242,10 @@ def test_what_is_recommended_fits_is_used_and_pays(measured):
         return
     views = advice.unlabeled_views
     assert 1 <= views <= measured.epochs
-    codecs = tuple(one.measured(advice.codecs[one.teacher]) for one in measured.teachers)
-    assert all(one.meaningful for one in codecs)
+    codecs = tuple(
+        teacher.measured(advice.codecs[teacher.teacher]) for teacher in measured.teachers
+    )
+    assert all(codec.meaningful for codec in codecs)
     choice = Choice(measured, "recommended", codecs)
     assert choice.missing_bytes(views) <= DISK_SHARE * measured.disk_free
     seconds, _ = choice.extraction(views)
@@ -256,7 +258,7 @@ def _score(measured: Measurements) -> tuple[object, ...]:
     advice = advise(measured)
     if not advice.cache:
         return (False, 0, False, -math.inf)
-    [best] = [one for one in advice.estimates if one.choice == advice.choice]
+    [best] = [option for option in advice.estimates if option.choice == advice.choice]
     faithful = min(-CODECS.index(codec) for codec in advice.codecs.values())
     return (True, *rank(measured, best, faithful))
 
@@ -268,8 +270,8 @@ def test_a_faster_or_larger_disk_never_makes_the_advice_worse(measured, read, wr
         teacher.model_copy(
             update={
                 "codecs": tuple(
-                    one.model_copy(update={"read_bandwidth": one.read_bandwidth * read})
-                    for one in teacher.codecs
+                    codec.model_copy(update={"read_bandwidth": codec.read_bandwidth * read})
+                    for codec in teacher.codecs
                 )
             }
         )
@@ -325,19 +327,20 @@ def test_every_part_of_an_experiment_is_measured_and_no_trace_is_left(make_confi
     found = report.measurements
     assert (found.labeled_scenes, found.unlabeled_scenes) == (2, 8)
     assert (found.epochs, found.steps_per_epoch, found.step_views) == (2, 4, 4)
-    assert [(one.teacher, one.weights) for one in found.teachers] == [
+    assert [(teacher.teacher, teacher.weights) for teacher in found.teachers] == [
         ("vit", "random"),
         ("cnn", "random"),
     ]
     for teacher in found.teachers:
         shape = declared_shape(
-            next(one for one in config.teachers if one.name == teacher.teacher), config.views.crop
+            next(settings for settings in config.teachers if settings.name == teacher.teacher),
+            config.views.crop,
         )
         numbers = math.prod(shape.record_shape)
         assert teacher.measured("fp16").bytes == 2 * numbers
         assert teacher.measured("int8").bytes == numbers + 2 * math.prod(shape.grid)
-        assert all(one.meaningful == one.exact for one in teacher.codecs)
-        assert all(one.present == 0 for one in teacher.codecs)
+        assert all(codec.meaningful == codec.exact for codec in teacher.codecs)
+        assert all(codec.present == 0 for codec in teacher.codecs)
     assert report.advice.estimates[0].stores[0].views == 20
     assert not config.runtime.cache_folder.exists()
     assert not config.runtime.runs.exists()

@@ -37,7 +37,7 @@ def _tokens(store):
 
 
 def _opened(cache, path):
-    return next(one.store for one in read_catalogue(cache).stores if one.path == path)
+    return next(entry.store for entry in read_catalogue(cache).stores if entry.path == path)
 
 
 class _Heard:
@@ -146,7 +146,9 @@ def test_a_killed_transcoding_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline.cache.transcode, "write_block", write_then_die)
     with pytest.raises(KeyboardInterrupt):
         transcode(part, INT8, shard_bytes=512)
-    [killed] = [one for one in read_catalogue(tmp_path / "part").stores if one.codec == "int8"]
+    [killed] = [
+        entry for entry in read_catalogue(tmp_path / "part").stores if entry.codec == "int8"
+    ]
     assert killed.state == "unfinished"
     assert len(killed.store.entries()) == 2
     monkeypatch.setattr(pipeline.cache.transcode, "write_block", write)
@@ -213,7 +215,7 @@ def test_a_damaged_record_is_not_carried_over(tmp_path):
     shard.write_bytes(content)
     with pytest.raises(StoreDamagedError, match="checksum"):
         transcode(source, INT8)
-    assert all(one.state != "committed" for one in read_catalogue(tmp_path).stores[1:])
+    assert all(entry.state != "committed" for entry in read_catalogue(tmp_path).stores[1:])
 
 
 def test_training_finds_the_transcoded_stores(make_config):
@@ -223,11 +225,11 @@ def test_training_finds_the_transcoded_stores(make_config):
         transcode(entry.store, INT8)
     wanted = make_config("teachers.vit.codec=int8", "teachers.cnn.codec=int8", "optimiser.epochs=1")
     features = find_features(plan_experiment(wanted), "cpu")
-    assert all("int8" in one["store"] for one in features.lock["stores"].values())
+    assert all("int8" in lock["store"] for lock in features.lock["stores"].values())
     report = train(wanted)
     lines = (report.run / "metrics.jsonl").read_text().splitlines()
     assert any("loss_distill" in json.loads(line) for line in lines)
-    assert [one.new for one in extract(wanted).stores] == [0, 0]
+    assert [store.new for store in extract(wanted).stores] == [0, 0]
 
 
 def test_pixels_are_not_transcoded(make_config):

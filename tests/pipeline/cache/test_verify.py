@@ -54,8 +54,8 @@ def _verify(config, depth="normal", *, given=True):
     cache = config.runtime.cache_folder
     report = verify(cache, config=config if given else None, depth=depth)
     [store] = report.stores
-    checks = {one.name: one for one in store.checks}
-    assert report.failed == sum(one.status == "failed" for one in checks.values())
+    checks = {check.name: check for check in store.checks}
+    assert report.failed == sum(check.status == "failed" for check in checks.values())
     return checks
 
 
@@ -65,9 +65,9 @@ def _store(config):
 
 
 def _failed(checks):
-    failed = [one for one in checks.values() if one.status == "failed"]
-    assert all(one.where and one.remedy and one.sentence for one in failed)
-    return [one.name for one in failed]
+    failed = [check for check in checks.values() if check.status == "failed"]
+    assert all(check.where and check.remedy and check.sentence for check in failed)
+    return [check.name for check in failed]
 
 
 def _rewrite(store, change):
@@ -85,7 +85,7 @@ def test_a_good_store_passes_every_check(config):
     for depth in ("normal", "deep"):
         checks = _verify(config, depth)
         assert [*checks] == ALL
-        assert {one.status for one in checks.values()} == {"ok"}, checks
+        assert {check.status for check in checks.values()} == {"ok"}, checks
     assert "10 committed records" in checks["structure"].sentence
     assert "10 of 10 crops" in checks["replay"].sentence
     assert "10 records fit their own view best" in checks["alignment"].sentence
@@ -96,14 +96,16 @@ def test_a_good_store_passes_every_check(config):
 
 def test_without_a_config_what_needs_it_is_skipped(config):
     checks = _verify(config, given=False)
-    status = {name: one.status for name, one in checks.items()}
+    status = {name: check.status for name, check in checks.items()}
     assert [name for name in ALL if status[name] == "ok"] == ["structure", "checksums", "drawing"]
-    assert {one.sentence for one in checks.values() if one.status == "skipped"} == {"give --config"}
+    assert {check.sentence for check in checks.values() if check.status == "skipped"} == {
+        "give --config"
+    }
 
 
 def test_quick_leaves_the_records_alone(config):
     checks = _verify(config, "quick")
-    assert [name for name, one in checks.items() if one.status == "skipped"] == ["checksums"]
+    assert [name for name, check in checks.items() if check.status == "skipped"] == ["checksums"]
     assert "4 records fit" in checks["alignment"].sentence
 
 
@@ -113,7 +115,7 @@ def test_what_a_codec_loses_is_no_fault(make_config, codec):
     extract(made)
     report = verify(made.runtime.cache_folder, config=made)
     assert len(report.stores) == 2
-    assert {one.status for store in report.stores for one in store.checks} == {"ok"}, report
+    assert {check.status for store in report.stores for check in store.checks} == {"ok"}, report
 
 
 def test_a_transcoded_store_is_measured_by_all_its_steps(config):
@@ -121,7 +123,7 @@ def test_a_transcoded_store_is_measured_by_all_its_steps(config):
     transcode(store, declare_codec("int8"))
     report = verify(config.runtime.cache_folder, config=config)
     assert [len(store.checks) for store in report.stores] == [7, 7]
-    assert {one.status for store in report.stores for one in store.checks} == {"ok"}, report
+    assert {check.status for store in report.stores for check in store.checks} == {"ok"}, report
 
 
 def test_a_flipped_byte_is_found(config):
@@ -219,7 +221,7 @@ def test_an_unfinished_store_is_told_and_no_fault(tmp_path):
     make_store(tmp_path, commit=False)
     report = verify(tmp_path)
     [store] = report.stores
-    assert [(one.name, one.status) for one in store.checks[:2]] == [
+    assert [(check.name, check.status) for check in store.checks[:2]] == [
         ("structure", "skipped"),
         ("checksums", "ok"),
     ]
@@ -328,7 +330,7 @@ def test_views_of_a_grown_cache_are_drawn_and_rendered_whatever_their_pairs(make
     extract(make_config(vit, "data.labeled=1/2"))
     extract(made := make_config(vit, "data.labeled=1/4"))
     checks = _verify(made, "deep")
-    assert {one.status for one in checks.values()} == {"ok"}, checks
+    assert {check.status for check in checks.values()} == {"ok"}, checks
     assert int((_store(made).group.table["scene"] >= 0).sum()) > 20
 
 
@@ -353,7 +355,7 @@ def pixels(make_config, own_scenes):
 def test_pixels_are_rendered_again(pixels):
     checks = _verify(pixels, "deep")
     assert [*checks] == ["structure", "checksums", "replay", "drawing", "masks"]
-    assert {one.status for one in checks.values()} == {"ok"}, checks
+    assert {check.status for check in checks.values()} == {"ok"}, checks
 
 
 def test_an_edited_mask_is_named(pixels):

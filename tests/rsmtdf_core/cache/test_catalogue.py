@@ -58,7 +58,9 @@ def test_a_damaged_store_is_listed_with_what_is_wrong(cache, name):
     store = make_store(cache)
     make_store(cache, "other")
     (store.path / name).write_bytes(b"{}")
-    states = {one.teacher: (one.state, bool(one.problem)) for one in read_catalogue(cache).stores}
+    states = {
+        entry.teacher: (entry.state, bool(entry.problem)) for entry in read_catalogue(cache).stores
+    }
     assert states == {"tiny": ("damaged", True), "other": ("committed", False)}
 
 
@@ -66,7 +68,9 @@ def test_a_damaged_group_makes_its_stores_damaged_and_no_other(cache):
     store = make_store(cache)
     make_store(cache, seed=1)
     (store.group.path / "views.npy").write_bytes(b"")
-    states = {one.group == store.group.path.name: one.state for one in read_catalogue(cache).stores}
+    states = {
+        entry.group == store.group.path.name: entry.state for entry in read_catalogue(cache).stores
+    }
     assert states == {True: "damaged", False: "committed"}
 
 
@@ -80,8 +84,8 @@ def test_runs_and_pins_are_told_and_a_run_is_a_use(cache, tmp_path):
     begin_run(cache, run, [store.path])
     pin(cache, store.group.path.name, "all of it")
     entry = only(cache)
-    assert [one.run for one in entry.runs] == [str(run)]
-    assert [one.note for one in entry.pins] == ["all of it"]
+    assert [run_entry.run for run_entry in entry.runs] == [str(run)]
+    assert [pin.note for pin in entry.pins] == ["all of it"]
     assert entry.last_used == entry.runs[0].began
     shutil.rmtree(run)
     assert only(cache).runs == ()

@@ -30,7 +30,7 @@ def run(tmp_path):
 @pytest.mark.parametrize("target", [GROUP, STORE])
 def test_a_pin_is_found_until_it_is_taken_away(cache, target):
     pin(cache, target, "for the paper")
-    assert [(one.target, one.note) for one in pins(cache)] == [(target, "for the paper")]
+    assert [(pinned.target, pinned.note) for pinned in pins(cache)] == [(target, "for the paper")]
     unpin(cache, target)
     assert pins(cache) == ()
 
@@ -38,7 +38,7 @@ def test_a_pin_is_found_until_it_is_taken_away(cache, target):
 def test_a_second_pin_takes_the_new_note(cache):
     pin(cache, STORE, "old")
     pin(cache, STORE, "new")
-    assert [one.note for one in pins(cache)] == ["new"]
+    assert [pinned.note for pinned in pins(cache)] == ["new"]
 
 
 def test_a_pin_covers_its_store_and_a_groups_pin_all_of_them(cache):

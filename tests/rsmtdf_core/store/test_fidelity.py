@@ -64,10 +64,10 @@ def test_merging_parts_in_any_order_is_measuring_the_whole() -> None:
 
 
 def test_it_goes_through_json_and_fits_a_line() -> None:
-    one = Fidelity.measure(tokens(0, 64), tokens(0, 64, noise=0.3), MEAN)
-    line = json.dumps(one.to_json())
+    fidelity = Fidelity.measure(tokens(0, 64), tokens(0, 64, noise=0.3), MEAN)
+    line = json.dumps(fidelity.to_json())
     assert len(line) < 2048
-    assert Fidelity.from_json(json.loads(line)) == one
+    assert Fidelity.from_json(json.loads(line)) == fidelity
     assert Fidelity.from_json(Fidelity().to_json()) == Fidelity()
 
 

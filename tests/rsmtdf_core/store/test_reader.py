@@ -63,7 +63,7 @@ def make_store(path: Path, codec: Codec) -> SimpleNamespace:
         codec=codec,
         shape=TokenShape("tiny", *SHAPE),
         metadata=SimpleNamespace(shard_records=CAPACITY),
-        entries=lambda: {n: SimpleNamespace(summary=one) for n, one in summaries.items()},
+        entries=lambda: {n: SimpleNamespace(summary=summary) for n, summary in summaries.items()},
     )
 
 

@@ -29,7 +29,7 @@ def write_index(path: Path, record: int, offset: int, length: int) -> None:
 def check_what_was_written_is_read(
     path: Path, records: list[bytes | None], record_bytes: int | None
 ) -> None:
-    packed = [None if one is None else np.frombuffer(one, np.uint8) for one in records]
+    packed = [None if record is None else np.frombuffer(record, np.uint8) for record in records]
     summary = write_shard(path, packed, 8)
     reader = ShardReader(path, 8, record_bytes, expected=summary)
     assert summary == reader.verify()
@@ -168,10 +168,10 @@ def test_an_index_that_lies_is_refused_though_its_checksum_is_right(
 
 
 def test_two_full_shards_differ_in_their_summaries(tmp_path: Path) -> None:
-    one = write_shard(tmp_path / "one", FULL, 4)
+    first = write_shard(tmp_path / "one", FULL, 4)
     other = write_shard(tmp_path / "other", FULL[::-1], 4)
-    assert one.index_crc32c == other.index_crc32c
-    assert one != other
+    assert first.index_crc32c == other.index_crc32c
+    assert first != other
 
 
 @pytest.mark.parametrize("field", ["records", "bytes", "index_crc32c"])
