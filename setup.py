@@ -24,15 +24,15 @@ _PREFIX = f"{PACKAGE}.".encode()
 
 
 class NestedBuild(build_py):
-    """Copies the packages as usual, then moves the four into `rsmtdf`."""
+    """Copies the packages as usual, then moves the four packages into `rsmtdf`."""
 
     def run(self) -> None:
-        """Build into `build_lib`; an editable installation has nothing to build."""
+        """Build into `build_lib`; an editable installation needs no build."""
         if self.editable_mode:
             super().run()
             return
         library = Path(self.build_lib)
-        # An earlier build may have left modules that the sources no longer have.
+        # An earlier build may contain modules that were removed from the sources.
         for name in (PACKAGE, *NESTED):
             shutil.rmtree(library / name, ignore_errors=True)
         super().run()
@@ -44,25 +44,25 @@ class NestedBuild(build_py):
 
 
 def dotted_names(folder: Path, package: str) -> Iterator[str]:
-    """The names of a package in `folder` and of all modules in it, such as `pipeline.config`."""
+    """Iterate over the names of a package in `folder` and of its modules, such as `pipeline.config`."""
     for path in (folder / package).rglob("*.py"):
         parts = path.relative_to(folder).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def prefixed(source: bytes, modules: Collection[str], path: str = "<source>") -> bytes:
-    """The source of a module with `rsmtdf.` in front of each reference to a module of the four packages.
+    """Add `rsmtdf.` to each reference to a module of the four packages in the source of a module.
 
-    References are absolute imports, and strings that are a module's whole dotted name, alone or before a colon and an
-    attribute, as in tables of import paths. All other bytes stay as they are.
+    References are absolute imports, and strings that are the full dotted name of a module, optionally followed by a
+    colon and an attribute, as in tables of import paths. All other bytes are unchanged.
 
     Args:
-        source: of the module, in UTF-8.
-        modules: dotted names of the four packages and of all modules in them.
-        path: of the module, for errors.
+        source: source of the module, in UTF-8.
+        modules: dotted names of the four packages and of all their modules.
+        path: path of the module, for errors.
 
     Raises:
-        SyntaxError: a reference has a form that takes no prefix, such as `import pipeline.config`.
+        SyntaxError: If a reference has a form that cannot have a prefix, such as `import pipeline.config`.
     """
     references = _References(source, modules, path)
     references.visit(ast.parse(source, path))
@@ -75,7 +75,7 @@ class _References(ast.NodeVisitor):
     """Collects the insertions into a source.
 
     Attributes:
-        insertions: byte offsets, and the text that is inserted there.
+        insertions: byte offsets and the text to insert.
     """
 
     def __init__(self, source: bytes, modules: Collection[str], path: str) -> None:
@@ -87,12 +87,12 @@ class _References(ast.NodeVisitor):
         self._starts = [0, *accumulate(map(len, lines))]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        """`from pipeline.config import load_config`; relative imports need no prefix."""
+        """Prefix `from pipeline.config import load_config`; relative imports need no prefix."""
         if node.level == 0 and _is_nested(node.module):
             self._prefix(node, node.module, before=rb"from\s+")
 
     def visit_Import(self, node: ast.Import) -> None:
-        """`import pipeline`, and `import pipeline.config as config`, which bind the same name with the prefix."""
+        """Prefix `import pipeline` and `import pipeline.config as config`, which bind the same name as before."""
         for alias in node.names:
             if not _is_nested(alias.name):
                 continue
@@ -104,14 +104,14 @@ class _References(ast.NodeVisitor):
             self._prefix(alias, alias.name)
 
     def visit_Constant(self, node: ast.Constant) -> None:
-        """`"pipeline.config"` and `"pipeline.config:load_config"`."""
+        """Prefix `"pipeline.config"` and `"pipeline.config:load_config"`."""
         if not isinstance(node.value, str) or "." not in node.value:
-            return  # "pipeline" alone may be any word
+            return  # "pipeline" may be an ordinary word
         if node.value.partition(":")[0] in self._modules:
             self._prefix(node, node.value, before=rb"[rRuU]?(?:'''|\"\"\"|'|\")")
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        """A name put together at run time cannot be recognized."""
+        """Refuse a name that is composed at run time, which cannot be recognized."""
         for value in node.values:
             if not isinstance(value, ast.Constant):
                 self.visit(value)
@@ -130,7 +130,7 @@ class _References(ast.NodeVisitor):
         self.insertions.append((match.end(), _PREFIX))
 
     def _offset(self, line: int | None, column: int | None) -> int:
-        """Of a position as `ast` counts it: lines from 1, columns in bytes."""
+        """Return the byte offset of a position of `ast`: lines from 1, columns in bytes."""
         assert line is not None
         assert column is not None
         return self._starts[line - 1] + column

@@ -1,4 +1,4 @@
-"""`rsmtdf config`: look at configs and take one to start from."""
+"""`rsmtdf config`: show, explain and copy configs."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,12 +9,12 @@ import typer
 from cli.console import Text, err, labeled, out
 from cli.options import Config, Overrides, copy_file, read_config
 
-app = typer.Typer(no_args_is_help=True, help="Look at configs and take one to start from.")
+app = typer.Typer(no_args_is_help=True, help="Show, explain and copy configs.")
 
 
 @app.command("list")
 def list_configs() -> None:
-    """Name the configs that come with the package."""
+    """List the packaged configs."""
     from pipeline.config import packaged_configs
 
     for name, path in packaged_configs().items():
@@ -24,20 +24,20 @@ def list_configs() -> None:
 
 @app.command()
 def show(config: Config, overrides: Overrides = None) -> None:
-    """Print a config resolved: every key with the value in force, checked.
+    """Validate a config and print all keys with their values, including defaults.
 
-    Where the manifest lists its labeled scenes, a data.labeled that was set has no effect; that is said here too.
+    If the manifest lists its labeled scenes, data.labeled has no effect; a warning reports this.
     """
     from pipeline.plan import unheeded
     from rsmtdf_core.errors import RsmtdfError
     from rsmtdf_core.scenes.manifest import load_manifest
     from rsmtdf_core.validation import dump_yaml
 
-    found = read_config(config, overrides)
-    typer.echo(dump_yaml(found), nl=False)
-    # A config may be looked at before its manifest is there.
+    settings = read_config(config, overrides)
+    typer.echo(dump_yaml(settings), nl=False)
+    # The manifest may not exist yet.
     with suppress(RsmtdfError):
-        for sentence in unheeded(found, load_manifest(found.data.manifest)):
+        for sentence in unheeded(settings, load_manifest(settings.data.manifest)):
             err.print(sentence, style="yellow", soft_wrap=True)
 
 
@@ -47,7 +47,7 @@ def explain(
         str, typer.Argument(metavar="KEY", help="A dotted key, e.g. [cyan]optimiser.lr[/].")
     ],
 ) -> None:
-    """Print what a key of a config means: its description, type, default and what it decides."""
+    """Explain a config key: description, type, default and role."""
     from pipeline.explain import explain as explain_key
     from rsmtdf_core.roles import EXPLANATIONS
 
@@ -77,9 +77,9 @@ def kinds() -> None:
 @app.command()
 def copy(
     name: Annotated[str, typer.Argument(help="A packaged config.")],
-    path: Annotated[Path, typer.Argument(help="Where to write it.")],
+    path: Annotated[Path, typer.Argument(help="The file to write.")],
 ) -> None:
-    """Write a packaged config to a file of your own, comments included."""
+    """Copy a packaged config to a new file, including comments."""
     from pipeline.config import find_config
 
     copy_file(find_config(name), path)

@@ -1,4 +1,4 @@
-"""What a key of a config means: its description, type, default and role, all read from the settings classes."""
+"""Explains config keys: description, type, default and role, as declared in the settings classes."""
 
 import inspect
 import re
@@ -40,16 +40,16 @@ _REQUIRED = "none, the key is required"
 
 
 class Explanation(Settings):
-    """One key.
+    """The explanation of a key.
 
     Attributes:
         key: the dotted key.
-        description: its meaning; of a group, the group's.
-        type: the values that it takes; empty for a group.
-        default: the value in force if a config leaves it out, as YAML; empty for a group.
-        role: what it decides; None for a group.
-        keys: the keys of a group, of all parts if it is a choice of several.
-        choices: the parts that the key may name, each with its summary.
+        description: description of the key or group.
+        type: the accepted values; empty for a group.
+        default: the default as YAML; empty for a group.
+        role: the role of the key; None for a group.
+        keys: the keys of a group; if the group is a choice of parts, those of all parts.
+        choices: the parts that the key can select, each with its summary.
     """
 
     key: str
@@ -62,10 +62,10 @@ class Explanation(Settings):
 
 
 def explain(key: str) -> tuple[Explanation, ...]:
-    """The meanings of a dotted key: several, if several kinds have a key of that name.
+    """Explain a dotted key. The result has several explanations if several parts have the key.
 
     Raises:
-        ConfigError: a config has no such key.
+        ConfigError: If there is no such key.
     """
     fields = fields_at(ExperimentConfig, key)
     if not fields:
@@ -74,7 +74,7 @@ def explain(key: str) -> tuple[Explanation, ...]:
             remedy="`rsmtdf config show CONFIG` prints all keys",
         )
     above, _, last = key.rpartition(".")
-    # An item of a list has no field: its name or number is left out.
+    # An item of a list has no field, so its name or number is omitted.
     groups = fields_at(ExperimentConfig, above) or fields_at(
         ExperimentConfig, above.rpartition(".")[0]
     )
@@ -87,17 +87,17 @@ def explain(key: str) -> tuple[Explanation, ...]:
 
 
 def all_keys(group: type[ConfigSettings] = ExperimentConfig, prefix: str = "") -> Iterator[str]:
-    """Every key of a config, groups included."""
+    """Iterate over all keys of a config, including groups."""
     for name, field in group.model_fields.items():
         yield f"{prefix}{name}"
-        for inner in groups_of(field):
-            yield from all_keys(inner, f"{prefix}{name}.")
+        for inner_group in groups_of(field):
+            yield from all_keys(inner_group, f"{prefix}{name}.")
 
 
 def _name_of_part(
     key: str, choice: OneOf, group: type[ConfigSettings], name: str, field: FieldInfo
 ) -> Explanation:
-    """The key that names one of several parts, with what these are."""
+    """Explain the key that selects a part, with a list of the parts."""
     return Explanation(
         key=key,
         description=description(group, name),
@@ -109,12 +109,12 @@ def _name_of_part(
 
 
 def _explained(group: type[ConfigSettings], name: str, key: str, field: FieldInfo) -> Explanation:
-    inner = groups_of(field)
-    if inner:
+    inner_groups = groups_of(field)
+    if inner_groups:
         return Explanation(
             key=key,
             description=description(group, name) or _headline(declared_group(field.annotation)),
-            keys=tuple(dict.fromkeys(each for kind in inner for each in kind.model_fields)),
+            keys=tuple(dict.fromkeys(name for part in inner_groups for name in part.model_fields)),
         )
     bounds = [_bound(limit) for limit in field.metadata if type(limit) in _BOUNDS]
     return Explanation(
@@ -129,7 +129,7 @@ def _explained(group: type[ConfigSettings], name: str, key: str, field: FieldInf
 
 
 def description(group: type[ConfigSettings], name: str) -> str:
-    """The description of a field in the docstring of its class, or of a class that this extends; else empty."""
+    """Return the description of a field from the docstring of its class or a base class, or an empty string."""
     for kind in group.__mro__:
         section = _ATTRIBUTES.search(inspect.cleandoc(kind.__doc__ or ""))
         entries = dict(_ENTRY.findall(section[1])) if section else {}
@@ -142,13 +142,13 @@ def _headline(group: type[ConfigSettings] | None) -> str:
     return inspect.cleandoc((group and group.__doc__) or "").partition("\n")[0]
 
 
-def _bound(limit: Any) -> str:  # noqa: ANN401 - one of several classes without a common one
+def _bound(limit: Any) -> str:  # noqa: ANN401 - these classes have no common base class
     sign, attribute = _BOUNDS[type(limit)]
     return f"{sign} {getattr(limit, attribute):,}"
 
 
 def _type(annotation: Any) -> str:  # noqa: ANN401 - any type annotation
-    """An annotation in words."""
+    """Describe an annotation in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation in _NAMES:
         return _NAMES[annotation]

@@ -1,4 +1,4 @@
-"""The views' pixels in the cache, beside the teachers' tokens: an optional store of the same kind."""
+"""Cached pixels of views: an optional store of the same kind as those of the teachers' tokens."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -28,19 +28,19 @@ from rsmtdf_core.views.render import ViewRenderer
 MASKS = "masks.json"
 FORMAT = FileFormat("list of masks")
 IDENTITY_FORMAT = 1
-"""Part of the address of every store of pixels."""
+"""Part of the address of every pixel store."""
 
 
 def pixels_codec() -> Declared:
-    """How pixels are stored: as they are."""
+    """Return the declaration of the codec of pixels."""
     return declare_codec("uint8")
 
 
 def pixels_identity(experiment: Experiment) -> dict[str, Any]:
-    """What decides the pixels beside the views: how masks become class ids."""
+    """Return the identity of pixels, which includes the mapping of masks to class ids."""
     manifest = experiment.dataset.manifest
     masks = [manifest.mask_encoding.model_dump(mode="json"), manifest.ignore_id]
-    classes = [one.model_dump(mode="json") for one in manifest.classes]
+    classes = [spec.model_dump(mode="json") for spec in manifest.classes]
     return {
         "format": IDENTITY_FORMAT,
         "library": "rsmtdf",
@@ -51,17 +51,17 @@ def pixels_identity(experiment: Experiment) -> dict[str, Any]:
 
 
 def pixels_shape(experiment: Experiment) -> TokenShape:
-    """A record's shape."""
+    """Return the shape of a record."""
     settings = experiment.config.views
     channels = pixel_channels(settings, experiment.dataset.manifest.image_bands)
     return TokenShape(PIXELS, settings.crop, settings.crop, channels)
 
 
 def find_pixels(experiment: Experiment) -> FeatureStore:
-    """The store of the experiment's pixels, whole and made from the masks that are here now.
+    """Find the store of the experiment's pixels. It is complete and matches the current masks.
 
     Raises:
-        StoreError: where there is none.
+        StoreError: If there is no such store.
     """
     cache, plan = experiment.config.runtime.cache_folder, experiment.plan
     store = find_store(cache, plan, pixels_identity(experiment), pixels_codec())
@@ -76,10 +76,10 @@ def find_pixels(experiment: Experiment) -> FeatureStore:
 
 
 def changed_masks(experiment: Experiment, store: FeatureStore) -> list[str]:
-    """Labeled scenes whose mask is another one than the store's, by id.
+    """Return the ids of labeled scenes whose mask differs from that in the store.
 
-    Scenes whose files are as recorded are not opened. Those of the others are rendered and compared, as new bytes, or
-    another version's way to read them, may still mean the same class ids.
+    Scenes with unchanged files are not opened. Other scenes are rendered and compared, because changed bytes, or
+    another version of the decoding, may still result in the same class ids.
     """
     recorded = _recorded(store.path)
     digests = _digests(experiment)
@@ -89,15 +89,15 @@ def changed_masks(experiment: Experiment, store: FeatureStore) -> list[str]:
 
 
 def rows_of_changed_masks(experiment: Experiment, store: FeatureStore, rows: Rows) -> Rows:
-    """The store rows, of the plan's `rows`, whose mask has to be rendered again."""
+    """Select from the plan's store rows those whose mask must be rendered again."""
     plan, changed = experiment.plan, set(changed_masks(experiment, store))
     scenes = [index for index, scene in enumerate(plan.scenes) if scene.id in changed]
-    chosen: Rows = rows[plan.table["labeled"] & np.isin(plan.table["scene"], scenes)]
-    return chosen
+    changed_rows: Rows = rows[plan.table["labeled"] & np.isin(plan.table["scene"], scenes)]
+    return changed_rows
 
 
 def record_masks(experiment: Experiment, store: FeatureStore) -> None:
-    """Keep which masks the store's pixels show."""
+    """Write the digests of the masks in the store's pixels."""
     recorded = _recorded(store.path)
     masks = recorded | _digests(experiment)
     if masks != recorded:
@@ -105,9 +105,9 @@ def record_masks(experiment: Experiment, store: FeatureStore) -> None:
 
 
 def _digests(experiment: Experiment) -> dict[str, str]:
-    """What decides the class ids of each labeled scene, beside the manifest and the image's own bytes.
+    """Return digests of the files that determine the class ids of each labeled scene, except manifest and image.
 
-    Stores of earlier versions have the sha256 of the mask's file alone.
+    Stores of earlier versions contain only the sha256 of the mask's file.
     """
     root, plan = experiment.dataset.root, experiment.plan
     labeled = [plan.scenes[index] for index in plan.labeled_scenes]
@@ -131,7 +131,7 @@ def _companions_digest(path: Path) -> list[str]:
 def _rendered_otherwise(
     experiment: Experiment, store: FeatureStore, suspects: Collection[str]
 ) -> set[str]:
-    """Those of the scenes of which a stored labeled view is not what is rendered now."""
+    """Return the scenes with a stored labeled view that differs from the current rendering."""
     plan = experiment.plan
     rows = store.group.rows(plan)
     stored = ~np.isin(rows, store.missing_rows(rows))
@@ -159,12 +159,12 @@ def _recorded(store: Path) -> dict[str, str]:
 
 
 def read_masks(path: Path) -> dict[str, str]:
-    """The sha256 of the mask of each labeled scene, by id, in a `masks.json`.
+    """Read the digest for each labeled scene, by id, from a `masks.json`.
 
     Raises:
-        StoreDamagedError: where the file is not what was written.
+        StoreDamagedError: If the file is damaged.
     """
     try:
         return dict(FORMAT.unsealed(read_json(path, StoreDamagedError), path)["sha256"])
-    except (KeyError, TypeError, ValueError) as wrong:
-        raise StoreDamagedError(f"the masks cannot be read: {wrong!r}", where=path) from None
+    except (KeyError, TypeError, ValueError) as failure:
+        raise StoreDamagedError(f"the masks cannot be read: {failure!r}", where=path) from None

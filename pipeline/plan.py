@@ -1,4 +1,4 @@
-"""From a config to the scenes and views of an experiment: the first step of both stages."""
+"""Plans the scenes and views of an experiment from its config: the first step of extraction and training."""
 
 from dataclasses import dataclass, replace
 
@@ -35,11 +35,11 @@ class Experiment:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a user set to no effect, and should know of the files, a sentence each."""
+        """Warnings about settings without effect and about the files, a sentence each."""
         return (*unheeded(self.config, self.dataset.manifest), *self.dataset.cautions)
 
     def drawn_again(self, group: ViewGroup) -> "Experiment":
-        """The same experiment with the views and pairs that `group` has by now."""
+        """Return the experiment with the current views and pairs of `group`."""
         plan = self.plan
         labeled = tuple(plan.scenes[index] for index in plan.labeled_scenes)
         unlabeled = tuple(plan.scenes[index] for index in plan.unlabeled_scenes)
@@ -50,12 +50,12 @@ class Experiment:
 def plan_experiment(config: ExperimentConfig) -> Experiment:
     """Find the scenes, draw the labeled ones and write out every view.
 
-    Views and CutMix pairs that the cache knows of are taken as they are, whatever the method, so that all
-    methods of a config train on the same views.
+    Views and CutMix pairs in the cache are reused for every method, so that all methods of a config train on the same
+    views.
 
     Raises:
-        DataError: where the scenes are not as the manifest says.
-        StoreDamagedError: where the cache's own tables are not what was written.
+        DataError: If the scenes do not match the manifest.
+        StoreDamagedError: If the tables of the cache are damaged.
     """
     dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
     labeled, unlabeled = training_scenes(dataset, config)
@@ -69,7 +69,7 @@ def plan_experiment(config: ExperimentConfig) -> Experiment:
 def training_scenes(
     dataset: Dataset, config: ExperimentConfig
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """The labeled and the unlabeled training scenes, with digests; a manifest's list goes before the config's share."""
+    """Return labeled and unlabeled training scenes with digests. The manifest's list overrides the config's share."""
     scenes = with_digests(dataset, dataset.splits["train"])
     if (listed := dataset.manifest.labeled) is not None:
         return listed_labeled(scenes, frozenset(listed), config.data.labeled_seed)
@@ -77,10 +77,10 @@ def training_scenes(
 
 
 def require_unlabeled(experiment: Experiment) -> None:
-    """Refuse an experiment whose method has nothing to learn from, before anything is computed for it.
+    """Check for unlabeled scenes before any computation, if the method trains on them.
 
     Raises:
-        ConfigError: where every training scene is labeled and the method trains on unlabeled ones.
+        ConfigError: If all training scenes are labeled and the method trains on unlabeled scenes.
     """
     method = experiment.config.method
     if not method.strong_views or experiment.plan.unlabeled_scenes:
@@ -99,7 +99,7 @@ def require_unlabeled(experiment: Experiment) -> None:
 
 
 def unheeded(config: ExperimentConfig, manifest: Manifest) -> tuple[str, ...]:
-    """Settings that a user wrote down and that the manifest overrules, a sentence each."""
+    """Describe settings of the config that the manifest overrides, a sentence each."""
     if manifest.labeled is None or "labeled" not in config.data.model_fields_set:
         return ()
     sentence = (
@@ -110,7 +110,7 @@ def unheeded(config: ExperimentConfig, manifest: Manifest) -> tuple[str, ...]:
 
 
 def labeled_rule(config: ExperimentConfig, manifest: Manifest) -> str:
-    """Which training scenes are labeled, for reports."""
+    """Describe the selection of labeled training scenes, for reports."""
     if manifest.labeled is not None:
         return f"{counted(len(manifest.labeled), 'training scene')} listed as labeled"
     data = config.data

@@ -76,18 +76,18 @@ def load_student(
     checkpoint: PathLike | None = None,
     device: torch.device | str | None = None,
 ) -> StudentModel:
-    """A run's best student as a module in eval mode: images in, logits out.
+    """Load a run's best student as a module in eval mode, which maps images to logits.
 
     Images are uint8 or floating-point in 0..1, [B, bands, H, W] of any size; logits are float32 [B, classes, H, W].
 
     Args:
         run: the run's folder.
-        weights: the EMA model or the student, by default the one that the run was selected by.
-        checkpoint: the folder of another checkpoint than the best.
-        device: by default the one of the run's config, a GPU if there is one.
+        weights: the EMA model or the student, by default the model that selected the best checkpoint.
+        checkpoint: folder of a checkpoint to load instead of the best.
+        device: by default the device of the run's config, which is a GPU if available.
 
     Raises:
-        RsmtdfError: there is no run, or its checkpoint is damaged.
+        RsmtdfError: If there is no run, or its checkpoint is damaged.
     """
     from rsmtdf.models import load_student as load
 
@@ -101,16 +101,16 @@ def open_features(
     overrides: Overrides = None,
     teachers: Iterable[str] | None = None,
 ) -> FeatureDataset:
-    """Cached tokens as a `torch.utils.data.Dataset`, with the crops and masks that they belong to.
+    """Open cached tokens as a `torch.utils.data.Dataset`, with their crops and masks.
 
     Args:
-        source: a config, as for `load_config`, whose features are in the cache; or the folder of a store, which gives
-            tokens alone.
-        overrides: of the config's keys.
-        teachers: names of teachers, by default all of the config.
+        source: a config, as for `load_config`, whose features are cached; or the folder of a store, whose dataset has
+            only tokens.
+        overrides: overrides of the config's keys.
+        teachers: names of teachers, by default all teachers of the config.
 
     Raises:
-        RsmtdfError: the config or its scenes cannot be used, or the cache does not have the features whole.
+        RsmtdfError: If the config or its scenes cannot be used, or the cached features are incomplete.
     """
     from rsmtdf.features import open_config, open_store
 

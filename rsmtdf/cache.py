@@ -1,4 +1,4 @@
-"""The verbs of `rsmtdf cache` that look at stores or make them; those that move and delete are on the command line.
+"""The verbs of `rsmtdf cache` that read or create stores. Verbs that move or delete stores are on the command line.
 
 `cache` is the folder of the stores, by default `$RSMTDF_CACHE`, else `rsmtdf` in the user's cache folder.
 """
@@ -26,10 +26,10 @@ __all__ = ["info", "ls", "plan", "transcode", "verify"]
 
 @translated
 def ls(cache: PathLike | None = None) -> Catalogue:
-    """List all stores, unfinished and damaged ones too.
+    """List all stores, including incomplete and damaged stores.
 
     Raises:
-        RsmtdfError: there is no cache.
+        RsmtdfError: If there is no cache.
     """
     from rsmtdf_core.cache.catalogue import read_catalogue
 
@@ -37,14 +37,14 @@ def ls(cache: PathLike | None = None) -> Catalogue:
 
 
 def info(store: str, *, cache: PathLike | None = None) -> StoreEntry:
-    """Everything that is known of a store, from its scenes to the runs that read it.
+    """Return all information about a store, from its scenes to the runs that read it.
 
     Args:
-        store: the start of its name, its teacher's name, or its folder.
-        cache: the folder of the stores.
+        store: the first characters of its name, the name of its teacher, or its folder.
+        cache: folder of the stores.
 
     Raises:
-        RsmtdfError: there is no such store, or several.
+        RsmtdfError: If no store or several stores match.
     """
     from rsmtdf_core.cache.catalogue import find_entry
 
@@ -61,7 +61,7 @@ def plan(
 ) -> PlanReport:
     """Measure teachers, student and disk, and advise whether to cache, in which codec and how many views.
 
-    Takes about a minute and writes nothing but one temporary file.
+    Takes about a minute and writes only a temporary file.
 
     Args:
         config: a path, a packaged name, a mapping or a config, as for `load_config`.
@@ -70,7 +70,7 @@ def plan(
         progress: whether bars are shown.
 
     Raises:
-        RsmtdfError: the config, the scenes or a teacher cannot be used.
+        RsmtdfError: If the config, the scenes or a teacher cannot be used.
     """
     from pipeline.cache.plan import plan_cache
 
@@ -88,11 +88,11 @@ def verify(
     depth: Depth = "normal",
     progress: bool = False,
 ) -> VerifyReport:
-    """Check stores: files, checksums, pixels, and the teacher's tokens; nothing is written or downloaded.
+    """Check stores: files, checksums, pixels, and the teacher's tokens. Does not write or download files.
 
     Args:
         stores: names as for `info`, by default all.
-        config: its scenes and teachers serve to render views and compute tokens again; its cache is the default.
+        config: provides scenes and teachers to render views and compute tokens again, and the default cache.
         overrides: of the config's keys.
         cache: the folder of the stores.
         depth: "quick", "normal" or "deep".
@@ -102,7 +102,7 @@ def verify(
         The checks of each store; `failed` is the number of those that failed.
 
     Raises:
-        RsmtdfError: there is no cache or no such store.
+        RsmtdfError: If there is no cache or no such store.
     """
     from pipeline.cache.verify import verify as verify_stores
 
@@ -121,17 +121,17 @@ def transcode(
     cache: PathLike | None = None,
     progress: bool = False,
 ) -> TranscodeReport:
-    """Make a store's records in another codec; needs neither a GPU nor the teacher.
+    """Convert a store to another codec; needs neither a GPU nor the teacher.
 
     Args:
-        store: its name, as for `info`.
-        codec: the new store's codec.
-        quality: mean-centered cosine that the codec keeps, if it has that choice.
+        store: name of the store, as for `info`.
+        codec: codec of the new store.
+        quality: mean-centered cosine that the codec preserves, for codecs with this setting.
         cache: the folder of the stores.
         progress: whether a bar is shown.
 
     Raises:
-        RsmtdfError: there is no such store, it is damaged, or the codec does not exist.
+        RsmtdfError: If there is no such store, it is damaged, or the codec does not exist.
     """
     from pipeline.cache.transcode import transcode as transcode_store
     from rsmtdf_core.store.codecs import declare_codec

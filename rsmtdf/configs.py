@@ -1,4 +1,4 @@
-"""Configs from Python: by path, by packaged name, as a mapping, or as the checked model."""
+"""Loads configs from a path, a packaged name, a mapping, or a validated model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def load_config(config: ConfigSource, overrides: Overrides = None) -> ExperimentConfig:
-    """Read and check a config.
+    """Load and validate a config.
 
     Args:
         config: a YAML file's path, the name of a packaged config such as "dubai", a mapping with the keys of a file, or
-            a config, which is returned as it is if there are no overrides.
+            a config, which is returned unchanged if there are no overrides.
         overrides: values by dotted key, as in `{"optimiser.epochs": 20, "teachers.dino.weights": path}`, or the command
             line's form, `["optimiser.epochs=20"]`.
 
     Raises:
-        ConfigError: a key is unknown or a value is wrong; each is named.
+        ConfigError: If a key is unknown or a value is invalid; the message names each of them.
     """
     from pipeline.config import load_config as load
 
@@ -31,14 +31,14 @@ def load_config(config: ConfigSource, overrides: Overrides = None) -> Experiment
 
 
 def override_words(overrides: Overrides, **more: object) -> list[str]:
-    """Overrides as the command line takes them: `key=value`, the value in YAML.
+    """Convert overrides to the form of the command line: `key=value`, with the value in YAML.
 
     Args:
-        overrides: values by key, or such words already.
-        more: values of further keys, a dot written as two underscores; those that are None are left out.
+        overrides: values by key, or overrides in the form of the command line.
+        more: values of other keys, with two underscores in place of a dot; None is ignored.
 
     Raises:
-        ConfigError: a value is not one that YAML has.
+        ConfigError: If YAML has no type for a value.
     """
     further = {key.replace("__", "."): value for key, value in more.items() if value is not None}
     if isinstance(overrides, Mapping):

@@ -1,4 +1,4 @@
-"""The verbs of `rsmtdf data` that check and prepare datasets; those that ask or download are on the command line."""
+"""The verbs of `rsmtdf data` that check and prepare datasets. Verbs that prompt or download are on the command line."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ __all__ = ["check", "prepare"]
 def check(
     manifest: PathLike, root: PathLike, out: PathLike | None = None, *, progress: bool = False
 ) -> DatasetCheck:
-    """Open every image and mask, count each class's pixels and name each wrong file.
+    """Open every image and mask, count the pixels of each class and report each invalid file.
 
     Args:
-        manifest: a packaged manifest's name, or a YAML file.
-        root: the folder that the manifest's path patterns start from.
-        out: the folder for pictures and check.json; None writes nothing.
+        manifest: name of a packaged manifest, or a YAML file.
+        root: the folder that the manifest's path patterns are relative to.
+        out: folder for pictures and check.json; None writes no files.
         progress: whether a bar is shown.
 
     Returns:
-        Counts by split, and the `problems` that were found.
+        Counts by split, and the `problems`.
 
     Raises:
-        RsmtdfError: there is no such manifest, or nothing to check.
+        RsmtdfError: If there is no such manifest, or it has no scenes to check.
     """
     from pipeline.data.check import check_data
     from rsmtdf_core.scenes.manifest import load_manifest
@@ -58,21 +58,21 @@ def prepare(
     partial: bool = False,
     progress: bool = False,
 ) -> PrepareReport:
-    """Check a benchmark's files and write manifests that point at them.
+    """Check a benchmark's files and write manifests that refer to them.
 
     Args:
         benchmark: "loveda", "potsdam" or "deepglobe".
         source: a folder with the files or their archives, or archives.
         to: the folder for manifests, unpacked files and crops.
         splits: folders of official lists; each becomes a manifest.
-        crops: cut crops of 512 px rather than point at windows of the originals.
-        padding_label: the label of pixels outside of the tile: "ignore", or "dwl" for the published labels.
+        crops: cut crops of 512 px instead of referring to windows of the originals.
+        padding_label: the label of pixels outside the tile: "ignore", or "dwl" for the published labels.
         masks: "published", "ids" or "ids-from-1".
-        partial: accept fewer files than there should be.
+        partial: accept an incomplete benchmark.
         progress: whether bars are shown.
 
     Raises:
-        RsmtdfError: files are missing, damaged or not as published.
+        RsmtdfError: If files are missing, damaged or different from the published files.
     """
     from pipeline.data.prepare import PrepareSettings
     from pipeline.data.prepare import prepare as run

@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 
 
 class FeatureDataset(Dataset[dict[str, Any]]):
-    """Views with their teachers' tokens; may be used by several threads and by the workers of a `DataLoader`.
+    """Views with their teachers' tokens. Thread-safe, and compatible with the workers of a `DataLoader`.
 
     An item is a dictionary:
 
-    * `tokens`: by teacher, float32 [h, w, D].
+    * `tokens`: tokens by teacher, float32 [h, w, D].
     * `scene`, `number`, `labeled`: the view's scene, its number among the scene's views, and whether it is labeled.
-    * `image`: the pixels that the teachers saw, with all bands, uint8 [bands, crop, crop]; from a config alone.
-    * `mask`: class ids, int64 [crop, crop]; the manifest's ignore id on padding, and everywhere in unlabeled views;
-      from a config alone.
+    * `image`: the pixels that the teachers saw, with all bands, uint8 [bands, crop, crop]; only from a config.
+    * `mask`: class ids, int64 [crop, crop]; the manifest's ignore id on padding, and for all pixels of unlabeled
+      views; only from a config.
 
     Args:
         readers: a reader for each teacher, by row of `views`.
-        views: VIEW_DTYPE [views].
-        scenes: ids of the scenes that the views' numbers stand for.
-        renderer: renders the views; None leaves images and masks out.
-        crops: crc32 of each view's crop as the teachers saw it, uint32 [views]; for a renderer.
+        views: table of views, VIEW_DTYPE [views].
+        scenes: ids of the scenes, by their number in `views`.
+        renderer: renders the views; None omits images and masks.
+        crops: crc32 of each view's crop as the teachers saw it, uint32 [views]; only needed with a renderer.
     """
 
     def __init__(
@@ -66,19 +66,19 @@ class FeatureDataset(Dataset[dict[str, Any]]):
 
     @property
     def shapes(self) -> dict[str, TokenShape]:
-        """The tokens of each teacher."""
+        """Shape of the tokens of each teacher."""
         return {name: reader.shape for name, reader in self._readers.items()}
 
     def __len__(self) -> int:
         return len(self._views)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One view.
+        """Return a view.
 
         Raises:
-            IndexError: there is no such view.
-            StoreDamagedError: a record is damaged.
-            StoreMismatchError: the scene changed since the teachers saw it.
+            IndexError: If there is no such view.
+            StoreDamagedError: If a record is damaged.
+            StoreMismatchError: If the scene has changed since the extraction.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"expected an index below {len(self)}, found {index}")
@@ -95,7 +95,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         return item if self._renderer is None else item | self._pixels(self._renderer, row)
 
     def _pixels(self, renderer: ViewRenderer, row: int) -> dict[str, torch.Tensor]:
-        weak_view(renderer, row, self._crops)  # refuses pixels that the tokens do not belong to
+        weak_view(renderer, row, self._crops)  # checks that the pixels match the tokens
         image = torch.from_numpy(renderer.taught_view(row).transpose(2, 0, 1).copy())
         if self._views[row]["labeled"]:
             mask = torch.from_numpy(renderer.mask(row)).long()
@@ -108,13 +108,13 @@ class FeatureDataset(Dataset[dict[str, Any]]):
 def open_config(
     config: ConfigSource, overrides: Overrides, teachers: Iterable[str] | None
 ) -> FeatureDataset:
-    """The views of a config's training scenes; see `rsmtdf.open_features`."""
+    """Open the views of a config's training scenes; see `rsmtdf.open_features`."""
     experiment = plan_experiment(load_config(config, overrides))
     for sentence in experiment.cautions:
         LoggingReporter().warn(sentence)
     plan, check = experiment.plan, experiment.config.runtime.check
     readers, crops = {}, None
-    for teacher in _chosen(experiment.config.teachers, teachers):
+    for teacher in _select(experiment.config.teachers, teachers):
         store = find_tokens(experiment, teacher)
         rows = store.require(plan)
         readers[teacher.name] = FeatureReader(store, rows, check)
@@ -125,7 +125,7 @@ def open_config(
 
 
 def open_store(path: Path) -> FeatureDataset:
-    """All views of a store, without pixels; see `rsmtdf.open_features`."""
+    """Open all views of a store, without pixels; see `rsmtdf.open_features`."""
     store = FeatureStore.open(path, ViewGroup.at(path.parent))
     name = store.shape.teacher
     if store.holds == "pixels":
@@ -138,20 +138,20 @@ def open_store(path: Path) -> FeatureDataset:
     return FeatureDataset({name: FeatureReader(store, rows)}, table[rows], scenes)
 
 
-def _chosen(
+def _select(
     teachers: tuple[TeacherSettings, ...], names: Iterable[str] | None
 ) -> tuple[TeacherSettings, ...]:
-    """The teachers of these names.
+    """Select teachers by name.
 
     Raises:
-        ConfigError: the config has no teacher, or none of a name.
+        ConfigError: If the config has no teachers, or a name is unknown.
     """
-    known = {teacher.name: teacher for teacher in teachers}
-    if not known:
+    by_name = {teacher.name: teacher for teacher in teachers}
+    if not by_name:
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
-    requested = tuple(known if names is None else names)
-    if unknown := [name for name in requested if name not in known]:
+    requested = tuple(by_name if names is None else names)
+    if unknown := [name for name in requested if name not in by_name]:
         raise ConfigError(
-            f"no teacher is named {', '.join(unknown)}", remedy=f"name some of {', '.join(known)}"
+            f"no teacher is named {', '.join(unknown)}", remedy=f"name some of {', '.join(by_name)}"
         )
-    return tuple(known[name] for name in requested)
+    return tuple(by_name[name] for name in requested)

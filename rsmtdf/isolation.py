@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 def isolated(verb: Callable[P, R]) -> Callable[P, R]:
-    """A verb that restores random generators, environment and shared states of the process as it returns or raises."""
+    """Wrap a verb to restore random generators, environment and shared states of the process afterwards."""
 
     @wraps(verb)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -24,7 +24,7 @@ def isolated(verb: Callable[P, R]) -> Callable[P, R]:
 
 
 def translated(verb: Callable[P, R]) -> Callable[P, R]:
-    """A verb that raises the system's refusals, such as a full disk, as `RsmtdfError`s."""
+    """Wrap a verb to raise errors of the operating system, such as a full disk, as `RsmtdfError`s."""
 
     @wraps(verb)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -34,7 +34,7 @@ def translated(verb: Callable[P, R]) -> Callable[P, R]:
         try:
             return verb(*args, **kwargs)
         except OSError as error:
-            # Without a number it was raised by a program, not by the system.
+            # An error without a number was not raised by the operating system.
             if isinstance(error, RsmtdfError) or error.errno is None:
                 raise
             raise refusal(error) from error
@@ -48,8 +48,8 @@ def _generators() -> Iterator[None]:
     import numpy as np
     import torch
 
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy generator is the global one
-    # A GPU's state can be read only once CUDA runs, and starting it here would take memory on the GPU.
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - numpy's global generator is the legacy generator
+    # Reading a GPU's state initializes CUDA, which would allocate memory on the GPU.
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices):
         try:
@@ -61,7 +61,7 @@ def _generators() -> Iterator[None]:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Restore the environment's variables: accelerate leaves its settings there."""
+    """Restore environment variables, because accelerate changes them."""
     before = dict(os.environ)
     try:
         yield
@@ -73,9 +73,9 @@ def _environment() -> Iterator[None]:
 
 @contextmanager
 def _accelerate() -> Iterator[None]:
-    """Give accelerate's process-wide state back, which a training replaces by its own.
+    """Restore accelerate's process-wide state, which training replaces.
 
-    Of several processes under torchrun, which share one group, the state stays.
+    Under torchrun, several processes share a group, so the state is not restored.
     """
     before = {name: dict(state) for name, state in _shared_states().items()}
     try:
@@ -90,7 +90,7 @@ def _accelerate() -> Iterator[None]:
 
 
 def _shared_states() -> dict[str, dict[str, object]]:
-    """The dictionaries that instances of accelerate's state classes share, by class; none before it was imported."""
+    """Return the shared dictionaries of accelerate's state classes by class; empty before accelerate is imported."""
     if "accelerate.state" not in sys.modules:
         return {}
     from accelerate.state import AcceleratorState, GradientState, PartialState

@@ -1,4 +1,4 @@
-"""A run's student as a module of its own: images in, logits out."""
+"""A run's student as a standalone module that maps images to logits."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class StudentModel(nn.Module):
     """Images [B, bands, H, W] -> logits float32 [B, classes, H, W].
 
     Images are uint8, or floating-point in 0..1; the bands are in the order of the run's manifest, the first three red,
-    green and blue. Normalization is inside. Sides that the student's patch does not divide are resized to the nearest
-    multiple, and the logits back, as `rsmtdf evaluate` does with whole scenes.
+    green and blue. Normalization is included. Images whose sides are not multiples of the student's patch are
+    resized to the nearest multiples, and the logits are resized back, as in `rsmtdf evaluate` for whole scenes.
 
     Args:
         student: the network.
-        manifest: of the dataset that it was trained on.
+        manifest: manifest of its training data.
 
     Attributes:
         student: the network; takes normalized images.
-        bands: how many bands images have.
+        bands: number of bands of the images.
         class_names: names of the classes, in the order of the logits.
         colors: a color `#RRGGBB` for each class.
     """
@@ -47,10 +47,10 @@ class StudentModel(nn.Module):
         self.colors = tuple(spec.color for spec in manifest.classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The logits.
+        """Compute the logits.
 
         Raises:
-            DataError: the images have another shape, type or range.
+            DataError: If the images have an invalid shape, dtype or range.
         """
         height, width = self._checked(images).shape[-2:]
         patch = self.student.encoder.patch
@@ -67,7 +67,7 @@ class StudentModel(nn.Module):
             )
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise DataError(f"expected images in uint8 or floating-point, found {images.dtype}")
-        # A graph cannot depend on the values.
+        # A compiled graph cannot depend on the values.
         if images.is_floating_point() and not torch.compiler.is_compiling():
             low, high = (float(limit) for limit in images.aminmax())
             if not (low >= 0 and high <= 1):

@@ -1,7 +1,7 @@
-"""Second names of the top-level folders: the names that they have in an installed wheel, inside this package.
+"""Aliases of the top-level folders inside this package, as in an installed wheel.
 
-A package with a plug-in imports `rsmtdf.rsmtdf_core.kinds`, say. In the wheel that is a module like any other. In a
-checkout or an editable installation it is `rsmtdf_core.kinds`, the same object under a second name.
+A package with a plug-in imports, for example, `rsmtdf.rsmtdf_core.kinds`. In the wheel, this is an ordinary module. In
+a checkout or an editable installation, it is an alias of `rsmtdf_core.kinds`.
 """
 
 import sys
@@ -17,25 +17,25 @@ NESTED = ("cli", "data_manifests", "pipeline", "rsmtdf_core")
 
 
 class NestedNames(MetaPathFinder, Loader):
-    """Imports `pipeline.config` when it is asked for `rsmtdf.pipeline.config`."""
+    """Import hook that maps a name such as `rsmtdf.pipeline.config` to `pipeline.config`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """A spec for names of nested modules, None for all others."""
+        """Return a spec for the name of a nested module, or None for any other name."""
         del path, target
         package, *names = fullname.split(".")
         nested = package == "rsmtdf" and names and names[0] in NESTED
         return ModuleSpec(fullname, self) if nested else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the module of the folder in the place of the empty one."""
+        """Replace the empty module by the module of the folder."""
         name = module.__name__.partition(".")[2]
         sys.modules[module.__name__] = import_module(name)
 
 
 def install() -> None:
-    """Register the finder once; a wheel needs none."""
+    """Register the finder once, except in a wheel."""
     in_wheel = "." in rsmtdf_core.__name__
     if not in_wheel and not any(isinstance(finder, NestedNames) for finder in sys.meta_path):
         sys.meta_path.insert(0, NestedNames())

@@ -1,4 +1,4 @@
-"""Paths as callers give them."""
+"""Conversion of path arguments."""
 
 import os
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ PathLike = str | os.PathLike[str]
 
 
 def optional_path(path: PathLike | None) -> Path | None:
-    """The path, or None as it is."""
+    """Convert to a path; None stays None."""
     return None if path is None else Path(path)
 
 
-def paths(given: PathLike | Sequence[PathLike]) -> list[Path]:
-    """One path or several, as a list."""
-    several = [given] if isinstance(given, str | os.PathLike) else given
-    return [Path(path) for path in several]
+def paths(values: PathLike | Sequence[PathLike]) -> list[Path]:
+    """Convert a path or several paths to a list."""
+    several = [values] if isinstance(values, str | os.PathLike) else values
+    return [Path(value) for value in several]

@@ -1,4 +1,4 @@
-"""How verbs show progress in Python: messages go to the logger `rsmtdf`, bars to tqdm on request."""
+"""Progress of verbs in Python: messages go to the logger `rsmtdf`, and bars to tqdm on request."""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class LoggingReporter(Silent):
     """Logs messages; shows no bars."""
 
     def say(self, text: str) -> None:
-        """Log at level INFO, which Python does not show unless it is configured to."""
+        """Log at level INFO, which Python hides by default."""
         logger.info("%s", printable(text))
 
     def warn(self, text: str) -> None:
@@ -31,7 +31,7 @@ class _TqdmBar:
         self._bar = bar
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Move on; an empty note keeps the last one."""
+        """Advance the bar; an empty note keeps the previous note."""
         self._bar.update(count)
         if note:
             self._bar.set_postfix_str(printable(note))
@@ -42,7 +42,7 @@ class TqdmReporter(LoggingReporter):
 
     @contextmanager
     def bar(self, label: str, total: int, done: int = 0) -> Iterator[_TqdmBar]:  # type: ignore[override] # closed at exit
-        """A bar of `total` parts of which `done` are done."""
+        """Show a bar with `total` parts, `done` of which are complete."""
         from tqdm.auto import tqdm
 
         with tqdm(desc=printable(label), total=total, initial=done) as bar:
@@ -50,5 +50,5 @@ class TqdmReporter(LoggingReporter):
 
 
 def reporter(*, progress: bool) -> LoggingReporter:
-    """The reporter of a verb, with bars or without."""
+    """Return the reporter of a verb, with or without bars."""
     return TqdmReporter() if progress else LoggingReporter()

@@ -1,4 +1,4 @@
-"""Verbs on runs that are there: list, compare, report, export and import them; and the demo."""
+"""Verbs on existing runs: list, compare, report, export and import; and the demo."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def runs(folder: PathLike | None = None, *, sort: SortKey = "name") -> RunList:
     """List runs with method, data, features used, best validation mIoU and state.
 
     Args:
-        folder: a run, or a folder that holds runs; by default `runs`.
+        folder: a run, or a folder that contains runs; by default `runs`.
         sort: by "name", by "best" mIoU or by "date", the newest first.
 
     Raises:
-        RsmtdfError: the folder is missing.
+        RsmtdfError: If the folder is missing.
     """
     from pipeline.runs import list_runs
 
@@ -49,14 +49,14 @@ def compare(
     """Compare runs: mean and sample standard deviation over the seeds of each configuration.
 
     Args:
-        runs: a folder or several, of runs or that hold runs.
-        out: the folder that tables and pictures are written to; None writes nothing.
-        split: compare the reports that `evaluate` wrote of this split, by default the best validations.
-        protocol: compare scores by this protocol; needs `split`.
+        runs: a folder or several: runs, or folders that contain runs.
+        out: folder for tables and pictures; None writes no files.
+        split: compare the reports of `evaluate` for this split, by default the best validations.
+        protocol: compare the scores of this protocol; needs `split`.
         classes: whether the tables have a column for each class.
 
     Raises:
-        RsmtdfError: there are no runs, or their scores cannot be compared.
+        RsmtdfError: If there are no runs, or their scores cannot be compared.
     """
     from pipeline.runs.compare import compare as compare_runs
 
@@ -73,18 +73,18 @@ def report(
     root: PathLike | None = None,
     progress: bool = False,
 ) -> Report:
-    """Write one HTML page on runs that were evaluated.
+    """Write an HTML page on evaluated runs.
 
     Args:
-        runs: a folder or several, of runs or that hold runs.
+        runs: a folder or several: runs, or folders that contain runs.
         out: the HTML file; it is replaced.
-        split: show the reports that `evaluate` wrote of this split.
-        scenes: how many scenes to show; their predictions are computed.
+        split: show the reports of `evaluate` for this split.
+        scenes: number of scenes to show; their predictions are computed.
         root: the data root, if it has moved since training.
         progress: whether a bar is shown.
 
     Raises:
-        RsmtdfError: there are no runs, or one is damaged or was not evaluated.
+        RsmtdfError: If there are no runs, or one is damaged or was not evaluated.
     """
     from pipeline.runs.report import report as write
 
@@ -104,19 +104,19 @@ def export(
     checkpoint: PathLike | None = None,
     progress: bool = False,
 ) -> ExportReport:
-    """Write a run's best student for other programs, and check it against the run's own model.
+    """Export a run's best student for other programs, and check that it computes the same as the run's model.
 
     Args:
         run: the run's folder.
-        out: the folder that files are written to.
+        out: folder for the files.
         format: "safetensors", "pt2" or "onnx".
-        weights: the EMA model or the student, by default the one that the run was selected by.
-        overwrite: replace files that are there.
-        checkpoint: the folder of another checkpoint than the best.
+        weights: the EMA model or the student, by default the model that selected the best checkpoint.
+        overwrite: replace existing files.
+        checkpoint: folder of a checkpoint to use instead of the best.
         progress: whether bars are shown.
 
     Raises:
-        RsmtdfError: the run cannot be used, a package is missing, or the exported model computes something else.
+        RsmtdfError: If the run cannot be used, a package is missing, or the exported model computes different logits.
     """
     from pipeline.exchange.export import export_run
 
@@ -142,19 +142,19 @@ def import_official(
     overwrite: bool = False,
     progress: bool = False,
 ) -> ImportReport:
-    """Turn a checkpoint of the official RS-MTDF code into a run.
+    """Convert a checkpoint of the official RS-MTDF code to a run.
 
     Args:
         checkpoint: best.pth or latest.pth of the official code.
         dataset: its training data: a packaged manifest's name, or a manifest's YAML file.
         root: the data root, by default `data/<dataset>`.
         run: the run's folder, by default `runs/<dataset>-<size>-official`.
-        model: which of its models is scored by default.
-        overwrite: delete the run that is there.
+        model: the model that is scored by default.
+        overwrite: delete an existing run.
         progress: whether bars are shown.
 
     Raises:
-        RsmtdfError: the file is not such a checkpoint, or does not fit the dataset.
+        RsmtdfError: If the file is not such a checkpoint, or does not fit the dataset.
     """
     from pipeline.exchange.import_official import import_official as run_import
 
@@ -180,13 +180,13 @@ def demo(
     """Extract, train and evaluate on small drawn scenes with tiny teachers of random weights: minutes on a CPU.
 
     Args:
-        out: the folder that everything is kept in.
+        out: folder for all files of the demo.
         data: real scenes, the folder of the Dubai dataset; needs `weights`.
         weights: real teachers, a folder of weights files; needs `data`.
         progress: whether bars are shown.
 
     Raises:
-        RsmtdfError: the scenes or the weights cannot be used.
+        RsmtdfError: If the scenes or the weights cannot be used.
     """
     from pipeline.demo.run import run_demo
     from rsmtdf_core.errors import ConfigError

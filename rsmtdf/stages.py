@@ -38,13 +38,13 @@ def extract_features(
 
     Args:
         config: a path, a packaged name, a mapping or a config, as for `load_config`.
-        overrides: of the config's keys.
+        overrides: overrides of the config's keys.
         cache: folder of the stores; overrides `runtime.cache`.
         scheduler: address of a dask scheduler; by default a cluster is started on this machine.
         progress: whether a bar is shown.
 
     Raises:
-        RsmtdfError: the config, the scenes, a teacher or the cache cannot be used.
+        RsmtdfError: If the config, the scenes, a teacher or the cache cannot be used.
     """
     from pipeline.extract.run import extract
 
@@ -74,18 +74,18 @@ def train(
     Args:
         config: a path, a packaged name, a mapping or a config, as for `load_config`.
         run: the run's folder, by default `<runtime.runs>/<name>-<method>-seed<seed>`.
-        overrides: of the config's keys.
+        overrides: overrides of the config's keys.
         cache: folder of the stores; overrides `runtime.cache`.
         resume: continue the run from its newest checkpoint.
-        overwrite: delete the run that is there.
+        overwrite: delete an existing run.
         init_from: a run, checkpoint or weights file that a new run starts from.
-        max_steps: train no more steps than these; sets `optimiser.max_steps`.
+        max_steps: maximum number of training steps; sets `optimiser.max_steps`.
         profile: trace a few steps into the run's folder.
         progress: whether a bar is shown.
 
     Raises:
-        RsmtdfError: the config, the scenes, the cache or the run cannot be used, or the loss diverges.
-        Interrupted: on Ctrl-C or SIGTERM, once the training was saved; also an `RsmtdfError`.
+        RsmtdfError: If the config, the scenes, the cache or the run cannot be used, or the loss diverges.
+        Interrupted: On Ctrl-C or SIGTERM, after a checkpoint is saved; also an `RsmtdfError`.
     """
     from pipeline.train.run import train as run_training
     from rsmtdf_core.errors import ConfigError
@@ -120,16 +120,16 @@ def evaluate(
 
     Args:
         run: the run's folder.
-        split: which scenes are scored.
-        weights: the EMA model or the student, by default the one that the run was selected by.
+        split: the split to score.
+        weights: the EMA model or the student, by default the model that selected the best checkpoint.
         root: the data root, if it has moved since training.
-        protocol: the rule for the scores, or several; the first is the report's own.
-        overrides: of keys of `evaluation.inference`, and of `runtime.device`.
-        checkpoint: the folder of another checkpoint than the best.
+        protocol: a protocol, or several; the report shows the scores of the first.
+        overrides: overrides of `evaluation.inference` keys and `runtime.device`.
+        checkpoint: folder of a checkpoint to use instead of the best.
         progress: whether a bar is shown.
 
     Raises:
-        RsmtdfError: the run or the scenes cannot be used.
+        RsmtdfError: If the run or the scenes cannot be used.
     """
     from pipeline.evaluate.run import evaluate as score
 
@@ -168,24 +168,24 @@ def predict(
     Args:
         run: the run's folder.
         inputs: a file or folder, or several.
-        out: the folder that maps are written to.
+        out: folder for the maps.
         probabilities: also write a raster with a band for each class.
         confidence: also write a raster with the largest probability.
-        polygons: also write GeoJSON of the areas of each class; for GeoTIFFs alone.
+        polygons: also write GeoJSON of the areas of each class; only for GeoTIFFs.
         cog: write Cloud Optimized GeoTIFFs.
-        bands: numbers, from 1, of the bands that the student sees, by default the manifest's.
-        scale: values that become black and white, by default the manifest's.
-        overwrite: replace maps that are there.
-        overrides: of keys of `evaluation.inference`, and of `runtime.device`.
-        checkpoint: the folder of another checkpoint than the best.
+        bands: numbers, from 1, of the bands to read, by default those of the manifest.
+        scale: values to map to black and white, by default the manifest's.
+        overwrite: replace existing maps.
+        overrides: overrides of `evaluation.inference` keys and `runtime.device`.
+        checkpoint: folder of a checkpoint to use instead of the best.
         progress: whether a bar is shown.
 
     Returns:
         The maps of class ids, in the order of the inputs.
 
     Raises:
-        RsmtdfError: the run, an input or `out` cannot be used. If other inputs were predicted, it is an
-            `IncompleteError` with their maps as `written`.
+        RsmtdfError: If the run, an input or `out` cannot be used. If other inputs were predicted, an
+            `IncompleteError` lists their maps in `written`.
     """
     from pipeline.predict import PredictSettings
     from pipeline.predict import predict as predict_inputs

@@ -1,1 +1,1 @@
-"""Frozen models behind one small interface: load them, name them, and turn views into tokens."""
+"""Frozen models with a common interface: load a model, identify it, and compute tokens of views."""

@@ -1,4 +1,4 @@
-"""The interface of a teacher family: a module, or an object, that builds the models of one library."""
+"""The interface of a teacher family: a module or an object that builds the models of a library."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
 
 class Family(Protocol):
-    """What a family's module offers."""
+    """Interface of a family's module."""
 
     def hub_file(self, model: str) -> tuple[str, str]:
-        """Repository and file name of a model's own weights on the Hugging Face hub.
+        """Return the repository and file name of a model's published weights on the Hugging Face hub.
 
         Raises:
-            TeacherError: the library has no such model, or no weights for it.
+            TeacherError: If the library has no such model, or no weights for it.
         """
         ...
 
     def build(
         self, settings: "TeacherSettings", crop: int, state: "dict[str, Tensor] | None"
     ) -> "nn.Module":
-        """A module from normalised float images [B, 3, S, S] to tokens [B, H, W, D].
+        """Build a module that maps normalized float images [B, 3, S, S] to tokens [B, H, W, D].
 
         Args:
             settings: the teacher.
-            crop: side of a view in px; S is `settings.input_size` or, without one, `crop`.
-            state: the weights file's tensors; None leaves the library's own initialisation.
+            crop: side of a view in px; S is `settings.input_size`, or `crop` if that is None.
+            state: the weights file's tensors; None keeps the library's initialization.
 
         Raises:
-            TeacherError: the model, block or image size does not exist, or the weights do not fit.
+            TeacherError: If the model, block or image size does not exist, or the weights do not fit.
         """
         ...
 
 
 def family_module(family: str) -> Family:
-    """The module of a family, which imports its library."""
+    """Import the module of a family and thereby its library."""
     module: Family = FAMILIES[family].load()
     return module

@@ -10,12 +10,12 @@ from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.weights.states import StateDict, load_exactly, without_prefix, without_prefixes
 
-# The text tower is thrown away, so it is built as small as open_clip allows.
+# The text tower is discarded, so it is built as small as open_clip allows.
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
 
 
 class _Tap(nn.Module):
-    """A visual transformer whose output is the patch tokens of one block, before the projection."""
+    """A visual transformer that outputs the patch tokens of a block, before the projection."""
 
     def __init__(self, visual: nn.Module, block: int, norm: bool) -> None:
         super().__init__()
@@ -24,20 +24,20 @@ class _Tap(nn.Module):
         self.norm = norm
 
     def forward(self, images: Tensor) -> Tensor:
-        """Tokens [B, H, W, D] of normalised images [B, 3, S, S]."""
-        found = self.visual.forward_intermediates(
+        """Compute tokens [B, H, W, D] of normalized images [B, 3, S, S]."""
+        outputs = self.visual.forward_intermediates(
             images,
             indices=[self.block],
             stop_early=True,
             normalize_intermediates=self.norm,
             intermediates_only=True,
         )
-        (map_BDHW,) = found["image_intermediates"]
+        (map_BDHW,) = outputs["image_intermediates"]
         return map_BDHW.permute(0, 2, 3, 1).contiguous()  # type: ignore[no-any-return]  # untyped
 
 
 def hub_file(model: str) -> tuple[str, str]:
-    """Repository and file name of a CLIP's own weights (see `family.Family`)."""
+    """Return the repository and file name of a CLIP's weights (see `family.Family`)."""
     import open_clip
 
     name, tag = _name_and_tag(model)
@@ -53,7 +53,7 @@ def hub_file(model: str) -> tuple[str, str]:
 
 
 def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.Module:
-    """A CLIP's visual transformer as a module from images to tokens (see `family.Family`)."""
+    """Build a CLIP's visual transformer as a module from images to tokens (see `family.Family`)."""
     import open_clip
 
     config = _config(settings)
@@ -81,9 +81,9 @@ def _config(settings: TeacherSettings) -> dict[str, Any]:
     import open_clip
 
     name, _ = _name_and_tag(settings.model)
-    known = open_clip.list_models()
-    if name not in known:
-        near = get_close_matches(name, known, n=3)
+    models = open_clip.list_models()
+    if name not in models:
+        near = get_close_matches(name, models, n=3)
         raise TeacherError(
             f"open_clip has no model {name!r}"
             + f", did you mean {' or '.join(near)}?" * bool(near),
@@ -125,15 +125,15 @@ def _require_block(settings: TeacherSettings, blocks: int) -> None:
 def _require_activation(
     settings: TeacherSettings, config: dict[str, Any], state: StateDict
 ) -> None:
-    """Refuse weights trained with one GELU in a model that computes another.
+    """Check that the model has the variant of GELU that its weights were trained with.
 
-    Names and shapes agree, so nothing else would notice that the tokens are wrong.
+    Names and shapes of the weights are the same for both, so no other check would detect wrong tokens.
     """
     import open_clip
 
     name, tag = _name_and_tag(settings.model)
     trained = open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False)
-    # Only OpenAI's own archives, all trained with QuickGELU, carry this entry.
+    # Only OpenAI's archives, all trained with QuickGELU, have this entry.
     quick = "input_resolution" in state or (settings.weights == "hub" and trained)
     if quick and not config.get("quick_gelu", False):
         raise TeacherError(
@@ -143,13 +143,13 @@ def _require_activation(
 
 
 def _fitted(clip: nn.Module, state: StateDict) -> StateDict:
-    """The visual tower's tensors, the position embedding resized to the model's grid if need be."""
+    """Return the visual tower's tensors, with the position embedding resized to the model's grid if necessary."""
     from open_clip.model import resize_pos_embed
 
     named = without_prefixes(state, expected=clip.state_dict())
     visual = without_prefix(named, "visual.") or named
     resized = {f"visual.{name}": tensor for name, tensor in visual.items()}
-    # Another model's embedding stays as it is, for `load_exactly` to name.
+    # The embedding of another model is left unchanged, so that `load_exactly` reports it.
     with suppress(RuntimeError, TypeError):
         resize_pos_embed(resized, clip)
     return without_prefix(resized, "visual.")

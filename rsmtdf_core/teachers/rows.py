@@ -1,4 +1,4 @@
-"""The rows of this project's teacher families; their code is in the modules beside this one."""
+"""Registry rows of this project's teacher families. The code is in the other modules of this package."""
 
 from typing import Literal
 

@@ -1,8 +1,8 @@
-"""A frozen model as the rest of the project sees it: views in, tokens out, and an exact name.
+"""Teachers: frozen models that compute the tokens of views, with an exact identity.
 
-Features are worth caching only if it is certain which model made them. Hence two fingerprints: the
-identity, declared without loading anything, which addresses a store; and the probe, the output on
-one fixed image, which catches what no declaration can see (a library that computes otherwise).
+Cached features are only useful if the model that computed them is known exactly. So each teacher has two fingerprints.
+The identity is declared without loading the model and is part of a store's address. The probe is the output on a fixed
+image; it detects differences that are not declared, such as a library that computes differently.
 """
 
 import math
@@ -36,13 +36,13 @@ _alive: WeakSet["Teacher"] = WeakSet()
 
 
 class Teacher:
-    """A frozen model with its weights, preprocessing and tap; `load_teacher` makes one.
+    """A frozen model with its weights, preprocessing and tap, created by `load_teacher`.
 
     Attributes:
-        settings: what it was made from.
-        crop: side in px of the views it takes.
-        shape: the tokens it gives for one view.
-        weights_sha256: sha256 of its weights file, "random:<seed>" where there is none.
+        settings: settings of the teacher.
+        crop: side of its views in px.
+        shape: shape of the tokens of a view.
+        weights_sha256: sha256 of its weights file; "random:<seed>" for random weights.
     """
 
     def __init__(
@@ -65,26 +65,26 @@ class Teacher:
         _alive.add(self)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """Tokens, float32 [B, H, W, D] on the teacher's device, of views, uint8 [B, 3, S, S]."""
+        """Compute tokens, float32 [B, H, W, D] on the teacher's device, of views, uint8 [B, 3, S, S]."""
         return self.normalised_tokens(self._normalised(images))
 
     def normalised_tokens(self, images: Tensor) -> Tensor:
-        """Tokens, float32 [B, H, W, D], of images, float [B, 3, S, S], that are normalised already.
+        """Compute tokens, float32 [B, H, W, D], of normalized images, float [B, 3, S, S].
 
-        An `input_size` is reached by plain bilinear resizing AFTER normalisation, aligned at the
-        corners and without antialias, as the reference does it.
+        If `input_size` is set, images are resized AFTER normalization: bilinear with aligned corners and without
+        antialiasing, as in the reference.
         """
         return self._forward(images, self.settings.precision)
 
     def identity(self) -> dict[str, Any]:
-        """All that decides the tokens, as JSON; equal for two teachers of the same settings."""
+        """Return everything that determines the tokens, as JSON; equal for teachers with the same settings."""
         return _identity(self.settings, self.crop, self.weights_sha256)
 
     def probe(self) -> list[float]:
-        """`PROBE_NUMBERS` or a few more of its tokens of a fixed image, six digits each.
+        """Return at least `PROBE_NUMBERS` numbers from the tokens of a fixed image, with six digits.
 
-        Always in fp32: rounding to bf16 moves tokens about as much as a wrong position embedding
-        does, and would hide it.
+        The probe is always computed in fp32, because rounding to bf16 changes tokens about as much as a wrong position
+        embedding and would hide it.
         """
         tokens = self._forward(self._normalised(probe_image(self.crop)), "fp32").flatten()
         sample = tokens[:: max(1, tokens.numel() // PROBE_NUMBERS)]
@@ -104,7 +104,7 @@ class Teacher:
             with torch.inference_mode(), _arithmetic(self._device, precision):
                 tokens: Tensor = self._module(images)
         except RuntimeError as failure:
-            # A CPU's allocator has no class of its own for that.
+            # The CPU's allocator has no separate class for this error.
             if not isinstance(failure, torch.OutOfMemoryError) and "allocate" not in str(failure):
                 raise
             raise TeacherError(
@@ -116,10 +116,10 @@ class Teacher:
 
 @contextmanager
 def _arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute in `precision` and the same way each time, whatever the process has switched on."""
+    """Compute in `precision` and deterministically, independent of the process's global flags."""
     dtype = _DTYPES[precision]
     matmul = torch.get_float32_matmul_precision()
-    # Else CUDA's TF32, with 10 bits, may stand in for fp32.
+    # Otherwise CUDA may use TF32, with 10 bits of mantissa, in place of fp32.
     torch.set_float32_matmul_precision("highest")
     try:
         with (
@@ -135,9 +135,9 @@ def load_teacher(settings: TeacherSettings, crop: int, device: str = "cpu") -> T
     """Load a teacher for views of `crop` px; may download weights from the hub.
 
     Raises:
-        TeacherError: its weights cannot be had, are not the ones named, or do not fit.
+        TeacherError: If its weights are unavailable, differ from the declared sha256, or do not fit.
     """
-    shape = declared_shape(settings, crop)  # first, since it finds wrong settings at no cost
+    shape = declared_shape(settings, crop)  # first, because it detects wrong settings cheaply
     family = family_module(settings.family)
     if settings.weights == "random":
         with torch.random.fork_rng(devices=[]):
@@ -154,18 +154,18 @@ def load_teacher(settings: TeacherSettings, crop: int, device: str = "cpu") -> T
 
 
 def declared_identity(settings: TeacherSettings, crop: int) -> dict[str, Any]:
-    """The identity that `load_teacher` would give, without loading the model.
+    """Return the identity of the teacher without loading the model.
 
-    Its `weights_sha256` is None where the settings name none and the file is not on this machine.
+    Its `weights_sha256` is None if the settings have none and the file is not on this machine.
     """
     return _identity(settings, crop, _declared_weights(settings))
 
 
 def declared_shape(settings: TeacherSettings, crop: int) -> TokenShape:
-    """The shape of the tokens of views of `crop` px, from a model without weights or computing.
+    """Return the shape of the tokens of views of `crop` px, from a model on the meta device.
 
     Raises:
-        TeacherError: the model, block or image size does not exist.
+        TeacherError: If the model, block or image size does not exist.
     """
     size = settings.input_size or crop
     try:
@@ -174,7 +174,7 @@ def declared_shape(settings: TeacherSettings, crop: int) -> TokenShape:
             _, height, width, channels = module(torch.empty(1, 3, size, size)).shape
     except TeacherError:
         raise
-    except (AssertionError, RuntimeError) as refusal:  # what models say to sizes they cannot take
+    except (AssertionError, RuntimeError) as refusal:  # raised by models for unsupported sizes
         raise TeacherError(
             f"{settings.model!r} cannot take an image of {size} px: {refusal}",
             remedy=f"set input_size of teacher {settings.name!r} to the size it was trained at",
@@ -186,7 +186,7 @@ def _declared_weights(settings: TeacherSettings) -> str | None:
     if settings.weights == "random":
         return _random_name(settings)
     if settings.weights_sha256 is not None:
-        return settings.weights_sha256  # a teacher of another file would never have been loaded
+        return settings.weights_sha256  # a teacher with another file cannot be loaded
     path = locate_weights(settings)
     return None if path is None else file_sha256(path)
 
@@ -211,19 +211,19 @@ def _identity(settings: TeacherSettings, crop: int, weights_sha256: str | None) 
         "tap": {"block": settings.block, "final_norm": settings.final_norm},
         "precision": settings.precision,
     }
-    # The keys that a family adds to those of all teachers.
-    own = {
+    # Keys that a family adds to those of all teachers.
+    family_keys = {
         key: value
         for key, value in deciding(settings, Role.TEACHER).items()
         if key not in TeacherSettings.model_fields
     }
-    return identity | {"settings": own} if own else identity
+    return identity | {"settings": family_keys} if family_keys else identity
 
 
 def probe_image(crop: int) -> Tensor:
-    """The probe, uint8 [1, 3, crop, crop]: ramps, waves and fine texture in integer arithmetic.
+    """Return the probe image, uint8 [1, 3, crop, crop]: ramps, waves and fine texture.
 
-    Made by a rule, so that it is the same on every machine, without any library's random numbers.
+    It is computed in integer arithmetic without random numbers, so that it is the same on every machine.
     """
     y, x = torch.meshgrid(torch.arange(crop), torch.arange(crop), indexing="ij")
     ramp = (x * 200 + y * 55) // crop
@@ -233,11 +233,11 @@ def probe_image(crop: int) -> Tensor:
     return torch.stack(channels).to(torch.uint8).unsqueeze(0)
 
 
-def probe_difference(expected: Sequence[float], found: Sequence[float]) -> float:
-    """|expected - found| / |expected|, Euclidean; infinite where lengths or finiteness differ."""
-    if len(expected) != len(found):
+def probe_difference(expected: Sequence[float], actual: Sequence[float]) -> float:
+    """Return |expected - actual| / |expected|, Euclidean; infinite if the lengths differ or a number is not finite."""
+    if len(expected) != len(actual):
         return math.inf
-    distance, length = math.dist(expected, found), math.hypot(*expected)
+    distance, length = math.dist(expected, actual), math.hypot(*expected)
     if not math.isfinite(distance):
         return math.inf
     if distance == 0:
@@ -246,5 +246,5 @@ def probe_difference(expected: Sequence[float], found: Sequence[float]) -> float
 
 
 def live_teachers() -> int:
-    """How many teachers this process holds, so that training can prove that it holds none."""
+    """Return the number of teachers in this process, so that training can verify that it has none."""
     return len(_alive)

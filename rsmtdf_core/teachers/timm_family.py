@@ -1,4 +1,4 @@
-"""Teachers from timm: transformers tapped after a block, CNNs at a feature level."""
+"""Teachers from timm: transformers with a tap after a block, CNNs with a tap at a feature level."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ __all__ = ["build", "hub_file"]
 
 
 class _Tap(nn.Module):
-    """A timm model whose output is one of its intermediate maps."""
+    """A timm model that outputs one of its intermediate maps."""
 
     def __init__(self, model: nn.Module, block: int, norm: bool) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class _Tap(nn.Module):
         self.norm = norm
 
     def forward(self, images: Tensor) -> Tensor:
-        """Tokens [B, H, W, D] of normalised images [B, 3, S, S]."""
+        """Compute tokens [B, H, W, D] of normalized images [B, 3, S, S]."""
         (map_BDHW,) = self.model.forward_intermediates(
             images, indices=[self.block], norm=self.norm, stop_early=True, intermediates_only=True
         )
@@ -31,7 +31,7 @@ class _Tap(nn.Module):
 
 
 def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.Module:
-    """A timm model as a module from images to tokens (see `family.Family`)."""
+    """Build a timm model as a module from images to tokens (see `family.Family`)."""
     import timm
 
     pretrained = pretrained_config(settings.model)

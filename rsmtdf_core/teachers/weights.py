@@ -1,4 +1,4 @@
-"""Where a teacher's weights file is: only `have_weights` and `fetch_weights` may use the network."""
+"""Locate or download a teacher's weights file. Only `have_weights` and `fetch_weights` may use the network."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from rsmtdf_core.weights.hub import cached_file, download
 
 
 def locate_weights(settings: TeacherSettings) -> Path | None:
-    """The teacher's weights file on this machine; None if it is not here or weights are random."""
+    """Return the path of the teacher's weights file, or None if it is missing or the weights are random."""
     if settings.weights == "random":
         return None
     if settings.weights != "hub":
@@ -21,10 +21,10 @@ def locate_weights(settings: TeacherSettings) -> Path | None:
 
 
 def have_weights(settings: TeacherSettings) -> Path:
-    """The teacher's weights file, downloaded from the hub if need be.
+    """Return the path of the teacher's weights file, and download it from the hub if necessary.
 
     Raises:
-        TeacherError: the file cannot be had, or is known not to hold weights.
+        TeacherError: If the file is unavailable, or does not contain weights.
     """
     assert settings.weights != "random", "random weights have no file"
     path = locate_weights(settings) or _download(settings)
@@ -33,21 +33,21 @@ def have_weights(settings: TeacherSettings) -> Path:
 
 
 def fetch_weights(settings: TeacherSettings) -> tuple[Path, str]:
-    """The teacher's weights file and its sha256, downloaded from the hub if need be.
+    """Return the path and sha256 of the teacher's weights file, and download it from the hub if necessary.
 
     Raises:
-        TeacherError: the file cannot be had, or is not the one that `weights_sha256` names.
+        TeacherError: If the file is unavailable, or its sha256 differs from `weights_sha256`.
     """
     path = have_weights(settings)
-    found = file_sha256(path)
-    if settings.weights_sha256 not in (None, found):
+    digest = file_sha256(path)
+    if settings.weights_sha256 not in (None, digest):
         raise TeacherError(
             f"the weights of teacher {settings.name!r} are another file: "
-            f"expected sha256 {settings.weights_sha256}, found {found}",
+            f"expected sha256 {settings.weights_sha256}, found {digest}",
             where=path,
             remedy="give the file that weights_sha256 names, or correct weights_sha256",
         )
-    return path, found
+    return path, digest
 
 
 def _download(settings: TeacherSettings) -> Path:

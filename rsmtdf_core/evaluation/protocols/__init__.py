@@ -1,1 +1,1 @@
-"""Named, exact rules that turn counted pixels into scores; `registry` has them by name."""
+"""Evaluation protocols: named, exact rules that compute scores from counted pixels."""

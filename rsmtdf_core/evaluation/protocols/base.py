@@ -1,7 +1,7 @@
-"""What a protocol is, and what the protocols share.
+"""The class of protocols, and functions that they share.
 
-Public code disagrees on ignored pixels, on classes that do not occur and on which classes count, by
-whole points of mIoU. So each rule has a name and a description, and every report carries both.
+Public code differs in the treatment of ignored pixels, of absent classes, and of unscored classes. The differences
+amount to whole points of mIoU. So each protocol has a name and a description, and every report includes both.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,9 +24,9 @@ class Protocol:
     """A named, exact rule for turning predictions into scores.
 
     Attributes:
-        name: what the command line and reports call it.
+        name: name of the protocol on the command line and in reports.
         description: the rule in words, for reports.
-        score: the rule. It raises DataError where no pixel of the truth has a scored class.
+        score: computes the scores. It raises DataError if no pixel of the ground truth has a scored class.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Protocol:
     score: Callable[[PixelCounts, Manifest], Scores]
 
     def __call__(self, counts: PixelCounts, manifest: Manifest) -> ProtocolScores:
-        """The scores of `counts`, with the rule beside them."""
+        """Compute the scores of `counts`, with the name and description of the protocol."""
         scores = self.score(counts, manifest)
         return ProtocolScores(
             protocol=self.name, protocol_description=self.description, scores=scores
@@ -42,14 +42,14 @@ class Protocol:
 
 
 def ratios(numerators: Numbers, denominators: Numbers) -> Doubles:
-    """Quotients [C]; NaN where the denominator is 0 or NaN itself."""
+    """Return the quotients [C], with NaN for denominators that are 0 or NaN."""
     quotients = np.full(len(numerators), np.nan)
     np.divide(numerators, denominators, out=quotients, where=denominators > 0)
     return quotients
 
 
 def number(value: float) -> float | None:
-    """A plain number; None for NaN, which JSON does not know."""
+    """Convert to a Python float, or None for NaN, which JSON does not support."""
     return None if np.isnan(value) else float(value)
 
 
@@ -59,12 +59,12 @@ def class_scores(
     support: npt.NDArray[np.int64],
     measures: Mapping[str, Doubles],
 ) -> tuple[ClassScores, ...]:
-    """One entry a class.
+    """Return the scores of each class.
 
     Args:
         names: the C class names.
-        scored: bool [C], whether the means take a class in.
-        support: int64 [C], pixels of the truth.
+        scored: bool [C], whether the class counts toward the means.
+        support: int64 [C], pixels of the ground truth.
         measures: `iou`, `f1`, `precision` and `recall`, each [C] in [0, 1] or NaN.
     """
     return tuple(
@@ -82,10 +82,10 @@ def class_scores(
 
 
 def require_truth(support: npt.NDArray[np.int64], scored: npt.NDArray[np.bool_]) -> None:
-    """Refuse a truth without a pixel of a scored class.
+    """Check that the ground truth has a pixel of a scored class.
 
     Raises:
-        DataError: where there is none.
+        DataError: If there is none.
     """
     if not support[scored].sum():
         raise DataError(
@@ -95,5 +95,5 @@ def require_truth(support: npt.NDArray[np.int64], scored: npt.NDArray[np.bool_])
 
 
 def absent_classes(names: tuple[str, ...], absent: npt.NDArray[np.bool_]) -> tuple[str, ...]:
-    """The names where `absent`, bool [C], holds."""
+    """Return the names of the classes selected by `absent`, bool [C]."""
     return tuple(name for name, missing in zip(names, absent, strict=True) if missing)

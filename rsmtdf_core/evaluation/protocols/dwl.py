@@ -1,17 +1,16 @@
-"""`dwl`: the numbers of the code of DWL, zhu-xlab/RS-DWL, faults included.
+"""`dwl`: scores as computed by the code of DWL, zhu-xlab/RS-DWL, faults included.
 
-That is "Decouple and weight semi-supervised semantic segmentation of remote sensing images" (Huang et al., ISPRS
-Journal 2024); read from its `test.py`, `utils/metric.py` and `options/test_options.py` at commit 98c2bea.
+The paper is "Decouple and weight semi-supervised semantic segmentation of remote sensing images" (Huang et al., ISPRS
+Journal 2024). The rule follows its `test.py`, `utils/metric.py` and `options/test_options.py` at commit 98c2bea.
 
-One confusion matrix over all pixels whose truth is a class id. IoU and F1 in percent are rounded to two digits;
-then one class is taken out, clutter of Potsdam or unknown of DeepGlobe (the manifest's unscored classes),
-and the rest averaged. Accuracy and kappa, the latter rounded to four digits, are over the full matrix, with that
-class in. A mean with NaN in it is NaN: there is no mean F1 where a scored class has no right pixel, and no mean
-IoU either where one occurs nowhere.
+There is one confusion matrix over all pixels whose ground truth is a class id. IoU and F1 in percent are rounded to two
+digits. Their means exclude one class, clutter of Potsdam or unknown of DeepGlobe (the manifest's unscored classes).
+Accuracy and kappa include that class; kappa is rounded to four digits. A mean over NaN is NaN: there is no mean F1 if a
+scored class has no correct pixel, and no mean IoU if a scored class is absent.
 
-LoveDA is taken with its raw masks, in which no-data is class 0 of 8, and that is the class taken out. So
-predictions on its ignored pixels count against the class predicted (`protocols.dwl_counts_ignored` in the
-manifest). A model of 7 classes never predicts the eighth.
+For LoveDA, the code reads raw masks, in which no-data is class 0 of 8, and excludes this class. So predictions on
+ignored pixels are errors of the predicted class (`protocols.dwl_counts_ignored` in the manifest). A model of 7 classes
+never predicts the eighth.
 """
 
 import numpy as np
@@ -56,7 +55,7 @@ def _score(counts: PixelCounts, manifest: Manifest) -> Scores:
 
 
 def _percent(shares: Doubles) -> Doubles:
-    """Shares in [0, 1], rounded to two digits of a percent as the code's tables are."""
+    """Round shares in [0, 1] to two digits of a percent, as in the tables of the code."""
     return np.around(100 * shares, 2) / 100
 
 

@@ -1,4 +1,4 @@
-"""Protocols by name."""
+"""Find protocols by name."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from rsmtdf_core.validation import suggestion
 
 
 def find_protocols(names: Sequence[str]) -> tuple[Protocol, ...]:
-    """The protocols of these names in this order, each once.
+    """Return the protocols with these names, in this order and without duplicates.
 
     Raises:
-        ConfigError: a name is unknown, or a protocol cannot be imported.
+        ConfigError: If a name is unknown, or a protocol cannot be imported.
     """
     for name in names:
         if name not in PROTOCOLS:

@@ -1,13 +1,12 @@
-"""`official`: the numbers of the evaluation scripts of earth-insights/RS-MTDF, faults included.
+"""`official`: scores as computed by the evaluation scripts of earth-insights/RS-MTDF, faults included.
 
-Read from `eval/eval_loveda.py`, `eval_Potsdam.py` and `eval_deepglobe.py` of June 2025. The three share
-one rule and differ in a class that each turns into ignored pixels before it counts: none for LoveDA;
-unknown for DeepGlobe; for Potsdam class 0, which is impervious surfaces, so that clutter is scored in their
-place. The manifest names it (`protocols.official_ignores`), else its unscored classes are taken.
+The rule follows `eval/eval_loveda.py`, `eval_Potsdam.py` and `eval_deepglobe.py` of June 2025. The three scripts
+share one rule. They differ in the class that they convert to ignored pixels before counting: none for LoveDA, unknown
+for DeepGlobe, and class 0 for Potsdam. The latter is impervious surfaces, so clutter is scored instead. The manifest
+names the class (`protocols.official_ignores`); by default these are its unscored classes.
 
-IoU leaves out predictions on ignored pixels. Precision, and with it F1 and kappa, takes them in. The
-script of DeepGlobe reads the config of Potsdam, with 6 classes; a checkpoint of 7 does not fit that, so
-here it has its 7.
+IoU excludes predictions on ignored pixels. Precision, and therefore F1 and kappa, includes them. The script of
+DeepGlobe reads the config of Potsdam with 6 classes, which a checkpoint of 7 classes does not fit; here it has 7.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The rows of this project's protocols; their code is in the modules beside this one."""
+"""Registry rows of this project's protocols. The code is in the other modules of this package."""
 
 from rsmtdf_core.kinds import ProtocolKind
 

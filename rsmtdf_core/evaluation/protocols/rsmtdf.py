@@ -1,4 +1,4 @@
-"""`rsmtdf`, our own protocol: only what can be right or wrong counts."""
+"""`rsmtdf`, the default protocol: only pixels that can be correct or wrong are counted."""
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ def _score(counts: PixelCounts, manifest: Manifest) -> Scores:
 
 
 def _kappa(matrix: npt.NDArray[np.int64]) -> float | None:
-    """Cohen's kappa (p_o - p_e) / (1 - p_e): agreement beyond what the marginals give by chance."""
+    """Return Cohen's kappa (p_o - p_e) / (1 - p_e), the agreement beyond chance as given by the marginals."""
     shares = matrix / matrix.sum()
     by_chance = float(shares.sum(axis=0) @ shares.sum(axis=1))
     if by_chance >= 1.0:

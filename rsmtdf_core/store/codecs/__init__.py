@@ -1,6 +1,6 @@
-"""How tokens become bytes: one file and one row a codec.
+"""Codecs convert tokens to the bytes of a record and back. Each codec has one file and one registry row.
 
-A codec's stored numbers are what every other Zarr client sees.
+Other Zarr clients see the numbers as the codec stores them.
 """
 
 import numpy as np
@@ -35,29 +35,29 @@ __all__ = [
 
 
 def declare_codec(name: str, **keys: object) -> Declared:
-    """The declared JSON of the codec of that name.
+    """Return the declaration of a codec by name.
 
     Args:
-        name: the codec.
-        keys: its settings, if not their defaults.
+        name: name of the codec.
+        keys: settings of the codec; missing keys have their defaults.
 
     Raises:
-        ConfigError: there is no such codec, or its settings are wrong.
+        ConfigError: If there is no such codec, or its settings are invalid.
     """
     return declare(validate(_kind(name).settings, {"name": name, **keys}, f"codec {name}"))
 
 
 def declare(settings: ConfigSettings) -> Declared:
-    """The declared JSON of a codec's settings: its name and format, and every key that decides a record's bytes."""
-    chosen = deciding(settings, Role.CODEC)
-    return {"name": chosen["name"], "format": CODECS[chosen["name"]].format, **chosen}
+    """Return the declaration of a codec as JSON: name, format, and every key that affects the bytes of a record."""
+    keys = deciding(settings, Role.CODEC)
+    return {"name": keys["name"], "format": CODECS[keys["name"]].format, **keys}
 
 
 def fit_codec(declared: Declared, sample: Tokens) -> Parameters:
-    """What to keep with a store: the channels' `mean` and `std`, and what the codec itself fits.
+    """Return the parameters to keep with a store: the channels' `mean` and `std`, and those that the codec fits.
 
     Args:
-        declared: the codec.
+        declared: declaration of the codec.
         sample: tokens, float32 [n, H, W, D]; pixels (uint8) have no statistics.
     """
     fitted = dict(_class(declared["name"]).fit(declared, sample))
@@ -69,20 +69,20 @@ def fit_codec(declared: Declared, sample: Tokens) -> Parameters:
 
 
 def make_codec(declared: Declared, record_shape: Shape, parameters: Parameters) -> Codec:
-    """The codec of one store.
+    """Create the codec of a store.
 
     Raises:
-        ConfigError: where its name or format is unknown.
+        ConfigError: If the name or format is unknown.
     """
     kind = _kind(declared.get("name"))
     keys = {key: value for key, value in declared.items() if key != "format"}
     try:
-        known = declare(kind.settings.model_validate(keys))
+        supported = declare(kind.settings.model_validate(keys))
     except ValidationError:
-        known = declare_codec(kind.name)
-    if known != declared:
+        supported = declare_codec(kind.name)
+    if supported != declared:
         raise ConfigError(
-            f"codec {declared} is not one that this version writes ({known})",
+            f"codec {declared} is not one that this version writes ({supported})",
             remedy="upgrade rsmtdf",
         )
     return _class(kind.name)(declared, record_shape, parameters)

@@ -1,4 +1,4 @@
-"""What a codec is: it turns one view's tokens into a record and back."""
+"""The interface of codecs, which convert the tokens of a view to a record and back."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,17 +19,17 @@ Shape = tuple[int, int, int]
 """Rows, columns and channels of one view's tokens."""
 
 Tokens = npt.NDArray[Any]
-"""Tokens of one view [H, W, D] or of several [n, H, W, D], floats; uint8 where they are pixels."""
+"""Tokens of one view [H, W, D] or of several [n, H, W, D], floats; uint8 for pixels."""
 
 Declared = dict[str, Any]
-"""A codec's name, format number and settings as JSON: what addresses a store beside the teacher."""
+"""A codec's name, format number and settings as JSON; part of a store's address."""
 
 Parameters = Mapping[str, npt.NDArray[Any]]
-"""What a codec fitted on a first sample of tokens; kept with the store."""
+"""Arrays that a codec fits to a first sample of tokens; kept with the store."""
 
 
 class Codec(Protocol):
-    """Bound to one store: `CodecClass(declared, record_shape, parameters)`."""
+    """The codec of one store, created by `CodecClass(declared, record_shape, parameters)`."""
 
     @property
     def label(self) -> str:
@@ -48,12 +48,12 @@ class Codec(Protocol):
 
     @property
     def record_bytes(self) -> int | None:
-        """Size of every record; None where records are compressed and differ."""
+        """Size of every record in bytes; None for compressed records, whose sizes differ."""
         ...
 
     @property
     def typical_bytes(self) -> int:
-        """What to expect of a record's size."""
+        """Typical size of a record in bytes."""
         ...
 
     @property
@@ -65,38 +65,38 @@ class Codec(Protocol):
         """Pack tokens [H, W, D].
 
         Raises:
-            StoreError: where they cannot be stored faithfully.
+            StoreError: If they cannot be stored faithfully.
         """
         ...
 
     def unpack(self, packed: Packed, out: npt.NDArray[Any]) -> None:
-        """Write a record's numbers into `out` [*stored_shape]; several threads may do so at once.
+        """Write a record's numbers into `out` [*stored_shape]; thread-safe.
 
         Raises:
-            StoreDamagedError: where the bytes are not a record.
+            StoreDamagedError: If the bytes are not a record.
         """
         ...
 
     def decode(self, batch: "Tensor", device: "torch.device | str") -> "Tensor":
-        """Tokens, float32 [B, H, W, D] on `device`, from stored numbers [B, *stored_shape]."""
+        """Decode stored numbers [B, *stored_shape] to tokens, float32 [B, H, W, D] on `device`."""
         ...
 
 
 class CodecClass(Protocol):
-    """The code of a codec; its row in `kinds.CODECS` states its settings and facts."""
+    """The code of a codec. Its settings and facts are in its row of `kinds.CODECS`."""
 
     @staticmethod
     def fit(declared: Declared, sample: Tokens) -> Parameters:
-        """What to keep with the store, from a sample of tokens [n, H, W, D]."""
+        """Fit the parameters of a store to a sample of tokens [n, H, W, D]."""
         ...
 
     def __call__(self, declared: Declared, record_shape: Shape, parameters: Parameters) -> Codec:
-        """The codec of one store."""
+        """Create the codec of a store."""
         ...
 
 
 class PlainCodec:
-    """Base of codecs whose records are the numbers themselves, all of one size; nothing is fitted."""
+    """Base class of codecs with uncompressed records of equal size and without parameters."""
 
     dtype: np.dtype[Any]
     stored_shape: tuple[int, ...]
@@ -107,27 +107,27 @@ class PlainCodec:
 
     @staticmethod
     def fit(declared: Declared, sample: Tokens) -> Parameters:
-        """There is nothing to fit."""
+        """Return no parameters."""
         del declared, sample
         return {}
 
     @property
     def record_bytes(self) -> int:
-        """Bytes of the numbers."""
+        """Size of the numbers in bytes."""
         return int(np.prod(self.stored_shape)) * self.dtype.itemsize
 
     @property
     def typical_bytes(self) -> int:
-        """Every record has the same size."""
+        """Size of every record in bytes."""
         return self.record_bytes
 
     @property
     def filters(self) -> list[dict[str, Any]]:
-        """Nothing between the numbers and their checksum, so that records can be mapped."""
+        """No filters, so that records can be memory-mapped."""
         return []
 
     def unpack(self, packed: Packed, out: npt.NDArray[Any]) -> None:
-        """Copy."""
+        """Copy the numbers of a record."""
         if packed.nbytes != self.record_bytes:
             raise StoreDamagedError(
                 f"a record has {packed.nbytes} bytes, expected {self.record_bytes}"

@@ -1,4 +1,4 @@
-"""Eight bits a number: half of fp16's bytes, each token with a scale of its own."""
+"""Eight bits per number, half the size of fp16, with a scale for each token."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LEVELS = 127
 _SCALE_BYTES = 2
-# Below this the smallest scale that half precision has leaves a token fewer than 64 levels.
+# Below this magnitude, the smallest scale in half precision leaves a token fewer than 64 levels.
 _SMALLEST = 63.5 * 2.0**-24
 _REMEDY = "set the teacher's codec to fp16"
 
@@ -28,8 +28,8 @@ _REMEDY = "set the teacher's codec to fp16"
 class Int8(PlainCodec):
     """Tokens as int8 [H, W, D + 2]; value = number * scale.
 
-    A token's last two bytes are its scale, little-endian half precision: its largest magnitude
-    over 127, rounded up so that no number passes 127. An all-zero token has scale 0.
+    A token's last two bytes are its scale in little-endian half precision: its largest magnitude
+    divided by 127, rounded up so that no number exceeds 127. An all-zero token has scale 0.
     """
 
     label = "int8"
@@ -42,27 +42,27 @@ class Int8(PlainCodec):
         self.stored_shape: tuple[int, ...] = (height, width, channels + _SCALE_BYTES)
 
     def encode(self, tokens: Tokens) -> Packed:
-        """Round each token to 255 levels of its own.
+        """Round each token to 255 levels.
 
         Raises:
-            StoreError: where a token is not finite, or beyond what its scale can hold (8.3e6), or
-                not zero and below it (3.8e-6).
+            StoreError: If a token is not finite, or its largest magnitude is above 8.3e6, or not zero and below 3.8e-6,
+                which is outside the range of its scale.
         """
         assert tokens.shape == (*self.stored_shape[:2], self._channels), tokens.shape
         stored = np.empty(self.stored_shape, np.int8)
         row = np.empty(tokens.shape[1:], np.float32)
-        # A row at a time, so that its numbers stay in the processor's cache.
-        for numbers, kept in zip(tokens, stored, strict=True):
+        # Process one row at a time, so that its numbers stay in the processor's cache.
+        for numbers, encoded in zip(tokens, stored, strict=True):
             scale = _scales(np.maximum(numbers.max(axis=-1), -numbers.min(axis=-1)))
-            kept[:, self._channels :] = scale.view(np.int8).reshape(-1, _SCALE_BYTES)
+            encoded[:, self._channels :] = scale.view(np.int8).reshape(-1, _SCALE_BYTES)
             factor = 1 / np.where(scale, scale, 1).astype(np.float32)
             np.multiply(numbers, factor[:, None], out=row, casting="same_kind")
             np.rint(row, out=row)
-            np.copyto(kept[:, : self._channels], row, casting="unsafe")
+            np.copyto(encoded[:, : self._channels], row, casting="unsafe")
         return stored.reshape(-1).view(np.uint8)
 
     def decode(self, batch: "Tensor", device: "torch.device | str") -> "Tensor":
-        """Move first, then widen: half of fp16's bytes cross to the device."""
+        """Transfer int8 to the device, then convert, which halves the transfer of fp16."""
         import torch
 
         batch = batch.to(device)
@@ -71,8 +71,8 @@ class Int8(PlainCodec):
 
 
 def _scales(largest: Tokens) -> Tokens:
-    """Half-precision scales of tokens whose largest magnitudes these are."""
-    exact = np.abs(largest, dtype=np.float64) / _LEVELS  # zero may come with a sign
+    """Return the half-precision scales for the largest magnitudes of tokens."""
+    exact = np.abs(largest, dtype=np.float64) / _LEVELS  # zero may have a sign
     with np.errstate(over="ignore"):
         scale = exact.astype("<f2")
         scale = np.where(scale < exact, np.nextafter(scale, np.float16(np.inf)), scale)

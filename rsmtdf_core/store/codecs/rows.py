@@ -1,4 +1,4 @@
-"""The rows of this project's codecs; their code is in the modules beside this one."""
+"""Registry rows of this project's codecs. The code is in the other modules of this package."""
 
 from typing import Literal
 
@@ -18,16 +18,16 @@ class Fp16Settings(CodecSettings):
 
 
 class Int8Settings(CodecSettings):
-    """One byte a number."""
+    """One byte per number."""
 
     name: OfCodec[Literal["int8"]]
 
 
 class TransformSettings(CodecSettings):
-    """Maps compressed like pictures.
+    """Token maps compressed like images.
 
     Attributes:
-        quality: mean-centred cosine that is kept on average.
+        quality: average cosine similarity to the original tokens, both mean-centered, that the codec preserves.
     """
 
     name: OfCodec[Literal["transform"]]
@@ -35,7 +35,7 @@ class TransformSettings(CodecSettings):
 
 
 class Uint8Settings(CodecSettings):
-    """Pixels as they are."""
+    """Uncompressed pixels."""
 
     name: OfCodec[Literal["uint8"]]
 

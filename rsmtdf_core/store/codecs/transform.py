@@ -1,7 +1,7 @@
-"""Token maps stored like pictures: rotation, cosine transform, one quantiser, stock zstd.
+"""Token maps compressed like images: rotation, cosine transform, uniform quantization and standard zstd.
 
-`docs/format.md` describes a record so that it can be decoded from there. Only zstd runs on the
-processor; the inverse transform runs where the tokens are needed.
+`docs/format.md` specifies the records. Only zstd decompression runs on the CPU; the inverse transform runs on the
+device that needs the tokens.
 """
 
 from math import prod
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# int8 may cut off this share of a record's energy, as a part of the loss that its quality allows.
+# Clipping to int8 may lose this share of the energy that the quality allows to lose in a record.
 _CUT_SHARE = 0.01
 
 
 class Transform:
-    """Quantised coefficients, uint8 [N], compressed record by record.
+    """Quantized coefficients, uint8 [N], compressed for each record.
 
     With F = H * W frequencies from low to high, the W lowest of them wide:
 
         high bytes [wide, D] | low bytes [wide, D] | int8 [D, F - wide]
 
-    The wide numbers q are kept as 2q, or -2q - 1 where negative. So N = (F + wide) * D.
+    A wide number q is stored as 2q, or as -2q - 1 if negative. So N = (F + wide) * D.
     """
 
     dtype: np.dtype[Any] = np.dtype("u1")
@@ -58,7 +58,11 @@ class Transform:
         self._inverses: dict[torch.device, tuple[Tensor, ...]] = {}
 
     def _read(self, parameters: Parameters) -> None:
-        """Take over the parameters; what does not fit is a `ValueError` that the store explains."""
+        """Read the parameters.
+
+        Raises:
+            ValueError: If a parameter does not fit; the store converts it to an error with its path.
+        """
         height, width, channels = self._shape
         for name, (dtype, shape) in {
             "mean": (np.float32, (channels,)),
@@ -67,8 +71,8 @@ class Transform:
             "wide": (np.int32, (1,)),
             "typical_bytes": (np.int64, (1,)),
         }.items():
-            found = parameters.get(name)
-            if found is None or found.dtype != dtype or found.shape != shape:
+            array = parameters.get(name)
+            if array is None or array.dtype != dtype or array.shape != shape:
                 raise ValueError(f"the transform codec's parameter {name!r} does not fit")
         self._basis = Basis(parameters["mean"], parameters["components"])
         self._step = float(parameters["step"][0])
@@ -79,10 +83,10 @@ class Transform:
 
     @staticmethod
     def fit(declared: Declared, sample: Tokens) -> Parameters:
-        """Parameters from tokens float32 [n, H, W, D], best 32 views: they differ.
+        """Fit the parameters to tokens, float32 [n, H, W, D]; 32 views are recommended, because views differ.
 
         Raises:
-            StoreError: where the sample is not finite, or the quality cannot be reached.
+            StoreError: If the sample is not finite, or the quality cannot be reached.
         """
         fitted = fit_transform(float(declared["quality"]), sample)
         unsized = {**fitted, "typical_bytes": np.zeros(1, np.int64)}
@@ -91,12 +95,12 @@ class Transform:
         return {**fitted, "typical_bytes": np.array([round(np.mean(sizes))], np.int64)}
 
     def encode(self, tokens: Tokens) -> Packed:
-        """Transform, quantise and compress.
+        """Transform, quantize and compress tokens.
 
         Raises:
-            StoreError: where a token is not finite, or the view is so unlike the fitted sample that
-                its coefficients pass int16, or cutting them to int8 would cost more than a
-                hundredth of what the quality allows to lose.
+            StoreError: If a token is not finite, or the view differs so much from the fitted sample that its
+                coefficients exceed int16, or that clipping them to int8 would lose more than a hundredth of the energy
+                that the quality allows to lose.
         """
         assert tokens.shape == self._shape, tokens.shape
         numbers = quantised(self._basis.coefficients(tokens), self._step)
@@ -113,17 +117,17 @@ class Transform:
         return compress(stored)
 
     def unpack(self, packed: Packed, out: npt.NDArray[Any]) -> None:
-        """Decompress into `out`, uint8 [N]; several threads may do so at once.
+        """Decompress into `out`, uint8 [N]; thread-safe.
 
         Raises:
-            StoreDamagedError: where the bytes are not one zstd frame of N bytes.
+            StoreDamagedError: If the bytes are not one zstd frame of N bytes.
         """
         assert out.shape == self.stored_shape
         assert out.flags.c_contiguous
         decompress(packed, out)
 
     def decode(self, batch: "Tensor", device: "torch.device | str") -> "Tensor":
-        """Move, widen, and undo the cosine transform and the rotation in float32."""
+        """Transfer and convert the numbers, then invert the cosine transform and the rotation in float32."""
         import torch
 
         height, width, channels = self._shape
@@ -138,7 +142,7 @@ class Transform:
             )
             coefficients[..., order[: self._wide]] = wide.transpose(1, 2).float()
             coefficients[..., order[self._wide :]] = rest.view(torch.int8).float()
-            # Maps lie transposed, [B, D, W, H], until their rows are done.
+            # Maps are transposed, [B, D, W, H], until the first product.
             maps = coefficients.view(-1, channels, width, height) @ rows
             maps = maps.transpose(2, 3) @ columns
             return (
@@ -159,8 +163,8 @@ class Transform:
                 remedy="set the teacher's codec to int8",
             )
 
-    def _parts(self, stored: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401 - arrays and tensors
-        """Views of the wide numbers' high and low bytes and of the rest; [..., N] given."""
+    def _parts(self, stored: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401 - an array or a tensor
+        """Return views of the wide numbers' high bytes, their low bytes, and the other numbers, from [..., N]."""
         channels, lead = self._shape[2], stored.shape[:-1]
         size = self._wide * channels
         planes = (stored[..., :size], stored[..., size : 2 * size])
@@ -169,7 +173,7 @@ class Transform:
         return high, low, stored[..., 2 * size :].reshape(*lead, channels, rest)
 
     def _inverse(self, device: "torch.device") -> "tuple[Tensor, ...]":
-        """What decoding multiplies with on a device, made once; the step is in the components."""
+        """Return the matrices for decoding on a device, created once; the components include the step."""
         import torch
 
         if device not in self._inverses:

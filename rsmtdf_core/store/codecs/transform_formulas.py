@@ -1,7 +1,7 @@
-"""From tokens to whole numbers: the formulas of the transform codec, and what it fits to a teacher.
+"""Formulas of the transform codec: from tokens to quantized coefficients, and the fit to a teacher.
 
-Token maps compress like pictures. The rotation packs the channels' energy into few components, the
-cosine transform each component's map into few frequencies; what is left is mostly zeros.
+Token maps compress like images. The rotation concentrates the energy of the channels in few components. The cosine
+transform concentrates each component's map in few frequencies. Most of the other coefficients are quantized to zero.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ Integers = npt.NDArray[np.int32]
 
 INT8 = 127
 INT16 = 32767
-# Magnitudes round up from .67 and not from .5: at equal quality (the step shrinks a little) this
-# was a fifth smaller on DINOv2-S tokens, and flat from .65 to .75.
+# Magnitudes round up from .67 and not from .5. At equal quality, with a slightly smaller step, records of DINOv2-S
+# tokens were a fifth smaller; thresholds from .65 to .75 gave the same size.
 _ROUND_UP = np.float32(1 - 0.67)
-# The sample's largest number may be this far below what its type holds, so that other views fit.
+# The type must hold the sample's largest number times this factor, so that other views fit.
 _MARGIN = 2
 _FOLDS = 4
 _MAX_JUDGED = 32
@@ -29,18 +29,18 @@ _HALVINGS = 24
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What turns tokens of one teacher into coefficients.
+    """Rotation of a teacher's tokens.
 
     Attributes:
-        mean: the channels' mean, float32 [D].
-        components: one orthonormal row a component, strongest first, float32 [D, D].
+        mean: mean of the channels, float32 [D].
+        components: an orthonormal row for each component, strongest first, float32 [D, D].
     """
 
     mean: Floats
     components: Floats
 
     def coefficients(self, tokens: Tokens) -> Floats:
-        """Cosine transform of each component's map, float32 [H, W, D], from tokens [H, W, D]."""
+        """Compute the cosine transform of each component's map, float32 [H, W, D], from tokens [H, W, D]."""
         height, width, channels = tokens.shape
         centred = np.subtract(tokens, self.mean, dtype=np.float32).reshape(-1, channels)
         rotated = (centred @ self.components.T).reshape(height, -1)
@@ -50,25 +50,25 @@ class Basis:
 
 
 def cosines(size: int) -> Floats:
-    """The orthonormal DCT-II: one row a frequency, float32 [size, size]."""
-    frequency, place = np.ogrid[:size, :size]
-    matrix = np.cos(np.pi * (2 * place + 1) * frequency / (2 * size)) * np.sqrt(2 / size)
+    """Return the orthonormal DCT-II matrix with a row for each frequency, float32 [size, size]."""
+    frequency, position = np.ogrid[:size, :size]
+    matrix = np.cos(np.pi * (2 * position + 1) * frequency / (2 * size)) * np.sqrt(2 / size)
     matrix[0] = np.sqrt(1 / size)
     result: Floats = matrix.astype(np.float32)
     return result
 
 
 def frequency_order(height: int, width: int) -> npt.NDArray[np.int64]:
-    """Flat positions u * width + v of a map's frequencies from low to high."""
+    """Return the flat positions u * width + v of a map's frequencies, from low to high."""
     u, v = np.ogrid[:height, :width]
     return np.argsort(((u * width) ** 2 + (v * height) ** 2).reshape(-1), kind="stable")
 
 
 def quantised(coefficients: Floats, step: float) -> Integers:
-    """Whole numbers of steps, int32 in the same shape; near zero they round toward it.
+    """Quantize coefficients to multiples of the step, int32 of the same shape, with rounding biased toward zero.
 
     Raises:
-        StoreError: where a coefficient is not finite, or is beyond int16.
+        StoreError: If a coefficient is not finite, or exceeds int16.
     """
     numbers = coefficients / np.float32(step)
     largest = max(float(numbers.max()), -float(numbers.min()))
@@ -85,17 +85,17 @@ def quantised(coefficients: Floats, step: float) -> Integers:
 
 
 def fit_transform(quality: float, sample: Tokens) -> Parameters:
-    """Basis, step and number of wide frequencies for a centred cosine of `quality`.
+    """Fit the basis, the step and the number of wide frequencies for a centered cosine of `quality`.
 
-    The step is judged on views that its basis has not seen: each quarter of the sample with the
-    basis of the rest. The basis that is kept comes from all of it.
+    The step is chosen by cross-validation: each quarter of the sample is transformed with the basis of the other
+    quarters. The final basis is fitted to the whole sample.
 
     Args:
-        quality: the mean centred cosine to reach.
-        sample: float32 [n, H, W, D].
+        quality: mean centered cosine to reach.
+        sample: tokens, float32 [n, H, W, D].
 
     Raises:
-        StoreError: where the sample is not finite, or no step reaches the quality.
+        StoreError: If the sample is not finite, or no step reaches the quality.
     """
     views, height, width, channels = sample.shape
     mean = sample.reshape(-1, channels).mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -103,13 +103,15 @@ def fit_transform(quality: float, sample: Tokens) -> Parameters:
         raise StoreError("a token is not a finite number")
     basis = Basis(mean, _components(sample, mean))
     folds = min(_FOLDS, views)
-    judged: list[Floats] = []
+    held_out: list[Floats] = []
     for fold in range(folds):
         unseen = np.arange(views) % folds == fold
         seen = sample[~unseen] if folds > 1 else sample
-        own = Basis(mean, _components(seen, mean))
-        judged += [own.coefficients(view) for view in sample[unseen][: _MAX_JUDGED // folds]]
-    step = _find_step(quality, judged)
+        fold_basis = Basis(mean, _components(seen, mean))
+        held_out += [
+            fold_basis.coefficients(view) for view in sample[unseen][: _MAX_JUDGED // folds]
+        ]
+    step = _find_step(quality, held_out)
     strongest = np.zeros(height * width)
     for view in sample:
         numbers = np.abs(quantised(basis.coefficients(view), step)).max(axis=-1).reshape(-1)
@@ -125,7 +127,7 @@ def fit_transform(quality: float, sample: Tokens) -> Parameters:
 
 
 def _components(sample: Tokens, mean: Floats) -> Floats:
-    """Principal components, strongest first; each one's largest entry is positive."""
+    """Return the principal components, strongest first, with signs such that the largest entry is positive."""
     channels = len(mean)
     covariance = np.zeros((channels, channels))
     for view in sample:
@@ -138,7 +140,7 @@ def _components(sample: Tokens, mean: Floats) -> Floats:
 
 
 def _find_step(quality: float, views: list[Floats]) -> float:
-    """The largest step with which these views' coefficients [H, W, D] keep `quality`."""
+    """Find the largest step that preserves `quality` for the coefficients [H, W, D] of these views."""
     largest = max(float(np.abs(view).max()) for view in views)
     if largest == 0:
         return 1.0
@@ -161,20 +163,20 @@ def _find_step(quality: float, views: list[Floats]) -> float:
 
 
 def _quality(step: float, views: list[Floats]) -> float:
-    """Mean cosine over tokens. Rotation keeps it, so it is taken between the components' maps."""
-    found = []
+    """Return the mean cosine over tokens. It is computed on the components' maps, because rotation preserves it."""
+    similarities = []
     for view in views:
         maps = [_maps(view), _maps(quantised(view, step) * np.float32(step))]
-        energies = [np.einsum("td,td->t", one, one) for one in maps]
+        energies = [np.einsum("td,td->t", tokens, tokens) for tokens in maps]
         product = np.sqrt(energies[0] * energies[1])
         alike = np.einsum("td,td->t", *maps) / np.where(product > 0, product, 1)
         # As in `Fidelity`: two zero tokens are alike.
-        found.append(np.where(product > 0, alike, energies[0] == energies[1]).mean())
-    return float(np.mean(found))
+        similarities.append(np.where(product > 0, alike, energies[0] == energies[1]).mean())
+    return float(np.mean(similarities))
 
 
 def _maps(coefficients: Floats) -> Floats:
-    """The components' maps, one row a token [H * W, D], from coefficients [H, W, D]."""
+    """Return the components' maps with a row for each token, [H * W, D], from coefficients [H, W, D]."""
     height, width, channels = coefficients.shape
     rows = np.matmul(cosines(width).T, coefficients).reshape(height, -1)
     result: Floats = (cosines(height).T @ rows).reshape(-1, channels)

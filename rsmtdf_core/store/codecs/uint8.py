@@ -1,4 +1,4 @@
-"""Pixels as they are."""
+"""Uncompressed pixels."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class Uint8(PlainCodec):
-    """Bytes [H, W, D] that mean what they say: rendered views and masks, not features."""
+    """Uncompressed bytes [H, W, D] of rendered views and masks."""
 
     label = "uint8"
     dtype: np.dtype[Any] = np.dtype("u1")
 
     def encode(self, tokens: Tokens) -> Packed:
-        """The bytes themselves."""
+        """Return the bytes unchanged."""
         assert tokens.dtype == np.uint8, "pixels are uint8"
         assert tokens.shape == self.stored_shape, tokens.shape
         return np.ascontiguousarray(tokens).reshape(-1)
 
     def decode(self, batch: "Tensor", device: "torch.device | str") -> "Tensor":
-        """The pixels, uint8 [B, H, W, D] on `device`: who uses them widens them."""
+        """Transfer the pixels to `device`; they remain uint8 [B, H, W, D]."""
         return batch.to(device)

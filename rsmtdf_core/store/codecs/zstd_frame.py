@@ -1,7 +1,7 @@
-"""Reading one zstd frame of a known size, whatever its header claims.
+"""Safe decompression of a zstd frame of known size.
 
-numcodecs allocates what a frame asks for when its size is not stated, or when several frames
-follow each other. So the frame is walked first: its header and its blocks' headers, no more.
+If a frame does not state its size, or is followed by other frames, numcodecs allocates as much memory as the data
+request. So the headers of the frame and of its blocks are checked first.
 """
 
 import numpy as np
@@ -22,15 +22,15 @@ _BLOCK_HEADER = 3
 
 
 def compress(numbers: npt.NDArray[np.uint8]) -> Packed:
-    """One frame without a checksum, since crc32c follows it in the store."""
+    """Compress to one frame without a checksum, because the store adds crc32c."""
     return np.frombuffer(Zstd(LEVEL).encode(numbers), np.uint8)
 
 
 def decompress(packed: Packed, out: npt.NDArray[np.uint8]) -> None:
-    """Fill `out` from one frame; allocates nothing; several threads may do so at once.
+    """Decompress a frame into `out` without allocating memory; thread-safe.
 
     Raises:
-        StoreDamagedError: where the bytes are not one frame of exactly `out.nbytes`.
+        StoreDamagedError: If the bytes are not one frame with a content of exactly `out.nbytes`.
     """
     frame = packed.data
     content, start = _header(frame)
@@ -42,12 +42,12 @@ def decompress(packed: Packed, out: npt.NDArray[np.uint8]) -> None:
         raise StoreDamagedError("a record is not one whole zstd frame")
     try:
         Zstd(LEVEL).decode(frame, out=out)
-    except (RuntimeError, ValueError) as wrong:
-        raise StoreDamagedError(f"a record's zstd frame cannot be read: {wrong}") from None
+    except (RuntimeError, ValueError) as failure:
+        raise StoreDamagedError(f"a record's zstd frame cannot be read: {failure}") from None
 
 
 def _header(frame: memoryview) -> tuple[int | None, int]:
-    """The stated size of the content, and where the first block starts."""
+    """Return the stated size of the content, or None, and the offset of the first block."""
     descriptor = frame[4] if len(frame) > len(_MAGIC) else 0
     if frame[:4] != _MAGIC or descriptor & _RESERVED_CHECKSUM_DICTIONARY:
         raise StoreDamagedError("a record is not a zstd frame as this codec writes them")
@@ -61,7 +61,7 @@ def _header(frame: memoryview) -> tuple[int | None, int]:
 
 
 def _end(frame: memoryview, start: int) -> int:
-    """Where the frame's last block ends; -1 where a block is none or the bytes run out."""
+    """Return the end of the frame's last block, or -1 if a block is invalid or the bytes end early."""
     while start + _BLOCK_HEADER <= len(frame):
         header = int.from_bytes(frame[start : start + _BLOCK_HEADER], "little")
         last, kind, size = header & 1, header >> 1 & 3, header >> 3

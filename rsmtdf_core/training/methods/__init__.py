@@ -1,1 +1,1 @@
-"""What a student minimises: one small file per method over shared parts."""
+"""Training methods: the losses that a student minimizes, with one file for each method."""

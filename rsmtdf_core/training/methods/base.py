@@ -1,8 +1,8 @@
-"""The interface of an objective and the losses that several of them share.
+"""The interface of objectives, and losses that they share.
 
-A step may be computed in parts, one after the other or on several processes. So losses are sums divided by what
-counts in the step as a whole (`Counts`): the parts' losses add up, and the processes' average, to those of the
-whole batch in one piece.
+A step may be computed in parts, one after the other or in several processes. So each loss is a sum divided by a count
+over the whole step (`Counts`). The sum over parts, and the average over processes, then equals the loss of the whole
+batch.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,10 @@ class Models:
     """The two models of a step.
 
     Attributes:
-        student: learns; maps normalised images to a `StudentOutput`.
-        ema: its EMA copy, which labels weak views.
-        label: the EMA model's logits of normalised images, compiled where that was asked for.
-        clock: is told what the step is doing.
+        student: the model to train; maps normalized images to a `StudentOutput`.
+        ema: the EMA model, which labels weak views.
+        label: computes the EMA model's logits of normalized images; compiled if `runtime.compile` is set.
+        clock: measures the phases of the step.
     """
 
     student: nn.Module
@@ -39,12 +39,12 @@ class Models:
 
 
 class Counts(NamedTuple):
-    """What counts in a step, over all its parts.
+    """Denominators of the losses, over all parts of a step.
 
     Attributes:
-        labeled: labeled pixels, a scalar.
-        unlabeled: pixels of each strong view that are not padding, [V].
-        tokens: places at which a teacher's tokens are compared, by teacher in order, [T].
+        labeled: number of labeled pixels, a scalar.
+        unlabeled: number of pixels without padding, for each strong view, [V].
+        tokens: number of compared tokens, for each teacher in order, [T].
     """
 
     labeled: Tensor
@@ -53,25 +53,25 @@ class Counts(NamedTuple):
 
 
 class Objective(Protocol):
-    """The code of a training method; its row in `kinds.METHODS` states which views and tokens it gets."""
+    """The code of a training method. Its row in `kinds.METHODS` declares its views and tokens."""
 
     def __init__(self, settings: MethodSettings, ignore_id: int, seed: int) -> None:
         """Keep the settings, the class id of ignored pixels, and the seed of random draws."""
         ...
 
     def counts(self, batch: Batch, targets: Targets | None) -> Counts:
-        """What counts in a batch, in float64."""
+        """Return the counts of a batch, in float64."""
         ...
 
     def __call__(
         self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
     ) -> dict[str, Tensor]:
-        """The named losses of one part of a step; `loss` is the one to minimise."""
+        """Compute the losses of a part of a step by name; `loss` is minimized."""
         ...
 
 
 def objective_class(method: str) -> type[Objective]:
-    """The class of the method of that name, imported."""
+    """Import and return the class of a method."""
     objective: type[Objective] = METHODS[method].load()
     return objective
 
@@ -82,7 +82,7 @@ class PseudoLabels:
 
     Attributes:
         labels: class ids, int64 [U, H, W].
-        trusted: where the confidence reaches the threshold and the pixel is not padding, bool [U, H, W].
+        trusted: pixels without padding whose confidence reaches the threshold, bool [U, H, W].
     """
 
     labels: Tensor
@@ -90,12 +90,12 @@ class PseudoLabels:
 
 
 def student_images(batch: Batch) -> Tensor:
-    """What the student sees: labeled weak views, then each kind of mixed one; uint8 [B + V * U, 3, S, S]."""
+    """Concatenate the student's images: labeled, then each set of mixed views, uint8 [B + V * U, 3, S, S]."""
     return torch.cat([batch.images, *batch.mixed])
 
 
 def forward(models: Models, images: Tensor, channel_scale: Tensor | None = None) -> StudentOutput:
-    """The student on uint8 images; `channel_scale` as `Student.forward` takes it."""
+    """Run the student on uint8 images; see `Student.forward` for `channel_scale`."""
     models.clock.begin("student")
     normalised = models.ema.normalise(images)
     output: StudentOutput = (
@@ -108,7 +108,7 @@ def forward(models: Models, images: Tensor, channel_scale: Tensor | None = None)
 
 
 def pixel_counts(batch: Batch, ignore_id: int) -> Counts:
-    """What counts of a batch's pixels; no tokens."""
+    """Count the pixels of a batch, without tokens."""
     labeled = (batch.masks != ignore_id).sum()
     unlabeled = [valid.sum() for valid in mixed_valid(batch)]
     return Counts(
@@ -120,7 +120,7 @@ def pixel_counts(batch: Batch, ignore_id: int) -> Counts:
 
 @torch.no_grad()
 def pseudo_labels(models: Models, batch: Batch, confidence: float) -> list[PseudoLabels]:
-    """Label the weak views and mix the labels as each strong view was mixed (FixMatch with CutMix)."""
+    """Label the weak views and mix the labels in the same way as the strong views (FixMatch with CutMix)."""
     models.clock.begin("ema")
     logits = models.label(models.ema.normalise(batch.weak))
     top, labels = logits.float().softmax(dim=1).max(dim=1)
@@ -131,25 +131,25 @@ def pseudo_labels(models: Models, batch: Batch, confidence: float) -> list[Pseud
 
 
 def mixed_valid(batch: Batch) -> list[Tensor]:
-    """Where each strong view is not padding, bool [U, S, S]."""
+    """Return the pixels without padding for each strong view, bool [U, S, S]."""
     valid = batch.valid[len(batch.images) :]
     return [mix(valid, pasted) for pasted in batch.pasted]
 
 
 def mix(planes: Tensor, pasted: Tensor) -> Tensor:
-    """Take the partner's pixels (at i ^ 1) where the box is; planes [U, H, W]."""
+    """Replace pixels inside the box by those of the partner, at index i ^ 1; planes [U, H, W]."""
     partners = planes.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
     return torch.where(pasted, partners, planes)
 
 
 def labeled_loss(logits: Tensor, masks: Tensor, ignore_id: int, count: Tensor) -> Tensor:
-    """Cross-entropy of logits [B, C, H, W] against ids uint8 [B, H, W], summed over labeled pixels, over `count`."""
+    """Return the cross-entropy of logits [B, C, H, W] and ids uint8 [B, H, W]: sum over labeled pixels / `count`."""
     total = F.cross_entropy(logits.float(), masks.long(), ignore_index=ignore_id, reduction="sum")
     return total / count
 
 
 def unlabeled_loss(logits: Tensor, pseudo: PseudoLabels, count: Tensor) -> Tensor:
-    """Cross-entropy over trusted pixels, summed, over the count of pixels that are not padding."""
+    """Return the cross-entropy of pseudo-labels: the sum over trusted pixels / `count`."""
     pixels = F.cross_entropy(logits.float(), pseudo.labels, reduction="none")
     return (pixels * pseudo.trusted).sum() / count
 
@@ -162,15 +162,15 @@ def semi_supervised(
     ignore_id: int,
     channel_scale: Tensor | None = None,
 ) -> tuple[StudentOutput, dict[str, Tensor]]:
-    """One student pass over all samples, with what FixMatch and its descendants have in common.
+    """Run the student on all samples and compute the losses that FixMatch and its descendants share.
 
     Returns:
-        The student's output for the labeled samples, then the mixed ones; and `loss_x`, `loss_u` (its mean over
-        strong views) and `trusted`, the share of valid pixels whose pseudo-label counts.
+        The student's output for the labeled, then the mixed samples; and `loss_x`, `loss_u` (the mean over strong
+        views) and `trusted`, the share of valid pixels with a trusted pseudo-label.
     """
     pseudo = pseudo_labels(models, batch, confidence)
     output = forward(models, student_images(batch), channel_scale)
-    own, *strong = output.logits.split([len(batch.images), *[len(batch.weak)] * len(pseudo)])
+    labeled, *strong = output.logits.split([len(batch.images), *[len(batch.weak)] * len(pseudo)])
     unlabeled = [
         unlabeled_loss(logits, labels, count)
         for logits, labels, count in zip(strong, pseudo, counts.unlabeled, strict=True)
@@ -179,7 +179,7 @@ def semi_supervised(
         labels.trusted.sum() / count for labels, count in zip(pseudo, counts.unlabeled, strict=True)
     ]
     return output, {
-        "loss_x": labeled_loss(own, batch.masks, ignore_id, counts.labeled),
+        "loss_x": labeled_loss(labeled, batch.masks, ignore_id, counts.labeled),
         "loss_u": torch.stack(unlabeled).mean(),
         "trusted": torch.stack(trusted).mean(),
     }

@@ -1,4 +1,4 @@
-"""FixMatch with an EMA model and CutMix: what RS-MTDF builds on and is compared with."""
+"""FixMatch with an EMA model and CutMix, the basis and baseline of RS-MTDF."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ from rsmtdf_core.training.targets import Targets
 
 
 class FixMatch:
-    """L = (L_x + L_u) / 2 (Sohn et al. 2020, as UniMatch has it for segmentation)."""
+    """L = (L_x + L_u) / 2 (Sohn et al. 2020, in the variant for segmentation of UniMatch)."""
 
     def __init__(self, settings: SemiSupervisedSettings, ignore_id: int, seed: int) -> None:
         self._confidence = settings.confidence
@@ -17,14 +17,14 @@ class FixMatch:
         self._seed = seed
 
     def counts(self, batch: Batch, targets: Targets | None) -> Counts:
-        """Labeled pixels, and those of strong views that are not padding."""
+        """Count labeled pixels, and the pixels of strong views without padding."""
         del targets
         return pixel_counts(batch, self._ignore_id)
 
     def __call__(
         self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
     ) -> dict[str, Tensor]:
-        """Supervised loss on weak labeled views, consistency loss on mixed unlabeled ones."""
+        """Compute the supervised loss on weak labeled views and the consistency loss on mixed unlabeled views."""
         del targets
         _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
         return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}

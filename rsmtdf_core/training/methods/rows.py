@@ -1,4 +1,4 @@
-"""The rows of this project's methods; their code is in the modules beside this one."""
+"""Registry rows of this project's methods. The code is in the other modules of this package."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -16,7 +16,7 @@ _SEMI_SUPERVISED = _LABELED | {"loss_u": "training loss, unlabeled"}
 
 
 class SupervisedSettings(MethodSettings):
-    """Cross-entropy on labeled views alone."""
+    """Cross-entropy on labeled views only."""
 
     method: Result[Literal["supervised"]]
 
@@ -25,7 +25,7 @@ class SemiSupervisedSettings(MethodSettings):
     """The keys of FixMatch and its descendants.
 
     Attributes:
-        confidence: softmax confidence from which a pseudo-label counts.
+        confidence: minimum softmax probability of a trusted pseudo-label.
     """
 
     confidence: Result[float] = Field(default=0.95, ge=0, le=1)
@@ -47,22 +47,22 @@ class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
     """FixMatch and distillation from the teachers.
 
     Attributes:
-        distillation: how the student's tokens are drawn to the teachers'.
+        distillation: distillation loss between the student's and the teachers' tokens.
     """
 
     method: Result[Literal["rs-mtdf"]]
     distillation: DistillationSettings = DistillationSettings()
 
     def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
-        """All, or those that `distillation.teachers` names."""
-        chosen = self.distillation.teachers
-        if unknown := sorted(set(chosen or ()) - set(names)):
+        """Return `distillation.teachers`, or all teachers if it is None."""
+        selected = self.distillation.teachers
+        if unknown := sorted(set(selected or ()) - set(names)):
             listed = ", ".join(unknown)
             raise ValueError(f"objective.distillation.teachers: no teacher is named {listed}")
-        return tuple(name for name in names if chosen is None or name in chosen)
+        return tuple(name for name in names if selected is None or name in selected)
 
     def require_online(self) -> None:
-        """Tokens computed in the loop have no spreads."""
+        """Refuse standardised-mse, which needs a standard deviation for each channel."""
         if self.distillation.loss == "standardised-mse":
             raise ConfigError(
                 "standardised-mse needs the spread of each channel, which only a store of features knows",

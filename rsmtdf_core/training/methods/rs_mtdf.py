@@ -18,14 +18,14 @@ from rsmtdf_core.training.targets import Targets
 
 
 class RsMtdf(FixMatch):
-    """L = (L_x + L_u + L_distill) / 3; which samples and places are distilled is set."""
+    """L = (L_x + L_u + L_distill) / 3; the settings select the samples and positions to distill."""
 
     def __init__(self, settings: RsMtdfSettings, ignore_id: int, seed: int) -> None:
         super().__init__(settings, ignore_id, seed)
         self._distillation = settings.distillation
 
     def counts(self, batch: Batch, targets: Targets | None) -> Counts:
-        """Pixels as FixMatch counts them, and the places at which each teacher's tokens are compared."""
+        """Count the pixels as in FixMatch, and the compared tokens of each teacher."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
         tokens = token_counts(targets.tokens, self._kept(batch, targets))
         pixels = pixel_counts(batch, self._ignore_id)
@@ -34,7 +34,7 @@ class RsMtdf(FixMatch):
     def __call__(
         self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
     ) -> dict[str, Tensor]:
-        """Supervised, consistency and distillation losses of one student pass."""
+        """Compute the supervised, consistency and distillation losses in one student pass."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
         output, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
         distill = distillation_loss(
@@ -49,17 +49,17 @@ class RsMtdf(FixMatch):
         return {"loss": total, **losses, "loss_distill": distill}
 
     def _kept(self, batch: Batch, targets: Targets) -> dict[str, Tensor | None]:
-        """By teacher, which tokens count, bool [B + U, h, w]; None where all do."""
+        """Return the mask of tokens to compare by teacher, bool [B + U, h, w], or None for all tokens."""
         labeled = len(batch.images)
         valid = torch.cat([batch.valid[:labeled], *mixed_valid(batch)])
         composed = targets.kept or dict.fromkeys(targets.tokens)
         return {
             name: kept_tokens(
-                (found.shape[1], found.shape[2]),
+                (tokens.shape[1], tokens.shape[2]),
                 labeled,
                 valid,
                 self._distillation,
                 composed[name],
             )
-            for name, found in targets.tokens.items()
+            for name, tokens in targets.tokens.items()
         }

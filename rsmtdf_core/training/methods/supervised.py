@@ -1,4 +1,4 @@
-"""The lower bound: cross-entropy on the labeled views alone."""
+"""The baseline without unlabeled data: cross-entropy on labeled views only."""
 
 from torch import Tensor
 
@@ -22,14 +22,14 @@ class Supervised:
         self._ignore_id = ignore_id
 
     def counts(self, batch: Batch, targets: Targets | None) -> Counts:
-        """The labeled pixels."""
+        """Count the labeled pixels."""
         del targets
         return pixel_counts(batch, self._ignore_id)
 
     def __call__(
         self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
     ) -> dict[str, Tensor]:
-        """Cross-entropy of the labeled weak views."""
+        """Compute the cross-entropy on weak labeled views."""
         del targets
         logits = forward(models, batch.images).logits
         return {"loss": labeled_loss(logits, batch.masks, self._ignore_id, counts.labeled)}

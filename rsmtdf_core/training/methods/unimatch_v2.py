@@ -14,32 +14,32 @@ _WORD = 64  # bits of one draw
 
 
 class UniMatchV2(FixMatch):
-    """L = (L_x + (L_s1 + L_s2) / 2) / 2, each strong view without the channels that the other has."""
+    """L = (L_x + (L_s1 + L_s2) / 2) / 2, with complementary channels dropped in the two strong views."""
 
     def __call__(
         self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
     ) -> dict[str, Tensor]:
-        """Supervised loss on weak labeled views, consistency loss on two mixed views of unlabeled ones."""
+        """Compute the supervised loss on weak labeled views and the consistency loss on two mixed views."""
         del targets
         scale = self._channel_scale(batch, max(models.ema.encoder.channels))
         _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id, scale)
         return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}
 
     def _channel_scale(self, batch: Batch, channels: int) -> Tensor:
-        """Complementary dropout: float32 [B + 2 * U, channels], 1 for labeled samples.
+        """Draw the factors of complementary dropout, float32 [B + 2 * U, channels]; 1 for labeled samples.
 
-        A sample's mask multiplies its first view by 0 or 2 per channel and its second by 2 or 0; half of the
-        global batch, drawn at random, keeps both views whole.
+        The factor of a channel is 0 or 2 in the first view of a sample, and 2 or 0 in the second. A random half of the
+        global batch keeps all channels of both views.
         """
         order = KeyedDraws(self._seed, "kept whole", batch.step).permutation(batch.total)
         whole = set(order[: batch.total // 2].tolist())
-        places = range(batch.first, batch.first + len(batch.weak))
+        indices = range(batch.first, batch.first + len(batch.weak))
         first = np.stack(
             [
                 np.ones(channels, np.float32)
-                if place in whole
-                else _zeros_and_twos(KeyedDraws(self._seed, "dropout", batch.step, place), channels)
-                for place in places
+                if index in whole
+                else _zeros_and_twos(KeyedDraws(self._seed, "dropout", batch.step, index), channels)
+                for index in indices
             ]
         )
         labeled = np.ones((len(batch.images), channels), np.float32)
@@ -48,7 +48,7 @@ class UniMatchV2(FixMatch):
 
 
 def _zeros_and_twos(draws: KeyedDraws, count: int) -> np.ndarray:
-    """0 or 2 with equal chances, float32 [count]."""
+    """Draw 0 or 2 with equal probability, float32 [count]."""
     words = [draws.integer(0, 2**_WORD - 1) for _ in range(-(-count // _WORD))]
     bits = np.unpackbits(np.array(words, "<u8").view(np.uint8))
     return 2 * bits[:count].astype(np.float32)
