@@ -180,7 +180,7 @@ def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOSPC, "make room"),
+        (errno.ENOSPC, "free space"),
         (errno.ENAMETOOLONG, "shorter names"),
         (errno.EACCES, "access"),
         (errno.EIO, "check it"),
