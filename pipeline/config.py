@@ -1,4 +1,4 @@
-"""One YAML file drives both stages: read, overridden from the command line, validated strictly."""
+"""The config of an experiment: one YAML file for all stages, with overrides from the command line."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from rsmtdf_core.views.settings import ViewSettings
 
 
 def _share(value: object) -> object:
-    """Read shares written as a fraction: '1/8'."""
+    """Convert a share in the form of a fraction, such as '1/8'."""
     try:
         return float(Fraction(value)) if isinstance(value, str) else value
     except (ValueError, ZeroDivisionError):
@@ -40,15 +40,15 @@ Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
 
 class DataSettings(ConfigSettings):
-    """Which scenes are used.
+    """The dataset and its labeled scenes.
 
     Attributes:
-        manifest: a packaged manifest's name, or the path of one.
-        root: the folder that the manifest's paths are relative to; a relative one starts from the working folder, and
-            a run keeps it whole, so that it can be evaluated from any folder.
-        labeled: share of the training scenes whose masks are used, e.g. 1/8; without effect where the manifest
-            lists its labeled scenes.
-        labeled_seed: draws those scenes; smaller shares are inside larger ones.
+        manifest: name of a packaged manifest, or path of a manifest.
+        root: the folder that the manifest's paths are relative to. Runs store the absolute path, so that they can be
+            evaluated from any folder.
+        labeled: share of the training scenes whose masks are used, such as 1/8; has no effect if the manifest lists its
+            labeled scenes.
+        labeled_seed: seed of the draw of labeled scenes; a larger share includes the scenes of a smaller share.
     """
 
     manifest: Place[str] = Field(max_length=LONGEST_PATH)
@@ -58,13 +58,13 @@ class DataSettings(ConfigSettings):
 
 
 class EvaluationSettings(ConfigSettings):
-    """How a run is scored.
+    """Validation and scoring of a run.
 
     Attributes:
-        weights: which model is validated, kept as best and scored.
-        every: epochs between validations.
-        patience: the run ends after this many validations without a better one; None trains to the end.
-        inference: how whole scenes are predicted.
+        weights: the model that is validated, selected as best and scored.
+        every: number of epochs between validations.
+        patience: number of validations without improvement after which training stops; None disables early stopping.
+        inference: prediction of whole scenes.
     """
 
     weights: Result[Literal["ema", "student"]] = "ema"
@@ -74,31 +74,32 @@ class EvaluationSettings(ConfigSettings):
 
 
 class RuntimeSettings(ConfigSettings):
-    """Where and how fast; nothing here changes what is computed, but `precision` by rounding.
+    """Device, paths, speed and memory. Only `precision` affects the results, by rounding.
 
     Attributes:
-        device: auto takes a GPU where there is one.
-        precision: of the training step.
-        accumulate: parts that a step's batch is computed in, one after the other; the same losses in less memory.
-        activation_checkpointing: compute the encoder's activations again in the backward pass instead of keeping
-            them: less memory, a third more time.
-        compile: compile the student (torch.compile): minutes at the start, faster steps after that.
-        workers: processes that render views ahead of the training step; 0 renders in the loop.
-        cache: the folder of feature stores that experiments share; by default RSMTDF_CACHE, or
-            a folder in the user's cache.
-        runs: the folder of runs.
-        cache_pixels: keep the rendered views and masks beside the tokens, so that stage two decodes and augments
-            nothing; 6 bytes a pixel of a view.
-        check: when the checksum of a cached record is compared: at each use, at its first use in a process, never.
-        read_threads: threads that copy and decompress cached records ahead of the training step.
-        extract_workers: processes of stage one on this machine; by default one per GPU, or one per two cores.
-        teacher_batch: views that a teacher sees at once.
-        shard_mebibytes: upper bound of a shard's size, fixed when a store is created.
-        log_every: steps between lines of metrics.jsonl.
-        checkpoint_every: steps between checkpoints, beside those before validations; None makes no others.
-        keep_checkpoints: how many of the latest are kept, beside the best.
-        keep_best: how many of the best are kept.
-        trackers: where metrics go beside metrics.jsonl and TensorBoard.
+        device: auto uses a GPU if available.
+        precision: precision of the training step.
+        accumulate: number of parts in which the batch of a step is computed, one after the other. The losses are the
+            same, with less memory.
+        activation_checkpointing: recompute the encoder's activations in the backward pass: less memory, a third more
+            time.
+        compile: compile the student with torch.compile: takes minutes at the start, and makes steps faster.
+        workers: number of processes that render views ahead of the training step; 0 renders in the loop.
+        cache: folder of the feature stores, shared by experiments; by default RSMTDF_CACHE, or rsmtdf in the user's
+            cache folder.
+        runs: folder of the runs.
+        cache_pixels: also cache the rendered views and masks, so that training does not decode or augment images; takes
+            6 bytes per pixel of a view.
+        check: when the checksum of a cached record is verified: at each use, at the first use in a process, or never.
+        read_threads: number of threads that read and decompress cached records ahead of the training step.
+        extract_workers: number of extraction processes on this machine; by default one per GPU, or one per two cores.
+        teacher_batch: number of views in a teacher's forward pass.
+        shard_mebibytes: maximum size of a shard in MiB, fixed at the creation of a store.
+        log_every: number of steps between lines of metrics.jsonl.
+        checkpoint_every: number of steps between checkpoints; None saves checkpoints only before validations.
+        keep_checkpoints: number of latest checkpoints to keep, in addition to the best.
+        keep_best: number of best checkpoints to keep.
+        trackers: services that receive the metrics, in addition to metrics.jsonl and TensorBoard.
     """
 
     device: Speed[Literal["auto", "cpu", "cuda"]] = "auto"
@@ -123,21 +124,21 @@ class RuntimeSettings(ConfigSettings):
 
     @property
     def cache_folder(self) -> Path:
-        """The cache as set, else RSMTDF_CACHE, else rsmtdf in the user's cache folder."""
+        """Folder of the cache: the setting, else RSMTDF_CACHE, else rsmtdf in the user's cache folder."""
         if self.cache is not None:
             return self.cache
-        if named := os.environ.get("RSMTDF_CACHE"):
-            return Path(named).expanduser()
+        if folder := os.environ.get("RSMTDF_CACHE"):
+            return Path(folder).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "rsmtdf"
 
 
 class ExperimentConfig(ConfigSettings):
-    """Everything about one experiment.
+    """All settings of an experiment.
 
     Attributes:
-        name: names the run.
-        seed: of the student's initial weights and of the order of views.
-        views_seed: of the view plan; runs that share it share their features.
+        name: name of the run.
+        seed: seed of the student's initial weights and of the order of views.
+        views_seed: seed of the view plan; runs with the same views_seed share features.
     """
 
     name: Place[str] = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)
@@ -186,12 +187,12 @@ class ExperimentConfig(ConfigSettings):
 
     @property
     def method(self) -> MethodKind:
-        """The row of the training method."""
+        """Registry row of the training method."""
         return METHODS[self.objective.method]
 
     @property
     def distilled(self) -> tuple[TeacherSettings, ...]:
-        """The teachers whose tokens the method gets, in the config's order; none if it uses no teachers."""
+        """Teachers that the method uses, in the order of the config; empty if it uses none."""
         if not isinstance(self.objective, TaughtSettings):
             return ()
         used = self.objective.used_teachers(self._teacher_names)
@@ -199,54 +200,58 @@ class ExperimentConfig(ConfigSettings):
 
     @property
     def teacher_source(self) -> TeacherSource:
-        """Where the method gets the teachers' tokens from: the cache, the teachers in the loop, or nowhere."""
+        """Source of the teachers' tokens; "none" for methods without teachers."""
         return self.objective.teachers if isinstance(self.objective, TaughtSettings) else "none"
 
     @property
     def run_folder(self) -> Path:
-        """Where this config's run is kept by default."""
+        """Default folder of this config's run."""
         return self.runtime.runs / f"{self.name}-{self.objective.method}-seed{self.seed}"
 
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | ExperimentConfig
-"""A YAML file's path, a packaged config's name, a mapping with the keys of a file, or a config."""
+"""Path of a YAML file, name of a packaged config, mapping with the keys of a file, or config."""
 
 
 def packaged_configs() -> dict[str, Path]:
-    """The example configs that come with the package, by name."""
+    """Return the paths of the packaged example configs by name."""
     folder = Path(__file__).with_name("configs")
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_config(name_or_path: str) -> Path:
-    """The path of a config given as a path or as a packaged name.
+    """Return the path of a config.
+
+    Args:
+        name_or_path: name of a packaged config, or path of a YAML file.
 
     Raises:
-        ConfigError: where there is neither.
+        ConfigError: If there is no such file or packaged config.
     """
     path = Path(name_or_path)
     if path.is_file():
         return path
-    known = packaged_configs()
-    if name_or_path in known:
-        return known[name_or_path]
-    close = get_close_matches(name_or_path, known, 1)
+    configs = packaged_configs()
+    if name_or_path in configs:
+        return configs[name_or_path]
+    close = get_close_matches(name_or_path, configs, 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise ConfigError(
         f"no config {name_or_path!r}",
-        remedy=f"{hint}give a YAML file or one of: {', '.join(known)}",
+        remedy=f"{hint}give a YAML file or one of: {', '.join(configs)}",
     )
 
 
 def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Read a config and apply overrides of the form `dotted.key=value`, the value read as YAML.
+    """Load a config and apply overrides.
 
     Args:
-        source: a YAML file's path, a packaged config's name, a mapping with the keys of a file, or a config.
-        overrides: in the order in which they apply.
+        source: path of a YAML file, name of a packaged config, mapping with the keys of a file, or config.
+        overrides: `dotted.key=value`, with the value in YAML; applied in this order.
 
     Raises:
-        ConfigError: with one line for each error, and whether it is in the file or in an override.
+        ConfigError: If a key or value is invalid. The message has a line for each error and names its source, the file
+            or an override.
     """
     if isinstance(source, ExperimentConfig) and not overrides:
         return source
@@ -259,7 +264,7 @@ def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> Experime
 
 
 def _reader(source: ConfigSource) -> tuple[Callable[[], dict[str, Any]], str]:
-    """What gives a config's values, new ones at each call, and the config's name in errors."""
+    """Return a function that reads new values at each call, and the name of the config for errors."""
     if isinstance(source, ExperimentConfig):
         return partial(source.model_dump, mode="json", exclude_unset=True), "the config"
     if isinstance(source, Mapping):
@@ -269,7 +274,7 @@ def _reader(source: ConfigSource) -> tuple[Callable[[], dict[str, Any]], str]:
 
 
 def plain_value(value: object) -> object:
-    """A value from Python as YAML would give it: paths as text, sequences as lists."""
+    """Convert a Python value to the types of YAML: paths to text, sequences to lists."""
     if isinstance(value, Mapping):
         return {key: plain_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -278,7 +283,7 @@ def plain_value(value: object) -> object:
 
 
 def _overridden(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """The values of a config with the overrides in place."""
+    """Apply the overrides to the values of a config."""
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -290,36 +295,37 @@ def _overridden(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, A
 def _placed(
     error: ConfigError, read: Callable[[], dict[str, Any]], name: str, overrides: Sequence[str]
 ) -> ConfigError:
-    """The same error with the places where it comes from: an override is at fault if things are right without it.
+    """Add the sources of the errors to the error: the config, and each override without which fewer errors remain.
 
-    Found by trying, as an error need not name the key that was set: two settings may be wrong only together.
+    Validation is repeated without each override, because an error need not name its key: two settings may be invalid
+    only in combination.
     """
 
-    def wrong(kept: Iterable[str]) -> set[str]:
+    def errors_with(active: Iterable[str]) -> set[str]:
         try:
-            validate(ExperimentConfig, _overridden(read(), kept), name)
-        except ConfigError as found:
-            return set(found.what.splitlines())
+            validate(ExperimentConfig, _overridden(read(), active), name)
+        except ConfigError as failure:
+            return set(failure.what.splitlines())
         return set()
 
     lines = set(error.what.splitlines())
-    in_file = lines & wrong(())
-    if lines == in_file:
+    errors_in_file = lines & errors_with(())
+    if lines == errors_in_file:
         return error
     faulty = [
-        one
-        for one in dict.fromkeys(overrides)
-        if wrong([other for other in overrides if other != one]) < lines
+        override
+        for override in dict.fromkeys(overrides)
+        if errors_with([other for other in overrides if other != override]) < lines
     ]
-    # Of two wrong values of one key neither is at fault by itself.
-    places = [_option(one) for one in faulty or overrides]
-    if in_file:
-        places.append(name)
-    return ConfigError(error.what, where=", ".join(places), remedy="correct the keys named above")
+    # If a key is overridden twice with invalid values, removing either override leaves the error.
+    sources = [_option(override) for override in faulty or overrides]
+    if errors_in_file:
+        sources.append(name)
+    return ConfigError(error.what, where=", ".join(sources), remedy="correct the keys named above")
 
 
 def _option(override: str) -> str:
-    """An override as an error names it."""
+    """Format an override for errors."""
     return f"--set {override if len(override) <= 120 else f'{override[:117]}...'}"
 
 
@@ -328,18 +334,18 @@ def _value(text: str, override: str) -> object:
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: object, override: str) -> None:
-    """Set a nested key; an item of a list is named by its number or by its `name`."""
+    """Set a nested key. The key of a list item is its index or its `name`."""
     node: Any = values
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
         if isinstance(node, list):
-            place = _item(node, key)
-            if place is None:
-                known = ", ".join(str(one.get("name")) for one in node if isinstance(one, dict))
-                raise ConfigError(f"no item {key!r} (there are: {known})", where=_option(override))
+            index = _item(node, key)
+            if index is None:
+                names = ", ".join(str(item.get("name")) for item in node if isinstance(item, dict))
+                raise ConfigError(f"no item {key!r} (there are: {names})", where=_option(override))
             if last:
-                node[place] = value
-            node = node[place]
+                node[index] = value
+            node = node[index]
         elif isinstance(node, dict):
             choice = _choice(".".join(keys[: depth + 1]))
             if choice and isinstance(node.get(key), str):
@@ -349,7 +355,7 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
             elif last:
                 node[key] = value
             else:
-                # An absent or empty group is made here; validation names it if no such group exists.
+                # Create a missing or empty group. Validation reports it if there is no such group.
                 node[key] = {} if node.get(key) is None else node[key]
                 node = node[key]
         else:
@@ -358,7 +364,7 @@ def _assign(values: dict[str, Any], keys: list[str], value: object, override: st
 
 
 def _choice(key: str) -> OneOf | None:
-    """The choice that a group may be, which can be written as a name alone."""
+    """Return the mark of a group that a config may replace by the name of a part, or None."""
     fields = fields_at(ExperimentConfig, key)
     return one_of(fields[0][2]) if fields else None
 
@@ -366,7 +372,7 @@ def _choice(key: str) -> OneOf | None:
 def _item(items: list[Any], key: str) -> int | None:
     if key.isdigit() and int(key) < len(items):
         return int(key)
-    named = [
+    indices = [
         i for i, item in enumerate(items) if isinstance(item, dict) and item.get("name") == key
     ]
-    return named[0] if named else None
+    return indices[0] if indices else None

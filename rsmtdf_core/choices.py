@@ -1,4 +1,4 @@
-"""Groups of a config's keys whose settings depend on the part that one of the keys names."""
+"""Config groups with a key that selects a part, such as a codec. The part determines the other keys of the group."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ Group = type[ConfigSettings]
 
 @dataclass(frozen=True)
 class OneOf:
-    """Marks a group of keys as the settings of one of several parts, which one key of the group names.
+    """Marks a group of keys as the settings of one of several parts, selected by a key of the group.
 
-    The group may be written as that name alone. Keys that only other parts have are checked and left out, so that an
-    override may name another part than the file. Parts are looked up when values are read, not when classes are made:
-    a part's module may use the settings that mention it.
+    A config may give the name of the part in place of the group. Keys of other parts are validated and dropped, so that
+    an override can select another part than the file. Parts are looked up at validation, not at class creation, because
+    a part's module may import the settings that contain the mark.
 
     Attributes:
         kinds: rows by name, each with its `settings`.
-        key: the key that names the part.
-        default: the part of a group that names none; None if every group has to.
+        key: the key that selects the part.
+        default: the part of a group without this key; None if the key is required.
     """
 
     kinds: Mapping[str, Any]
@@ -42,20 +42,20 @@ class OneOf:
         source: Any,  # noqa: ANN401 - as pydantic asks for it
         handler: GetCoreSchemaHandler,
     ) -> core_schema.CoreSchema:
-        """Values become settings of the part that they name."""
+        """Validate values with `read`."""
         del source, handler
         return core_schema.no_info_plain_validator_function(self.read)
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The settings classes of all parts."""
+        """Settings classes of all parts."""
         return tuple(kind.settings for kind in self.kinds.values())
 
     def read(self, value: object) -> Any:  # noqa: ANN401 - settings of the class that the field declares
-        """The settings that a value describes.
+        """Validate a value as settings of the part that it selects.
 
         Raises:
-            ValueError: it is no name and no mapping, or the mapping does not fit its part.
+            ValueError: If the value is neither a name nor a mapping, or the mapping is invalid for its part.
         """
         if isinstance(value, ConfigSettings):
             return value
@@ -72,7 +72,7 @@ class OneOf:
         return settings.model_validate(self._of_part({**values, self.key: name}, settings))
 
     def make(self) -> Any:  # noqa: ANN401 - as `read`
-        """The settings of a group that a config leaves out."""
+        """Return the settings of a group that is missing from the config."""
         return self.read({})
 
     @property
@@ -80,7 +80,7 @@ class OneOf:
         return ", ".join(self.kinds)
 
     def _of_part(self, values: dict[str, object], settings: Group) -> dict[str, object]:
-        """The values but for those of keys that only other parts have."""
+        """Drop the keys of other parts, after their values are validated."""
         kept = dict(values)
         for key in values.keys() - settings.model_fields.keys():
             others = [group for group in self.groups if key in group.model_fields]
@@ -97,7 +97,7 @@ def _invalid(problems: list[InitErrorDetails]) -> ValidationError:
 
 
 def _problems(group: Group, key: str, value: object) -> list[InitErrorDetails]:
-    """What makes a value of one key wrong, whatever else the group needs."""
+    """Return the errors in the value of a key, ignoring other keys of the group."""
     try:
         group.model_validate({key: value})
     except ValidationError as error:
@@ -114,18 +114,18 @@ def _problems(group: Group, key: str, value: object) -> list[InitErrorDetails]:
 
 
 def one_of(field: FieldInfo) -> OneOf | None:
-    """The choice that a field is, if it is one."""
+    """Return the `OneOf` mark of a field, or None."""
     marks = [mark for mark in field.metadata if isinstance(mark, OneOf)]
     return marks[0] if marks else None
 
 
 def choice_in(field: FieldInfo) -> OneOf | None:
-    """The choice that a field, or an item of it, is."""
+    """Return the `OneOf` mark of a field or of its items, or None."""
     return one_of(field) or _choice_in(field.annotation)
 
 
 def groups_of(field: FieldInfo) -> tuple[Group, ...]:
-    """The settings classes that a field's value may have, itself or as an item; none for a plain value."""
+    """Return the possible settings classes of a field or of its items; empty for a plain value."""
     choice, group = choice_in(field), declared_group(field.annotation)
     if choice:
         return choice.groups
@@ -133,7 +133,7 @@ def groups_of(field: FieldInfo) -> tuple[Group, ...]:
 
 
 def declared_group(annotation: object) -> Group | None:
-    """The settings class that an annotation names, itself or for items: of a choice, what its parts have in common."""
+    """Return the settings class in an annotation, directly or for items; for a choice, the base class of its parts."""
     if isinstance(annotation, type) and issubclass(annotation, ConfigSettings):
         return annotation
     groups = (declared_group(inner) for inner in get_args(annotation))
@@ -148,12 +148,12 @@ def _choice_in(annotation: object) -> OneOf | None:
 
 
 def default_values(group: Group, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Each dotted key with its default, as JSON; those of all parts of a choice, and none that are required."""
+    """Iterate over dotted keys and their defaults as JSON, for all parts of a choice, without required keys."""
     for name, field in group.model_fields.items():
-        inner = groups_of(field)
-        for each in inner:
-            yield from default_values(each, f"{prefix}{name}.")
-        if not inner and not field.is_required():
+        inner_groups = groups_of(field)
+        for inner_group in inner_groups:
+            yield from default_values(inner_group, f"{prefix}{name}.")
+        if not inner_groups and not field.is_required():
             yield (
                 f"{prefix}{name}",
                 to_jsonable_python(field.get_default(call_default_factory=True)),
@@ -161,9 +161,9 @@ def default_values(group: Group, prefix: str = "") -> Iterator[tuple[str, object
 
 
 def fields_at(group: Group, key: str) -> list[tuple[Group, str, FieldInfo]]:
-    """The fields that a dotted key may name, each with the class that has it; none for an unknown key.
+    """Return the fields that match a dotted key, each with its class and name; empty for an unknown key.
 
-    An item of a list may be named by its number or name, or be left out: `teachers.dino.block`, `teachers.block`.
+    The number or name of a list item is optional: `teachers.dino.block`, `teachers.block`.
     """
     first, _, rest = key.partition(".")
     field = group.model_fields.get(first)
@@ -171,8 +171,9 @@ def fields_at(group: Group, key: str) -> list[tuple[Group, str, FieldInfo]]:
         return []
     if not rest:
         return [(group, first, field)]
-    inner = groups_of(field)
-    entries = [entry for each in inner for entry in fields_at(each, rest)]
+    inner_groups = groups_of(field)
+    entries = [entry for inner_group in inner_groups for entry in fields_at(inner_group, rest)]
     if not entries and get_origin(field.annotation) is tuple and "." in rest:
-        entries = [entry for each in inner for entry in fields_at(each, rest.partition(".")[2])]
+        rest = rest.partition(".")[2]
+        entries = [entry for inner_group in inner_groups for entry in fields_at(inner_group, rest)]
     return entries

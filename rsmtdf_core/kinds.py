@@ -1,9 +1,8 @@
-"""The four kinds of parts that a package can add: methods, teacher families, codecs and protocols.
+"""Registries of the parts that a package can add: methods, teacher families, codecs and protocols.
 
-A part states its facts in one row: a torch-free value that names the part's code by import path and imports it on
-first use. Rows of this project are listed below; those of other packages come from the entry points in the groups
-`rsmtdf.methods`, `rsmtdf.teachers`, `rsmtdf.codecs` and `rsmtdf.protocols`, each of which names a row in the same way.
-Nothing outside of a row knows what a part is like.
+Each part has one row with its facts. A row does not need torch: it names the part's code by import path and imports it
+on first use. The rows of this project are listed below. Other packages add rows through entry points in the groups
+`rsmtdf.methods`, `rsmtdf.teachers`, `rsmtdf.codecs` and `rsmtdf.protocols`. No other module keeps facts about a part.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,14 +20,14 @@ Holds = Literal["tokens", "pixels"]
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A row: what is common to all parts.
+    """A row of a registry, with the facts that all kinds of parts have.
 
     Attributes:
         name: the part's name in configs, on the command line and in reports.
         summary: the part in one line, for help texts.
         code: import path of the part's code, `package.module` or `package.module:attribute`.
-        interface: what the code of every part of the kind has, by name.
-        settings: the keys that a config has for the part.
+        interface: names of the attributes that the code of every part of the kind must have.
+        settings: the config keys of the part.
     """
 
     interface: ClassVar[tuple[str, ...]] = ()
@@ -38,11 +37,11 @@ class Kind:
     code: str
     settings: type[ConfigSettings]
 
-    def load(self) -> Any:  # noqa: ANN401 - each kind has an interface of its own, and a typed function that loads it
-        """The part's code, imported.
+    def load(self) -> Any:  # noqa: ANN401 - the interface depends on the kind; typed functions wrap this method
+        """Import the part's code and return it.
 
         Raises:
-            ConfigError: the code cannot be imported, or lacks what parts of its kind have.
+            ConfigError: If the code cannot be imported, or lacks an attribute of `interface`.
         """
         try:
             code = _resolve(self.code)
@@ -82,7 +81,7 @@ class MethodKind(Kind):
 class FamilyKind(Kind):
     """A family of teachers; its code is a module or an object with the functions of `Family`.
 
-    Its settings extend `TeacherSettings`; other defaults there, such as the tap, are the family's.
+    Its settings extend `TeacherSettings`, and may change its defaults, such as the tap.
     """
 
     interface = ("hub_file", "build")
@@ -95,8 +94,8 @@ class CodecKind(Kind):
     Its settings extend `CodecSettings`.
 
     Attributes:
-        format: number of the format of its records, which is part of a store's address.
-        holds: teachers' tokens, or pixels of rendered views.
+        format: format number of the records; part of a store's address.
+        holds: the contents of the records, teachers' tokens or pixels of rendered views.
         lossless: whether decoded tokens differ from the teacher's by no more than half precision.
     """
 
@@ -109,7 +108,7 @@ class CodecKind(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolKind(Kind):
-    """An evaluation protocol; its code is a `Protocol`. It has no settings: its name says all that decides a score."""
+    """An evaluation protocol; its code is a `Protocol`. It has no settings; its name alone determines the scores."""
 
     interface = ("description", "score")
 
@@ -120,50 +119,52 @@ K = TypeVar("K", bound=Kind)
 
 
 class Registry(Mapping[str, K], Generic[K]):
-    """All rows of one kind by name: this project's first, then those of other packages in the order of their names."""
+    """The rows of one kind by name: first those of this project, then those of other packages, sorted by name."""
 
-    def __init__(self, noun: str, group: str, row_type: type[K], own: Mapping[str, str]) -> None:
-        """Rows are read on first use, so that a row's module may import modules that use the registry.
+    def __init__(
+        self, noun: str, group: str, row_type: type[K], built_in: Mapping[str, str]
+    ) -> None:
+        """Keep the import paths. Rows are imported on first use, so a row's module may import users of the registry.
 
         Args:
-            noun: the kind in errors, such as "codec".
+            noun: the kind as errors name it, such as "codec".
             group: the group of entry points.
             row_type: the class of the rows.
-            own: import paths of this project's rows by name.
+            built_in: import paths of this project's rows by name.
         """
         self.noun = noun
         self.group = group
         self._row_type = row_type
-        self._own = own
+        self._built_in = built_in
 
     def __getitem__(self, name: str) -> K:
-        """The row of that name."""
+        """Return the row with the given name."""
         return self._rows[name]
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """Iterate over the names."""
         return iter(self._rows)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of rows."""
         return len(self._rows)
 
     @cached_property
     def _rows(self) -> dict[str, K]:
         rows: dict[str, K] = {}
-        for name, path in self._own.items():
+        for name, path in self._built_in.items():
             row = _resolve(path)
             assert isinstance(row, self._row_type), path
             assert row.name == name, path
             rows[name] = row
         for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
             if point.name in rows:
-                raise self._refused(point, f"there is a {self.noun} of that name already")
-            rows[point.name] = self._plugged(point)
+                raise self._refused(point, f"there is already a {self.noun} of that name")
+            rows[point.name] = self._plugged_in(point)
         return rows
 
-    def _plugged(self, point: EntryPoint) -> K:
-        """The row that an entry point names."""
+    def _plugged_in(self, point: EntryPoint) -> K:
+        """Import the row that an entry point names."""
         try:
             row = point.load()
         except Exception as failure:
@@ -185,7 +186,7 @@ class Registry(Mapping[str, K], Generic[K]):
         )
 
 
-def _resolve(path: str) -> Any:  # noqa: ANN401 - whatever the module holds
+def _resolve(path: str) -> Any:  # noqa: ANN401 - a module may contain any type
     module, _, name = path.partition(":")
     imported = import_module(module)
     return getattr(imported, name) if name else imported
@@ -253,4 +254,4 @@ class _TokenCodecs(Mapping[str, CodecKind]):
 
 
 TOKEN_CODECS: Mapping[str, CodecKind] = _TokenCodecs()
-"""The codecs for teachers' tokens, the lossless ones first."""
+"""The codecs for teachers' tokens, lossless codecs first."""

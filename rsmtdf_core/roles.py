@@ -1,9 +1,9 @@
-"""What each field of a config decides, stated beside its type.
+"""Roles of config fields. Each field declares in its type which part of an experiment it affects.
 
     lr: Result[float] = 5e-6
 
-Addresses of stores, the rules of resuming, groups of comparable runs, overrides of `evaluate` and the facts of
-predictions are derived from these roles, so that no list of keys elsewhere can miss a field.
+Store addresses, the keys that may change on resume, groups of comparable runs, overrides of `evaluate` and the facts in
+predictions are derived from these roles. So there is no separate list of keys that could miss a field.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from rsmtdf_core.settings import Settings
 
 
 class Role(StrEnum):
-    """What a field decides."""
+    """The part of an experiment that a field affects."""
 
     VIEWS = "views"
     TEACHER = "teacher"
@@ -30,15 +30,15 @@ class Role(StrEnum):
 
 
 EXPLANATIONS = {
-    Role.VIEWS: "how views are drawn, and so the address of every store",
-    Role.TEACHER: "the teacher's tokens, and so the address of its store",
-    Role.CODEC: "how tokens are stored, and so which of a teacher's stores is read",
-    Role.RESULT: "what a training computes; a run cannot be resumed with another value",
-    Role.TAUGHT: "what a training with a method that uses teachers computes; other methods ignore it",
-    Role.SELECTION: "which of the config's teachers are used",
-    Role.SCORING: "how a trained model predicts; `evaluate` and `predict` take another value with --set",
-    Role.SPEED: "speed and memory alone; may change at any time",
-    Role.PLACE: "names and places on disk; may change at any time",
+    Role.VIEWS: "how views are drawn, and therefore the address of every store",
+    Role.TEACHER: "the teacher's tokens, and therefore the address of its store",
+    Role.CODEC: "how tokens are stored, and therefore which store of a teacher is read",
+    Role.RESULT: "the result of training; a run cannot be resumed with another value",
+    Role.TAUGHT: "the result of training with a method that uses teachers; other methods ignore it",
+    Role.SELECTION: "which teachers of the config are used",
+    Role.SCORING: "how a trained model predicts; `evaluate` and `predict` accept another value with --set",
+    Role.SPEED: "only speed and memory; may change at any time",
+    Role.PLACE: "names and paths on disk; may change at any time",
 }
 
 T = TypeVar("T")
@@ -54,14 +54,14 @@ Selection = Annotated[T, Role.SELECTION]
 
 
 class ConfigSettings(Settings):
-    """A group of a config's keys: each is a group itself or states its role."""
+    """A group of config keys. Each key is a group itself or declares its role."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - as pydantic declares it
-        """Refuse a class with a field that does not state what it decides, or that changes it.
+        """Check that each field has a role, and the same role as in the base classes.
 
         Raises:
-            TypeError: the field has no role, or another one than in the class that it comes from.
+            TypeError: If a field has no role, or another role than in a base class.
         """
         super().__pydantic_init_subclass__(**options)
         for name, field in cls.model_fields.items():
@@ -77,7 +77,7 @@ class ConfigSettings(Settings):
 
 
 def role_of(field: FieldInfo) -> Role | None:
-    """The role that a field states; None for a group of further fields."""
+    """Return the role of a field, or None for a group of fields."""
     return next((role for role in field.metadata if isinstance(role, Role)), None)
 
 
@@ -88,13 +88,13 @@ def _has_groups(annotation: object) -> bool:
 
 
 def deciding(settings: ConfigSettings, *roles: Role) -> dict[str, Any]:
-    """The fields with these roles, as nested JSON; groups without such a field are left out."""
+    """Return the values of the fields with these roles as nested JSON, without empty groups."""
     values = settings.model_dump(mode="json")
     chosen: dict[str, Any] = {}
     for name, field in type(settings).model_fields.items():
         value, role = getattr(settings, name), role_of(field)
         if role is not None:
-            # A field may leave itself out of the JSON while it has its default.
+            # A field with `exclude_if` is missing from the JSON if it has its default.
             if role in roles and name in values:
                 chosen[name] = values[name]
         elif isinstance(value, ConfigSettings):
@@ -107,7 +107,7 @@ def deciding(settings: ConfigSettings, *roles: Role) -> dict[str, Any]:
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Nested values under dotted keys."""
+    """Flatten nested values to pairs of dotted key and value."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")

@@ -1,4 +1,4 @@
-"""The base of every settings model: strict, frozen, and compared field by field."""
+"""Base class and shared field types of all settings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +8,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Every number has bounds, so that a slip of the keyboard is named by its key rather than by what breaks later. They
-# lie far beyond what anybody uses; both together also refuse NaN and infinity.
+# Every number has bounds, so that a typo is reported with its key and not as a later failure. The bounds are far beyond
+# useful values. They also exclude NaN and infinity.
 MOST_COUNT = 1_000_000_000
 MOST_SIDE = (
-    4096  # px: a view of that side has 50 MB, and 85,000 tokens of a ViT with patches of 14 px
+    4096  # px: a view of this size has 50 MB, and 85,000 tokens of a ViT with patches of 14 px
 )
-LONGEST_NAME = 255  # bytes that file systems take
+LONGEST_NAME = 255  # bytes; the limit of common file systems
 LONGEST_PATH = 4096
 
 Seed = Annotated[int, Field(ge=0, le=2**62)]
@@ -23,10 +23,10 @@ Spread = Annotated[float, Field(gt=0, ge=1e-6, le=10)]
 
 
 def user_path(path: Path) -> Path:
-    """A path as a user writes it, with `~` for a home folder.
+    """Expand `~` in a path to the home folder.
 
     Raises:
-        ValueError: no file can have that name.
+        ValueError: If no file can have this path, or the home folder is unknown.
     """
     text = str(path)
     if "\0" in text or len(text) > LONGEST_PATH:
@@ -50,6 +50,6 @@ WeightsName = Annotated[str, Field(min_length=1), AfterValidator(_weights)]
 
 
 class Settings(BaseModel):
-    """A group of settings: unknown keys are refused and values cannot change after validation."""
+    """A group of settings. Unknown keys are refused, and values cannot change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

@@ -41,10 +41,10 @@ def export(
     ] = False,
     checkpoint: Checkpoint = None,
 ) -> None:
-    """Export a run's best model without optimiser or teachers, and check the file against the run's model.
+    """Export a run's best model without optimizer or teachers, and check the file against the run's model.
 
     pt2 and onnx take uint8 RGB images [B, 3, H, W] of any batch and size (multiples of the patch or stride) and
-    normalise them inside. A JSON file next to the model lists classes, colors, sizes and the origin of the model.
+    normalize them inside. A JSON file next to the model lists classes, colors, sizes and the origin of the model.
     """
     from pipeline.exchange.export import export_run
 

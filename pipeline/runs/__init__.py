@@ -5,7 +5,7 @@
 
 from pipeline.runs.finding import RunList, RunProblem, SortKey, find_runs, list_runs
 from pipeline.runs.record import RunRecord, read_run
-from pipeline.runs.summary import RunFeatures, RunSummary, summarise
+from pipeline.runs.summary import RunFeatures, RunSummary, summarize
 
 __all__ = [
     "RunFeatures",
@@ -17,5 +17,5 @@ __all__ = [
     "find_runs",
     "list_runs",
     "read_run",
-    "summarise",
+    "summarize",
 ]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pipeline.config import RuntimeSettings
 from pipeline.runs.record import read_run
-from pipeline.runs.summary import RunSummary, summarise
+from pipeline.runs.summary import RunSummary, summarize
 from rsmtdf_core.errors import RsmtdfError, RunError
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.settings import Settings
@@ -60,7 +60,7 @@ def list_runs(folder: Path | None = None, sort: SortKey = "name") -> RunList:
     for path in run_folders:
         name = _name(path, folder)
         try:
-            runs.append(summarise(read_run(path), name))
+            runs.append(summarize(read_run(path), name))
         except RsmtdfError as error:
             problems.append(RunProblem(run=name, problem=_line(error, path)))
         except OSError as error:

@@ -68,7 +68,7 @@ class RunSummary(Settings):
     written: str
 
 
-def summarise(record: RunRecord, name: str) -> RunSummary:
+def summarize(record: RunRecord, name: str) -> RunSummary:
     """Summarize a run under the given name."""
     config, best = record.config, record.best
     return RunSummary(

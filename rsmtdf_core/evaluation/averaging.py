@@ -24,8 +24,8 @@ def scene_logits(
     """Predict the logits of a scene, averaged over its resized and mirrored copies.
 
     Args:
-        model: maps normalised images float [B, bands, h, w] to logits [B, C, h, w].
-        image: the normalised scene, float [bands, H, W].
+        model: maps normalized images float [B, bands, h, w] to logits [B, C, h, w].
+        image: the normalized scene, float [bands, H, W].
         settings: scales and flips, and how to predict each copy; see `predict_logits`.
         multiple: the model accepts sides that are multiples of this number of px.
 

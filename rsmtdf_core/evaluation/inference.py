@@ -22,9 +22,9 @@ def predict_logits(
     """Predict the logits of a scene at the size of the scene.
 
     Args:
-        model: maps normalised images float [B, bands, h, w] to logits [B, C, h, w]. It moves its
+        model: maps normalized images float [B, bands, h, w] to logits [B, C, h, w]. It moves its
             input to its device, so that the device holds one batch of windows at a time.
-        image: the normalised scene, float [bands, H, W].
+        image: the normalized scene, float [bands, H, W].
         settings: mode, window, overlap, blend and batch.
         multiple: the model accepts sides that are multiples of this number of px (the patch size of a ViT).
 

@@ -1,4 +1,4 @@
-"""What a config says about the student; the defaults are those of the published recipe."""
+"""Settings of the student. The defaults are those of the published recipe."""
 
 from typing import Annotated, Literal
 
@@ -26,13 +26,13 @@ ModelName = Literal["ema", "student"]
 
 
 class FusionSettings(ConfigSettings):
-    """How translated tokens flow back into the student's last tap.
+    """Fusion of translated tokens into the student's last tap.
 
     Attributes:
-        mode: "weighted" adds them, "attention" learns at each place how much of each counts, "off"
-            leaves the tap alone (translators then serve the loss).
-        student_weight: weight of the student's own features, [0, 1]; attention starts from it.
-        teacher_weights: weight of each teacher by name; None shares the rest equally.
+        mode: "weighted" adds them with fixed weights, "attention" learns weights for each position, "off" disables
+            fusion, so that translators are only used in the loss.
+        student_weight: weight of the student's features, in [0, 1]; initial value of mode attention.
+        teacher_weights: weight of each teacher by name; None divides the remaining weight equally.
     """
 
     mode: Taught[_Mode] = "weighted"
@@ -41,22 +41,23 @@ class FusionSettings(ConfigSettings):
 
 
 class StudentSettings(ConfigSettings):
-    """The network that is trained.
+    """Architecture and initial weights of the student.
 
     Attributes:
-        encoder: a timm model name: a plain vision transformer, or a CNN with four levels or more.
-        weights: "hub" (from the hub's local cache, which stage one fills), "random", or the path of
-            a weights file.
-        mean: subtracted from the image in 0..1, per band of the first three; ImageNet's, as the reference has it.
-        std: what the difference is divided by.
-        taps: the four blocks (ViT) or levels (CNN) that feed the head, from 0, rising. None takes
-            the reference's blocks by depth, and a CNN's last four levels.
-        head: width of the DPT head, named after the encoder size it was made for.
-        second_encoding: how a teacher is translated that sees crops at a smaller size (the reference's CLIP):
-            "own" runs the encoder again at that size, as the reference does; "shared" resamples the
-            last tap of the one pass, which is cheaper.
+        encoder: name of a timm model: a plain vision transformer, or a CNN with at least four levels.
+        weights: "hub" (from the hub's local cache, filled by `rsmtdf extract-features`), "random", or the path of a
+            weights file.
+        mean: mean to subtract from the image in 0..1, for each of the first three bands; by default of ImageNet, as in
+            the reference.
+        std: standard deviation to divide by, for each of the first three bands.
+        taps: indices, in increasing order, of the four blocks (ViT) or levels (CNN) that feed the head. None selects
+            the reference's blocks by depth, or a CNN's last four levels.
+        head: width of the DPT head, named after the encoder size that it was designed for.
+        second_encoding: features that are translated to a teacher with a smaller input size (CLIP in the reference):
+            "own" runs the encoder again at that size, as in the reference; "shared" resamples the last tap of the
+            first pass, which is cheaper.
         translator_hidden: width of the hidden layer of each teacher's translator.
-        fusion: how translated tokens flow back.
+        fusion: fusion of translated tokens into the last tap.
     """
 
     encoder: Result[str] = Field(

@@ -1,4 +1,4 @@
-"""What names a teacher in a config: weights, preprocessing and where its tokens are taken."""
+"""Settings of a teacher: weights, preprocessing and tap."""
 
 from typing import Annotated, Any, Literal
 
@@ -27,25 +27,25 @@ PerChannel = tuple[Mean, Mean, Mean]
 
 
 class TeacherSettings(ConfigSettings):
-    """One teacher.
+    """A teacher: a frozen model whose tokens the student learns from.
 
     Attributes:
-        name: what the config, the stores and the student's translator call it.
-        family: the library that builds it, a name in `kinds.FAMILIES`.
-        model: the library's name of the model, with its weights' tag after a dot where there are
-            several ("vit_base_patch14_dinov2.lvd142m", "ViT-L-14-quickgelu.openai").
-        weights: "hub" (the library's own weights), "random", or the path of a weights file.
-        weights_sha256: sha256 of the weights file, 64 hex digits; a file that differs is refused.
+        name: name of the teacher in the config, in stores and in the student's translators.
+        family: the library that builds the model; `rsmtdf config kinds` lists all families.
+        model: name of the model in the library, with the tag of its weights after a dot if there are several, such as
+            "vit_base_patch14_dinov2.lvd142m" or "ViT-L-14-quickgelu.openai".
+        weights: "hub" (the library's published weights), "random", or the path of a weights file.
+        weights_sha256: expected sha256 of the weights file, 64 hex digits; any other file is refused.
         seed: seed of random weights.
-        block: the transformer block whose output is taken, or the feature level of a CNN; negative
-            numbers count from the last.
-        final_norm: take a transformer's tokens through its final LayerNorm; CNNs have none. By default True, unless the
-            family has another default.
-        input_size: side in px to which the normalised crop is resized; None: the crop as it is.
-        mean: subtracted from the image in 0..1, per channel.
-        std: what the difference is divided by.
-        precision: what the forward pass computes in; tokens are float32 in any case.
-        codec: how the store writes the tokens.
+        block: the transformer block, or the feature level of a CNN, that outputs the tokens; negative numbers count
+            from the last.
+        final_norm: whether a transformer's final LayerNorm is applied to the tokens; CNNs have none. The default
+            depends on the family.
+        input_size: side in px to which the normalized crop is resized; None keeps the size of the crop.
+        mean: mean to subtract from the image in 0..1, per channel.
+        std: standard deviation to divide by, per channel.
+        precision: precision of the forward pass; tokens are always returned as float32.
+        codec: the codec of the tokens in the store.
     """
 
     name: Result[str] = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
@@ -64,21 +64,21 @@ class TeacherSettings(ConfigSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _migrated(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
-        """Earlier configs have the quality of the transform codec beside the codec."""
+    def _migrated(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
+        """Move the quality of the transform codec, a key of the teacher in earlier versions, into the codec."""
         if not isinstance(values, dict) or "quality" not in values:
             return values
-        kept = {key: value for key, value in values.items() if key != "quality"}
-        codec = kept.get("codec", {})
+        migrated = {key: value for key, value in values.items() if key != "quality"}
+        codec = migrated.get("codec", {})
         codec = {CODEC.key: codec} if isinstance(codec, str) else codec
         if isinstance(codec, dict):
-            kept["codec"] = {**codec, "quality": values["quality"]}
-        return kept
+            migrated["codec"] = {**codec, "quality": values["quality"]}
+        return migrated
 
     @model_validator(mode="before")
     @classmethod
-    def _of_family(cls, values: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
-        """A teacher made from this class itself has the defaults of its family's class."""
+    def _of_family(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
+        """Apply the defaults of the family to a teacher that is created from this base class."""
         if cls is not TeacherSettings or not isinstance(values, dict):
             return values
         kind = FAMILIES.get(str(values.get("family")))
@@ -99,5 +99,5 @@ class TeacherSettings(ConfigSettings):
 
     @property
     def declared_codec(self) -> Declared:
-        """The codec as its stores declare it."""
+        """The codec as declared in stores."""
         return declare(self.codec)

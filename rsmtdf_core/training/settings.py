@@ -1,4 +1,4 @@
-"""Settings of stage two: the objective, the optimiser and the schedule."""
+"""Settings of training: the method, the optimizer and the schedule."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,14 +12,14 @@ DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
 
 
 class DistillationSettings(ConfigSettings):
-    """How the student's tokens are drawn to the teachers'; the defaults are the reference's.
+    """Distillation loss between the student's and the teachers' tokens. The defaults are those of the reference.
 
     Attributes:
-        loss: mse, smooth-l1, cosine, or standardised-mse: mse in units of each channel's standard deviation
-            over the teacher's store, so that no teacher outweighs the others by its scale.
-        samples: which samples' tokens are compared.
-        padding: whether tokens count whose place in the crop is padding.
-        teachers: names of the teachers in use; None uses all of the config.
+        loss: distance between tokens: mse, smooth-l1, cosine, or standardised-mse. The latter is mse in units of each
+            channel's standard deviation over the teacher's store, so that no teacher dominates by its scale.
+        samples: samples whose tokens are compared.
+        padding: whether the loss includes tokens at padded positions of a crop.
+        teachers: names of the teachers to use; None uses all teachers of the config.
     """
 
     loss: Taught[DistanceName] = "mse"
@@ -29,7 +29,7 @@ class DistillationSettings(ConfigSettings):
 
 
 class MethodSettings(ConfigSettings):
-    """The training method and its own keys: each method extends this class by them.
+    """The training method. Each method adds its keys in a subclass.
 
     Attributes:
         method: the name of the method.
@@ -39,49 +39,51 @@ class MethodSettings(ConfigSettings):
 
 
 class TaughtSettings(MethodSettings):
-    """What methods that learn from teachers have in common: a method whose settings extend this class gets tokens.
+    """Base class for the settings of methods that learn from teachers' tokens.
 
     Attributes:
-        teachers: cached reads their tokens from the store; online computes them in the loop, as a control.
+        teachers: source of the tokens: cached reads them from the store; online computes them during training, as a
+            control.
     """
 
     teachers: Taught[Literal["cached", "online"]] = "cached"
 
     def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Those of the config's teachers, given by name, whose tokens the method gets.
+        """Select the teachers that the method uses.
+
+        Args:
+            names: names of the teachers in the config.
 
         Raises:
-            ValueError: a key names a teacher that the config does not have.
+            ValueError: If a key names a teacher that is not in the config.
         """
         return tuple(names)
 
     def require_online(self) -> None:
-        """Refuse settings that tokens computed in the loop cannot serve.
+        """Check that the method can use tokens that are computed during training.
 
         Raises:
-            ConfigError: they need what only a store knows.
+            ConfigError: If the method needs statistics that only a store has.
         """
 
 
 class OptimiserSettings(ConfigSettings):
-    """AdamW with two learning rates and polynomial decay (reference values as defaults).
+    """AdamW with two learning rates and polynomial decay. The defaults are those of the reference.
 
     Attributes:
-        lr: learning rate of a pretrained encoder.
-        multiplier: times lr for everything else.
+        lr: learning rate of the pretrained encoder.
+        multiplier: factor on lr for all other parameters.
         weight_decay: AdamW's decoupled weight decay.
         power: exponent of the decay (1 - step / steps) ** power.
-        epochs: passes over the unlabeled scenes.
-        max_steps: upper bound of the steps in all; the decay then ends there.
-        batch: labeled crops, and as many unlabeled ones, per process and step; even.
+        epochs: number of passes over the unlabeled scenes.
+        max_steps: maximum number of steps in total; the decay then ends at this step.
+        batch: labeled crops per process and step, with the same number of unlabeled crops; must be even.
         scale_lr: linear multiplies lr by the global batch (batch times processes) over `lr_batch`.
-        lr_batch: the global batch that lr was chosen for; the reference's is 4 GPUs times 8.
-        ema: upper bound of the EMA ratio min(1 - 1 / (step + 1), ema).
+        lr_batch: the global batch that lr was chosen for; in the reference, 4 GPUs times 8.
+        ema: maximum of the EMA decay min(1 - 1 / (step + 1), ema).
     """
 
-    lr: Result[float] = Field(
-        default=5e-6, gt=0, le=1e30
-    )  # training itself finds a rate that diverges
+    lr: Result[float] = Field(default=5e-6, gt=0, le=1e30)  # training reports divergence
     multiplier: Result[float] = Field(default=40.0, gt=0, le=1e6)
     weight_decay: Result[float] = Field(default=0.01, ge=0, le=1000)
     power: Result[float] = Field(default=0.9, ge=0, le=1000)
@@ -93,5 +95,5 @@ class OptimiserSettings(ConfigSettings):
     ema: Result[float] = Field(default=0.996, ge=0, lt=1)
 
     def scaled_lr(self, global_batch: int) -> float:
-        """The encoder's first learning rate when this many labeled crops make a step."""
+        """Return the encoder's initial learning rate for a global batch of this many labeled crops."""
         return self.lr * global_batch / self.lr_batch if self.scale_lr == "linear" else self.lr

@@ -1,6 +1,6 @@
-"""How views are made: the settings that, with the scenes and a seed, determine a view plan.
+"""Settings of views. Together with the scenes and a seed, they determine a view plan.
 
-The defaults are the recipe of RS-MTDF (arXiv 2506.08772 and its official code).
+The defaults are those of RS-MTDF (arXiv 2506.08772 and its official code).
 """
 
 import math
@@ -32,21 +32,21 @@ _Pair = tuple[_Positive, _Positive]
 _Range = Annotated[_Pair, _between(0.01, 100)]
 
 LARGEST_BOX_SIDE = 0.9
-"""Share of the crop's side that the most compact box of the largest area may have.
+"""Maximum side of the most compact box of the largest area, relative to the crop's side.
 
-Boxes are drawn until one fits; those with longer sides would hardly ever fit.
+Boxes are drawn until a box fits into the crop, which is unlikely for longer sides.
 """
 
 
 class JitterSettings(ConfigSettings):
-    """Colour jitter of strong views, with the meaning of torchvision's ColorJitter.
+    """Color jitter of strong views, as in torchvision's ColorJitter.
 
     Attributes:
-        p: probability that a view is jittered at all.
-        brightness: factors are drawn from 1 -/+ this, not below 0; 0 leaves the operation out.
-        contrast: as `brightness`.
-        saturation: as `brightness`.
-        hue: shifts are drawn from -/+ this, in turns of the colour circle; 0 leaves it out.
+        p: probability of color jitter in a view.
+        brightness: factors are drawn from 1 - brightness to 1 + brightness, but not below 0; 0 disables it.
+        contrast: factors are drawn from 1 - contrast to 1 + contrast, but not below 0; 0 disables it.
+        saturation: factors are drawn from 1 - saturation to 1 + saturation, but not below 0; 0 disables it.
+        hue: shifts are drawn from -hue to hue, in turns of the color circle; 0 disables it.
     """
 
     p: Views[Probability] = 0.8
@@ -60,8 +60,8 @@ class BlurSettings(ConfigSettings):
     """Gaussian blur of strong views.
 
     Attributes:
-        p: probability that a view is blurred.
-        sigma: range of the Gaussian's standard deviation, px.
+        p: probability of blur in a view.
+        sigma: range of the Gaussian's standard deviation, in px.
     """
 
     p: Views[Probability] = 0.5
@@ -69,12 +69,12 @@ class BlurSettings(ConfigSettings):
 
 
 class CutMixSettings(ConfigSettings):
-    """Boxes that strong views take from their partners.
+    """CutMix: boxes of strong views that are filled from their partner views.
 
     Attributes:
-        p: probability that a view has a box.
-        area: range of the box's share of the crop's area.
-        aspect: range of the box's height over its width.
+        p: probability of a box in a view.
+        area: range of the box's area relative to the crop's area.
+        aspect: range of the box's height divided by its width.
     """
 
     p: Views[Probability] = 0.5
@@ -96,22 +96,20 @@ class CutMixSettings(ConfigSettings):
 class ViewSettings(ConfigSettings):
     """All settings of a view plan.
 
-    They are part of every address: a key that is added is to be told only where it is not the default (`exclude_if`).
+    They are part of every store's address. So a new key needs `exclude_if`, which omits it if it has its default.
 
     Attributes:
-        crop: side of the square views, px.
-        scale: a scene is resized so that its long side is this range times its own.
-        unlabeled_views: views per unlabeled scene (K); the draws of those there are do not depend
-            on it.
-        labeled_views: the same for labeled scenes.
-        flip: probability of a horizontal mirror.
-        jitter: colour jitter of strong views.
-        grayscale: probability that a strong view is grey.
-        blur: blur of strong views.
+        crop: side of the square views, in px.
+        scale: range of the factors by which scenes are resized before a crop.
+        unlabeled_views: number of views per unlabeled scene (K); more views leave the existing views unchanged.
+        labeled_views: number of views per labeled scene; more views leave the existing views unchanged.
+        flip: probability of a horizontal flip.
+        jitter: color jitter of strong views.
+        grayscale: probability that a strong view is converted to grayscale.
+        blur: Gaussian blur of strong views.
         cutmix: boxes of mixed views.
-        teacher_sees: which view of an unlabeled scene the teachers see. "mixed" is the reference;
-            "strong" leaves CutMix, "weak" all photometric change to the training loop, fresh every
-            epoch.
+        teacher_sees: the view of an unlabeled scene that the teachers see. "mixed" is the reference; with "strong", the
+            training loop draws CutMix again in every epoch, and with "weak" also all photometric changes.
     """
 
     crop: Views[int] = Field(518, ge=14, le=MOST_SIDE)

@@ -190,7 +190,7 @@ class Unpickler(pickle._Unpickler):
     }
 
     def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401 - whatever the file names
-        """The storage, or the module, that a persistent id stands for."""
+        """Return the storage or module that a persistent id refers to."""
         kind, *facts = pid
         if kind == "module":
             return facts[0]

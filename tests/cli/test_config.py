@@ -27,7 +27,7 @@ def run(monkeypatch):
 def test_a_key_is_explained_by_its_description_type_default_and_role(run):
     assert run("explain", "student.fusion.student_weight") == [
         "student.fusion.student_weight",
-        "  weight of the student's own features, [0, 1]; attention starts from it.",
+        "  weight of the student's features, in [0, 1]; initial value of mode attention.",
         "  type     number, >= 0.0, <= 1.0",
         "  default  0.8",
         f"  decides  result with teachers: {EXPLANATIONS[Role.TAUGHT]}",

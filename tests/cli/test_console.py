@@ -1,4 +1,4 @@
-"""Names from outside print as they are, whatever they hold, and nothing in them reaches the terminal as a command."""
+"""Names from outside are printed literally, and control sequences in them never reach the terminal."""
 
 import io
 import json

@@ -27,7 +27,7 @@ def test_a_value_is_described_with_its_bounds_and_its_default():
     (meaning,) = explain("optimiser.batch")
     assert meaning.type == "integer, >= 2, <= 65,536, multiple of 2"
     assert (meaning.default, meaning.role) == ("8", Role.RESULT)
-    assert meaning.description.startswith("labeled crops, and as many unlabeled ones")
+    assert meaning.description.startswith("labeled crops per process and step")
     (meaning,) = explain("runtime.check")
     assert (meaning.type, meaning.default) == ("always or first or never", "first")
     (meaning,) = explain("data.root")
@@ -35,11 +35,11 @@ def test_a_value_is_described_with_its_bounds_and_its_default():
 
 
 def test_items_of_a_list_are_named_as_overrides_name_them():
-    assert [each.description for each in explain("teachers.dino.block")] == [
-        each.description for each in explain("teachers.0.block")
+    assert [key.description for key in explain("teachers.dino.block")] == [
+        key.description for key in explain("teachers.0.block")
     ]
 
 
-def test_an_unknown_key_is_told_with_the_near_one():
+def test_an_unknown_key_is_refused_with_a_suggestion():
     with pytest.raises(ConfigError, match=r"did you mean 'optimiser\.lr'"):
         explain("optimiser.lrr")

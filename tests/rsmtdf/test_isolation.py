@@ -103,3 +103,17 @@ def test_what_the_system_refuses_is_our_error():
         verb(errno.ENOSPC)
     assert caught.value.where == "a file"
     assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_changed_and_removed_variables_are_restored(monkeypatch):
+    monkeypatch.setenv("RSMTDF_CHANGED", "before")
+    monkeypatch.setenv("RSMTDF_REMOVED", "before")
+
+    @isolated
+    def verb():
+        os.environ["RSMTDF_CHANGED"] = "after"
+        del os.environ["RSMTDF_REMOVED"]
+
+    before = dict(os.environ)
+    verb()
+    assert dict(os.environ) == before

@@ -55,7 +55,7 @@ def codecs_with(folder: Path, monkeypatch, **points: str) -> Registry[CodecKind]
     (folder / "striped.py").write_text(ROWS)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "striped", raising=False)
-    return Registry("codec", CODECS.group, CodecKind, CODECS._own)
+    return Registry("codec", CODECS.group, CodecKind, CODECS._built_in)
 
 
 def test_rows_of_other_packages_follow_this_projects(tmp_path, monkeypatch):
@@ -68,7 +68,7 @@ def test_rows_of_other_packages_follow_this_projects(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("fp16", "striped:PACKED", "there is a codec of that name already"),
+        ("fp16", "striped:PACKED", "there is already a codec of that name"),
         ("packed", "striped:RAW", "its row is named 'raw'"),
         ("packed", "striped:BROKEN", "expected a CodecKind, found a int"),
         ("packed", "striped:ABSENT", "it cannot be imported: AttributeError"),

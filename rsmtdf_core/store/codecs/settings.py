@@ -1,10 +1,10 @@
-"""What all codecs' settings have in common."""
+"""Base class of the settings of codecs."""
 
 from rsmtdf_core.roles import ConfigSettings, OfCodec
 
 
 class CodecSettings(ConfigSettings):
-    """A codec and its own keys: each codec extends this class by them.
+    """The codec of a teacher's tokens. Each codec adds its keys in a subclass.
 
     Attributes:
         name: the name of the codec.

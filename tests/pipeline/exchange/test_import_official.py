@@ -47,7 +47,7 @@ def shapes(shared):
 
 
 def checkpoint_of(states: dict, path, **facts):
-    """A file as the official code saves it: DDP's prefix, teachers inside, NumPy scalars beside."""
+    """Save a file like the official code: with DDP's prefix, teachers and NumPy scalars."""
     teachers = {
         "Dino_teacher_model.cls_token": torch.zeros(1, 1, 768),
         "clip_model.proj": torch.ones(4),

@@ -43,14 +43,14 @@ def keys(values: object) -> set[str]:
 
 
 def without_defaults(path: Path, settings: Settings) -> dict[str, object]:
-    """What an earlier version would have written of these settings into the file."""
+    """Return these settings as an earlier version would have written them."""
     values = settings.model_dump(mode="json", exclude_defaults=True)
     assert not LATE[path.name] & keys(values)
     return values
 
 
 def age(run: Path) -> None:
-    """Take every key that has its default out of what a run wrote, seals made anew."""
+    """Remove every key with a default value from the files of a run, and renew the seals."""
     folder, record = open_run(run), read_run(run)
     for path, settings in ((folder.config, record.config), (folder.manifest, record.manifest)):
         path.write_text(yaml.safe_dump(without_defaults(path, settings)))
@@ -79,7 +79,7 @@ def test_it_goes_on_to_the_same_end(make_config, method):
     shutil.rmtree(run / "best")
     again = train(config, run, resume=True)
     assert (again.status, again.steps) == ("finished", 8)
-    assert load_checkpoint(first).state["step"] == 4, "it did not begin anew"
+    assert load_checkpoint(first).state["step"] == 4, "it did not start again"
     assert load_checkpoint(last).fingerprint == ended
     assert (read_run(run).status, read_run(run).total) == ("finished", 8)
 

@@ -1,9 +1,9 @@
-"""A run's row says what was trained on what, and from which features."""
+"""A run's row shows its method, data and features."""
 
 import pytest
 
 from pipeline.runs.record import read_run
-from pipeline.runs.summary import codec_label, summarise
+from pipeline.runs.summary import codec_label, summarize
 from tests.pipeline.runs.written import lock_stores, write_run
 
 
@@ -13,7 +13,7 @@ def folder(tmp_path):
 
 
 def summary_of(folder):
-    return summarise(read_run(folder), "a name")
+    return summarize(read_run(folder), "a name")
 
 
 def test_a_run_in_one_row(make_config, folder):

@@ -1,4 +1,4 @@
-"""Canvases: things are where their pixels say, legends take the room that they claim."""
+"""Canvases place elements at the given pixels, and legends have the announced size."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Panels: nothing cut off, aligned, in the manifest's colours."""
+"""Panels are complete, aligned, and in the manifest's colors."""
 
 from pathlib import Path
 

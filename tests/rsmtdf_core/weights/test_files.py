@@ -1,4 +1,4 @@
-"""Weights files are data: every format reads as the same tensors, and none runs code or lies about sizes."""
+"""Weights files are data: every format reads as the same tensors, and no file can run code or fake its sizes."""
 
 import io
 import os

@@ -6,7 +6,7 @@ VOID = {"meta", "link", "img", "input"}
 
 
 class Page(HTMLParser):
-    """A page that is well-formed, by what stands in it."""
+    """The elements and texts of a well-formed page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pixels to score, drawn or given, and manifests that say which classes count."""
+"""Pixels to score, generated or given, and manifests that define the scored classes."""
 
 from typing import Any, NamedTuple
 
@@ -80,5 +80,5 @@ def many_pixels(seed: int, unscored: tuple[str, ...] = ()) -> Pixels:
 
 
 def count(pairs: list[tuple[int, int]], truth: int | None = None, found: int | None = None) -> int:
-    """Pixels of this truth and this prediction; None stands for any."""
+    """Count the pixels of this truth and this prediction; None matches any."""
     return sum((truth in (None, a)) and (found in (None, b)) for a, b in pairs)
