@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
-from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import (
     InitErrorDetails,
     PydanticCustomError,
@@ -45,6 +46,14 @@ class OneOf:
         """Validate values with `read`."""
         del source, handler
         return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the JSON schema: a name alone, or the settings of one of the parts."""
+        del schema
+        settings = [handler(group.__pydantic_core_schema__) for group in self.groups]
+        return {"anyOf": [{"enum": list(self.kinds)}, *settings]}
 
     @property
     def groups(self) -> tuple[Group, ...]:
