@@ -66,7 +66,7 @@ class ConfigSettings(Settings):
         super().__pydantic_init_subclass__(**options)
         for name, field in cls.model_fields.items():
             if role_of(field) is None and not _has_groups(field.annotation):
-                raise TypeError(f"{cls.__name__}.{name} does not state what it decides")
+                raise TypeError(f"{cls.__name__}.{name} does not declare its role")
             for base in cls.__bases__:
                 inherited = getattr(base, "model_fields", {}).get(name, field)
                 if role_of(inherited) != role_of(field):

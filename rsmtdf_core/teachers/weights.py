@@ -67,7 +67,7 @@ def _download(settings: TeacherSettings) -> Path:
             f"the weights of teacher {settings.name!r} are neither in the hub cache nor to be "
             f"downloaded: {failure}",
             where=f"huggingface.co/{repository}/{name}",
-            remedy=f"run `hf download {repository} {name}` where there is a network and share the "
+            remedy=f"run `hf download {repository} {name}` on a machine with a network and share the "
             f"cache (HF_HOME), or set weights of teacher {settings.name!r} to the path of a file, "
             "or to random to try things out",
         ) from failure

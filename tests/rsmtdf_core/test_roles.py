@@ -35,7 +35,7 @@ class Outer(ConfigSettings):
 
 
 def test_a_field_without_a_role_is_refused_when_its_class_is_made():
-    with pytest.raises(TypeError, match=r"Wrong\.second does not state what it decides"):
+    with pytest.raises(TypeError, match=r"Wrong\.second does not declare its role"):
 
         class Wrong(ConfigSettings):
             first: Result[int] = 1
