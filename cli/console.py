@@ -18,6 +18,7 @@ import rich.text
 import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -44,17 +45,26 @@ def _console(*, stderr: bool = False) -> "PlainConsole":
     return PlainConsole(stderr=stderr, width=200, height=50)
 
 
+def visible(text: str) -> str:
+    """Return printable text, with lines that take no space in a terminal escaped too.
+
+    A lone combining character, or a lone skin tone of an emoji, is printable, but rich would leave it out of a table.
+    """
+    lines = printable(text).split("\n")
+    return "\n".join(line if cell_len(line) or not line else ascii(line)[1:-1] for line in lines)
+
+
 class Text(rich.text.Text):
     """Styled text with escaped control sequences, which rich would drop or print."""
 
     def __init__(self, text: str = "", *args: Any, **options: Any) -> None:  # noqa: ANN401 - rich's own
-        super().__init__(printable(text), *args, **options)
+        super().__init__(visible(text), *args, **options)
 
     def append(
         self, text: rich.text.Text | str, style: str | Style | None = None
     ) -> rich.text.Text:
         """Append text, or a string in a style."""
-        return super().append(printable(text) if isinstance(text, str) else text, style)
+        return super().append(visible(text) if isinstance(text, str) else text, style)
 
 
 class PlainConsole(Console):
@@ -65,7 +75,7 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> rich.text.Text:  # noqa: ANN401 - rich's own
         """Render a string, also in the cell of a table."""
-        return super().render_str(printable(text), **options)
+        return super().render_str(visible(text), **options)
 
 
 out = _console()

@@ -1,11 +1,15 @@
 """Fixtures that every test may use."""
 
 import importlib
+import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# pytest-xdist gives its workers 80 columns, and consoles take their width as they are made.
+os.environ.pop("COLUMNS", None)
 
 # How long an example takes depends on the machine and on what else it does.
 settings.register_profile(

@@ -134,7 +134,7 @@ def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_p
     with rasterio.open(path) as found:
         assert found.count == 1
     three = PredictSettings(bands=BandSettings.model_validate(BANDS))
-    with pytest.raises(ConfigError, match="sees 5 bands, found 3"):
+    with pytest.raises(ConfigError, match="expects 5 bands, found 3"):
         predict(run, [source], tmp_path / "other", three)
     facts = json.loads(export_run(run, tmp_path / "exported", "pt2").facts.read_text())
     assert facts["input"]["bands"] == len(facts["input"]["mean"]) == 5
