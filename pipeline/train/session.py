@@ -83,7 +83,7 @@ class Session:
         try:
             self._resume_or_start(resume=resume)
         except WriteError as error:
-            resumption = f"continue with: {self._command}"
+            resumption = f"go on with: {self._command}"
             error.remedy = remedy_of(error.errno, f"then {resumption}") or resumption
             raise
 

@@ -54,7 +54,7 @@ def interrupted(
     return Interrupted(
         f"{signal.Signals(number).name} after step {done} of {total}: {kept}",
         where=run.path,
-        remedy=f"continue with: {command}",
+        remedy=f"go on with: {command}",
         number=number,
     )
 
