@@ -19,7 +19,6 @@ SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
 FIRST_THEN_SECOND = """
 import os, signal
 from pipeline.train.signals import Signals
-os.environ.pop("TORCHELASTIC_RUN_ID", None)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
 with Signals(speaks=True, exits=EXITS) as signals:
     os.kill(os.getpid(), signal.SIGTERM)
