@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="Show, explain and copy configs.")
 @app.command("list")
 def list_configs() -> None:
     """List the packaged configs."""
-    from pipeline.config import packaged_configs
+    from pipeline.packaged import packaged_configs
 
     for name, path in packaged_configs().items():
         first = path.read_text().splitlines()[0].lstrip("# ")
@@ -80,6 +80,6 @@ def copy(
     path: Annotated[Path, typer.Argument(help="The file to write.")],
 ) -> None:
     """Copy a packaged config to a new file, including comments."""
-    from pipeline.config import find_config
+    from pipeline.packaged import find_config
 
     copy_file(find_config(name), path)

@@ -44,6 +44,7 @@ def train(
     """Train the student from the cached features; no teacher is loaded.
 
     The method is objective.method; a method that learns from teachers needs their features.
+    With objective.pretrain.steps, any method starts after that many steps of distillation.
     Ctrl-C or SIGTERM finish the current step, save it and exit with status 130 or 143; a second one exits at once.
 
     If a run exists: [cyan]--resume[/] continues it, to the same result as if it had never stopped; [cyan]--init-from[/]
@@ -70,7 +71,8 @@ def train(
         # Under torchrun only the first process reports. Exit directly, because the shutdown of the interpreter
         # may abort if a thread of gloo is still running.
         os._exit(0)
-    best, warning = "no validation split", ""
+    best = "no validation split" if report.trains_head else "the head is not trained"
+    warning = ""
     if report.best_miou is not None:
         score = (
             f"val mIoU {percent(report.best_miou)} ({report.weights}, epoch {report.best_epoch})"
@@ -89,4 +91,7 @@ def train(
     if warning:
         RichReporter().warn(warning)
     show("run", report.run)
-    show_command("score it", "rsmtdf", "evaluate", report.run)
+    if report.trains_head:
+        show_command("score it", "rsmtdf", "evaluate", report.run)
+    else:
+        show_command("train from it", "rsmtdf", "train", "CONFIG", "--init-from", report.run)

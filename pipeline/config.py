@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from pipeline.packaged import find_config
 from rsmtdf_core.choices import OneOf, fields_at, one_of
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
@@ -18,7 +18,12 @@ from rsmtdf_core.roles import ConfigSettings, Place, Result, Speed, Views
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Seed, UserPath
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.training.settings import MethodSettings, OptimiserSettings, TaughtSettings
+from rsmtdf_core.training.settings import (
+    MethodSettings,
+    OptimiserSettings,
+    PretrainSettings,
+    TaughtSettings,
+)
 from rsmtdf_core.validation import load_yaml, parse_yaml, validate
 from rsmtdf_core.views.records import PIXELS
 from rsmtdf_core.views.settings import ViewSettings
@@ -160,11 +165,15 @@ class ExperimentConfig(ConfigSettings):
             raise ValueError(f"teachers need different names, found {', '.join(names)}")
         if PIXELS in names:
             raise ValueError(f"{PIXELS} is the name of the cached views; give the teacher another")
-        if self.optimiser.batch % (2 * self.runtime.accumulate):
-            raise ValueError(
-                f"runtime.accumulate: {self.runtime.accumulate} parts of optimiser.batch: {self.optimiser.batch} "
-                "are not whole pairs; the batch must be a multiple of twice the parts"
-            )
+        for key, batch in (
+            ("optimiser.batch", self.optimiser.batch),
+            ("objective.pretrain.batch", self.phases[0].optimiser.batch),
+        ):
+            if batch % (2 * self.runtime.accumulate):
+                raise ValueError(
+                    f"runtime.accumulate: {self.runtime.accumulate} parts of {key}: {batch} "
+                    "are not whole pairs; the batch must be a multiple of twice the parts"
+                )
         if self.teacher_source == "online" and self.views.teacher_sees != "mixed":
             raise ValueError(
                 "objective.teachers: online computes tokens of the mixed views; set views.teacher_sees: mixed"
@@ -175,6 +184,16 @@ class ExperimentConfig(ConfigSettings):
     def _known_teachers(self) -> Self:
         if isinstance(self.objective, TaughtSettings):
             self.objective.used_teachers(self._teacher_names)
+        pretrain = self.objective.pretrain
+        if pretrain.steps and not self.teachers:
+            raise ValueError(
+                "objective.pretrain.steps: distillation needs teachers, and the config has none; list some under "
+                "teachers, or set it to 0"
+            )
+        if unknown := sorted(set(pretrain.distillation.teachers or ()) - set(self._teacher_names)):
+            raise ValueError(
+                f"objective.pretrain.distillation.teachers: no teacher is named {', '.join(unknown)}"
+            )
         weighted = self.student.fusion.teacher_weights or {}
         if unknown := sorted(weighted.keys() - set(self._teacher_names)):
             listed = ", ".join(unknown)
@@ -191,17 +210,46 @@ class ExperimentConfig(ConfigSettings):
         return METHODS[self.objective.method]
 
     @property
+    def phases(self) -> tuple["ExperimentConfig", ...]:
+        """The config of each phase of a run, in order.
+
+        These are distillation, if `objective.pretrain` has steps, and the method, without `objective.pretrain`.
+        """
+        pretrain = self.objective.pretrain
+        if not pretrain.steps:
+            return (self,)
+        distill = METHOD.read({"method": "distill", "distillation": pretrain.distillation})
+        changes = {
+            "lr": pretrain.lr or self.optimiser.lr,
+            "batch": pretrain.batch or 2 * self.optimiser.batch,
+            # An epoch has at least one step.
+            "epochs": pretrain.steps,
+            "max_steps": pretrain.steps,
+        }
+        optimiser = self.optimiser.model_copy(update=changes)
+        alone = self.objective.model_copy(update={"pretrain": PretrainSettings()})
+        return (
+            self.model_copy(update={"objective": distill, "optimiser": optimiser}),
+            self.model_copy(update={"objective": alone}),
+        )
+
+    @property
     def distilled(self) -> tuple[TeacherSettings, ...]:
-        """Teachers that the method uses, in the order of the config; empty if it uses none."""
-        if not isinstance(self.objective, TaughtSettings):
-            return ()
-        used = self.objective.used_teachers(self._teacher_names)
+        """Teachers that a run uses in any phase, in the order of the config; empty if it uses none."""
+        used = {
+            name
+            for objective in (phase.objective for phase in self.phases)
+            if isinstance(objective, TaughtSettings)
+            for name in objective.used_teachers(self._teacher_names)
+        }
         return tuple(teacher for teacher in self.teachers if teacher.name in used)
 
     @property
     def teacher_source(self) -> TeacherSource:
-        """Source of the teachers' tokens; "none" for methods without teachers."""
-        return self.objective.teachers if isinstance(self.objective, TaughtSettings) else "none"
+        """Source of the teachers' tokens, which the method's key decides; "none" if no phase uses teachers."""
+        if isinstance(self.objective, TaughtSettings):
+            return self.objective.teachers
+        return "cached" if self.objective.pretrain.steps else "none"
 
     @property
     def run_folder(self) -> Path:
@@ -211,35 +259,6 @@ class ExperimentConfig(ConfigSettings):
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | ExperimentConfig
 """Path of a YAML file, name of a packaged config, mapping with the keys of a file, or config."""
-
-
-def packaged_configs() -> dict[str, Path]:
-    """Return the paths of the packaged example configs by name."""
-    folder = Path(__file__).with_name("configs")
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def find_config(name_or_path: str) -> Path:
-    """Return the path of a config.
-
-    Args:
-        name_or_path: name of a packaged config, or path of a YAML file.
-
-    Raises:
-        ConfigError: If there is no such file or packaged config.
-    """
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    configs = packaged_configs()
-    if name_or_path in configs:
-        return configs[name_or_path]
-    close = get_close_matches(name_or_path, configs, 1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ConfigError(
-        f"no config {name_or_path!r}",
-        remedy=f"{hint}give a YAML file or one of: {', '.join(configs)}",
-    )
 
 
 def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> ExperimentConfig:

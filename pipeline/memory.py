@@ -32,7 +32,7 @@ def too_little_for_a_step(
     config: ExperimentConfig,
     resolved: Path,
     *,
-    unlabeled: bool,
+    phase: ExperimentConfig,
     saved: bool,
     detail: str,
     processes: int = 1,
@@ -40,16 +40,17 @@ def too_little_for_a_step(
     """Return the error for a training step, with its number of crops and commands that need less memory.
 
     Args:
-        config: config of the training.
+        config: config of the run.
         resolved: the config file in the run's folder.
-        unlabeled: whether steps include unlabeled crops.
+        phase: config of the run's phase that has the step.
         saved: whether there is a checkpoint to resume from.
         detail: the first line of torch's message.
         processes: number of processes that train together.
     """
     command = train_command(resolved, resolved.parent, processes=processes)
-    at_a_time = config.optimiser.batch // config.runtime.accumulate
-    crops = f"{at_a_time} + {at_a_time}" if unlabeled else f"{at_a_time}"
+    at_a_time = phase.optimiser.batch // config.runtime.accumulate
+    has_both = phase.method.trains_head and phase.method.strong_views > 0
+    crops = f"{at_a_time} + {at_a_time}" if has_both else f"{at_a_time}"
     option = "--resume" if saved else "--overwrite"
     choices = [f"{option} --set {override}" for override in _same_results(config)]
     if config.runtime.precision == "fp32" and config.runtime.device != "cpu":
@@ -96,7 +97,7 @@ def _same_results(config: ExperimentConfig) -> list[str]:
     """Return overrides that need less memory and may change during a run."""
     parts = 2 * config.runtime.accumulate
     overrides = []
-    if config.optimiser.batch % (2 * parts) == 0:
+    if all(phase.optimiser.batch % (2 * parts) == 0 for phase in config.phases):
         overrides.append(f"runtime.accumulate={parts}")
     if not config.runtime.activation_checkpointing:
         overrides.append("runtime.activation_checkpointing=true")

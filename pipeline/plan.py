@@ -77,13 +77,13 @@ def training_scenes(
 
 
 def require_unlabeled(experiment: Experiment) -> None:
-    """Check for unlabeled scenes before any computation, if the method trains on them.
+    """Check for unlabeled scenes before any computation, if the method needs them.
 
     Raises:
-        ConfigError: If all training scenes are labeled and the method trains on unlabeled scenes.
+        ConfigError: If all training scenes are labeled and the method needs unlabeled scenes.
     """
     method = experiment.config.method
-    if not method.strong_views or experiment.plan.unlabeled_scenes:
+    if not method.strong_views or not method.trains_head or experiment.plan.unlabeled_scenes:
         return
     manifest = experiment.dataset.manifest
     labeled = f"data.labeled is {experiment.config.data.labeled:g}"

@@ -1,16 +1,19 @@
 """Load a run with its best model, for the commands that use a trained model (tests: evaluate/test_run.py)."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from pipeline.commands import train_command
 from pipeline.config import ExperimentConfig, load_config
 from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.choices import fields_at
-from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.report import cautions
+from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.roles import Role, role_of
 from rsmtdf_core.runs.best import best_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
@@ -63,13 +66,14 @@ def load_run(
         checkpoint: folder of a checkpoint to load instead of the best.
 
     Raises:
-        RunError: If there is no run, or the checkpoint is damaged or not finite.
+        RunError: If there is no run, or the checkpoint is damaged, not finite or without a trained head.
         ConfigError: If an override is invalid, or changes settings of the training.
     """
     _require_free(overrides)
     folder = open_run(path)
     config = load_config(str(folder.config), overrides)
     chosen = best_checkpoint(folder) if checkpoint is None else load_checkpoint(checkpoint)
+    _require_head(chosen, folder)
     which = weights or config.evaluation.weights
     manifest = load_manifest(str(folder.manifest))
     shapes = [TokenShape(**shape) for shape in chosen.state["teachers"]]
@@ -84,6 +88,24 @@ def load_run(
     if not on_gpu:
         keep_freed_memory()
     return TrainedRun(folder, config, chosen, which, student, manifest)
+
+
+def _require_head(checkpoint: Checkpoint, folder: RunFolder) -> None:
+    """Check that a method with a head trained the checkpoint.
+
+    Raises:
+        RunError: If the checkpoint was only distilled.
+    """
+    if (method := METHODS.get(checkpoint.state.get("method", ""))) and not method.trains_head:
+        raise RunError(
+            f"the method {method.name} does not train the head, so this model predicts no classes",
+            where=checkpoint.path,
+            remedy=train_command(
+                folder.config,
+                f"{folder.path}-rs-mtdf",
+                f"--init-from {shlex.quote(str(folder.path))} --set objective.method=rs-mtdf",
+            ),
+        )
 
 
 def _require_free(overrides: Sequence[str]) -> None:

@@ -68,12 +68,15 @@ class MethodKind(Kind):
 
     Attributes:
         strong_views: strong views of each unlabeled sample; 0 for methods that train on labeled scenes alone.
+        trains_head: whether the method trains the whole student, from masks. Other methods train only the encoder and
+            the translators, on labeled and unlabeled scenes alike, so their models predict no classes.
         losses: a caption for each loss that the method logs.
     """
 
     interface = ("counts", "__call__")
 
     strong_views: int
+    trains_head: bool = True
     losses: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -206,6 +209,7 @@ METHODS = Registry(
         "fixmatch": f"{_METHODS}:FIXMATCH",
         "unimatch-v2": f"{_METHODS}:UNIMATCH_V2",
         "rs-mtdf": f"{_METHODS}:RS_MTDF",
+        "distill": f"{_METHODS}:DISTILL",
     },
 )
 FAMILIES = Registry(

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
-from pipeline.train.features import Features
+from pipeline.train.phases import Phases
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.runs.checkpoint import (
@@ -30,7 +30,6 @@ from rsmtdf_core.runs.retention import (
     rename_damaged,
     set_aside,
 )
-from rsmtdf_core.training.loop import Training
 
 
 class Keeper:
@@ -39,20 +38,18 @@ class Keeper:
     def __init__(
         self,
         experiment: Experiment,
-        features: Features,
+        phases: Phases,
         folder: RunFolder,
-        training: Training,
     ) -> None:
         self._runtime = experiment.config.runtime
         self._parent = {
             "views": experiment.plan.address,
             "plan": experiment.plan.fingerprint,
             "stores": {},
-            **(features.lock or {}),
+            **(phases.features.lock or {}),
         }
-        self._features = features
+        self._phases = phases
         self._folder = folder
-        self._training = training
         self.saved: int | None = None
         """Steps of the newest intact checkpoint."""
 
@@ -83,7 +80,7 @@ class Keeper:
                 where=checkpoint.path,
                 remedy="restore them, or start a new run with --run",
             )
-        training = self._training
+        training = self._phases.select(int(checkpoint.state["step"])).training
         checkpoint.restore(training.student, training.ema, training.optimiser)
         scaler = training.accelerator.scaler
         if scaler is not None and checkpoint.state["scaler"]:
@@ -108,7 +105,7 @@ class Keeper:
         Damaged lines of metrics are dropped, and damaged best checkpoints renamed to `damaged-step-*`.
         """
         folder = self._folder
-        locked = self._features.locked()
+        locked = self._phases.features.locked()
         if locked is not None:
             folder.lock(locked)
         if damage := folder.metrics_lines().damage:
@@ -162,16 +159,18 @@ class Keeper:
 
     def save(self, steps: int) -> None:
         """Save the state of the training after `steps` steps."""
-        training = self._training
+        phase, features = self._phases.current, self._phases.features
+        training = phase.training
         scaler = training.accelerator.scaler
         state: dict[str, Any] = {
             "step": steps,
-            "epoch": steps // training.schedule.steps_per_epoch,
+            "epoch": (steps - training.first_step) // training.schedule.steps_per_epoch,
             "scaler": None if scaler is None else scaler.state_dict(),
             "parent": self._parent,
-            "teachers": [asdict(shape) for shape in self._features.shapes],
-            "random_teachers": list(self._features.random_teachers),
-            "approximations": list(self._features.approximations),
+            "method": phase.config.objective.method,
+            "teachers": [asdict(shape) for shape in phase.features.shapes],
+            "random_teachers": list(features.random_teachers),
+            "approximations": list(features.approximations),
         }
         self._folder.sync_metrics()
         save_checkpoint(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from pipeline.commands import train_command
-from pipeline.config import ExperimentConfig
+from pipeline.train.phases import Phase
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.training.finite import GRADIENTS, Divergence
@@ -16,14 +16,12 @@ _SHOWN = 3
 _LOWER = 10
 
 
-def diverged(
-    divergence: Divergence, config: ExperimentConfig, folder: RunFolder, processes: int
-) -> RunError:
+def diverged(divergence: Divergence, phase: Phase, folder: RunFolder, processes: int) -> RunError:
     """Return the error for losses or gradients that are not finite.
 
     Args:
         divergence: the non-finite terms and their step.
-        config: the config of the training.
+        phase: the phase of the step.
         folder: the folder of the run.
         processes: number of processes that train together.
     """
@@ -31,13 +29,13 @@ def diverged(
         problem = f"the gradients are not finite at step {divergence.step}, though the losses are"
     else:
         problem = f"the loss is not finite at step {divergence.step}: {_listed(divergence.terms)}"
-    return _error(problem, config, folder, processes)
+    return _error(problem, phase, folder, processes)
 
 
 def require_finite_state(
     state: Mapping[str, Tensor],
     steps: int,
-    config: ExperimentConfig,
+    phase: Phase,
     folder: RunFolder,
     processes: int,
 ) -> None:
@@ -48,13 +46,13 @@ def require_finite_state(
     """
     if names := not_finite(state):
         problem = f"{len(names)} tensors are not finite after step {steps - 1}: {_listed(names)}"
-        raise _error(problem, config, folder, processes)
+        raise _error(problem, phase, folder, processes)
 
 
-def _error(problem: str, config: ExperimentConfig, folder: RunFolder, processes: int) -> RunError:
-    lower = f"--set optimiser.lr={config.optimiser.lr / _LOWER:g}"
+def _error(problem: str, phase: Phase, folder: RunFolder, processes: int) -> RunError:
+    lower = f"--set {phase.lr_key}={phase.config.optimiser.lr / _LOWER:g}"
     command = train_command(folder.config, f"{folder.path}-lower-lr", lower, processes=processes)
-    precision = config.runtime.precision
+    precision = phase.config.runtime.precision
     other = {
         "fp32": "",
         "bf16": "; or --set runtime.precision=fp32",

@@ -1,8 +1,9 @@
 """The teachers' tokens of an experiment, from the cache or computed in the loop (tests: test_methods.py)."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.settings import TaughtSettings
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
 from rsmtdf_core.views.records import PIXELS
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,25 @@ class Features:
         if self.pixels is None:
             return self.lock
         return {**(self.lock or {}), PIXELS: store_key(self.pixels.path)}
+
+
+def merged(features: Sequence[Features]) -> Features:
+    """Return the facts about the features of all phases of a run, without their targets."""
+    if len(features) == 1:
+        return features[0]
+    locks = [each.lock for each in features if each.lock is not None]
+    stores = {name: store for lock in locks for name, store in lock["stores"].items()}
+    return Features(
+        lock={**locks[0], "stores": stores} if locks else None,
+        stores=_distinct(path for each in features for path in each.stores),
+        pixels=features[-1].pixels,
+        random_teachers=_distinct(name for each in features for name in each.random_teachers),
+        approximations=_distinct(text for each in features for text in each.approximations),
+    )
+
+
+def _distinct(items: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(items))
 
 
 def find_features(experiment: Experiment, device: torch.device) -> Features:

@@ -1,6 +1,6 @@
 """The initial weights of a new run, from another run, a checkpoint, or a file with our tensor names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -9,6 +9,7 @@ from pipeline.config import load_config
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import MissingFileError, RunError, TeacherError
 from rsmtdf_core.fingerprints import differences, file_sha256
+from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.runs.best import best_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, require_finite
 from rsmtdf_core.runs.folder import RunFolder, open_run
@@ -17,6 +18,8 @@ from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.weights.states import read_state
 
 _ALWAYS = ("encoder", "head")
+# Parts that a method without a head does not train.
+_UNTRAINED = ("head", "fusion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,14 @@ class Initial:
         fingerprint: fingerprint of the checkpoint, or sha256 of the file.
         which: the model of the checkpoint; None for a file.
         weights: tensors by our names.
+        headless: the method of the checkpoint if it does not train the head, else None.
     """
 
     path: Path
     fingerprint: str
     which: ModelName | None
     weights: dict[str, Tensor]
+    headless: str | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -85,36 +90,47 @@ def _selected_by(run: RunFolder) -> ModelName:
 
 
 def _of_checkpoint(checkpoint: Checkpoint, which: ModelName) -> Initial:
-    return Initial(checkpoint.path, checkpoint.fingerprint, which, checkpoint.weights(which))
+    weights = checkpoint.weights(which)
+    method = METHODS.get(checkpoint.state.get("method", ""))
+    headless = method.name if method and not method.trains_head else None
+    return Initial(checkpoint.path, checkpoint.fingerprint, which, weights, headless)
 
 
 def start_from(initial: Initial, student: Student, ema: Student, reporter: Reporter) -> None:
     """Load the weights into both models and report the parts that were not loaded.
 
     Encoder and head must fit, except for the head's last convolution if the number of classes differs.
-    Translators and fusion layers are loaded separately, each if it fits.
+    Translators and fusion layers are loaded separately, each if it fits. Head and fusion of a checkpoint whose method
+    trains neither are not loaded.
 
     Raises:
         RunError: If the encoder or the head belongs to another model.
     """
     state = student.state_dict()
+    if initial.headless is not None:
+        # The student's own random head and fusion take the position of those that were never trained.
+        trained = {name: t for name, t in initial.weights.items() if _unit(name) not in _UNTRAINED}
+        kept = {name: t for name, t in state.items() if _unit(name) in _UNTRAINED}
+        initial = replace(initial, weights=trained | kept)
     other_classes = _require_fitting(initial, state, _last_layer(student))
-    parts = {_part(name) for name in state if name.split(".")[0] not in _ALWAYS}
+    parts = {_part(name) for name in state if _unit(name) not in _ALWAYS}
     fitting = {part for part in parts if _of(state, part) == _of(initial.weights, part)}
     loaded = {
         name: initial.weights[name]
         for name in state
-        if name not in other_classes and (name.split(".")[0] in _ALWAYS or _part(name) in fitting)
+        if name not in other_classes and (_unit(name) in _ALWAYS or _part(name) in fitting)
     }
     for model in (student, ema):
         model.load_state_dict(state | loaded)
     which = "" if initial.which is None else f" (the {initial.which} model)"
-    unused = {
-        _part(name) for name in initial.weights if name.split(".")[0] not in _ALWAYS
-    } - fitting
+    unused = {_part(name) for name in initial.weights if _unit(name) not in _ALWAYS} - fitting
     parts_of_message = [f"starting from {initial.path}{which}"]
     if missing := parts - fitting:
         parts_of_message.append(f"randomly initialized, as the shapes differ: {_listed(missing)}")
+    if initial.headless is not None:
+        parts_of_message.append(
+            f"{initial.headless} does not train head and fusion, so they are randomly initialized"
+        )
     if unused:
         parts_of_message.append(f"not used: {_listed(unused)}")
     reporter.say("; ".join(parts_of_message))
@@ -135,11 +151,7 @@ def _require_fitting(
 ) -> tuple[str, ...]:
     """Return the names that differ only by the number of classes; raise RunError if others differ."""
     expected, shapes = (
-        {
-            name: list(tensor.shape)
-            for name, tensor in tensors.items()
-            if name.split(".")[0] in _ALWAYS
-        }
+        {name: list(tensor.shape) for name, tensor in tensors.items() if _unit(name) in _ALWAYS}
         for tensors in (state, initial.weights)
     )
     excused = tuple(
@@ -159,6 +171,10 @@ def _require_fitting(
             remedy="use the `student` settings of the run that they come from",
         )
     return excused
+
+
+def _unit(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _part(name: str) -> str:

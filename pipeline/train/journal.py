@@ -27,6 +27,7 @@ class TrainReport(Settings):
         best_epoch: epoch of the best mean IoU, from 1.
         only_class: the class that the best model predicts everywhere; None if it predicts several.
         weights: the model that was scored.
+        trains_head: whether the method trains the head; otherwise the run was neither validated nor can be scored.
         random_teachers: teachers with random weights.
         approximations: differences between the distillation and the reference's.
     """
@@ -39,6 +40,7 @@ class TrainReport(Settings):
     best_epoch: int | None
     only_class: str | None
     weights: str
+    trains_head: bool = True
     random_teachers: tuple[str, ...]
     approximations: tuple[str, ...]
 
@@ -89,22 +91,37 @@ class Journal:
         """Advance by a step that is not logged."""
         self._bar.advance()
 
-    def step(self, record: StepRecord, losses: dict[str, float], best: Validation | None) -> None:
-        """Log a step with its mean losses over processes, and show the best validation so far."""
+    def step(
+        self,
+        record: StepRecord,
+        losses: dict[str, float],
+        best: Validation | None,
+        phase: str = "",
+    ) -> None:
+        """Log a step with its mean losses over processes, and show the best validation so far.
+
+        A phase before the method has a name. Its sum of losses is only shown, because that of the method, which would
+        continue its curve, is another sum.
+        """
+        logged = {name: loss for name, loss in losses.items() if not phase or name != "loss"}
         self._folder.log(
             {
                 "step": record.step,
+                **({"phase": phase} if phase else {}),
                 "epoch": record.epoch,
                 "lr": record.lr,
-                **losses,
+                **logged,
                 "seconds": record.clock.seconds(),
             }
         )
         self._add_scalars(
-            {f"train/{name}": value for name, value in (losses | {"lr": record.lr}).items()},
+            {
+                f"{phase or 'train'}/{name}": value
+                for name, value in (logged | {"lr": record.lr}).items()
+            },
             record.step,
         )
-        note = f"loss {losses['loss']:.4f}"
+        note = f"{phase} loss {losses['loss']:.4f}".lstrip()
         if best is not None:
             note += f", best val mIoU {100 * best.miou:.2f}"
             if best.only_class is not None:

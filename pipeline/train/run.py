@@ -5,6 +5,7 @@ No teacher is loaded unless the config asks for the online control; an assertion
 """
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pipeline.reporter import Reporter, Silent
 from pipeline.train.features import Features, find_features
 from pipeline.train.initial import find_initial, start_from
 from pipeline.train.journal import TrainReport
+from pipeline.train.phases import PRETRAIN, Phase, Phases
 from pipeline.train.session import Session
 from pipeline.train.trackers import require_trackers
 from rsmtdf_core.allocator import keep_freed_memory
@@ -37,7 +39,7 @@ from rsmtdf_core.training.data import StepDataset
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
 from rsmtdf_core.training.methods.base import objective_class
-from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.schedule import BatchSchedule, PooledSchedule
 from rsmtdf_core.training.sources import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.views.render import ViewRenderer
 
@@ -85,10 +87,10 @@ def train(
     accelerator = make_accelerator(config)
     if reporter is None or not accelerator.is_main_process:
         reporter = Silent()
-    features = find_features(experiment, accelerator.device)
+    phases = make_phases(experiment, accelerator)
+    features, training = phases.features, phases.current.training
     for sentence in (*experiment.cautions, *features.cautions):
         reporter.warn(sentence)
-    training = make_training(experiment, features, accelerator)
     _require_fitting_window(config, training.student.encoder.patch)
     if config.teacher_source == "cached":
         # Fewer is fine: a worker in this process may just have released its teacher.
@@ -103,6 +105,8 @@ def train(
     with ExitStack() as held:
         if accelerator.is_main_process:
             folder.require_startable(resume=resume, overwrite=overwrite)
+            if resume:
+                _require_same_processes(config, folder, accelerator.num_processes)
             held.enter_context(hold_run(folder.path, reporter.warn))
             folder.prepare(
                 config,
@@ -113,10 +117,9 @@ def train(
                 batch=GlobalBatch(accelerator.num_processes, config.optimiser.batch),
             )
         accelerator.wait_for_everyone()
-        reporter.say(_opening(experiment, training))
-        session = Session(
-            experiment, features, folder, training, reporter, profile=profile, exits=exits
-        )
+        for phase in phases:
+            reporter.say(_opening(phase))
+        session = Session(experiment, phases, folder, reporter, profile=profile, exits=exits)
         cache = config.runtime.cache_folder
         if accelerator.is_main_process and features.stores:
             _warn(reporter, begin_run(cache, folder.path, features.stores))
@@ -128,18 +131,40 @@ def train(
     return session.report()
 
 
-def _opening(experiment: Experiment, training: Training) -> str:
-    """Describe the training in a line."""
+def _require_same_processes(config: ExperimentConfig, folder: RunFolder, processes: int) -> None:
+    """Check that a resumed run keeps its number of processes if `objective.pretrain.batch` is set for each of them.
+
+    Raises:
+        RunError: If the run started with another number of processes.
+    """
+    batch = config.objective.pretrain.batch
+    started = folder.facts.get("batch", {}).get("processes", processes)
+    if batch is not None and config.objective.pretrain.steps and started != processes:
+        raise RunError(
+            f"the run pretrains {started * batch} crops per step ({started} x {batch}), but this command pretrains "
+            f"{processes * batch} ({processes} x {batch})",
+            where=folder.path,
+            remedy=f"resume it with torchrun --nproc-per-node {started}",
+        )
+
+
+def _opening(phase: Phase) -> str:
+    """Describe the training of a phase in a line."""
+    experiment, training = phase.experiment, phase.training
     config, schedule = experiment.config, training.schedule
     method = config.objective.method
     scenes = f"{len(experiment.plan.labeled_scenes)} labeled"
+    unlabeled = f"{len(experiment.plan.unlabeled_scenes)} unlabeled"
     if config.method.strong_views:
-        scenes += f" and {len(experiment.plan.unlabeled_scenes)} unlabeled"
+        scenes += f" and {unlabeled}"
+    if not config.method.trains_head and (samples := config.objective.samples) != "both":
+        scenes = f"the {samples} of {scenes}"
     processes = training.accelerator.num_processes
     batch = f"{schedule.total}"
     if processes > 1:
         batch += f" ({processes} processes x {schedule.batch})"
     parts = f" in {training.parts} parts" if training.parts > 1 else ""
+    crops = "crops" if schedule.pooled else "labeled crops"
     optimiser = config.optimiser
     rate = f"lr {optimiser.scaled_lr(schedule.total):g}"
     if optimiser.scale_lr == "linear":
@@ -148,7 +173,7 @@ def _opening(experiment: Experiment, training: Training) -> str:
         rate += " (scale_lr: none)"
     device, precision = training.accelerator.device.type, config.runtime.precision
     return (
-        f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} labeled crops{parts}, "
+        f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} {crops}{parts}, "
         f"{rate}, {precision} on {device}"
     )
 
@@ -211,8 +236,34 @@ def _require_fitting_window(config: ExperimentConfig, patch: int) -> None:
         )
 
 
-def make_training(experiment: Experiment, features: Features, accelerator: Accelerator) -> Training:
-    """Create the student, its EMA model, optimizer and data sources of an experiment, at step 0."""
+def make_phases(experiment: Experiment, accelerator: Accelerator) -> Phases:
+    """Find the features of each phase of the experiment's config, and create its training at step 0.
+
+    Raises:
+        StoreError: If the cache does not contain all of the features.
+    """
+    phases: list[Phase] = []
+    *before, method = experiment.config.phases
+    for config, name in (*((config, PRETRAIN) for config in before), (method, "")):
+        part = replace(experiment, config=config)
+        features = find_features(part, accelerator.device)
+        first_step = phases[-1].training.end if phases else 0
+        training = make_training(part, features, accelerator, first_step)
+        phases.append(Phase(part, features, training, name))
+    return Phases(phases)
+
+
+def make_training(
+    experiment: Experiment, features: Features, accelerator: Accelerator, first_step: int = 0
+) -> Training:
+    """Create the student, its EMA model, optimizer and data sources of an experiment, at step 0.
+
+    Args:
+        experiment: the experiment, with the config of a phase.
+        features: the features of the phase.
+        accelerator: device, precision and process group.
+        first_step: number of steps of the run before this training.
+    """
     config, manifest = experiment.config, experiment.dataset.manifest
     objective = objective_class(config.objective.method)(
         config.objective, manifest.ignore_id, config.seed
@@ -232,14 +283,7 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         student.to(memory_format=torch.channels_last)  # faster convolutions
     ema = ema_copy(student)
     student.encoder.checkpoint_activations(config.runtime.activation_checkpointing)
-    schedule = BatchSchedule(
-        experiment.plan,
-        config.optimiser.batch,
-        config.seed,
-        accelerator.process_index,
-        accelerator.num_processes,
-        trains_unlabeled=config.method.strong_views > 0,
-    )
+    schedule = make_schedule(experiment, accelerator.process_index, accelerator.num_processes)
     return Training(
         accelerator=accelerator,
         student=student,
@@ -249,9 +293,24 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         pixels=_pixels(experiment, features, schedule, config.method.strong_views, pin=on_gpu),
         targets=features.targets,
         settings=config.optimiser,
+        trains_head=config.method.trains_head,
+        first_step=first_step,
         parts=config.runtime.accumulate,
         compiler=COMPILER if config.runtime.compile else None,
     )
+
+
+def make_schedule(experiment: Experiment, rank: int = 0, world: int = 1) -> BatchSchedule:
+    """Return the views of each step of process `rank` of `world`.
+
+    Raises:
+        ConfigError: If there are too few scenes for a batch.
+    """
+    config = experiment.config
+    drawn = (experiment.plan, config.optimiser.batch, config.seed, rank, world)
+    if not config.method.trains_head:
+        return PooledSchedule(*drawn, samples=config.objective.samples)
+    return BatchSchedule(*drawn, trains_unlabeled=config.method.strong_views > 0)
 
 
 def _pixels(

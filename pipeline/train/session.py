@@ -5,6 +5,7 @@ writes.
 """
 
 import shlex
+from collections.abc import Generator
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
@@ -14,8 +15,8 @@ from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
 from pipeline.train.checkpoints import Keeper
 from pipeline.train.divergence import diverged, require_finite_state
-from pipeline.train.features import Features
 from pipeline.train.journal import Journal, TrainReport
+from pipeline.train.phases import Phases
 from pipeline.train.profiling import StepProfiler
 from pipeline.train.signals import Interrupted, Signals, interrupted
 from pipeline.train.trackers import finish_trackers, start_trackers
@@ -36,9 +37,8 @@ class Session:
 
     Args:
         experiment: config, scenes and views.
-        features: cached features that the run reads.
+        phases: the phases of the run, at step 0.
         folder: the run's folder, prepared.
-        training: the training at step 0.
         reporter: shows progress; silent except in the main process.
         profile: whether to trace a few steps.
         exits: whether a second signal ends the process at once.
@@ -47,9 +47,8 @@ class Session:
     def __init__(
         self,
         experiment: Experiment,
-        features: Features,
+        phases: Phases,
         folder: RunFolder,
-        training: Training,
         reporter: Reporter,
         *,
         profile: bool = False,
@@ -57,18 +56,17 @@ class Session:
     ) -> None:
         self._config = experiment.config
         self._dataset = experiment.dataset
-        self._features = features
+        self._phases = phases
         self._folder = folder
-        self._training = training
         self._reporter = reporter
         self._profiles = profile
-        self._keeper = Keeper(experiment, features, folder, training)
+        self._keeper = Keeper(experiment, phases, folder)
         self._validations: list[Validation] = []
         self._status: Status = "running"
         self._done = 0
         self._reader = SceneReader(experiment.dataset)
         self._scenes = scored_scenes(experiment.dataset.splits.get("val", ()))
-        self._leads = training.accelerator.is_main_process
+        self._leads = self._training.accelerator.is_main_process
         self._journal: Journal | None = None
         self._signals = Signals(speaks=self._leads, exits=exits)
 
@@ -112,7 +110,7 @@ class Session:
         """Train from `start` to the end, with the journal and the trackers open."""
         with ExitStack() as stack:
             if self._leads:
-                accelerator, total = self._training.accelerator, self._training.total_steps
+                accelerator, total = self._training.accelerator, self._phases.total_steps
                 self._folder.note(status="running", total=total)
                 start_trackers(accelerator, self._config, self._folder)
                 stack.callback(finish_trackers, accelerator)
@@ -149,10 +147,15 @@ class Session:
         if self._leads:
             self._folder.note_lines(status=status, steps=self._done)
 
+    @property
+    def _training(self) -> Training:
+        """The training of the current phase."""
+        return self._phases.current.training
+
     def _train(self, start: int) -> Status:
         """Train all steps from `start` and return the final status."""
         if start:
-            self._reporter.say(f"resuming at step {start} of {self._training.total_steps}")
+            self._reporter.say(f"resuming at step {start} of {self._phases.total_steps}")
             if self._closes_round(start - 1) and not self._validated(start):
                 self._validate(start - 1)
             if self._runs_out_of_patience():
@@ -165,7 +168,7 @@ class Session:
             if self._profiles and self._leads:
                 profiler = StepProfiler(self._folder.profile, start, self._reporter)
                 stack.enter_context(profiler)
-            for record in stack.enter_context(closing(self._training.steps(start))):
+            for record in self._records(start):
                 if profiler is not None:
                     profiler.advance()
                 self._after(record)
@@ -173,11 +176,21 @@ class Session:
                     return "stopped early"
         return "finished"
 
+    def _records(self, start: int) -> Generator[StepRecord]:
+        """Train every phase from step `start` of the run."""
+        while True:
+            training = self._training
+            with closing(training.steps(start - training.first_step)) as records:
+                yield from records
+            if not self._phases.advance(self._folder, self._reporter):
+                return
+            start = self._training.first_step
+
     def _too_little_memory(self, detail: str) -> RunError:
         return too_little_for_a_step(
             self._config,
             self._folder.config,
-            unlabeled=self._config.method.strong_views > 0,
+            phase=self._phases.current.config,
             saved=self._keeper.saved is not None,
             detail=detail,
             processes=self._processes,
@@ -207,30 +220,34 @@ class Session:
             self._validate(record.step)
 
     def _closes_round(self, step: int) -> bool:
-        """Whether `step` ends an epoch after which the model is validated, or the training."""
-        if step + 1 == self._training.total_steps:
+        """Whether `step` ends an epoch after which the model is validated, or the phase."""
+        training = self._training
+        if step + 1 == training.end:
             return True
-        epoch, remainder = divmod(step + 1, self._training.schedule.steps_per_epoch)
+        epoch, remainder = divmod(step + 1 - training.first_step, training.schedule.steps_per_epoch)
         return remainder == 0 and epoch % self._config.evaluation.every == 0
 
     def _is_logged(self, step: int) -> bool:
-        last = self._training.total_steps - 1
+        last = self._training.end - 1
         return step % self._config.runtime.log_every == 0 or step == last
 
     def _log(self, record: StepRecord) -> None:
         losses = {name: float(loss) for name, loss in self._training.reduce(record.losses).items()}
         if self._journal is not None:
-            self._journal.step(record, losses, self._best)
+            self._journal.step(record, losses, self._best, self._phases.current.name)
 
     def _require_finite(self) -> None:
         if (divergence := self._training.divergence()) is not None:
-            raise diverged(divergence, self._config, self._folder, self._processes)
+            raise diverged(divergence, self._phases.current, self._folder, self._processes)
 
     def _save(self, steps: int) -> None:
         training = self._training
+        training.complete_ema()
         share_buffers(training.accelerator, training.student, training.ema)
         # In every process, so that all fail together.
-        require_finite_state(training.state, steps, self._config, self._folder, self._processes)
+        require_finite_state(
+            training.state, steps, self._phases.current, self._folder, self._processes
+        )
         if self._leads:
             self._keeper.save(steps)
             if not self._validations:
@@ -242,7 +259,7 @@ class Session:
 
     def _validate(self, step: int) -> None:
         """Score the model after `step`, and keep the checkpoint of the best model, which is already saved."""
-        if not self._scenes:
+        if not self._scenes or not self._training.trains_head:
             return
         training, accelerator = self._training, self._training.accelerator
         which = self._config.evaluation.weights
@@ -266,7 +283,7 @@ class Session:
         result = RSMTDF.score(counts, self._dataset.manifest)
         line: dict[str, Any] = {
             "step": step,
-            "epoch": step // training.schedule.steps_per_epoch,
+            "epoch": (step - training.first_step) // training.schedule.steps_per_epoch,
             "miou": result.miou,
             "iou": {score.name: score.iou for score in result.classes},
             "overall_accuracy": result.overall_accuracy,
@@ -293,7 +310,7 @@ class Session:
             number,
             self._folder,
             done=self._done,
-            total=self._training.total_steps,
+            total=self._phases.total_steps,
             saved=self._keeper.saved,
             processes=self._processes,
         )
@@ -314,6 +331,7 @@ class Session:
             best_epoch=None if best is None else best.epoch,
             only_class=None if best is None else best.only_class,
             weights=self._config.evaluation.weights,
-            random_teachers=self._features.random_teachers,
-            approximations=self._features.approximations,
+            trains_head=self._training.trains_head,
+            random_teachers=self._phases.features.random_teachers,
+            approximations=self._phases.features.approximations,
         )

@@ -31,11 +31,17 @@ def curves_picture(path: Path, metrics: Sequence[Mapping[str, Any]]) -> None:
             for name in metric_names(metrics, word)
         )
         if series:
-            note = _best(series) if word == "miou" else ""
+            note = _best(series) if word == "miou" else _phases(metrics)
             charts.append(LineChart(title, unit, series, note))
     if not charts:
         raise RunError("no loss or mIoU was recorded", remedy="continue the training")
     lines_picture(path, charts)
+
+
+def _phases(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Describe the phases before the method, each with the step that ends it."""
+    ends = {line["phase"]: line["step"] + 1 for line in metrics if line.get("phase")}
+    return ", ".join(f"{phase} until step {end:,}" for phase, end in ends.items())
 
 
 def _best(series: Sequence[Series]) -> str:

@@ -108,11 +108,17 @@ class Student(nn.Module):
         taps = self._taps(images_BCHW, channel_scale)
         tokens = self._translate(images_BCHW, taps[-1], channel_scale)
         logits = self._decode(images_BCHW, taps, tokens)
-        on_grids = {
-            name: resize_tokens(tokens_BHWD, self.grids[name])
-            for name, tokens_BHWD in tokens.items()
-        }
-        return StudentOutput(logits, on_grids)
+        return StudentOutput(logits, self._on_grids(tokens))
+
+    def tokens(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+        """Compute only the translated tokens of normalized images, as `forward` does.
+
+        Skips the head, the fusion and each pass of the encoder that no translator reads.
+        """
+        last = None
+        if self._shares_pass or None in self.second_sizes.values():
+            last = self._taps(images_BCHW)[-1]
+        return self._on_grids(self._translate(images_BCHW, last))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Normalize uint8 images [B, bands, H, W] to the float32 input of the student."""
@@ -133,16 +139,23 @@ class Student(nn.Module):
         return [tap * scale_BC11[:, : tap.shape[1]].to(tap.dtype) for tap in taps]
 
     def _translate(
-        self, images_BCHW: Tensor, last_BCHW: Tensor, channel_scale: Tensor | None = None
+        self,
+        images_BCHW: Tensor,
+        last_BCHW: Tensor | None,
+        channel_scale: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Translate tokens, by teacher name, on the grid of their source map."""
-        maps: dict[int | None, Tensor] = {None: last_BCHW}
+        """Translate tokens, by teacher name, on the grid of their source map.
+
+        `last_BCHW` may be None if no teacher's tokens are translated from the last tap.
+        """
+        maps: dict[int | None, Tensor] = {} if last_BCHW is None else {None: last_BCHW}
         tokens = {}
         for name, translator in self.translators.items():
             size = self.second_sizes[name]
             if size not in maps:
                 assert size is not None
                 if self._shares_pass:
+                    assert last_BCHW is not None
                     maps[size] = self._resampled(last_BCHW, images_BCHW, self.grids[name])
                 else:
                     # A square at every image size, as in the reference.
@@ -150,6 +163,13 @@ class Student(nn.Module):
                     maps[size] = self._taps(smaller, channel_scale)[-1]
             tokens[name] = translator(maps[size].permute(0, 2, 3, 1))
         return tokens
+
+    def _on_grids(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Resize translated tokens to the grids of their teachers."""
+        return {
+            name: resize_tokens(tokens_BHWD, self.grids[name])
+            for name, tokens_BHWD in tokens.items()
+        }
 
     def _resampled(self, last_BCHW: Tensor, images_BCHW: Tensor, grid: tuple[int, int]) -> Tensor:
         """Resize the last tap to a teacher's grid, scaled by the size of the images relative to the crop."""
@@ -167,6 +187,26 @@ class Student(nn.Module):
         last = taps[-1] if self.fusion is None else self.fusion(taps[-1], tokens)
         height, width = images_BCHW.shape[-2:]
         return resize_map(self.head([*taps[:-1], last]), (height, width))
+
+
+class TokenModel(nn.Module):
+    """The encoder and translators of a student, as a model that computes tokens only.
+
+    It shares the student's parameters and contains no others, so that processes only exchange gradients that exist.
+
+    Args:
+        student: the student.
+    """
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.encoder = student.encoder
+        self.translators = student.translators
+        self._tokens = student.tokens
+
+    def forward(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+        """Compute the translated tokens of normalized images; see `Student.tokens`."""
+        return self._tokens(images_BCHW)
 
 
 def parameter_groups(student: Student, lr: float, multiplier: float) -> list[dict[str, Any]]:

@@ -33,6 +33,9 @@ class Batch(NamedTuple):
         mixed: V strong views with CutMix of each unlabeled sample, uint8 [V, U, C, S, S].
         pasted: True for pixels of `mixed` that show the partner, bool [V, U, S, S].
         valid: False for padding in the weak views, bool [B + U, S, S].
+
+    A batch of a pooled schedule only has `images` and `valid`, of the views that the student sees: weak views of
+    labeled scenes, then strong views of unlabeled scenes.
     """
 
     step: int
@@ -54,6 +57,17 @@ class Batch(NamedTuple):
         """Return the batch in pinned memory, for asynchronous copies to a GPU."""
         return Batch(*self[:3], *(tensor.pin_memory() for tensor in self[3:]))
 
+    def pooled(self) -> "Batch":
+        """Return the batch with only the views that the student sees, all of them as `images`."""
+        valid = torch.cat([self.valid[: len(self.images)], *mixed_valid(self)])
+        # New tensors, as an empty slice would carry its whole storage from a worker to the loop.
+        masks, weak, mixed, pasted = (
+            tensor.new_empty((0, *tensor.shape[1:]))
+            for tensor in (self.masks, self.weak, self.mixed, self.pasted)
+        )
+        images = torch.cat([self.images, *self.mixed])
+        return Batch(*self[:3], images, masks, weak, mixed, pasted, valid)
+
     def part(self, samples: slice) -> "Batch":
         """Return these labeled and unlabeled samples; the slice must not split pairs."""
         labeled = len(self.images)
@@ -69,6 +83,18 @@ class Batch(NamedTuple):
             self.pasted[:, samples],
             valid,
         )
+
+
+def mixed_valid(batch: Batch) -> list[Tensor]:
+    """Return the pixels without padding for each strong view, bool [U, S, S]."""
+    valid = batch.valid[len(batch.images) :]
+    return [mix_planes(valid, pasted) for pasted in batch.pasted]
+
+
+def mix_planes(planes: Tensor, pasted: Tensor) -> Tensor:
+    """Replace pixels inside the box by those of the partner, at index i ^ 1; planes [U, H, W]."""
+    partners = planes.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    return torch.where(pasted, partners, planes)
 
 
 @dataclass
@@ -103,7 +129,7 @@ class StepDataset(Dataset[Batch]):
 
         # Weak views first: the strong views are computed from those in the renderer's cache.
         weak = np.stack([weak_view(self.renderer, row, self.crops) for row in labeled + unlabeled])
-        masks = np.stack([self.renderer.mask(row) for row in labeled])
+        masks = [] if self.schedule.pooled else [self.renderer.mask(row) for row in labeled]
         mixed = [
             mix(plan, unlabeled, rows.epoch, number, strong) for number in range(self.strong_views)
         ]
@@ -136,7 +162,7 @@ def assembled(
     schedule: BatchSchedule,
     step: int,
     weak: Pixels,
-    masks: Pixels,
+    masks: Sequence[Pixels],
     mixed: Sequence[Sequence[Pixels]],
 ) -> Batch:
     """Assemble the batch of a step from its views.
@@ -145,29 +171,32 @@ def assembled(
         schedule: the rows of each step.
         step: the step.
         weak: weak views of the labeled, then the unlabeled samples, uint8 [B + U, S, S, C].
-        masks: class ids of the labeled samples, uint8 [B, S, S].
+        masks: class ids of the labeled samples, uint8 [S, S] each; ignored for a pooled schedule.
         mixed: by number of the strong view, those of the unlabeled samples with CutMix, uint8 [S, S, C] each.
     """
-    rows, plan, labeled = schedule.rows(step), schedule.plan, len(masks)
+    rows, plan = schedule.rows(step), schedule.plan
+    labeled = len(rows.labeled)
     unlabeled = rows.unlabeled.tolist() if mixed else []
     size = plan.settings.crop
     shape = (len(mixed), len(unlabeled), size, size)
     strong, pasted = np.empty((*shape, weak.shape[-1]), np.uint8), np.empty(shape, np.bool_)
-    for number, views in enumerate(mixed):
+    for number, views in enumerate(mixed if unlabeled else ()):
         np.stack(views, out=strong[number])
         np.stack(pasted_pixels(plan, unlabeled, rows.epoch, number), out=pasted[number])
     valid = [valid_pixels(plan[row].geometry, size) for row in rows.labeled.tolist() + unlabeled]
-    return Batch(
+    ids = np.empty((0, size, size), np.uint8) if schedule.pooled else np.stack(masks)
+    batch = Batch(
         step,
         schedule.first,
         schedule.total,
         _channels_first(weak[:labeled]),
-        torch.from_numpy(np.ascontiguousarray(masks)),
+        torch.from_numpy(ids),
         _channels_first(weak[labeled:]),
         _channels_first(strong),
         torch.from_numpy(pasted),
         torch.from_numpy(np.stack(valid)),
     )
+    return batch.pooled() if schedule.pooled else batch
 
 
 def _channels_first(views: Pixels) -> Tensor:

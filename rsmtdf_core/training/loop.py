@@ -1,7 +1,8 @@
 """The training loop: yield a record of each step, so that the caller can log, score and save (tests: test_parity.py).
 
 A step copies the batch to the device and gets the targets. It computes losses and gradients in the configured number
-of parts. Then it updates the student by AdamW with the learning rate of that step, and the EMA model.
+of parts. Then it updates the student by AdamW with the learning rate of that step, and the EMA model. A method that
+trains no head computes tokens only, and its EMA model is a copy of the student, made when it is saved.
 """
 
 from collections.abc import Generator
@@ -12,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from rsmtdf_core.student.model import Student, parameter_groups
+from rsmtdf_core.student.model import Student, TokenModel, parameter_groups
 from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
@@ -30,8 +31,8 @@ class StepRecord:
     """The record of a step.
 
     Attributes:
-        step: the step, counted from 0.
-        epoch: the epoch, counted from 0.
+        step: the step, counted from 0 over the whole run.
+        epoch: the epoch, counted from 0 in this training.
         losses: scalars by name, still on the device, so that only logged steps wait for them. The losses of a step
             are the mean over processes (`Training.reduce`).
         lr: learning rate of the encoder.
@@ -58,6 +59,8 @@ class Training:
         pixels: the batches by step.
         targets: the teachers' tokens; None if the objective uses none.
         settings: settings of the optimizer.
+        trains_head: whether the method trains the whole student; otherwise only its encoder and translators.
+        first_step: number of steps of the run before this training.
         parts: number of parts of a step, computed one after the other.
         compiler: the backend of torch.compile for both models; None runs them without compilation.
         finite: the check of every step's losses and gradients.
@@ -71,6 +74,8 @@ class Training:
     pixels: PixelSource
     targets: TargetSource | None
     settings: OptimiserSettings
+    trains_head: bool = True
+    first_step: int = 0
     parts: int = 1
     compiler: str | None = None
     finite: FiniteCheck = field(init=False)
@@ -80,9 +85,14 @@ class Training:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole training."""
+        """Number of steps of this training."""
         steps = self.settings.epochs * self.schedule.steps_per_epoch
         return min(steps, self.settings.max_steps or steps)
+
+    @property
+    def end(self) -> int:
+        """The step of the run after the last step of this training."""
+        return self.first_step + self.total_steps
 
     @property
     def schedule(self) -> BatchSchedule:
@@ -105,9 +115,10 @@ class Training:
         return tensors
 
     def steps(self, start: int = 0) -> Generator[StepRecord]:
-        """Train from step `start` to the end, yielding after each step."""
+        """Train from step `start` of this training to its end, yielding after each step."""
         device, stop = self.accelerator.device, self.total_steps
-        wrapped, optimiser = self.accelerator.prepare(self.student, self.optimiser)
+        trained = self.student if self.trains_head else TokenModel(self.student)
+        wrapped, optimiser = self.accelerator.prepare(trained, self.optimiser)
         label = (
             torch.compile(self.ema.logits, backend=self.compiler)
             if self.compiler
@@ -135,14 +146,22 @@ class Training:
                 targets = targets_of(rows, student_images(batch)) if targets_of else None
                 losses = self._losses(models, batch, targets)
                 models.clock.begin("optimiser")
-                self.finite.update(step, losses, gradients=self.accelerator.scaler is None)
+                self.finite.update(
+                    self.first_step + step, losses, gradients=self.accelerator.scaler is None
+                )
                 lr = self._set_rates(step)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
-                models.clock.begin("ema")
-                update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
+                if self.trains_head:
+                    models.clock.begin("ema")
+                    update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
                 models.clock.end()
-                yield StepRecord(step, rows.epoch, losses, lr, models.clock)
+                yield StepRecord(self.first_step + step, rows.epoch, losses, lr, models.clock)
+
+    def complete_ema(self) -> None:
+        """Copy the student to the EMA model if the method does not average; call this before the EMA model is used."""
+        if not self.trains_head:
+            update_ema(self.ema, self.student, 0.0)
 
     def _losses(self, models: Models, batch: Batch, targets: Targets | None) -> dict[str, Tensor]:
         """Compute the losses and gradients of a step, part by part."""
@@ -159,7 +178,9 @@ class Training:
                     losses = self.objective(
                         models,
                         batch.part(samples) if self.parts > 1 else batch,
-                        targets.part(samples) if targets and self.parts > 1 else targets,
+                        targets.part(samples, len(batch.images))
+                        if targets and self.parts > 1
+                        else targets,
                         counts,
                     )
                 models.clock.begin("backward")

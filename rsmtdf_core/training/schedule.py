@@ -6,11 +6,13 @@ replays the reference method, in which partners are the mirrored samples of a ba
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.training.settings import Samples
 from rsmtdf_core.views.draws import KeyedDraws
 from rsmtdf_core.views.plan import ViewPlan
 
@@ -51,6 +53,9 @@ class BatchSchedule:
         ConfigError: If there are too few scenes for a batch.
     """
 
+    pooled: ClassVar[bool] = False
+    """Whether a batch is drawn from labeled and unlabeled scenes alike, without masks."""
+
     plan: ViewPlan
     batch: int
     seed: int
@@ -78,6 +83,11 @@ class BatchSchedule:
         return bool(self.plan.unlabeled_scenes) and (
             self.trains_unlabeled or 2 * len(self._pairs(0)) >= self.total
         )
+
+    @property
+    def size(self) -> int:
+        """Maximum number of labeled and unlabeled samples of this process in a step."""
+        return 2 * self.batch
 
     @property
     def first(self) -> int:
@@ -135,3 +145,72 @@ class BatchSchedule:
 
     def _pairs(self, number: int) -> Rows:
         return self.plan.unlabeled_pairs(number)
+
+
+@dataclass(frozen=True)
+class PooledSchedule(BatchSchedule):
+    """The order of views of a method that trains no head: labeled and unlabeled scenes alike.
+
+    An epoch is one pass over all scenes in random order; epoch e uses view number e modulo the number of views. Each
+    process gets `batch` views in a step: whole CutMix pairs of unlabeled scenes, and labeled views two by two. If the
+    scenes are too few for a batch, an epoch repeats them, each time with the next view number.
+
+    Args:
+        samples: the scenes to draw.
+
+    Raises:
+        ConfigError: If there is no such scene.
+    """
+
+    pooled: ClassVar[bool] = True
+
+    samples: Samples = "both"
+
+    def __post_init__(self) -> None:
+        if not len(self._pool(0)):
+            noun = "labeled or unlabeled" if self.samples == "both" else self.samples
+            raise ConfigError(
+                f"there is no pair of {noun} scenes to draw views of",
+                where="objective.distillation.samples",
+                remedy="add images to the training split, or --set objective.distillation.samples=both",
+            )
+
+    @property
+    def size(self) -> int:
+        """Number of samples of this process in a step."""
+        return self.batch
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one pass over the scenes, at least 1."""
+        return max(1, 2 * len(self._pool(0)) // self.total)
+
+    def rows(self, step: int) -> StepRows:
+        """Return the rows of this process at `step`, counted from 0 over the whole training."""
+        drawn = super().rows(step)
+        epoch, pool = drawn.epoch, drawn.labeled
+        labeled = self.plan.table["labeled"][pool]
+        return StepRows(epoch, labeled=pool[labeled], unlabeled=pool[~labeled])
+
+    def _epoch(self, epoch: int) -> tuple[Rows, Rows]:
+        """Return the shuffled rows of an epoch in adjacent pairs, and no others."""
+        draws = KeyedDraws(self.seed, "pooled order", epoch)
+        needed = self.steps_per_epoch * self.total
+        repeats = -(-needed // (2 * len(self._pool(0))))
+        passes = []
+        for number in range(epoch * repeats, (epoch + 1) * repeats):
+            pairs = self._pool(number, draws)
+            passes.append(pairs[draws.permutation(len(pairs))].reshape(-1))
+        return np.concatenate(passes)[:needed], np.empty(0, np.int64)
+
+    def _pool(self, number: int, draws: KeyedDraws | None = None) -> Rows:
+        """Return the views of a pass, int64 [pairs, 2]; `draws` decides which labeled views share a pair."""
+        views, pools = self.plan.settings, [np.empty((0, 2), np.int64)]
+        if self.samples != "unlabeled":
+            rows = self.plan.labeled_rows(number % views.labeled_views)
+            order = rows if draws is None else rows[draws.permutation(len(rows))]
+            # One view counts twice if their number is odd.
+            pools.append(np.resize(order, (-(-len(order) // 2), 2)))
+        if self.samples != "labeled":
+            pools.append(self.plan.unlabeled_pairs(number % views.unlabeled_views))
+        return np.concatenate(pools)

@@ -8,6 +8,7 @@ from pydantic import Field
 from rsmtdf_core.roles import ConfigSettings, Result, Selection, Taught
 from rsmtdf_core.settings import MOST_COUNT
 
+Samples = Literal["both", "labeled", "unlabeled"]
 DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
 
 
@@ -23,9 +24,30 @@ class DistillationSettings(ConfigSettings):
     """
 
     loss: Taught[DistanceName] = "mse"
-    samples: Taught[Literal["both", "labeled", "unlabeled"]] = "both"
+    samples: Taught[Samples] = "both"
     padding: Taught[bool] = True
     teachers: Selection[tuple[str, ...] | None] = Field(default=None, min_length=1)
+
+
+class PretrainSettings(ConfigSettings):
+    """Distillation from cached tokens before the method starts: encoder and translators learn from all scenes.
+
+    The method then starts from these weights at its own step 0, with a new optimizer and its own learning rates.
+
+    Attributes:
+        steps: number of distillation steps, which count in the steps of the run but not in those of the method; 0
+            disables distillation.
+        lr: initial learning rate of the encoder, with a decay that ends with these steps; by default optimiser.lr. The
+            other keys of optimiser apply to these steps too.
+        batch: crops per process and step, of labeled and unlabeled scenes together; must be even. By default twice
+            optimiser.batch, which is as many as the labeled and unlabeled crops of a step.
+        distillation: distillation loss of these steps.
+    """
+
+    steps: Result[int] = Field(default=0, ge=0, le=MOST_COUNT)
+    lr: Taught[float | None] = Field(default=None, gt=0, le=1e30)
+    batch: Taught[int | None] = Field(default=None, ge=2, le=131_072, multiple_of=2)
+    distillation: DistillationSettings = DistillationSettings()
 
 
 class MethodSettings(ConfigSettings):
@@ -33,9 +55,16 @@ class MethodSettings(ConfigSettings):
 
     Attributes:
         method: the name of the method.
+        pretrain: distillation before the method starts.
     """
 
     method: Result[str]
+    pretrain: PretrainSettings = PretrainSettings()
+
+    @property
+    def samples(self) -> Samples:
+        """The scenes that a method without the head draws views of."""
+        return "both"
 
 
 class TaughtSettings(MethodSettings):
@@ -76,8 +105,9 @@ class OptimiserSettings(ConfigSettings):
         weight_decay: AdamW's decoupled weight decay.
         power: exponent of the decay (1 - step / steps) ** power.
         epochs: number of passes over the unlabeled scenes.
-        max_steps: maximum number of steps in total; the decay then ends at this step.
-        batch: labeled crops per process and step, with the same number of unlabeled crops; must be even.
+        max_steps: maximum number of steps of the method; the decay then ends at this step.
+        batch: labeled crops per process and step, with the same number of unlabeled crops; must be even. For the method
+            distill, crops of labeled and unlabeled scenes together.
         scale_lr: linear multiplies lr by the global batch (batch times processes) over `lr_batch`.
         lr_batch: the global batch that lr was chosen for; in the reference, 4 GPUs times 8.
         ema: maximum of the EMA decay min(1 - 1 / (step + 1), ema).

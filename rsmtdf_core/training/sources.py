@@ -77,7 +77,7 @@ class CachedPixels:
     @contextmanager
     def opened(self, start: int, stop: int) -> Iterator[Iterator[Batch]]:
         """Iterate over the batches of steps `start` to `stop` - 1, in order."""
-        count = (1 + (self.strong_views > 0)) * self.schedule.batch
+        count = self.schedule.size if self.strong_views else self.schedule.batch
         with (
             Ring({PIXELS: self.reader}, self._rows, start, stop, batch=count) as ring,
             ahead(self._batches(ring)) as batches,
@@ -116,4 +116,5 @@ class CachedPixels:
             else mix(plan, unlabeled, rows.epoch, number, strong)
             for number in range(self.strong_views)
         ]
-        return assembled(self.schedule, step, weak, records[:labeled, ..., bands], mixed)
+        masks = list(records[:labeled, ..., bands])
+        return assembled(self.schedule, step, weak, masks, mixed)

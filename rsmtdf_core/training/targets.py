@@ -38,17 +38,16 @@ class Targets:
     kept: dict[str, Tensor] | None
     spreads: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def part(self, samples: slice) -> "Targets":
-        """Return the targets of the same samples as `Batch.part`."""
-        kept = None if self.kept is None else _parts(self.kept, samples)
-        return Targets(_parts(self.tokens, samples), kept, self.spreads)
+    def part(self, samples: slice, labeled: int) -> "Targets":
+        """Return the targets of the same samples as `Batch.part`, of a batch with `labeled` labeled samples."""
+        kept = None if self.kept is None else _parts(self.kept, samples, labeled)
+        return Targets(_parts(self.tokens, samples, labeled), kept, self.spreads)
 
 
-def _parts(tensors: Mapping[str, Tensor], samples: slice) -> dict[str, Tensor]:
-    halves = {name: tensor.chunk(2) for name, tensor in tensors.items()}
+def _parts(tensors: Mapping[str, Tensor], samples: slice, labeled: int) -> dict[str, Tensor]:
     return {
-        name: torch.cat([labeled[samples], unlabeled[samples]])
-        for name, (labeled, unlabeled) in halves.items()
+        name: torch.cat([tensor[:labeled][samples], tensor[labeled:][samples]])
+        for name, tensor in tensors.items()
     }
 
 
@@ -107,7 +106,7 @@ class CachedTargets:
             rows_of,
             start,
             stop,
-            batch=2 * schedule.batch,
+            batch=schedule.size,
             threads=self._threads,
             pin=self._device.type == "cuda",
         ) as ring:

@@ -1,6 +1,13 @@
 """What tests of runs share."""
 
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
 from pipeline.reporter import Silent
+from rsmtdf_core.runs.checkpoint import newest_checkpoint
+from rsmtdf_core.runs.folder import open_run
 
 SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
 
@@ -16,3 +23,31 @@ class Told(Silent):
 
     def warn(self, text):
         self.lines.append(f"warning: {text}")
+
+
+class Killed(BaseException):
+    """Ends a training at once, as a kill does."""
+
+
+def everything(run: Path) -> dict:
+    """Weights, moments and metric lines, without the time they took."""
+    newest, warnings = newest_checkpoint(run / "checkpoints")
+    assert not warnings
+    state = {
+        f"{which}.{name}": tensor
+        for which in ("student", "ema", "optimiser")
+        for name, tensor in load_file(newest.path / f"{which}.safetensors").items()
+    }
+    lines = open_run(run).read_metrics()
+    for line in lines:
+        line.pop("seconds", None)
+    return {"weights": state, "lines": lines, "step": newest.state["step"]}
+
+
+def assert_same(first: Path, second: Path) -> None:
+    expected, other = everything(first), everything(second)
+    assert expected["step"] == other["step"]
+    assert expected["lines"] == other["lines"]
+    assert expected["weights"].keys() == other["weights"].keys()
+    for name, tensor in expected["weights"].items():
+        assert torch.equal(tensor, other["weights"][name]), name

@@ -71,6 +71,13 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "objective.method": ("fixmatch", set()),
     "objective.confidence": (0.4, set()),
     "objective.teachers": ("online", set()),
+    "objective.pretrain.steps": (3, set()),
+    "objective.pretrain.lr": (0.1, set()),
+    "objective.pretrain.batch": (6, set()),
+    "objective.pretrain.distillation.loss": ("cosine", set()),
+    "objective.pretrain.distillation.samples": ("labeled", set()),
+    "objective.pretrain.distillation.padding": (False, set()),
+    "objective.pretrain.distillation.teachers": (["vit"], set()),
     "objective.distillation.loss": ("cosine", set()),
     "objective.distillation.samples": ("labeled", set()),
     "objective.distillation.padding": (False, set()),
@@ -155,6 +162,7 @@ def test_what_may_change_during_a_run_and_what_other_methods_ignore():
     taught = {key for key in FIELDS if roles[key] & {Role.TAUGHT, Role.SELECTION}}
     assert taught == {
         *(key for key in FIELDS if key.startswith(("objective.distillation.", "student.fusion."))),
+        *(key for key in FIELDS if key.startswith("objective.pretrain.") and key[-6:] != ".steps"),
         *("objective.teachers", "student.second_encoding", "student.translator_hidden"),
     }
 

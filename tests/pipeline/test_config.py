@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import find_config, load_config, packaged_configs
+from pipeline.config import load_config
+from pipeline.packaged import find_config, packaged_configs
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.validation import dump_yaml
 

@@ -15,7 +15,7 @@ SUPERVISED = ("objective.method=supervised", "optimiser.epochs=1")
 
 
 def proposed(config, tmp_path, **facts):
-    facts = {"unlabeled": True, "saved": True, "detail": "2 GiB"} | facts
+    facts = {"phase": config.phases[0], "saved": True, "detail": "2 GiB"} | facts
     return too_little_for_a_step(config, tmp_path / "config.yaml", **facts)
 
 
@@ -47,10 +47,23 @@ def test_what_changes_the_result_is_no_resumed_run(config_file, tmp_path):
 
 
 def test_nothing_is_resumed_where_nothing_is_saved(config_file, tmp_path):
-    config = load_config(str(config_file), ("optimiser.batch=8",))
-    error = proposed(config, tmp_path, saved=False, unlabeled=False)
+    settings = ("optimiser.batch=8", "objective.method=supervised")
+    config = load_config(str(config_file), settings)
+    error = proposed(config, tmp_path, saved=False)
     assert "8 crops of 64 px" in error.what
     assert "--overwrite --set runtime.accumulate=2" in error.remedy
+
+
+def test_a_pretraining_step_is_named_by_its_crops_and_all_phases_take_the_remedy(
+    config_file, tmp_path
+):
+    settings = ("optimiser.batch=6", "objective.pretrain.steps=3", "objective.pretrain.batch=16")
+    config = load_config(str(config_file), settings)
+    error = proposed(config, tmp_path)
+    assert "for 16 crops of 64 px" in error.what
+    assert "runtime.accumulate" not in error.remedy, "three pairs are not two parts"
+    config = load_config(str(config_file), (*settings, "optimiser.batch=8"))
+    assert "runtime.accumulate=2" in proposed(config, tmp_path).remedy
 
 
 @pytest.mark.parametrize(

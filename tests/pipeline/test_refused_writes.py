@@ -13,7 +13,7 @@ from PIL import Image
 from cli.options import copy_file
 from pipeline.cache.transfer.exporting import export_stores
 from pipeline.cache.transfer.importing import import_stores
-from pipeline.config import find_config, load_config
+from pipeline.config import load_config
 from pipeline.data.check import check_data
 from pipeline.data.init import draft, look, write_manifest
 from pipeline.data.prepare import PrepareSettings, prepare
@@ -21,6 +21,7 @@ from pipeline.demo.scenes import draw_scenes
 from pipeline.evaluate.run import evaluate
 from pipeline.exchange.export import export_run
 from pipeline.extract.run import extract
+from pipeline.packaged import find_config
 from pipeline.predict import PredictSettings, predict
 from pipeline.reporter import Silent
 from pipeline.runs.compare import compare

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import find_config
 from pipeline.config import load_config as load
+from pipeline.packaged import find_config
 from rsmtdf.configs import load_config, override_words
 from rsmtdf_core.errors import ConfigError
 

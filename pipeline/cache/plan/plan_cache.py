@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
@@ -21,12 +22,12 @@ from pipeline.cache.plan.values import CodecMeasured, Measurements, PlanReport, 
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Bar, Reporter, Silent
-from pipeline.train.run import make_accelerator
+from pipeline.train.run import make_accelerator, make_schedule
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.kinds import TOKEN_CODECS
+from rsmtdf_core.settings import MOST_COUNT
 from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.teachers.settings import TeacherSettings
-from rsmtdf_core.training.schedule import BatchSchedule
 
 
 def plan_cache(config: ExperimentConfig, reporter: Reporter | None = None) -> PlanReport:
@@ -50,6 +51,8 @@ def plan_cache(config: ExperimentConfig, reporter: Reporter | None = None) -> Pl
             remedy="list teachers under `teachers`, and --set objective.method=rs-mtdf",
         )
     experiment = plan_experiment(config)
+    taught = [phase for phase in config.phases if phase.teacher_source != "none"]
+    experiment = replace(experiment, config=taught[-1])
     measured = measure(experiment, make_accelerator(config), reporter)
     return PlanReport(
         config=config.name,
@@ -75,12 +78,14 @@ def measure(experiment: Experiment, accelerator: Accelerator, reporter: Reporter
         )
         step = step_seconds(experiment, accelerator)
         bar.advance(note=f"step: {1000 * step:.0f} ms")
+    schedule = make_schedule(experiment)
+    epochs, max_steps = config.optimiser.epochs, config.optimiser.max_steps
     on_gpu = device.type == "cuda"
     gpus = torch.cuda.device_count() if on_gpu else 1
     return Measurements(
-        epochs=config.optimiser.epochs,
-        steps_per_epoch=BatchSchedule(plan, config.optimiser.batch, config.seed).steps_per_epoch,
-        step_views=2 * config.optimiser.batch,
+        epochs=min(epochs, -(-(max_steps or MOST_COUNT) // schedule.steps_per_epoch)),
+        steps_per_epoch=schedule.steps_per_epoch,
+        step_views=schedule.size,
         labeled_scenes=len(plan.labeled_scenes),
         unlabeled_scenes=len(plan.unlabeled_scenes),
         labeled_views=config.views.labeled_views,
@@ -110,7 +115,7 @@ def _teacher(
     config = experiment.config
     run = run_teacher(settings, views, config.runtime.teacher_batch, device)
     present = present_views(experiment, settings)
-    step_views = 2 * config.optimiser.batch
+    step_views = make_schedule(experiment).size
     codecs = []
     for name in TOKEN_CODECS:
         chosen = name == settings.codec.name

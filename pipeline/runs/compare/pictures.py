@@ -26,7 +26,8 @@ def line_charts(groups: Sequence[GroupScores], runs: Runs) -> list[LineChart]:
     losses = {name for run in records for line in run.lines for name in line if "loss" in name}
     units = {"loss": "each method's own sum"}
     for record in records:
-        units |= record.config.method.losses
+        for phase in record.config.phases:
+            units |= phase.method.losses
     return [
         LineChart("Validation mIoU", "percent", _series("miou", groups, runs, scale=100)),
         *(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.student.model import Student, StudentOutput
 from rsmtdf_core.training.clock import StepClock
-from rsmtdf_core.training.data import Batch
+from rsmtdf_core.training.data import Batch, mix_planes, mixed_valid
 from rsmtdf_core.training.settings import MethodSettings
 from rsmtdf_core.training.targets import Targets
 
@@ -125,21 +125,9 @@ def pseudo_labels(models: Models, batch: Batch, confidence: float) -> list[Pseud
     logits = models.label(models.ema.normalise(batch.weak))
     top, labels = logits.float().softmax(dim=1).max(dim=1)
     return [
-        PseudoLabels(mix(labels, pasted), (mix(top, pasted) >= confidence) & valid)
+        PseudoLabels(mix_planes(labels, pasted), (mix_planes(top, pasted) >= confidence) & valid)
         for pasted, valid in zip(batch.pasted, mixed_valid(batch), strict=True)
     ]
-
-
-def mixed_valid(batch: Batch) -> list[Tensor]:
-    """Return the pixels without padding for each strong view, bool [U, S, S]."""
-    valid = batch.valid[len(batch.images) :]
-    return [mix(valid, pasted) for pasted in batch.pasted]
-
-
-def mix(planes: Tensor, pasted: Tensor) -> Tensor:
-    """Replace pixels inside the box by those of the partner, at index i ^ 1; planes [U, H, W]."""
-    partners = planes.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-    return torch.where(pasted, partners, planes)
 
 
 def labeled_loss(logits: Tensor, masks: Tensor, ignore_id: int, count: Tensor) -> Tensor:

@@ -8,7 +8,12 @@ from pydantic import Field
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.kinds import MethodKind
 from rsmtdf_core.roles import Result
-from rsmtdf_core.training.settings import DistillationSettings, MethodSettings, TaughtSettings
+from rsmtdf_core.training.settings import (
+    DistillationSettings,
+    MethodSettings,
+    Samples,
+    TaughtSettings,
+)
 
 _PACKAGE = "rsmtdf_core.training.methods"
 _LABELED = {"loss_x": "training loss, labeled"}
@@ -43,14 +48,13 @@ class UniMatchV2Settings(SemiSupervisedSettings):
     method: Result[Literal["unimatch-v2"]]
 
 
-class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
-    """FixMatch and distillation from the teachers.
+class DistillingSettings(TaughtSettings):
+    """The keys of methods with a distillation loss.
 
     Attributes:
         distillation: distillation loss between the student's and the teachers' tokens.
     """
 
-    method: Result[Literal["rs-mtdf"]]
     distillation: DistillationSettings = DistillationSettings()
 
     def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -69,6 +73,23 @@ class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
                 where="objective.distillation.loss",
                 remedy="--set objective.teachers=cached, or another objective.distillation.loss",
             )
+
+
+class RsMtdfSettings(SemiSupervisedSettings, DistillingSettings):
+    """FixMatch and distillation from the teachers."""
+
+    method: Result[Literal["rs-mtdf"]]
+
+
+class DistillSettings(DistillingSettings):
+    """Distillation from the teachers alone, without the head."""
+
+    method: Result[Literal["distill"]]
+
+    @property
+    def samples(self) -> Samples:
+        """The scenes to draw views of: those whose tokens are compared."""
+        return self.distillation.samples
 
 
 SUPERVISED = MethodKind(
@@ -101,4 +122,13 @@ RS_MTDF = MethodKind(
     settings=RsMtdfSettings,
     strong_views=1,
     losses=_SEMI_SUPERVISED | {"loss_distill": "training loss, distillation"},
+)
+DISTILL = MethodKind(
+    name="distill",
+    summary="distillation from the teachers alone: encoder and translators, without the head",
+    code=f"{_PACKAGE}.distill:Distill",
+    settings=DistillSettings,
+    strong_views=1,
+    trains_head=False,
+    losses={"loss_distill": "training loss, distillation"},
 )

@@ -3,15 +3,9 @@
 import torch
 from torch import Tensor
 
-from rsmtdf_core.training.data import Batch
+from rsmtdf_core.training.data import Batch, mixed_valid
 from rsmtdf_core.training.distillation import distillation_loss, kept_tokens, token_counts
-from rsmtdf_core.training.methods.base import (
-    Counts,
-    Models,
-    mixed_valid,
-    pixel_counts,
-    semi_supervised,
-)
+from rsmtdf_core.training.methods.base import Counts, Models, pixel_counts, semi_supervised
 from rsmtdf_core.training.methods.fixmatch import FixMatch
 from rsmtdf_core.training.methods.rows import RsMtdfSettings
 from rsmtdf_core.training.targets import Targets

@@ -12,6 +12,7 @@ import pipeline.train.run
 from pipeline.extract.run import extract
 from pipeline.train.run import train
 from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.runs.folder import open_run
 
 SHORT = "optimiser.epochs=1"
@@ -105,7 +106,7 @@ def test_standardised_losses_need_a_store(make_config):
         train(config)
 
 
-@pytest.mark.parametrize("method", ["supervised", "fixmatch", "unimatch-v2", "rs-mtdf"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method):
     # No batch norm: its statistics would be each part's own.
     settings = (

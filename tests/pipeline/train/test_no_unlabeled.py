@@ -10,7 +10,9 @@ from rsmtdf_core.kinds import METHODS
 ALL = "data.labeled=1"
 
 
-@pytest.mark.parametrize("method", [name for name, kind in METHODS.items() if kind.strong_views])
+@pytest.mark.parametrize(
+    "method", [name for name, kind in METHODS.items() if kind.strong_views and kind.trains_head]
+)
 def test_methods_that_need_unlabeled_scenes_refuse_before_anything_is_computed(make_config, method):
     config = make_config(ALL, f"objective.method={method}")
     for stage in (extract, train):
@@ -32,3 +34,10 @@ def test_supervised_trains_with_fewer_unlabeled_scenes_than_a_batch(make_config)
     assert (report.steps, report.status) == (2, "finished")
     with pytest.raises(ConfigError, match="found 5"):
         train(make_config(*settings, "objective.method=fixmatch"))
+
+
+def test_distill_learns_from_labeled_scenes_alone(make_config):
+    config = make_config(ALL, "objective.method=distill", "optimiser.epochs=1", "optimiser.batch=4")
+    extract(config)
+    report = train(config)
+    assert (report.steps, report.status) == (2, "finished")

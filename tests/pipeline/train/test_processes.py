@@ -55,11 +55,20 @@ def first_moments(checkpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        ("objective.method=rs-mtdf",),
+        ("objective.method=unimatch-v2",),
+        ("objective.method=distill",),
+        ("objective.method=supervised", "objective.pretrain.steps=3"),
+    ],
+    ids=" after ".join,
+)
 def test_two_processes_compute_what_one_does_with_the_same_global_batch(
     config_file, make_config, method
 ):
-    settings = (*SETTINGS, f"objective.method={method}")
+    settings = (*SETTINGS, *method)
     config = make_config(*settings, "optimiser.batch=4", "name=one")
     extract(config)
     alone = open_run(train(config).run)

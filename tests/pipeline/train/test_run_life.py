@@ -7,11 +7,10 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import pipeline.train.session
@@ -28,64 +27,17 @@ from rsmtdf_core.runs.checkpoint import checkpoints_in, newest_checkpoint
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.runs.resuming import GlobalBatch
 from rsmtdf_core.scenes.manifest import load_manifest
-from tests.pipeline.helpers import SUPERVISED, Told
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.fixture
-def kill_after(monkeypatch):
-    """Makes the next training die after so many of its steps, at the worst moment: before anything is saved."""
-
-    def arm(steps):
-        after, done = pipeline.train.session.Session._after, []
-
-        def die(session, record):
-            done.append(record.step)
-            if len(done) > steps:
-                raise Killed
-            after(session, record)
-
-        monkeypatch.setattr(pipeline.train.session.Session, "_after", die)
-        return lambda: monkeypatch.setattr(pipeline.train.session.Session, "_after", after)
-
-    return arm
-
-
-def everything(run: Path) -> dict:
-    """Weights, moments and metric lines, without the time they took."""
-    newest, warnings = newest_checkpoint(run / "checkpoints")
-    assert not warnings
-    state = {
-        f"{which}.{name}": tensor
-        for which in ("student", "ema", "optimiser")
-        for name, tensor in load_file(newest.path / f"{which}.safetensors").items()
-    }
-    lines = open_run(run).read_metrics()
-    for line in lines:
-        line.pop("seconds", None)
-    return {"weights": state, "lines": lines, "step": newest.state["step"]}
-
-
-def assert_same(first: Path, second: Path) -> None:
-    expected, other = everything(first), everything(second)
-    assert expected["step"] == other["step"]
-    assert expected["lines"] == other["lines"]
-    assert expected["weights"].keys() == other["weights"].keys()
-    for name, tensor in expected["weights"].items():
-        assert torch.equal(tensor, other["weights"][name]), name
+from tests.pipeline.helpers import SUPERVISED, Killed, Told, assert_same
 
 
 @pytest.mark.parametrize("settings", [(), ("runtime.checkpoint_every=3",)])
-@pytest.mark.parametrize("method", ["unimatch-v2", "rs-mtdf"])
+@pytest.mark.parametrize("method", ["unimatch-v2", "rs-mtdf", "distill"])
 def test_a_run_killed_at_any_step_ends_with_the_same_bits(
     make_config, kill_after, method, settings
 ):
     settings = (f"objective.method={method}", "optimiser.epochs=2", *settings)
     config = make_config(*settings)
-    if method == "rs-mtdf":
+    if config.teacher_source != "none":
         extract(config)
     whole = train(config, config.runtime.runs / "whole").run
     killed = config.runtime.runs / "killed"

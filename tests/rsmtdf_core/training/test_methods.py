@@ -10,11 +10,10 @@ from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.normalization import normalise
 from rsmtdf_core.student.model import StudentOutput
 from rsmtdf_core.training.clock import StepClock
-from rsmtdf_core.training.data import Batch
+from rsmtdf_core.training.data import Batch, mixed_valid
 from rsmtdf_core.training.methods.base import (
     Models,
     labeled_loss,
-    mixed_valid,
     objective_class,
     pixel_counts,
     pseudo_labels,
@@ -68,10 +67,18 @@ def _batch(views=1):
     return Batch(0, 0, SAMPLES, images[0], masks, images[1], images[2:], pasted, valid)
 
 
-def _models():
+class _Tokens(_Model):
+    """Computes tokens only, as distill's model does."""
+
+    def forward(self, images):
+        return super().forward(images).tokens
+
+
+def _models(method="rs-mtdf"):
     torch.manual_seed(2)
     ema = _Model().eval()
-    return Models(_Model(), ema, ema.logits, StepClock(torch.device("cpu")))
+    student = _Model() if METHODS[method].trains_head else _Tokens()
+    return Models(student, ema, ema.logits, StepClock(torch.device("cpu")))
 
 
 def _targets():
@@ -140,6 +147,45 @@ def test_each_method_weighs_its_losses_as_published():
     torch.testing.assert_close(rs_mtdf["loss_distill"].float(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("loss", ["mse", "smooth-l1", "cosine", "standardised-mse"])
+def test_distill_is_the_mean_distance_over_the_views_that_the_teachers_saw(loss):
+    batch, targets = _batch(), _targets()
+    images = torch.cat([batch.images, batch.mixed[0]])
+    objective = _objective("distill", distillation={"loss": loss})
+    pooled = batch.pooled()
+    assert torch.equal(pooled.images, images)
+    losses = objective(_models("distill"), pooled, targets, objective.counts(pooled, targets))
+    student = _Model()((images / 255 - MEAN) / STD).tokens
+    distances = {
+        "mse": lambda a, b, _: F.mse_loss(a, b),
+        "smooth-l1": lambda a, b, _: F.smooth_l1_loss(a, b),
+        "cosine": lambda a, b, _: (1 - F.cosine_similarity(a, b, dim=-1)).mean(),
+        "standardised-mse": lambda a, b, spread: (((a - b) / spread) ** 2).mean(),
+    }
+    expected = sum(
+        distances[loss](student[name], tokens, targets.spreads[name])
+        for name, tokens in targets.tokens.items()
+    )
+    torch.testing.assert_close(losses["loss"], expected / 2, rtol=1e-5, atol=1e-6)
+    assert losses["loss_distill"] is losses["loss"]
+
+
+def test_distill_without_padding_skips_what_no_view_shows():
+    batch, targets = _batch(), _targets()
+    objective = _objective("distill", distillation={"padding": False})
+    pooled = batch.pooled()
+    valid = torch.cat([batch.valid[:SAMPLES], mixed_valid(batch)[0]])
+    assert torch.equal(pooled.valid, valid)
+    kept = valid[:, 2::4, 2::4]
+    assert 0 < kept.sum() < kept.numel()
+    student = _Model()((pooled.images / 255 - MEAN) / STD).tokens
+    expected = sum(
+        F.mse_loss(student[name][kept], tokens[kept]) for name, tokens in targets.tokens.items()
+    )
+    losses = objective(_models("distill"), pooled, targets, objective.counts(pooled, targets))
+    torch.testing.assert_close(losses["loss"].float(), expected / 2, rtol=1e-5, atol=1e-6)
+
+
 def test_unimatch_v2_takes_the_mean_over_both_views_with_complementary_channels():
     batch, models = _batch(views=2), _models()
     objective = _objective("unimatch-v2")
@@ -170,6 +216,8 @@ def test_unimatch_v2_takes_the_mean_over_both_views_with_complementary_channels(
 def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
     objective = _objective(method, distillation=DistillationSettings(padding=padding))
     batch, targets = _batch(METHODS[method].strong_views), None
+    if not METHODS[method].trains_head:
+        batch = batch.pooled()
     if issubclass(METHODS[method].settings, TaughtSettings):
         targets = _targets()
         if kept == "composed":
@@ -177,10 +225,15 @@ def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
             planes = {name: torch.rand(2 * SAMPLES, 2, 2) > 0.3 for name in targets.tokens}
             targets = Targets(targets.tokens, planes, targets.spreads)
     counts = objective.counts(batch, targets)
-    whole = objective(_models(), batch, targets, counts)
+    whole, size = objective(_models(method), batch, targets, counts), len(batch.images)
     parts = [
-        objective(_models(), batch.part(part), targets.part(part) if targets else None, counts)
-        for part in (slice(0, 2), slice(2, 4))
+        objective(
+            _models(method),
+            batch.part(part),
+            targets.part(part, len(batch.images)) if targets else None,
+            counts,
+        )
+        for part in (slice(0, size // 2), slice(size // 2, size))
     ]
     for name, loss in whole.items():
         torch.testing.assert_close(sum(part[name] for part in parts), loss, rtol=1e-6, atol=1e-7)

@@ -2,10 +2,12 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.find import Scene
-from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.schedule import BatchSchedule, PooledSchedule
 from rsmtdf_core.views.plan import ViewPlan, make_plan
 from rsmtdf_core.views.settings import ViewSettings
 
@@ -133,3 +135,77 @@ def test_the_batch_that_is_proposed_fits(unlabeled, world):
     else:
         assert unlabeled // 2 < world, "not even the smallest batch fits"
         assert "data.labeled" in caught.value.remedy
+
+
+@given(
+    labeled=st.integers(1, 7),
+    unlabeled=st.integers(0, 9),
+    views=st.integers(1, 3),
+    batch=st.integers(1, 9).map(lambda pairs: 2 * pairs),
+    samples=st.sampled_from(["both", "labeled", "unlabeled"]),
+)
+def test_a_pooled_epoch_passes_every_scene_alike(labeled, unlabeled, views, batch, samples):
+    assume(samples != "unlabeled" or unlabeled > 1)
+    plan = _plan(labeled, unlabeled, views)
+    schedule = PooledSchedule(plan, batch, seed=0, samples=samples)
+    steps = schedule.steps_per_epoch
+    scenes = [] if samples == "unlabeled" else [*plan.labeled_scenes]
+    paired = 0 if samples == "labeled" else unlabeled // 2
+    pool = 2 * (-(-len(scenes) // 2) + paired)
+    assert steps == max(1, pool // batch)
+    drawn = [schedule.rows(step) for step in range(steps)]
+    for rows in drawn:
+        assert len(rows.labeled) + len(rows.unlabeled) == batch == schedule.size
+        assert all(plan[row].labeled for row in rows.labeled.tolist())
+        pairs = rows.unlabeled.tolist()
+        assert [plan[row].partner for row in pairs] == [pairs[i ^ 1] for i in range(len(pairs))]
+    rows = np.concatenate([np.concatenate([rows.labeled, rows.unlabeled]) for rows in drawn])
+    counts = np.unique([plan[row].scene for row in rows.tolist()], return_counts=True)[1]
+    passes = -(-batch * steps // pool)
+    # A single view fills the last pair of an odd number of labeled views.
+    assert counts.max() <= 2 * passes
+    if batch * steps == pool:
+        assert len(counts) == len(scenes) + 2 * paired
+    if passes == 1 and len(scenes) % 2 == 0:
+        assert counts.max() == 1
+
+
+def test_pooled_epochs_advance_the_views_and_change_the_order():
+    plan = _plan(labeled=4, unlabeled=8, views=2)
+    schedule = PooledSchedule(plan, batch=4, seed=0)
+    epochs = []
+    for epoch in range(3):
+        drawn = [schedule.rows(3 * epoch + step) for step in range(3)]
+        assert {rows.epoch for rows in drawn} == {epoch}
+        rows = np.concatenate([np.concatenate([step.labeled, step.unlabeled]) for step in drawn])
+        assert {plan[row].number for row in rows.tolist()} == {epoch % 2}
+        epochs.append(rows.tolist())
+    assert epochs[0] != epochs[2]
+    assert sorted(epochs[0]) == sorted(epochs[2])
+
+
+def test_pooled_batches_larger_than_the_data_go_on_with_the_next_views():
+    plan = _plan(labeled=2, unlabeled=2, views=3)
+    rows = PooledSchedule(plan, batch=12, seed=0).rows(0)
+    numbers = [plan[row].number for row in (*rows.labeled.tolist(), *rows.unlabeled.tolist())]
+    assert sorted(numbers) == sorted([0, 1, 2] * 4)
+
+
+@pytest.mark.parametrize("samples", ["both", "labeled", "unlabeled"])
+def test_processes_share_a_pooled_step_and_together_equal_one(samples):
+    plan = _plan(labeled=3, unlabeled=8)
+    whole = PooledSchedule(plan, batch=8, seed=1, samples=samples)
+    parts = [PooledSchedule(plan, 2, 1, rank, 4, samples=samples) for rank in range(4)]
+    assert {part.steps_per_epoch for part in parts} == {whole.steps_per_epoch}
+    for step in range(2 * whole.steps_per_epoch):
+        shares = [part.rows(step) for part in parts]
+        for kind in ("labeled", "unlabeled"):
+            together = np.concatenate([getattr(rows, kind) for rows in shares])
+            assert together.tolist() == getattr(whole.rows(step), kind).tolist()
+
+
+def test_a_pooled_schedule_without_scenes_is_refused():
+    for unlabeled in (0, 1):
+        with pytest.raises(ConfigError, match="no pair of unlabeled scenes") as caught:
+            PooledSchedule(_plan(unlabeled=unlabeled), 2, 0, samples="unlabeled")
+        assert "objective.distillation.samples=both" in caught.value.remedy
