@@ -79,11 +79,16 @@ def load_run(
         settings, len(manifest.classes), config.views.crop, shapes, bands=manifest.image_bands
     )
     load_weights(student, chosen.weights(which), chosen.path)
-    on_gpu = config.runtime.device != "cpu" and torch.cuda.is_available()
-    student.to("cuda" if on_gpu else "cpu").eval()
-    if not on_gpu:
-        keep_freed_memory()
+    student.to(inference_device(config)).eval()
     return TrainedRun(folder, config, chosen, which, student, manifest)
+
+
+def inference_device(config: ExperimentConfig) -> torch.device:
+    """Return the device that the config allows: a GPU if there is one, else the CPU."""
+    if config.runtime.device != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    keep_freed_memory()
+    return torch.device("cpu")
 
 
 def _require_free(overrides: Sequence[str]) -> None:
