@@ -20,9 +20,10 @@ from pipeline.probe.values import FeatureKind, ProbeReport
 from pipeline.probe.verdict import advise, limits, retention
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, inference_device, load_run
-from rsmtdf_core.errors import ConfigError, MissingFileError
+from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
 from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.student.encoder import fetch_encoder
+from rsmtdf_core.student.model import Student
 from rsmtdf_core.teachers.teacher import declared_shape
 from rsmtdf_core.validation import validate
 
@@ -131,6 +132,16 @@ def probe(
     )
 
 
+def _student_of(run: TrainedRun) -> Student:
+    if isinstance(run.student, Student):
+        return run.student
+    raise RunError(
+        f"the model of {run.config.objective.method} has no features of its own to probe",
+        where=run.folder.path,
+        remedy="probe its config instead, for the teachers' tokens",
+    )
+
+
 def _students(
     computing: Computing, config: ExperimentConfig, run: TrainedRun | None, grid: tuple[int, int]
 ) -> list[Source]:
@@ -139,7 +150,7 @@ def _students(
     students = []
     if run is not None:
         name = f"student trained ({run.weights})"
-        students.append(student_source(computing, run.student, name, "trained student", grid))
+        students.append(student_source(computing, _student_of(run), name, "trained student", grid))
     if config.student.weights != "random":
         try:
             fetch_encoder(config.student)

@@ -65,15 +65,17 @@ def sample_views(
     ]
     rows.sort(key=lambda row: (table["number"][row], ranks[table["scene"][row]]))
     rows = sorted(rows[:views])
-    fold_of = _folds([plan.scenes[table["scene"][row]] for row in rows], seed)
+    sampled = [plan.scenes[scene] for scene in table["scene"][rows].tolist()]
+    fold_of = _folds(sampled, seed)
     if len(set(fold_of.values())) < 2:
         raise _too_few(experiment, split, len({plan.scenes[scene].image for scene in labeled}))
-    sampled = replace(experiment, plan=replace(plan, table=table[rows]))
-    folds = np.array([fold_of[plan.scenes[scene].image] for scene in table["scene"][rows]])
-    names: list[set[str]] = [set() for _ in range(int(folds.max()) + 1)]
-    for row, fold in zip(rows, folds.tolist(), strict=True):
-        names[fold].add(plan.scenes[table["scene"][row]].id)
-    return Sample(sampled, folds, tuple(tuple(sorted(ids)) for ids in names), len(experiment.plan))
+    folds = np.array([fold_of[scene.image] for scene in sampled])
+    names = tuple(
+        tuple(sorted({scene.id for scene in sampled if fold_of[scene.image] == fold}))
+        for fold in range(max(fold_of.values()) + 1)
+    )
+    chosen_views = replace(experiment, plan=replace(plan, table=table[rows]))
+    return Sample(chosen_views, folds, names, len(plan))
 
 
 def _experiment(config: ExperimentConfig, split: SplitName) -> Experiment:

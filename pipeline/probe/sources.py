@@ -290,7 +290,7 @@ def student_source(
 
 
 def _width(student: Student, teacher: str) -> int:
-    return int(student.translators[teacher].layers[-1].out_features)  # type: ignore[union-attr, index, arg-type] # nn.ModuleDict hides the type
+    return int(student.translators[teacher].layers[-1].out_features)  # type: ignore[union-attr, index] # nn.ModuleDict hides the type
 
 
 def _half(shape: tuple[int, int, int]) -> Codec:

@@ -24,15 +24,15 @@ def advise(scores: Sequence[FeatureScore]) -> tuple[tuple[str, ...], tuple[str, 
         label = "a student with random weights"
     if not better:
         best = teachers[0]
-        gain = _points(paired_difference(best.fold_miou, student.fold_miou))
+        difference = _points(paired_difference(best.fold_miou, student.fold_miou))
         sentence = (
-            f"no teacher is clearly better than {label}; the best, {best.name}, differs by {gain}. "
+            f"no teacher is clearly better than {label}; the best, {best.name}, differs by {difference}. "
             "These labels give no reason to cache a teacher"
         )
         return (), (sentence,)
     best = better[0]
     gain = paired_difference(best.fold_miou, student.fold_miou)
-    reasons = [f"{best.name} is worth caching: {_points(gain)} mIoU against {label}"]
+    reasons = [f"{best.name} is worth caching: {_points(gain)} against {label}"]
     worth = [best.name]
     pairs = [pair for pair in _of(scores, "pair") if best.name in pair.teachers]
     if pairs:
@@ -59,9 +59,7 @@ def retention(scores: Sequence[FeatureScore], kept: Sequence[Kept]) -> tuple[str
             relation = f"is not clearly different from {name}"
         else:
             relation = f"is {'better' if difference.mean > 0 else 'worse'} than {name}"
-        sentences.append(
-            f"a linear head on the trained student {relation}: {_points(difference)} mIoU"
-        )
+        sentences.append(f"a linear head on the trained student {relation}: {_points(difference)}")
     sentences += [
         f"its translations explain {100 * row.explained_variance:.1f} % of the variance of {row.teacher}'s tokens"
         for row in kept
@@ -103,7 +101,7 @@ def _clearly_better(score: FeatureScore, reference: FeatureScore) -> bool:
 
 
 def _points(difference: Difference) -> str:
-    """Format a difference in points of mIoU, such as "+3.1 ± 1.2 points (better in 5 of 5 folds)"."""
+    """Format a difference, such as "+3.1 ± 1.2 points of mIoU (better in 5 of 5 folds)"."""
     mean, margin = 100 * difference.mean, 100 * difference.margin
     wins = f"better in {difference.wins} of {difference.folds} folds"
-    return f"{mean:+.1f} ± {margin:.1f} points ({wins})"
+    return f"{mean:+.1f} ± {margin:.1f} points of mIoU ({wins})"

@@ -18,7 +18,7 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Choices of the ridge penalty, in units of the variance of a standardized feature."""
 USUAL_PENALTY = 1e-1
 """The penalty with two folds, which are too few for an inner cross-validation."""
-# Channels with a smaller share of the mean variance are constant except for rounding.
+# Of the mean square of a channel; a channel with less variance is constant except for rounding.
 _LEAST_VARIANCE = 1e-10
 
 
@@ -57,7 +57,7 @@ def fit_ridge(moments: Moments, penalties: Sequence[float]) -> list[LinearHead]:
     means, shares = moments.x / moments.weight, moments.y / moments.weight
     covariance = moments.covariance
     variances = covariance.diagonal().clip(min=0)
-    varies = variances > _LEAST_VARIANCE * variances.mean()
+    varies = variances > _LEAST_VARIANCE * moments.xx.diagonal() / moments.weight
     scales = np.zeros(len(variances))
     scales[varies] = 1 / np.sqrt(variances[varies])
     correlation = torch.from_numpy(covariance * np.outer(scales, scales))

@@ -56,7 +56,7 @@ def planted(make_config, monkeypatch):
 def test_the_teacher_that_knows_the_classes_is_worth_caching(planted):
     report = probe(planted, views=VIEWS)
     scores = by_name(report)
-    assert scores["vit"].miou > 0.6
+    assert scores["vit"].miou > 0.5
     assert scores["cnn"].miou < scores["vit"].miou - 0.2
     assert report.worth_caching == ("vit",)
     assert "vit is worth caching" in report.verdict[0]

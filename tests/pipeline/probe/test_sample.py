@@ -6,15 +6,15 @@ import pytest
 from pipeline.probe.sample import sample_views
 
 
-@pytest.mark.parametrize(("views", "scenes"), [(2, None), (7, None), (9, 3), (500, None)])
-def test_views_are_spread_over_scenes_and_scenes_over_folds(make_config, views, scenes):
-    sample = sample_views(make_config("data.labeled=1"), "train", views, scenes)
+@pytest.mark.parametrize(("views", "limit"), [(2, None), (7, None), (9, 3), (500, None)])
+def test_views_are_spread_over_scenes_and_scenes_over_folds(make_config, views, limit):
+    sample = sample_views(make_config("data.labeled=1"), "train", views, limit)
     plan = sample.experiment.plan
     used = [plan.scenes[view.scene].id for view in plan]
-    assert len(used) == len(sample.folds) == min(views, 2 * (scenes or 10))
+    assert len(used) == len(sample.folds) == min(views, 2 * (limit or 10))
     counts = [used.count(name) for name in set(used)]
     assert max(counts) - min(counts) <= 1
-    assert len(set(used)) == min(views, scenes or 10)
+    assert len(set(used)) == min(views, limit or 10)
     for name, fold in zip(used, sample.folds.tolist(), strict=True):
         assert name in sample.scenes[fold]
     assert sorted(name for fold in sample.scenes for name in fold) == sorted(set(used))

@@ -29,3 +29,4 @@ def test_a_token_that_is_not_finite_is_refused():
     spool = Spool(make_codec(declare_codec("fp16"), (1, 1, 2), {}))
     with pytest.raises(StoreError, match="finite"):
         spool.append(np.array([[[1, np.nan]]], np.float32))
+    spool.close()

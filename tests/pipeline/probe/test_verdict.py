@@ -32,9 +32,9 @@ NO_GAIN = score("dino + clip", "pair", [0.61, 0.60, 0.60, 0.61, 0.61])
 @pytest.mark.parametrize(
     ("scores", "worth", "words"),
     [
-        ([GOOD, STUDENT], ("dino",), ["dino is worth caching: +19.", "5 of 5 folds"]),
+        ([GOOD, STUDENT], ("dino",), ["dino is worth caching: +20.2 ± 2.4", "5 of 5 folds"]),
         ([CLOSE, STUDENT], (), ["no teacher is clearly better", "clip", "no reason to cache"]),
-        ([POOR, STUDENT], (), ["-20", "no teacher is clearly better"]),
+        ([POOR, STUDENT], (), ["-19.8", "no teacher is clearly better"]),
         ([CLOSE, GOOD, TOGETHER, STUDENT], ("dino", "clip"), ["dino + clip together add +10"]),
         ([GOOD, CLOSE, NO_GAIN, STUDENT], ("dino",), ["adds nothing clear"]),
     ],
