@@ -29,7 +29,7 @@ class Bars(Told):
 
 class Trackers:
     def __init__(self):
-        self.trackers, self.logged = [object()], []
+        self.trackers, self.logged, self.num_processes = [object()], [], 1
 
     def log(self, values, step):
         self.logged.append((step, values))
