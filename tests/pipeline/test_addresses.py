@@ -141,7 +141,7 @@ def test_every_field_is_listed():
     assert set(leaves(ExperimentConfig)) == FIELDS.keys()
 
 
-def test_what_may_change_during_a_run_and_what_other_methods_ignore():
+def test_keys_that_may_change_during_a_run_and_that_other_methods_ignore():
     roles = {
         key: {role_of(field) for _, _, field in fields_at(ExperimentConfig, key)} for key in FIELDS
     }

@@ -1,4 +1,4 @@
-"""Every command that writes, on disks that refuse: a sentence, nothing incomplete, and a second run completes."""
+"""Every command that writes, on disks that refuse: one sentence, no incomplete file, and a second run completes."""
 
 import errno
 import hashlib
@@ -86,7 +86,7 @@ DOWNLOAD: dict[str, dict[str, str]] = {}
 
 @pytest.fixture(scope="module")
 def material(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scored run, a cache and its export, images and a benchmark: what commands read."""
+    """The inputs of the commands: a scored run, a cache and its export, images and a benchmark."""
     folder = tmp_path_factory.mktemp("material")
     shutil.copytree(scenes, folder / "scenes")
     extract(_config(folder, "cache"))
@@ -98,9 +98,9 @@ def material(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(pixels[:90, :70]).save(folder / "b.png")
     for kind, values in (("images", pixels), ("masks", np.ones((1024, 1024), np.uint8))):
         for name, part in enumerate(("Train", "Val")):
-            place = folder / "loveda" / part / "Rural" / f"{kind}_png"
-            place.mkdir(parents=True)
-            Image.fromarray(values).save(place / f"{name}.png")
+            images = folder / "loveda" / part / "Rural" / f"{kind}_png"
+            images.mkdir(parents=True)
+            Image.fromarray(values).save(images / f"{name}.png")
     return folder
 
 
@@ -202,7 +202,7 @@ def _quick(*names: str):
 
 @dataclass
 class Reference:
-    """A command that nothing disturbs.
+    """An undisturbed run of a command.
 
     Attributes:
         start: the files before.
@@ -213,7 +213,7 @@ class Reference:
     """
 
     start: dict[str, bytes]
-    made: list[str]
+    written: list[str]
     fixed: dict[str, bytes]
     sizes: list[int]
     changes: list[tuple[str, str]] = field(default_factory=list)
@@ -258,14 +258,14 @@ class Disk:
         with tapped(self.folder, hook):
             _raised(self.run())
         second = files(self.folder)
-        made = [name for name in second if second[name] != start.get(name)]
+        written = [name for name in second if second[name] != start.get(name)]
         fixed = {
             name: second[name]
-            for name in made
+            for name in written
             if first.get(name) == second[name] and not name.endswith(HISTORIES)
         }
         kept = [change for change in changes if change[0] in CHANGES]
-        return Reference(start, made, fixed, [len(second[name]) for name in made], kept)
+        return Reference(start, written, fixed, [len(second[name]) for name in written], kept)
 
     def require_nothing_incomplete(self) -> None:
         """Each file is as before, or as the command leaves it; lists may be shorter."""
@@ -285,7 +285,7 @@ class Disk:
         """The same command once the disk takes writes again."""
         _raised(self.run())
         now = files(self.folder)
-        assert set(self.reference.made) <= now.keys()
+        assert set(self.reference.written) <= now.keys()
         for name, content in self.reference.fixed.items():
             assert now[name] == content, name
         self.require_no_leftovers()
@@ -293,13 +293,13 @@ class Disk:
 
 @pytest.fixture(scope="module")
 def disks(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Disk]:
-    made: dict[str, Disk] = {}
+    written: dict[str, Disk] = {}
 
     def disk(name: str) -> Disk:
-        if name not in made:
-            made[name] = Disk(name, material, tmp_path_factory.mktemp("disk"))
-        made[name].fresh()
-        return made[name]
+        if name not in written:
+            written[name] = Disk(name, material, tmp_path_factory.mktemp("disk"))
+        written[name].fresh()
+        return written[name]
 
     return disk
 
@@ -399,9 +399,9 @@ def test_a_read_only_folder_is_found_before_the_work(disks, name):
 
 
 @pytest.mark.parametrize("name", _quick(*QUICK, "evaluate"))
-def test_a_folder_in_the_place_of_an_output(disks, name):
+def test_a_folder_at_the_path_of_an_output(disks, name):
     disk = disks(name)
-    for output in disk.reference.made:
+    for output in disk.reference.written:
         if output.endswith("tfevents"):  # its name has the time
             continue
         disk.fresh()

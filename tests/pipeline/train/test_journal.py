@@ -82,7 +82,7 @@ def test_steps_and_validations_reach_metrics_tensorboard_trackers_and_the_bar(ru
     assert trackers.logged[-1] == (5, {"val/miou": 0.25})
 
 
-def test_without_trackers_nothing_is_sent(run):
+def test_without_trackers_no_value_is_sent(run):
     trackers = Trackers()
     trackers.trackers.clear()
     with Journal(run, trackers, Bars(), 0, 8) as journal:

@@ -73,7 +73,7 @@ def require_equal_losses(alone, together):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2"])
-def test_two_processes_compute_what_one_does_with_the_same_global_batch(
+def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
     config_file, make_config, method
 ):
     settings = (*SETTINGS, f"objective.method={method}")

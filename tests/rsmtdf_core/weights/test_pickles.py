@@ -45,7 +45,7 @@ PLAIN = st.recursive(
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @given(value=PLAIN)
-def test_plain_values_are_what_pickle_reads(protocol, value):
+def test_plain_values_equal_those_of_pickle(protocol, value):
     assert loaded(value, protocol) == value
 
 
@@ -130,7 +130,7 @@ def test_a_shape_without_a_stride_is_refused():
         ("storage", torch.float32, "0", "cpu", 24),
     ],
 )
-def test_known_ids_stand_for_a_module_or_a_storage(facts):
+def test_known_ids_refer_to_a_module_or_a_storage(facts):
     unpickler = Unpickler(io.BytesIO())
     assert unpickler.persistent_load(facts) == ("x" if facts[0] == "module" else STORAGE)
 
