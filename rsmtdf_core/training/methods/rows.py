@@ -73,7 +73,7 @@ class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
 
 SUPERVISED = MethodKind(
     name="supervised",
-    summary="cross-entropy on labeled views alone",
+    summary="cross-entropy on labeled views only",
     code=f"{_PACKAGE}.supervised:Supervised",
     settings=SupervisedSettings,
     strong_views=0,
