@@ -67,6 +67,11 @@ def call(*arguments: str):
     return CliRunner().invoke(app, ["evaluate", "runs/loveda-1", *arguments])
 
 
+def words(output):
+    """The output in one line, without the lines between cells."""
+    return " ".join(output.replace("│", " ").split())
+
+
 DEFAULTS = {
     "run": Path("runs/loveda-1"),
     "split": "test",
@@ -111,14 +116,14 @@ def test_unknown_values_are_errors_of_usage(calls, options):
 def test_each_protocol_has_a_table_with_its_rule(calls):
     done = CliRunner().invoke(app, ["evaluate", "runs/loveda-1"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
-    text = " ".join(done.output.split())
+    text = words(done.output)
     assert text.count("loveda-1 on loveda test (3 scenes, ema)") == 2
     first, second = report().by_protocol.values()
     for scores in (first, second):
         assert f"protocol {scores.protocol}" in text
         assert " ".join(scores.protocol_description.split()) in text
     assert "72.73" in text, "the IoU of the first class, 80 / 110"
-    assert f"mean {100 * first.scores.miou:.2f}" in text.replace("│", " ").replace("  ", " ")
+    assert f"mean {100 * first.scores.miou:.2f}" in text
     assert f"absent in truth and prediction: {', '.join(first.scores.absent)}" in text
     assert "runs/loveda-1/evaluation/test-ema" in text
     assert calls

@@ -45,6 +45,11 @@ def call(*arguments: str):
     return CliRunner().invoke(app, ["extract-features", *arguments], env={"COLUMNS": "160"})
 
 
+def words(output):
+    """The output in one line, without the lines between cells."""
+    return " ".join(output.replace("│", " ").split())
+
+
 def test_the_config_is_read_with_its_overrides_and_cache(calls, tmp_path):
     overrides = ("--set", "views.crop=128", "--set", "views.unlabeled_views=3")
     done = call("demo", *overrides, "--cache", str(tmp_path))
@@ -75,8 +80,8 @@ def test_an_invalid_override_starts_no_extraction(calls):
 def test_the_table_has_a_row_for_each_teacher(calls):
     done = call("demo")
     assert done.exit_code == 0
-    text = " ".join(done.stdout.split())
-    assert "dino [base] 40 30 3.0 MiB 6.0 5.0" in text.replace("│ ", "")
+    text = words(done.stdout)
+    assert "dino [base] 40 30 3.0 MiB 6.0 5.0" in text
     assert "clip (RANDOM WEIGHTS)" in text
     assert "store cache/views-1" in text
     assert "30 views in 10.0 s (3.0 views/s); teachers waited 1.2 s for pixels and disk" in text
@@ -91,4 +96,4 @@ def test_a_complete_cache_is_reported_without_rates(monkeypatch):
     assert done.exit_code == 0
     assert "all features are already in the cache (0.5 s)" in done.stderr
     assert "views/s)" not in done.output
-    assert "0.0 -" in " ".join(done.stdout.split()).replace("│ ", "")
+    assert "0.0 -" in words(done.stdout)
