@@ -152,7 +152,7 @@ def test_processes_of_a_killed_torchrun_save_and_end_and_hold_the_run_until_then
             train(config, resume=True)
         for process in processes:
             os.kill(process, signal.SIGCONT)
-        stderr = launcher.stderr.read()  # ends with the last process that can write to it
+        _, stderr = launcher.communicate()  # ends with the last process that can write to it
     finally:
         launcher.kill()
         for process in processes:
