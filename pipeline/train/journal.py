@@ -98,13 +98,12 @@ class Journal:
                 "epoch": record.epoch,
                 "lr": record.lr,
                 **losses,
+                **record.weights,
                 "seconds": record.clock.seconds(),
             }
         )
-        self._add_scalars(
-            {f"train/{name}": value for name, value in (losses | {"lr": record.lr}).items()},
-            record.step,
-        )
+        scalars = losses | record.weights | {"lr": record.lr}
+        self._add_scalars({f"train/{name}": value for name, value in scalars.items()}, record.step)
         note = f"loss {losses['loss']:.4f}"
         if best is not None:
             note += f", best val mIoU {100 * best.miou:.2f}"

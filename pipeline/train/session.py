@@ -19,7 +19,7 @@ from pipeline.train.journal import Journal, TrainReport
 from pipeline.train.profiling import StepProfiler
 from pipeline.train.signals import Interrupted, Signals, interrupted
 from pipeline.train.trackers import running_trackers
-from pipeline.train.validation import share_buffers, shared_confusion
+from pipeline.train.validation import share_buffers, share_tensors, shared_confusion
 from rsmtdf_core.errors import RunError, WriteError
 from rsmtdf_core.evaluation.counts import only_class
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
@@ -90,6 +90,7 @@ class Session:
     def _resume_or_start(self, *, resume: bool) -> None:
         start = self._keeper.restore(self._reporter) if resume else 0
         accelerator = self._training.accelerator
+        share_tensors(accelerator, self._training.method_state.values())
         # No process may still read the files that the main process will change.
         accelerator.wait_for_everyone()
         if self._leads:

@@ -54,6 +54,7 @@ optimiser: {epochs: 1000}
 runtime: {workers: 1, cache: ROOT/cache, cache_pixels: true}
 """
 
+FIXMATCH = ("objective.method=fixmatch",)
 # What each arm changes, and the codec that its tokens are read from.
 ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "cached": ((), "fp16"),
@@ -61,7 +62,7 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "transform": ((), "transform"),
     "shared": (("student.second_encoding=shared",), "fp16"),
     "online": (("objective.teachers=online",), ""),
-    "fixmatch": (("objective.method=fixmatch",), ""),
+    "fixmatch": (FIXMATCH, ""),
     "unimatch-v2": (("objective.method=unimatch-v2",), ""),
     "cached bf16": (("runtime.precision=bf16",), "fp16"),
     "bare encoder": ((), ""),
@@ -89,7 +90,7 @@ def main() -> None:
         prepare(Path(folder), options)
         lines = measure_steps(Path(folder), options)
         lines += measure_products(torch.device(options.device))
-        lines += measure_pixels(config_of(Path(folder), options, ()))
+        lines += measure_pixels(config_of(Path(folder), options, FIXMATCH))
     sys.stdout.write(table(lines))
 
 
@@ -380,9 +381,8 @@ def measure_pixels(config: ExperimentConfig) -> list[Line]:
         arms = {}
         for name, cached in (("rendered", False), ("cached", True)):
             runtime = config.runtime.model_copy(update={"cache_pixels": cached})
-            objective = config.objective.model_copy(update={"method": "fixmatch"})
-            arm_config = config.model_copy(update={"runtime": runtime, "objective": objective})
-            experiment, accelerator = plan_experiment(arm_config), make_accelerator(arm_config)
+            arm = config.model_copy(update={"runtime": runtime})
+            experiment, accelerator = plan_experiment(arm), make_accelerator(arm)
             features = find_features(experiment, accelerator.device)
             training = make_training(experiment, features, accelerator)
             arms[name] = opened.enter_context(training.pixels.opened(0, training.total_steps))
