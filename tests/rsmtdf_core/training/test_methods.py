@@ -1,3 +1,4 @@
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -146,6 +147,21 @@ def test_each_method_weighs_its_losses_as_published():
     student = models.student((images / 255 - MEAN) / STD).tokens
     expected = sum(F.mse_loss(student[name], tokens) for name, tokens in targets.tokens.items()) / 2
     torch.testing.assert_close(rs_mtdf["loss_distill"].float(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("progress", "weight"), [(0.0, 4.0), (0.5, 2.5), (1.0, 1.0)])
+def test_the_weight_of_distillation_in_force_scales_its_term_alone(progress, weight):
+    batch, targets = _batch(), _targets()
+    settings = DistillationSettings(weight=4, final_weight=1, schedule="cosine")
+    objective = _objective("rs-mtdf", distillation=settings)
+    models = dataclasses.replace(_models(), progress=progress)
+    losses = objective(models, batch, targets, objective.counts(batch, targets))
+    plain = _losses("rs-mtdf", batch, targets)
+    for name in ("loss_x", "loss_u", "loss_distill"):
+        assert torch.equal(losses[name], plain[name]), name
+    expected = (plain["loss_x"] + plain["loss_u"] + weight * plain["loss_distill"]) / 3
+    torch.testing.assert_close(losses["loss"], expected)
+    assert objective.weights(progress) == {"weight_distill": pytest.approx(weight)}
 
 
 def test_unimatch_v2_takes_the_mean_over_both_views_with_complementary_channels():
