@@ -60,10 +60,9 @@ def sample_views(
     chosen = labeled[:scenes]
     ranks = {scene: rank for rank, scene in enumerate(chosen)}
     table = plan.table
-    rows = [
-        row for row in np.flatnonzero(table["labeled"]).tolist() if table["scene"][row] in ranks
-    ]
-    rows.sort(key=lambda row: (table["number"][row], ranks[table["scene"][row]]))
+    scene_of, number_of = table["scene"].tolist(), table["number"].tolist()
+    rows = [row for row in np.flatnonzero(table["labeled"]).tolist() if scene_of[row] in ranks]
+    rows.sort(key=lambda row: (number_of[row], ranks[scene_of[row]]))
     rows = sorted(rows[:views])
     sampled = [plan.scenes[scene] for scene in table["scene"][rows].tolist()]
     fold_of = _folds(sampled, seed)

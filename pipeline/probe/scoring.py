@@ -1,6 +1,6 @@
 """Fit a linear head on each feature without a fold, and count its pixels on the views of that fold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,7 +19,7 @@ from rsmtdf_core.evaluation.counts import Confusion, PixelCounts
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.probing.cells import class_shares, resize_area
 from rsmtdf_core.probing.moments import Moments
-from rsmtdf_core.probing.ridge import LinearHead, cross_validated
+from rsmtdf_core.probing.ridge import CrossValidation
 from rsmtdf_core.probing.similarity import CrossCovariance, ExplainedVariance, linear_cka
 from rsmtdf_core.probing.spread import paired_difference
 from rsmtdf_core.scenes.manifest import Manifest
@@ -50,13 +50,17 @@ class _Group:
 
 @dataclass
 class _Candidate:
-    """Features that get a head."""
+    """Features that get a head: some channels of a group, given by its number."""
 
-    group: _Group
+    group: int
     sources: tuple[Source, ...]
     channels: npt.NDArray[np.int64]
-    heads: dict[int, LinearHead]
+    validation: CrossValidation
     counts: list[Confusion]
+
+    def of(self, cells: list[Floats]) -> Floats:
+        """Select the features, [n, D], from those of each group."""
+        return cells[self.group][:, self.channels]
 
 
 class Scoring:
@@ -89,7 +93,7 @@ class Scoring:
     @property
     def passes(self) -> int:
         """Number of advances of the bar."""
-        return 2 * len(self._masks)
+        return 3 * len(self._masks)
 
     def run(self, bar: Bar) -> list[FeatureScore]:
         """Return the scores of each teacher, each pair of teachers and each student.
@@ -106,15 +110,26 @@ class Scoring:
                 remedy="raise --views, or check the masks with `rsmtdf data check`",
             )
         candidates = self._candidates(labeled)
-        for row, fold in enumerate(self._sample.folds.tolist()):
-            features = [self._features(group, row) for group in self._groups]
+        for row, cells in self._labeled_views(labeled, bar):
+            shares, weights = self._shares(row, self._grid)
+            fold = labeled.index(int(self._sample.folds[row]))
             for candidate in candidates:
-                if fold in candidate.heads:
-                    cells = features[self._groups.index(candidate.group)][:, candidate.channels]
-                    ids = self._predicted(candidate.heads[fold](cells), self._masks[row].shape[0])
-                    candidate.counts[fold].add(self._masks[row], ids)
-            bar.advance()
+                candidate.validation.add(fold, candidate.of(cells), shares, weights)
+        heads = [dict(zip(labeled, each.validation.heads(), strict=True)) for each in candidates]
+        for row, cells in self._labeled_views(labeled, bar):
+            fold = int(self._sample.folds[row])
+            for candidate, by_fold in zip(candidates, heads, strict=True):
+                scores = by_fold[fold](candidate.of(cells))
+                ids = self._predicted(scores, self._masks[row].shape[0])
+                candidate.counts[fold].add(self._masks[row], ids)
         return self._with_differences([self._score(candidate) for candidate in candidates])
+
+    def _labeled_views(self, labeled: list[int], bar: Bar) -> Iterator[tuple[int, list[Floats]]]:
+        """Yield the row and the features, by group [h * w, D], of each view in a fold with labeled pixels."""
+        for row, fold in enumerate(self._sample.folds.tolist()):
+            if fold in labeled:
+                yield row, [self._features(group, row) for group in self._groups]
+            bar.advance()
 
     def kept(self) -> list[Kept]:
         """Return the similarity of each student's features to each teacher's tokens; after `run`."""
@@ -139,14 +154,13 @@ class Scoring:
     def _candidates(self, labeled: list[int]) -> list[_Candidate]:
         classes, ignore_id = len(self._manifest.classes), self._manifest.ignore_id
         candidates = []
-        for group, moments in zip(self._groups, self._moments, strict=True):
+        for number, (group, moments) in enumerate(zip(self._groups, self._moments, strict=True)):
             singles = [(source,) for source in group.sources]
             for sources in (*singles, *combinations(group.sources, 2)):
                 channels = group.of(sources)
-                heads = cross_validated([moments[fold].channels(channels) for fold in labeled])
+                validation = CrossValidation([moments[fold].channels(channels) for fold in labeled])
                 counts = [Confusion(classes, ignore_id) for _ in self._sample.scenes]
-                by_fold = dict(zip(labeled, heads, strict=True))
-                candidates.append(_Candidate(group, sources, channels, by_fold, counts))
+                candidates.append(_Candidate(number, sources, channels, validation, counts))
         return candidates
 
     def _features(self, group: _Group, row: int) -> Floats:
