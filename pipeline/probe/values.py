@@ -98,7 +98,3 @@ class ProbeReport(Settings):
     verdict: tuple[str, ...]
     cautions: tuple[str, ...] = ()
     seconds: float
-
-    def of_kind(self, kind: FeatureKind) -> tuple[FeatureScore, ...]:
-        """Return the scores of one kind of features."""
-        return tuple(score for score in self.features if score.kind == kind)
