@@ -185,14 +185,10 @@ class ExperimentConfig(ConfigSettings):
         if isinstance(self.objective, TaughtSettings):
             self.objective.used_teachers(self._teacher_names)
         pretrain = self.objective.pretrain
-        if pretrain.steps and not self.teachers:
+        pretrain.require_usable(self._teacher_names)
+        if pretrain.steps and self.method.model != METHODS["distill"].model:
             raise ValueError(
-                "objective.pretrain.steps: distillation needs teachers, and the config has none; list some under "
-                "teachers, or set it to 0"
-            )
-        if unknown := sorted(set(pretrain.distillation.teachers or ()) - set(self._teacher_names)):
-            raise ValueError(
-                f"objective.pretrain.distillation.teachers: no teacher is named {', '.join(unknown)}"
+                f"objective.pretrain.steps: the model of {self.method.name} has no encoder to distill; set it to 0"
             )
         weighted = self.student.fusion.teacher_weights or {}
         if unknown := sorted(weighted.keys() - set(self._teacher_names)):
@@ -218,7 +214,9 @@ class ExperimentConfig(ConfigSettings):
         pretrain = self.objective.pretrain
         if not pretrain.steps:
             return (self,)
-        distill = METHOD.read({"method": "distill", "distillation": pretrain.distillation})
+        distill = METHOD.read(
+            {"method": "distill", "distillation": self.objective.first_distillation}
+        )
         changes = {
             "lr": pretrain.lr or self.optimiser.lr,
             "batch": pretrain.batch or 2 * self.optimiser.batch,

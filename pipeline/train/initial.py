@@ -13,7 +13,7 @@ from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.runs.best import best_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, require_finite
 from rsmtdf_core.runs.folder import RunFolder, open_run
-from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.weights.states import read_state
 
@@ -96,7 +96,7 @@ def _of_checkpoint(checkpoint: Checkpoint, which: ModelName) -> Initial:
     return Initial(checkpoint.path, checkpoint.fingerprint, which, weights, headless)
 
 
-def start_from(initial: Initial, student: Student, ema: Student, reporter: Reporter) -> None:
+def start_from(initial: Initial, student: Segmenter, ema: Segmenter, reporter: Reporter) -> None:
     """Load the weights into both models and report the parts that were not loaded.
 
     Encoder and head must fit, except for the head's last convolution if the number of classes differs.
@@ -112,7 +112,7 @@ def start_from(initial: Initial, student: Student, ema: Student, reporter: Repor
         trained = {name: t for name, t in initial.weights.items() if _unit(name) not in _UNTRAINED}
         kept = {name: t for name, t in state.items() if _unit(name) in _UNTRAINED}
         initial = replace(initial, weights=trained | kept)
-    other_classes = _require_fitting(initial, state, _last_layer(student))
+    other_classes = _require_fitting(initial, state, student.last_layer)
     parts = {_part(name) for name in state if _unit(name) not in _ALWAYS}
     fitting = {part for part in parts if _of(state, part) == _of(initial.weights, part)}
     loaded = {
@@ -139,11 +139,6 @@ def start_from(initial: Initial, student: Student, ema: Student, reporter: Repor
             f"{initial.path} has {len(initial.weights[other_classes[0]])} classes, this run has "
             f"{len(state[other_classes[0]])}: the head's last layer is randomly initialized"
         )
-
-
-def _last_layer(student: Student) -> tuple[str, str]:
-    last = f"head.output.{len(student.head.output) - 1}"
-    return f"{last}.weight", f"{last}.bias"
 
 
 def _require_fitting(

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from pipeline.reporter import Bar, Reporter
 from pipeline.train.scalars import ScalarFile
+from pipeline.train.trackers import tracking
 from rsmtdf_core.runs.folder import RunFolder, Status
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.settings import Settings
@@ -111,15 +112,13 @@ class Journal:
                 "epoch": record.epoch,
                 "lr": record.lr,
                 **logged,
+                **record.weights,
                 "seconds": record.clock.seconds(),
             }
         )
+        scalars = logged | record.weights | {"lr": record.lr}
         self._add_scalars(
-            {
-                f"{phase or 'train'}/{name}": value
-                for name, value in (logged | {"lr": record.lr}).items()
-            },
-            record.step,
+            {f"{phase or 'train'}/{name}": value for name, value in scalars.items()}, record.step
         )
         note = f"{phase} loss {losses['loss']:.4f}".lstrip()
         if best is not None:
@@ -137,4 +136,5 @@ class Journal:
         for name, value in values.items():
             self._scalars.add(name, value, step)
         if self._accelerator.trackers:
-            self._accelerator.log(values, step=step)
+            with tracking(self._folder, self._accelerator.num_processes):
+                self._accelerator.log(values, step=step)

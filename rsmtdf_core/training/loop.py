@@ -11,15 +11,22 @@ from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from rsmtdf_core.student.model import Student, TokenModel, parameter_groups
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.ema import ema_ratio, update_ema
 from rsmtdf_core.training.finite import GRADIENTS, Divergence, FiniteCheck
-from rsmtdf_core.training.methods.base import Counts, Models, Objective, student_images
+from rsmtdf_core.training.methods.base import (
+    Counts,
+    Models,
+    Objective,
+    hooks_of,
+    student_images,
+)
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.settings import OptimiserSettings
 from rsmtdf_core.training.sources import PixelSource
@@ -37,6 +44,7 @@ class StepRecord:
             are the mean over processes (`Training.reduce`).
         lr: learning rate of the encoder.
         clock: durations of the step's phases.
+        weights: weights of losses in force, by name.
     """
 
     step: int
@@ -44,6 +52,7 @@ class StepRecord:
     losses: dict[str, Tensor]
     lr: float
     clock: StepClock
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,8 +76,8 @@ class Training:
     """
 
     accelerator: Accelerator
-    student: Student
-    ema: Student
+    student: Segmenter
+    ema: Segmenter
     optimiser: torch.optim.Optimizer
     objective: Objective
     pixels: PixelSource
@@ -101,7 +110,7 @@ class Training:
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """All tensors that training changes: those of both models and the optimizer's moments, by name."""
+        """All tensors of a checkpoint: those of both models, the optimizer's moments and the method's, by name."""
         tensors = {
             f"{which} {name}": tensor
             for which, model in (("student", self.student), ("ema", self.ema))
@@ -112,13 +121,22 @@ class Training:
         }
         for parameter, moments in self.optimiser.state.items():
             tensors |= {f"{key} of {names[parameter]}": value for key, value in moments.items()}
-        return tensors
+        return tensors | self.method_state
+
+    @property
+    def method_state(self) -> dict[str, Tensor]:
+        """The tensors of the objective and the targets, if they have a `state`; a resumed run continues with them."""
+        parts = {"objective": self.objective, "targets": self.targets}
+        return {
+            f"{part}.{name}": tensor
+            for part, owner in parts.items()
+            for name, tensor in getattr(owner, "state", {}).items()
+        }
 
     def steps(self, start: int = 0) -> Generator[StepRecord]:
         """Train from step `start` of this training to its end, yielding after each step."""
         device, stop = self.accelerator.device, self.total_steps
-        trained = self.student if self.trains_head else TokenModel(self.student)
-        wrapped, optimiser = self.accelerator.prepare(trained, self.optimiser)
+        wrapped, optimiser = self.accelerator.prepare(self._trained, self.optimiser)
         label = (
             torch.compile(self.ema.logits, backend=self.compiler)
             if self.compiler
@@ -138,7 +156,8 @@ class Training:
             for step in range(start, stop):
                 # Validation between steps switches to eval mode.
                 self.student.train()
-                models = Models(wrapped, self.ema, label, StepClock(device))
+                progress = step / max(stop - 1, 1)
+                models = Models(wrapped, self.ema, label, StepClock(device), progress)
                 models.clock.begin("data")
                 batch = next(batches)
                 assert batch.step == step, "the loader is out of step"
@@ -156,7 +175,18 @@ class Training:
                     models.clock.begin("ema")
                     update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
                 models.clock.end()
-                yield StepRecord(self.first_step + step, rows.epoch, losses, lr, models.clock)
+                weights = hooks_of(self.objective).weights(progress)
+                yield StepRecord(
+                    self.first_step + step, rows.epoch, losses, lr, models.clock, weights
+                )
+
+    @property
+    def _trained(self) -> nn.Module:
+        """The model whose parameters the method trains."""
+        if self.trains_head:
+            return self.student
+        assert isinstance(self.student, Student), "only a student has an encoder and translators"
+        return TokenModel(self.student)
 
     def complete_ema(self) -> None:
         """Copy the student to the EMA model if the method does not average; call this before the EMA model is used."""
@@ -226,7 +256,7 @@ class Training:
         return lr
 
 
-def make_optimiser(student: Student, settings: OptimiserSettings) -> torch.optim.AdamW:
+def make_optimiser(student: Segmenter, settings: OptimiserSettings) -> torch.optim.AdamW:
     """Create AdamW with two groups of the student: the encoder at lr, all others at lr * multiplier.
 
     The loop sets the learning rates of each step.

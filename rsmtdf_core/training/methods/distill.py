@@ -9,13 +9,13 @@ from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.distillation import distillation_loss, kept_tokens, token_counts
-from rsmtdf_core.training.methods.base import Counts, Models
+from rsmtdf_core.training.methods.base import Counts, Models, ObjectiveHooks
 from rsmtdf_core.training.methods.rows import DistillSettings
 from rsmtdf_core.training.targets import Targets
 
 
-class Distill:
-    """L = L_distill over views of labeled and unlabeled scenes alike."""
+class Distill(ObjectiveHooks):
+    """L = w * L_distill over views of labeled and unlabeled scenes; w is `distillation.weight` with its schedule."""
 
     def __init__(self, settings: DistillSettings, ignore_id: int, seed: int) -> None:
         del ignore_id, seed
@@ -45,7 +45,12 @@ class Distill:
             self._distillation,
             targets.spreads,
         )
-        return {"loss": loss, "loss_distill": loss}
+        weight = self._distillation.weight_at(models.progress)
+        return {"loss": weight * loss, "loss_distill": loss}
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the factor on the distillation loss."""
+        return {"weight_distill": self._distillation.weight_at(progress)}
 
     def _kept(self, batch: Batch, targets: Targets) -> dict[str, Tensor | None]:
         """Return the mask of tokens to compare by teacher, bool [N, h, w], or None for all tokens."""

@@ -167,7 +167,10 @@ def test_teachers_of_both_phases_are_read_and_locked(extracted):
         (("objective.pretrain.batch=3",), "objective.pretrain.batch"),
         (("objective.pretrain.steps=-1",), "objective.pretrain.steps"),
         (("objective.pretrain.lr=0",), "objective.pretrain.lr"),
-        (("objective.pretrain.distillation.teachers=[sam]",), "no teacher is named sam"),
+        (
+            ("objective.pretrain.distillation.teachers=[sam]",),
+            "objective.pretrain.distillation.teachers: no teacher is named sam",
+        ),
         (
             (*PRETRAIN, "runtime.accumulate=2", "optimiser.batch=4"),
             "2 parts of objective.pretrain.batch: 6 are not whole pairs",
@@ -202,3 +205,17 @@ def test_a_batch_for_each_process_needs_as_many_processes_again(extracted, tmp_p
 def test_each_key_is_explained(key):
     for explanation in explain(key):
         assert explanation.description
+
+
+def test_the_loss_of_the_first_steps_is_by_default_that_of_the_method(make_config):
+    loss = ("objective.pretrain.steps=3", "objective.distillation.loss=cosine")
+    assert make_config(*loss).phases[0].objective.distillation.loss == "cosine"
+    first = make_config(*loss, "objective.pretrain.distillation.targets=centered").phases[0]
+    assert (first.objective.distillation.loss, first.objective.token_targets) == ("mse", "centered")
+    supervised = make_config(*loss, "objective.method=supervised").phases[0]
+    assert supervised.objective.distillation.loss == "mse"
+
+
+def test_a_model_without_an_encoder_is_not_pretrained(make_config):
+    with pytest.raises(ConfigError, match="teacher-head has no encoder to distill"):
+        make_config("objective.method=teacher-head", "objective.pretrain.steps=3")

@@ -1,3 +1,4 @@
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from rsmtdf_core.choices import OneOf
 from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.normalization import normalise
 from rsmtdf_core.student.model import StudentOutput
+from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch, mixed_valid
 from rsmtdf_core.training.methods.base import (
@@ -74,11 +76,19 @@ class _Tokens(_Model):
         return super().forward(images).tokens
 
 
-def _models(method="rs-mtdf"):
+def _model(method):
+    if not METHODS[method].trains_head:
+        return _Tokens()
+    if METHODS[method].predicts_from == "images":
+        return _Model()
+    shapes = [TokenShape(name, 2, 2, 3) for name in ("one", "two")]
+    return METHODS[method].load_model()("linear", "small", CLASSES, SIDE, shapes)
+
+
+def _models(method="fixmatch"):
     torch.manual_seed(2)
-    ema = _Model().eval()
-    student = _Model() if METHODS[method].trains_head else _Tokens()
-    return Models(student, ema, ema.logits, StepClock(torch.device("cpu")))
+    ema = _model(method).eval()
+    return Models(_model(method), ema, ema.logits, StepClock(torch.device("cpu")))
 
 
 def _targets():
@@ -167,7 +177,12 @@ def test_distill_is_the_mean_distance_over_the_views_that_the_teachers_saw(loss)
         for name, tokens in targets.tokens.items()
     )
     torch.testing.assert_close(losses["loss"], expected / 2, rtol=1e-5, atol=1e-6)
-    assert losses["loss_distill"] is losses["loss"]
+    assert torch.equal(losses["loss_distill"], losses["loss"])
+    models = dataclasses.replace(_models("distill"), progress=1.0)
+    objective = _objective("distill", distillation={"loss": loss, "final_weight": 3})
+    last = objective(models, pooled, targets, objective.counts(pooled, targets))
+    torch.testing.assert_close(last["loss"], 3 * losses["loss"])
+    assert objective.weights(1.0) == {"weight_distill": 3}
 
 
 def test_distill_without_padding_skips_what_no_view_shows():
@@ -184,6 +199,21 @@ def test_distill_without_padding_skips_what_no_view_shows():
     )
     losses = objective(_models("distill"), pooled, targets, objective.counts(pooled, targets))
     torch.testing.assert_close(losses["loss"].float(), expected / 2, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("progress", "weight"), [(0.0, 4.0), (0.5, 2.5), (1.0, 1.0)])
+def test_the_weight_of_distillation_in_force_scales_its_term_alone(progress, weight):
+    batch, targets = _batch(), _targets()
+    settings = DistillationSettings(weight=4, final_weight=1, schedule="cosine")
+    objective = _objective("rs-mtdf", distillation=settings)
+    models = dataclasses.replace(_models(), progress=progress)
+    losses = objective(models, batch, targets, objective.counts(batch, targets))
+    plain = _losses("rs-mtdf", batch, targets)
+    for name in ("loss_x", "loss_u", "loss_distill"):
+        assert torch.equal(losses[name], plain[name]), name
+    expected = (plain["loss_x"] + plain["loss_u"] + weight * plain["loss_distill"]) / 3
+    torch.testing.assert_close(losses["loss"], expected)
+    assert objective.weights(progress) == {"weight_distill": pytest.approx(weight)}
 
 
 def test_unimatch_v2_takes_the_mean_over_both_views_with_complementary_channels():
@@ -225,14 +255,10 @@ def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
             planes = {name: torch.rand(2 * SAMPLES, 2, 2) > 0.3 for name in targets.tokens}
             targets = Targets(targets.tokens, planes, targets.spreads)
     counts = objective.counts(batch, targets)
-    whole, size = objective(_models(method), batch, targets, counts), len(batch.images)
+    models = _models(method)
+    whole, size = objective(models, batch, targets, counts), len(batch.images)
     parts = [
-        objective(
-            _models(method),
-            batch.part(part),
-            targets.part(part, len(batch.images)) if targets else None,
-            counts,
-        )
+        objective(models, batch.part(part), targets.part(part, size) if targets else None, counts)
         for part in (slice(0, size // 2), slice(size // 2, size))
     ]
     for name, loss in whole.items():
