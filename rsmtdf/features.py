@@ -44,7 +44,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
 
     Args:
         readers: a reader for each teacher, by row of `views`.
-        views: table of views, VIEW_DTYPE [views].
+        views: table of views, `drawn_dtype` [views].
         scenes: ids of the scenes, by their number in `views`.
         renderer: renders the views; None omits images and masks.
         crops: crc32 of each view's crop as the teachers saw it, uint32 [views]; only needed with a renderer.

@@ -6,7 +6,7 @@ number. So existing views stay the same with more views per scene, more scenes, 
 order. Partners that a cache already contains stay together (`known`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -20,7 +20,7 @@ from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.views.draws import KeyedDraws, key_digest
-from rsmtdf_core.views.geometric import draw_box, draw_geometry
+from rsmtdf_core.views.geometric import draw_box, draw_geometry, draw_orientation
 from rsmtdf_core.views.known import (
     KnownViews,
     SceneKey,
@@ -39,9 +39,19 @@ from rsmtdf_core.views.view import (
     View,
     from_record,
     to_record,
+    view_dtype,
 )
 
-__all__ = ["VIEW_DTYPE", "Box", "Geometry", "Photometric", "View", "ViewPlan", "make_plan"]
+__all__ = [
+    "VIEW_DTYPE",
+    "Box",
+    "Geometry",
+    "Photometric",
+    "View",
+    "ViewPlan",
+    "drawn_dtype",
+    "make_plan",
+]
 
 PLAN_FORMAT = 1
 
@@ -60,7 +70,7 @@ class ViewPlan:
         unlabeled_scenes: indices of the scenes used without a mask, ascending.
         settings: the distributions of the views.
         seed: seed of all draws.
-        table: VIEW_DTYPE [rows].
+        table: `drawn_dtype` [rows].
     """
 
     scenes: tuple[Scene, ...]
@@ -131,6 +141,12 @@ def drawing_fields(settings: ViewSettings, seed: int) -> dict[str, Any]:
     return {"format": PLAN_FORMAT, "seed": seed, "settings": deciding(settings, Role.VIEWS)}
 
 
+def drawn_dtype(drawing: Mapping[str, Any]) -> np.dtype[np.void]:
+    """Return the type of the records of `drawing_fields`: VIEW_DTYPE unless optional settings are on."""
+    settings = drawing.get("settings")
+    return view_dtype(settings if isinstance(settings, Mapping) else {})
+
+
 def make_plan(
     labeled: Sequence[Scene],
     unlabeled: Sequence[Scene],
@@ -155,14 +171,15 @@ def make_plan(
     assert len(labeled_scenes) == len(labeled), "labeled scenes share an id"
     assert len(unlabeled_scenes) == len(unlabeled), "unlabeled scenes share an id"
 
-    known_table = np.empty(0, VIEW_DTYPE) if known is None else known.of_scenes(scenes)
+    dtype = drawn_dtype(drawing_fields(settings, seed))
+    known_table = np.empty(0, dtype) if known is None else known.of_scenes(scenes)
     outline = _Outline(scenes, seed, known_table)
     for number in range(max(settings.labeled_views, settings.unlabeled_views)):
         if number < settings.labeled_views:
             outline.add_labeled(labeled_scenes, number)
         if number < settings.unlabeled_views:
             outline.add_unlabeled(unlabeled_scenes, number)
-    table = _filled(outline.table(), known_table, _ViewDraws(scenes, settings, seed))
+    table = _filled(outline.table(), known_table, _ViewDraws(scenes, settings, seed, dtype))
     return ViewPlan(scenes, tuple(labeled_scenes), tuple(unlabeled_scenes), settings, seed, table)
 
 
@@ -204,15 +221,15 @@ class _Outline:
     def _add(
         self, scenes: npt.NDArray[np.int64], number: int, partners: npt.NDArray[np.int64] | None
     ) -> None:
-        part = np.zeros(len(scenes), VIEW_DTYPE)
+        part = np.zeros(len(scenes), self._known.dtype)
         part["scene"], part["number"] = scenes, number
         part["labeled"] = partners is None
         part["partner_scene"] = -1 if partners is None else partners
         self._parts.append(part)
 
     def table(self) -> Table:
-        """Return all views, VIEW_DTYPE [rows], with only their identifying fields set."""
-        return np.concatenate([np.empty(0, VIEW_DTYPE), *self._parts])
+        """Return all views, in the type of the known ones, with only their identifying fields set."""
+        return np.concatenate([self._known[:0], *self._parts])
 
 
 def _filled(outline: Table, known: Table, draws: "_ViewDraws") -> Table:
@@ -238,24 +255,31 @@ class _ViewDraws:
     scenes: tuple[Scene, ...]
     settings: ViewSettings
     seed: int
+    dtype: np.dtype[np.void]
 
     def labeled(self, scene: int, number: int) -> tuple[object, ...]:
-        geometry = self._geometry(scene, number, "labeled geometry")
-        return to_record(scene, number, geometry, None, -1, None)
+        geometry = self._geometry(scene, number, "labeled")
+        return to_record(scene, number, geometry, None, -1, None, self.dtype)
 
     def unlabeled(self, scene: int, number: int, partner: int) -> tuple[object, ...]:
-        geometry = self._geometry(scene, number, "unlabeled geometry")
+        geometry = self._geometry(scene, number, "unlabeled")
         change = draw_photometric(self.settings, self._draws(scene, number, "photometric"))
         box = self._box(scene, number) if partner >= 0 else None
-        return to_record(scene, number, geometry, change, partner, box)
+        return to_record(scene, number, geometry, change, partner, box, self.dtype)
 
     def _box(self, scene: int, number: int) -> Box | None:
         draws = self._draws(scene, number, "cutmix")
         return draw_box(self.settings.cutmix, self.settings.crop, draws)
 
-    def _geometry(self, scene: int, number: int, purpose: str) -> Geometry:
+    def _geometry(self, scene: int, number: int, role: str) -> Geometry:
         size = self.scenes[scene].width, self.scenes[scene].height
-        return draw_geometry(self.settings, *size, self._draws(scene, number, purpose))
+        draws = self._draws(scene, number, f"{role} geometry")
+        geometry = draw_geometry(self.settings, *size, draws)
+        if not (self.settings.vertical_flip or self.settings.quarter_turns):
+            return geometry
+        # From a separate key, so that these settings change no other draw.
+        draws = self._draws(scene, number, f"{role} orientation")
+        return draw_orientation(self.settings, geometry, draws)
 
     def _draws(self, scene: int, number: int, purpose: str) -> KeyedDraws:
         return KeyedDraws(self.seed, self.scenes[scene].id, number, purpose)

@@ -104,6 +104,8 @@ class ViewSettings(ConfigSettings):
         unlabeled_views: number of views per unlabeled scene (K); more views leave the existing views unchanged.
         labeled_views: number of views per labeled scene; more views leave the existing views unchanged.
         flip: probability of a horizontal flip.
+        vertical_flip: probability of a vertical flip. Images that are taken from above have no upright side.
+        quarter_turns: probability of a rotation by 0, 90, 180 or 270 degrees, with equal shares.
         jitter: color jitter of strong views.
         grayscale: probability that a strong view is converted to grayscale.
         blur: Gaussian blur of strong views.
@@ -117,6 +119,8 @@ class ViewSettings(ConfigSettings):
     unlabeled_views: Result[int] = Field(4, ge=1, le=65_535)
     labeled_views: Result[int] = Field(4, ge=1, le=65_535)
     flip: Views[Probability] = 0.5
+    vertical_flip: Views[Probability] = Field(0.0, exclude_if=lambda p: p == 0)
+    quarter_turns: Views[Probability] = Field(0.0, exclude_if=lambda p: p == 0)
     jitter: JitterSettings = JitterSettings()
     grayscale: Views[Probability] = 0.2
     blur: BlurSettings = BlurSettings()
