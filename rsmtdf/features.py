@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from pipeline.plan import plan_experiment
+from pipeline.plan import plan_experiment, require_views
 from pipeline.token_store import find_tokens
 from rsmtdf.configs import load_config
 from rsmtdf.progress import LoggingReporter
@@ -110,6 +110,7 @@ def open_config(
 ) -> FeatureDataset:
     """Open the views of a config's training scenes; see `rsmtdf.open_features`."""
     experiment = plan_experiment(load_config(config, overrides))
+    require_views(experiment)
     for sentence in experiment.cautions:
         LoggingReporter().warn(sentence)
     plan, check = experiment.plan, experiment.config.runtime.check

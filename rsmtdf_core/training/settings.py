@@ -17,7 +17,8 @@ class DistillationSettings(ConfigSettings):
     Attributes:
         loss: distance between tokens: mse, smooth-l1, cosine, or standardised-mse. The latter is mse in units of each
             channel's standard deviation over the teacher's store, so that no teacher dominates by its scale.
-        samples: samples whose tokens are compared.
+        samples: samples whose tokens are compared. Labeled samples have no cached tokens if views.labeled_views is
+            fresh, so that both then means unlabeled.
         padding: whether the loss includes tokens at padded positions of a crop.
         teachers: names of the teachers to use; None uses all teachers of the config.
     """
@@ -58,6 +59,11 @@ class TaughtSettings(MethodSettings):
             ValueError: If a key names a teacher that is not in the config.
         """
         return tuple(names)
+
+    @property
+    def needs_labeled_tokens(self) -> bool:
+        """Whether the method needs tokens of labeled samples, which fresh views do not have in a cache."""
+        return True
 
     def require_online(self) -> None:
         """Check that the method can use tokens that are computed during training.

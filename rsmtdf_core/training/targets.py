@@ -21,6 +21,7 @@ from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.schedule import BatchSchedule, StepRows
 from rsmtdf_core.views.compose import box_cells
 from rsmtdf_core.views.plan import ViewPlan
+from rsmtdf_core.views.settings import FRESH
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,24 @@ class Targets:
         kept: by teacher, bool [B + U, h, w], False for tokens that do not count; None keeps all.
         spreads: by teacher, the standard deviation of each channel over its store, float32 [D]; empty
             for tokens computed online.
+        labeled: whether labeled samples have tokens; if not, `tokens` and `kept` are [U, ...]: cached tokens of
+            planned views only, as no teacher saw fresh ones.
     """
 
     tokens: dict[str, Tensor]
     kept: dict[str, Tensor] | None
     spreads: Mapping[str, Tensor] = field(default_factory=dict)
+    labeled: bool = True
 
     def part(self, samples: slice) -> "Targets":
         """Return the targets of the same samples as `Batch.part`."""
-        kept = None if self.kept is None else _parts(self.kept, samples)
-        return Targets(_parts(self.tokens, samples), kept, self.spreads)
+        parts = _parts if self.labeled else _unlabeled_parts
+        kept = None if self.kept is None else parts(self.kept, samples)
+        return Targets(parts(self.tokens, samples), kept, self.spreads, self.labeled)
+
+
+def _unlabeled_parts(tensors: Mapping[str, Tensor], samples: slice) -> dict[str, Tensor]:
+    return {name: tensor[samples] for name, tensor in tensors.items()}
 
 
 def _parts(tensors: Mapping[str, Tensor], samples: slice) -> dict[str, Tensor]:
@@ -93,6 +102,7 @@ class CachedTargets:
         self._device = device
         self._spreads = {name: spread.to(device) for name, spread in (spreads or {}).items()}
         self._threads = threads
+        self._labeled = plan.settings.labeled_views != FRESH
 
     @contextmanager
     def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
@@ -100,6 +110,8 @@ class CachedTargets:
 
         def rows_of(step: int) -> Rows:
             rows = schedule.rows(step)
+            if not self._labeled:
+                return rows.unlabeled
             return np.concatenate([rows.labeled, rows.unlabeled])
 
         with Ring(
@@ -107,7 +119,7 @@ class CachedTargets:
             rows_of,
             start,
             stop,
-            batch=2 * schedule.batch,
+            batch=(1 + self._labeled) * schedule.batch,
             threads=self._threads,
             pin=self._device.type == "cuda",
         ) as ring:
@@ -120,12 +132,13 @@ class CachedTargets:
             for name, record in records.items()
         }
         if self._plan.settings.teacher_sees == "mixed":
-            return Targets(tokens, None, self._spreads)
+            return Targets(tokens, None, self._spreads, self._labeled)
         return self._composed(tokens, rows)
 
     def _composed(self, tokens: dict[str, Tensor], rows: StepRows) -> Targets:
         """Compose the tokens of mixed views from both partners; tokens on the edge of the box do not count."""
-        crop, labeled = self._plan.settings.crop, len(rows.labeled)
+        crop = self._plan.settings.crop
+        labeled = len(rows.labeled) if self._labeled else 0
         kept = {}
         for name, tokens_BHWD in tokens.items():
             device = tokens_BHWD.device
@@ -138,7 +151,7 @@ class CachedTargets:
                     inside[..., None], unmixed[i ^ 1], unmixed[i]
                 )
                 kept[name][labeled + i] = ~cut
-        return Targets(tokens, kept, self._spreads)
+        return Targets(tokens, kept, self._spreads, self._labeled)
 
 
 class TokenSource(Protocol):

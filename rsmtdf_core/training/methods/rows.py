@@ -61,6 +61,11 @@ class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
             raise ValueError(f"objective.distillation.teachers: no teacher is named {listed}")
         return tuple(name for name in names if selected is None or name in selected)
 
+    @property
+    def needs_labeled_tokens(self) -> bool:
+        """Whether tokens of labeled samples alone are compared."""
+        return self.distillation.samples == "labeled"
+
     def require_online(self) -> None:
         """Refuse standardised-mse, which needs a standard deviation for each channel."""
         if self.distillation.loss == "standardised-mse":
