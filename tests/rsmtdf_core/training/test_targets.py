@@ -6,6 +6,7 @@ from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec, make_codec
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.standardise import TokenMap
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets
 from rsmtdf_core.views.plan import make_plan
 from rsmtdf_core.views.settings import CutMixSettings, ViewSettings
@@ -25,7 +26,7 @@ class _Reader:
         pass
 
 
-def _targets(policy, labeled_views=4):
+def _targets(policy, maps=None, labeled_views=4):
     scenes = [Scene(f"s{i:02d}", f"{i}.png", None, 64, 64) for i in range(10)]
     settings = ViewSettings(
         crop=32, cutmix=CutMixSettings(p=0.5), teacher_sees=policy, labeled_views=labeled_views
@@ -33,7 +34,7 @@ def _targets(policy, labeled_views=4):
     plan = make_plan(scenes[:4], scenes[4:], settings, seed=0)
     schedule = BatchSchedule(plan, batch=4, seed=0)
     rows = schedule.rows(0)
-    source = CachedTargets({"one": _Reader()}, {"one": SHAPE}, plan, torch.device("cpu"))
+    source = CachedTargets({"one": _Reader()}, {"one": SHAPE}, plan, torch.device("cpu"), maps=maps)
     with source.opened(schedule, 0, 1) as targets_of:
         return plan, rows, targets_of(rows, torch.empty(0))
 
@@ -46,6 +47,15 @@ def test_tokens_of_mixed_views_come_as_they_are_labeled_ones_first():
     assert targets.tokens["one"].dtype == torch.float32
     values = [set(tokens.flatten().tolist()) for tokens in targets.tokens["one"]]
     assert values == [{row} for row in wanted]
+
+
+@pytest.mark.parametrize("policy", ["mixed", "strong"])
+def test_a_map_applies_to_each_token_before_views_are_joined(policy):
+    token_map = TokenMap(torch.tensor([1.0, 2.0, 3.0]), torch.eye(3)[[1, 2, 0]] / 2)
+    _, _, plain = _targets(policy)
+    _, _, mapped = _targets(policy, {"one": token_map})
+    expected = (plain.tokens["one"][..., [2, 0, 1]] - torch.tensor([3.0, 1.0, 2.0])) / 2
+    torch.testing.assert_close(mapped.tokens["one"], expected)
 
 
 def test_tokens_of_unmixed_views_are_joined_along_the_box_and_cut_ones_left_out():
@@ -76,14 +86,14 @@ def test_tokens_of_unmixed_views_are_joined_along_the_box_and_cut_ones_left_out(
 @pytest.mark.parametrize("policy", ["mixed", "strong"])
 def test_fresh_labeled_views_have_no_tokens(policy):
     _, rows, whole = _targets(policy)
-    _, fresh_rows, targets = _targets(policy, "fresh")
+    _, fresh_rows, targets = _targets(policy, labeled_views="fresh")
     assert not targets.labeled
     offset = rows.unlabeled[0] - fresh_rows.unlabeled[0]
     scenes_alike = rows.unlabeled - offset == fresh_rows.unlabeled
     assert scenes_alike.all(), "the plans list the same unlabeled views of number 0"
     assert torch.equal(targets.tokens["one"], whole.tokens["one"][4:] - offset)
     assert (targets.kept is None) == (policy == "mixed")
-    halves = [targets.part(slice(0, 2)), targets.part(slice(2, 4))]
+    halves = [targets.part(slice(0, 2), 4), targets.part(slice(2, 4), 4)]
     assert not halves[0].labeled
     assert torch.equal(torch.cat([half.tokens["one"] for half in halves]), targets.tokens["one"])
     if targets.kept is not None:
@@ -91,7 +101,7 @@ def test_fresh_labeled_views_have_no_tokens(policy):
         assert torch.equal(torch.cat([half.kept["one"] for half in halves]), targets.kept["one"])
 
 
-def test_online_targets_are_the_teachers_own_and_fit_for_a_gradient():
+def test_online_targets_are_the_teachers_tokens_and_usable_in_a_loss():
     class Teacher:
         def tokens(self, images):
             with torch.inference_mode():
