@@ -82,7 +82,7 @@ def merged(features: Sequence[Features]) -> Features:
     return Features(
         lock={**locks[0], "stores": stores} if locks else None,
         stores=_distinct(path for each in features for path in each.stores),
-        pixels=features[-1].pixels,
+        pixels=next((each.pixels for each in features if each.pixels is not None), None),
         random_teachers=_distinct(name for each in features for name in each.random_teachers),
         approximations=_distinct(text for each in features for text in each.approximations),
     )
@@ -99,7 +99,7 @@ def find_features(experiment: Experiment, device: torch.device) -> Features:
         StoreError: If the cache does not contain all of them.
     """
     features = _targets(experiment, device)
-    if not experiment.config.runtime.cache_pixels:
+    if not experiment.config.trains_from_cached_pixels:
         return features
     pixels = find_pixels(experiment)
     return replace(features, pixels=pixels, stores=(*features.stores, pixels.path))

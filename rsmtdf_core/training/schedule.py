@@ -15,6 +15,7 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.training.settings import Samples
 from rsmtdf_core.views.draws import KeyedDraws
 from rsmtdf_core.views.plan import ViewPlan
+from rsmtdf_core.views.settings import FRESH
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class StepRows:
 class BatchSchedule:
     """The order of views over a training.
 
-    An epoch is one pass over the unlabeled scenes; epoch e uses view number e modulo K. The labeled list is
-    repeated to that length (REFERENCE: equal batches), each repetition with the next view number. An epoch is one pass
+    An epoch is one pass over the unlabeled scenes; epoch e uses view number e modulo K, or number e if the views are
+    fresh. The labeled list is repeated to that length (REFERENCE: equal batches), each repetition with the next view
+    number. An epoch is one pass
     over the labeled scenes if there are no unlabeled scenes, or if the method does not train on them and they are too
     few for a batch.
 
@@ -129,7 +131,7 @@ class BatchSchedule:
         draws = KeyedDraws(self.seed, "order", epoch)
         unlabeled = np.empty(0, np.int64)
         if self.has_unlabeled:
-            pairs = self._pairs(epoch % self.plan.settings.unlabeled_views)
+            pairs = self._pairs(epoch)
             unlabeled = pairs[draws.permutation(len(pairs))].reshape(-1)
         return self._labeled(epoch, draws), unlabeled
 
@@ -139,12 +141,12 @@ class BatchSchedule:
         repeats = -(-needed // len(self.plan.labeled_scenes))
         passes = []
         for repeat in range(epoch * repeats, (epoch + 1) * repeats):
-            rows = self.plan.labeled_rows(repeat % self.plan.settings.labeled_views)
+            rows = self.plan.labeled_rows(repeat)
             passes.append(rows[draws.permutation(len(rows))])
         return np.concatenate(passes)[:needed]
 
-    def _pairs(self, number: int) -> Rows:
-        return self.plan.unlabeled_pairs(number)
+    def _pairs(self, epoch: int) -> Rows:
+        return self.plan.unlabeled_pairs(epoch)
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,9 @@ class PooledSchedule(BatchSchedule):
     """The order of views of a method that trains no head: labeled and unlabeled scenes alike.
 
     An epoch is one pass over all scenes in random order; epoch e uses view number e modulo the number of views. Each
-    process gets `batch` views in a step: whole CutMix pairs of unlabeled scenes, and labeled views two by two. If the
-    scenes are too few for a batch, an epoch repeats them, each time with the next view number.
+    process gets `batch` views in a step: whole CutMix pairs of unlabeled scenes, and labeled views two by two. Fresh
+    labeled views, which no teacher saw, are left out. If the scenes are too few for a batch, an epoch repeats them,
+    each time with the next view number.
 
     Args:
         samples: the scenes to draw.
@@ -205,12 +208,12 @@ class PooledSchedule(BatchSchedule):
 
     def _pool(self, number: int, draws: KeyedDraws | None = None) -> Rows:
         """Return the views of a pass, int64 [pairs, 2]; `draws` decides which labeled views share a pair."""
-        views, pools = self.plan.settings, [np.empty((0, 2), np.int64)]
-        if self.samples != "unlabeled":
-            rows = self.plan.labeled_rows(number % views.labeled_views)
+        pools = [np.empty((0, 2), np.int64)]
+        if self.samples != "unlabeled" and self.plan.settings.labeled_views != FRESH:
+            rows = self.plan.labeled_rows(number)
             order = rows if draws is None else rows[draws.permutation(len(rows))]
             # One view counts twice if their number is odd.
             pools.append(np.resize(order, (-(-len(order) // 2), 2)))
         if self.samples != "labeled":
-            pools.append(self.plan.unlabeled_pairs(number % views.unlabeled_views))
+            pools.append(self.plan.unlabeled_pairs(number))
         return np.concatenate(pools)

@@ -20,7 +20,7 @@ from pipeline.cache.plan.measuring import (
 from pipeline.cache.plan.present import present_views
 from pipeline.cache.plan.values import CodecMeasured, Measurements, PlanReport, TeacherMeasured
 from pipeline.config import ExperimentConfig
-from pipeline.plan import Experiment, plan_experiment
+from pipeline.plan import Experiment, plan_experiment, require_views
 from pipeline.reporter import Bar, Reporter, Silent
 from pipeline.train.run import make_accelerator, make_schedule
 from rsmtdf_core.errors import ConfigError
@@ -51,6 +51,7 @@ def plan_cache(config: ExperimentConfig, reporter: Reporter | None = None) -> Pl
             remedy="list teachers under `teachers`, and --set objective.method=rs-mtdf",
         )
     experiment = plan_experiment(config)
+    require_views(experiment)
     taught = [phase for phase in config.phases if phase.teacher_source != "none"]
     experiment = replace(experiment, config=taught[-1])
     measured = measure(experiment, make_accelerator(config), reporter)
@@ -85,11 +86,11 @@ def measure(experiment: Experiment, accelerator: Accelerator, reporter: Reporter
     return Measurements(
         epochs=min(epochs, -(-(max_steps or MOST_COUNT) // schedule.steps_per_epoch)),
         steps_per_epoch=schedule.steps_per_epoch,
-        step_views=schedule.size,
+        step_views=_step_views(experiment),
         labeled_scenes=len(plan.labeled_scenes),
         unlabeled_scenes=len(plan.unlabeled_scenes),
-        labeled_views=config.views.labeled_views,
-        unlabeled_views=config.views.unlabeled_views,
+        labeled_views=config.views.planned_labeled,
+        unlabeled_views=config.views.planned_unlabeled,
         device=device.type,
         cores=cores,
         teacher_threads=0 if on_gpu else min(cores, torch.get_num_threads()),
@@ -115,7 +116,7 @@ def _teacher(
     config = experiment.config
     run = run_teacher(settings, views, config.runtime.teacher_batch, device)
     present = present_views(experiment, settings)
-    step_views = make_schedule(experiment).size
+    step_views = _step_views(experiment)
     codecs = []
     for name in TOKEN_CODECS:
         chosen = name == settings.codec.name
@@ -144,3 +145,9 @@ def _teacher(
         copy_seconds=run.copy_seconds,
         codecs=tuple(codecs),
     )
+
+
+def _step_views(experiment: Experiment) -> int:
+    """Return the number of views with tokens in a step: fresh labeled views have none."""
+    schedule = make_schedule(experiment)
+    return schedule.size if experiment.config.views.planned_labeled else schedule.batch

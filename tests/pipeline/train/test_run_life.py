@@ -29,9 +29,19 @@ from rsmtdf_core.runs.resuming import GlobalBatch
 from rsmtdf_core.scenes.manifest import load_manifest
 from tests.pipeline.helpers import SUPERVISED, Killed, Told, assert_same
 
+FRESH = ("views.labeled_views=fresh", "runtime.checkpoint_every=3")
 
-@pytest.mark.parametrize("settings", [(), ("runtime.checkpoint_every=3",)])
-@pytest.mark.parametrize("method", ["unimatch-v2", "rs-mtdf", "distill"])
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("unimatch-v2", ()),
+        ("unimatch-v2", ("views.unlabeled_views=fresh", *FRESH)),
+        ("rs-mtdf", ("runtime.checkpoint_every=3",)),
+        ("rs-mtdf", FRESH),
+        ("distill", ()),
+    ],
+)
 def test_a_run_killed_at_any_step_ends_with_the_same_bits(
     make_config, kill_after, method, settings
 ):
