@@ -147,3 +147,11 @@ def test_any_method_goes_on_from_its_encoder_with_a_head_of_its_own(distilled, m
             assert torch.equal(tensor, source[name]), name
         elif tensor.ndim > 1:
             assert not torch.equal(tensor, source[name]), name
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+def test_fresh_labeled_views_have_no_tokens_and_are_left_out(distilled, pixels):
+    fresh = ("views.labeled_views=fresh", f"runtime.cache_pixels={str(pixels).lower()}")
+    assert losses(distilled(*fresh).run)
+    with pytest.raises(ConfigError, match=r"views\.labeled_views"):
+        distilled(*fresh, "objective.distillation.samples=labeled", name="labeled")
