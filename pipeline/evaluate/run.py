@@ -133,7 +133,7 @@ def evaluate(
     panel_picture(out / "panel.png", rows, manifest)
     legend_picture(out / "legend.png", manifest)
     if metrics.records:  # an imported run has none
-        curves_picture(out / "curves.png", metrics.records)
+        curves_picture(out / "curves.png", metrics.records, run.config.method.losses)
     write_report(report_path, report)  # last, so that an existing report has all its files
     return report, out
 

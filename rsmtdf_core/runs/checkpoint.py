@@ -5,7 +5,8 @@ The module `retention` deletes old checkpoints.
 checkpoints/step-00000120/
   student.safetensors     parameters and buffers
   ema.safetensors         parameters and buffers of the EMA model
-  optimiser.safetensors   AdamW's moments by parameter name, and the generators' states
+  optimiser.safetensors   AdamW's moments by parameter name, the generators' states, and the sums of the logging
+                          interval that has not ended
   state.json              step, epoch, loss scaler, views and stores of the training, file digests; written last
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -38,6 +39,7 @@ from rsmtdf_core.weights.saving import save_tensors
 
 _RNG = "rng.torch"
 _CUDA_RNG = "rng.cuda"
+_INTERVAL = "interval/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,16 @@ class Checkpoint:
         tensors: dict[str, Tensor] = load_file(file)
         require_finite(tensors, file)
         return tensors
+
+    @property
+    def interval(self) -> dict[str, Tensor]:
+        """The sums of the steps after the last logged line, by name; empty in checkpoints of earlier versions."""
+        with safe_open(self.path / "optimiser.safetensors", framework="pt") as file:
+            return {
+                name.removeprefix(_INTERVAL): file.get_tensor(name)
+                for name in sorted(file.keys())
+                if name.startswith(_INTERVAL)
+            }
 
     def restore(self, student: nn.Module, ema: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Load the models, moments and generator states in place.
@@ -139,8 +151,17 @@ def save_checkpoint(
     ema: nn.Module,
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
+    interval: Mapping[str, Tensor] | None = None,
 ) -> Path:
-    """Write `folder`/step-XXXXXXXX atomically and return its path; `state` is JSON with a `step`.
+    """Write `folder`/step-XXXXXXXX atomically and return its path.
+
+    Args:
+        folder: the folder of checkpoints.
+        student: the model in training.
+        ema: its EMA model.
+        optimiser: AdamW over the student.
+        state: JSON with a `step`.
+        interval: sums of the logging interval, by name.
 
     Raises:
         WriteError: If a file cannot be written, for example because the disk is full.
@@ -153,7 +174,8 @@ def save_checkpoint(
             temporary.mkdir(parents=True)
         save_tensors(_contiguous(student.state_dict()), temporary / "student.safetensors")
         save_tensors(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
-        moments = _contiguous(_moments(student, optimiser))
+        sums = {f"{_INTERVAL}{name}": tensor for name, tensor in (interval or {}).items()}
+        moments = _contiguous(_moments(student, optimiser) | sums)
         save_tensors(moments, temporary / "optimiser.safetensors")
         digests = {name: file_sha256(temporary / name) for name in FILES}
         write_sealed_json(temporary / STATE, {**state, "format": FORMAT.number, "digests": digests})

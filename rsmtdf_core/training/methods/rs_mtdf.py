@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.distillation import distillation_loss, kept_tokens, token_counts
+from rsmtdf_core.training.distillation import kept_tokens, token_counts
 from rsmtdf_core.training.methods.base import (
     Counts,
     Models,
+    distilled,
     mixed_valid,
     pixel_counts,
     semi_supervised,
@@ -37,14 +38,8 @@ class RsMtdf(FixMatch):
         """Compute the supervised, consistency and distillation losses in one student pass."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
         output, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
-        distill = distillation_loss(
-            output.tokens,
-            targets.tokens,
-            self._kept(batch, targets),
-            dict(zip(targets.tokens, counts.tokens, strict=True)),
-            self._distillation,
-            targets.spreads,
-        )
+        kept = self._kept(batch, targets)
+        distill = distilled(models, output, targets, kept, counts, self._distillation)
         total = (losses["loss_x"] + losses["loss_u"] + distill) / 3
         return {"loss": total, **losses, "loss_distill": distill}
 
