@@ -73,7 +73,7 @@ def load_student(
     run: PathLike,
     *,
     weights: Weights | None = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     device: torch.device | str | None = None,
 ) -> StudentModel:
     """Load a run's best student as a module in eval mode, which maps images to logits.
@@ -83,7 +83,7 @@ def load_student(
     Args:
         run: the run's folder.
         weights: the EMA model or the student, by default the model that selected the best checkpoint.
-        checkpoint: folder of a checkpoint to load instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
         device: by default the device of the run's config, which is a GPU if available.
 
     Raises:

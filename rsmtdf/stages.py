@@ -113,7 +113,7 @@ def evaluate(
     root: PathLike | None = None,
     protocol: str | Sequence[str] = "rsmtdf",
     overrides: Overrides = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     progress: bool = False,
 ) -> EvaluationReport:
     """Score a run's best model; tables and pictures are also written to `RUN/evaluation/SPLIT-WEIGHTS`.
@@ -125,7 +125,7 @@ def evaluate(
         root: the data root, if it has moved since training.
         protocol: a protocol, or several; the report shows the scores of the first.
         overrides: overrides of `evaluation.inference` keys and `runtime.device`.
-        checkpoint: folder of a checkpoint to use instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
         progress: whether a bar is shown.
 
     Raises:
@@ -141,7 +141,7 @@ def evaluate(
         reporter(progress=progress),
         protocols=[protocol] if isinstance(protocol, str) else protocol,
         overrides=override_words(overrides),
-        checkpoint=optional_path(checkpoint),
+        checkpoint=checkpoint,
     )
     return report
 
@@ -160,7 +160,7 @@ def predict(
     scale: tuple[float, float] | None = None,
     overwrite: bool = False,
     overrides: Overrides = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     progress: bool = False,
 ) -> list[Path]:
     """Write the class maps of images, GeoTIFFs and folders of them, of any size.
@@ -177,7 +177,7 @@ def predict(
         scale: values to map to black and white, by default the manifest's.
         overwrite: replace existing maps.
         overrides: overrides of `evaluation.inference` keys and `runtime.device`.
-        checkpoint: folder of a checkpoint to use instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
         progress: whether a bar is shown.
 
     Returns:
@@ -208,5 +208,5 @@ def predict(
         validate(PredictSettings, values, "rsmtdf.predict"),
         reporter(progress=progress),
         overrides=override_words(overrides),
-        checkpoint=optional_path(checkpoint),
+        checkpoint=checkpoint,
     )

@@ -3,8 +3,8 @@
 A series is a metric of a group of runs. Several runs are drawn as their mean, one standard deviation to either side,
 and a thin line for each run.
 
-The size of a picture and the time to draw it are bounded: the first 24 series have a style and a name in the legend, all
-others are thin gray lines, and long curves are thinned by the mean of consecutive points.
+The size of a picture and the time to draw it are bounded: the first 24 series have a style and a name in the legend,
+all others are thin gray lines, and long curves are thinned by the mean of consecutive points.
 """
 
 from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from pipeline.runs import RunRecord
@@ -10,6 +11,7 @@ from pipeline.runs.compare.values import Comparison, GroupScores
 from rsmtdf_core.charts.curves import EXPLAINED, metric_curve, metric_keys
 from rsmtdf_core.charts.lines import LineChart, Series, lines_picture
 from rsmtdf_core.charts.scores import ScoreRow, scores_picture
+from rsmtdf_core.charts.style import STYLES
 from rsmtdf_core.charts.training import EXPLAINED_FLOOR
 
 Runs = Sequence[Sequence[RunRecord]]
@@ -73,13 +75,22 @@ def write_pictures(folder: Path, comparison: Comparison, runs: Runs) -> None:
         runs: behind its groups.
     """
     groups = comparison.groups
-    validation, *losses = line_charts(groups, runs)
+    validation, *others = line_charts(groups, runs, _ranks(groups))
     validation = replace(validation, note=f"on {comparison.dataset}")
-    lines_picture(folder / "curves.png", [validation, *losses])
+    lines_picture(folder / "curves.png", [validation, *others])
     axis = (
         f"{comparison.measure} on {comparison.dataset}, percent; mean ± sample standard deviation"
     )
     scores_picture(folder / "scores.png", [_row(group) for group in groups], axis)
+
+
+def _ranks(groups: Sequence[GroupScores]) -> Sequence[int]:
+    """Number the groups in order; if there are more than styles, the best first, as in scores.png."""
+    if len(groups) <= STYLES:
+        return range(len(groups))
+    means = [-inf if group.miou is None else group.miou.mean for group in groups]
+    order = sorted(range(len(groups)), key=lambda index: -means[index])
+    return [order.index(index) for index in range(len(groups))]
 
 
 def _row(group: GroupScores) -> ScoreRow:
