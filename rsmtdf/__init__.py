@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsmtdf import cache, data, nested_names
+from rsmtdf.archive import search, suggest
 from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
 from rsmtdf.results import compare, demo, export, import_official, report, runs
@@ -62,6 +63,8 @@ __all__ = [
     "predict",
     "report",
     "runs",
+    "search",
+    "suggest",
     "train",
 ]
 
