@@ -33,8 +33,8 @@ def suggest(
     """Suggest training scenes to label next, from cached tokens.
 
     Each scene in turn is the one farthest from all labeled and suggested scenes (k-centre greedy, Sener and Savarese
-    2018), by the mean of its tokens over all views. No teacher is loaded, and the same cache gives the same list. Writes
-    a CSV file and a contact sheet.
+    2018), by the mean of its tokens over all views. No teacher is loaded, and the same cache gives the same list.
+    Writes a CSV file and a contact sheet.
     """
     from pipeline.archive.suggest import suggest as suggest_scenes
 

@@ -1,6 +1,7 @@
 """Boxes are where the renderer takes a view's pixels from, and polygons where the georeference puts them."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_a_box_becomes_a_polygon_in_longitude_and_latitude(tmp_path):
     shape = polygon(Box(10, 20, 30, 40), frame)
     [ring] = shape["coordinates"]
     assert np.allclose(ring, [(55.1, 24.8), (55.1, 24.4), (55.4, 24.4), (55.4, 24.8), (55.1, 24.8)])
-    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(ring, ring[1:], strict=False)) / 2
+    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring)) / 2
     assert area > 0, "counterclockwise"
     write_features(tmp_path / "a.geojson", [(shape, {"rank": 1})])
     [feature] = json.loads((tmp_path / "a.geojson").read_text())["features"]
