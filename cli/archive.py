@@ -1,4 +1,4 @@
-"""`rsmtdf suggest` and `rsmtdf search`: uses of the cached tokens beyond training (tests: cli/test_archive.py)."""
+"""`rsmtdf suggest` and `rsmtdf search`: uses of the cached tokens beyond training."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Uses of the cached tokens beyond training: what to label next, and similar views (tests: test_archive.py)."""
+"""Uses of the cached tokens beyond training: what to label next, and similar views."""
 
 from __future__ import annotations
 
