@@ -15,6 +15,7 @@ from rsmtdf.progress import reporter
 if TYPE_CHECKING:
     from pipeline.archive.search import SearchReport
     from pipeline.archive.suggest import SuggestReport
+    from pipeline.config import ExperimentConfig
     from rsmtdf.configs import ConfigSource, Overrides
     from rsmtdf.paths import PathLike
 
@@ -81,11 +82,15 @@ def search(
     from pipeline.archive.search import search as search_archive
     from rsmtdf_core.errors import ConfigError
 
-    is_store = isinstance(source, str | os.PathLike) and Path(source).is_dir()
-    if is_store and (overrides or cache):
-        raise ConfigError("overrides and cache need a config", where=source, remedy="give a config")
-    words = override_words(overrides, runtime__cache=cache)
-    archive = Path(source) if is_store else load_config(source, words)
+    archive: ExperimentConfig | Path
+    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+        if overrides or cache:
+            raise ConfigError(
+                "overrides and cache need a config", where=source, remedy="give a config"
+            )
+        archive = Path(source)
+    else:
+        archive = load_config(source, override_words(overrides, runtime__cache=cache))
     return search_archive(
         archive, os.fspath(like), count, optional_path(out), teacher, reporter(progress=progress)
     )

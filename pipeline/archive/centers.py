@@ -12,12 +12,12 @@ class Center(NamedTuple):
     """A chosen point.
 
     Attributes:
-        index: index of the point.
+        point: index of the point.
         distance: its Euclidean distance to the nearest center before it was chosen.
         nearest: index of that center.
     """
 
-    index: int
+    point: int
     distance: float
     nearest: int
 

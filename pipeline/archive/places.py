@@ -43,7 +43,8 @@ def polygon(box: Box, frame: Frame) -> dict[str, Any] | None:
     right, bottom = box.left + box.width, box.top + box.height
     # Counterclockwise for an image with north at the top, as RFC 7946 recommends.
     corners = [(box.left, box.top), (box.left, bottom), (right, bottom), (right, box.top)]
-    ring = [tuple(frame.transform * corner) for corner in [*corners, corners[0]]]
+    a, b, c, d, e, f = frame.transform[:6]
+    ring = [(a * x + b * y + c, d * x + e * y + f) for x, y in [*corners, corners[0]]]
     shape = {"type": "Polygon", "coordinates": [ring]}
     geometry: dict[str, Any] = transform_geom(frame.crs, WGS84, shape, precision=_DIGITS)
     return geometry

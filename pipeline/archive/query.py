@@ -193,7 +193,7 @@ def _starts(place: _Place, size: int, crop: int) -> list[int]:
         middle = (place.start + place.stop - crop) // 2
         return [max(0, min(middle, size - crop))]
     count = -(-length // crop)
-    return np.linspace(place.start, place.stop - crop, count).round().astype(int).tolist()
+    return [round(float(start)) for start in np.linspace(place.start, place.stop - crop, count)]
 
 
 def _padded(raster: Raster, top: int, left: int, crop: int) -> tuple[Pixels, Mask]:

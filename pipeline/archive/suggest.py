@@ -130,9 +130,9 @@ def _ranked(experiment: Experiment, points: Doubles, count: int) -> tuple[Sugges
     return tuple(
         Suggestion(
             rank=rank,
-            scene=plan.scenes[center.index].id,
-            image=plan.scenes[center.index].image,
-            has_mask=plan.scenes[center.index].mask is not None,
+            scene=plan.scenes[center.point].id,
+            image=plan.scenes[center.point].image,
+            has_mask=plan.scenes[center.point].mask is not None,
             distance=center.distance,
             nearest=plan.scenes[center.nearest].id,
         )

@@ -67,7 +67,8 @@ def scene_vectors(means: Doubles, counts: Rows, scenes: Rows, number: int) -> Do
     sums = np.zeros((number, means.shape[1]))
     np.add.at(sums, scenes, means * counts[:, None])
     totals = np.bincount(scenes, counts, number)
-    return sums / np.maximum(totals, 1)[:, None]
+    vectors: Doubles = sums / np.maximum(totals, 1)[:, None]
+    return vectors
 
 
 def on_one_scale(vectors: Doubles) -> Doubles:
@@ -77,4 +78,5 @@ def on_one_scale(vectors: Doubles) -> Doubles:
     """
     centered = vectors - vectors.mean(axis=0)
     scale = np.sqrt(np.square(centered).sum(axis=1).mean())
-    return centered / scale if scale else centered
+    scaled: Doubles = centered / scale if scale else centered
+    return scaled

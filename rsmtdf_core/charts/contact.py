@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from rsmtdf_core.arrays import Pixels
-from rsmtdf_core.charts.canvas import canvas
-from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
+from rsmtdf_core.charts.canvas import canvas, text_width
+from rsmtdf_core.charts.style import MARGIN, MUTED
 from rsmtdf_core.words import one_line, shortened
 
 MOST_CELLS = 48
@@ -48,15 +48,18 @@ def contact_sheet(path: Path, title: str, note: str, cells: Sequence[Cell]) -> N
     assert 1 <= len(cells) <= MOST_CELLS, len(cells)
     columns = min(_COLUMNS, max(3, len(cells)))
     rows = -(-len(cells) // columns)
-    width = 2 * MARGIN + columns * (_SIDE + _GAP) - _GAP
+    title, note = shortened(one_line(title), 80), shortened(one_line(note), 110)
+    inner = max(
+        columns * (_SIDE + _GAP) - _GAP, text_width(title, 13, bold=True), text_width(note, 8.5)
+    )
+    width = 2 * MARGIN + inner
     top = MARGIN + 72
     with canvas(path, width, top + rows * (_SIDE + _TEXT) + MARGIN - 12) as page:
-        page.text(MARGIN, MARGIN + 12, shortened(one_line(title), 80), 13, bold=True)
-        page.text(MARGIN, MARGIN + 44, shortened(one_line(note), 110), 8.5, color=MUTED)
+        page.text(MARGIN, MARGIN + 12, title, 13, bold=True)
+        page.text(MARGIN, MARGIN + 44, note, 8.5, color=MUTED)
         for index, cell in enumerate(cells):
             row, column = divmod(index, columns)
             left, upper = MARGIN + column * (_SIDE + _GAP), top + row * (_SIDE + _TEXT)
-            page.box(left, upper, _SIDE, _SIDE, FAINT)
             picture = _fitted(cell.image)
             height, breadth = picture.shape[:2]
             page.image(left + (_SIDE - breadth) // 2, upper + (_SIDE - height) // 2, picture)

@@ -154,7 +154,8 @@ def _draw(axes: "Axes", chart: LineChart, points: int, *, titled: bool) -> None:
     axes.margins(x=0.02)
     low, high = _limits(chart.points, axes.get_ylim())
     if chart.floor is not None and low < chart.floor:
-        low, high = chart.floor, max(high, chart.floor + 1)
+        highest = max(value for _, value in chart.points)
+        low, high = chart.floor, max(highest + 0.05 * (highest - chart.floor), chart.floor + 1)
     axes.set_ylim(low, high)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))

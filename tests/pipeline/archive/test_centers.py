@@ -27,16 +27,16 @@ def test_centers_are_the_farthest_in_turn(number, labeled, count, seed):
     covered = order[: min(labeled, number - 1)]
     candidates = sorted(order[len(covered) :])
     centers = k_center(points, covered, candidates, count)
-    assert [center.index for center in centers] == plainly(points, covered, candidates, count)
+    assert [center.point for center in centers] == plainly(points, covered, candidates, count)
     gaps = [center.distance for center in centers]
     assert gaps == sorted(gaps, reverse=True), "the cover only gets denser"
     for rank, center in enumerate(centers):
-        earlier = [*covered, *(other.index for other in centers[:rank])]
+        earlier = [*covered, *(other.point for other in centers[:rank])]
         assert center.nearest in earlier
-        gap = np.linalg.norm(points[center.index] - points[center.nearest])
+        gap = np.linalg.norm(points[center.point] - points[center.nearest])
         assert center.distance == pytest.approx(gap)
 
 
 def test_an_outlier_comes_first_and_a_copy_of_a_labeled_point_last():
     points = np.array([[0.0, 0], [9, 9], [0, 0], [5, 5]])
-    assert [center.index for center in k_center(points, [0], [1, 2, 3], 9)] == [1, 3, 2]
+    assert [center.point for center in k_center(points, [0], [1, 2, 3], 9)] == [1, 3, 2]

@@ -14,7 +14,7 @@ PLAIN = Photometric((), 1, 1, 1, 0, False, 0)
 
 
 def table_of(*views):
-    """Views of 8 px: the scene, its resized size, and the box."""
+    """Views of 16 px: the scene, its resized size, and the box."""
     table = np.zeros(len(views), VIEW_DTYPE)
     for row, (scene, size, box) in enumerate(views):
         geometry = Geometry(*size, 0, 0, flip=False)
@@ -25,7 +25,7 @@ def table_of(*views):
 
 @pytest.fixture
 def settings():
-    return ViewSettings(crop=8)
+    return ViewSettings(crop=16)
 
 
 class Tokens:
@@ -40,10 +40,10 @@ class Tokens:
 
 def test_padding_and_the_partners_box_do_not_count(settings):
     table = table_of(
-        (0, (8, 8), None),
-        (1, (4, 8), None),
-        (0, (8, 8), Box(0, 0, 3, 8)),
-        (1, (8, 8), Box(0, 0, 8, 8)),
+        (0, (16, 16), None),
+        (1, (8, 16), None),
+        (0, (16, 16), Box(0, 0, 6, 16)),
+        (1, (16, 16), Box(0, 0, 16, 16)),
     )
     means, counts = view_vectors(Tokens(), table, settings, Silent())
     assert counts.tolist() == [16, 8, 8, 0]
@@ -53,13 +53,13 @@ def test_padding_and_the_partners_box_do_not_count(settings):
 
 
 def test_unmixed_views_show_the_scene_inside_the_box_too():
-    table = table_of((0, (8, 8), Box(0, 0, 8, 8)))
-    settings = ViewSettings(crop=8, teacher_sees="strong")
+    table = table_of((0, (16, 16), Box(0, 0, 16, 16)))
+    settings = ViewSettings(crop=16, teacher_sees="strong")
     assert view_vectors(Tokens(), table, settings, Silent())[1].tolist() == [16]
 
 
 def test_a_flipped_view_has_its_padding_on_the_left(settings):
-    geometry = Geometry(4, 8, 0, 0, flip=True)
+    geometry = Geometry(8, 16, 0, 0, flip=True)
     view = SimpleNamespace(geometry=geometry, box=None)
     assert shown_cells(view, settings, (4, 4)).tolist() == 4 * [[False, False, True, True]]
 

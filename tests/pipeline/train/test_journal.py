@@ -113,13 +113,13 @@ def test_a_line_of_the_console_sums_up_an_epoch(run):
     with Journal(run, Trackers(), bars, 0, 8, names) as journal:
         journal.round(RECORD, None)
         shares = tuple(number / 10 if number != 3 else None for number in range(9))
-        whole = measured(3, shares, {"dino": 0.25}, loss=0.75, loss_x=0.5, trusted=0.3)
+        whole = measured(3, shares, {"dino": 0.25}, loss=0.75, loss_x=0.5, share=0.3)
         journal.step(RECORD, whole, None)
         journal.round(RECORD, Validation(5, 2, 0.25))
     first, second = bars.lines
     assert first == "epoch 2, step 5"
     assert second == (
-        "epoch 2, step 5: val mIoU 25.00; steps 3 to 5: loss 0.75 (loss_x 0.5, trusted 0.3); "
+        "epoch 2, step 5: val mIoU 25.00; steps 3 to 5: loss 0.75 (loss_x 0.5, share 0.3); "
         "least trusted classes: class 0 0.0 %, class 1 10.0 %, class 2 20.0 %, class 4 40.0 %, "
         "class 5 50.0 %, class 6 60.0 %; explained variance: dino 25.0 %"
     )

@@ -70,4 +70,5 @@ def test_many_classes_have_small_rows_and_the_rarest_one_together(count, manifes
         assert rows[-1][0] == "the 152 rarest classes"
         assert rows[0][0] == "class 152"
     class_shares_picture(tmp_path / "c.png", many, [check])
-    assert max(Image.open(tmp_path / "c.png").size) < 2700
+    with Image.open(tmp_path / "c.png") as picture:
+        assert max(picture.size) < 2700
