@@ -87,7 +87,9 @@ class Keeper:
                 remedy="restore them, or start a new run with --run",
             )
         training = self._training
-        checkpoint.restore(training.student, training.ema, training.optimiser)
+        checkpoint.restore(
+            training.student, training.ema, training.optimiser, training.method_state
+        )
         training.resume_interval(checkpoint.interval)
         scaler = training.accelerator.scaler
         if scaler is not None and checkpoint.state["scaler"]:
@@ -184,6 +186,7 @@ class Keeper:
             training.ema,
             training.optimiser,
             state,
+            training.method_state,
             interval,
         )
         self._folder.note_lines()

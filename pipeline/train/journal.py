@@ -10,6 +10,7 @@ from accelerate import Accelerator
 
 from pipeline.reporter import Bar, Reporter
 from pipeline.train.scalars import ScalarFile
+from pipeline.train.trackers import tracking
 from rsmtdf_core.charts.curves import EXPLAINED, TRUSTED
 from rsmtdf_core.runs.folder import RunFolder, Status
 from rsmtdf_core.runs.history import Validation
@@ -110,22 +111,18 @@ class Journal:
                 "interval": measures.steps,
                 **losses,
                 **groups,
+                **record.weights,
                 "seconds": record.clock.seconds(),
             }
         )
-        scalars = {
+        by_key = {
             f"{name}/{key}": value
             for name, values in groups.items()
             for key, value in values.items()
             if value is not None
         }
-        self._add_scalars(
-            {
-                f"train/{name}": value
-                for name, value in (losses | scalars | {"lr": record.lr}).items()
-            },
-            record.step,
-        )
+        scalars = losses | by_key | record.weights | {"lr": record.lr}
+        self._add_scalars({f"train/{name}": value for name, value in scalars.items()}, record.step)
         self._measures, self._logged = measures, record.step + 1
         self._bar.advance(note=self._note(best))
 
@@ -175,7 +172,8 @@ class Journal:
         for name, value in values.items():
             self._scalars.add(name, value, step)
         if self._accelerator.trackers:
-            self._accelerator.log(values, step=step)
+            with tracking(self._folder, self._accelerator.num_processes):
+                self._accelerator.log(values, step=step)
 
 
 def measures_text(measures: Measures, classes: Sequence[str]) -> str:
