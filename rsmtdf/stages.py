@@ -31,7 +31,7 @@ def probe(
     views: int = 64,
     scenes: int | None = None,
     split: Literal["train", "val", "test"] | None = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     progress: bool = False,
 ) -> ProbeReport:
     """Score teachers and students by linear heads on a few labeled views; no store and no run is written.
@@ -46,7 +46,7 @@ def probe(
         views: maximum number of views, at least 2.
         scenes: maximum number of scenes, at least 2.
         split: split of the views, by default "train" (its labeled scenes) for a config, and "val" for a run.
-        checkpoint: folder of a run's checkpoint to use instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint of the run; by default the best.
         progress: whether bars are shown.
 
     Raises:
@@ -55,9 +55,7 @@ def probe(
     from pipeline.probe import open_source
     from pipeline.probe import probe as score_features
 
-    config, run = open_source(
-        source, override_words(overrides), optional_path(cache), optional_path(checkpoint)
-    )
+    config, run = open_source(source, override_words(overrides), optional_path(cache), checkpoint)
     return score_features(
         config,
         run,
