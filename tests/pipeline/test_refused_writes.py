@@ -285,7 +285,9 @@ class Disk:
         """The same command once the disk takes writes again."""
         _raised(self.run())
         now = files(self.folder)
-        assert set(self.reference.written) <= now.keys()
+        # A resumed training may have no steps left to profile.
+        written = {name for name in self.reference.written if "/profile/" not in name}
+        assert written <= now.keys()
         for name, content in self.reference.fixed.items():
             assert now[name] == content, name
         self.require_no_leftovers()
