@@ -377,7 +377,7 @@ WORK = {
 AT_ONCE = {"config copy", "demo"}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", _quick(*(COMMANDS.keys() - {"import-official"})))
 def test_a_read_only_folder_is_found_before_the_work(disks, name):
     disk = disks(name)
     if name in AT_ONCE:
