@@ -134,15 +134,13 @@ def _is_alive(process: int) -> bool:
 
 
 def make_folder(folder: Path, error: type[RsmtdfError], remedy: str) -> None:
-    """Create a writable folder and its parents, before any work.
+    """Create a folder and its parents, before any work; see `require_writable_folder` for an existing one.
 
     Raises:
-        RsmtdfError: Of type `error`, if a file has this name, or the system refuses to create the folder or a
-            file in it.
+        RsmtdfError: Of type `error`, if a file has this name or the system refuses to create the folder.
     """
     try:
         _make_folder(folder)
-        _try_writing(folder)
     except OSError as wrong:
         raise error(
             f"the folder cannot be written: {wrong.strerror}", where=folder, remedy=remedy
