@@ -4,6 +4,7 @@ No teacher is loaded unless the config asks for the online control; an assertion
 (torchrun), only the main process writes to the run's folder and reports progress.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -98,6 +99,8 @@ def train(
     initial = None if init_from is None else find_initial(init_from)
     if initial is not None:
         start_from(initial, training.student, training.ema, reporter)
+    for sentence in _cautions(config, training, initialized=initial is not None):
+        reporter.warn(sentence)
     # Last, so that a training that cannot start leaves no folder and deletes no run.
     folder = RunFolder(run or config.run_folder)
     with ExitStack() as held:
@@ -128,6 +131,18 @@ def train(
     return session.report()
 
 
+def _cautions(config: ExperimentConfig, training: Training, *, initialized: bool) -> Iterator[str]:
+    """Yield a sentence for each setting of the optimizer or encoder that hardly can be meant."""
+    total = training.total_steps
+    warmup = config.optimiser.warmup_steps(total)
+    if warmup > total:
+        yield f"optimiser.warmup is {warmup} steps, but the training has {total}: it never reaches optimiser.lr"
+    student = config.student
+    frozen = student.frozen_stages is not None or student.frozen_batch_norm
+    if frozen and student.weights == "random" and not initialized:
+        yield "student.weights is random, and parts of the encoder are frozen: they stay random"
+
+
 def _opening(experiment: Experiment, training: Training) -> str:
     """Describe the training in a line."""
     config, schedule = experiment.config, training.schedule
@@ -146,6 +161,8 @@ def _opening(experiment: Experiment, training: Training) -> str:
         rate += f" (linear: {optimiser.lr:g} x {schedule.total} / {optimiser.lr_batch})"
     else:
         rate += " (scale_lr: none)"
+    if warmup := optimiser.warmup_steps(training.total_steps):
+        rate += f" after {warmup} steps of warm-up"
     device, precision = training.accelerator.device.type, config.runtime.precision
     return (
         f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} labeled crops{parts}, "

@@ -17,6 +17,7 @@ from rsmtdf_core.student.encoder import Encoder
 from rsmtdf_core.student.fusion import Translator, make_fusion
 from rsmtdf_core.student.resizing import resize_map, resize_tokens
 from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.student.stages import stages
 from rsmtdf_core.tokens import TokenShape
 
 # For bands beyond the third, which have no published statistics: approximately the whole range.
@@ -169,12 +170,30 @@ class Student(nn.Module):
         return resize_map(self.head([*taps[:-1], last]), (height, width))
 
 
-def parameter_groups(student: Student, lr: float, multiplier: float) -> list[dict[str, Any]]:
-    """Return optimizer groups: the encoder with `lr`, all others with `lr * multiplier`."""
-    encoder = list(student.encoder.parameters())
-    encoder_ids = {id(parameter) for parameter in encoder}
+def parameter_groups(
+    student: Student, lr: float, multiplier: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Return optimizer groups of all parameters that train: those of the encoder with `lr`, then all others.
+
+    Args:
+        student: the student.
+        lr: learning rate of the encoder's last stage.
+        multiplier: factor on `lr` for all other parts of the student.
+        layer_decay: rate of each stage of the encoder relative to the next one; 1 gives the encoder one group. Other
+            values give it a group for each stage, as in BEiT (arXiv 2106.08254).
+    """
+    net = student.encoder.net
+    parts = [net.parameters()]
+    if layer_decay != 1:
+        parts = [stage.values() for stage in stages(net)]
+    rates = [lr * layer_decay ** (len(parts) - 1 - stage) for stage in range(len(parts))]
+    encoder_ids = {id(parameter) for parameter in net.parameters()}
     others = [parameter for parameter in student.parameters() if id(parameter) not in encoder_ids]
-    return [{"params": encoder, "lr": lr}, {"params": others, "lr": lr * multiplier}]
+    groups = [
+        {"params": [parameter for parameter in part if parameter.requires_grad], "lr": rate}
+        for part, rate in zip([*parts, others], [*rates, lr * multiplier], strict=True)
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def _second_size(teacher: TokenShape, reduction: int, crop: int) -> int | None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -113,6 +114,15 @@ def test_pseudo_labels_are_mixed_like_the_mirrored_pairs_of_the_reference():
         assert torch.equal(mixed_valid(batch)[view], planes[2])
         assert torch.equal(pseudo.trusted, (planes[0] >= 0.9) & planes[2])
         assert 0 < pseudo.trusted.sum() < planes[2].sum()
+
+
+@pytest.mark.parametrize(("confidence", "trusted"), [(0.5, True), (0.5000001, False)])
+def test_a_confidence_that_equals_the_threshold_is_trusted(confidence, trusted):
+    batch = _batch()
+    even = torch.zeros(SAMPLES, 2, SIDE, SIDE)
+    models = replace(_models(), label=lambda _: even)  # half for either class
+    (pseudo,) = pseudo_labels(models, batch, confidence)
+    assert torch.equal(pseudo.trusted, mixed_valid(batch)[0] & trusted)
 
 
 def test_the_unlabeled_loss_is_the_trusted_sum_over_all_valid_pixels():
