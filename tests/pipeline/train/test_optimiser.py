@@ -81,10 +81,9 @@ def test_each_group_trains_at_its_share_of_the_recorded_rate(make_config):
     experiment = plan_experiment(config)
     accelerator = make_accelerator(config)
     training = make_training(experiment, find_features(experiment, accelerator.device), accelerator)
-    groups = training.optimiser.param_groups
     rates = []
     for record in training.steps():
-        shares = [group["lr"] / record.lr for group in groups]
+        shares = [group["lr"] / record.lr for group in training.optimiser.param_groups]
         assert shares == pytest.approx([0.5**3, 0.5**2, 0.5, 1, 7])
         rates.append(record.lr)
     total = training.total_steps

@@ -65,9 +65,8 @@ class PlainTraining:
             strong = logits[labeled:].split(unlabeled)
             pairs = list(zip(strong, pseudo, strict=True))
             losses["loss_u"] = sum(self._consistency(*pair) for pair in pairs) / len(views)
-            losses["trusted"] = sum(
-                (trusted.sum() / valid.sum()).double() for _, trusted, valid in pseudo
-            ) / len(views)
+            kept = [trusted.double().sum() / valid.sum() for _, trusted, valid in pseudo]
+            losses["trusted"] = sum(kept) / len(views)
         if teachers:
             distances = [(tokens[name] - teachers[name].double()) ** 2 for name in tokens]
             losses["loss_distill"] = sum(distance.mean() for distance in distances) / len(distances)
