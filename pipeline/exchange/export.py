@@ -24,6 +24,7 @@ from rsmtdf_core.files import (
     atomic_path,
     make_folder,
     remove_leftovers,
+    require_writable,
     sync_file,
     sync_folder,
     temporary_path,
@@ -137,6 +138,7 @@ def export_run(
         raise RunError(
             "the file exists already", where=file, remedy="name another --out, or use --overwrite"
         )
+    require_writable(file, facts_file)
     trained = load_run(run, weights, checkpoint=checkpoint)
     trained.student.cpu()
     portable = PortableStudent(trained.student)

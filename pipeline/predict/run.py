@@ -25,11 +25,16 @@ from rsmtdf_core.evaluation.inference import require_fitting_window
 from rsmtdf_core.evaluation.scoring import require_finite_output
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
-from rsmtdf_core.files import make_folder, read_json, remove_leftovers, write_json
+from rsmtdf_core.files import (
+    make_folder,
+    read_json,
+    remove_leftovers,
+    require_writable,
+    write_json,
+)
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.maps.polygons import require_place
-from rsmtdf_core.refusals import require_no_folder
 from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.images.folder import unread_note
@@ -92,7 +97,7 @@ def predict(
     jobs = find_jobs(inputs, out, settings)
     predictor = _Predictor(trained, _inference(trained), _bands(trained, settings), settings)
     make_folder(out, DataError, "name another folder with --out")
-    require_no_folder(out / FACTS, *(path for job in jobs for path in job.files.values()))
+    require_writable(out / FACTS, *(path for job in jobs for path in job.files.values()))
     _warn_of_pictures(jobs, settings, reporter)
     if unread := left_out(inputs, out):
         reporter.warn(unread_note(unread))

@@ -21,11 +21,13 @@ from pipeline.train.features import Features, find_features
 from pipeline.train.initial import find_initial, start_from
 from pipeline.train.journal import TrainReport
 from pipeline.train.session import Session
+from pipeline.train.signals import end_with_launcher
 from pipeline.train.trackers import require_trackers
 from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.cache.usage import begin_run, end_run
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.inference import nearest_multiple
+from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.runs.lock import hold_run
 from rsmtdf_core.runs.resuming import GlobalBatch
@@ -80,10 +82,14 @@ def train(
     """
     assert not (resume and init_from), "a resumed run starts from its own weights"
     require_trackers(config)
+    end_with_launcher()
     teachers_before = live_teachers()
     experiment = plan_experiment(config)
     require_unlabeled(experiment)
     accelerator = make_accelerator(config)
+    folder = RunFolder(run or config.run_folder)
+    if accelerator.is_main_process:
+        require_writable_folder(folder.path)
     if reporter is None or not accelerator.is_main_process:
         reporter = Silent()
     features = find_features(experiment, accelerator.device)
@@ -102,7 +108,6 @@ def train(
     for sentence in _cautions(config, training, initialized=initial is not None):
         reporter.warn(sentence)
     # Last, so that a training that cannot start leaves no folder and deletes no run.
-    folder = RunFolder(run or config.run_folder)
     with ExitStack() as held:
         if accelerator.is_main_process:
             folder.require_startable(resume=resume, overwrite=overwrite)

@@ -1,12 +1,12 @@
 """Validation during training: each process scores its share, and all processes get the same total counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
-from torch import nn
+from torch import Tensor, nn
 
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.counts import PixelCounts
@@ -58,7 +58,12 @@ def shared_confusion(
 
 def share_buffers(accelerator: Accelerator, *models: nn.Module) -> None:
     """Broadcast the main process's running statistics, which are those in a checkpoint."""
+    for model in models:
+        share_tensors(accelerator, model.buffers())
+
+
+def share_tensors(accelerator: Accelerator, tensors: Iterable[Tensor]) -> None:
+    """Set each tensor to that of the main process."""
     if accelerator.num_processes > 1:
-        for model in models:
-            for buffer in model.buffers():
-                buffer.copy_(broadcast(buffer))
+        for tensor in tensors:
+            tensor.copy_(broadcast(tensor))

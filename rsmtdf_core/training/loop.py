@@ -18,7 +18,13 @@ from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.ema import ema_ratio, update_ema
 from rsmtdf_core.training.finite import GRADIENTS, Divergence, FiniteCheck
-from rsmtdf_core.training.methods.base import Counts, Models, Objective, student_images
+from rsmtdf_core.training.methods.base import (
+    Counts,
+    Models,
+    Objective,
+    hooks_of,
+    student_images,
+)
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.settings import OptimiserSettings
 from rsmtdf_core.training.sources import PixelSource
@@ -36,6 +42,7 @@ class StepRecord:
             are the mean over processes (`Training.reduce`).
         lr: learning rate of the encoder, with layer decay of its last stage.
         clock: durations of the step's phases.
+        weights: weights of losses in force, by name.
     """
 
     step: int
@@ -43,6 +50,7 @@ class StepRecord:
     losses: dict[str, Tensor]
     lr: float
     clock: StepClock
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -91,7 +99,7 @@ class Training:
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """All tensors that training changes: those of both models and the optimizer's moments, by name."""
+        """All tensors of a checkpoint: those of both models, the optimizer's moments and the method's, by name."""
         tensors = {
             f"{which} {name}": tensor
             for which, model in (("student", self.student), ("ema", self.ema))
@@ -102,7 +110,17 @@ class Training:
         }
         for parameter, moments in self.optimiser.state.items():
             tensors |= {f"{key} of {names[parameter]}": value for key, value in moments.items()}
-        return tensors
+        return tensors | self.method_state
+
+    @property
+    def method_state(self) -> dict[str, Tensor]:
+        """The tensors of the objective and the targets, if they have a `state`; a resumed run continues with them."""
+        parts = {"objective": self.objective, "targets": self.targets}
+        return {
+            f"{part}.{name}": tensor
+            for part, owner in parts.items()
+            for name, tensor in getattr(owner, "state", {}).items()
+        }
 
     def steps(self, start: int = 0) -> Generator[StepRecord]:
         """Train from step `start` to the end, yielding after each step."""
@@ -127,7 +145,8 @@ class Training:
             for step in range(start, stop):
                 # Validation between steps switches to eval mode.
                 self.student.train()
-                models = Models(wrapped, self.ema, label, StepClock(device))
+                progress = step / max(stop - 1, 1)
+                models = Models(wrapped, self.ema, label, StepClock(device), progress)
                 models.clock.begin("data")
                 batch = next(batches)
                 assert batch.step == step, "the loader is out of step"
@@ -142,7 +161,8 @@ class Training:
                 models.clock.begin("ema")
                 update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
                 models.clock.end()
-                yield StepRecord(step, rows.epoch, losses, lr, models.clock)
+                weights = hooks_of(self.objective).weights(progress)
+                yield StepRecord(step, rows.epoch, losses, lr, models.clock, weights)
 
     def _losses(self, models: Models, batch: Batch, targets: Targets | None) -> dict[str, Tensor]:
         """Compute the losses and gradients of a step, part by part."""

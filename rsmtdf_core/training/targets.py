@@ -19,6 +19,7 @@ from rsmtdf_core.store.ring import Ring, Slot
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.schedule import BatchSchedule, StepRows
+from rsmtdf_core.training.standardise import TokenMap
 from rsmtdf_core.views.compose import box_cells
 from rsmtdf_core.views.plan import ViewPlan
 
@@ -28,7 +29,7 @@ class Targets:
     """The teachers' tokens of a step.
 
     Attributes:
-        tokens: by teacher, float32 [B + U, h, w, D], labeled samples first.
+        tokens: by teacher, float32 [B + U, h, w, D], labeled samples first; mapped as `distillation.targets` selects.
         kept: by teacher, bool [B + U, h, w], False for tokens that do not count; None keeps all.
         spreads: by teacher, the standard deviation of each channel over its store, float32 [D]; empty
             for tokens computed online.
@@ -75,6 +76,7 @@ class CachedTargets:
         plan: the view plan of the readers' rows.
         device: the target device.
         spreads: by teacher, the standard deviation of each channel, float32 [D].
+        maps: by teacher, the map from its tokens to its targets; a teacher without a map has its tokens as targets.
         threads: number of threads that copy and decompress records.
     """
 
@@ -85,6 +87,7 @@ class CachedTargets:
         plan: ViewPlan,
         device: torch.device,
         spreads: Mapping[str, Tensor] | None = None,
+        maps: Mapping[str, TokenMap] | None = None,
         threads: int = 1,
     ) -> None:
         self._readers = readers
@@ -92,7 +95,17 @@ class CachedTargets:
         self._plan = plan
         self._device = device
         self._spreads = {name: spread.to(device) for name, spread in (spreads or {}).items()}
+        self._maps = {name: token_map.to(device) for name, token_map in (maps or {}).items()}
         self._threads = threads
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The tensors of the maps by name. A run keeps them, because eigenvectors depend on the machine."""
+        return {
+            f"{teacher}.{name}": tensor
+            for teacher, token_map in self._maps.items()
+            for name, tensor in token_map.tensors.items()
+        }
 
     @contextmanager
     def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
@@ -119,6 +132,7 @@ class CachedTargets:
             name: self._readers[name].codec.decode(record, self._device)
             for name, record in records.items()
         }
+        tokens |= {name: token_map(tokens[name]) for name, token_map in self._maps.items()}
         if self._plan.settings.teacher_sees == "mixed":
             return Targets(tokens, None, self._spreads)
         return self._composed(tokens, rows)

@@ -74,9 +74,14 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "objective.confidence": (0.4, set()),
     "objective.teachers": ("online", set()),
     "objective.distillation.loss": ("cosine", set()),
+    "objective.distillation.targets": ("centered", set()),
     "objective.distillation.samples": ("labeled", set()),
     "objective.distillation.padding": (False, set()),
     "objective.distillation.teachers": (["vit"], set()),
+    "objective.distillation.weight": (0.5, set()),
+    "objective.distillation.final_weight": (0.5, set()),
+    "objective.distillation.schedule": ("cosine", set()),
+    "objective.distillation.teacher_weights": ({"vit": 0.3}, set()),
     "optimiser.lr": (0.1, set()),
     "optimiser.multiplier": (2, set()),
     "optimiser.weight_decay": (0.1, set()),
@@ -146,7 +151,7 @@ def test_every_field_is_listed():
     assert set(leaves(ExperimentConfig)) == FIELDS.keys()
 
 
-def test_what_may_change_during_a_run_and_what_other_methods_ignore():
+def test_keys_that_may_change_during_a_run_and_that_other_methods_ignore():
     roles = {
         key: {role_of(field) for _, _, field in fields_at(ExperimentConfig, key)} for key in FIELDS
     }

@@ -30,12 +30,14 @@ class Models:
         ema: the EMA model, which labels weak views.
         label: computes the EMA model's logits of normalized images; compiled if `runtime.compile` is set.
         clock: measures the phases of the step.
+        progress: 0 in the first step of the training, 1 in the last, and linear between them.
     """
 
     student: nn.Module
     ema: Student
     label: Callable[[Tensor], Tensor]
     clock: StepClock
+    progress: float = 0.0
 
 
 class Counts(NamedTuple):
@@ -68,6 +70,24 @@ class Objective(Protocol):
     ) -> dict[str, Tensor]:
         """Compute the losses of a part of a step by name; `loss` is minimized."""
         ...
+
+
+class ObjectiveHooks:
+    """The optional parts of an objective; a method that needs any of them inherits from this class."""
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the weights of losses that are in force, for the log.
+
+        Args:
+            progress: that of `Models`.
+        """
+        del progress
+        return {}
+
+
+def hooks_of(objective: Objective) -> ObjectiveHooks:
+    """Return the hooks of an objective; for an objective without hooks, those that do nothing."""
+    return objective if isinstance(objective, ObjectiveHooks) else ObjectiveHooks()
 
 
 def objective_class(method: str) -> type[Objective]:

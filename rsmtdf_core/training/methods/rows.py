@@ -5,10 +5,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.kinds import MethodKind
 from rsmtdf_core.roles import Result
-from rsmtdf_core.training.settings import DistillationSettings, MethodSettings, TaughtSettings
+from rsmtdf_core.training.settings import (
+    DistillationSettings,
+    MethodSettings,
+    TargetsName,
+    TaughtSettings,
+)
 
 _PACKAGE = "rsmtdf_core.training.methods"
 _LABELED = {"loss_x": "training loss, labeled"}
@@ -55,25 +59,21 @@ class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
 
     def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return `distillation.teachers`, or all teachers if it is None."""
-        selected = self.distillation.teachers
-        if unknown := sorted(set(selected or ()) - set(names)):
-            listed = ", ".join(unknown)
-            raise ValueError(f"objective.distillation.teachers: no teacher is named {listed}")
-        return tuple(name for name in names if selected is None or name in selected)
+        return self.distillation.used_teachers(names)
+
+    @property
+    def token_targets(self) -> TargetsName:
+        """The values that the student learns: `distillation.targets`."""
+        return self.distillation.targets
 
     def require_online(self) -> None:
-        """Refuse standardised-mse, which needs a standard deviation for each channel."""
-        if self.distillation.loss == "standardised-mse":
-            raise ConfigError(
-                "standardised-mse needs the spread of each channel, which only a store of features knows",
-                where="objective.distillation.loss",
-                remedy="--set objective.teachers=cached, or another objective.distillation.loss",
-            )
+        """Refuse losses and targets that need a store's statistics."""
+        self.distillation.require_online()
 
 
 SUPERVISED = MethodKind(
     name="supervised",
-    summary="cross-entropy on labeled views alone",
+    summary="cross-entropy on labeled views only",
     code=f"{_PACKAGE}.supervised:Supervised",
     settings=SupervisedSettings,
     strong_views=0,

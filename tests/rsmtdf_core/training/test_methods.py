@@ -1,4 +1,4 @@
-from dataclasses import replace
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -120,7 +120,7 @@ def test_pseudo_labels_are_mixed_like_the_mirrored_pairs_of_the_reference():
 def test_a_confidence_that_equals_the_threshold_is_trusted(confidence, trusted):
     batch = _batch()
     even = torch.zeros(SAMPLES, 2, SIDE, SIDE)
-    models = replace(_models(), label=lambda _: even)  # half for either class
+    models = dataclasses.replace(_models(), label=lambda _: even)  # half for either class
     (pseudo,) = pseudo_labels(models, batch, confidence)
     assert torch.equal(pseudo.trusted, mixed_valid(batch)[0] & trusted)
 
@@ -148,6 +148,21 @@ def test_each_method_weighs_its_losses_as_published():
     student = models.student((images / 255 - MEAN) / STD).tokens
     expected = sum(F.mse_loss(student[name], tokens) for name, tokens in targets.tokens.items()) / 2
     torch.testing.assert_close(rs_mtdf["loss_distill"].float(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("progress", "weight"), [(0.0, 4.0), (0.5, 2.5), (1.0, 1.0)])
+def test_the_weight_of_distillation_in_force_scales_its_term_alone(progress, weight):
+    batch, targets = _batch(), _targets()
+    settings = DistillationSettings(weight=4, final_weight=1, schedule="cosine")
+    objective = _objective("rs-mtdf", distillation=settings)
+    models = dataclasses.replace(_models(), progress=progress)
+    losses = objective(models, batch, targets, objective.counts(batch, targets))
+    plain = _losses("rs-mtdf", batch, targets)
+    for name in ("loss_x", "loss_u", "loss_distill"):
+        assert torch.equal(losses[name], plain[name]), name
+    expected = (plain["loss_x"] + plain["loss_u"] + weight * plain["loss_distill"]) / 3
+    torch.testing.assert_close(losses["loss"], expected)
+    assert objective.weights(progress) == {"weight_distill": pytest.approx(weight)}
 
 
 def test_unimatch_v2_takes_the_mean_over_both_views_with_complementary_channels():
