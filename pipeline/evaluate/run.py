@@ -156,4 +156,4 @@ def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator
 def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
     """Describe how scenes were split and labeled, because scores on different splits are not comparable."""
     rule, *more = split_notes(dataset)
-    return (f"{rule}; {labeled_rule(run.config, run.manifest)}", *more)
+    return (f"{rule}; {labeled_rule(run.config, run.manifest)}", *more, *run.notes)

@@ -186,7 +186,7 @@ def _inference(trained: TrainedRun) -> InferenceSettings:
     inference = trained.config.evaluation.inference
     window = inference.window if inference.mode == "slide" else trained.config.views.crop
     sliding = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
-    require_fitting_window(sliding, trained.student.encoder.patch)
+    require_fitting_window(sliding, trained.student.patch)
     return sliding
 
 
@@ -323,7 +323,7 @@ def _logits(predictor: _Predictor, source: Source) -> Iterator[tuple[int, int, T
 
     def model(windows: Tensor) -> Tensor:
         return averaged_logits(
-            student.logits, windows.to(device), predictor.inference, student.encoder.patch
+            student.logits, windows.to(device), predictor.inference, student.patch
         )
 
     return blended_blocks(model, read, source.size, predictor.inference)

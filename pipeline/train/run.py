@@ -1,10 +1,10 @@
 """Stage two: train the student on labeled and unlabeled views and, for some methods, on cached tokens.
 
-No teacher is loaded unless the config asks for the online control; an assertion verifies this. With several processes
-(torchrun), only the main process writes to the run's folder and reports progress.
+No teacher is loaded unless the config asks for the online control; an assertion verifies this. Only the validations of
+methods that predict from tokens load teachers. With several processes (torchrun), only the main process writes to the
+run's folder and reports progress.
 """
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin, set_seed
 
 from pipeline.config import ExperimentConfig
+from pipeline.models import attach_teachers, build_model, require_teachers
 from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
 from pipeline.train.features import Features, find_features
@@ -34,7 +35,7 @@ from rsmtdf_core.runs.resuming import GlobalBatch
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.locks import reading
 from rsmtdf_core.store.reader import FeatureReader
-from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.segmenter import TokenSegmenter
 from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.data import StepDataset
 from rsmtdf_core.training.ema import ema_copy
@@ -95,8 +96,10 @@ def train(
     features = find_features(experiment, accelerator.device)
     for sentence in (*experiment.cautions, *features.cautions):
         reporter.warn(sentence)
+    if config.method.predicts_from == "tokens":
+        require_teachers(config, (features.lock or {}).get("stores", {}))
     training = make_training(experiment, features, accelerator)
-    _require_fitting_window(config, training.student.encoder.patch)
+    _require_fitting_window(config, training.student.patch)
     if config.teacher_source == "cached":
         # Fewer is fine: a worker in this process may just have released its teacher.
         assert live_teachers() <= teachers_before, (
@@ -105,8 +108,7 @@ def train(
     initial = None if init_from is None else find_initial(init_from)
     if initial is not None:
         start_from(initial, training.student, training.ema, reporter)
-    for sentence in _cautions(config, training, initialized=initial is not None):
-        reporter.warn(sentence)
+    _caution(training, config, reporter, initialized=initial is not None)
     # Last, so that a training that cannot start leaves no folder and deletes no run.
     with ExitStack() as held:
         if accelerator.is_main_process:
@@ -136,16 +138,22 @@ def train(
     return session.report()
 
 
-def _cautions(config: ExperimentConfig, training: Training, *, initialized: bool) -> Iterator[str]:
-    """Yield a sentence for each setting of the optimizer or encoder that hardly can be meant."""
+def _caution(
+    training: Training, config: ExperimentConfig, reporter: Reporter, *, initialized: bool
+) -> None:
+    """Warn of settings of the optimizer and the encoder that are likely mistakes."""
     total = training.total_steps
     warmup = config.optimiser.warmup_steps(total)
     if warmup > total:
-        yield f"optimiser.warmup is {warmup} steps, but the training has {total}: it never reaches optimiser.lr"
+        reporter.warn(
+            f"optimiser.warmup is {warmup} steps, but the training has {total}: it never reaches optimiser.lr"
+        )
     student = config.student
     frozen = student.frozen_stages is not None or student.frozen_batch_norm
     if frozen and student.weights == "random" and not initialized:
-        yield "student.weights is random, and parts of the encoder are frozen: they stay random"
+        reporter.warn(
+            "student.weights is random, and parts of the encoder are frozen: they stay random"
+        )
 
 
 def _opening(experiment: Experiment, training: Training) -> str:
@@ -168,10 +176,14 @@ def _opening(experiment: Experiment, training: Training) -> str:
         rate += " (scale_lr: none)"
     if warmup := optimiser.warmup_steps(training.total_steps):
         rate += f" after {warmup} steps of warm-up"
+    teachers = ""
+    if config.method.predicts_from == "tokens":
+        names = ", ".join(teacher.name for teacher in config.distilled)
+        teachers = f"; validations load the teachers {names}"
     device, precision = training.accelerator.device.type, config.runtime.precision
     return (
         f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} labeled crops{parts}, "
-        f"{rate}, {precision} on {device}"
+        f"{rate}, {precision} on {device}{teachers}"
     )
 
 
@@ -241,19 +253,17 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
     )
     # Seed again, because building a teacher for the loop draws random numbers.
     set_seed(config.seed)
-    student = Student(
-        config.student,
-        len(manifest.classes),
-        config.views.crop,
-        features.shapes,
-        bands=manifest.image_bands,
-    )
+    student = build_model(config, manifest, features.shapes)
+    if isinstance(student, TokenSegmenter):
+        student.set_statistics(features.statistics)
+        stores = (features.lock or {}).get("stores", {})
+        attach_teachers(student, config, stores, accelerator.device)
     student.to(accelerator.device)
     on_gpu = accelerator.device.type == "cuda"
     if on_gpu:
         student.to(memory_format=torch.channels_last)  # faster convolutions
     ema = ema_copy(student)
-    student.encoder.checkpoint_activations(config.runtime.activation_checkpointing)
+    student.checkpoint_activations(config.runtime.activation_checkpointing)
     schedule = BatchSchedule(
         experiment.plan,
         config.optimiser.batch,

@@ -4,18 +4,20 @@ It is built only from the shapes of the teachers' tokens. It contains no teacher
 checkpoints nor its EMA copy include one, and it predicts without teachers.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.normalization import normalise
+from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.encoder import Encoder
 from rsmtdf_core.student.fusion import Translator, make_fusion
 from rsmtdf_core.student.resizing import resize_map, resize_tokens
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.student.stages import stages
 from rsmtdf_core.tokens import TokenShape
@@ -36,7 +38,7 @@ class StudentOutput(NamedTuple):
     tokens: dict[str, Tensor]
 
 
-class Student(nn.Module):
+class Student(Segmenter):
     """Encoder, translators, fusion and head.
 
     Most teachers' tokens are translated from the last tap. A teacher may instead see crops resized to
@@ -70,7 +72,7 @@ class Student(nn.Module):
         self.bands = bands
         self.mean = (*settings.mean, *[_OTHER_MEAN] * (bands - SHOWN))
         self.std = (*settings.std, *[_OTHER_STD] * (bands - SHOWN))
-        patch = self.encoder.patch
+        self.patch = patch = self.encoder.patch
         if crop % patch:
             nearest = max(1, round(crop / patch)) * patch
             raise ConfigError(
@@ -96,6 +98,38 @@ class Student(nn.Module):
         self.fusion = make_fusion(width, fused, settings.fusion)
         reassemble = len(set(self.encoder.reductions)) == 1
         self.head = DPTHead(self.encoder.channels, settings.head, classes, reassemble=reassemble)
+
+    @classmethod
+    def build(
+        cls,
+        settings: StudentSettings,
+        method: ConfigSettings,
+        classes: int,
+        crop: int,
+        teachers: Sequence[TokenShape],
+        bands: int,
+    ) -> Self:
+        """Build the student, which does not depend on the method's keys."""
+        del method
+        return cls(settings, classes, crop, teachers, bands=bands)
+
+    def pretrained(self) -> Iterable[nn.Parameter]:
+        """Return the encoder's parameters."""
+        return self.encoder.parameters()
+
+    def pretrained_stages(self) -> Sequence[Iterable[nn.Parameter]]:
+        """Return the encoder's parameters by stage."""
+        return [stage.values() for stage in stages(self.encoder.net)]
+
+    @property
+    def last_layer(self) -> tuple[str, str]:
+        """Names of the tensors of the head's last convolution."""
+        last = f"head.output.{len(self.head.output) - 1}"
+        return f"{last}.weight", f"{last}.bias"
+
+    def checkpoint_activations(self, enabled: bool) -> None:
+        """Enable or disable activation checkpointing in the encoder."""
+        self.encoder.checkpoint_activations(enabled)
 
     def forward(self, images_BCHW: Tensor, channel_scale: Tensor | None = None) -> StudentOutput:
         """Compute the logits and translated tokens of normalized images.
@@ -171,24 +205,21 @@ class Student(nn.Module):
 
 
 def parameter_groups(
-    student: Student, lr: float, multiplier: float, layer_decay: float = 1.0
+    model: Segmenter, lr: float, multiplier: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Return optimizer groups of all parameters that train: those of the encoder with `lr`, then all others.
+    """Return optimizer groups of all parameters that train: the pretrained ones, if there are any, then all others.
 
     Args:
-        student: the student.
-        lr: learning rate of the encoder's last stage.
-        multiplier: factor on `lr` for all other parts of the student.
-        layer_decay: rate of each stage of the encoder relative to the next one; 1 gives the encoder one group. Other
-            values give it a group for each stage, as in BEiT (arXiv 2106.08254).
+        model: the model to train.
+        lr: learning rate of the pretrained parameters, with layer decay of their last stage.
+        multiplier: factor on `lr` for all other parameters.
+        layer_decay: rate of each pretrained stage relative to the next one; 1 puts all of them in one group. Other
+            values give each stage its group, as in BEiT (arXiv 2106.08254).
     """
-    net = student.encoder.net
-    parts = [net.parameters()]
-    if layer_decay != 1:
-        parts = [stage.values() for stage in stages(net)]
+    parts = [model.pretrained()] if layer_decay == 1 else [*model.pretrained_stages()]
     rates = [lr * layer_decay ** (len(parts) - 1 - stage) for stage in range(len(parts))]
-    encoder_ids = {id(parameter) for parameter in net.parameters()}
-    others = [parameter for parameter in student.parameters() if id(parameter) not in encoder_ids]
+    ids = {id(parameter) for parameter in model.pretrained()}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in ids]
     groups = [
         {"params": [parameter for parameter in part if parameter.requires_grad], "lr": rate}
         for part, rate in zip([*parts, others], [*rates, lr * multiplier], strict=True)

@@ -73,6 +73,8 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "objective.method": ("fixmatch", set()),
     "objective.confidence": (0.4, set()),
     "objective.teachers": ("online", set()),
+    "objective.head": ("linear", set()),
+    "objective.tokens": (["vit"], set()),
     "objective.distillation.loss": ("cosine", set()),
     "objective.distillation.targets": ("centered", set()),
     "objective.distillation.samples": ("labeled", set()),
@@ -165,7 +167,8 @@ def test_keys_that_may_change_during_a_run_and_that_other_methods_ignore():
     taught = {key for key in FIELDS if roles[key] & {Role.TAUGHT, Role.SELECTION}}
     assert taught == {
         *(key for key in FIELDS if key.startswith(("objective.distillation.", "student.fusion."))),
-        *("objective.teachers", "student.second_encoding", "student.translator_hidden"),
+        *("objective.teachers", "objective.tokens"),
+        *("student.second_encoding", "student.translator_hidden"),
     }
 
 
