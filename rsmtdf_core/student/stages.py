@@ -59,7 +59,7 @@ def freeze_stages(net: Any, settings: StudentSettings) -> None:  # noqa: ANN401 
         )
     for parameters in by_stage[: settings.frozen_stages + 1]:
         for parameter in parameters.values():
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad = False
 
 
 def held_modules(net: nn.Module, *, batch_norms: bool) -> Iterator[nn.Module]:
