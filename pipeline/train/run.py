@@ -44,6 +44,7 @@ from rsmtdf_core.training.methods.base import objective_class
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.sources import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.views.render import ViewRenderer
+from rsmtdf_core.views.settings import FRESH
 
 # How long other processes wait for the main process to save and validate.
 PATIENCE = timedelta(hours=6)
@@ -183,8 +184,19 @@ def _opening(experiment: Experiment, training: Training) -> str:
     device, precision = training.accelerator.device.type, config.runtime.precision
     return (
         f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} labeled crops{parts}, "
-        f"{rate}, {precision} on {device}{teachers}"
+        f"{rate}, {precision} on {device}{teachers}{_fresh_views(config)}"
     )
+
+
+def _fresh_views(config: ExperimentConfig) -> str:
+    """Describe the fresh views of a training, with a comma before; empty if there are none."""
+    views = config.views
+    counts = {"labeled": views.labeled_views, "unlabeled": views.unlabeled_views}
+    fresh = [role for role, count in counts.items() if count == FRESH]
+    if not config.method.strong_views:
+        fresh = [role for role in fresh if role == "labeled"]
+    undistilled = ", which are not distilled" if config.teacher_source == "cached" else ""
+    return f", fresh {' and '.join(fresh)} views{undistilled}" if fresh else ""
 
 
 def _warn(reporter: Reporter, warning: str | None) -> None:
@@ -295,9 +307,12 @@ def _pixels(
     pin: bool,
 ) -> PixelSource:
     runtime, plan = experiment.config.runtime, experiment.plan
+    renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
     if features.pixels is not None:
         reader = FeatureReader(features.pixels, features.pixels.require(plan), runtime.check)
-        return CachedPixels(reader, schedule, strong_views, pin)
-    renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
+        fresh = None
+        if plan.settings.labeled_views == FRESH:
+            fresh = RenderedPixels(StepDataset(renderer, schedule, None, 0), runtime.workers, False)
+        return CachedPixels(reader, schedule, strong_views, pin, fresh)
     dataset = StepDataset(renderer, schedule, features.crops, strong_views)
     return RenderedPixels(dataset, runtime.workers, pin)

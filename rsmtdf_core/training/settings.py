@@ -26,7 +26,8 @@ class DistillationSettings(ConfigSettings):
         targets: the values that the student learns: the teacher's tokens; centered, minus the mean token of the
             teacher's store, which is most of their energy; or phi-s, centered, rotated and divided by one number, so
             that every channel has unit variance (PHI-S, Ranzinger et al. 2024).
-        samples: samples whose tokens are compared.
+        samples: samples whose tokens are compared. Labeled samples have no cached tokens if views.labeled_views is
+            fresh, so that both then means unlabeled.
         padding: whether the loss includes tokens at padded positions of a crop.
         teachers: names of the teachers to use; None uses all teachers of the config.
         weight: factor on this loss in the total; in rs-mtdf (L_x + L_u + weight * L_distill) / 3. The divisor does not
@@ -144,6 +145,11 @@ class TaughtSettings(MethodSettings):
             ValueError: If a key names a teacher that is not in the config.
         """
         return tuple(names)
+
+    @property
+    def needs_labeled_tokens(self) -> bool:
+        """Whether the method needs tokens of labeled samples, which fresh views do not have in a cache."""
+        return True
 
     @property
     def token_targets(self) -> TargetsName:

@@ -31,6 +31,8 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "views.unlabeled_views": (3, set()),
     "views.labeled_views": (3, set()),
     "views.flip": (0.4, {VIEWS}),
+    "views.vertical_flip": (0.4, {VIEWS}),
+    "views.quarter_turns": (1, {VIEWS}),
     "views.jitter.p": (0.4, {VIEWS}),
     "views.jitter.brightness": (0.4, {VIEWS}),
     "views.jitter.contrast": (0.4, {VIEWS}),
