@@ -26,21 +26,7 @@ def advise(scores: Sequence[FeatureScore]) -> tuple[tuple[str, ...], tuple[str, 
     if student.kind == "random student":
         label = "a student with random weights"
     if not better:
-        best = teachers[0]
-        difference = _points(paired_difference(best.fold_miou, student.fold_miou))
-        sentences = [
-            f"no teacher is clearly better than {label}; the best, {best.name}, differs by {difference}"
-        ]
-        gain = max(_largest_gain(teacher, student) for teacher in teachers)
-        if gain < _SMALL_GAIN:
-            sentences.append("these labels give no reason to cache a teacher")
-        else:
-            most = "any gain" if isinf(gain) else f"a gain of {100 * gain:.0f} points"
-            sentences.append(
-                f"these labels give no reason to cache a teacher, but do not exclude {most} either: raise --views, or "
-                "label more scenes"
-            )
-        return (), (*sentences, *_indifference(scores))
+        return (), (*_no_reason(teachers, student, label), *_indifference(scores))
     best = better[0]
     gain = paired_difference(best.fold_miou, student.fold_miou)
     reasons = [f"{best.name} is worth caching: {_points(gain)} against {label}"]
@@ -57,6 +43,26 @@ def advise(scores: Sequence[FeatureScore]) -> tuple[tuple[str, ...], tuple[str, 
                 f"a second teacher adds nothing clear: {pair.name} differs from {best.name} alone by {_points(more)}"
             )
     return tuple(worth), tuple(reasons)
+
+
+def _no_reason(
+    teachers: Sequence[FeatureScore], student: FeatureScore, label: str
+) -> tuple[str, str]:
+    """Describe the best teacher, and the largest gain of any that the intervals do not exclude."""
+    best = teachers[0]
+    difference = _points(paired_difference(best.fold_miou, student.fold_miou))
+    result = (
+        f"no teacher is clearly better than {label}; the best, {best.name}, differs by {difference}"
+    )
+    reason = "these labels give no reason to cache a teacher"
+    most = max(_largest_gain(teacher, student) for teacher in teachers)
+    if most < _SMALL_GAIN:
+        return result, reason
+    gain = "any gain" if isinf(most) else f"a gain of {100 * most:.0f} points"
+    return (
+        result,
+        f"{reason}, but do not exclude {gain} either: raise --views, or label more scenes",
+    )
 
 
 def _indifference(scores: Sequence[FeatureScore]) -> tuple[str, ...]:
