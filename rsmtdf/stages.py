@@ -46,7 +46,8 @@ def probe(
         views: maximum number of views, at least 2.
         scenes: maximum number of scenes, at least 2.
         split: split of the views, by default "train" (its labeled scenes) for a config, and "val" for a run.
-        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint of the run; by default the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint of the run; by default its
+            best.
         progress: whether bars are shown.
 
     Raises:

@@ -13,7 +13,7 @@ from pipeline.archive.vectors import on_one_scale, scene_vectors, view_vectors
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
-from rsmtdf_core.arrays import Doubles
+from rsmtdf_core.arrays import Doubles, Rows
 from rsmtdf_core.charts.contact import MOST_CELLS, Cell, contact_sheet
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_file
@@ -106,6 +106,7 @@ def suggest(
     for teacher in chosen:
         archive = open_config(experiment, teacher)
         means, counts = view_vectors(archive.reader, archive.table, archive.settings, reporter)
+        _require_tokens(experiment, archive.scene_of, counts)
         by_scene = scene_vectors(means, counts, archive.scene_of, len(plan.scenes))
         vectors.append(on_one_scale(by_scene))
         random += [teacher.name] if archive.random_weights else []
@@ -122,6 +123,24 @@ def suggest(
         cautions=experiment.cautions,
         folder=out,
     )
+
+
+def _require_tokens(experiment: Experiment, scenes: Rows, counts: Rows) -> None:
+    """Refuse scenes without tokens, which would all be at the same point.
+
+    Raises:
+        DataError: If there are any, such as labeled scenes whose views are fresh.
+    """
+    plan = experiment.plan
+    totals = np.bincount(scenes, counts, len(plan.scenes))
+    if lacking := [scene.id for scene, total in zip(plan.scenes, totals, strict=True) if not total]:
+        raise DataError(
+            f"{len(lacking)} of {counted(len(plan.scenes), 'training scene')} have no cached tokens, the first is "
+            f"{lacking[0]}",
+            where="views",
+            remedy="cache views of all scenes: --set views.labeled_views=1 --set views.unlabeled_views=1, with "
+            "extract-features and with suggest",
+        )
 
 
 def _ranked(experiment: Experiment, points: Doubles, count: int) -> tuple[Suggestion, ...]:

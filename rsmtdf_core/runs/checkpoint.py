@@ -76,12 +76,16 @@ class Checkpoint:
     @property
     def interval(self) -> dict[str, Tensor]:
         """The sums of the steps after the last logged line, by name; empty in checkpoints of earlier versions."""
-        with safe_open(self.path / "optimiser.safetensors", framework="pt") as file:
-            return {
-                name.removeprefix(_INTERVAL): file.get_tensor(name)
-                for name in sorted(file.keys())
-                if name.startswith(_INTERVAL)
-            }
+        return self._more_tensors(_INTERVAL)
+
+    def method_tensors(self) -> dict[str, Tensor]:
+        """Load the tensors of the training method by name, on the CPU."""
+        return self._more_tensors(_METHOD)
+
+    def _more_tensors(self, prefix: str) -> dict[str, Tensor]:
+        with safe_open(self.path / "optimiser.safetensors", "pt") as file:
+            names = [name for name in sorted(file.keys()) if name.startswith(prefix)]
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
 
     def restore(
         self,

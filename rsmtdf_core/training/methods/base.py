@@ -5,7 +5,7 @@ over the whole step (`Counts`). The sum over parts, and the average over process
 batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -219,7 +219,7 @@ def semi_supervised(
 
 def distilled(
     models: Models,
-    output: StudentOutput,
+    student: Mapping[str, Tensor],
     targets: Targets,
     kept: KeptTokens,
     counts: Counts,
@@ -229,15 +229,15 @@ def distilled(
 
     Args:
         models: the models of the step.
-        output: the student's output, with the tokens of every teacher in `targets`.
+        student: by teacher, the student's translated tokens of the samples in `targets`.
         targets: the teachers' tokens.
         kept: by teacher, the tokens that count; None keeps all.
         counts: the counts of the step.
         settings: the distance.
     """
-    models.meter.tokens(output.tokens, targets.tokens, kept)
+    models.meter.tokens(student, targets.tokens, kept)
     return distillation_loss(
-        output.tokens,
+        student,
         targets.tokens,
         kept,
         dict(zip(targets.tokens, counts.tokens, strict=True)),

@@ -38,8 +38,10 @@ class RsMtdf(FixMatch):
         """Compute the supervised, consistency and distillation losses in one student pass."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
         output, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
+        first = 0 if targets.labeled else len(batch.images)
+        student = {name: tokens[first:] for name, tokens in output.tokens.items()}
         kept = self._kept(batch, targets)
-        distill = distilled(models, output, targets, kept, counts, self._distillation)
+        distill = distilled(models, student, targets, kept, counts, self._distillation)
         weight = self._distillation.weight_at(models.progress)
         total = (losses["loss_x"] + losses["loss_u"] + weight * distill) / 3
         return {"loss": total, **losses, "loss_distill": distill}
@@ -49,8 +51,8 @@ class RsMtdf(FixMatch):
         return {"weight_distill": self._distillation.weight_at(progress)}
 
     def _kept(self, batch: Batch, targets: Targets) -> dict[str, Tensor | None]:
-        """Return the mask of tokens to compare by teacher, bool [B + U, h, w], or None for all tokens."""
-        labeled = len(batch.images)
+        """Return the mask of the targets' tokens to compare by teacher, bool, or None for all tokens."""
+        labeled = len(batch.images) if targets.labeled else 0
         valid = torch.cat([batch.valid[:labeled], *mixed_valid(batch)])
         composed = targets.kept or dict.fromkeys(targets.tokens)
         return {

@@ -62,3 +62,11 @@ def test_errors_name_the_teachers_the_cache_and_the_labels(make_config):
         suggest(make_config("objective.method=supervised", "teachers=[]"), 2, None)
     with pytest.raises(DataError, match="all 10 training scenes are labeled"):
         suggest(make_config("objective.method=supervised", "data.labeled=1"), 2, None)
+
+
+def test_scenes_without_cached_tokens_are_refused(make_config):
+    config = make_config("views.labeled_views=fresh", "objective.distillation.samples=unlabeled")
+    extract(config)
+    with pytest.raises(DataError, match="have no cached tokens") as caught:
+        suggest(config, 2, None)
+    assert "views.labeled_views=1" in caught.value.remedy

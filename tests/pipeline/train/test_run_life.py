@@ -78,14 +78,17 @@ def assert_same(first: Path, second: Path) -> None:
         assert torch.equal(tensor, other["weights"][name]), name
 
 
+FRESH = ("views.labeled_views=fresh", "runtime.checkpoint_every=3")
+
+
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
         ("unimatch-v2", ()),
-        ("unimatch-v2", ("runtime.checkpoint_every=3",)),
-        ("rs-mtdf", ()),
+        ("unimatch-v2", ("views.unlabeled_views=fresh", *FRESH)),
         # Lines with the means of intervals that begin before a checkpoint and end after it.
         ("rs-mtdf", ("runtime.checkpoint_every=3", "runtime.log_every=5")),
+        ("rs-mtdf", FRESH),
     ],
 )
 def test_a_run_killed_at_any_step_ends_with_the_same_bits(
