@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -51,3 +52,12 @@ def assert_same(first: Path, second: Path) -> None:
     assert expected["weights"].keys() == other["weights"].keys()
     for name, tensor in expected["weights"].items():
         assert torch.equal(tensor, other["weights"][name]), name
+
+
+def near(values, expected, tolerance=1e-3):
+    """Whether two mappings agree within rounding; None only agrees with itself."""
+    missing = {name for name, value in expected.items() if value is None}
+    numbers = {name: value for name, value in expected.items() if name not in missing}
+    return missing == {name for name, value in values.items() if value is None} and {
+        name: value for name, value in values.items() if value is not None
+    } == pytest.approx(numbers, rel=tolerance, abs=tolerance)

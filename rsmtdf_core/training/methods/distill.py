@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.distillation import distillation_loss, kept_tokens, token_counts
-from rsmtdf_core.training.methods.base import Counts, Models, ObjectiveHooks
+from rsmtdf_core.training.distillation import kept_tokens, token_counts
+from rsmtdf_core.training.methods.base import Counts, Models, ObjectiveHooks, distilled
 from rsmtdf_core.training.methods.rows import DistillSettings
 from rsmtdf_core.training.targets import Targets
 
@@ -37,14 +37,8 @@ class Distill(ObjectiveHooks):
         models.clock.begin("student")
         tokens = models.student(models.ema.normalise(batch.images))
         models.clock.begin("loss")
-        loss = distillation_loss(
-            tokens,
-            targets.tokens,
-            self._kept(batch, targets),
-            dict(zip(targets.tokens, counts.tokens, strict=True)),
-            self._distillation,
-            targets.spreads,
-        )
+        kept = self._kept(batch, targets)
+        loss = distilled(models, tokens, targets, kept, counts, self._distillation)
         weight = self._distillation.weight_at(models.progress)
         return {"loss": weight * loss, "loss_distill": loss}
 
