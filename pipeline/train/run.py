@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -36,7 +38,8 @@ from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.data import StepDataset
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
-from rsmtdf_core.training.methods.base import objective_class
+from rsmtdf_core.training.methods.base import hooks_of, objective_class
+from rsmtdf_core.training.methods.labeled import Task
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.sources import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.views.render import ViewRenderer
@@ -113,7 +116,8 @@ def train(
                 batch=GlobalBatch(accelerator.num_processes, config.optimiser.batch),
             )
         accelerator.wait_for_everyone()
-        reporter.say(_opening(experiment, training))
+        for sentence in (_opening(experiment, training), *hooks_of(training.objective).notes):
+            reporter.say(sentence)
         session = Session(
             experiment, features, folder, training, reporter, profile=profile, exits=exits
         )
@@ -217,6 +221,8 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
     objective = objective_class(config.objective.method)(
         config.objective, manifest.ignore_id, config.seed
     )
+    task = Task(manifest.class_names, accelerator.device, lambda: labeled_pixels(experiment))
+    hooks_of(objective).prepare(task)
     # Seed again, because building a teacher for the loop draws random numbers.
     set_seed(config.seed)
     student = Student(
@@ -252,6 +258,16 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
         parts=config.runtime.accumulate,
         compiler=COMPILER if config.runtime.compile else None,
     )
+
+
+def labeled_pixels(experiment: Experiment) -> npt.NDArray[np.int64]:
+    """Count the pixels of each class in the masks of the labeled scenes, without ignored pixels: int64 [C]."""
+    manifest, reader = experiment.dataset.manifest, SceneReader(experiment.dataset)
+    counts = np.zeros(len(manifest.classes), np.int64)
+    for index in experiment.plan.labeled_scenes:
+        mask = reader.mask(experiment.plan.scenes[index])
+        counts += np.bincount(mask[mask != manifest.ignore_id], minlength=len(counts))
+    return counts
 
 
 def _pixels(

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.methods.base import Counts, Models, semi_supervised
+from rsmtdf_core.training.methods.base import Counts, Models
 from rsmtdf_core.training.methods.fixmatch import FixMatch
 from rsmtdf_core.training.targets import Targets
 from rsmtdf_core.views.draws import KeyedDraws
@@ -22,7 +22,7 @@ class UniMatchV2(FixMatch):
         """Compute the supervised loss on weak labeled views and the consistency loss on two mixed views."""
         del targets
         scale = self._channel_scale(batch, max(models.ema.encoder.channels))
-        _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id, scale)
+        _, losses = self._losses(models, batch, counts, scale)
         return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}
 
     def _channel_scale(self, batch: Batch, channels: int) -> Tensor:

@@ -37,6 +37,18 @@ def torchrun(config_file, overrides, processes=2):
 SETTINGS = (*STUDENT, "optimiser.epochs=2", "optimiser.lr=2e-4", "objective.confidence=0")
 
 
+OPTIONS = (
+    "objective.distillation.targets=phi-s",
+    "objective.distillation.final_weight=0.2",
+    "objective.distillation.teacher_weights={cnn: 0.5}",
+    "objective.class_weights=balanced",
+    "objective.region_loss=dice",
+    # Below every confidence, so that none is at a threshold; the state moves nevertheless.
+    "objective.thresholds=self-adaptive",
+    "objective.threshold_momentum=0.99",
+)
+
+
 def norm(tensors):
     return float(torch.stack([tensor.double().norm() for tensor in tensors]).norm())
 
@@ -54,12 +66,18 @@ def first_moments(checkpoint):
     return {name: tensor for name, tensor in tensors.items() if name.endswith("/exp_avg")}
 
 
+def method_tensors(checkpoint):
+    tensors = load_file(checkpoint.path / "optimiser.safetensors")
+    return {name: tensor for name, tensor in tensors.items() if name.startswith("method/")}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2"])
+@pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2", "rs-mtdf with options"])
 def test_two_processes_compute_what_one_does_with_the_same_global_batch(
     config_file, make_config, method
 ):
-    settings = (*SETTINGS, f"objective.method={method}")
+    method, *options = method.split(" with ")
+    settings = (*SETTINGS, f"objective.method={method}", *(OPTIONS if options else ()))
     config = make_config(*settings, "optimiser.batch=4", "name=one")
     extract(config)
     alone = open_run(train(config).run)
@@ -76,6 +94,13 @@ def test_two_processes_compute_what_one_does_with_the_same_global_batch(
     for name, error in differences(gradients, first_moments(second)).items():
         size = norm([gradients[name]])
         assert error <= 1e-3 * size + floor, f"{name}: {error:.2e} apart, of norm {size:.2e}"
+    ours, theirs = (method_tensors(checkpoint) for checkpoint in (first, second))
+    assert ours.keys() == theirs.keys()
+    assert bool(ours) == bool(options)
+    for name, tensor in ours.items():
+        if name.endswith(".matrix"):
+            continue  # eigenvectors of the same eigenvalue are arbitrary
+        torch.testing.assert_close(theirs[name], tensor, rtol=1e-4, atol=1e-5)
     for which in ("student", "ema"):
         weights = first.weights(which)
         errors = differences(weights, second.weights(which))
