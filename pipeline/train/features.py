@@ -1,6 +1,6 @@
 """The teachers' tokens of an experiment, from the cache or computed in the loop (tests: test_methods.py)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.student.segmenter import Statistics
 from rsmtdf_core.teachers.teacher import load_teacher
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.settings import TargetsName, TaughtSettings
@@ -43,6 +44,8 @@ class Features:
         pixels: the store of the views' pixels, if they are cached.
         random_teachers: names of the teachers with random weights.
         approximations: differences between the targets and the reference's, a sentence each.
+        statistics: by teacher, mean and standard deviation of each channel over its store, float32 [D]; empty for
+            tokens computed online.
     """
 
     shapes: tuple[TokenShape, ...] = ()
@@ -53,6 +56,7 @@ class Features:
     pixels: FeatureStore | None = None
     random_teachers: tuple[str, ...] = ()
     approximations: tuple[str, ...] = ()
+    statistics: Statistics = field(default_factory=dict)
 
     @property
     def cautions(self) -> tuple[str, ...]:
@@ -96,7 +100,7 @@ def _targets(experiment: Experiment, device: torch.device) -> Features:
 
 def _cached(experiment: Experiment, device: torch.device) -> Features:
     config, plan = experiment.config, experiment.plan
-    readers, shapes, spreads, maps, locked, random, stores = {}, {}, {}, {}, {}, [], []
+    readers, shapes, statistics, maps, locked, random, stores = {}, {}, {}, {}, {}, [], []
     assert isinstance(config.objective, TaughtSettings)
     targets = config.objective.token_targets
     crops = None
@@ -109,7 +113,10 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
         shapes[teacher.name] = TokenShape(
             teacher.name, *store.shape.record_shape, store.shape.input_size
         )
-        spreads[teacher.name] = torch.tensor(store.facts.parameters["std"], device=device)
+        mean, std = (
+            torch.tensor(store.facts.parameters[name], device=device) for name in ("mean", "std")
+        )
+        statistics[teacher.name] = mean, std
         if targets != "tokens":
             maps[teacher.name] = _token_map(targets, store, rows)
         locked[teacher.name] = {
@@ -120,6 +127,7 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
         stores.append(store.path)
         if store.metadata.random_weights:
             random.append(teacher.name)
+    spreads = {name: std for name, (_, std) in statistics.items()}
     lock = {"views": plan.address, "plan": plan.fingerprint, "stores": locked}
     return Features(
         shapes=tuple(shapes.values()),
@@ -131,6 +139,7 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
         stores=tuple(stores),
         random_teachers=tuple(random),
         approximations=_approximations(config),
+        statistics=statistics,
     )
 
 

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from pipeline.reporter import Bar, Reporter
 from pipeline.train.scalars import ScalarFile
+from pipeline.train.trackers import tracking
 from rsmtdf_core.runs.folder import RunFolder, Status
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.settings import Settings
@@ -119,4 +120,5 @@ class Journal:
         for name, value in values.items():
             self._scalars.add(name, value, step)
         if self._accelerator.trackers:
-            self._accelerator.log(values, step=step)
+            with tracking(self._folder, self._accelerator.num_processes):
+                self._accelerator.log(values, step=step)

@@ -14,7 +14,7 @@ from rsmtdf_core.evaluation.scoring import count_confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.segmenter import Segmenter
 
 
 class _Left(Exception):  # noqa: N818 - not an error
@@ -22,7 +22,7 @@ class _Left(Exception):  # noqa: N818 - not an error
 
 
 def shared_confusion(
-    student: Student,
+    student: Segmenter,
     reader: SceneReader,
     scenes: Sequence[Scene],
     inference: InferenceSettings,

@@ -23,6 +23,7 @@ from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.weights.hub import cached_file, download
 from rsmtdf_core.weights.states import load_exactly, read_state, timm_state
+from rsmtdf_core.weights.timm_models import LIST_MODELS
 
 if TYPE_CHECKING:
     from timm.models import VisionTransformer
@@ -169,7 +170,7 @@ def _load_net(settings: StudentSettings, bands: int) -> Any:  # noqa: ANN401 - t
         raise ConfigError(
             f"timm has no model '{name}'" + (f", did you mean '{close[0]}'?" if close else ""),
             where="student.encoder",
-            remedy="set student.encoder to a name from timm.list_models()",
+            remedy=f"correct student.encoder; list all models: {LIST_MODELS}",
         )
     try:
         net = timm.create_model(name, pretrained=False, num_classes=0, in_chans=bands)
@@ -177,7 +178,7 @@ def _load_net(settings: StudentSettings, bands: int) -> Any:  # noqa: ANN401 - t
         raise ConfigError(
             f"timm cannot create '{name}': {problem}",
             where="student.encoder",
-            remedy="set student.encoder to a name from timm.list_models(pretrained=True)",
+            remedy=f"correct student.encoder; list all models: {LIST_MODELS}",
         ) from problem
     if weights != "random":
         _load_file(net, _cached_file(name) if weights == "hub" else Path(weights).expanduser())

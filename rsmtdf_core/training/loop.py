@@ -12,7 +12,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from rsmtdf_core.student.model import Student, parameter_groups
+from rsmtdf_core.student.model import parameter_groups
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
@@ -72,8 +73,8 @@ class Training:
     """
 
     accelerator: Accelerator
-    student: Student
-    ema: Student
+    student: Segmenter
+    ema: Segmenter
     optimiser: torch.optim.Optimizer
     objective: Objective
     pixels: PixelSource
@@ -182,7 +183,9 @@ class Training:
                     losses = self.objective(
                         models,
                         batch.part(samples) if self.parts > 1 else batch,
-                        targets.part(samples) if targets and self.parts > 1 else targets,
+                        targets.part(samples, len(batch.images))
+                        if targets and self.parts > 1
+                        else targets,
                         counts,
                     )
                 models.clock.begin("backward")
@@ -230,7 +233,7 @@ class Training:
         return lr
 
 
-def make_optimiser(student: Student, settings: OptimiserSettings) -> torch.optim.AdamW:
+def make_optimiser(student: Segmenter, settings: OptimiserSettings) -> torch.optim.AdamW:
     """Create AdamW with two groups of the student: the encoder at lr, all others at lr * multiplier.
 
     The loop sets the learning rates of each step.

@@ -30,6 +30,7 @@ class Targets:
 
     Attributes:
         tokens: by teacher, float32 [B + U, h, w, D], labeled samples first; mapped as `distillation.targets` selects.
+            U is 0 if the method trains on labeled samples only.
         kept: by teacher, bool [B + U, h, w], False for tokens that do not count; None keeps all.
         spreads: by teacher, the standard deviation of each channel over its store, float32 [D]; empty
             for tokens computed online.
@@ -39,17 +40,16 @@ class Targets:
     kept: dict[str, Tensor] | None
     spreads: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def part(self, samples: slice) -> "Targets":
-        """Return the targets of the same samples as `Batch.part`."""
-        kept = None if self.kept is None else _parts(self.kept, samples)
-        return Targets(_parts(self.tokens, samples), kept, self.spreads)
+    def part(self, samples: slice, labeled: int) -> "Targets":
+        """Return the targets of the same samples as `Batch.part`, of a batch with this number of labeled samples."""
+        kept = None if self.kept is None else _parts(self.kept, samples, labeled)
+        return Targets(_parts(self.tokens, samples, labeled), kept, self.spreads)
 
 
-def _parts(tensors: Mapping[str, Tensor], samples: slice) -> dict[str, Tensor]:
-    halves = {name: tensor.chunk(2) for name, tensor in tensors.items()}
+def _parts(tensors: Mapping[str, Tensor], samples: slice, labeled: int) -> dict[str, Tensor]:
     return {
-        name: torch.cat([labeled[samples], unlabeled[samples]])
-        for name, (labeled, unlabeled) in halves.items()
+        name: torch.cat([tensor[:labeled][samples], tensor[labeled:][samples]])
+        for name, tensor in tensors.items()
     }
 
 
@@ -113,7 +113,8 @@ class CachedTargets:
 
         def rows_of(step: int) -> Rows:
             rows = schedule.rows(step)
-            return np.concatenate([rows.labeled, rows.unlabeled])
+            taught = [rows.labeled, rows.unlabeled] if schedule.trains_unlabeled else [rows.labeled]
+            return np.concatenate(taught)
 
         with Ring(
             self._readers,
@@ -145,7 +146,7 @@ class CachedTargets:
             device = tokens_BHWD.device
             kept[name] = torch.ones(tokens_BHWD.shape[:3], dtype=torch.bool, device=device)
             unmixed = tokens_BHWD[labeled:].clone()
-            for i, row in enumerate(rows.unlabeled.tolist()):
+            for i, row in enumerate(rows.unlabeled[: len(unmixed)].tolist()):
                 cells = box_cells(self._plan[row].box, crop, self._shapes[name].grid)
                 inside, cut = (torch.from_numpy(mask).to(device) for mask in cells)
                 tokens_BHWD[labeled + i] = torch.where(

@@ -5,6 +5,8 @@ from typing import Any
 
 from rsmtdf_core.errors import TeacherError
 
+LIST_MODELS = "python -c 'import timm; print(*timm.list_models())'"
+
 
 def hub_file(model: str) -> tuple[str, str]:
     """Return the repository and file name of a timm model's pretrained weights.
@@ -37,6 +39,6 @@ def pretrained_config(model: str) -> Any:  # noqa: ANN401 - timm's config class 
         near = get_close_matches(model, timm.list_models(pretrained=True), n=3)
         raise TeacherError(
             f"timm has no model {model!r}" + (f", did you mean {' or '.join(near)}?" * bool(near)),
-            remedy="correct the teacher's model; timm.list_models() lists all names",
+            remedy=f"correct the teacher's model; list all models: {LIST_MODELS}",
         )
     return config

@@ -76,6 +76,8 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "objective.region_loss": ("dice", set()),
     "objective.region_weight": (0.5, set()),
     "objective.teachers": ("online", set()),
+    "objective.head": ("linear", set()),
+    "objective.tokens": (["vit"], set()),
     "objective.distillation.loss": ("cosine", set()),
     "objective.distillation.targets": ("centered", set()),
     "objective.distillation.samples": ("labeled", set()),
@@ -151,7 +153,7 @@ def test_every_field_is_listed():
     assert set(leaves(ExperimentConfig)) == FIELDS.keys()
 
 
-def test_what_may_change_during_a_run_and_what_other_methods_ignore():
+def test_keys_that_may_change_during_a_run_and_that_other_methods_ignore():
     roles = {
         key: {role_of(field) for _, _, field in fields_at(ExperimentConfig, key)} for key in FIELDS
     }
@@ -165,7 +167,8 @@ def test_what_may_change_during_a_run_and_what_other_methods_ignore():
     taught = {key for key in FIELDS if roles[key] & {Role.TAUGHT, Role.SELECTION}}
     assert taught == {
         *(key for key in FIELDS if key.startswith(("objective.distillation.", "student.fusion."))),
-        *("objective.teachers", "student.second_encoding", "student.translator_hidden"),
+        *("objective.teachers", "objective.tokens"),
+        *("student.second_encoding", "student.translator_hidden"),
     }
 
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rsmtdf_core.kinds import METHODS
-from rsmtdf_core.student.model import Student, StudentOutput
+from rsmtdf_core.student.model import StudentOutput
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.methods.labeled import LabeledLoss, Task, labeled_loss
@@ -31,7 +32,7 @@ class Models:
     """The two models of a step.
 
     Attributes:
-        student: the model to train; maps normalized images to a `StudentOutput`.
+        student: the model to train; maps normalized images to a `StudentOutput`, unless the method has another model.
         ema: the EMA model, which labels weak views.
         label: computes the EMA model's logits of normalized images; compiled if `runtime.compile` is set.
         clock: measures the phases of the step.
@@ -39,7 +40,7 @@ class Models:
     """
 
     student: nn.Module
-    ema: Student
+    ema: Segmenter
     label: Callable[[Tensor], Tensor]
     clock: StepClock
     progress: float = 0.0

@@ -5,8 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.kinds import MethodKind
-from rsmtdf_core.roles import Result
+from rsmtdf_core.roles import Result, Selection
 from rsmtdf_core.training.settings import (
     DistillationSettings,
     MethodSettings,
@@ -77,9 +78,39 @@ class RsMtdfSettings(SemiSupervisedSettings, SupervisedLossSettings, TaughtSetti
         self.distillation.require_online()
 
 
+HeadKind = Literal["linear", "dpt"]
+
+
+class TeacherHeadSettings(SupervisedLossSettings, TaughtSettings):
+    """A head on the teachers' tokens, without an encoder.
+
+    Attributes:
+        head: linear, a 1x1 convolution; or dpt, the student's head (`student.head` is its size).
+        tokens: names of the teachers whose tokens are concatenated; None uses all teachers of the config.
+    """
+
+    method: Result[Literal["teacher-head"]]
+    head: Result[HeadKind] = "dpt"
+    tokens: Selection[tuple[str, ...] | None] = Field(default=None, min_length=1)
+
+    def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return `tokens`, or all teachers if it is None."""
+        if unknown := sorted(set(self.tokens or ()) - set(names)):
+            raise ValueError(f"objective.tokens: no teacher is named {', '.join(unknown)}")
+        return tuple(name for name in names if self.tokens is None or name in self.tokens)
+
+    def require_online(self) -> None:
+        """Refuse tokens of the loop, whose channels have no known mean and spread."""
+        raise ConfigError(
+            "teacher-head standardizes each channel by its mean and spread, which only a store of features has",
+            where="objective.teachers",
+            remedy="--set objective.teachers=cached",
+        )
+
+
 SUPERVISED = MethodKind(
     name="supervised",
-    summary="cross-entropy on labeled views alone",
+    summary="cross-entropy on labeled views only",
     code=f"{_PACKAGE}.supervised:Supervised",
     settings=SupervisedSettings,
     strong_views=0,
@@ -107,4 +138,13 @@ RS_MTDF = MethodKind(
     settings=RsMtdfSettings,
     strong_views=1,
     losses=_SEMI_SUPERVISED | {"loss_distill": "training loss, distillation"},
+)
+TEACHER_HEAD = MethodKind(
+    name="teacher-head",
+    summary="a head on the teachers' tokens alone, without an encoder: a yardstick",
+    code=f"{_PACKAGE}.teacher_head:TeacherHeadLoss",
+    settings=TeacherHeadSettings,
+    strong_views=0,
+    model=f"{_PACKAGE}.teacher_head:TeacherHead",
+    predicts_from="tokens",
 )

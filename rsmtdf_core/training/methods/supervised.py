@@ -52,5 +52,9 @@ class Supervised(ObjectiveHooks):
         """Compute the supervised loss on weak labeled views."""
         del targets
         logits = forward(models, batch.images).logits
+        return self._losses(logits, batch, counts)
+
+    def _losses(self, logits: Tensor, batch: Batch, counts: Counts) -> dict[str, Tensor]:
+        """Compute the supervised loss of logits of the labeled views, [B, C, S, S]."""
         losses = self._labeled_loss(logits, batch.masks, counts.labeled, counts.images)
         return {"loss": losses.pop("loss_x"), **losses}

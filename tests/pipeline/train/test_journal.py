@@ -29,7 +29,7 @@ class Bars(Told):
 
 class Trackers:
     def __init__(self):
-        self.trackers, self.logged = [object()], []
+        self.trackers, self.logged, self.num_processes = [object()], [], 1
 
     def log(self, values, step):
         self.logged.append((step, values))
@@ -92,7 +92,7 @@ def test_steps_and_validations_reach_metrics_tensorboard_trackers_and_the_bar(ru
     assert trackers.logged[-1] == (5, {"val/miou": 0.25})
 
 
-def test_without_trackers_nothing_is_sent(run):
+def test_without_trackers_no_value_is_sent(run):
     trackers = Trackers()
     trackers.trackers.clear()
     with Journal(run, trackers, Bars(), 0, 8) as journal:

@@ -237,7 +237,7 @@ def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method, options):
 
 
 @pytest.mark.parametrize("encoder", ["test_vit", "test_efficientnet"])
-def test_activations_that_are_computed_again_change_nothing(extracted, encoder):
+def test_recomputed_activations_do_not_change_the_result(extracted, encoder):
     settings = (SHORT, f"student.encoder={encoder}")
     stored = trained(extracted(*settings), "stored")
     again = trained(extracted(*settings, "runtime.activation_checkpointing=true"), "again")
@@ -282,7 +282,9 @@ def test_cached_tokens_give_the_losses_of_online_teachers(make_config, codec, li
     assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
 
 
-def test_a_student_starts_from_the_same_weights_whoever_was_built_before(make_config, tmp_path):
+def test_a_student_starts_from_the_same_weights_whichever_model_was_built_before(
+    make_config, tmp_path
+):
     # Unlike random ones, teachers from a file draw numbers as they are built.
     torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "cnn.pth")
     settings = (f"teachers.cnn.weights={tmp_path / 'cnn.pth'}", "optimiser.max_steps=1")

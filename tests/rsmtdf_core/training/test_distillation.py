@@ -37,7 +37,7 @@ def test_half_precision_is_compared_in_float32():
     assert torch.equal(loss, distillation_loss(*widened))
 
 
-def test_cells_that_are_not_kept_count_for_nothing_even_if_not_finite():
+def test_cells_that_are_not_kept_do_not_count_even_if_not_finite():
     student = {"dino": torch.randn(2, 4, 4, 6, requires_grad=True)}
     teacher = {"dino": torch.randn(2, 4, 4, 6)}
     kept = torch.rand(2, 4, 4) > 0.5
@@ -176,7 +176,7 @@ def _valid():
     return valid
 
 
-def test_all_tokens_count_where_nothing_is_set():
+def test_all_tokens_count_by_default():
     assert kept_tokens((4, 4), 2, _valid(), DistillationSettings()) is None
     composed = torch.rand(4, 4, 4) > 0.5
     kept = kept_tokens((4, 4), 2, _valid(), DistillationSettings(), composed)

@@ -11,6 +11,7 @@ from rsmtdf_core.choices import OneOf
 from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.normalization import normalise
 from rsmtdf_core.student.model import StudentOutput
+from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.methods.base import (
@@ -72,10 +73,17 @@ def _batch(views=1):
     return Batch(0, 0, SAMPLES, images[0], masks, images[1], images[2:], pasted, valid)
 
 
-def _models():
+def _model(method):
+    if METHODS[method].predicts_from == "images":
+        return _Model()
+    shapes = [TokenShape(name, 2, 2, 3) for name in ("one", "two")]
+    return METHODS[method].load_model()("linear", "small", CLASSES, SIDE, shapes)
+
+
+def _models(method="fixmatch"):
     torch.manual_seed(2)
-    ema = _Model().eval()
-    return Models(_Model(), ema, ema.logits, StepClock(torch.device("cpu")))
+    ema = _model(method).eval()
+    return Models(_model(method), ema, ema.logits, StepClock(torch.device("cpu")))
 
 
 def _targets():
@@ -196,9 +204,10 @@ def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
             planes = {name: torch.rand(2 * SAMPLES, 2, 2) > 0.3 for name in targets.tokens}
             targets = Targets(targets.tokens, planes, targets.spreads)
     counts = objective.counts(batch, targets)
-    whole = objective(_models(), batch, targets, counts)
+    models = _models(method)
+    whole = objective(models, batch, targets, counts)
     parts = [
-        objective(_models(), batch.part(part), targets.part(part) if targets else None, counts)
+        objective(models, batch.part(part), targets.part(part, 4) if targets else None, counts)
         for part in (slice(0, 2), slice(2, 4))
     ]
     for name, loss in whole.items():
@@ -208,16 +217,17 @@ def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
 @pytest.mark.parametrize("method", METHODS)
 def test_parts_add_up_with_class_weights_a_region_loss_and_adaptive_thresholds(method):
     batch, targets = _batch(METHODS[method].strong_views), _targets()
-    adaptive = {} if method == "supervised" else {"thresholds": "self-adaptive"}
+    adaptive = {"thresholds": "self-adaptive"} if METHODS[method].strong_views else {}
     settings = {"class_weights": {"b": 4.0}, "region_loss": "lovasz", **adaptive}
     wholes = []
     for slices in ([slice(0, 4)], [slice(0, 2), slice(2, 4)]):
-        objective, models = _objective(method, **settings), _models()
+        objective, models = _objective(method, **settings), _models(method)
         objective.prepare(Task(("a", "b", "c"), torch.device("cpu"), lambda: np.ones(CLASSES)))
         counts = objective.counts(batch, targets)
         for _ in range(3):
             parts = [
-                objective(models, batch.part(part), targets.part(part), counts) for part in slices
+                objective(models, batch.part(part), targets.part(part, SAMPLES), counts)
+                for part in slices
             ]
             objective.end_step(lambda tensor: tensor)
         wholes.append(({name: sum(p[name] for p in parts) for name in parts[0]}, objective.state))

@@ -11,7 +11,7 @@ from rsmtdf_core.training.settings import DistillationSettings, OptimiserSetting
 
 
 @given(st.integers(1, 10_000), st.integers(1, 1000), st.floats(1e-8, 1))
-def test_a_linear_rate_grows_with_the_batch_and_is_lr_at_its_own(total, reference, lr):
+def test_a_linear_rate_grows_with_the_batch_and_is_lr_at_lr_batch(total, reference, lr):
     settings = OptimiserSettings(lr=lr, scale_lr="linear", lr_batch=reference)
     assert settings.scaled_lr(reference) == pytest.approx(lr)
     assert settings.scaled_lr(2 * total) == pytest.approx(2 * settings.scaled_lr(total))

@@ -81,7 +81,7 @@ def test_tokens_of_unmixed_views_are_joined_along_the_box_and_cut_ones_left_out(
     assert boxes > 0
 
 
-def test_online_targets_are_the_teachers_own_and_fit_for_a_gradient():
+def test_online_targets_are_the_teachers_tokens_and_usable_in_a_loss():
     class Teacher:
         def tokens(self, images):
             with torch.inference_mode():
