@@ -13,6 +13,7 @@ from pipeline.probe.sources import (
     Computing,
     Source,
     initial_student,
+    learned_targets,
     student_source,
     teacher_source,
 )
@@ -150,7 +151,11 @@ def _students(
     students = []
     if run is not None:
         name = f"student trained ({run.weights})"
-        students.append(student_source(computing, _student_of(run), name, "trained student", grid))
+        trained = _student_of(run)
+        targets = learned_targets(run.checkpoint.method_tensors())
+        students.append(
+            student_source(computing, trained, name, "trained student", grid, targets=targets)
+        )
     if config.student.weights != "random":
         try:
             fetch_encoder(config.student)

@@ -230,7 +230,8 @@ class Scoring:
     def _similarity(self, number: int, student: Source, teacher: Source) -> Kept:
         """Compare a student, the group of this number, with a teacher on the labeled parts of all views."""
         group, last = self._groups[number], slice(-student.last, None)
-        translated = (student.translated or {}).get(teacher.name)
+        translated = student.translated.get(teacher.name)
+        learned = student.targets.get(teacher.name)
         cross = CrossCovariance(student.last, teacher.channels)
         explained = ExplainedVariance(teacher.channels)
         of_teacher = self._groups[0].of((teacher,))
@@ -240,6 +241,8 @@ class Scoring:
             cross.add(self._features(group, row)[:, last], tokens, weights)
             if translated is not None:
                 target, output = teacher.features.tokens(row), translated.tokens(row)
+                if learned is not None:
+                    target = learned(torch.from_numpy(target)).numpy()
                 _, on_grid = self._shares(row, (target.shape[0], target.shape[1]))
                 flat = target.shape[-1]
                 explained.add(target.reshape(-1, flat), output.reshape(-1, flat), on_grid)

@@ -6,9 +6,9 @@ One model is loaded at a time, and features are read view by view, so memory doe
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +33,7 @@ from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import load_teacher
 from rsmtdf_core.training.data import weak_view
+from rsmtdf_core.training.standardise import TokenMap
 from rsmtdf_core.views.render import ViewRenderer
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)
@@ -61,6 +62,7 @@ class Source:
         bytes: size of a record in the store; None for a student.
         last: number of channels of a student's last tap, which come last; 0 for a teacher.
         translated: a trained student's translations by teacher.
+        targets: by teacher, the map from its tokens to the values that the student learned; empty for the tokens.
     """
 
     name: str
@@ -72,7 +74,8 @@ class Source:
     seconds: float | None = None
     bytes: float | None = None
     last: int = 0
-    translated: "dict[str, Features] | None" = None
+    translated: Mapping[str, Features] = field(default_factory=dict)
+    targets: Mapping[str, TokenMap] = field(default_factory=dict)
 
 
 class Spool:
@@ -247,6 +250,7 @@ def student_source(
     grid: tuple[int, int],
     *,
     random_weights: bool = False,
+    targets: Mapping[str, TokenMap] | None = None,
 ) -> Source:
     """Compute the features that a student's head gets: all four taps of the encoder, on the grid.
 
@@ -257,6 +261,7 @@ def student_source(
         kind: kind of the features.
         grid: rows and columns of the features.
         random_weights: whether the student has random weights.
+        targets: by teacher, the map from its tokens to the values that the student learned.
     """
     student.to(computing.device)
     channels = sum(student.encoder.channels)
@@ -285,8 +290,22 @@ def student_source(
         random_weights=random_weights,
         seconds=statistics.median(seconds),
         last=student.encoder.channels[-1],
-        translated=dict(translated),
+        translated=translated,
+        targets=targets or {},
     )
+
+
+def learned_targets(tensors: Mapping[str, Tensor]) -> dict[str, TokenMap]:
+    """Return the maps, by teacher, among the tensors of a method in a checkpoint (`CachedTargets.state`)."""
+    offsets = {
+        name.removeprefix("targets.").removesuffix(".offset"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("targets.") and name.endswith(".offset")
+    }
+    return {
+        teacher: TokenMap(offset, tensors.get(f"targets.{teacher}.matrix"))
+        for teacher, offset in offsets.items()
+    }
 
 
 def _width(student: Student, teacher: str) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -70,6 +70,12 @@ class Checkpoint:
         tensors: dict[str, Tensor] = load_file(file)
         require_finite(tensors, file)
         return tensors
+
+    def method_tensors(self) -> dict[str, Tensor]:
+        """Load the tensors of the training method by name, on the CPU."""
+        with safe_open(self.path / "optimiser.safetensors", "pt") as file:
+            names = [name for name in file.keys() if name.startswith(_METHOD)]  # noqa: SIM118 - not a dict
+            return {name.removeprefix(_METHOD): file.get_tensor(name) for name in names}
 
     def restore(
         self,

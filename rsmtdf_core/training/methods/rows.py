@@ -73,6 +73,11 @@ class RsMtdfSettings(SemiSupervisedSettings, SupervisedLossSettings, TaughtSetti
         """The values that the student learns: `distillation.targets`."""
         return self.distillation.targets
 
+    @property
+    def needs_labeled_tokens(self) -> bool:
+        """Whether tokens of labeled samples alone are compared."""
+        return self.distillation.samples == "labeled"
+
     def require_online(self) -> None:
         """Refuse losses and targets that need a store's statistics."""
         self.distillation.require_online()

@@ -89,12 +89,22 @@ def require_equal_losses(alone, together):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2", "rs-mtdf with options"])
+@pytest.mark.parametrize(
+    ("method", "chosen"),
+    [
+        ("rs-mtdf", ()),
+        ("unimatch-v2", ()),
+        (
+            "fixmatch",
+            ("student.frozen_stages=2", "optimiser.layer_decay=0.7", "optimiser.warmup=3"),
+        ),
+        ("rs-mtdf", OPTIONS),
+    ],
+)
 def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
-    config_file, make_config, method
+    config_file, make_config, method, chosen
 ):
-    method, *options = method.split(" with ")
-    settings = (*SETTINGS, f"objective.method={method}", *(OPTIONS if options else ()))
+    settings = (*SETTINGS, *chosen, f"objective.method={method}")
     config = make_config(*settings, "optimiser.batch=4", "name=one")
     extract(config)
     alone = open_run(train(config).run)
@@ -109,7 +119,7 @@ def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
         assert error <= 1e-3 * size + floor, f"{name}: {error:.2e} apart, of norm {size:.2e}"
     ours, theirs = (method_tensors(checkpoint) for checkpoint in (first, second))
     assert ours.keys() == theirs.keys()
-    assert bool(ours) == bool(options)
+    assert bool(ours) == (chosen == OPTIONS)
     for name, tensor in ours.items():
         if name.endswith(".matrix"):
             continue  # eigenvectors of the same eigenvalue are arbitrary

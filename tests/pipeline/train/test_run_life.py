@@ -88,13 +88,23 @@ STATE = (
 )
 
 
-@pytest.mark.parametrize("settings", [(), ("runtime.checkpoint_every=3",), STATE])
-@pytest.mark.parametrize("method", ["unimatch-v2", "rs-mtdf"])
+FRESH = ("views.labeled_views=fresh", "runtime.checkpoint_every=3")
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("unimatch-v2", ()),
+        ("unimatch-v2", ("views.unlabeled_views=fresh", *FRESH)),
+        ("rs-mtdf", ("runtime.checkpoint_every=3",)),
+        ("rs-mtdf", FRESH),
+        ("rs-mtdf", STATE),
+        ("unimatch-v2", STATE[:-2]),
+    ],
+)
 def test_a_run_killed_at_any_step_ends_with_the_same_bits(
     make_config, kill_after, method, settings
 ):
-    if method != "rs-mtdf":
-        settings = [key for key in settings if "distillation" not in key]
     settings = (f"objective.method={method}", "optimiser.epochs=2", *settings)
     config = make_config(*settings)
     if method == "rs-mtdf":
