@@ -109,6 +109,7 @@ def train(
     initial = None if init_from is None else find_initial(init_from)
     if initial is not None:
         start_from(initial, training.student, training.ema, reporter)
+    _caution(training, config, reporter, initialized=initial is not None)
     # Last, so that a training that cannot start leaves no folder and deletes no run.
     with ExitStack() as held:
         if accelerator.is_main_process:
@@ -138,6 +139,24 @@ def train(
     return session.report()
 
 
+def _caution(
+    training: Training, config: ExperimentConfig, reporter: Reporter, *, initialized: bool
+) -> None:
+    """Warn of settings of the optimizer and the encoder that are likely mistakes."""
+    total = training.total_steps
+    warmup = config.optimiser.warmup_steps(total)
+    if warmup > total:
+        reporter.warn(
+            f"optimiser.warmup is {warmup} steps, but the training has {total}: it never reaches optimiser.lr"
+        )
+    student = config.student
+    frozen = student.frozen_stages is not None or student.frozen_batch_norm
+    if frozen and student.weights == "random" and not initialized:
+        reporter.warn(
+            "student.weights is random, and parts of the encoder are frozen: they stay random"
+        )
+
+
 def _opening(experiment: Experiment, training: Training) -> str:
     """Describe the training in a line."""
     config, schedule = experiment.config, training.schedule
@@ -156,6 +175,8 @@ def _opening(experiment: Experiment, training: Training) -> str:
         rate += f" (linear: {optimiser.lr:g} x {schedule.total} / {optimiser.lr_batch})"
     else:
         rate += " (scale_lr: none)"
+    if warmup := optimiser.warmup_steps(training.total_steps):
+        rate += f" after {warmup} steps of warm-up"
     teachers = ""
     if config.method.predicts_from == "tokens":
         names = ", ".join(teacher.name for teacher in config.distilled)

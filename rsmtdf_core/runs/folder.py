@@ -2,8 +2,8 @@
 
 <runs>/<name>/
   run.json             marks the folder as a run, which --overwrite may delete; written first. Its status is
-                       running, interrupted, finished or stopped early; a killed run stays running. It lists the
-                       best checkpoints and the validations
+                       running, interrupted, finished or stopped early; that of a killed run stays running, with
+                       a free lock. It lists the best checkpoints and the validations
   .lock                held by the process that trains
   config.yaml          resolved config
   manifest.yaml        manifest of the dataset
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import read_json, sync_file, write_json
+from rsmtdf_core.files import PROBE, read_json, sync_file, write_json
 from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.roles import ConfigSettings
@@ -140,6 +140,21 @@ class RunFolder:
         """Whether a process is training the run."""
         return is_locked(self.path)
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether a training ended without updating run.json, because its process was killed.
+
+        False on file systems without locks, where a killed training looks like a live one.
+        """
+        if self.facts.get("status") != "running":
+            return False
+        try:
+            live = self.is_live
+        except OSError:
+            return False
+        # Read again, because the training may have ended just before the check of its lock.
+        return not live and self.facts.get("status") == "running"
+
     def sweep(self) -> None:
         """Delete partial files of killed processes; requires the run's lock."""
         for path in self.path.iterdir():
@@ -225,7 +240,9 @@ class RunFolder:
 
     def _is_marker_to_be(self, path: Path) -> bool:
         """Whether the file comes from a process that was killed before it had written the marker."""
-        return path.name == LOCK or path.name.startswith(f"{self.marker.name}.tmp-")
+        return path.name == LOCK or path.name.startswith(
+            (f"{self.marker.name}.tmp-", f"{PROBE}.tmp-")
+        )
 
     def delete(self) -> None:
         """Delete the run's files; the folder stays, with its lock."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.student.stages import freeze_stages, held_modules
 from rsmtdf_core.weights.hub import cached_file, download
 from rsmtdf_core.weights.states import load_exactly, read_state, timm_state
 from rsmtdf_core.weights.timm_models import LIST_MODELS
@@ -35,8 +36,9 @@ REFERENCE_TAPS = {24: (4, 11, 17, 23)}
 class Encoder(nn.Module):
     """Compute four feature maps of an image, fine to coarse (CNN) or early to late (ViT).
 
-    Layers after the last tap are dropped, so every remaining parameter gets a gradient. Pretrained weights cover three
-    bands. The first convolution starts at 0 for other bands, so the initial features depend only on these three.
+    Layers after the last tap are dropped, so every remaining parameter gets a gradient, except for those of frozen
+    stages. Frozen stages and frozen batch norms stay in eval mode in training. Pretrained weights cover three bands.
+    The first convolution starts at 0 for other bands, so the initial features depend only on these three.
 
     Attributes:
         taps: the blocks or levels that output the maps.
@@ -46,7 +48,7 @@ class Encoder(nn.Module):
 
     Raises:
         ConfigError: If the model is unknown or unsuitable, its weights are unavailable or do not fit, or
-            the taps do not exist.
+            the taps or frozen stages do not exist.
         MissingFileError: If `settings.weights` is the path of a missing file.
     """
 
@@ -68,9 +70,12 @@ class Encoder(nn.Module):
             self.channels = [levels[tap][0] for tap in self.taps]
             self.reductions = [levels[tap][1] for tap in self.taps]
         net.prune_intermediate_layers(list(self.taps), prune_norm=not self.is_vit, prune_head=True)
+        freeze_stages(net, settings)
         self.net: Any = net
+        self._held = list(held_modules(net, batch_norms=settings.frozen_batch_norm))
         self._checkpointed = False
         self._momenta: dict[nn.Module, float | None] = {}
+        self.train()
 
     def forward(self, images_BCHW: Tensor) -> list[Tensor]:
         """Normalized images -> four maps [B, C, h, w].
@@ -89,6 +94,13 @@ class Encoder(nn.Module):
         if self._checkpointed:
             self._move_statistics(enabled=False)
         return maps
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and eval mode, except for what is frozen."""
+        super().train(mode)
+        for module in self._held:
+            module.eval()
+        return self
 
     def checkpoint_activations(self, enabled: bool) -> None:
         """Enable or disable activation checkpointing: recompute activations in the backward pass to save memory.

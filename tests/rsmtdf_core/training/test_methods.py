@@ -124,6 +124,15 @@ def test_pseudo_labels_are_mixed_like_the_mirrored_pairs_of_the_reference():
         assert 0 < pseudo.trusted.sum() < planes[2].sum()
 
 
+@pytest.mark.parametrize(("confidence", "trusted"), [(0.5, True), (0.5000001, False)])
+def test_a_confidence_that_equals_the_threshold_is_trusted(confidence, trusted):
+    batch = _batch()
+    even = torch.zeros(SAMPLES, 2, SIDE, SIDE)
+    models = dataclasses.replace(_models(), label=lambda _: even)  # half for either class
+    (pseudo,) = pseudo_labels(models, batch, confidence)
+    assert torch.equal(pseudo.trusted, mixed_valid(batch)[0] & trusted)
+
+
 def test_the_unlabeled_loss_is_the_trusted_sum_over_all_valid_pixels():
     batch, models = _batch(), _models()
     (pseudo,), (valid,) = pseudo_labels(models, batch, confidence=0.9), mixed_valid(batch)
