@@ -80,7 +80,7 @@ class LiveTokens:
     device: torch.device
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return the same object, so that an EMA model has no teachers of its own."""
+        """Return the same object, so that a model and its EMA model share the teachers."""
         return self
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:

@@ -139,7 +139,7 @@ def _student_of(run: TrainedRun) -> Student:
     if isinstance(run.student, Student):
         return run.student
     raise RunError(
-        f"the model of {run.config.objective.method} has no features of its own to probe",
+        f"the model of {run.config.objective.method} is a head on the teachers' tokens and has no features to probe",
         where=run.folder.path,
         remedy="probe its config instead, for the teachers' tokens",
     )

@@ -76,7 +76,7 @@ def test_a_head_trains_from_the_store_and_is_scored_like_every_run(
     with pytest.raises(RunError, match="without the teachers"):
         export_run(result.run, tmp_path / "exported", "safetensors")
     opened, run = open_source(str(result.run))
-    with pytest.raises(RunError, match="no features of its own"):
+    with pytest.raises(RunError, match="no features to probe"):
         probe(opened, run, views=4)
 
 
