@@ -55,8 +55,8 @@ class TeacherTokens:
 
     @property
     def sight(self) -> Sight:
-        """Renders three bands of a view."""
-        return ViewRenderer.teacher_view
+        """Renders all bands of a view; the teacher selects its own."""
+        return ViewRenderer.taught_view
 
     def require(self, crop: int, *, remote: bool) -> None:
         """Check the size of the views and the weights, except on remote workers, which have a separate hub cache."""
@@ -174,7 +174,7 @@ def sample_tokens(
             _tokens(
                 teacher,
                 settings,
-                np.stack([renderer.teacher_view(row) for row in rows[start : start + batch]]),
+                np.stack([renderer.taught_view(row) for row in rows[start : start + batch]]),
             )
             for start in range(0, len(rows), batch)
         ]
@@ -182,7 +182,7 @@ def sample_tokens(
 
 
 def _tokens(teacher: Teacher, settings: TeacherSettings, images: Pixels) -> Tokens:
-    """Compute a teacher's tokens, float32 [n, H, W, D], of images, uint8 [n, S, S, 3].
+    """Compute a teacher's tokens, float32 [n, H, W, D], of views, uint8 [n, S, S, bands].
 
     Raises:
         TeacherError: If a token contains NaN or infinity.

@@ -211,12 +211,10 @@ def test_teachers_see_what_the_settings_say_and_labeled_views_weak(reader, make_
     renderer = ViewRenderer(reader, make_plan(scenes[:2], scenes[2:], chosen, 0))
     row = int(renderer.plan.unlabeled_pairs(0)[0, 0])
     views = {name: getattr(renderer, name)(row) for name in ("mixed", "strong", "weak")}
-    same = [
-        name for name, view in views.items() if np.array_equal(view, renderer.teacher_view(row))
-    ]
+    same = [name for name, view in views.items() if np.array_equal(view, renderer.taught_view(row))]
     assert same == [seen]
     labeled = int(renderer.plan.labeled_rows(0)[0])
-    np.testing.assert_array_equal(renderer.teacher_view(labeled), renderer.weak(labeled))
+    np.testing.assert_array_equal(renderer.taught_view(labeled), renderer.weak(labeled))
 
 
 @settings(max_examples=30, deadline=None)
