@@ -213,8 +213,7 @@ def _tiles(images_BCHW: Tensor, rows: int, columns: int) -> Tensor:
     if rows == columns == 1:
         return images_BCHW
     tiles: Tensor = images_BCHW.unflatten(3, (columns, -1)).unflatten(2, (rows, -1))
-    tiles = tiles.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
-    return tiles
+    return tiles.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
 
 
 def _joined(tiles_BCHW: Tensor, rows: int, columns: int) -> Tensor:
@@ -222,8 +221,7 @@ def _joined(tiles_BCHW: Tensor, rows: int, columns: int) -> Tensor:
     if rows == columns == 1:
         return tiles_BCHW
     tiles: Tensor = tiles_BCHW.unflatten(0, (-1, rows, columns))
-    tiles = tiles.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
-    return tiles
+    return tiles.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 
 
 def _without_dropout(net: nn.Module) -> None:
