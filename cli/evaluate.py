@@ -1,4 +1,4 @@
-"""`rsmtdf evaluate`: scores and pictures of a run (tests: test_main.py)."""
+"""`rsmtdf evaluate`: scores and pictures of a run."""
 
 from enum import StrEnum
 from pathlib import Path

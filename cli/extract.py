@@ -1,4 +1,4 @@
-"""`rsmtdf extract-features`: stage one (tests: test_main.py)."""
+"""`rsmtdf extract-features`: stage one."""
 
 from typing import Annotated
 

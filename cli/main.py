@@ -23,6 +23,7 @@ from cli.exchange.import_official import import_official
 from cli.extract import extract_features
 from cli.help import unwrap_help
 from cli.predict import predict
+from cli.probe import probe
 from cli.runs.compare import compare
 from cli.runs.list import runs
 from cli.runs.report import report
@@ -44,6 +45,7 @@ app = typer.Typer(
 them; [bold]evaluate[/] scores it. Try [cyan]rsmtdf demo[/], or start from a packaged config:
 [cyan]rsmtdf config copy folder mine.yaml[/].""",
 )
+app.command()(probe)
 app.command("extract-features")(extract_features)
 app.command()(train)
 app.command()(evaluate)

@@ -97,9 +97,8 @@ def copy_file(source: Path, path: Path) -> None:
     """Copy a packaged file, including its comments, to a path of the user."""
     from rsmtdf_core import files
     from rsmtdf_core.errors import ConfigError
-    from rsmtdf_core.refusals import require_no_folder
 
-    require_no_folder(path)
+    files.require_writable(path)
     if path.exists():
         raise ConfigError("the file exists already", where=path, remedy="name another file")
     files.copy_file(source, path)

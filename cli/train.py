@@ -43,7 +43,8 @@ def train(
 ) -> None:
     """Train the student from the cached features; no teacher is loaded.
 
-    The method is objective.method; a method that learns from teachers needs their features.
+    The method is objective.method; a method that learns from teachers needs their features. Only validations of
+    teacher-head load the teachers: it trains a head on their tokens, without an encoder, as a yardstick.
     Ctrl-C or SIGTERM finish the current step, save it and exit with status 130 or 143; a second one exits at once.
 
     If a run exists: [cyan]--resume[/] continues it, to the same result as if it had never stopped; [cyan]--init-from[/]

@@ -66,7 +66,20 @@ def plan_experiment(config: ExperimentConfig) -> Experiment:
     manifest = load_manifest(config.data.manifest)
     _require_bands(config, manifest)
     dataset = find_scenes(manifest, config.data.root)
-    labeled, unlabeled = training_scenes(dataset, config)
+    return planned(config, dataset, *training_scenes(dataset, config))
+
+
+def planned(
+    config: ExperimentConfig,
+    dataset: Dataset,
+    labeled: tuple[Scene, ...],
+    unlabeled: tuple[Scene, ...] = (),
+) -> Experiment:
+    """Write out every view of these scenes, which have digests; views and pairs in the cache are reused.
+
+    Raises:
+        StoreDamagedError: If the tables of the cache are damaged.
+    """
     drawing = drawing_fields(config.views, config.views_seed)
     group = find_group(config.runtime.cache_folder, drawing, (*labeled, *unlabeled))
     known = None if group is None else group.known

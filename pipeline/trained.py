@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from pipeline.config import ExperimentConfig, load_config
+from pipeline.models import attach_teachers, build_model
 from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.choices import fields_at
 from rsmtdf_core.errors import ConfigError
@@ -17,7 +18,7 @@ from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, load_weight
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD
-from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.tokens import TokenShape
 
@@ -39,7 +40,7 @@ class TrainedRun:
     config: ExperimentConfig
     checkpoint: Checkpoint
     weights: ModelName
-    student: Student
+    student: Segmenter
     manifest: Manifest
 
     @property
@@ -47,6 +48,16 @@ class TrainedRun:
         """Warnings about the validity of this run's predictions."""
         state = self.checkpoint.state
         return cautions(state["random_teachers"], state["approximations"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Facts about the model that scores need, a sentence each."""
+        if self.config.method.predicts_from == "images":
+            return ()
+        names = ", ".join(teacher.name for teacher in self.config.distilled)
+        return (
+            f"{self.config.objective.method}: predictions need the teachers {names}, which were loaded",
+        )
 
 
 def load_run(
@@ -83,15 +94,20 @@ def load_run(
             "std": config.student.std or IMAGENET_STD,
         }
     )
-    student = Student(
-        settings, len(manifest.classes), config.views.crop, shapes, bands=manifest.image_bands
-    )
+    student = build_model(config, manifest, shapes, settings)
     load_weights(student, chosen.weights(which), chosen.path)
-    on_gpu = config.runtime.device != "cpu" and torch.cuda.is_available()
-    student.to("cuda" if on_gpu else "cpu").eval()
-    if not on_gpu:
-        keep_freed_memory()
+    device = inference_device(config)
+    attach_teachers(student, config, chosen.state["parent"].get("stores", {}), device)
+    student.to(device).eval()
     return TrainedRun(folder, config, chosen, which, student, manifest)
+
+
+def inference_device(config: ExperimentConfig) -> torch.device:
+    """Return the device that the config allows: a GPU if there is one, else the CPU."""
+    if config.runtime.device != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    keep_freed_memory()
+    return torch.device("cpu")
 
 
 def _require_free(overrides: Sequence[str]) -> None:

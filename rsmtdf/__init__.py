@@ -30,7 +30,7 @@ from rsmtdf import cache, data, nested_names
 from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
 from rsmtdf.results import compare, demo, export, import_official, report, runs
-from rsmtdf.stages import evaluate, extract_features, predict, train
+from rsmtdf.stages import evaluate, extract_features, predict, probe, train
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
 
@@ -60,6 +60,7 @@ __all__ = [
     "load_student",
     "open_features",
     "predict",
+    "probe",
     "report",
     "runs",
     "train",

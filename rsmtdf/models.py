@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rsmtdf.paths import PathLike
     from rsmtdf.stages import Weights
     from rsmtdf_core.scenes.manifest import Manifest
-    from rsmtdf_core.student.model import Student
+    from rsmtdf_core.student.segmenter import Segmenter
 
 
 class StudentModel(nn.Module):
@@ -39,7 +39,7 @@ class StudentModel(nn.Module):
         colors: a color `#RRGGBB` for each class.
     """
 
-    def __init__(self, student: Student, manifest: Manifest) -> None:
+    def __init__(self, student: Segmenter, manifest: Manifest) -> None:
         super().__init__()
         self.student = student
         self.bands = student.bands
@@ -53,7 +53,7 @@ class StudentModel(nn.Module):
             DataError: If the images have an invalid shape, dtype or range.
         """
         height, width = self._checked(images).shape[-2:]
-        patch = self.student.encoder.patch
+        patch = self.student.patch
         size = nearest_multiple(height, patch), nearest_multiple(width, patch)
         levels = images * 255 if images.is_floating_point() else images
         logits = self.student.logits(resize_map(self.student.normalise(levels), size))

@@ -1,4 +1,4 @@
-"""The stages from scenes to maps: extract_features, train, evaluate, predict; named as on the command line."""
+"""The stages from scenes to maps: probe, extract_features, train, evaluate, predict; named as on the command line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,59 @@ from rsmtdf.progress import reporter
 
 if TYPE_CHECKING:
     from pipeline.extract.run import ExtractReport
+    from pipeline.probe import ProbeReport
     from pipeline.train.journal import TrainReport
     from rsmtdf.configs import ConfigSource, Overrides
     from rsmtdf.paths import PathLike
     from rsmtdf_core.evaluation.report import EvaluationReport
 
     Weights = Literal["ema", "student"]
+
+
+@isolated
+def probe(
+    source: ConfigSource,
+    *,
+    overrides: Overrides = None,
+    cache: PathLike | None = None,
+    views: int = 64,
+    scenes: int | None = None,
+    split: Literal["train", "val", "test"] | None = None,
+    checkpoint: PathLike | None = None,
+    progress: bool = False,
+) -> ProbeReport:
+    """Score teachers and students by linear heads on a few labeled views; no store and no run is written.
+
+    A head on the tokens of each teacher, of each pair of teachers, and on the student's initial features shows which
+    teacher is worth caching. For a run, its trained student is scored too and compared with the teachers' tokens.
+
+    Args:
+        source: a config, as for `load_config`; or the folder of a run.
+        overrides: overrides of the config's keys; for a run only of `evaluation.inference` and `runtime.device`.
+        cache: folder of the stores; overrides `runtime.cache`. Tokens that it contains are read, others are computed.
+        views: maximum number of views, at least 2.
+        scenes: maximum number of scenes, at least 2.
+        split: split of the views, by default "train" (its labeled scenes) for a config, and "val" for a run.
+        checkpoint: folder of a run's checkpoint to use instead of the best.
+        progress: whether bars are shown.
+
+    Raises:
+        RsmtdfError: If the source, the scenes or a teacher cannot be used.
+    """
+    from pipeline.probe import open_source
+    from pipeline.probe import probe as score_features
+
+    config, run = open_source(
+        source, override_words(overrides), optional_path(cache), optional_path(checkpoint)
+    )
+    return score_features(
+        config,
+        run,
+        split=split,
+        views=views,
+        scenes=scenes,
+        reporter=reporter(progress=progress),
+    )
 
 
 @isolated

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.refusals import naming, require_no_folder, writing
+from rsmtdf_core.refusals import naming, require_no_folder, write_error, writing
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -135,14 +135,51 @@ def make_folder(folder: Path, error: type[RsmtdfError], remedy: str) -> None:
     """Create a writable folder and its parents, before any work.
 
     Raises:
-        RsmtdfError: Of type `error`, if a file has this name or the system refuses to create the folder.
+        RsmtdfError: Of type `error`, if a file has this name, or the system refuses to create the folder or a
+            file in it.
     """
     try:
         _make_folder(folder)
+        _try_writing(folder)
     except OSError as wrong:
         raise error(
             f"the folder cannot be written: {wrong.strerror}", where=folder, remedy=remedy
         ) from None
+
+
+def require_writable(*files: Path) -> None:
+    """Check before any work that files can be written at these paths; create no folder.
+
+    Raises:
+        WriteError: If one of the paths is a folder, or the system refuses a new file there.
+    """
+    require_no_folder(*files)
+    for folder in dict.fromkeys(path.parent for path in files):
+        require_writable_folder(folder)
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Check before any work that a folder accepts new files; if it is missing, the nearest folder above it must.
+
+    The check creates a file and removes it, because permission bits say little about network disks and root.
+
+    Raises:
+        WriteError: If the path or one above it is a file, or the system refuses a new file.
+    """
+    nearest = folder.absolute()
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    try:
+        _try_writing(nearest)
+    except OSError as refused:
+        raise write_error(refused, nearest, "folder") from None
+
+
+def _try_writing(folder: Path) -> None:
+    """Create an empty file in the folder and remove it."""
+    path = temporary_path(folder / "writable")
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
+    path.unlink()
 
 
 def _make_folder(folder: Path) -> None:

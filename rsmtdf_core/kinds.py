@@ -16,6 +16,7 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.roles import ConfigSettings
 
 Holds = Literal["tokens", "pixels"]
+PredictsFrom = Literal["images", "tokens"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +44,22 @@ class Kind:
         Raises:
             ConfigError: If the code cannot be imported, or lacks an attribute of `interface`.
         """
+        return self._imported(self.code, self.interface)
+
+    def _imported(self, path: str, interface: tuple[str, ...]) -> Any:  # noqa: ANN401 - see `load`
         try:
-            code = _resolve(self.code)
+            code = _resolve(path)
         except (ImportError, AttributeError) as failure:
-            raise self._unusable(f"cannot be imported: {failure}") from failure
-        missing = [name for name in self.interface if not hasattr(code, name)]
+            raise self._unusable(path, f"cannot be imported: {failure}") from failure
+        missing = [name for name in interface if not hasattr(code, name)]
         if missing:
-            raise self._unusable(f"has no {' and no '.join(missing)}")
+            raise self._unusable(path, f"has no {' and no '.join(missing)}")
         return code
 
-    def _unusable(self, why: str) -> ConfigError:
+    def _unusable(self, path: str, why: str) -> ConfigError:
         return ConfigError(
             f"the code of {self.name} {why}",
-            where=self.code,
+            where=path,
             remedy="repair or reinstall the package that this module belongs to",
         )
 
@@ -69,12 +73,25 @@ class MethodKind(Kind):
     Attributes:
         strong_views: strong views of each unlabeled sample; 0 for methods that train on labeled scenes alone.
         losses: a caption for each loss that the method logs.
+        model: import path of the class of the model that the method trains, a `Segmenter`.
+        predicts_from: the input of the model's predictions: images alone, or the teachers' tokens too. For tokens,
+            validation, `evaluate` and `predict` load the teachers.
     """
 
     interface = ("counts", "__call__")
 
     strong_views: int
     losses: Mapping[str, str] = field(default_factory=dict)
+    model: str = "rsmtdf_core.student.model:Student"
+    predicts_from: PredictsFrom = "images"
+
+    def load_model(self) -> Any:  # noqa: ANN401 - see `load`
+        """Import and return the class of the model.
+
+        Raises:
+            ConfigError: If it cannot be imported, or is no `Segmenter`.
+        """
+        return self._imported(self.model, ("build", "logits"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +223,7 @@ METHODS = Registry(
         "fixmatch": f"{_METHODS}:FIXMATCH",
         "unimatch-v2": f"{_METHODS}:UNIMATCH_V2",
         "rs-mtdf": f"{_METHODS}:RS_MTDF",
+        "teacher-head": f"{_METHODS}:TEACHER_HEAD",
     },
 )
 FAMILIES = Registry(

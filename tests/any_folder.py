@@ -64,7 +64,7 @@ IMAGES: dict[str, tuple[str, Callable[[int], Callable[[Path], None]]]] = {
 
 @dataclass(frozen=True)
 class Encoding:
-    """How masks are written: from class ids of `classes` classes to a file that `ignored` says more of."""
+    """A way to write masks: class ids of `classes` classes to a file, whose ignored pixels `ignored` describes."""
 
     suffix: str
     classes: int

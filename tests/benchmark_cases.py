@@ -1,4 +1,4 @@
-"""What a user types for each benchmark on the whole way, and what must come of it."""
+"""The commands that a user types for each benchmark, from its archives to its maps, and the expected results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def _potsdam_colors(raw: np.ndarray) -> Ids:
 
 @dataclass(frozen=True)
 class Case:
-    """What a user types for one benchmark, and what must come of it.
+    """The commands that a user types for a benchmark, and the expected results.
 
     Attributes:
         benchmark: its name.

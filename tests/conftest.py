@@ -20,7 +20,7 @@ settings.load_profile("any machine")
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The reference material beside the checkout; tests that need it are skipped where it is absent."""
+    """The reference material next to the checkout; tests that need it are skipped if it is missing."""
     folder = Path(__file__).resolve().parents[2] / "shared"
     if not (folder / "README.md").is_file():
         pytest.skip("the reference material (../shared) is not beside this checkout")

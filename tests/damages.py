@@ -16,20 +16,20 @@ Damage = Callable[[Path, Path], object]
 """Damages the file or folder at the first path; the second is one outside that a link may lead to."""
 
 
-def flip(place: float) -> Damage:
+def flip(position: float) -> Damage:
     """Changes one bit, at this share of the file."""
 
     def damage(path: Path, outside: Path) -> None:
         data = bytearray(path.read_bytes())
         if data:
-            data[min(int(place * len(data)), len(data) - 1)] ^= 4
+            data[min(int(position * len(data)), len(data) - 1)] ^= 4
             path.write_bytes(data)
 
     return damage
 
 
 def zero_page(path: Path, outside: Path) -> None:
-    """Zeros where the first page was."""
+    """Replace the first page by zeros."""
     data = path.read_bytes()
     path.write_bytes(bytes(min(4096, len(data))) + data[4096:])
 
@@ -43,13 +43,13 @@ def delete(path: Path, outside: Path) -> None:
 
 
 def to_folder(path: Path, outside: Path) -> None:
-    """An empty folder in its place."""
+    """Replace the file by an empty folder."""
     delete(path, outside)
     path.mkdir()
 
 
 def to_file(path: Path, outside: Path) -> None:
-    """A file in its place."""
+    """Replace the folder by a file."""
     delete(path, outside)
     path.write_bytes(b"x")
 
@@ -67,7 +67,7 @@ def to_link(path: Path, outside: Path) -> None:
 
 
 def to_broken_link(path: Path, outside: Path) -> None:
-    """A link to nothing."""
+    """Replace the file by a dangling link."""
     delete(path, outside)
     path.symlink_to(outside / "nowhere")
 
@@ -105,7 +105,7 @@ def run_remedy(
 
     Args:
         remedy: alternatives are separated by "; or ", commands that follow each other by "; then ".
-        names: what stands for names in capitals, such as CONFIG.
+        names: values of names in capitals, such as CONFIG.
         choice: which of the alternatives.
         follow: whether to run what the commands propose next.
 

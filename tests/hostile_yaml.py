@@ -1,4 +1,4 @@
-"""YAML that trips parsers: tags, numbers, dates, depth, aliases, in texts and in place of a config's values."""
+"""YAML that trips parsers: tags, numbers, dates, depth and aliases, as whole texts and as values of a config."""
 
 from hypothesis import strategies as st
 

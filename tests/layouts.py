@@ -17,13 +17,13 @@ CROPS = {"labeled": (1, 14), "unlabeled": (2, 3, 13, 40), "val": (25,), "test": 
 def lay_out_loveda(samples: Path, root: Path) -> None:
     """Two images in Train, two in Val, whose masks have no data in their first rows."""
     places = (("1", "Train/Rural"), ("2", "Train/Urban"), ("2", "Val/Rural"), ("0", "Val/Urban"))
-    for number, (name, place) in enumerate(places):
+    for number, (name, part) in enumerate(places):
         for kind in ("images", "masks"):
             source = samples / "loveda_sample" / kind / f"{name}.png"
-            mirrored = place == "Train/Urban"  # the same image is in Val
-            path = root / place / f"{kind}_png" / f"{number}.png"
+            mirrored = part == "Train/Urban"  # the same image is in Val
+            path = root / part / f"{kind}_png" / f"{number}.png"
             _copy(source, path, mirrored=mirrored)
-            if kind == "masks" and place.startswith("Val"):
+            if kind == "masks" and part.startswith("Val"):
                 _without_data(path)
 
 
@@ -56,8 +56,8 @@ def lay_out_potsdam(samples: Path, root: Path) -> None:
             f"image/top_potsdam_2_10_{n}_RGB.tif label/top_potsdam_2_10_{n}_label.tif\n"
             for n in numbers
         )
-        place = share if name.endswith("labeled") else share.parent
-        (place / f"{name}.txt").write_text("".join(lines))
+        lists = share if name.endswith("labeled") else share.parent
+        (lists / f"{name}.txt").write_text("".join(lines))
 
 
 def _copy(source: Path, path: Path, *, mirrored: bool) -> None:

@@ -1,4 +1,4 @@
-"""Disks that refuse writes, and folders in the place of files, for any command."""
+"""Disks that refuse writes, and folders that block the paths of files, for any command."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def masked(path: str) -> str:
-    """A path without what differs from one run of a command to the next."""
+    """A path without the parts that differ between runs of a command."""
     path = re.sub(r"\.tmp-[0-9a-f]{32}", ".tmp", path)
     return re.sub(r"tfevents\..*", "tfevents", path)
 
@@ -51,7 +51,7 @@ def refusing(op: str, path: str, number: int, thrown: list[str]) -> Callable[...
 
 
 def sentence(error: BaseException) -> RsmtdfError:
-    """What a user sees of an error: one sentence with place and remedy."""
+    """The error as a user sees it: one sentence with the path and the remedy."""
     if not isinstance(error, RsmtdfError):
         assert isinstance(error, OSError), repr(error)
         assert error.errno is not None, repr(error)
@@ -72,6 +72,6 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def block(path: Path) -> None:
-    """Put a folder with a file in it in the place of a file."""
+    """Block the path of a file by a folder that contains a file."""
     path.mkdir(parents=True)
     (path / "note.txt").write_bytes(b"a user's")

@@ -1,4 +1,4 @@
-"""A package with a method, a teacher family, a codec and a protocol: every verb takes them as this project's own."""
+"""Every verb accepts a method, a teacher family, a codec and a protocol from another package."""
 
 import json
 import os
@@ -72,18 +72,18 @@ def test_its_teacher_is_extracted_once_into_its_codec(used):
     assert grid.startswith("grid-")
     assert grid.endswith("-fixed-512")
     assert vit.endswith("-fp16")
-    made, again = used["made"]
-    assert all(count > 0 for count in made)
+    computed, again = used["new"]
+    assert all(count > 0 for count in computed)
     assert again == [0, 0]
 
 
-def test_its_own_keys_are_part_of_the_teachers_identity(used):
+def test_its_keys_are_part_of_the_teachers_identity(used):
     assert used["identity"]["library"] == "patches"
     assert used["identity"]["settings"] == {"patch": 8}
     assert used["identity"]["tap"] == {"block": -1, "final_norm": False}
 
 
-def test_runs_report_what_they_distilled_from(used):
+def test_runs_report_the_teachers_that_they_distilled(used):
     assert len(used["runs"]) == 3
     for run in used["runs"]:
         assert run["method"] == "nearest"
@@ -92,7 +92,7 @@ def test_runs_report_what_they_distilled_from(used):
         assert run["features"]["codecs"] == ["fixed-512", "fp16"]
 
 
-def test_runs_that_differ_in_a_key_of_its_own_are_not_seeds_of_one_group(used):
+def test_runs_that_differ_in_its_key_are_not_seeds_of_one_group(used):
     assert used["groups"] == {"weight 1": 1, "weight 4": 2}
 
 

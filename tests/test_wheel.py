@@ -1,4 +1,4 @@
-"""The wheel: one package, which works in folders that have a `cli` and a `pipeline` of their own."""
+"""The wheel: one package, which also works in folders that contain another `cli` and `pipeline`."""
 
 import os
 import shutil
@@ -162,7 +162,7 @@ def interpreter(version: str, needs: str = "") -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_the_verbs_work_beside_a_cli_and_a_pipeline(version, wheel, project):
+def test_the_verbs_work_next_to_a_cli_and_a_pipeline(version, wheel, project):
     python = interpreter(version, "import torch, zarr, rasterio")
     draw_scenes(project / "scenes", 14, 72, seed=3)
     text = CONFIG.replace("SCENES", "scenes").replace("CACHE", "cache").replace("RUNS", "runs")
@@ -173,7 +173,7 @@ def test_the_verbs_work_beside_a_cli_and_a_pipeline(version, wheel, project):
     assert (project / "report.html").is_file()
 
 
-def test_all_modules_can_be_imported_beside_a_cli_and_a_pipeline(wheel, project):
+def test_all_modules_can_be_imported_next_to_a_cli_and_a_pipeline(wheel, project):
     names = run(project, [sys.executable, "-c", IMPORTS], wheel).split()
     modules = [path for name in FOLDERS for path in (CHECKOUT / name).rglob("*.py")]
     assert len(names) == len(modules) - 1  # of rsmtdf itself there is no line
@@ -186,8 +186,8 @@ def test_a_plug_in_of_another_package_works(wheel, project):
     draw_scenes(project / "scenes", 14, 72, seed=3)
     text = test_plugin.CONFIG.replace("SCENES", "scenes").replace("CACHE", "cache")
     (project / "toy.yaml").write_text(text.replace("RUNS", "runs"))
-    said = run(project, [sys.executable, "-c", PLUGGED], wheel, packages)
-    assert said.split() == ["20", "halved"]
+    output = run(project, [sys.executable, "-c", PLUGGED], wheel, packages)
+    assert output.split() == ["20", "halved"]
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
@@ -197,7 +197,7 @@ def test_each_version_of_python_reads_it_without_a_warning(version, wheel, proje
     run(project, [*python, "-c", "import rsmtdf; rsmtdf.train, rsmtdf.cache.plan"], wheel)
 
 
-def test_modules_of_a_project_with_names_of_former_modules_are_its_own(wheel, tmp_path):
+def test_modules_of_a_project_with_names_of_former_modules_are_not_replaced(wheel, tmp_path):
     for name in NESTED:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()

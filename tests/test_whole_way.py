@@ -47,36 +47,36 @@ def test_from_the_published_files_to_a_map_and_a_page(case, shared, tmp_path):
     words = config(case, files, weights, tmp_path)
     extracted(case, words)
     run = trained(case, words)
-    report, said = evaluated(case, run)
+    report, printed = evaluated(case, run)
     maps = mapped(dataset, run, tmp_path)
     agree_with_the_truth(case, dataset, maps, report)
-    told_on_the_page(case, report, said, weights, tmp_path / "report.html", run)
+    told_on_the_page(case, report, printed, weights, tmp_path / "report.html", run)
 
 
 def rsmtdf(*words: object) -> str:
-    """What a command says, in one line."""
+    """The output of a command, in one line."""
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, f"{words}: {done.output} {done.exception!r}"
     return " ".join(done.output.split())
 
 
-def told(pattern: str, said: str) -> tuple[str, ...]:
-    """What a command tells the user to go on with."""
-    found = re.search(pattern, said)
-    assert found is not None, f"{pattern} is not in: {said}"
-    return found.groups()
+def words_of(pattern: str, printed: str) -> tuple[str, ...]:
+    """The parts of a command's output that match the groups of a pattern."""
+    match = re.search(pattern, printed)
+    assert match is not None, f"{pattern} is not in: {printed}"
+    return match.groups()
 
 
 def prepared(case: Case, source: Path, to: Path) -> tuple[Dataset, str]:
     options = [word.format(source=source) for word in case.options]
-    said = rsmtdf(
+    printed = rsmtdf(
         *("data", "prepare", case.benchmark, "--from", source, "--to", to, "--partial", *options)
     )
-    assert told(r"\b(\d+) images? below", said) == (str(case.tiles),)
-    assert "partial data: expected" in said
-    manifest, root = told(r"next: rsmtdf data check (\S+) --root (\S+)", said)
+    assert words_of(r"\b(\d+) images? below", printed) == (str(case.tiles),)
+    assert "partial data: expected" in printed
+    manifest, root = words_of(r"next: rsmtdf data check (\S+) --root (\S+)", printed)
     assert Path(manifest).stem == case.manifest
-    assert case.note in said
+    assert case.note in printed
     assert "no problems found" in rsmtdf("data", "check", manifest, "--root", root)
     dataset = find_scenes(load_manifest(manifest), Path(root))
     assert dataset.manifest.class_names == case.classes
@@ -113,43 +113,47 @@ def config(
 
 
 def extracted(case: Case, words: Iterable[object]) -> None:
-    said = rsmtdf("extract-features", *words)
-    assert f"{LABELED_VIEWS * case.labeled + case.unlabeled} views in" in said
-    assert ("RANDOM WEIGHTS" in said) == (case.weights is None)
+    printed = rsmtdf("extract-features", *words)
+    assert f"{LABELED_VIEWS * case.labeled + case.unlabeled} views in" in printed
+    assert ("RANDOM WEIGHTS" in printed) == (case.weights is None)
     assert "all features are already in the cache" in rsmtdf("extract-features", *words)
 
 
 def trained(case: Case, words: Iterable[object]) -> Path:
-    said = rsmtdf("train", *words, "--max-steps", STEPS)
-    assert f"on {case.labeled} labeled and {case.unlabeled} unlabeled scenes" in said
-    assert f"{STEPS} steps" in said
-    (run,) = told(r"score it: rsmtdf evaluate (\S+)", said)
+    printed = rsmtdf("train", *words, "--max-steps", STEPS)
+    assert f"on {case.labeled} labeled and {case.unlabeled} unlabeled scenes" in printed
+    assert f"{STEPS} steps" in printed
+    (run,) = words_of(r"score it: rsmtdf evaluate (\S+)", printed)
     return Path(run)
 
 
 def evaluated(case: Case, run: Path) -> tuple[dict, str]:
     protocols = [word for name in PROTOCOLS for word in ("--protocol", name)]
-    said = rsmtdf("evaluate", run, *protocols)
-    (folder,) = told(r"report and pictures (\S+)", said)
+    printed = rsmtdf("evaluate", run, *protocols)
+    (folder,) = words_of(r"report and pictures (\S+)", printed)
     report = json.loads((Path(folder) / "report.json").read_text())
     scored = [report, *report["others"]]
-    assert tuple(one["protocol"] for one in scored) == PROTOCOLS
-    for one in scored:
-        assert f"protocol {one['protocol']}" in said
-        assert one["protocol_description"] in said
-        expected = ious(case, one["protocol"], report["confusion"], report["ignored"])
-        found = {row["name"]: row["iou"] for row in one["scores"]["classes"] if row["scored"]}
-        assert found == pytest.approx(expected, abs=1e-9)
-        assert one["scores"]["miou"] == pytest.approx(mean(one["protocol"], expected), abs=1e-9)
-    assert len({one["protocol_description"] for one in scored}) == len(PROTOCOLS)
+    assert tuple(scores["protocol"] for scores in scored) == PROTOCOLS
+    for scores in scored:
+        assert f"protocol {scores['protocol']}" in printed
+        assert scores["protocol_description"] in printed
+        expected = ious(case, scores["protocol"], report["confusion"], report["ignored"])
+        scored_ious = {
+            row["name"]: row["iou"] for row in scores["scores"]["classes"] if row["scored"]
+        }
+        assert scored_ious == pytest.approx(expected, abs=1e-9)
+        assert scores["scores"]["miou"] == pytest.approx(
+            mean(scores["protocol"], expected), abs=1e-9
+        )
+    assert len({scores["protocol_description"] for scores in scored}) == len(PROTOCOLS)
     assert report["images"] == case.scenes["test"]
     assert case.note in report["notes"]
     listed = f"{case.labeled} training scenes listed as labeled"
     labels = listed if "--splits" in case.options else "0.5 of the training scenes labeled"
     assert any(labels in note for note in report["notes"])
     assert any("partial data: expected" in note for note in report["notes"])
-    assert ("RANDOM WEIGHTS" in said) == (case.weights is None)
-    return report, said
+    assert ("RANDOM WEIGHTS" in printed) == (case.weights is None)
+    return report, printed
 
 
 def ious(
@@ -176,7 +180,7 @@ def ious(
 
 
 def mean(protocol: str, values: dict[str, float | None]) -> float | None:
-    """Of the classes; DWL's code has none where a class is absent, ours leaves such classes out."""
+    """The mean over classes; DWL's code has no mean if a class is absent, and ours excludes such classes."""
     present = [value for value in values.values() if value is not None]
     if protocol == "dwl" and len(present) < len(values):
         return None
@@ -204,11 +208,11 @@ def mapped(dataset: Dataset, run: Path, folder: Path) -> list[Path]:
     part = np.maximum(bands, 1)
     part[:, :COLLAR] = part[:, :, :COLLAR] = 0
     write_tiff(rasters / "part.tif", part, transform=places[-1], nodata=0)
-    said = rsmtdf("predict", run, rasters, "--out", folder / "maps")
+    printed = rsmtdf("predict", run, rasters, "--out", folder / "maps")
     *maps, partial = sorted((folder / "maps").glob("*.tif"))
-    for path, place in zip([*maps, partial], [*places, places[-1]], strict=True):
-        assert str(path) in said
-        ids = lies_where_its_raster_lies(path, rasters / path.name, place, dataset.manifest)
+    for path, georeference in zip([*maps, partial], [*places, places[-1]], strict=True):
+        assert str(path) in printed
+        ids = lies_where_its_raster_lies(path, rasters / path.name, georeference, dataset.manifest)
         known = np.full(ids.shape, True)
         if path == partial:
             known[:COLLAR] = known[:, :COLLAR] = False
@@ -217,16 +221,18 @@ def mapped(dataset: Dataset, run: Path, folder: Path) -> list[Path]:
     return maps
 
 
-def lies_where_its_raster_lies(path: Path, raster: Path, place: object, manifest: Manifest) -> Ids:
-    with rasterio.open(path) as found, rasterio.open(raster) as expected:
-        assert (found.crs, found.transform) == (CRS, place)
-        assert (found.width, found.height) == (expected.width, expected.height)
-        assert (found.count, found.nodata) == (1, IGNORED)
-        table = found.colormap(1)
+def lies_where_its_raster_lies(
+    path: Path, raster: Path, georeference: object, manifest: Manifest
+) -> Ids:
+    with rasterio.open(path) as dataset_read, rasterio.open(raster) as expected:
+        assert (dataset_read.crs, dataset_read.transform) == (CRS, georeference)
+        assert (dataset_read.width, dataset_read.height) == (expected.width, expected.height)
+        assert (dataset_read.count, dataset_read.nodata) == (1, IGNORED)
+        table = dataset_read.colormap(1)
         for number, spec in enumerate(manifest.classes):
             assert table[number] == (*bytes.fromhex(spec.color[1:]), 255)
         assert table[IGNORED] == (0, 0, 0, 0)
-        return found.read(1)
+        return dataset_read.read(1)
 
 
 def agree_with_the_truth(case: Case, dataset: Dataset, maps: list[Path], report: dict) -> None:
@@ -234,8 +240,8 @@ def agree_with_the_truth(case: Case, dataset: Dataset, maps: list[Path], report:
     count = len(case.classes)
     confusion, ignored = np.zeros(count**2, int), np.zeros(count, int)
     for path, scene in zip(maps, dataset.splits["test"], strict=True):
-        with rasterio.open(path) as found:
-            ids = found.read(1).astype(int)
+        with rasterio.open(path) as dataset_read:
+            ids = dataset_read.read(1).astype(int)
         truth = case.truth(pixels(dataset.root / scene.mask, scene))
         known = truth != IGNORED
         confusion += np.bincount(truth[known] * count + ids[known], minlength=count**2)
@@ -250,13 +256,15 @@ def agree_with_the_truth(case: Case, dataset: Dataset, maps: list[Path], report:
 
 
 def told_on_the_page(
-    case: Case, report: dict, said: str, weights: Path | None, path: Path, run: Path
+    case: Case, report: dict, printed: str, weights: Path | None, path: Path, run: Path
 ) -> None:
     assert f"report {path}" in rsmtdf("report", run, "--out", path, "--scenes", 1)
     page = path.read_text()
     text = html.unescape(re.sub(r"<[^>]+>", "", page))
     assert case.title in text
-    rules = {one["protocol"]: one["protocol_description"] for one in (report, *report["others"])}
+    rules = {
+        scores["protocol"]: scores["protocol_description"] for scores in (report, *report["others"])
+    }
     named = re.findall(r"Protocol (\w+)\. ", text)
     assert tuple(named) == PROTOCOLS
     for name in named:
@@ -264,7 +272,7 @@ def told_on_the_page(
     assert f"{100 * report['scores']['miou']:.2f}" in text
     for word in (*case.classes, *report["notes"], run.name):
         assert word in text
-        assert word in said
+        assert word in printed
     if weights is not None:
         assert f"weights {file_sha256(weights)}" in text
     assert ("RANDOM WEIGHTS" in text) == (weights is None)

@@ -18,6 +18,7 @@ from rsmtdf_core.cache.creation import SHARD_BYTES, create_store
 from rsmtdf_core.cache.usage import store_key
 from rsmtdf_core.cache_names import set_aside_command
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
+from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.kinds import CODECS, TOKEN_CODECS
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.codecs import Declared, Tokens
@@ -81,6 +82,7 @@ def transcode(
     began = time.perf_counter()
     reporter = reporter or Silent()
     certificate = _require_source(source, codec)
+    require_writable_folder(source.group.path)
     rows = present_rows(source)
     reader = FeatureReader(source, np.arange(source.metadata.rows), check="always")
 

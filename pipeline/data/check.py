@@ -8,7 +8,7 @@ from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.charts.class_shares import class_shares_picture
 from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.files import write_json
+from rsmtdf_core.files import require_writable, write_json
 from rsmtdf_core.scenes.check import DatasetCheck, check_dataset
 from rsmtdf_core.scenes.files import image_size
 from rsmtdf_core.scenes.find import (
@@ -24,6 +24,7 @@ from rsmtdf_core.scenes.manifest import Manifest, SplitName
 from rsmtdf_core.scenes.reader import SceneReader
 
 SAMPLES = 3  # scenes of each split
+OUTPUTS = ("samples.png", "classes.png", "check.json")
 
 
 def check_data(
@@ -38,8 +39,11 @@ def check_data(
         reporter: shows progress.
 
     Raises:
+        WriteError: If a file cannot be written.
         MissingFileError, DataError: If the check cannot start, see `find_pairs` and `split_pairs`.
     """
+    if out is not None:
+        require_writable(*(out / name for name in OUTPUTS))
     splits = split_pairs(manifest, find_pairs(manifest, root))
     total = len({pair.id for members in splits.values() for pair in members})
     with (reporter or Silent()).bar("opening files", total) as bar:

@@ -18,7 +18,8 @@ from rsmtdf_core.evaluation.report import (
     write_report,
 )
 from rsmtdf_core.evaluation.scoring import count_confusion, evenly, scored_scenes
-from rsmtdf_core.refusals import require_no_folder, writing
+from rsmtdf_core.files import require_writable
+from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.folder import UNFINISHED
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
@@ -82,7 +83,7 @@ def evaluate(
             remedy=f"rsmtdf data check {run.config.data.manifest} --root {run.config.data.root}",
         )
     report_path = run.folder.report(split, run.weights)
-    require_no_folder(report_path, *(report_path.with_name(name) for name in COMPANIONS))
+    require_writable(report_path, *(report_path.with_name(name) for name in COMPANIONS))
     reader = SceneReader(dataset)
     predictions: dict[str, Pixels] = {}
     shown = evenly(scenes, PANEL_SCENES)
@@ -155,4 +156,4 @@ def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator
 def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
     """Describe how scenes were split and labeled, because scores on different splits are not comparable."""
     rule, *more = split_notes(dataset)
-    return (f"{rule}; {labeled_rule(run.config, run.manifest)}", *more)
+    return (f"{rule}; {labeled_rule(run.config, run.manifest)}", *more, *run.notes)

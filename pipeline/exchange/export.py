@@ -24,6 +24,7 @@ from rsmtdf_core.files import (
     atomic_path,
     make_folder,
     remove_leftovers,
+    require_writable,
     sync_file,
     sync_folder,
     temporary_path,
@@ -137,9 +138,10 @@ def export_run(
         raise RunError(
             "the file exists already", where=file, remedy="name another --out, or use --overwrite"
         )
+    require_writable(file, facts_file)
     trained = load_run(run, weights, checkpoint=checkpoint)
-    trained.student.cpu()
-    portable = PortableStudent(trained.student)
+    student = _exportable(trained)
+    portable = PortableStudent(student.cpu())
     make_folder(out, RunError, "name another --out")
     remove_leftovers(out)
     facts = _facts(trained, portable, kind)
@@ -155,6 +157,23 @@ def export_run(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return ExportReport(file=file, facts=facts_file, checks=checks, cautions=trained.cautions)
+
+
+def _exportable(trained: TrainedRun) -> Student:
+    """Return the student of a run.
+
+    Raises:
+        RunError: If the run's method trains another model.
+    """
+    if isinstance(trained.student, Student):
+        return trained.student
+    method = trained.config.objective.method
+    raise RunError(
+        f"the model of {method} is a head on the teachers' tokens: without the teachers, which an export does not "
+        "include, it predicts nothing",
+        where=trained.folder.path,
+        remedy="export a run of another method, such as rs-mtdf",
+    )
 
 
 def _replace_pair(written: Path, facts: Path, file: Path) -> None:
@@ -229,7 +248,7 @@ def _require_packages(kind: ExportFormat) -> None:
 
 def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -> dict[str, Any]:
     """Describe the file for programs that use it: input, output, classes and origin."""
-    manifest, student = trained.manifest, trained.student
+    manifest, student = trained.manifest, portable.student
     settings = trained.config.student.model_copy(update={"weights": "random"})
     normalises = kind != "safetensors"
     return {

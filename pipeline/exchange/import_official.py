@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError, TeacherError
+from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite, save_checkpoint
 from rsmtdf_core.runs.folder import RunFolder
@@ -26,6 +28,7 @@ from rsmtdf_core.weights.pickles import StoredTensor
 
 # The packaged config with the teachers and the recipe of the reference.
 RECIPE = "loveda"
+RUNS = Path("runs")
 _KEYS: dict[ModelName, str] = {"student": "model", "ema": "model_ema"}
 _OFFICIAL = "give a file saved by the official RS-MTDF code, such as best.pth"
 
@@ -75,9 +78,12 @@ def import_official(
 
     Raises:
         MissingFileError: If the checkpoint does not exist.
-        RunError: If the file is not an official checkpoint, lacks the model, or has other classes than the dataset.
+        RunError: If the file is not an official checkpoint, lacks the model, or has other classes than the dataset,
+            or the folder has a run already.
+        WriteError: If a file cannot be written.
     """
     reporter = reporter or Silent()
+    require_writable_folder(run or RUNS)
     manifest = load_manifest(dataset)
     content, states = _read(checkpoint)
     if weights not in states:
@@ -93,7 +99,7 @@ def import_official(
     load_weights(student, states.get("student") or states["ema"], checkpoint)
     ema = ema_copy(student)
     load_weights(ema, states.get("ema") or states["student"], checkpoint)
-    folder = RunFolder(run or Path("runs") / f"{config.name}-official")
+    folder = RunFolder(run or RUNS / f"{config.name}-official")
     digest = file_sha256(checkpoint)
     folder.prepare(
         config,
@@ -111,8 +117,13 @@ def import_official(
         "random_teachers": [],
         "approximations": [],
     }
-    save_checkpoint(folder.best, student, ema, make_optimiser(student, config.optimiser), state)
-    folder.note(status="finished", steps=0)
+    try:
+        save_checkpoint(folder.best, student, ema, make_optimiser(student, config.optimiser), state)
+        folder.note(status="finished", steps=0)
+    except OSError:
+        with suppress(OSError):  # so that the same command works once the disk has space
+            folder.delete()
+        raise
     if len(states) < len(_KEYS):
         only = next(iter(states))
         reporter.warn(f"the checkpoint has only the {only} model, which is used for both models")

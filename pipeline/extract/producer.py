@@ -68,7 +68,7 @@ class Producer(Protocol):
         ...
 
     def finish(self, experiment: Experiment, store: FeatureStore) -> None:
-        """Write the sources of the records, before the commit."""
+        """Write the sources of the records if they are missing; called before a commit, and for a complete store."""
         ...
 
 

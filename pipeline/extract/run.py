@@ -29,6 +29,7 @@ from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.student.pretrained import fetch_encoder, require_layout
@@ -98,6 +99,7 @@ def extract(
     if not producers_of(config):
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
     config = _absolute(config)
+    require_writable_folder(config.runtime.cache_folder)
     for teacher in config.teachers:
         fetch_description(teacher)
     experiment, group = _planned(config)
@@ -110,6 +112,9 @@ def extract(
     rows = group.rows(experiment.plan)
     producers = producers_of(config)
     parts = complete_parts(experiment, producers, rows)
+    for part in parts:
+        # A repair may have set the sources aside; without them, each training would compare all masks.
+        part.producer.finish(experiment, part.store)
     rendered, waiting = 0, 0.0
     done = {part.name for part in parts}
     missing = [producer for producer in producers if producer.name not in done]

@@ -11,10 +11,10 @@ import torch
 
 from pipeline.extract.producer import OnWorker, Recorder, Sight, shard_bytes
 from pipeline.plan import Experiment
-from pipeline.token_store import find_tokens
-from rsmtdf_core.arrays import Pixels, Rows
+from pipeline.token_store import find_tokens, view_tokens
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.creation import create_store
-from rsmtdf_core.errors import StoreError, StoreMismatchError, TeacherError
+from rsmtdf_core.errors import StoreError, StoreMismatchError
 from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.codecs import Tokens
@@ -113,7 +113,7 @@ class TeacherTokens:
     def recorder(self, crop: int, device: str) -> Recorder:
         """Load the teacher, once per process."""
         teacher = _teacher(self.settings, crop, device)
-        return lambda images: _tokens(teacher, self.settings, images)
+        return lambda images: view_tokens(teacher, images)
 
     def finish(self, experiment: Experiment, store: FeatureStore) -> None:
         """Do not write anything, because the metadata of the store is complete."""
@@ -171,27 +171,10 @@ def sample_tokens(
     with device_turn:
         teacher = _teacher(settings, plan.settings.crop, device)
         parts = [
-            _tokens(
+            view_tokens(
                 teacher,
-                settings,
                 np.stack([renderer.taught_view(row) for row in rows[start : start + batch]]),
             )
             for start in range(0, len(rows), batch)
         ]
     return np.concatenate(parts)
-
-
-def _tokens(teacher: Teacher, settings: TeacherSettings, images: Pixels) -> Tokens:
-    """Compute a teacher's tokens, float32 [n, H, W, D], of views, uint8 [n, S, S, bands].
-
-    Raises:
-        TeacherError: If a token contains NaN or infinity.
-    """
-    tokens = teacher.tokens(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous())
-    if not torch.isfinite(tokens).all():
-        raise TeacherError(
-            f"teacher {settings.name} computes tokens that are NaN or infinite",
-            where=settings.weights if settings.weights != "hub" else settings.model,
-            remedy="compare its weights file with the published checksum, and download it again",
-        )
-    return tokens.cpu().numpy()

@@ -25,11 +25,16 @@ from rsmtdf_core.evaluation.inference import require_fitting_window
 from rsmtdf_core.evaluation.scoring import require_finite_output
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
-from rsmtdf_core.files import make_folder, read_json, remove_leftovers, write_json
+from rsmtdf_core.files import (
+    make_folder,
+    read_json,
+    remove_leftovers,
+    require_writable,
+    write_json,
+)
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.maps.polygons import require_place
-from rsmtdf_core.refusals import require_no_folder
 from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.images.folder import unread_note
@@ -92,7 +97,7 @@ def predict(
     jobs = find_jobs(inputs, out, settings)
     predictor = _Predictor(trained, _inference(trained), _bands(trained, settings), settings)
     make_folder(out, DataError, "name another folder with --out")
-    require_no_folder(out / FACTS, *(path for job in jobs for path in job.files.values()))
+    require_writable(out / FACTS, *(path for job in jobs for path in job.files.values()))
     _warn_of_pictures(jobs, settings, reporter)
     if unread := left_out(inputs, out):
         reporter.warn(unread_note(unread))
@@ -181,7 +186,7 @@ def _inference(trained: TrainedRun) -> InferenceSettings:
     inference = trained.config.evaluation.inference
     window = inference.window if inference.mode == "slide" else trained.config.views.crop
     sliding = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
-    require_fitting_window(sliding, trained.student.encoder.patch)
+    require_fitting_window(sliding, trained.student.patch)
     return sliding
 
 
@@ -318,7 +323,7 @@ def _logits(predictor: _Predictor, source: Source) -> Iterator[tuple[int, int, T
 
     def model(windows: Tensor) -> Tensor:
         return averaged_logits(
-            student.logits, windows.to(device), predictor.inference, student.encoder.patch
+            student.logits, windows.to(device), predictor.inference, student.patch
         )
 
     return blended_blocks(model, read, source.size, predictor.inference)

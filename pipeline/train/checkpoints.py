@@ -84,7 +84,9 @@ class Keeper:
                 remedy="restore them, or start a new run with --run",
             )
         training = self._training
-        checkpoint.restore(training.student, training.ema, training.optimiser)
+        checkpoint.restore(
+            training.student, training.ema, training.optimiser, training.method_state
+        )
         scaler = training.accelerator.scaler
         if scaler is not None and checkpoint.state["scaler"]:
             scaler.load_state_dict(checkpoint.state["scaler"])
@@ -175,7 +177,12 @@ class Keeper:
         }
         self._folder.sync_metrics()
         save_checkpoint(
-            self._folder.checkpoints, training.student, training.ema, training.optimiser, state
+            self._folder.checkpoints,
+            training.student,
+            training.ema,
+            training.optimiser,
+            state,
+            training.method_state,
         )
         self._folder.note_lines()
         self.saved = steps

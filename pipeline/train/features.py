@@ -1,6 +1,6 @@
 """The teachers' tokens of an experiment, from the cache or computed in the loop (tests: test_methods.py)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,22 @@ from pipeline.config import ExperimentConfig
 from pipeline.pixel_store import find_pixels
 from pipeline.plan import Experiment
 from pipeline.token_store import find_tokens
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.usage import store_key
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
+from rsmtdf_core.student.segmenter import Statistics
 from rsmtdf_core.teachers.teacher import load_teacher
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.training.settings import TaughtSettings
+from rsmtdf_core.training.settings import TargetsName, TaughtSettings
+from rsmtdf_core.training.standardise import TokenMap, phi_s, token_moments
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets, TargetSource
 from rsmtdf_core.views.records import PIXELS
+
+# Views from which the covariance of a teacher's tokens is computed; each has hundreds of tokens.
+_SAMPLE = 64
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Features:
         pixels: the store of the views' pixels, if they are cached.
         random_teachers: names of the teachers with random weights.
         approximations: differences between the targets and the reference's, a sentence each.
+        statistics: by teacher, mean and standard deviation of each channel over its store, float32 [D]; empty for
+            tokens computed online.
     """
 
     shapes: tuple[TokenShape, ...] = ()
@@ -48,6 +56,7 @@ class Features:
     pixels: FeatureStore | None = None
     random_teachers: tuple[str, ...] = ()
     approximations: tuple[str, ...] = ()
+    statistics: Statistics = field(default_factory=dict)
 
     @property
     def cautions(self) -> tuple[str, ...]:
@@ -91,7 +100,9 @@ def _targets(experiment: Experiment, device: torch.device) -> Features:
 
 def _cached(experiment: Experiment, device: torch.device) -> Features:
     config, plan = experiment.config, experiment.plan
-    readers, shapes, spreads, locked, random, stores = {}, {}, {}, {}, [], []
+    readers, shapes, statistics, maps, locked, random, stores = {}, {}, {}, {}, {}, [], []
+    assert isinstance(config.objective, TaughtSettings)
+    targets = config.objective.token_targets
     crops = None
     for teacher in config.distilled:
         store = find_tokens(experiment, teacher)
@@ -102,7 +113,12 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
         shapes[teacher.name] = TokenShape(
             teacher.name, *store.shape.record_shape, store.shape.input_size
         )
-        spreads[teacher.name] = torch.tensor(store.facts.parameters["std"], device=device)
+        mean, std = (
+            torch.tensor(store.facts.parameters[name], device=device) for name in ("mean", "std")
+        )
+        statistics[teacher.name] = mean, std
+        if targets != "tokens":
+            maps[teacher.name] = _token_map(targets, store, rows)
         locked[teacher.name] = {
             "store": store_key(store.path),
             "identity": store.metadata.identity,
@@ -111,18 +127,33 @@ def _cached(experiment: Experiment, device: torch.device) -> Features:
         stores.append(store.path)
         if store.metadata.random_weights:
             random.append(teacher.name)
+    spreads = {name: std for name, (_, std) in statistics.items()}
     lock = {"views": plan.address, "plan": plan.fingerprint, "stores": locked}
     return Features(
         shapes=tuple(shapes.values()),
         targets=CachedTargets(
-            readers, shapes, plan, device, spreads, threads=config.runtime.read_threads
+            readers, shapes, plan, device, spreads, maps, threads=config.runtime.read_threads
         ),
         crops=crops,
         lock=lock,
         stores=tuple(stores),
         random_teachers=tuple(random),
         approximations=_approximations(config),
+        statistics=statistics,
     )
+
+
+def _token_map(targets: TargetsName, store: FeatureStore, rows: Rows) -> TokenMap:
+    """Return the map from a teacher's tokens to its targets, on the CPU.
+
+    Stores hold the mean of each channel. The covariance is computed from views that are evenly spaced in the plan, so
+    the same plan and store give the same sample.
+    """
+    if targets == "centered":
+        return TokenMap(torch.from_numpy(store.facts.parameters["mean"]))
+    reader = FeatureReader(store, rows, check="always")
+    sample = np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(np.int64)
+    return phi_s(*token_moments(map(reader.tokens, sample.tolist())))
 
 
 def _online(config: ExperimentConfig, device: torch.device) -> Features:

@@ -12,7 +12,7 @@ from rsmtdf_core.fingerprints import differences, file_sha256
 from rsmtdf_core.runs.best import best_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, require_finite
 from rsmtdf_core.runs.folder import RunFolder, open_run
-from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.weights.states import read_state
 
@@ -88,7 +88,7 @@ def _of_checkpoint(checkpoint: Checkpoint, which: ModelName) -> Initial:
     return Initial(checkpoint.path, checkpoint.fingerprint, which, checkpoint.weights(which))
 
 
-def start_from(initial: Initial, student: Student, ema: Student, reporter: Reporter) -> None:
+def start_from(initial: Initial, student: Segmenter, ema: Segmenter, reporter: Reporter) -> None:
     """Load the weights into both models and report the parts that were not loaded.
 
     Encoder and head must fit, except for the head's last convolution if the number of classes differs.
@@ -98,7 +98,7 @@ def start_from(initial: Initial, student: Student, ema: Student, reporter: Repor
         RunError: If the encoder or the head belongs to another model.
     """
     state = student.state_dict()
-    other_classes = _require_fitting(initial, state, _last_layer(student))
+    other_classes = _require_fitting(initial, state, student.last_layer)
     parts = {_part(name) for name in state if name.split(".")[0] not in _ALWAYS}
     fitting = {part for part in parts if _of(state, part) == _of(initial.weights, part)}
     loaded = {
@@ -123,11 +123,6 @@ def start_from(initial: Initial, student: Student, ema: Student, reporter: Repor
             f"{initial.path} has {len(initial.weights[other_classes[0]])} classes, this run has "
             f"{len(state[other_classes[0]])}: the head's last layer is randomly initialized"
         )
-
-
-def _last_layer(student: Student) -> tuple[str, str]:
-    last = f"head.output.{len(student.head.output) - 1}"
-    return f"{last}.weight", f"{last}.bias"
 
 
 def _require_fitting(

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from pipeline.reporter import Bar, Reporter
 from pipeline.train.scalars import ScalarFile
+from pipeline.train.trackers import tracking
 from rsmtdf_core.runs.folder import RunFolder, Status
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.settings import Settings
@@ -97,13 +98,12 @@ class Journal:
                 "epoch": record.epoch,
                 "lr": record.lr,
                 **losses,
+                **record.weights,
                 "seconds": record.clock.seconds(),
             }
         )
-        self._add_scalars(
-            {f"train/{name}": value for name, value in (losses | {"lr": record.lr}).items()},
-            record.step,
-        )
+        scalars = losses | record.weights | {"lr": record.lr}
+        self._add_scalars({f"train/{name}": value for name, value in scalars.items()}, record.step)
         note = f"loss {losses['loss']:.4f}"
         if best is not None:
             note += f", best val mIoU {100 * best.miou:.2f}"
@@ -120,4 +120,5 @@ class Journal:
         for name, value in values.items():
             self._scalars.add(name, value, step)
         if self._accelerator.trackers:
-            self._accelerator.log(values, step=step)
+            with tracking(self._folder, self._accelerator.num_processes):
+                self._accelerator.log(values, step=step)

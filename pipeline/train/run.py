@@ -1,7 +1,8 @@
 """Stage two: train the student on labeled and unlabeled views and, for some methods, on cached tokens.
 
-No teacher is loaded unless the config asks for the online control; an assertion verifies this. With several processes
-(torchrun), only the main process writes to the run's folder and reports progress.
+No teacher is loaded unless the config asks for the online control; an assertion verifies this. Only the validations of
+methods that predict from tokens load teachers. With several processes (torchrun), only the main process writes to the
+run's folder and reports progress.
 """
 
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, TorchDynamoPlugin, set_seed
 
 from pipeline.config import ExperimentConfig
+from pipeline.models import attach_teachers, build_model, require_teachers
 from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
 from pipeline.statistics import with_statistics
@@ -21,18 +23,20 @@ from pipeline.train.features import Features, find_features
 from pipeline.train.initial import find_initial, start_from
 from pipeline.train.journal import TrainReport
 from pipeline.train.session import Session
+from pipeline.train.signals import end_with_launcher
 from pipeline.train.trackers import require_trackers
 from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.cache.usage import begin_run, end_run
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.evaluation.inference import nearest_multiple
+from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.runs.lock import hold_run
 from rsmtdf_core.runs.resuming import GlobalBatch
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.locks import reading
 from rsmtdf_core.store.reader import FeatureReader
-from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.segmenter import TokenSegmenter
 from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.data import StepDataset
 from rsmtdf_core.training.ema import ema_copy
@@ -80,18 +84,24 @@ def train(
     """
     assert not (resume and init_from), "a resumed run starts from its own weights"
     require_trackers(config)
+    end_with_launcher()
     config = with_statistics(config)
     teachers_before = live_teachers()
     experiment = plan_experiment(config)
     require_unlabeled(experiment)
     accelerator = make_accelerator(config)
+    folder = RunFolder(run or config.run_folder)
+    if accelerator.is_main_process:
+        require_writable_folder(folder.path)
     if reporter is None or not accelerator.is_main_process:
         reporter = Silent()
     features = find_features(experiment, accelerator.device)
     for sentence in (*experiment.cautions, *features.cautions):
         reporter.warn(sentence)
+    if config.method.predicts_from == "tokens":
+        require_teachers(config, (features.lock or {}).get("stores", {}))
     training = make_training(experiment, features, accelerator)
-    _require_fitting_window(config, training.student.encoder.patch)
+    _require_fitting_window(config, training.student.patch)
     if config.teacher_source == "cached":
         # Fewer is fine: a worker in this process may just have released its teacher.
         assert live_teachers() <= teachers_before, (
@@ -101,7 +111,6 @@ def train(
     if initial is not None:
         start_from(initial, training.student, training.ema, reporter)
     # Last, so that a training that cannot start leaves no folder and deletes no run.
-    folder = RunFolder(run or config.run_folder)
     with ExitStack() as held:
         if accelerator.is_main_process:
             folder.require_startable(resume=resume, overwrite=overwrite)
@@ -148,10 +157,14 @@ def _opening(experiment: Experiment, training: Training) -> str:
         rate += f" (linear: {optimiser.lr:g} x {schedule.total} / {optimiser.lr_batch})"
     else:
         rate += " (scale_lr: none)"
+    teachers = ""
+    if config.method.predicts_from == "tokens":
+        names = ", ".join(teacher.name for teacher in config.distilled)
+        teachers = f"; validations load the teachers {names}"
     device, precision = training.accelerator.device.type, config.runtime.precision
     return (
         f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} labeled crops{parts}, "
-        f"{rate}, {precision} on {device}"
+        f"{rate}, {precision} on {device}{teachers}"
     )
 
 
@@ -221,19 +234,17 @@ def make_training(experiment: Experiment, features: Features, accelerator: Accel
     )
     # Seed again, because building a teacher for the loop draws random numbers.
     set_seed(config.seed)
-    student = Student(
-        config.student,
-        len(manifest.classes),
-        config.views.crop,
-        features.shapes,
-        bands=manifest.image_bands,
-    )
+    student = build_model(config, manifest, features.shapes)
+    if isinstance(student, TokenSegmenter):
+        student.set_statistics(features.statistics)
+        stores = (features.lock or {}).get("stores", {})
+        attach_teachers(student, config, stores, accelerator.device)
     student.to(accelerator.device)
     on_gpu = accelerator.device.type == "cuda"
     if on_gpu:
         student.to(memory_format=torch.channels_last)  # faster convolutions
     ema = ema_copy(student)
-    student.encoder.checkpoint_activations(config.runtime.activation_checkpointing)
+    student.checkpoint_activations(config.runtime.activation_checkpointing)
     schedule = BatchSchedule(
         experiment.plan,
         config.optimiser.batch,

@@ -18,8 +18,8 @@ from pipeline.train.features import Features
 from pipeline.train.journal import Journal, TrainReport
 from pipeline.train.profiling import StepProfiler
 from pipeline.train.signals import Interrupted, Signals, interrupted
-from pipeline.train.trackers import finish_trackers, start_trackers
-from pipeline.train.validation import share_buffers, shared_confusion
+from pipeline.train.trackers import running_trackers
+from pipeline.train.validation import share_buffers, share_tensors, shared_confusion
 from rsmtdf_core.errors import RunError, WriteError
 from rsmtdf_core.evaluation.counts import only_class
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
@@ -90,6 +90,7 @@ class Session:
     def _resume_or_start(self, *, resume: bool) -> None:
         start = self._keeper.restore(self._reporter) if resume else 0
         accelerator = self._training.accelerator
+        share_tensors(accelerator, self._training.method_state.values())
         # No process may still read the files that the main process will change.
         accelerator.wait_for_everyone()
         if self._leads:
@@ -114,8 +115,7 @@ class Session:
             if self._leads:
                 accelerator, total = self._training.accelerator, self._training.total_steps
                 self._folder.note(status="running", total=total)
-                start_trackers(accelerator, self._config, self._folder)
-                stack.callback(finish_trackers, accelerator)
+                stack.enter_context(running_trackers(accelerator, self._config, self._folder))
                 journal = Journal(self._folder, accelerator, self._reporter, start, total)
                 self._journal = stack.enter_context(journal)
             try:

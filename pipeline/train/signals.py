@@ -1,5 +1,6 @@
 """Handle SIGINT and SIGTERM during training: after the first signal, finish and save the current step."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # torchrun forwards a Ctrl-C that the terminal has already sent to its processes. Seconds.
 _DUPLICATE = 1.0
 _SHOW_CURSOR = b"\x1b[?25h"
+_LAUNCHED = "TORCHELASTIC_RUN_ID"  # in the environment of processes that torchrun starts
+_SET_SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG in linux/prctl.h
 
 
 class Interrupted(RsmtdfError):  # noqa: N818 - nothing went wrong
@@ -34,6 +37,16 @@ class Interrupted(RsmtdfError):  # noqa: N818 - nothing went wrong
     ) -> None:
         super().__init__(what, where=where, remedy=remedy)
         self.status = 128 + number
+
+
+def end_with_launcher() -> None:
+    """Request SIGTERM for this process when the torchrun that started it is killed.
+
+    Otherwise the processes of a killed torchrun would train on with nobody to stop them. Only Linux supports this;
+    elsewhere the lock of the run still refuses a second training.
+    """
+    if _LAUNCHED in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_SIGNAL_OF_PARENTS_DEATH, int(signal.SIGTERM), 0, 0, 0)
 
 
 def interrupted(
@@ -107,7 +120,7 @@ class Signals:
         if os.getpid() != self._pid:
             return  # in a loader process forked from this one, which ends together with it
         if self.number:
-            launched = "TORCHELASTIC_RUN_ID" in os.environ
+            launched = _LAUNCHED in os.environ
             if launched and time.monotonic() - self._came < _DUPLICATE:
                 return
             if not self._exits:

@@ -1,4 +1,4 @@
-"""Optional trackers, Weights & Biases and MLflow, through accelerate (tests: test_run_extras.py).
+"""Optional trackers, Weights & Biases and MLflow, through accelerate.
 
 Training uses no network: W&B writes to the run's folder (`wandb sync` uploads it) and MLflow to a folder next to the
 runs, unless the user's environment configures them otherwise.
@@ -6,15 +6,17 @@ runs, unless the user's environment configures them otherwise.
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
+from pipeline.commands import train_command
 from pipeline.config import ExperimentConfig
-from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.errors import ConfigError, RsmtdfError, RunError
 from rsmtdf_core.runs.folder import RunFolder
 
 PROJECT = "rsmtdf"
@@ -35,8 +37,50 @@ def require_trackers(config: ExperimentConfig) -> None:
         )
 
 
-def start_trackers(accelerator: Accelerator, config: ExperimentConfig, folder: RunFolder) -> None:
-    """Start a run in every tracker, or continue the run recorded in run.json."""
+@contextmanager
+def tracking(folder: RunFolder, processes: int) -> Iterator[None]:
+    """Raise a tracker's failure as an error whose remedy is to continue without trackers.
+
+    Raises:
+        RunError: If a tracker raises any error.
+    """
+    try:
+        yield
+    except RsmtdfError:
+        raise
+    except Exception as failure:
+        reason = (str(failure) or type(failure).__name__).splitlines()[0]
+        words = ("--resume", "--set 'runtime.trackers=[]'")
+        command = train_command(folder.config, folder.path, *words, processes=processes)
+        raise RunError(
+            f"a tracker fails: {reason}",
+            where="runtime.trackers",
+            remedy=f"correct the cause, or continue without trackers: {command}",
+        ) from failure
+
+
+@contextmanager
+def running_trackers(
+    accelerator: Accelerator, config: ExperimentConfig, folder: RunFolder
+) -> Iterator[None]:
+    """Start a run in every tracker, or continue the run recorded in run.json; flush and close them at the end.
+
+    Raises:
+        RunError: If a tracker raises any error.
+    """
+    try:
+        with tracking(folder, accelerator.num_processes):
+            _start(accelerator, config, folder)
+        yield
+    except BaseException:
+        with suppress(Exception):  # the first error matters
+            _finish(accelerator)
+        raise
+    with tracking(folder, accelerator.num_processes):
+        _finish(accelerator)
+
+
+def _start(accelerator: Accelerator, config: ExperimentConfig, folder: RunFolder) -> None:
     if not config.runtime.trackers:
         return
     _stay_offline(config)
@@ -62,8 +106,7 @@ def start_trackers(accelerator: Accelerator, config: ExperimentConfig, folder: R
     folder.note(trackers=recorded | {name: run_ids[name] for name in config.runtime.trackers})
 
 
-def finish_trackers(accelerator: Accelerator) -> None:
-    """Flush and close every tracker."""
+def _finish(accelerator: Accelerator) -> None:
     for tracker in accelerator.trackers:
         tracker.finish()
     accelerator.trackers.clear()

@@ -1,12 +1,12 @@
 """Validation during training: each process scores its share, and all processes get the same total counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
-from torch import nn
+from torch import Tensor, nn
 
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.counts import PixelCounts
@@ -14,7 +14,7 @@ from rsmtdf_core.evaluation.scoring import count_confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.segmenter import Segmenter
 
 
 class _Left(Exception):  # noqa: N818 - not an error
@@ -22,7 +22,7 @@ class _Left(Exception):  # noqa: N818 - not an error
 
 
 def shared_confusion(
-    student: Student,
+    student: Segmenter,
     reader: SceneReader,
     scenes: Sequence[Scene],
     inference: InferenceSettings,
@@ -58,7 +58,12 @@ def shared_confusion(
 
 def share_buffers(accelerator: Accelerator, *models: nn.Module) -> None:
     """Broadcast the main process's running statistics, which are those in a checkpoint."""
+    for model in models:
+        share_tensors(accelerator, model.buffers())
+
+
+def share_tensors(accelerator: Accelerator, tensors: Iterable[Tensor]) -> None:
+    """Set each tensor to that of the main process."""
     if accelerator.num_processes > 1:
-        for model in models:
-            for buffer in model.buffers():
-                buffer.copy_(broadcast(buffer))
+        for tensor in tensors:
+            tensor.copy_(broadcast(tensor))

@@ -12,11 +12,11 @@ from rsmtdf_core.evaluation.counts import Confusion, PixelCounts
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.segmenter import Segmenter
 
 
 @torch.inference_mode()
-def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -> Pixels:
+def predict_ids(student: Segmenter, image: Pixels, inference: InferenceSettings) -> Pixels:
     """Predict the class ids, uint8 [H, W], of an image, uint8 [H, W, C] with the bands of the student.
 
     Raises:
@@ -28,7 +28,7 @@ def predict_ids(student: Student, image: Pixels, inference: InferenceSettings) -
         lambda images: student.logits(images.to(device)).float(),
         pixels,
         inference,
-        student.encoder.patch,
+        student.patch,
     )
     require_finite_output(logits)
     return logits.argmax(dim=0).to(torch.uint8).numpy()
@@ -48,7 +48,7 @@ def require_finite_output(logits: Tensor) -> None:
 
 
 def count_confusion(
-    student: Student,
+    student: Segmenter,
     reader: SceneReader,
     scenes: Sequence[Scene],
     inference: InferenceSettings,

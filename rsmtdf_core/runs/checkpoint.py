@@ -5,7 +5,7 @@ The module `retention` deletes old checkpoints.
 checkpoints/step-00000120/
   student.safetensors     parameters and buffers
   ema.safetensors         parameters and buffers of the EMA model
-  optimiser.safetensors   AdamW's moments by parameter name, and the generators' states
+  optimiser.safetensors   AdamW's moments by parameter name, the generators' states, and the method's tensors
   state.json              step, epoch, loss scaler, views and stores of the training, file digests; written last
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -38,6 +38,7 @@ from rsmtdf_core.weights.saving import save_tensors
 
 _RNG = "rng.torch"
 _CUDA_RNG = "rng.cuda"
+_METHOD = "method/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,25 @@ class Checkpoint:
         require_finite(tensors, file)
         return tensors
 
-    def restore(self, student: nn.Module, ema: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Load the models, moments and generator states in place.
+    def method_tensors(self) -> dict[str, Tensor]:
+        """Load the tensors of the training method by name, on the CPU."""
+        with safe_open(self.path / "optimiser.safetensors", "pt") as file:
+            names = [name for name in file.keys() if name.startswith(_METHOD)]  # noqa: SIM118 - not a dict
+            return {name.removeprefix(_METHOD): file.get_tensor(name) for name in names}
+
+    def restore(
+        self,
+        student: nn.Module,
+        ema: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        method: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Load the models, moments, generator states and the tensors of the method by name, in place.
 
         The state of the GPU's generator is only restored if the checkpoint has it and the student is on a GPU.
 
         Raises:
-            RunError: If the weights are those of another model.
+            RunError: If the weights are those of another model, or the tensors those of another method.
         """
         load_weights(student, self.weights("student"), self.path)
         load_weights(ema, self.weights("ema"), self.path)
@@ -85,6 +98,7 @@ class Checkpoint:
         cuda, device = tensors.pop(_CUDA_RNG, None), _device(student)
         if cuda is not None and device.type == "cuda":
             torch.cuda.set_rng_state(cuda, device)
+        self._restore_method(method or {}, tensors)
         names = {parameter: name for name, parameter in student.named_parameters()}
         state = optimiser.state_dict()
         state["state"] = {}
@@ -99,6 +113,12 @@ class Checkpoint:
             if moments:
                 state["state"][index] = moments
         optimiser.load_state_dict(state)
+
+    def _restore_method(self, method: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+        saved = {k.removeprefix(_METHOD): v for k, v in saved.items() if k.startswith(_METHOD)}
+        _require_same_shapes(method, saved, "the tensors belong to another method", self.path)
+        for name, tensor in method.items():
+            tensor.copy_(saved[name])
 
 
 def require_finite(weights: Mapping[str, Tensor], file: Path) -> None:
@@ -121,16 +141,24 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], where: Path) -
     Raises:
         RunError: If it belongs to another model; the error lists the first differences.
     """
-    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    shapes = {name: list(tensor.shape) for name, tensor in weights.items()}
-    wrong = list(differences(expected, shapes))
+    _require_same_shapes(model.state_dict(), weights, "the weights belong to another model", where)
+    model.load_state_dict(dict(weights))
+
+
+def _require_same_shapes(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], problem: str, where: Path
+) -> None:
+    shapes, others = (
+        {name: list(tensor.shape) for name, tensor in group.items()}
+        for group in (expected, tensors)
+    )
+    wrong = list(differences(shapes, others))
     if wrong:
         raise RunError(
-            "the weights belong to another model: " + "; ".join(wrong[:5]),
+            f"{problem}: " + "; ".join(wrong[:5]),
             where=where,
             remedy="use the config that the run was trained with",
         )
-    model.load_state_dict(dict(weights))
 
 
 def save_checkpoint(
@@ -139,8 +167,17 @@ def save_checkpoint(
     ema: nn.Module,
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
+    method: Mapping[str, Tensor] | None = None,
 ) -> Path:
-    """Write `folder`/step-XXXXXXXX atomically and return its path; `state` is JSON with a `step`.
+    """Write `folder`/step-XXXXXXXX atomically and return its path.
+
+    Args:
+        folder: folder of the checkpoints.
+        student: the model that is trained.
+        ema: its EMA model.
+        optimiser: AdamW over the student.
+        state: JSON with a `step`.
+        method: tensors of the training method, by name.
 
     Raises:
         WriteError: If a file cannot be written, for example because the disk is full.
@@ -153,7 +190,8 @@ def save_checkpoint(
             temporary.mkdir(parents=True)
         save_tensors(_contiguous(student.state_dict()), temporary / "student.safetensors")
         save_tensors(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
-        moments = _contiguous(_moments(student, optimiser))
+        extra = {f"{_METHOD}{name}": tensor for name, tensor in (method or {}).items()}
+        moments = _contiguous(_moments(student, optimiser) | extra)
         save_tensors(moments, temporary / "optimiser.safetensors")
         digests = {name: file_sha256(temporary / name) for name in FILES}
         write_sealed_json(temporary / STATE, {**state, "format": FORMAT.number, "digests": digests})

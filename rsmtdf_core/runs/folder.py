@@ -177,7 +177,7 @@ class RunFolder:
             self.sweep()
         if self.marker.is_file():
             if overwrite:
-                self._delete()
+                self.delete()
             else:
                 self._restore_settings(config, manifest)
                 self._require_same(config, manifest, batch)
@@ -227,7 +227,8 @@ class RunFolder:
         """Whether the file comes from a process that was killed before it had written the marker."""
         return path.name == LOCK or path.name.startswith(f"{self.marker.name}.tmp-")
 
-    def _delete(self) -> None:
+    def delete(self) -> None:
+        """Delete the run's files; the folder stays, with its lock."""
         # The marker last: after a kill, --overwrite must still recognize the folder as a run.
         for path in self.path.iterdir():
             if path.is_dir() and not path.is_symlink():

@@ -64,12 +64,14 @@ def _encode_band(
     # A value may both belong to a class and be ignored, such as an unused class 255: ignoring, set last, wins.
     meaning = dict(zip(class_values, range(len(manifest.classes)), strict=True))
     meaning |= dict.fromkeys(ignored, manifest.ignore_id)
-    ids[:] = manifest.ignore_id
+    ids[:] = 0
     matched = np.zeros(values.shape, bool)
     for value, class_id in meaning.items():
         equal = values == value
-        ids[equal] = class_id
+        # No pixel equals two values. Arithmetic on bytes takes a fraction of the time of an assignment by a mask.
+        ids |= equal.view(np.uint8) * np.uint8(class_id)
         matched |= equal
+    ids[~matched] = manifest.ignore_id
     if nodata is not None:
         ids[nodata] = manifest.ignore_id
         matched |= nodata

@@ -4,18 +4,20 @@ It is built only from the shapes of the teachers' tokens. It contains no teacher
 checkpoints nor its EMA copy include one, and it predicts without teachers.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor, nn
 
 from rsmtdf_core.normalization import normalise
+from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.encoder import Encoder
 from rsmtdf_core.student.fusion import Translator, make_fusion
 from rsmtdf_core.student.pretrained import input_statistics
 from rsmtdf_core.student.resizing import resize_map, resize_tokens
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape
 
@@ -35,7 +37,7 @@ class StudentOutput(NamedTuple):
     tokens: dict[str, Tensor]
 
 
-class Student(nn.Module):
+class Student(Segmenter):
     """Encoder, translators, fusion and head.
 
     Most teachers' tokens are translated from the last tap. A teacher may instead see crops resized to
@@ -70,6 +72,7 @@ class Student(nn.Module):
         mean, std = input_statistics(settings)
         self.mean = (*mean, *[_OTHER_MEAN] * (bands - SHOWN))
         self.std = (*std, *[_OTHER_STD] * (bands - SHOWN))
+        self.patch = self.encoder.patch
         width = self.encoder.channels[-1]
         self._crop = crop
         self._shares_pass = settings.second_encoding == "shared"
@@ -87,6 +90,34 @@ class Student(nn.Module):
         self.fusion = make_fusion(width, fused, settings.fusion)
         reassemble = len(set(self.encoder.reductions)) == 1
         self.head = DPTHead(self.encoder.channels, settings.head, classes, reassemble=reassemble)
+
+    @classmethod
+    def build(
+        cls,
+        settings: StudentSettings,
+        method: ConfigSettings,
+        classes: int,
+        crop: int,
+        teachers: Sequence[TokenShape],
+        bands: int,
+    ) -> Self:
+        """Build the student, which does not depend on the method's keys."""
+        del method
+        return cls(settings, classes, crop, teachers, bands=bands)
+
+    def pretrained(self) -> Iterable[nn.Parameter]:
+        """Return the encoder's parameters."""
+        return self.encoder.parameters()
+
+    @property
+    def last_layer(self) -> tuple[str, str]:
+        """Names of the tensors of the head's last convolution."""
+        last = f"head.output.{len(self.head.output) - 1}"
+        return f"{last}.weight", f"{last}.bias"
+
+    def checkpoint_activations(self, enabled: bool) -> None:
+        """Enable or disable activation checkpointing in the encoder."""
+        self.encoder.checkpoint_activations(enabled)
 
     def forward(self, images_BCHW: Tensor, channel_scale: Tensor | None = None) -> StudentOutput:
         """Compute the logits and translated tokens of normalized images.
@@ -161,12 +192,13 @@ class Student(nn.Module):
         return resize_map(self.head([*taps[:-1], last]), (height, width))
 
 
-def parameter_groups(student: Student, lr: float, multiplier: float) -> list[dict[str, Any]]:
-    """Return optimizer groups: the encoder with `lr`, all others with `lr * multiplier`."""
-    encoder = list(student.encoder.parameters())
-    encoder_ids = {id(parameter) for parameter in encoder}
-    others = [parameter for parameter in student.parameters() if id(parameter) not in encoder_ids]
-    return [{"params": encoder, "lr": lr}, {"params": others, "lr": lr * multiplier}]
+def parameter_groups(model: Segmenter, lr: float, multiplier: float) -> list[dict[str, Any]]:
+    """Return optimizer groups: pretrained parameters with `lr`, if there are any, all others with `lr * multiplier`."""
+    pretrained = list(model.pretrained())
+    ids = {id(parameter) for parameter in pretrained}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in ids]
+    groups = [{"params": pretrained, "lr": lr}, {"params": others, "lr": lr * multiplier}]
+    return [group for group in groups if group["params"]]
 
 
 def _second_size(teacher: TokenShape, encoder: Encoder, crop: int) -> int | None:

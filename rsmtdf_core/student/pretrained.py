@@ -14,6 +14,7 @@ from rsmtdf_core.weights.states import load_exactly, read_state, timm_state
 from rsmtdf_core.weights.timm_layout import Layout, UnfitSizeError, find_layout
 from rsmtdf_core.weights.timm_models import (
     HUB,
+    LIST_MODELS,
     Created,
     create,
     fetch_config,
@@ -82,7 +83,7 @@ def _require_known(name: str) -> None:
     raise ConfigError(
         f"timm has no model '{name}'" + (f", did you mean '{close[0]}'?" if close else ""),
         where="student.encoder",
-        remedy="set student.encoder to a name from timm.list_models()",
+        remedy=f"correct student.encoder; list all models: {LIST_MODELS}",
     )
 
 

@@ -119,7 +119,8 @@ def _config(settings: TeacherSettings) -> dict[str, Any]:
         raise TeacherError(
             f"open_clip has no model {name!r}"
             + f", did you mean {' or '.join(near)}?" * bool(near),
-            remedy="correct the teacher's model; open_clip.list_models() names all of them",
+            remedy="correct the teacher's model; list all models: "
+            "python -c 'import open_clip; print(*open_clip.list_models())'",
         )
     config: dict[str, Any] = open_clip.get_model_config(name)
     vision = config["vision_cfg"]

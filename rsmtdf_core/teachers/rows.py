@@ -23,13 +23,13 @@ class OpenClipSettings(TeacherSettings):
 
 TIMM = FamilyKind(
     name="timm",
-    summary="models of timm: transformers and CNNs",
+    summary="transformers and CNNs of timm",
     code="rsmtdf_core.teachers.timm_family",
     settings=TimmSettings,
 )
 OPEN_CLIP = FamilyKind(
     name="open_clip",
-    summary="the visual transformers of open_clip's CLIP models",
+    summary="visual transformers of open_clip's CLIP models",
     code="rsmtdf_core.teachers.open_clip_family",
     settings=OpenClipSettings,
 )

@@ -29,7 +29,7 @@ def distillation_loss(
     settings: DistillationSettings | None = None,
     spreads: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """Mean over teachers of the mean distance of their tokens, in float32.
+    """Mean over teachers of the mean distance of their tokens, in float32; weighted by `teacher_weights`.
 
     With only the two mappings of tokens it is the reference's loss: MSE over all tokens, including
     padding.
@@ -41,7 +41,7 @@ def distillation_loss(
         counts: by teacher name, the divisor of the sum of distances: the number of tokens that count
             in the global batch, divided by the number of processes. The losses of a batch's parts then
             add up to the loss of the batch. None counts the given tokens.
-        settings: the distance; None for the reference's.
+        settings: the distance and the weights of teachers; None for the reference's.
         spreads: by teacher name, the `spread` of `distance`.
 
     Returns:
@@ -49,16 +49,21 @@ def distillation_loss(
     """
     assert student, "without teachers there is nothing to distill"
     assert student.keys() == teacher.keys(), (student.keys(), teacher.keys())
-    kind = (settings or DistillationSettings()).loss
+    settings = settings or DistillationSettings()
     kept = kept or dict.fromkeys(student)
     if counts is None:
         counts = {name: count.clamp(min=1) for name, count in token_counts(teacher, kept).items()}
     losses = [
-        _summed(kind, student[name], teacher[name], (spreads or {}).get(name), kept[name])
+        _summed(settings.loss, student[name], teacher[name], (spreads or {}).get(name), kept[name])
         / counts[name].float()
         for name in student
     ]
-    return torch.stack(losses).mean()
+    stacked = torch.stack(losses)
+    if settings.teacher_weights is None:
+        return stacked.mean()
+    # A teacher of weight 0 is multiplied, not skipped, because DDP expects a gradient of every parameter.
+    weights = stacked.new_tensor([settings.teacher_weights.get(name, 1) for name in student])
+    return (weights * stacked).sum() / weights.sum()
 
 
 def distance(

@@ -12,13 +12,20 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from rsmtdf_core.student.model import Student, parameter_groups
+from rsmtdf_core.student.model import parameter_groups
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.ema import ema_ratio, update_ema
 from rsmtdf_core.training.finite import GRADIENTS, Divergence, FiniteCheck
-from rsmtdf_core.training.methods.base import Counts, Models, Objective, student_images
+from rsmtdf_core.training.methods.base import (
+    Counts,
+    Models,
+    Objective,
+    hooks_of,
+    student_images,
+)
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.settings import OptimiserSettings
 from rsmtdf_core.training.sources import PixelSource
@@ -36,6 +43,7 @@ class StepRecord:
             are the mean over processes (`Training.reduce`).
         lr: learning rate of the encoder.
         clock: durations of the step's phases.
+        weights: weights of losses in force, by name.
     """
 
     step: int
@@ -43,6 +51,7 @@ class StepRecord:
     losses: dict[str, Tensor]
     lr: float
     clock: StepClock
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -64,8 +73,8 @@ class Training:
     """
 
     accelerator: Accelerator
-    student: Student
-    ema: Student
+    student: Segmenter
+    ema: Segmenter
     optimiser: torch.optim.Optimizer
     objective: Objective
     pixels: PixelSource
@@ -91,7 +100,7 @@ class Training:
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """All tensors that training changes: those of both models and the optimizer's moments, by name."""
+        """All tensors of a checkpoint: those of both models, the optimizer's moments and the method's, by name."""
         tensors = {
             f"{which} {name}": tensor
             for which, model in (("student", self.student), ("ema", self.ema))
@@ -102,7 +111,17 @@ class Training:
         }
         for parameter, moments in self.optimiser.state.items():
             tensors |= {f"{key} of {names[parameter]}": value for key, value in moments.items()}
-        return tensors
+        return tensors | self.method_state
+
+    @property
+    def method_state(self) -> dict[str, Tensor]:
+        """The tensors of the objective and the targets, if they have a `state`; a resumed run continues with them."""
+        parts = {"objective": self.objective, "targets": self.targets}
+        return {
+            f"{part}.{name}": tensor
+            for part, owner in parts.items()
+            for name, tensor in getattr(owner, "state", {}).items()
+        }
 
     def steps(self, start: int = 0) -> Generator[StepRecord]:
         """Train from step `start` to the end, yielding after each step."""
@@ -127,7 +146,8 @@ class Training:
             for step in range(start, stop):
                 # Validation between steps switches to eval mode.
                 self.student.train()
-                models = Models(wrapped, self.ema, label, StepClock(device))
+                progress = step / max(stop - 1, 1)
+                models = Models(wrapped, self.ema, label, StepClock(device), progress)
                 models.clock.begin("data")
                 batch = next(batches)
                 assert batch.step == step, "the loader is out of step"
@@ -142,7 +162,8 @@ class Training:
                 models.clock.begin("ema")
                 update_ema(self.ema, self.student, ema_ratio(step, self.settings.ema))
                 models.clock.end()
-                yield StepRecord(step, rows.epoch, losses, lr, models.clock)
+                weights = hooks_of(self.objective).weights(progress)
+                yield StepRecord(step, rows.epoch, losses, lr, models.clock, weights)
 
     def _losses(self, models: Models, batch: Batch, targets: Targets | None) -> dict[str, Tensor]:
         """Compute the losses and gradients of a step, part by part."""
@@ -159,7 +180,9 @@ class Training:
                     losses = self.objective(
                         models,
                         batch.part(samples) if self.parts > 1 else batch,
-                        targets.part(samples) if targets and self.parts > 1 else targets,
+                        targets.part(samples, len(batch.images))
+                        if targets and self.parts > 1
+                        else targets,
                         counts,
                     )
                 models.clock.begin("backward")
@@ -205,7 +228,7 @@ class Training:
         return lr
 
 
-def make_optimiser(student: Student, settings: OptimiserSettings) -> torch.optim.AdamW:
+def make_optimiser(student: Segmenter, settings: OptimiserSettings) -> torch.optim.AdamW:
     """Create AdamW with two groups of the student: the encoder at lr, all others at lr * multiplier.
 
     The loop sets the learning rates of each step.

@@ -1,14 +1,18 @@
 """Settings of training: the method, the optimizer and the schedule."""
 
 from collections.abc import Sequence
-from typing import Literal
+from math import cos, pi
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.roles import ConfigSettings, Result, Selection, Taught
 from rsmtdf_core.settings import MOST_COUNT
 
 DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
+TargetsName = Literal["tokens", "centered", "phi-s"]
+_Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class DistillationSettings(ConfigSettings):
@@ -17,15 +21,95 @@ class DistillationSettings(ConfigSettings):
     Attributes:
         loss: distance between tokens: mse, smooth-l1, cosine, or standardised-mse. The latter is mse in units of each
             channel's standard deviation over the teacher's store, so that no teacher dominates by its scale.
+        targets: the values that the student learns: the teacher's tokens; centered, minus the mean token of the
+            teacher's store, which is most of their energy; or phi-s, centered, rotated and divided by one number, so
+            that every channel has unit variance (PHI-S, Ranzinger et al. 2024).
         samples: samples whose tokens are compared.
         padding: whether the loss includes tokens at padded positions of a crop.
         teachers: names of the teachers to use; None uses all teachers of the config.
+        weight: factor on this loss in the total; in rs-mtdf (L_x + L_u + weight * L_distill) / 3. The divisor does not
+            depend on the weight, so that a change of the weight does not change the other terms.
+        final_weight: factor in the last step; None keeps it constant.
+        schedule: course of the factor from `weight` in the first step to `final_weight` in the last: linear, or half a
+            period of a cosine. It has no effect on a constant factor.
+        teacher_weights: weight w of teachers by name, 1 for those not listed; None weighs all equally. The loss is the
+            weighted mean sum(w * L) / sum(w) over teachers, so a teacher of weight 0 has no part in it.
     """
 
     loss: Taught[DistanceName] = "mse"
+    targets: Taught[TargetsName] = "tokens"
     samples: Taught[Literal["both", "labeled", "unlabeled"]] = "both"
     padding: Taught[bool] = True
     teachers: Selection[tuple[str, ...] | None] = Field(default=None, min_length=1)
+    weight: Taught[float] = Field(default=1.0, ge=0, le=1e6)
+    final_weight: Taught[float | None] = Field(default=None, ge=0, le=1e6)
+    schedule: Taught[Literal["linear", "cosine"]] = "linear"
+    teacher_weights: Taught[dict[str, _Weight] | None] = None
+
+    @model_validator(mode="after")
+    def _standardises_once(self) -> Self:
+        if self.loss == "standardised-mse" and self.targets == "phi-s":
+            raise ValueError(
+                "loss: standardised-mse and targets: phi-s both standardize the tokens; use loss: mse with phi-s"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Self:
+        if self.weight == 0 and not self.final_weight:
+            raise ValueError(
+                "weight: it is 0 in every step; raise it, or use a method without teachers"
+            )
+        return self
+
+    def weight_at(self, progress: float) -> float:
+        """Return the factor on the loss.
+
+        Args:
+            progress: 0 in the first step of the training, 1 in the last, and linear between them.
+        """
+        share = progress if self.schedule == "linear" else (1 - cos(pi * progress)) / 2
+        final = self.weight if self.final_weight is None else self.final_weight
+        # In this form, both ends are exact.
+        return (1 - share) * self.weight + share * final
+
+    def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the names in `teachers`, or all if it is None, in the order of the config.
+
+        Args:
+            names: names of the teachers in the config.
+
+        Raises:
+            ValueError: If a key names a teacher that is not used, or all used teachers have weight 0.
+        """
+        if unknown := sorted(set(self.teachers or ()) - set(names)):
+            listed = ", ".join(unknown)
+            raise ValueError(f"objective.distillation.teachers: no teacher is named {listed}")
+        used = tuple(name for name in names if self.teachers is None or name in self.teachers)
+        weights, key = self.teacher_weights or {}, "objective.distillation.teacher_weights"
+        if unknown := sorted(weights.keys() - set(used)):
+            raise ValueError(f"{key}: no teacher in use is named {', '.join(unknown)}")
+        if used and not any(weights.get(name, 1) for name in used):
+            raise ValueError(f"{key}: all teachers have weight 0; raise at least one")
+        return used
+
+    def require_online(self) -> None:
+        """Check that the loss needs no statistics of a store.
+
+        Raises:
+            ConfigError: If it needs the mean or the spread of each channel.
+        """
+        for key, value, plain in (
+            ("loss", self.loss, self.loss != "standardised-mse"),
+            ("targets", self.targets, self.targets == "tokens"),
+        ):
+            if not plain:
+                statistic = "spread" if key == "loss" else "mean"
+                raise ConfigError(
+                    f"{value} needs the {statistic} of each channel, which only a store of features knows",
+                    where=f"objective.distillation.{key}",
+                    remedy=f"--set objective.teachers=cached, or another objective.distillation.{key}",
+                )
 
 
 class MethodSettings(ConfigSettings):
@@ -58,6 +142,11 @@ class TaughtSettings(MethodSettings):
             ValueError: If a key names a teacher that is not in the config.
         """
         return tuple(names)
+
+    @property
+    def token_targets(self) -> TargetsName:
+        """The values that the student learns from each teacher's tokens."""
+        return "tokens"
 
     def require_online(self) -> None:
         """Check that the method can use tokens that are computed during training.

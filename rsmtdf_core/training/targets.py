@@ -18,6 +18,7 @@ from rsmtdf_core.store.ring import Ring, Slot
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.ahead import on_device
 from rsmtdf_core.training.schedule import BatchSchedule, StepRows
+from rsmtdf_core.training.standardise import TokenMap
 from rsmtdf_core.views.compose import box_cells
 from rsmtdf_core.views.plan import ViewPlan
 
@@ -27,7 +28,8 @@ class Targets:
     """The teachers' tokens of a step.
 
     Attributes:
-        tokens: by teacher, float32 [B + U, h, w, D], labeled samples first.
+        tokens: by teacher, float32 [B + U, h, w, D], labeled samples first; mapped as `distillation.targets` selects.
+            U is 0 if the method trains on labeled samples only.
         kept: by teacher, bool [B + U, h, w], False for tokens that do not count; None keeps all.
         spreads: by teacher, the standard deviation of each channel over its store, float32 [D]; empty
             for tokens computed online.
@@ -37,17 +39,16 @@ class Targets:
     kept: dict[str, Tensor] | None
     spreads: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def part(self, samples: slice) -> "Targets":
-        """Return the targets of the same samples as `Batch.part`."""
-        kept = None if self.kept is None else _parts(self.kept, samples)
-        return Targets(_parts(self.tokens, samples), kept, self.spreads)
+    def part(self, samples: slice, labeled: int) -> "Targets":
+        """Return the targets of the same samples as `Batch.part`, of a batch with this number of labeled samples."""
+        kept = None if self.kept is None else _parts(self.kept, samples, labeled)
+        return Targets(_parts(self.tokens, samples, labeled), kept, self.spreads)
 
 
-def _parts(tensors: Mapping[str, Tensor], samples: slice) -> dict[str, Tensor]:
-    halves = {name: tensor.chunk(2) for name, tensor in tensors.items()}
+def _parts(tensors: Mapping[str, Tensor], samples: slice, labeled: int) -> dict[str, Tensor]:
     return {
-        name: torch.cat([labeled[samples], unlabeled[samples]])
-        for name, (labeled, unlabeled) in halves.items()
+        name: torch.cat([tensor[:labeled][samples], tensor[labeled:][samples]])
+        for name, tensor in tensors.items()
     }
 
 
@@ -74,6 +75,7 @@ class CachedTargets:
         plan: the view plan of the readers' rows.
         device: the target device.
         spreads: by teacher, the standard deviation of each channel, float32 [D].
+        maps: by teacher, the map from its tokens to its targets; a teacher without a map has its tokens as targets.
         threads: number of threads that copy and decompress records.
     """
 
@@ -84,6 +86,7 @@ class CachedTargets:
         plan: ViewPlan,
         device: torch.device,
         spreads: Mapping[str, Tensor] | None = None,
+        maps: Mapping[str, TokenMap] | None = None,
         threads: int = 1,
     ) -> None:
         self._readers = readers
@@ -91,7 +94,17 @@ class CachedTargets:
         self._plan = plan
         self._device = device
         self._spreads = {name: spread.to(device) for name, spread in (spreads or {}).items()}
+        self._maps = {name: token_map.to(device) for name, token_map in (maps or {}).items()}
         self._threads = threads
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The tensors of the maps by name. A run keeps them, because eigenvectors depend on the machine."""
+        return {
+            f"{teacher}.{name}": tensor
+            for teacher, token_map in self._maps.items()
+            for name, tensor in token_map.tensors.items()
+        }
 
     @contextmanager
     def opened(self, schedule: BatchSchedule, start: int, stop: int) -> Iterator[GetTargets]:
@@ -99,7 +112,8 @@ class CachedTargets:
 
         def rows_of(step: int) -> Rows:
             rows = schedule.rows(step)
-            return np.concatenate([rows.labeled, rows.unlabeled])
+            taught = [rows.labeled, rows.unlabeled] if schedule.trains_unlabeled else [rows.labeled]
+            return np.concatenate(taught)
 
         with Ring(
             self._readers,
@@ -118,6 +132,7 @@ class CachedTargets:
             name: self._readers[name].codec.decode(record, self._device)
             for name, record in records.items()
         }
+        tokens |= {name: token_map(tokens[name]) for name, token_map in self._maps.items()}
         if self._plan.settings.teacher_sees == "mixed":
             return Targets(tokens, None, self._spreads)
         return self._composed(tokens, rows)
@@ -130,7 +145,7 @@ class CachedTargets:
             device = tokens_BHWD.device
             kept[name] = torch.ones(tokens_BHWD.shape[:3], dtype=torch.bool, device=device)
             unmixed = tokens_BHWD[labeled:].clone()
-            for i, row in enumerate(rows.unlabeled.tolist()):
+            for i, row in enumerate(rows.unlabeled[: len(unmixed)].tolist()):
                 cells = box_cells(self._plan[row].box, crop, self._shapes[name].grid)
                 inside, cut = (torch.from_numpy(mask).to(device) for mask in cells)
                 tokens_BHWD[labeled + i] = torch.where(

@@ -11,6 +11,7 @@ _SMALL = 2**20
 """Integers below this limit are too close together to collide often."""
 _MOST_OTHERS = 4096
 _LONGEST = 16
+_MOST_BITS = 128
 _FLAT = (str, bytes, int, float, bool, type(None))
 
 
@@ -63,6 +64,9 @@ def require_text(key: object) -> None:
 
 
 def _is_flat(key: object) -> bool:
-    """Whether a key is a plain value or a short tuple of plain values."""
+    """Whether a key is a plain value or a short tuple of plain values; a number of many digits is not plain."""
     parts = key if isinstance(key, tuple) else (key,)
-    return len(parts) <= _LONGEST and all(type(part) in _FLAT for part in parts)
+    return len(parts) <= _LONGEST and all(
+        type(part) in _FLAT and not (type(part) is int and part.bit_length() > _MOST_BITS)
+        for part in parts
+    )

@@ -32,6 +32,14 @@ _STORAGE_DTYPES = {
     "UntypedStorage": torch.uint8,
 }
 
+# Bounds of PyTorch.
+_MOST_DIMENSIONS = 64
+_LARGEST = 2**63
+# Elements that calls may copy: a constant, and a multiple of the bytes of the pickle. Genuine files copy less than an
+# element per byte, because they write the arguments of each call.
+_FREE_WORK = 2**20
+_WORK_PER_BYTE = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Storage:
@@ -74,8 +82,8 @@ class StoredTensor:
     def __post_init__(self) -> None:
         """Refuse a tensor that reaches beyond its storage, or has more elements than the storage."""
         sizes = (self.offset, *self.shape, *self.stride)
-        sound = len(self.shape) == len(self.stride) and all(
-            type(size) is int and size >= 0 for size in sizes
+        sound = len(self.shape) == len(self.stride) <= _MOST_DIMENSIONS and all(
+            type(size) is int and 0 <= size < _LARGEST for size in sizes
         )
         if sound and (elements := math.prod(self.shape)):
             last = self.offset + sum(
@@ -118,6 +126,7 @@ class Stub:
 
 
 Load = Callable[[Any], None]
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 def _guarded(opcode: bytes, keys: slice) -> Load:
@@ -131,6 +140,22 @@ def _guarded(opcode: bytes, keys: slice) -> Load:
     return guarded
 
 
+def _counted(opcode: bytes, arguments: Callable[[list[Any]], Iterable[object]]) -> Load:
+    """Return the loader of an opcode that calls something, preceded by a count of the arguments on the stack."""
+    load: Load = pickle._Unpickler.dispatch[opcode[0]]
+
+    def counted(unpickler: "Unpickler") -> None:
+        unpickler.count(arguments(unpickler.stack))
+        load(unpickler)
+
+    return counted
+
+
+def _state_parts(stack: list[Any]) -> tuple[object, ...]:
+    state = stack[-1]
+    return (state, *state[:2]) if isinstance(state, tuple) else (state,)
+
+
 # Based on Python's implementation: the C class allocates an array as long as the largest memo index in the file.
 class Unpickler(pickle._Unpickler):
     """Reads a pickle into plain containers, numbers, `StoredTensor` and `Stub` objects.
@@ -138,6 +163,7 @@ class Unpickler(pickle._Unpickler):
     Attributes:
         storages: the storages that the pickle refers to, by key.
         guard: checks the keys of all containers.
+        work: number of elements that calls have copied. A small file can name one long list in many calls.
     """
 
     stack: list[Any]
@@ -149,10 +175,13 @@ class Unpickler(pickle._Unpickler):
         super().__init__(file, encoding="utf-8", errors="replace")
         self.storages: dict[str, Storage] = {}
         self.guard = KeyGuard()
+        self.work = 0
+        self._file = file
         self._stubs: dict[tuple[str, str], type[Stub]] = {}
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - whatever the file names
         """Return the harmless counterpart of a global, without importing a module."""
+        self.count((module, name))
         if (module, name) == ("collections", "OrderedDict"):
             return lambda *items: self._ordered(*items)  # noqa: PLW0108 - as below
         if module in {"torch", "torch.cuda", "torch.storage"} and name in _STORAGE_DTYPES:
@@ -160,8 +189,23 @@ class Unpickler(pickle._Unpickler):
         if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
             return dtype
         if rebuild := _REBUILDS.get((module, name)):
-            return lambda *args: rebuild(*args)  # noqa: PLW0108 - a pickle may set attributes of it
+            return lambda *args: self._rebuilt(rebuild, args)
         return self._stubs.setdefault((module, name), type("Stub", (Stub,), {}))
+
+    def count(self, arguments: Iterable[object]) -> None:
+        """Add the elements of a call's arguments to `work`.
+
+        Raises:
+            ValueError: If the work is out of proportion to the bytes that were read.
+        """
+        for argument in arguments:
+            self.work += 1 + (len(argument) if isinstance(argument, _SIZED) else 0)
+        if self.work > _FREE_WORK + _WORK_PER_BYTE * self._file.tell():
+            raise ValueError("its calls copy far more elements than it contains")
+
+    def _rebuilt(self, rebuild: Callable[..., object], args: tuple[object, ...]) -> object:
+        self.count(args)  # of a call inside of another one, too
+        return rebuild(*args)
 
     def _ordered(self, items: Iterable[tuple[object, object]] = ()) -> OrderedDict[object, object]:
         pairs = [(key, value) for key, value in items]
@@ -174,6 +218,10 @@ class Unpickler(pickle._Unpickler):
     def _load_long_binput(self) -> None:
         self._keep(int.from_bytes(self.read(4), "little"))
 
+    def _load_bytearray8(self) -> None:
+        # Python's loader allocates the announced length before it reads.
+        self.stack.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
+
     def _keep(self, index: int) -> None:
         require_near(index, len(self.memo))
         self.memo[index] = self.stack[-1]
@@ -185,6 +233,14 @@ class Unpickler(pickle._Unpickler):
         pickle.DICT[0]: _guarded(pickle.DICT, slice(0, None, 2)),
         pickle.ADDITEMS[0]: _guarded(pickle.ADDITEMS, slice(None)),
         pickle.FROZENSET[0]: _guarded(pickle.FROZENSET, slice(None)),
+        pickle.REDUCE[0]: _counted(pickle.REDUCE, lambda stack: stack[-1]),
+        pickle.NEWOBJ[0]: _counted(pickle.NEWOBJ, lambda stack: stack[-1]),
+        pickle.NEWOBJ_EX[0]: _counted(pickle.NEWOBJ_EX, lambda stack: (*stack[-2], stack[-1])),
+        pickle.OBJ[0]: _counted(pickle.OBJ, lambda stack: stack),
+        pickle.INST[0]: _counted(pickle.INST, lambda stack: stack),
+        pickle.BUILD[0]: _counted(pickle.BUILD, _state_parts),
+        pickle.BINPERSID[0]: _counted(pickle.BINPERSID, lambda stack: stack[-1:]),
+        pickle.BYTEARRAY8[0]: _load_bytearray8,
         pickle.PUT[0]: _load_put,
         pickle.LONG_BINPUT[0]: _load_long_binput,
     }

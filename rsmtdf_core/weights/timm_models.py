@@ -87,6 +87,9 @@ def statistics(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(map(float, config.mean)), tuple(map(float, config.std))
 
 
+LIST_MODELS = "python -c 'import timm; print(*timm.list_models())'"
+
+
 def hub_file(model: str) -> tuple[str, str]:
     """Return the repository and file name of a timm model's pretrained weights.
 
@@ -137,7 +140,7 @@ def find_model(model: str) -> TimmModel:
         near = get_close_matches(name, timm.list_models(pretrained=True), n=3)
         raise TeacherError(
             f"timm has no model {model!r}" + (f", did you mean {' or '.join(near)}?" * bool(near)),
-            remedy="correct the teacher's model; timm.list_models() lists all names",
+            remedy=f"correct the teacher's model; list all models: {LIST_MODELS}",
         )
     return TimmModel(name.split(".", 1)[0], config, {})
 

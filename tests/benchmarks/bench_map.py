@@ -35,7 +35,7 @@ runtime: {{device: cpu, workers: 0, cache: {folder}/cache, runs: {folder}/runs}}
 
 
 def main() -> None:
-    """Make what is missing in the folder, predict in a process of its own, and print a table."""
+    """Create the missing files in the folder, predict in a separate process, and print a table."""
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("folder", type=Path)
     asked.add_argument("--width", type=int, default=20_000)
@@ -53,13 +53,13 @@ def main() -> None:
 
 
 def in_process(work, *arguments):
-    """Call in a process that has nothing in its memory from before."""
+    """Call in a new process, so that its peak memory is that of the call."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def make_run(folder: Path) -> Path:
-    """A run of one step, trained where it is not there yet."""
+    """A run of one step, trained unless it exists."""
     run = folder / "runs" / "large-map-supervised-seed0"
     if not run.is_dir():
         draw_scenes(folder / "scenes", 14, 600, seed=0)
@@ -77,8 +77,8 @@ def make_raster(path: Path, height: int, width: int) -> Path:
     rows = np.tile(scene, (1, 1, -(-width // 512)))[:, :, :width]
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": height, "width": width}
     tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
-    place = {"crs": "EPSG:32640", "transform": rasterio.Affine(0.5, 0, 4e5, 0, -0.5, 2.8e6)}
-    with rasterio.open(path, "w", **profile, **tiles, **place) as dataset:
+    georeference = {"crs": "EPSG:32640", "transform": rasterio.Affine(0.5, 0, 4e5, 0, -0.5, 2.8e6)}
+    with rasterio.open(path, "w", **profile, **tiles, **georeference) as dataset:
         for top in range(0, height, 512):
             part = rows[:, : min(512, height - top)]
             dataset.write(part, window=((top, top + part.shape[1]), (0, width)))

@@ -1,4 +1,4 @@
-"""What `rsmtdf data prepare` takes for one tile of Potsdam's full size: seconds, and the peak of memory.
+"""Seconds and peak memory of `rsmtdf data prepare` for one tile of Potsdam's full size.
 
     python tests/benchmarks/bench_prepare.py
 
@@ -62,24 +62,24 @@ def draw_tile(folder: Path) -> None:
     colors = np.clip(load_manifest("potsdam").palette, 9, 240)
     ids = draws.integers(0, len(colors), (height // 40, width // 40)).repeat(40, 0).repeat(40, 1)
     noise = draws.integers(0, 9, (height, width, 3), np.uint8)
-    for place, pixels in (
+    for path, pixels in (
         ("2_Ortho_RGB/top_potsdam_2_10_RGB.tif", colors[ids] + noise),
         ("5_Labels_all/top_potsdam_2_10_label.tif", colors[ids]),
     ):
-        (folder / place).parent.mkdir(parents=True)
-        Image.fromarray(pixels).save(folder / place)
+        (folder / path).parent.mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / path)
 
 
 def lines(answers: dict[str, list[dict[str, float]]]) -> list[Line]:
     """Median seconds and the highest peak of each way."""
-    made: list[Line] = []
+    results: list[Line] = []
     for way, rounds in answers.items():
         if way != "nothing":
-            seconds = float(np.median([one["seconds"] for one in rounds]))
-            made.append((f"prepare, a tile of Potsdam: {way}, s", seconds, ""))
-        peak = max(one["peak"] for one in rounds)
-        made.append((f"prepare, a tile of Potsdam: {way}, peak of memory, MiB", peak, ""))
-    return made
+            seconds = float(np.median([measurement["seconds"] for measurement in rounds]))
+            results.append((f"prepare, a tile of Potsdam: {way}, s", seconds, ""))
+        peak = max(measurement["peak"] for measurement in rounds)
+        results.append((f"prepare, a tile of Potsdam: {way}, peak of memory, MiB", peak, ""))
+    return results
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What reading files costs: the reader of scenes beside a plain one, ratios within one run.
+"""The cost of reading files: the reader of scenes compared with plain Pillow, as ratios within one run.
 
     python tests/benchmarks/bench_reading.py [FORMAT...]
 
@@ -36,7 +36,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class PlainReader:
-    """Pillow alone, with each file opened where something of it is needed."""
+    """Pillow alone, which opens each file every time it is needed."""
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root, self.manifest = root, manifest

@@ -1,4 +1,4 @@
-"""What the store costs beside raw files: ratios, which hold on any machine, never times.
+"""The cost of the store compared with raw files: ratios, which hold on any machine, instead of times.
 
     python tests/benchmarks/bench_store.py [FOLDER]
 
@@ -58,27 +58,27 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     lines: list[Line] = []
     for name in SHAPES:
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            lines += measure_writing(Path(place), name)
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            lines += measure_reading(Path(place), name)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        lines += measure_large(Path(place))
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            lines += measure_writing(Path(scratch), name)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            lines += measure_reading(Path(scratch), name)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        lines += measure_large(Path(scratch))
     for codec in ("fp16", "int8"):
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            lines += compare_clients(Path(place), codec)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            lines += compare_clients(Path(scratch), codec)
     sys.stdout.write(table(lines))
 
 
-def measure_writing(place: Path, name: str) -> list[Line]:
+def measure_writing(folder: Path, name: str) -> list[Line]:
     """Speed of writing one shard over raw `tofile` of the same numbers."""
     tokens = record_numbers(SHAPES[name], DISTINCT)
-    store = make_store(place, SHAPES[name], RECORDS[name])
+    store = make_store(folder, SHAPES[name], RECORDS[name])
     rows = range(store.metadata.shard_records)
 
-    def own() -> None:
+    def store_shard() -> None:
         packed = (store.codec.encode(tokens[row % DISTINCT]) for row in rows)
-        write_shard(place / "shard", packed, len(rows))
+        write_shard(folder / "shard", packed, len(rows))
 
     def block() -> None:
         write_block(store.path, rows, (tokens[row % DISTINCT] for row in rows))
@@ -88,7 +88,7 @@ def measure_writing(place: Path, name: str) -> list[Line]:
             write()
 
     def raw(*, sync: bool) -> None:
-        with (place / "raw").open("wb") as file:
+        with (folder / "raw").open("wb") as file:
             for row in rows:
                 tokens[row % DISTINCT].tofile(file)
             if sync:
@@ -96,8 +96,8 @@ def measure_writing(place: Path, name: str) -> list[Line]:
                 os.fsync(file.fileno())
 
     contestants = {
-        "own": own,
-        "own, no fsync": partial(unsynced, own),
+        "own": store_shard,
+        "own, no fsync": partial(unsynced, store_shard),
         "block": block,
         "block, no fsync": partial(unsynced, block),
         "raw": partial(raw, sync=False),
@@ -115,17 +115,17 @@ def measure_writing(place: Path, name: str) -> list[Line]:
     ]
 
 
-def measure_reading(place: Path, name: str) -> list[Line]:
+def measure_reading(folder: Path, name: str) -> list[Line]:
     """Speed of filling a buffer with random records over np.memmap's; and the loader's."""
     shape, records, size = SHAPES[name], RECORDS[name], LOADER_BATCH[name]
-    store = make_store(place, shape, records)
+    store = make_store(folder, shape, records)
     fill(store, records)
     tokens = record_numbers(shape, DISTINCT)
-    with (place / "raw").open("wb") as file:
+    with (folder / "raw").open("wb") as file:
         for row in range(records):
             tokens[row % DISTINCT].tofile(file)
-    raw = np.memmap(place / "raw", np.float16, "r", shape=(records, *shape.record_shape))
-    forget(place)
+    raw = np.memmap(folder / "raw", np.float16, "r", shape=(records, *shape.record_shape))
+    forget(folder)
     order = np.random.default_rng(0).permutation(records)
     out = np.zeros((size, *shape.record_shape), np.float16)
     array = zarr.open_array(store.path, mode="r")
@@ -205,12 +205,13 @@ class Loader:
             time.sleep(0.1)
 
 
-def measure_large(place: Path) -> list[Line]:
+def measure_large(folder: Path) -> list[Line]:
     """Opening a store of a million views, and the memory of a process that reads it."""
-    store = million(place)
+    store = million(folder)
     opened = [child("open", store.path) for _ in range(5)]
     seconds, required, grown = (
-        float(np.median([one[name] for one in opened])) for name in ("opened", "required", "mb")
+        float(np.median([measurement[name] for measurement in opened]))
+        for name in ("opened", "required", "mb")
     )
     small, large = (
         child("read", store.path, str(count))["anonymous"]
@@ -224,9 +225,9 @@ def measure_large(place: Path) -> list[Line]:
     ]
 
 
-def million(place: Path) -> FeatureStore:
+def million(folder: Path) -> FeatureStore:
     """A committed store of a million views of shape A, its shards all links to one file."""
-    store = make_store(place, SHAPES["A"], MILLION)
+    store = make_store(folder, SHAPES["A"], MILLION)
     capacity = store.metadata.shard_records
     tokens = record_numbers(SHAPES["A"], 1)[0]
     first = write_block(store.path, range(capacity), (tokens for _ in range(capacity)))
@@ -242,13 +243,13 @@ def million(place: Path) -> FeatureStore:
     return store
 
 
-def child(what: str, path: Path, *rest: str) -> dict[str, float]:
+def child(task: str, path: Path, *rest: str) -> dict[str, float]:
     """The report of a fresh process."""
-    command = [sys.executable, __file__, "--child", what, str(path), *rest]
+    command = [sys.executable, __file__, "--child", task, str(path), *rest]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
-def child_main(what: str, path: Path, *rest: str) -> None:
+def child_main(task: str, path: Path, *rest: str) -> None:
     """What a fresh process does: open a store and its first record, or read many records."""
     before, start = memory("Rss"), time.perf_counter()
     group = ViewGroup.at(path.parent)
@@ -261,7 +262,7 @@ def child_main(what: str, path: Path, *rest: str) -> None:
         "required": time.perf_counter() - start,
         "mb": (memory("Rss") - before) / 1e6,
     }
-    if what == "read":
+    if task == "read":
         count = int(*rest)
         reader = FeatureReader(store, np.arange(count))
         steps = np.random.default_rng(0).permutation(count).reshape(-1, BATCH)
@@ -273,23 +274,25 @@ def child_main(what: str, path: Path, *rest: str) -> None:
 
 
 def memory(field: str) -> float:
-    """Bytes of this process; mapped files count as Rss, but only Anonymous is its own."""
+    """Bytes of this process; Rss includes mapped files, and Anonymous does not."""
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return float(line.split()[1]) * 1024
     raise AssertionError(field)
 
 
-def compare_clients(place: Path, codec: str) -> list[Line]:
+def compare_clients(folder: Path, codec: str) -> list[Line]:
     """Share of records that other Zarr clients read as we do, bit for bit."""
     records = 40
-    store = make_store(place, SHAPES["B"], records, codec)
+    store = make_store(folder, SHAPES["B"], records, codec)
     fill(store, records)
-    own = np.zeros((records, *store.codec.stored_shape), store.codec.dtype)
-    FeatureReader(store, np.arange(records)).gather(np.arange(records), own)
+    records_read = np.zeros((records, *store.codec.stored_shape), store.codec.dtype)
+    FeatureReader(store, np.arange(records)).gather(np.arange(records), records_read)
 
-    def same(found: np.ndarray) -> float:
-        return float(np.mean([a.tobytes() == b.tobytes() for a, b in zip(own, found, strict=True)]))
+    def same(other: np.ndarray) -> float:
+        return float(
+            np.mean([a.tobytes() == b.tobytes() for a, b in zip(records_read, other, strict=True)])
+        )
 
     tensorstore = float("nan")
     if find_spec("tensorstore"):
@@ -307,7 +310,7 @@ def compare_clients(place: Path, codec: str) -> list[Line]:
     ]
 
 
-def make_store(place: Path, shape: TokenShape, views: int, codec: str = "fp16") -> FeatureStore:
+def make_store(folder: Path, shape: TokenShape, views: int, codec: str = "fp16") -> FeatureStore:
     """An empty store with room for so many views, 64 to 256 records a shard."""
     count = min(views, 1000)
     scenes = [Scene(f"{n}", f"{n}.png", None, 64, 64, sha256=f"{n:064x}") for n in range(count)]
@@ -315,7 +318,7 @@ def make_store(place: Path, shape: TokenShape, views: int, codec: str = "fp16") 
     # To draw a million views takes minutes; these are the first thousand again and again.
     table = np.tile(plan.table, -(-views // count))
     table["number"] = np.arange(len(table)) // count
-    group = grow_group(place, replace(plan, table=table))
+    group = grow_group(folder, replace(plan, table=table))
     sample = partial(record_numbers, shape, 8)
     return create_store(
         group, {"weights_sha256": "0"}, shape, declare_codec(codec), sample, shard_bytes=2**28
@@ -333,9 +336,9 @@ def fill(store: FeatureStore, records: int) -> None:
         store.append(write_block(store.path, block, of(block)))
 
 
-def forget(place: Path) -> None:
-    """Have the page cache drop the files below `place`."""
-    for path in place.rglob("*"):
+def forget(folder: Path) -> None:
+    """Have the page cache drop the files below `folder`."""
+    for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())

@@ -1,10 +1,10 @@
-"""What a training step costs, arm beside arm: ratios within one run.
+"""The cost of a training step in several arms: ratios within one run.
 
     python tests/benchmarks/bench_training.py
     python tests/benchmarks/bench_training.py --device cuda --batch 8 --precision bf16 --compile --peak-tflops 989
 
 A ViT-S/14 student at 518 px; teachers of the shapes of DINOv2-B and CLIP-L with random weights. Each arm is a process
-of its own that trains a step when it is told to; three or four of them take turns. Cached tokens are smooth random
+of its own that trains a step on request; three or four of them take turns. Cached tokens are smooth random
 maps. Without a GPU it takes a quarter of an hour, 18 GB of memory and 2 GB for temporary files.
 """
 
@@ -54,6 +54,7 @@ optimiser: {epochs: 1000}
 runtime: {workers: 1, cache: ROOT/cache, cache_pixels: true}
 """
 
+FIXMATCH = ("objective.method=fixmatch",)
 # What each arm changes, and the codec that its tokens are read from.
 ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "cached": ((), "fp16"),
@@ -61,7 +62,7 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "transform": ((), "transform"),
     "shared": (("student.second_encoding=shared",), "fp16"),
     "online": (("objective.teachers=online",), ""),
-    "fixmatch": (("objective.method=fixmatch",), ""),
+    "fixmatch": (FIXMATCH, ""),
     "unimatch-v2": (("objective.method=unimatch-v2",), ""),
     "cached bf16": (("runtime.precision=bf16",), "fp16"),
     "bare encoder": ((), ""),
@@ -80,7 +81,7 @@ OFFICIAL_BF16 = 65 / 8
 
 
 def main() -> None:
-    """Measure and print a markdown table; or, told so, be one arm."""
+    """Measure and print a Markdown table; with `--arm`, train steps of that arm on request."""
     options = parser().parse_args()
     if options.arm:
         serve(Path(options.root), options)
@@ -89,22 +90,26 @@ def main() -> None:
         prepare(Path(folder), options)
         lines = measure_steps(Path(folder), options)
         lines += measure_products(torch.device(options.device))
-        lines += measure_pixels(config_of(Path(folder), options, ()))
+        lines += measure_pixels(config_of(Path(folder), options, FIXMATCH))
     sys.stdout.write(table(lines))
 
 
 def parser() -> argparse.ArgumentParser:
     """The script's options."""
-    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    made.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    made.add_argument("--batch", type=int, default=2, help="labeled crops, and as many unlabeled")
-    made.add_argument("--precision", default="fp32", help="of arms that do not set their own")
-    made.add_argument("--compile", action="store_true")
-    made.add_argument("--peak-tflops", type=float, default=0.0, help="of the device, for its use")
-    made.add_argument("--rounds", type=int, default=ROUNDS)
-    made.add_argument("--arm", default="", help=argparse.SUPPRESS)
-    made.add_argument("--root", default="", help=argparse.SUPPRESS)
-    return made
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    options.add_argument(
+        "--batch", type=int, default=2, help="labeled crops, and as many unlabeled"
+    )
+    options.add_argument("--precision", default="fp32", help="of arms that do not set their own")
+    options.add_argument("--compile", action="store_true")
+    options.add_argument(
+        "--peak-tflops", type=float, default=0.0, help="of the device, for its use"
+    )
+    options.add_argument("--rounds", type=int, default=ROUNDS)
+    options.add_argument("--arm", default="", help=argparse.SUPPRESS)
+    options.add_argument("--root", default="", help=argparse.SUPPRESS)
+    return options
 
 
 def config_of(
@@ -171,15 +176,15 @@ def training_steps(
     steps = training.steps()
     opened.callback(steps.close)
     first = next(steps)
-    parameters = sum(one.numel() for one in training.student.parameters())
-    place = save_checkpoint(
+    parameters = sum(parameter.numel() for parameter in training.student.parameters())
+    checkpoint = save_checkpoint(
         root / f"{config.objective.method}-checkpoints",
         training.student,
         training.ema,
         training.optimiser,
         {"step": 1},
     )
-    size = sum(file.stat().st_size for file in place.iterdir())
+    size = sum(file.stat().st_size for file in checkpoint.iterdir())
     extra["checkpoint"] = size / (16 * parameters)
     yield first.clock.seconds() | extra | {"check": checks.pop().seconds()["step"]}
     for record in steps:
@@ -212,7 +217,10 @@ def operations_of(training: Training) -> float:
         with torch.no_grad():
             training.ema.logits(images[batch:])
         output = training.student(images)
-        sum([one.mean() for one in output.tokens.values()], output.logits.mean()).backward()
+        sum(
+            [teacher_tokens.mean() for teacher_tokens in output.tokens.values()],
+            output.logits.mean(),
+        ).backward()
     training.optimiser.zero_grad(set_to_none=True)
     return float(counter.get_total_flops())
 
@@ -233,15 +241,15 @@ def bare_passes(config: ExperimentConfig) -> Iterator[dict[str, float]]:
             with torch.no_grad():
                 training.ema.encoder(images[batch:])
                 training.ema.encoder(small[batch:])
-            found = [encoder(images)[-1].float().mean(), encoder(small)[-1].float().mean()]
-            torch.stack(found).sum().backward()
+            means = [encoder(images)[-1].float().mean(), encoder(small)[-1].float().mean()]
+            torch.stack(means).sum().backward()
         if accelerator.device.type == "cuda":
             torch.cuda.synchronize()
         yield {"step": time.perf_counter() - started}
 
 
 class Arm:
-    """A process that trains a step when told to."""
+    """A process that trains a step on request."""
 
     def __init__(self, name: str, root: Path, options: argparse.Namespace) -> None:
         words = [sys.executable, __file__, "--arm", name, "--root", str(root)]
@@ -269,7 +277,7 @@ class Arm:
 
     def phase(self, name: str) -> float:
         """The median seconds of a phase, without the first step."""
-        return float(np.median([one[name] for one in self.answers[1:]]))
+        return float(np.median([answer[name] for answer in self.answers[1:]]))
 
     @property
     def peak(self) -> float:
@@ -303,7 +311,7 @@ def measure_steps(root: Path, options: argparse.Namespace) -> list[Line]:
     cached, online, bf16 = sets[0]["cached"], sets[0]["online"], sets[2]["cached bf16"]
 
     def ratio(name: str, other: str) -> float:
-        arms = next(one for one in sets if name in one and other in one)
+        arms = next(arm_set for arm_set in sets if name in arm_set and other in arm_set)
         return arms[name].seconds / arms[other].seconds
 
     bare = ratio("cached", "bare encoder")
@@ -373,9 +381,8 @@ def measure_pixels(config: ExperimentConfig) -> list[Line]:
         arms = {}
         for name, cached in (("rendered", False), ("cached", True)):
             runtime = config.runtime.model_copy(update={"cache_pixels": cached})
-            objective = config.objective.model_copy(update={"method": "fixmatch"})
-            own = config.model_copy(update={"runtime": runtime, "objective": objective})
-            experiment, accelerator = plan_experiment(own), make_accelerator(own)
+            arm = config.model_copy(update={"runtime": runtime})
+            experiment, accelerator = plan_experiment(arm), make_accelerator(arm)
             features = find_features(experiment, accelerator.device)
             training = make_training(experiment, features, accelerator)
             arms[name] = opened.enter_context(training.pixels.opened(0, training.total_steps))

@@ -1,8 +1,8 @@
-"""What the transform codec saves and costs, on DINOv2-S tokens of real aerial scenes.
+"""Size, fidelity and speed of the transform codec on DINOv2-S tokens of real aerial scenes.
 
     python tests/benchmarks/bench_transform.py [SHARED]
 
-SHARED is the folder with `weights` and `data/dubai` (by default the one beside the checkout).
+SHARED is the folder with `weights` and `data/dubai` (by default the folder next to the checkout).
 Extraction takes one to two seconds a view on a processor. Speeds are of processor time,
 so that they are of one core however many there are.
 """
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def measure(shared_path: Path) -> dict[str, float]:
-    """All numbers, by "<quality>: <what>"."""
+    """All numbers, by "<quality>: <measure>"."""
     tokens = dubai_tokens(shared_path, VIEWS)
     return {
         f"{quality}: {name}": number
@@ -94,7 +94,7 @@ def measure_quality(tokens: np.ndarray, quality: float) -> dict[str, float]:
     """
     first, second = tokens[::2], tokens[1::2]
     pair = [measure_unseen(*halves, quality) for halves in ((first, second), (second, first))]
-    return {name: float(np.mean([one[name] for one in pair])) for name in pair[0]}
+    return {name: float(np.mean([measures[name] for measures in pair])) for name in pair[0]}
 
 
 def measure_unseen(sample: np.ndarray, unseen: np.ndarray, quality: float) -> dict[str, float]:
@@ -118,8 +118,8 @@ def measure_unseen(sample: np.ndarray, unseen: np.ndarray, quality: float) -> di
     unpack()
     decode()
     compared = zip(unseen, restored, strict=True)
-    found = Fidelity.merged(Fidelity.measure(*pair, parameters["mean"]) for pair in compared)
-    certificate = found.certificate()
+    fidelity = Fidelity.merged(Fidelity.measure(*pair, parameters["mean"]) for pair in compared)
+    certificate = fidelity.certificate()
     return {
         "times smaller than fp16": unseen[0].size * 2 * len(packed) / sum(r.nbytes for r in packed),
         "centred cosine, mean": certificate["centred_cosine"]["mean"],

@@ -46,7 +46,7 @@ ARMS: dict[str, tuple[str, ...]] = {
 
 
 def main() -> None:
-    """Run what is missing, then compare."""
+    """Run the missing trainings, then compare all."""
     data, weights, out = (Path(word) for word in sys.argv[1:4])
     jobs = int(sys.argv[4]) if len(sys.argv) > 4 else 2
     shared = common(data, weights, out)
@@ -59,7 +59,7 @@ def main() -> None:
         for seed, (name, overrides) in product(SEEDS, ARMS.items())
     ]
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda one: train(*one, threads), wanted))
+        list(pool.map(lambda arguments: train(*arguments, threads), wanted))
     runs = [str(run) for run, _ in wanted]
     rsmtdf("compare", *runs, "--split", "test", "--out", str(out / "comparison"))
 
@@ -91,7 +91,7 @@ def flags(settings: list[str]) -> list[str]:
 
 
 def rsmtdf(*words: str, threads: int | None = None) -> None:
-    """Run a verb; the script ends where it fails."""
+    """Run a verb; end the script if it fails."""
     limit = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     subprocess.run([sys.executable, "-m", "cli.main", *words], check=True, env=os.environ | limit)
 

@@ -39,9 +39,9 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|")
     for name, bar in CODECS.items():
-        own = [*settings, *codec(name)]
-        extract(load_config("dubai-small", own))
-        print(row(name, trained(out / "curves" / name, own), online, bar), flush=True)
+        overrides = [*settings, *codec(name)]
+        extract(load_config("dubai-small", overrides))
+        print(row(name, trained(out / "curves" / name, overrides), online, bar), flush=True)
 
 
 def trained(run: Path, settings: Sequence[str]) -> Curves:
@@ -53,9 +53,9 @@ def trained(run: Path, settings: Sequence[str]) -> Curves:
     return {name: np.array([line[name] for line in steps]) for name in LOSSES}
 
 
-def row(name: str, found: Curves, online: Curves, bar: float | None) -> str:
+def row(name: str, curves: Curves, online: Curves, bar: float | None) -> str:
     """A line of the table; parts are compared with the whole loss, as one of them may be near 0."""
-    differences = {key: np.abs(found[key] - online[key]) / online["loss"] for key in LOSSES}
+    differences = {key: np.abs(curves[key] - online[key]) / online["loss"] for key in LOSSES}
     whole = differences["loss"]
     parts = ", ".join(f"{key} {differences[key].max():.2g}" for key in LOSSES[1:])
     limit = "" if bar is None else f"{bar:g}"

@@ -71,7 +71,7 @@ def assert_shown(text: str, name: str, times: int = 1) -> None:
 
 
 @for_names
-def test_printable_text_is_what_repr_shows(name: str):
+def test_printable_text_equals_that_of_repr(name: str):
     shown = printable(name)
     assert shown.replace("\n", "").isprintable()
     assert shown == name or not name.isprintable()
@@ -160,7 +160,7 @@ def test_scores_of_classes_and_checks_of_files_with_any_name_are_shown(name: str
     assert_shown(printed(lambda: console.out.print(data._problems_table(result))), name, times=2)
 
 
-def test_our_own_warnings_are_shown_as_all_others():
+def test_our_warnings_are_shown_like_all_others():
     logger = logging.getLogger("rsmtdf_core.weights.states")
     handler = main._Warnings()
     logger.addHandler(handler)

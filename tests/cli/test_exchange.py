@@ -80,7 +80,7 @@ def test_the_options_of_an_export_are_handed_over(exported, kind):
     ]
 
 
-def test_an_import_shows_what_it_is_and_how_to_score_it(imported):
+def test_an_import_shows_its_facts_and_the_command_that_scores_it(imported):
     done = call("import-official", "a.pth", "--dataset", "loveda", "--root", "data")
     assert done.exit_code == 0, done.output
     options = {"root": Path("data"), "run": None, "weights": "student", "overwrite": False}

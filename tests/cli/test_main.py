@@ -63,7 +63,7 @@ def test_training_modules_load_no_model_library_of_teachers():
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
-def test_a_wrong_key_is_told_in_a_line_with_status_1():
+def test_a_wrong_key_is_reported_in_a_line_with_status_1():
     done = _rsmtdf("config", "show", "demo", "--set", "student.encodr=x")
     assert done.returncode == 1
     assert "did you mean 'encoder'" in done.stderr
@@ -103,7 +103,7 @@ def test_config_show_prints_every_key_and_copy_keeps_comments(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_verbs_run_in_order_on_a_users_own_folder(tmp_path):
+def test_the_verbs_run_in_order_on_a_users_folder(tmp_path):
     draw_scenes(tmp_path / "scenes", 14, 72, seed=1)
     common = [
         *("--set", f"data.root={tmp_path / 'scenes'}"),
@@ -136,7 +136,7 @@ def test_the_verbs_run_in_order_on_a_users_own_folder(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_says_what_is_kept_and_ends_at_once(tmp_path):
+def test_ctrl_c_lists_what_is_kept_and_ends_at_once(tmp_path):
     draw_scenes(tmp_path / "scenes", 14, 72, seed=1)
     command = [sys.executable, "-m", "cli.main", "train", "demo", "--run", str(tmp_path / "run")]
     command += ["--set", f"data.root={tmp_path / 'scenes'}", "--set", "views.crop=64"]
@@ -153,7 +153,7 @@ def test_ctrl_c_says_what_is_kept_and_ends_at_once(tmp_path):
     assert "Traceback" not in output
 
 
-def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
+def test_sigterm_lists_what_is_kept_and_ends_forked_processes_too():
     script = (
         "import os, signal, time\nfrom cli import main\n"
         "def verb():\n"
@@ -187,7 +187,7 @@ def test_sigterm_says_what_is_kept_and_ends_forked_processes_too():
         (errno.EMFILE, "RSMTDF_DEBUG"),
     ],
 )
-def test_what_the_system_refuses_is_one_sentence(monkeypatch, capsys, number, remedy):
+def test_errors_of_the_system_are_one_sentence(monkeypatch, capsys, number, remedy):
     def refuse() -> None:
         raise OSError(number, os.strerror(number), "some[where]")
 

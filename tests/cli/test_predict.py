@@ -39,7 +39,7 @@ def test_without_options_maps_alone_are_written(asked):
 
 
 @pytest.mark.parametrize("flag", ["probabilities", "confidence", "polygons", "cog", "overwrite"])
-def test_each_flag_sets_what_it_names(asked, flag):
+def test_each_flag_sets_its_setting(asked, flag):
     assert call(f"--{flag}").exit_code == 0
     assert asked[0][3] == PredictSettings(**{flag: True})
 
@@ -71,7 +71,7 @@ def test_bands_and_scale_are_read_as_numbers(asked, options, expected):
         (["--scale", "9,1"], "low"),
     ],
 )
-def test_bands_that_are_none_are_told(asked, options, key):
+def test_invalid_bands_are_reported(asked, options, key):
     done = call(*options)
     assert isinstance(done.exception, ConfigError)
     assert key in done.exception.what

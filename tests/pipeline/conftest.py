@@ -43,7 +43,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def config_file(scenes: Path, tmp_path: Path) -> Path:
-    """The small experiment as a file, with a cache and runs of the test's own."""
+    """The small experiment as a file, with a separate cache and runs folder for each test."""
     text = CONFIG.replace("SCENES", str(scenes)).replace("CACHE", str(tmp_path / "cache"))
     path = tmp_path / "tiny.yaml"
     path.write_text(text.replace("RUNS", str(tmp_path / "runs")))

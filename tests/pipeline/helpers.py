@@ -6,7 +6,7 @@ SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
 
 
 class Told(Silent):
-    """Keeps what the user is told."""
+    """Records the messages to the user."""
 
     def __init__(self):
         self.lines = []

@@ -118,7 +118,7 @@ def nodata_of_a_mask(root: Path, _spec: dict[str, Any]) -> None:
 
 
 def nodata_beside(folder: str) -> Changed:
-    """In GDAL's metadata file, as programs write it where they may not change the raster."""
+    """In GDAL's metadata file, which programs write if they may not change the raster."""
     text = "<PAMDataset>{}</PAMDataset>"
     band = '<PAMRasterBand band="{}"><NoDataValue>1</NoDataValue></PAMRasterBand>'
 
@@ -176,7 +176,7 @@ CASES = [
 @pytest.mark.parametrize(
     ("spec", "change"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
 )
-def test_what_decides_a_mask_is_never_served_from_old_pixels(root, spec, change):
+def test_changed_masks_are_never_served_from_old_pixels(root, spec, change):
     spec = yaml.safe_load(yaml.safe_dump(spec))
     before = plan_experiment(config(root, spec))
     extract(before.config)
@@ -192,7 +192,7 @@ def test_what_decides_a_mask_is_never_served_from_old_pixels(root, spec, change)
     assert served(plan_experiment(after.config)) == rendered(after)
 
 
-def test_a_mask_beside_an_image_makes_its_cached_views_others(root):
+def test_a_mask_next_to_an_image_invalidates_its_cached_views(root):
     experiment = plan_experiment(config(root, manifest()))
     extract(experiment.config)
     mask_beside("images")(root, {})
@@ -218,7 +218,7 @@ def test_a_store_of_an_earlier_version_is_served_if_its_pixels_are_right(root):
 
 
 def test_a_store_of_an_earlier_version_that_read_masks_in_another_way_is_not_served(root):
-    """It knew no nodata values: what it cached is what the files without theirs hold."""
+    """The earlier version ignored nodata values, so its cache equals that of files without them."""
     experiment = plan_experiment(config(root, manifest()))
     extract(experiment.config)
     store = find_pixels(experiment).path
@@ -239,7 +239,7 @@ def test_files_written_again_with_the_same_content_are_no_change(root):
     assert served(experiment) == rendered(experiment)
 
 
-def test_a_new_way_to_read_masks_alone_opens_what_is_cached_once(root, monkeypatch):
+def test_a_new_decoding_of_masks_compares_the_cache_once(root, monkeypatch):
     experiment = plan_experiment(config(root, manifest()))
     extract(experiment.config)
     digests = read_json(find_pixels(experiment).path / MASKS, StoreError)["sha256"]

@@ -82,13 +82,13 @@ ONLINE = ("objective.teachers=online", "views.teacher_sees=weak")
         (("seed=-1", "seed=-2"), ("seed=-1", "seed=-2")),
     ],
 )
-def test_what_an_override_makes_wrong_is_placed_there(config_file, overrides, faulty):
+def test_an_invalid_override_is_the_location_of_the_error(config_file, overrides, faulty):
     with pytest.raises(ConfigError) as caught:
         load_config(str(config_file), overrides)
-    assert caught.value.where == ", ".join(f"--set {one}" for one in faulty)
+    assert caught.value.where == ", ".join(f"--set {text}" for text in faulty)
 
 
-def test_what_is_wrong_in_the_file_is_placed_there(tmp_path):
+def test_an_invalid_file_is_the_location_of_the_error(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("name: x\nseed: -1\ndata: {manifest: synthetic}\n")
     with pytest.raises(ConfigError) as caught:
@@ -106,7 +106,7 @@ def test_online_teachers_need_mixed_views(config_file):
         load_config(str(config_file), ["objective.teachers=online", "views.teacher_sees=weak"])
 
 
-def test_each_problem_has_a_line_of_its_own(tmp_path):
+def test_each_problem_has_a_separate_line(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("name: x\nviws: {}\ndata: {manifest: synthetic, root: ., labeled: 2}\n")
     with pytest.raises(ConfigError) as caught:

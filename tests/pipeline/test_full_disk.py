@@ -96,7 +96,7 @@ def test_a_run_that_could_not_begin_is_started_by_the_same_command(scenes, tmp_p
     assert train(config).run.is_dir()
 
 
-def test_a_checkpoint_that_does_not_fit_leaves_nothing_of_itself(scenes, tmp_path):
+def test_a_checkpoint_that_does_not_fit_leaves_no_file(scenes, tmp_path):
     config = _config(scenes, tmp_path)
     with largest_file(100_000), pytest.raises(WriteError, match="cannot be written") as caught:
         train(config)
@@ -107,8 +107,8 @@ def test_a_checkpoint_that_does_not_fit_leaves_nothing_of_itself(scenes, tmp_pat
     train(config, resume=True)
 
 
-def test_a_run_from_given_weights_that_saved_nothing_is_started_anew(scenes, trained, tmp_path):
-    """There is nothing to resume from, and its first weights are not random."""
+def test_a_run_from_given_weights_without_a_checkpoint_starts_again(scenes, trained, tmp_path):
+    """Without a checkpoint to resume from, the run starts again from the given weights."""
     config = _config(scenes, tmp_path)
     with largest_file(100_000), pytest.raises(WriteError) as caught:
         train(config, init_from=trained)

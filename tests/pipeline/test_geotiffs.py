@@ -67,11 +67,11 @@ def test_both_stages_see_the_chosen_bands(make_config, rasters, tmp_path):
         weights.append(load_file(newest / "student.safetensors"))
     assert crops[0].any()
     assert np.array_equal(*crops)  # checksums of what the teachers saw
-    assert all(torch.equal(one, weights[1][name]) for name, one in weights[0].items())
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     assert evaluate(run)[0].images == 2
     (path,) = predict(run, [min((rasters / "images").iterdir())], tmp_path / "maps")
-    with rasterio.open(path) as found:
-        assert found.crs is not None
+    with rasterio.open(path) as dataset:
+        assert dataset.crs is not None
 
 
 MORE = {"indices": [3, 1, 5, 2, 4], "scale": [0, 2550]}
@@ -147,7 +147,7 @@ def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_p
         targets = find_features(experiment, torch.device("cpu")).targets
         assert isinstance(targets, CachedTargets)
         readers = targets._readers
-        tokens.append([one.tokens(row) for one in readers.values() for row in (0, 7)])
+        tokens.append([reader.tokens(row) for reader in readers.values() for row in (0, 7)])
     # The teachers' three bands are the same.
     assert all(np.array_equal(*pair) for pair in zip(*tokens, strict=True))
 
@@ -174,7 +174,7 @@ def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_p
     first = weights["cached"]["encoder.net.conv_stem.weight"]
     assert first.shape[1] == 5
     assert all(
-        torch.equal(one, weights["rendered"][name]) for name, one in weights["cached"].items()
+        torch.equal(tensor, weights["rendered"][name]) for name, tensor in weights["cached"].items()
     )
     losses = {
         name: [line["loss"] for line in open_run(runs[name]).read_metrics() if "loss" in line]
@@ -188,8 +188,8 @@ def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_p
     assert load_run(run).student.bands == 5
     source = min((rasters / "images").iterdir())
     (path,) = predict(run, [source], tmp_path / "maps")
-    with rasterio.open(path) as found:
-        assert found.count == 1
+    with rasterio.open(path) as dataset:
+        assert dataset.count == 1
     three = PredictSettings(bands=BandSettings.model_validate(BANDS))
     with pytest.raises(ConfigError, match="expects 5 bands, found 3"):
         predict(run, [source], tmp_path / "other", three)
@@ -199,7 +199,7 @@ def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_p
 
 
 def test_the_student_learns_from_a_band_that_teachers_do_not_see(make_config, rasters, tmp_path):
-    """Its first convolution moves there, and its logits change where that band alone does."""
+    """Training changes the weights of the extra band, and a change of that band changes the logits."""
     set_bands(rasters, MORE)
     geo = [f"data.manifest={rasters / 'rasters.yaml'}", f"data.root={rasters}"]
     run = train(make_config(*geo, "objective.method=supervised", "optimiser.max_steps=3")).run
@@ -208,5 +208,5 @@ def test_the_student_learns_from_a_band_that_teachers_do_not_see(make_config, ra
     changed = images.clone()
     changed[:, 4] = 200
     with torch.inference_mode():
-        before, after = (student.logits(student.normalise(one)) for one in (images, changed))
+        before, after = (student.logits(student.normalise(pixels)) for pixels in (images, changed))
     assert not torch.allclose(before, after)

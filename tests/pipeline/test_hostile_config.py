@@ -95,10 +95,14 @@ def test_a_value_beyond_all_use_is_named_by_its_key(key: str, value: object):
 def numbers(value: object, key: str = "") -> list[str]:
     """The dotted keys of all numbers in a config."""
     if isinstance(value, dict):
-        return [one for name in value for one in numbers(value[name], f"{key}.{name}".lstrip("."))]
+        return [
+            number for name in value for number in numbers(value[name], f"{key}.{name}".lstrip("."))
+        ]
     if isinstance(value, list):
         return [
-            one for place in range(len(value)) for one in numbers(value[place], f"{key}.{place}")
+            number
+            for index in range(len(value))
+            for number in numbers(value[index], f"{key}.{index}")
         ]
     return [key] if isinstance(value, int | float) and not isinstance(value, bool) else []
 

@@ -32,7 +32,7 @@ def test_a_proposed_accumulation_is_one_that_the_config_takes(config_file, tmp_p
     assert steps == {2: 0, 4: 1, 6: 0, 8: 2, 12: 1}[batch]
 
 
-def test_what_changes_the_result_is_no_resumed_run(config_file, tmp_path):
+def test_changes_of_the_result_are_not_resumed(config_file, tmp_path):
     config = load_config(
         str(config_file), ("runtime.device=auto", "runtime.activation_checkpointing=true")
     )
@@ -46,7 +46,7 @@ def test_what_changes_the_result_is_no_resumed_run(config_file, tmp_path):
     assert "smaller views.crop or optimiser.batch" in proposed(config, tmp_path).remedy
 
 
-def test_nothing_is_resumed_where_nothing_is_saved(config_file, tmp_path):
+def test_a_run_without_a_checkpoint_is_not_resumed(config_file, tmp_path):
     config = load_config(str(config_file), ("optimiser.batch=8",))
     error = proposed(config, tmp_path, saved=False, unlabeled=False)
     assert "8 crops of 64 px" in error.what
@@ -66,7 +66,7 @@ def test_a_validation_is_made_smaller(tmp_path, settings, remedy):
     assert remedy in too_little_for_a_validation(inference, tmp_path / "config.yaml", "x").remedy
 
 
-def test_only_what_speaks_of_memory_is_translated():
+def test_only_errors_about_memory_are_translated():
     def error_of(detail):
         return RunError(f"too small ({detail})")
 

@@ -1,4 +1,4 @@
-"""Configs written before methods, families and codecs had keys of their own: they load and mean the same."""
+"""Configs from before methods, families and codecs had separate keys load with the same meaning."""
 
 import copy
 
@@ -53,8 +53,10 @@ def test_an_old_config_loads_with_the_same_values(
     old.write_text(yaml.safe_dump(values))
     config = load_config(str(old))
     assert [teacher.declared_codec for teacher in config.teachers] == [declared(codec, quality)] * 2
-    own = {"method": method} | {key: values["objective"][key] for key in OWN_KEYS[method]}
-    assert config.objective.model_dump(mode="json") == own
+    method_settings = {"method": method} | {
+        key: values["objective"][key] for key in OWN_KEYS[method]
+    }
+    assert config.objective.model_dump(mode="json") == method_settings
     assert config.teacher_source == (teachers if method == "rs-mtdf" else "none")
     assert [teacher.name for teacher in config.distilled] == ["vit"] * (method == "rs-mtdf")
     new = config_file.with_name("new.yaml")

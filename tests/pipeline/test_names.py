@@ -1,4 +1,4 @@
-"""Names from outside in what is written: tables, pages and pictures hold them as they are."""
+"""Names of scenes, classes and files appear unchanged in tables, pages and pictures."""
 
 import csv
 from html.parser import HTMLParser

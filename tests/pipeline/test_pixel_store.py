@@ -46,11 +46,11 @@ def test_cached_pixels_are_the_rendered_ones(make_config, sees, method):
     assert isinstance(cached_source, CachedPixels)
     assert isinstance(rendered_source, RenderedPixels)
     assert len(cached) == len(rendered) == 8
-    for found, expected in zip(cached, rendered, strict=True):
-        assert found[0] == expected[0]
-        for one, other in zip(found[1:], expected[1:], strict=True):
-            assert one.dtype == other.dtype
-            assert torch.equal(one, other)
+    for served, expected in zip(cached, rendered, strict=True):
+        assert served[0] == expected[0]
+        for tensor, other in zip(served[1:], expected[1:], strict=True):
+            assert tensor.dtype == other.dtype
+            assert torch.equal(tensor, other)
 
 
 def test_a_training_from_cached_pixels_opens_no_image_and_ends_with_the_same_weights(
@@ -68,16 +68,16 @@ def test_a_training_from_cached_pixels_opens_no_image_and_ends_with_the_same_wei
         config = make_config(CACHED)
         patch.setattr("pipeline.train.session.scored_scenes", lambda _: ())
         cached = train(config, config.runtime.runs / "cached").run
-    one, other = (
+    first, other = (
         newest_checkpoint(open_run(run).checkpoints)[0].path for run in (rendered, cached)
     )
     for name in ("student.safetensors", "ema.safetensors"):
-        assert (one / name).read_bytes() == (other / name).read_bytes()
+        assert (first / name).read_bytes() == (other / name).read_bytes()
 
 
 def test_pixels_alone_may_be_cached(make_config):
     config = make_config("teachers=[]", "objective.method=supervised", CACHED)
-    assert [one.teacher for one in extract(config).stores] == ["pixels"]
+    assert [store.teacher for store in extract(config).stores] == ["pixels"]
     train(config)
     assert extract(config).rendered == 0
 
@@ -107,8 +107,8 @@ def test_only_the_views_of_a_changed_mask_are_made_again(make_config, scenes, tm
     with pytest.raises(StoreMismatchError, match="the masks of 1 scenes"):
         train(config)
     again = extract(config)
-    assert [one.new for one in before.stores] == [20, 20, 20]
-    assert [one.new for one in again.stores] == [0, 0, 2]
+    assert [store.new for store in before.stores] == [20, 20, 20]
+    assert [store.new for store in again.stores] == [0, 0, 2]
     train(config)
 
 

@@ -36,7 +36,7 @@ def listed():
     return load_manifest("synthetic").model_copy(update={"labeled": ("a", "b")})
 
 
-def test_a_share_has_no_effect_beside_a_list_and_that_is_said(make_config, listed):
+def test_a_share_has_no_effect_with_a_list_and_a_warning(make_config, listed):
     config = make_config()
     (sentence,) = unheeded(config, listed)
     assert "data.labeled: 0.25" in sentence
@@ -46,7 +46,7 @@ def test_a_share_has_no_effect_beside_a_list_and_that_is_said(make_config, liste
     assert unheeded(config.model_copy(update={"data": data}), listed) == ()
 
 
-def test_reports_say_which_scenes_are_labeled(make_config, listed):
+def test_reports_name_the_rule_of_labeled_scenes(make_config, listed):
     assert labeled_rule(make_config(), listed) == "2 training scenes listed as labeled"
     rule = labeled_rule(make_config("data.labeled_seed=3"), load_manifest("synthetic"))
     assert rule == "0.25 of the training scenes labeled (seed 3)"

@@ -1,25 +1,36 @@
-"""Every command that writes, on disks that refuse: a sentence, nothing incomplete, and a second run completes."""
+"""Every command that writes, on disks that refuse: one sentence, no incomplete file, and a second run completes."""
 
 import errno
+import hashlib
+import http.server
+import os
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import pipeline.data.init
 from cli.options import copy_file
+from pipeline.cache.transcode import transcode
 from pipeline.cache.transfer.exporting import export_stores
 from pipeline.cache.transfer.importing import import_stores
 from pipeline.config import find_config, load_config
 from pipeline.data.check import check_data
-from pipeline.data.init import draft, look, write_manifest
+from pipeline.data.init import draft, require_free, write_manifest
 from pipeline.data.prepare import PrepareSettings, prepare
+from pipeline.data.prepare.download import download
 from pipeline.demo.scenes import draw_scenes
 from pipeline.evaluate.run import evaluate
 from pipeline.exchange.export import export_run
+from pipeline.exchange.import_official import import_official
 from pipeline.extract.run import extract
 from pipeline.predict import PredictSettings, predict
 from pipeline.reporter import Silent
@@ -27,8 +38,15 @@ from pipeline.runs.compare import compare
 from pipeline.runs.report import report
 from pipeline.train.run import train
 from rsmtdf_core.cache.catalogue import read_catalogue
+from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.official import CROP
+from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.tokens import TokenShape
 from tests.pipeline.conftest import CONFIG
+from tests.pipeline.exchange.test_import_official import officially
 from tests.rasters import ramp, write_tiff
 from tests.refusals import CHANGES, block, files, largest_file, masked, refusing, sentence
 from tests.reliability.tap import tapped
@@ -42,9 +60,33 @@ HISTORIES = ("ledger.jsonl", "commit.json", ".copy")  # they depend on how an ex
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)
 
 
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments: object) -> None: ...
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An archive at an address."""
+    folder = tmp_path_factory.mktemp("server")
+    content = np.random.default_rng(0).bytes(2**20 + 99)
+    (folder / "a.zip").write_bytes(content)
+    handler = partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        DOWNLOAD["urls"] = {"a.zip": f"http://127.0.0.1:{server.server_port}/a.zip"}
+        DOWNLOAD["md5"] = {"a.zip": hashlib.md5(content).hexdigest()}
+        yield
+        server.shutdown()
+        thread.join()
+
+
+DOWNLOAD: dict[str, dict[str, str]] = {}
+
+
 @pytest.fixture(scope="module")
 def material(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scored run, a cache and its export, images and a benchmark: what commands read."""
+    """The inputs of the commands: a scored run, a cache and its export, images and a benchmark."""
     folder = tmp_path_factory.mktemp("material")
     shutil.copytree(scenes, folder / "scenes")
     extract(_config(folder, "cache"))
@@ -56,9 +98,9 @@ def material(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(pixels[:90, :70]).save(folder / "b.png")
     for kind, values in (("images", pixels), ("masks", np.ones((1024, 1024), np.uint8))):
         for name, part in enumerate(("Train", "Val")):
-            place = folder / "loveda" / part / "Rural" / f"{kind}_png"
-            place.mkdir(parents=True)
-            Image.fromarray(values).save(place / f"{name}.png")
+            images = folder / "loveda" / part / "Rural" / f"{kind}_png"
+            images.mkdir(parents=True)
+            Image.fromarray(values).save(images / f"{name}.png")
     return folder
 
 
@@ -83,7 +125,9 @@ def _train(folder: Path) -> None:
 def _init(folder: Path) -> None:
     path = folder / "manifest.yaml"
     if not path.is_file():  # a folder that cannot be synced has its file
-        write_manifest(draft(look(folder / "scenes", Silent()), path), path)
+        require_free(path, overwrite=False)
+        looked = pipeline.data.init.look(folder / "scenes", Silent())
+        write_manifest(draft(looked, path), path)
 
 
 def _copy(folder: Path) -> None:
@@ -100,6 +144,24 @@ def _predict(folder: Path) -> None:
 def _prepare(folder: Path) -> None:
     values = {"source": (folder / "loveda",), "to": folder / "out", "partial": True}
     prepare(PrepareSettings(benchmark="loveda", crops=True, **values))
+
+
+def _official(folder: Path) -> Path:
+    """A checkpoint of the official code, outside of the folder because it is large."""
+    path = folder.parent.parent / "official.pth"
+    if not path.is_file():
+        settings = StudentSettings(
+            encoder="vit_small_patch14_dinov2", weights="random", head="small"
+        )
+        teachers = (TokenShape("dino", 37, 37, 768), TokenShape("clip", 16, 16, 1024, 224))
+        classes = len(load_manifest("synthetic").classes)
+        state = Student(settings, classes, CROP, teachers).state_dict()
+        torch.save({"model": {officially(name): state[name] for name in state}}, path)
+    return path
+
+
+def _import_official(folder: Path) -> None:
+    import_official(_official(folder), "synthetic", run=folder / "new", overwrite=False)
 
 
 COMMANDS: dict[str, Callable[[Path], object]] = {
@@ -123,6 +185,9 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "export onnx": lambda folder: export_run(folder / "run", folder / "out", "onnx"),
     "cache export": lambda folder: export_stores(_stores(folder), str(folder / "out")),
     "cache import": lambda folder: import_stores(str(folder / "shelf"), folder / "new"),
+    "cache transcode": lambda folder: transcode(_stores(folder)[0], declare_codec("int8")),
+    "data download": lambda folder: download(DOWNLOAD["urls"], DOWNLOAD["md5"], folder / "out"),
+    "import-official": _import_official,
 }
 
 
@@ -137,7 +202,7 @@ def _quick(*names: str):
 
 @dataclass
 class Reference:
-    """A command that nothing disturbs.
+    """An undisturbed run of a command.
 
     Attributes:
         start: the files before.
@@ -148,7 +213,7 @@ class Reference:
     """
 
     start: dict[str, bytes]
-    made: list[str]
+    written: list[str]
     fixed: dict[str, bytes]
     sizes: list[int]
     changes: list[tuple[str, str]] = field(default_factory=list)
@@ -193,14 +258,14 @@ class Disk:
         with tapped(self.folder, hook):
             _raised(self.run())
         second = files(self.folder)
-        made = [name for name in second if second[name] != start.get(name)]
+        written = [name for name in second if second[name] != start.get(name)]
         fixed = {
             name: second[name]
-            for name in made
+            for name in written
             if first.get(name) == second[name] and not name.endswith(HISTORIES)
         }
         kept = [change for change in changes if change[0] in CHANGES]
-        return Reference(start, made, fixed, [len(second[name]) for name in made], kept)
+        return Reference(start, written, fixed, [len(second[name]) for name in written], kept)
 
     def require_nothing_incomplete(self) -> None:
         """Each file is as before, or as the command leaves it; lists may be shorter."""
@@ -220,7 +285,7 @@ class Disk:
         """The same command once the disk takes writes again."""
         _raised(self.run())
         now = files(self.folder)
-        assert set(self.reference.made) <= now.keys()
+        assert set(self.reference.written) <= now.keys()
         for name, content in self.reference.fixed.items():
             assert now[name] == content, name
         self.require_no_leftovers()
@@ -228,18 +293,18 @@ class Disk:
 
 @pytest.fixture(scope="module")
 def disks(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Disk]:
-    made: dict[str, Disk] = {}
+    written: dict[str, Disk] = {}
 
     def disk(name: str) -> Disk:
-        if name not in made:
-            made[name] = Disk(name, material, tmp_path_factory.mktemp("disk"))
-        made[name].fresh()
-        return made[name]
+        if name not in written:
+            written[name] = Disk(name, material, tmp_path_factory.mktemp("disk"))
+        written[name].fresh()
+        return written[name]
 
     return disk
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", _quick(*(COMMANDS.keys() - {"import-official"})))
 def test_a_limit_on_file_sizes(disks, name):
     disk = disks(name)
     largest = max(disk.reference.sizes)
@@ -264,7 +329,7 @@ def test_a_refused_operation(disks, name):
 @pytest.mark.reliability
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_refused_operation(disks, name):
-    _refuse(disks(name), every=True)
+    _refuse(disks(name), every=name != "import-official")
 
 
 def _refuse(disk: Disk, *, every: bool) -> None:
@@ -287,10 +352,56 @@ def _refuse(disk: Disk, *, every: bool) -> None:
         disk.require_completes()
 
 
-@pytest.mark.parametrize("name", _quick(*QUICK, "evaluate"))
-def test_a_folder_in_the_place_of_an_output(disks, name):
+# The first step of each command that takes long; the others write at once.
+WORK = {
+    "data init": "pipeline.data.init.look",
+    "data check": "pipeline.data.check.check_dataset",
+    "data prepare": "pipeline.data.prepare.run.find_source",
+    "extract-features": "pipeline.extract.run.plan_experiment",
+    "train": "pipeline.train.run.find_features",
+    "evaluate": "pipeline.evaluate.run.count_confusion",
+    "compare": "pipeline.runs.compare.run.compare_groups",
+    "report": "pipeline.runs.report.run.gather",
+    "predict": "pipeline.predict.run._checked_size",
+    "export safetensors": "pipeline.exchange.export.load_run",
+    "export pt2": "pipeline.exchange.export.load_run",
+    "export onnx": "pipeline.exchange.export.load_run",
+    "cache export": "pipeline.cache.transfer.exporting._snapshot",
+    "cache import": "pipeline.cache.transfer.importing._stage",
+    "cache transcode": "pipeline.cache.transcode.create_store",
+    "data download": "urllib.request.urlopen",
+    "import-official": "pipeline.exchange.import_official.open_weights",
+}
+AT_ONCE = {"config copy", "demo"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_read_only_folder_is_found_before_the_work(disks, name):
     disk = disks(name)
-    for output in disk.reference.made:
+    if name in AT_ONCE:
+        assert name not in WORK
+        return
+    started = AssertionError("the work has begun")
+
+    def refuse(op, path, act, _half):
+        if op in CHANGES:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return act()
+
+    with tapped(disk.folder, refuse), mock.patch(WORK[name], side_effect=started):
+        error = disk.run()
+    assert isinstance(sentence(error), RsmtdfError)
+    assert "cannot be written" in str(error)
+    assert "Read-only file system" in str(error)
+    assert files(disk.folder) == disk.reference.start
+    with mock.patch(WORK[name], side_effect=started):
+        assert disk.run() is started, "the command does this work"
+
+
+@pytest.mark.parametrize("name", _quick(*QUICK, "evaluate"))
+def test_a_folder_at_the_path_of_an_output(disks, name):
+    disk = disks(name)
+    for output in disk.reference.written:
         if output.endswith("tfevents"):  # its name has the time
             continue
         disk.fresh()

@@ -42,7 +42,7 @@ def main() -> None:
         json.dumps(
             {
                 "stores": [store.path.name for store in extracted.stores],
-                "made": [[store.new for store in each.stores] for each in (extracted, again)],
+                "new": [[store.new for store in each.stores] for each in (extracted, again)],
                 "identity": declared_identity(config().teachers[0], 64),
                 "runs": [run.model_dump(mode="json") for run in list_runs(folder).runs],
                 "groups": {group.label: len(group.runs) for group in comparison.groups},

@@ -13,7 +13,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a power cut loses what was not synced; the calls are still seen and still fail."""
+    """Only a power cut loses unsynced data; the calls are still recorded and can still fail."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of this folder share: a small extraction whose tokens tell which view they are of."""
+"""Shared by the tests of this folder: a small extraction whose tokens identify their view."""
 
 import errno
 import os
@@ -61,7 +61,7 @@ def scene(number: int) -> Scene:
 
 
 def draw(cache: Path, job: Job) -> ViewPlan:
-    """The job's plan over what the cache knows, as stage one draws it."""
+    """The job's plan, drawn like in stage one from the views in the cache."""
     listed = [scene(number) for number in range(job.scenes)]
     settings = ViewSettings(crop=28, unlabeled_views=job.views, labeled_views=job.views)
     group = find_group(cache, drawing_fields(settings, 0), listed)
@@ -79,7 +79,7 @@ def keys_of(plan: ViewPlan) -> list[Key]:
 
 
 def tokens_of(teacher: str, key: Key) -> Tokens:
-    """What a teacher says of a view, float32 [3, 3, 5]; of pixels uint8."""
+    """The tokens of a view, float32 [3, 3, 5]; pixels are uint8."""
     seed = int.from_bytes(sha256(repr((teacher, key)).encode()).digest()[:8], "little")
     random = np.random.default_rng(seed)
     if teacher == PIXELS:
@@ -88,7 +88,7 @@ def tokens_of(teacher: str, key: Key) -> Tokens:
 
 
 def crop_of(key: Key) -> int:
-    """The crc32 that stands for a view's crop."""
+    """The number used as the crc32 of a view's crop."""
     return zlib.crc32(repr(key[:3]).encode()) or 1
 
 
@@ -100,9 +100,9 @@ def extract(cache: Path, job: Job) -> FeatureStore:
         group = grow_group(cache, plan)
     rows, keys = group.rows(plan), keys_of(plan)
     with suppress(StoreError):
-        found = find_store(cache, plan, job.identity, declare_codec(job.codec))
+        stored = find_store(cache, plan, job.identity, declare_codec(job.codec))
         if group.crops(rows).all():
-            return found
+            return stored
     store = create_store(
         group,
         job.identity,
@@ -120,7 +120,7 @@ def extract(cache: Path, job: Job) -> FeatureStore:
 
 
 def write_missing(store: FeatureStore, job: Job, rows: np.ndarray, keys: list[Key]) -> bool:
-    """Write the blocks in which something is missing; False where the job ends before the last."""
+    """Write the incomplete blocks; False if the job ends before the last one."""
     group, key_of = store.group, dict(zip(rows.tolist(), keys, strict=True))
     missing = np.union1d(store.missing_rows(rows), rows[group.crops(rows) == 0])
     wanted = set(missing.tolist())
@@ -148,12 +148,12 @@ def read_store(store: FeatureStore, plan: ViewPlan, job: Job, check: str = "alwa
     rows, keys = store.require(plan), keys_of(plan)
     crops = store.group.crops(rows)
     reader, codec = FeatureReader(store, rows, check), store.codec
-    found = np.zeros((len(rows), *codec.stored_shape), codec.dtype)
-    reader.gather(np.arange(len(rows)), found)
-    expected = np.zeros_like(found[0])
+    records = np.zeros((len(rows), *codec.stored_shape), codec.dtype)
+    reader.gather(np.arange(len(rows)), records)
+    expected = np.zeros_like(records[0])
     for row, key in enumerate(keys):
         codec.unpack(codec.encode(tokens_of(job.teacher, key)), expected)
-        assert found[row].tobytes() == expected.tobytes(), f"wrong tokens at {rows[row]}"
+        assert records[row].tobytes() == expected.tobytes(), f"wrong tokens at {rows[row]}"
         assert crops[row] == crop_of(key), f"wrong crop at {rows[row]}"
     return len(rows)
 
@@ -184,12 +184,12 @@ def leftovers(cache: Path) -> list[str]:
 def flips(data: bytes, count: int, random: np.random.Generator) -> Iterator[bytes]:
     """`data` with one bit changed or its end cut off, `count` times, in turn; once by one byte alone."""
     for number in range(count):
-        place = int(random.integers(len(data))) if number != 3 else len(data) - 1
+        position = int(random.integers(len(data))) if number != 3 else len(data) - 1
         if number % 4 == 3:
-            yield data[:place]
+            yield data[:position]
         else:
             changed = bytearray(data)
-            changed[place] ^= 1 << int(random.integers(8))
+            changed[position] ^= 1 << int(random.integers(8))
             yield bytes(changed)
 
 
@@ -197,7 +197,7 @@ Hook = Callable[..., Any]
 
 
 def count(events: list[list[str]]) -> Hook:
-    """Notes what happens: the operation and the file's name."""
+    """Records the operation and the file's name."""
 
     def hook(op: str, path: str, act: Callable[[], Any], half: Callable[[], Any]) -> object:
         events.append([op, path])

@@ -1,8 +1,8 @@
-"""Sees every open, write, sync, rename and cut of files below a folder just before it happens.
+"""Intercepts every open, write, sync, rename and truncation of files below a folder.
 
     with tapped(folder, hook): ...
 
-`hook(op, path, act, half)` is called in place of each; `act()` does it, `half()` writes half of what a
+`hook(op, path, act, half)` is called instead of each; `act()` does it, `half()` writes half of what a
 write would. Operations: "read" and "open" (for writing), "write", "truncate", "sync", "rename",
 "mkdir", "remove".
 """
@@ -31,7 +31,7 @@ def tapped(root: Path, hook: Callable[..., Any]) -> Iterator[None]:  # noqa: C90
         return path if path == str(root) or path.startswith(f"{root}/") else None
 
     class Raw(io.FileIO):
-        """Unbuffered, so that each write is a call of its own."""
+        """Unbuffered, so that each write is a separate call."""
 
         def write(self, data: Any) -> int:
             def half() -> None:

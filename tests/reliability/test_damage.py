@@ -24,7 +24,7 @@ QUICK = {
 
 
 class _Store:
-    """A committed store that is opened and read anew after each damage."""
+    """A committed store that is reopened and read after each damage."""
 
     def __init__(self, cache: Path, codec: str) -> None:
         self.job = harness.Job(views=2, codec=codec)
@@ -55,10 +55,10 @@ def _damage_all(store: _Store, counts: dict[str, int]) -> int:
             whole = path.read_bytes()
             for changed in harness.flips(whole, -(-count // len(store.files[kind])), random):
                 path.write_bytes(changed)
-                with pytest.raises(StoreDamagedError) as found:
+                with pytest.raises(StoreDamagedError) as caught:
                     store.read()
-                assert path.name in str(found.value)
-                assert str(path if kind == "shard" else path.parent) in str(found.value)
+                assert path.name in str(caught.value)
+                assert str(path if kind == "shard" else path.parent) in str(caught.value)
                 cases += 1
             path.write_bytes(whole)
     assert store.read() > 0
@@ -86,15 +86,17 @@ def test_without_checks_the_same_flips_pass_unseen(tmp_path, codec) -> None:
     store = _Store(tmp_path, codec)
     reader = store.store.open_shard(0)
     places = [
-        reader.offsets[number] + place
+        reader.offsets[number] + position
         for number in range(4)
-        for place in np.random.default_rng(number).integers(reader.sizes[number], size=10).tolist()
+        for position in np.random.default_rng(number)
+        .integers(reader.sizes[number], size=10)
+        .tolist()
     ]
     path = store.store.shard_path(0)
     whole, passed = path.read_bytes(), 0
-    for place in places:
+    for position in places:
         changed = bytearray(whole)
-        changed[place] ^= 1
+        changed[position] ^= 1
         path.write_bytes(changed)
         # The bytes are wrong and nothing says so.
         with pytest.raises(AssertionError, match="wrong tokens"):
@@ -108,7 +110,7 @@ def test_without_checks_the_same_flips_pass_unseen(tmp_path, codec) -> None:
 
 
 def test_damaged_locks_of_runs_are_found(tmp_path) -> None:
-    """The run's own list of what it reads, and the cache's list of the runs."""
+    """The run's list of the stores it reads, and the cache's list of runs."""
     cache, run = tmp_path / "cache", RunFolder(tmp_path / "run")
     store = harness.extract(cache, harness.Job())
     run.path.mkdir()
@@ -126,9 +128,9 @@ def test_damaged_locks_of_runs_are_found(tmp_path) -> None:
         whole = path.read_bytes()
         for changed in harness.flips(whole, 60, np.random.default_rng(2)):
             path.write_bytes(changed)
-            with pytest.raises(RsmtdfError) as found:
+            with pytest.raises(RsmtdfError) as caught:
                 read()
-            assert str(path) in str(found.value)
+            assert str(path) in str(caught.value)
             cases += 1
         path.write_bytes(whole)
     print(f"{cases} flips and truncations of locks")

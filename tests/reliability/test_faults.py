@@ -1,4 +1,4 @@
-"""A disk that is full, broken, forbidden or read-only: an error is raised, and nothing is half-done."""
+"""On a full, broken, forbidden or read-only disk, an error is raised and no file is incomplete."""
 
 import errno
 import re
@@ -27,7 +27,7 @@ ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)
 
 
 class _Broken:
-    """Throws errors into extractions of a job in copies of one cache, and looks at what they leave."""
+    """Injects errors into extractions of a job in copies of a cache, and checks the files that remain."""
 
     def __init__(self, folder: Path, before, job) -> None:
         self._folder, self._before, self._job = folder, before, job
@@ -57,7 +57,7 @@ class _Broken:
             # It could be worked around, so the work is done.
             assert harness.read_all(cache, self._job)
         else:
-            # Were it called damage, the user would be told to delete what is sound.
+            # If it were reported as damage, the user would delete intact files.
             assert not isinstance(surfaced, StoreDamagedError), surfaced
             cause = surfaced if isinstance(surfaced, OSError) else surfaced.__cause__
             assert cause.errno in ERRORS
@@ -104,7 +104,7 @@ def _tell(broken: _Broken, cases: int) -> None:
 
 
 def test_an_error_at_each_kind_of_operation(tmp_path) -> None:
-    """The first and the last of a kind: what is done to which file, whatever its temporary name."""
+    """The first and the last operation of a kind on each file, regardless of temporary names."""
     broken = _Broken(tmp_path, None, SMALL)
     kinds: dict[tuple[str, str], list[int]] = {}
     for at, (op, path) in enumerate(broken.events, 1):

@@ -1,4 +1,4 @@
-"""Stores made to do harm: refused, with nothing written and next to nothing allocated."""
+"""Malicious stores are refused without writing a file or allocating much memory."""
 
 import json
 import os
@@ -36,10 +36,10 @@ def _document(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Evil:
 
     def evil(store: FeatureStore, outside: Path) -> None:
         document = json.loads((store.path / ZARR).read_text())
-        own = document["attributes"]["rsmtdf"]
-        del own["fingerprint"]
-        change(document, own)
-        document["attributes"]["rsmtdf"] = seal(own)
+        attributes = document["attributes"]["rsmtdf"]
+        del attributes["fingerprint"]
+        change(document, attributes)
+        document["attributes"]["rsmtdf"] = seal(attributes)
         _write(store.path / ZARR, document)
 
     return evil
@@ -52,15 +52,15 @@ def _write(path: Path, value: object) -> None:
 def _resealed(name: str, **changes: object) -> Evil:
     def evil(store: FeatureStore, outside: Path) -> None:
         path = (store.group.path if name == SCENES else store.path) / name
-        own = json.loads(path.read_text())
-        del own["fingerprint"]
-        _write(path, seal(own | changes))
+        attributes = json.loads(path.read_text())
+        del attributes["fingerprint"]
+        _write(path, seal(attributes | changes))
 
     return evil
 
 
 def _table(name: str, header: str, rows: bytes = bytes(4 * 512)) -> Evil:
-    """A table whose header says so, with a right checksum."""
+    """A table with this header and a correct checksum."""
 
     def evil(store: FeatureStore, outside: Path) -> None:
         data = header.encode() + b"\n"
@@ -88,7 +88,7 @@ def _view(field: str, value: int) -> Evil:
 
 
 def _linked(name: str) -> Evil:
-    """In place of a file or folder a link to where it went, which is outside."""
+    """Replace a file or folder by a link to its new path outside of the store."""
 
     def evil(store: FeatureStore, outside: Path) -> None:
         path = {"group": store.group.path, "store": store.path}.get(name, store.path / name)
@@ -121,13 +121,13 @@ def _parameters(data: bytes) -> Evil:
     def evil(store: FeatureStore, outside: Path) -> None:
         (store.path / PARAMETERS).write_bytes(data)
         digest = file_sha256(store.path / PARAMETERS)
-        _document(lambda _, own: own.update(parameters_sha256=digest))(store, outside)
+        _document(lambda _, attributes: attributes.update(parameters_sha256=digest))(store, outside)
 
     return evil
 
 
 def _shard(size: int, *pairs: tuple[int, int]) -> Evil:
-    """A shard whose index says so, with a right checksum, and whose size is in the ledger."""
+    """A shard with this index and a correct checksum, whose size is in the ledger."""
 
     def evil(store: FeatureStore, outside: Path) -> None:
         index = np.full((store.metadata.shard_records, 2), 2**64 - 1, "<u8")
@@ -146,9 +146,9 @@ def _deep(levels: int) -> str:
 
 BIG = 2**60
 TABLES = {
-    f"{name} {what}": _table(name, header)
+    f"{name} {case}": _table(name, header)
     for name in (VIEWS, CROPS)
-    for what, header in {
+    for case, header in {
         "of 2^60 rows": _npy("<u4", f"({BIG},)"),
         "of 2^70 rows": _npy("<u4", f"({2**70},)"),
         "of -512 rows": _npy("<u4", "(-512,)"),
@@ -160,11 +160,11 @@ TABLES = {
     }.items()
 }
 FILES = {
-    f"{name} is {what}": _replaced(name, make)
+    f"{name} is {case}": _replaced(name, make)
     for name in (ZARR, COMMIT, LEDGER, PARAMETERS, VIEWS, CROPS, SCENES)
-    for what, make in {"a terabyte": _sparse, "a pipe": os.mkfifo, "a folder": Path.mkdir}.items()
+    for case, make in {"a terabyte": _sparse, "a pipe": os.mkfifo, "a folder": Path.mkdir}.items()
     # Only what is read whole could allocate, and what is mapped is summed: a terabyte takes a day.
-    if not (what == "a terabyte" and name in (VIEWS, CROPS))
+    if not (case == "a terabyte" and name in (VIEWS, CROPS))
 }
 NESTED = {
     f"{name} nested {levels} deep": _replaced(
@@ -181,22 +181,32 @@ LINKS = {
     )
 }  # fmt: skip
 METADATA = {
-    "2^60 rows": lambda d, own: d["shape"].__setitem__(0, BIG),
-    "2^60 channels": lambda d, own: own["shape"].update(channels=BIG),
-    "a teacher named ../../up": lambda d, own: own["shape"].update(teacher="../../up"),
-    "a teacher named /etc": lambda d, own: own["shape"].update(teacher="/etc"),
-    "the codec pickle": lambda d, own: own.update(codec={"name": "pickle", "format": 1}),
-    "a codec named by a path": lambda d, own: own.update(codec={"name": "../fp16", "format": 1}),
-    "a codec named by a list": lambda d, own: own.update(codec={"name": ["fp16"], "format": 1}),
-    "a filter numcodecs.pickle": lambda d, own: d["codecs"][0]["configuration"]["codecs"].append(
-        {"name": "numcodecs.pickle", "configuration": {}}
+    "2^60 rows": lambda d, attributes: d["shape"].__setitem__(0, BIG),
+    "2^60 channels": lambda d, attributes: attributes["shape"].update(channels=BIG),
+    "a teacher named ../../up": lambda d, attributes: attributes["shape"].update(
+        teacher="../../up"
     ),
-    "a nested identity": lambda d, own: own.update(identity=json.loads(_deep(400))),
-    "a probe of a huge number": lambda d, own: own.update(probe=[10**400]),
-    "an input size of 4,000 digits": lambda d, own: own["shape"].update(input_size=10**4000),
+    "a teacher named /etc": lambda d, attributes: attributes["shape"].update(teacher="/etc"),
+    "the codec pickle": lambda d, attributes: attributes.update(
+        codec={"name": "pickle", "format": 1}
+    ),
+    "a codec named by a path": lambda d, attributes: attributes.update(
+        codec={"name": "../fp16", "format": 1}
+    ),
+    "a codec named by a list": lambda d, attributes: attributes.update(
+        codec={"name": ["fp16"], "format": 1}
+    ),
+    "a filter numcodecs.pickle": lambda d, attributes: d["codecs"][0]["configuration"][
+        "codecs"
+    ].append({"name": "numcodecs.pickle", "configuration": {}}),
+    "a nested identity": lambda d, attributes: attributes.update(identity=json.loads(_deep(400))),
+    "a probe of a huge number": lambda d, attributes: attributes.update(probe=[10**400]),
+    "an input size of 4,000 digits": lambda d, attributes: attributes["shape"].update(
+        input_size=10**4000
+    ),
 }
 EVILS = {
-    **{f"metadata with {what}": _document(change) for what, change in METADATA.items()},
+    **{f"metadata with {case}": _document(change) for case, change in METADATA.items()},
     **TABLES,
     **FILES,
     **NESTED,
@@ -225,7 +235,7 @@ EVILS = {
 
 
 def _tree(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Each file, folder and link with what changes when it is written."""
+    """Each file, folder and link with the attributes that a write changes."""
     return {
         str(path): (state.st_mode, state.st_size if path.is_file() else 0, state.st_mtime_ns)
         for path in [folder, *folder.rglob("*")]
@@ -260,7 +270,7 @@ def test_a_hostile_store_is_refused(tmp_path, evil: Evil) -> None:
 
 
 def _refuse_to_write(cache: Path, outside: Path) -> None:
-    """An extraction may mend what is in the store's own folders, and never touches what is outside."""
+    """An extraction may repair files in the store's folders, and never changes files outside of them."""
     before = _tree(outside)
     with suppress(RsmtdfError, OSError):
         harness.extract(cache, harness.Job(views=3))

@@ -64,7 +64,7 @@ def _served(cache: Path, job) -> bool:
 
 
 class _Killed:
-    """Kills extractions of one job, in copies of one cache, and looks at what becomes of them."""
+    """Kills extractions of a job in copies of a cache, and checks the results."""
 
     def __init__(self, run, folder: Path, before, job) -> None:
         self._run, self._folder, self._before, self._job = run, folder, before, job
@@ -80,7 +80,7 @@ class _Killed:
         self.cases = 0
 
     def try_one(self, **how: object) -> None:
-        """Kill one; it does not count where it had ended before."""
+        """Kill an extraction; it does not count if it had ended before."""
         cache = self._folder / "killed"
         shutil.rmtree(cache, ignore_errors=True)
         shutil.copytree(self._start, cache)

@@ -1,4 +1,4 @@
-"""Any order of growth, crashes, damage and mending against a model: what was promised is there."""
+"""Any order of growth, crashes, damage and repair, compared with a model: promised records are present."""
 
 import shutil
 import tempfile
@@ -23,7 +23,7 @@ done = {"operations": 0}
 
 
 class CacheMachine(RuleBasedStateMachine):
-    """One cache, and what it has promised.
+    """A cache and the records that it has promised.
 
     `tokens` are the records by teacher, codec and view; `rows` the row of each view; `shards` the files
     that commits rest on, with how many records each has.
@@ -92,8 +92,8 @@ class CacheMachine(RuleBasedStateMachine):
                 harness.extract(self.cache, replace(self.wanted, blocks=blocks))
         done["operations"] += 1
 
-    @rule(pick=st.integers(0, 10**6), place=st.integers(0, 10**6), bit=st.integers(0, 7))
-    def damage_and_mend(self, pick: int, place: int, bit: int) -> None:
+    @rule(pick=st.integers(0, 10**6), position=st.integers(0, 10**6), bit=st.integers(0, 7))
+    def damage_and_mend(self, pick: int, position: int, bit: int) -> None:
         if not self.committed:
             return
         job = self.committed[pick % len(self.committed)]
@@ -102,14 +102,14 @@ class CacheMachine(RuleBasedStateMachine):
         path = promised[pick % len(promised)]
         whole = path.read_bytes()
         changed = bytearray(whole)
-        changed[place % len(whole)] ^= 1 << bit
+        changed[position % len(whole)] ^= 1 << bit
         path.write_bytes(changed)
         [problem] = store.verify()
         assert str(path) in str(problem)
         path.unlink()
-        for one in self.committed:
-            if (one.teacher, one.codec) == (job.teacher, job.codec):
-                harness.extract(self.cache, one)
+        for earlier in self.committed:
+            if (earlier.teacher, earlier.codec) == (job.teacher, job.codec):
+                harness.extract(self.cache, earlier)
         assert store.verify() == ()
         # The shard may have held records of a crashed extraction too, which nobody was promised.
         assert self.crashed or path.read_bytes() == whole
@@ -128,15 +128,15 @@ class CacheMachine(RuleBasedStateMachine):
         store, plan = self._open(job)
         rows, keys = store.require(plan), harness.keys_of(plan)
         reader = FeatureReader(store, rows, "always")
-        found = np.empty((len(rows), *store.codec.stored_shape), store.codec.dtype)
-        reader.gather(np.arange(len(rows)), found)
-        for key, row, record in zip(keys, rows.tolist(), found, strict=True):
+        gathered = np.empty((len(rows), *store.codec.stored_shape), store.codec.dtype)
+        reader.gather(np.arange(len(rows)), gathered)
+        for key, row, record in zip(keys, rows.tolist(), gathered, strict=True):
             assert self.rows[key] == row
             assert self.tokens[job.teacher, job.codec, key] == record.tobytes()
 
     @rule(pick=st.integers(0, 10**6))
     def require(self, pick: int) -> None:
-        """What was promised is promised still, what was not is refused."""
+        """Promised records are served, and others are refused."""
         done["operations"] += 1
         if self.committed:
             store, plan = self._open(self.committed[pick % len(self.committed)])
@@ -151,7 +151,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @invariant()
     def committed_shards_keep_their_bytes(self) -> None:
-        """A shard changes only where it gains records of views that were not asked for before."""
+        """A shard changes only if it gains records of newly requested views."""
         for path, (data, records) in self.shards.items():
             now = path.read_bytes()
             if now != data:

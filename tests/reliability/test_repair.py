@@ -72,7 +72,7 @@ def _files(cache: Path, *, locks: bool = True) -> list[str]:
 
 
 def _try(sound: Path, folder: Path, name: str, damage: Damage) -> str:
-    """Damage a file, repair and extract; what came of it."""
+    """Damage a file, repair, extract, and return the result."""
     cache = folder / "cache"
     shutil.copytree(sound, cache)
     before = harness.final_files(cache)
@@ -193,7 +193,7 @@ def test_records_are_never_given_new_parameters(sound: Path, tmp_path: Path) -> 
     with pytest.raises(StoreError, match="the store has records"):
         harness.extract(cache, LATER)
     report = repair(store)
-    assert [(one.kind, one.path) for one in report.losses] == [("set aside", store)]
+    assert [(loss.kind, loss.path) for loss in report.losses] == [("set aside", store)]
     harness.extract(cache, LATER)
     assert harness.read_all(cache, LATER) > 0
 
@@ -231,7 +231,7 @@ def test_a_pin_that_is_sound_keeps_its_note(sound: Path, tmp_path: Path) -> None
     with pytest.raises(StoreError) as refused:
         read_catalogue(cache)
     run_remedy(refused.value.remedy, {}, follow=False)
-    notes = {one.target.partition("-")[2][17:23]: one.note for one in pins(cache)}
+    notes = {pin.target.partition("-")[2][17:23]: pin.note for pin in pins(cache)}
     assert len(notes) == 3
     assert notes["pixels"] == "for the paper"
     assert {note for name, note in notes.items() if name != "pixels"} == {
@@ -239,7 +239,7 @@ def test_a_pin_that_is_sound_keeps_its_note(sound: Path, tmp_path: Path) -> None
     }
 
 
-def test_a_dry_run_lists_the_steps_and_changes_nothing(sound: Path, tmp_path: Path) -> None:
+def test_a_dry_run_lists_the_steps_and_changes_no_file(sound: Path, tmp_path: Path) -> None:
     cache = shutil.copytree(sound, tmp_path / "cache")
     for pattern in ("*/tiny-*/zarr.json", "*/views.npy", "*/tiny-*/c/0/0"):
         [path] = cache.glob(pattern)
@@ -248,8 +248,8 @@ def test_a_dry_run_lists_the_steps_and_changes_nothing(sound: Path, tmp_path: Pa
     planned = repair(cache, dry=True)
     assert harness.tree(cache) == before
     done = repair(cache)
-    assert [(one.kind, one.path) for one in planned.actions] == [
-        (one.kind, one.path) for one in done.actions
+    assert [(action.kind, action.path) for action in planned.actions] == [
+        (action.kind, action.path) for action in done.actions
     ]
     assert len(done.actions) == 3
     assert repair(cache).actions[:-1] == ()  # the shard that was moved is still missing
@@ -273,6 +273,6 @@ def test_a_store_of_an_earlier_version_is_read_and_gains_copies(
     for path in list(cache.rglob("*.copy")):
         path.unlink()
     assert harness.read_all(cache, LATER) > 0
-    assert {one.kind for one in repair(cache).actions} == {"copied"}
+    assert {action.kind for action in repair(cache).actions} == {"copied"}
     assert repair(cache).actions == ()
     assert np.any([path.name == "zarr.json.copy" for path in cache.rglob("*")])

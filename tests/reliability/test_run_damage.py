@@ -29,7 +29,7 @@ from rsmtdf_core.runs.folder import open_run
 from tests.reliability.test_training_kills import CONFIG
 
 PAGE = 4096
-GOOD = ("same", "told", "refused")
+GOOD = ("same", "warned", "refused")
 QUICK = 40
 MANY = 8
 SETTINGS = ("objective.method=supervised", "optimiser.epochs=3", "runtime.keep_checkpoints=3")
@@ -106,7 +106,7 @@ KINDS: tuple[Damage, ...] = (
 
 @dataclass
 class Room:
-    """Two runs, one that ended and one that was killed, and what they come to when nothing is damaged."""
+    """A run that ended and a run that was killed, and their results without damage."""
 
     config: ExperimentConfig
     image: Path
@@ -133,8 +133,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     text = CONFIG.replace("SCENES", str(folder / "scenes")).replace("CACHE", str(folder / "cache"))
     (folder / "tiny.yaml").write_text(text.replace("RUNS", str(folder / "runs")))
     config = load_config(str(folder / "tiny.yaml"), SETTINGS)
-    made = Room(config, min((folder / "scenes" / "images").iterdir()), folder)
-    ended, killed = made.runs
+    prepared = Room(config, min((folder / "scenes" / "images").iterdir()), folder)
+    ended, killed = prepared.runs
     with pytest.MonkeyPatch.context() as patch:
         for name in ("panel_picture", "confusion_picture", "curves_picture", "legend_picture"):
             patch.setattr(pipeline.evaluate.run, name, lambda *_args, **_words: None)
@@ -152,10 +152,10 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
             with pytest.raises(Killed):
                 train(config, killed)
         evaluate(killed)
-        for run in made.runs:
-            made.expected[run.name] = scored(run, Warned())
-            made.expected[f"{run.name} resumed"] = resumed(made, copied(run), Warned())
-        yield made
+        for run in prepared.runs:
+            prepared.expected[run.name] = scored(run, Warned())
+            prepared.expected[f"{run.name} resumed"] = resumed(prepared, copied(run), Warned())
+        yield prepared
 
 
 def copied(run: Path) -> Path:
@@ -188,22 +188,22 @@ def resumed(room: Room, run: Path, reporter: Silent) -> dict[str, object]:
 
 
 def outcome(expected: object, use: Callable[[Silent], object], name: str) -> str:
-    """What a use of a damaged run came to: same, told, refused; else the failure."""
+    """The outcome of a use of a damaged run: same, warned or refused; otherwise a description of the failure."""
     reporter = Warned()
     try:
-        found = use(reporter)
+        result = use(reporter)
     except RsmtdfError as error:
         named = Path(name).name in str(error) or Path(name).parent.name in str(error)
         return "refused" if named else f"the file is not named: {error}"
-    if found == expected:
+    if result == expected:
         return "same"
     # A line of metrics that is lost, for one.
-    return "told" if Path(name).name in reporter.text else "another result in silence"
+    return "warned" if Path(name).name in reporter.text else "another result in silence"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way to damage one file of a run, and what is done with the run then."""
+    """A way to damage a file of a run, and the following use of the run."""
 
     run: Path
     name: str
@@ -215,21 +215,21 @@ class Case:
         copy = copied(self.run)
         self.kind(copy / self.name, np.random.default_rng(self.seed))
         uses: dict[str, tuple[str, Callable[[Silent], object]]] = {
-            "score": (self.run.name, lambda told: scored(copy, told)),
-            "resume": (f"{self.run.name} resumed", lambda told: resumed(room, copy, told)),
+            "score": (self.run.name, lambda reporter: scored(copy, reporter)),
+            "resume": (f"{self.run.name} resumed", lambda reporter: resumed(room, copy, reporter)),
         }
         expected, use = uses[self.use]
         case = f"{self.kind.__name__} of {self.run.name}/{self.name} (seed {self.seed}), then {self.use}"
         try:
-            found = outcome(room.expected[expected], use, self.name)
+            kind = outcome(room.expected[expected], use, self.name)
         except Exception as fault:
             raise AssertionError(f"{case}: a traceback") from fault
-        assert found in GOOD, f"{case}: {found}"
-        return found
+        assert kind in GOOD, f"{case}: {kind}"
+        return kind
 
 
 def cases(room: Room, repeats: int) -> list[Case]:
-    """Every file, kind of damage and use; those that depend on a place in the file several times."""
+    """Every file, kind of damage and use; damage at a random position is repeated."""
     return [
         Case(run, name, kind, use, seed)
         for run in room.runs
@@ -243,10 +243,10 @@ def cases(room: Room, repeats: int) -> list[Case]:
 
 
 @pytest.mark.slow
-def test_a_sample_of_damaged_runs_is_the_same_or_told(room: Room) -> None:
+def test_a_sample_of_damaged_runs_is_the_same_or_reported(room: Room) -> None:
     every = [case for case in cases(room, 1) if not case.name.startswith(OUTPUTS)]
     sample = np.random.default_rng(7).permutation(len(every))[:QUICK]
-    counts = Counter(every[place].check(room) for place in sample.tolist())
+    counts = Counter(every[index].check(room) for index in sample.tolist())
     assert counts["refused"] > 0
     assert counts["same"] > 0
 
@@ -298,7 +298,7 @@ def test_a_damaged_best_checkpoint_is_named_and_another_taken_on_demand(
     assert find_initial(Path(other)).path == Path(other)
 
 
-def test_run_json_can_be_replaced_as_its_error_says(room: Room) -> None:
+def test_the_remedy_of_a_missing_run_json_replaces_it(room: Room) -> None:
     run = copied(room.runs[0])
     (run / "run.json").unlink()
     with pytest.raises(RsmtdfError, match="missing") as caught:
@@ -310,7 +310,7 @@ def test_run_json_can_be_replaced_as_its_error_says(room: Room) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "manifest.yaml"])
-def test_resume_writes_a_damaged_config_anew_where_it_has_the_same(room: Room, name: str) -> None:
+def test_resume_rewrites_a_damaged_config_from_an_equal_one(room: Room, name: str) -> None:
     run = copied(room.runs[0])
     whole = (run / name).read_bytes()
     (run / name).write_bytes(whole[:-20])
@@ -322,21 +322,21 @@ def test_resume_writes_a_damaged_config_anew_where_it_has_the_same(room: Room, n
     assert scored(run, Warned()) == room.expected["ended"]
 
 
-def test_damaged_metrics_cost_their_lines_and_nothing_else(room: Room) -> None:
+def test_damaged_metrics_cost_only_their_lines(room: Room) -> None:
     """The history of validations decides which checkpoint is best, and so it is kept twice."""
     run = copied(room.runs[1])
     lines = (run / "metrics.jsonl").read_bytes().split(b"\n")
-    (place,) = (i for i, line in enumerate(lines[:8]) if b"miou" in line)
-    lines[place] = lines[place].replace(b"miou", b"mioo", 1)
+    (index,) = (i for i, line in enumerate(lines[:8]) if b"miou" in line)
+    lines[index] = lines[index].replace(b"miou", b"mioo", 1)
     damaged = b"\n".join(lines)
     (run / "metrics.jsonl").write_bytes(damaged)
     reporter = Warned()
     assert scored(run, reporter) == room.expected["killed"]
-    assert f"1 line damaged (line {place + 1})" in reporter.text
+    assert f"1 line damaged (line {index + 1})" in reporter.text
     reporter = Warned()
-    found = resumed(room, run, reporter)
-    assert f"1 line damaged (line {place + 1})" in reporter.text
+    ended = resumed(room, run, reporter)
+    assert f"1 line damaged (line {index + 1})" in reporter.text
     expected = dict(room.expected["killed resumed"])
-    assert found.pop("lines") != expected.pop("lines")
-    assert found == expected
+    assert ended.pop("lines") != expected.pop("lines")
+    assert ended == expected
     assert (run / "damaged-metrics.jsonl").read_bytes() == damaged

@@ -36,7 +36,7 @@ def _alone(folder: Path, *jobs) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("before", [None, SMALL, harness.Job(views=2, scenes=8, blocks=2)])
-def test_two_extractions_of_one_store_make_what_one_makes(run, tmp_path, before) -> None:
+def test_two_extractions_of_one_store_give_the_same_as_one(run, tmp_path, before) -> None:
     start = tmp_path / "start"
     start.mkdir()
     if before is not None:
@@ -96,7 +96,7 @@ runtime: {device: cpu, workers: 0, teacher_batch: 1, cache_pixels: true}
 
 
 @pytest.mark.reliability
-def test_two_whole_extractions_make_what_one_makes(run_pipeline, tmp_path) -> None:
+def test_two_whole_extractions_give_the_same_as_one(run_pipeline, tmp_path) -> None:
     draw_scenes(tmp_path / "scenes", 8, 72, seed=3)
     file = tmp_path / "tiny.yaml"
     file.write_text(_CONFIG.replace("SCENES", str(tmp_path / "scenes")))

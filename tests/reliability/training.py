@@ -45,7 +45,7 @@ def at_step(step: int) -> Callable[[Path], None]:
 
 
 def before(function: str) -> Callable[[Path], None]:
-    """Dies where the session calls that function of its own module."""
+    """Dies when the session calls that function of its module."""
 
     def arm(_run: Path) -> None:
         assert callable(getattr(pipeline.train.session, function))
@@ -109,7 +109,7 @@ def forked(
     arm: Callable[[Path], None] = lambda _: None,
     delay: float | None = None,
 ) -> int:
-    """Start or resume a training in a process of its own; its exit code, -9 where it was killed."""
+    """Start or resume a training in a separate process; its exit code, -9 if it was killed."""
     child = os.fork()
     if child == 0:
         try:
@@ -133,25 +133,27 @@ def forked(
 def result(run: Path) -> dict[str, Any]:
     """All that must be equal of two runs: every checkpoint that is kept, and the metrics but for the time."""
     folder = open_run(run)
-    found: dict[str, Any] = {"status": folder.facts["status"]}
-    for place in (folder.checkpoints, folder.best):
-        for path in sorted(place.iterdir()):
+    kept: dict[str, Any] = {"status": folder.facts["status"]}
+    for parent in (folder.checkpoints, folder.best):
+        for path in sorted(parent.iterdir()):
             checkpoint = load_checkpoint(path)
-            name = f"{place.name}/{path.name}"
-            found[name] = {key: one for key, one in checkpoint.state.items() if key != "digests"}
+            name = f"{parent.name}/{path.name}"
+            kept[name] = {key: value for key, value in checkpoint.state.items() if key != "digests"}
             for file in checkpoint.digests:
                 for key, tensor in load_file(path / file).items():
-                    found[f"{name}/{file}/{key}"] = tensor
-    found["metrics"] = [
-        {key: one for key, one in line.items() if key != "seconds"}
+                    kept[f"{name}/{file}/{key}"] = tensor
+    kept["metrics"] = [
+        {key: value for key, value in line.items() if key != "seconds"}
         for line in folder.read_metrics()
     ]
-    return found
+    return kept
 
 
 def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
     """Two results are equal, bit for bit."""
     assert first.keys() == second.keys()
-    for name, one in first.items():
+    for name, value in first.items():
         other = second[name]
-        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other, name
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, (
+            name
+        )

@@ -42,7 +42,9 @@ def test_every_verb_of_the_command_line_is_a_function_with_its_name_and_options(
         function = getattr(module, name)
         parameters = inspect.signature(function).parameters
         assert function.__doc__, name
-        assert all(one.annotation is not one.empty for one in parameters.values()), name
+        assert all(
+            parameter.annotation is not parameter.empty for parameter in parameters.values()
+        ), name
         options = {option_name(option) for option in command.params}
         # A report is a value already, and bars are shown on request.
         expected = {RENAMED.get(option, option) for option in options} - {"json"}
@@ -50,7 +52,7 @@ def test_every_verb_of_the_command_line_is_a_function_with_its_name_and_options(
 
 
 def option_name(option):
-    """The option as a Python name: of `--padding-label` padding_label; of an argument its own."""
+    """The option as a Python name: `padding_label` for `--padding-label`; an argument keeps its name."""
     long = next((flag for flag in option.opts if flag.startswith("--")), option.name)
     return long.removeprefix("--").replace("-", "_")
 

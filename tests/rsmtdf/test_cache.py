@@ -14,8 +14,8 @@ def test_verbs_of_the_cache(extracted, tmp_path):
     report = rsmtdf.cache.verify(keys, config=extracted, depth="quick")
     assert [store.store for store in report.stores] == keys
     assert report.failed == 0
-    made = rsmtdf.cache.transcode("cnn", "int8", cache=cache)
-    assert made.new == made.views == 20
+    transcoded = rsmtdf.cache.transcode("cnn", "int8", cache=cache)
+    assert transcoded.new == transcoded.views == 20
     config = rsmtdf.load_config(extracted, {"teachers.cnn.codec": "int8"})
     assert set(rsmtdf.open_features(config).shapes) == {"vit", "cnn"}
     with pytest.raises(RsmtdfError):

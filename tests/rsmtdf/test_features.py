@@ -16,7 +16,7 @@ def dataset(extracted):
     return rsmtdf.open_features(extracted)
 
 
-def test_tokens_are_what_the_teacher_says_of_the_image(dataset, extracted):
+def test_tokens_are_those_of_the_teacher(dataset, extracted):
     config = rsmtdf.load_config(extracted)
     for settings in config.teachers:
         teacher = load_teacher(settings, config.views.crop, "cpu")

@@ -27,7 +27,7 @@ def state() -> dict[str, object]:
         "torch": torch.get_rng_state().tolist(),
         "environment": dict(os.environ),
         "folder": Path.cwd(),
-        "signals": {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)},
+        "signals": {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)},
         "threads": torch.get_num_threads(),
         "interop": torch.get_num_interop_threads(),
         "dtype": torch.get_default_dtype(),
@@ -75,7 +75,7 @@ def test_generators_are_restored_after_an_error_too():
     assert state() == before
 
 
-def test_the_callers_accelerator_stays_its_own(extracted, tmp_path):
+def test_the_callers_accelerator_is_unchanged(extracted, tmp_path):
     AcceleratorState._reset_state(reset_partial_state=True)
     mine = Accelerator(cpu=True, mixed_precision="bf16")
     try:
@@ -94,7 +94,7 @@ def test_verbs_work_in_a_running_event_loop(values, tmp_path):
     assert asyncio.run(cell()).rendered == 20
 
 
-def test_what_the_system_refuses_is_our_error():
+def test_errors_of_the_system_become_our_error():
     @isolated
     def verb(number):
         raise OSError(number, os.strerror(number), "a file")

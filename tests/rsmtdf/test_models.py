@@ -27,11 +27,11 @@ def test_logits_are_those_of_evaluate_at_any_size(model, size):
     logits = model(images)
     assert logits.shape == (2, len(model.class_names), *size)
     assert logits.dtype == torch.float32
-    for image, found in zip(images, logits, strict=True):
+    for image, batched in zip(images, logits, strict=True):
         normalised = model.student.normalise(image[None])[0]
         patch = model.student.encoder.patch
         whole = predict_logits(model.student.logits, normalised, InferenceSettings(), patch)
-        torch.testing.assert_close(found, whole)
+        torch.testing.assert_close(batched, whole)
 
 
 @torch.no_grad()
@@ -57,7 +57,7 @@ def test_classes_are_those_of_the_map_that_predict_writes(model, run, values, tm
 def test_it_can_be_trained_further(run):
     model = rsmtdf.load_student(run, weights="student", device="cpu").train()
     model(pixels(2, 3, 64, 64)).square().mean().backward()
-    assert all(one.grad is not None for one in model.student.encoder.parameters())
+    assert all(parameter.grad is not None for parameter in model.student.encoder.parameters())
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_a_bar_moves_on_and_keeps_its_last_note(capsys):
     assert "loss 0.5" in shown.split("\r")[-1]
 
 
-def test_without_progress_nothing_is_shown(capsys):
+def test_without_progress_no_line_is_shown(capsys):
     with reporter(progress=False).bar("train", 10) as bar:
         bar.advance(3, note="loss 0.5")
     assert capsys.readouterr() == ("", "")

@@ -60,11 +60,11 @@ def test_ctrl_c_in_a_training_is_an_error_and_a_checkpoint(extracted, tmp_path, 
 
 def test_one_input_or_several(run, values, tmp_path):
     images = sorted((values["data"]["root"] / "images").iterdir())[:2]
-    [one] = rsmtdf.predict(run, str(images[0]), tmp_path / "one")
+    [single] = rsmtdf.predict(run, str(images[0]), tmp_path / "one")
     both = rsmtdf.predict(
         run, images, tmp_path / "both", overrides=["evaluation.inference.batch=1"]
     )
-    assert one.read_bytes() == both[0].read_bytes()
+    assert single.read_bytes() == both[0].read_bytes()
     assert len(both) == 2
 
 

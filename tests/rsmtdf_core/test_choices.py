@@ -84,7 +84,7 @@ def test_the_default_is_made_when_a_config_leaves_the_group_out():
         ({"part": {"name": "plain", "shape": "flat"}}, "part.shape: expected 'round' or 'square'"),
     ],
 )
-def test_what_is_wrong_is_named_by_the_key_that_a_user_wrote(value, message):
+def test_errors_have_the_key_that_the_user_wrote(value, message):
     with pytest.raises(ConfigError) as refusal:
         validate(Outer, value, "here")
     assert message in refusal.value.what

@@ -1,4 +1,4 @@
-"""Errors show the problem, its place and its fix, and survive the way between processes."""
+"""Errors show the problem, its location and its fix, and can be sent between processes."""
 
 import errno
 import pickle
@@ -72,7 +72,7 @@ def test_the_text_has_a_line_for_each_part_that_is_known():
 
 
 @given(st.text(min_size=1))
-def test_a_place_takes_one_line_and_moves_no_cursor(where):
+def test_a_location_takes_one_line_and_moves_no_cursor(where):
     lines = str(RsmtdfError("no scene", where=where)).split("\n")
     assert len(lines) == 2
     assert lines[1].startswith("  where: ")

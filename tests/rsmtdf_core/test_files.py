@@ -22,14 +22,14 @@ def synced(monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's names of open files")
 def test_files_may_be_synced_together_later(tmp_path, synced):
-    places = [tmp_path / "a" / "1", tmp_path / "a" / "2", tmp_path / "b" / "1"]
-    for place in places:
-        place.parent.mkdir(exist_ok=True)
-        with atomic_path(place, sync=False) as temporary:
+    paths = [tmp_path / "a" / "1", tmp_path / "a" / "2", tmp_path / "b" / "1"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        with atomic_path(path, sync=False) as temporary:
             temporary.write_text("x")
     assert synced == []
-    sync_files(places)
-    assert synced[:3] == places
+    sync_files(paths)
+    assert synced[:3] == paths
     assert sorted(synced[3:]) == [tmp_path / "a", tmp_path / "b"]
 
 
@@ -43,7 +43,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         assert (caught.value.where, caught.value.remedy) == (str(folder), "another")
 
 
-def test_the_first_writer_of_a_folder_removes_what_killed_ones_left(tmp_path):
+def test_the_first_writer_of_a_folder_removes_leftovers_of_killed_ones(tmp_path):
     dead = left_by(ended_process(), tmp_path / "report.json")
     alive = left_by(os.getppid(), tmp_path / "report.json")
     write_json(tmp_path / "scores.json", {})
@@ -51,7 +51,7 @@ def test_the_first_writer_of_a_folder_removes_what_killed_ones_left(tmp_path):
     assert alive.exists()
 
 
-def test_a_folder_in_the_place_of_a_file_is_named_before_any_work(tmp_path):
+def test_a_folder_at_the_path_of_a_file_is_named_before_any_work(tmp_path):
     path = tmp_path / "report.json"
     path.mkdir()
     for write in (lambda: write_json(path, {}), lambda: require_no_folder(path)):
@@ -62,7 +62,7 @@ def test_a_folder_in_the_place_of_a_file_is_named_before_any_work(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+def test_a_file_at_the_path_of_a_folder_is_named(tmp_path):
     (tmp_path / "out").write_bytes(b"")
     with pytest.raises(WriteError, match="the folder cannot be written: ") as caught:
         write_json(tmp_path / "out" / "report.json", {})

@@ -1,4 +1,4 @@
-"""Each kind of file has a format number of its own; earlier files are migrated, or refused by their kind's name."""
+"""Each kind of file has a separate format number; earlier files are migrated, or refused by the name of their kind."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ THIRD = FileFormat(
 )
 
 
-def test_every_kind_has_a_number_and_a_name_of_its_own():
+def test_every_kind_has_a_separate_number_and_name():
     formats = [getattr(module, name) for module, name in KINDS]
     assert len({id(each) for each in formats}) == len({each.noun for each in formats}) == len(KINDS)
 
@@ -80,7 +80,7 @@ def test_other_numbers_are_refused_by_the_name_of_the_kind(number):
     assert "rsmtdf" in str(refusal.value.remedy)
 
 
-def test_a_file_that_is_too_early_names_what_can_be_read():
+def test_a_file_that_is_too_early_names_the_readable_formats():
     late = FileFormat("note", 5, {4: dict, 3: dict})
     assert late.current({"format": 3}, PATH) == {"format": 5}
     with pytest.raises(RunError, match=r"note has format 2.*expected 3 to 5"):

@@ -1,4 +1,4 @@
-"""Pixels become what networks were trained on: scaled to 0..1, then standardized band by band."""
+"""Pixels are normalized as in the networks' training: scaled to 0..1, then standardized by band."""
 
 import torch
 from hypothesis import given
@@ -16,7 +16,7 @@ from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD
     ),
     st.integers(0, 2**16),
 )
-def test_each_band_is_standardized_by_its_own_numbers(statistics, seed):
+def test_each_band_is_standardized_separately(statistics, seed):
     mean, std = zip(*statistics, strict=True)
     images = torch.randint(
         0,

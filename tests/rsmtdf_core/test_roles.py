@@ -1,4 +1,4 @@
-"""Every field of a config states what it decides, and what depends on fields is derived from that."""
+"""Every field of a config states its role, and everything that depends on fields is derived from the roles."""
 
 import pytest
 from pydantic import Field
@@ -60,7 +60,7 @@ def test_a_class_cannot_change_the_role_of_a_field_that_it_inherits():
             angle: Speed[float] = 0.75
 
 
-def test_bounds_hold_beside_a_role():
+def test_bounds_hold_next_to_a_role():
     with pytest.raises(ValueError, match="greater than 0"):
         Outer(name="a", rate=0)
     with pytest.raises(ValueError, match="greater than or equal to 0"):

@@ -66,7 +66,7 @@ def test_one_problem_is_one_line_with_the_users_key(value, line):
     assert problems(value) == [line]
 
 
-def test_a_unions_branch_is_not_part_of_the_key_and_suggests_only_its_own_keys():
+def test_a_unions_branch_is_not_part_of_the_key_and_suggests_only_its_keys():
     value = {"shape": {"kind": "circle", "radius": 1, "sid": 2}}
     assert problems(value) == ["unknown key 'shape.sid'"]
 
@@ -83,7 +83,7 @@ def test_a_bare_off_is_explained():
     assert "quotes" in line
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     assert len(problems({"crop": "abc", "part": {"x": 1}, "shape": {"kind": "square"}})) == 3
 
 
@@ -107,7 +107,7 @@ def _patterns(schema: object) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("model", [ExperimentConfig, Manifest])
-def test_every_form_of_a_name_is_told_in_words(model):
+def test_every_form_of_a_name_is_put_in_words(model):
     patterns = set(_patterns(model.model_json_schema()))
     assert patterns
     for pattern in patterns:
@@ -123,7 +123,7 @@ def test_every_form_of_a_name_is_told_in_words(model):
 @given(
     st.integers(0, 3), st.integers(4, 9), st.sampled_from([str, tuple[int, ...], dict[str, int]])
 )
-def test_wrong_lengths_are_told_as_an_expectation(low, high, kind):
+def test_wrong_lengths_are_reported_as_an_expectation(low, high, kind):
     form = create_model(
         "Form",
         __base__=Settings,
@@ -148,13 +148,13 @@ def test_wrong_lengths_are_told_as_an_expectation(low, high, kind):
     ("text", "message"),
     [("a: 1\nb: [1,\n", "line 3"), ("- 1\n- 2\n", "expected keys with values"), ("\x00", "YAML")],
 )
-def test_wrong_yaml_is_told(tmp_path, text, message):
+def test_wrong_yaml_is_reported(tmp_path, text, message):
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_yaml(path)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ConfigError, match="missing"):
         load_yaml(tmp_path / "none.yaml")

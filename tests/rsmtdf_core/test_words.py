@@ -38,6 +38,6 @@ def test_names_are_text_whatever_their_bytes_are():
         ("a\nb", "a\nb"),
     ],
 )
-def test_what_cannot_be_seen_is_escaped(name, shown):
+def test_invisible_characters_are_escaped(name, shown):
     assert printable(name) == shown
     assert one_line(name) == shown.replace("\n", "\\n")

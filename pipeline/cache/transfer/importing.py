@@ -34,7 +34,7 @@ from rsmtdf_core.errors import (
     StoreMismatchError,
     StoreNotFoundError,
 )
-from rsmtdf_core.files import atomic_path, copy_file, sync_file
+from rsmtdf_core.files import atomic_path, copy_file, require_writable_folder, sync_file
 from rsmtdf_core.fingerprints import differences, file_sha256
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.store.copies import copy_of, is_there
@@ -70,6 +70,7 @@ def import_stores(
         StoreDamagedError: If a file differs from the exported one.
     """
     reporter = reporter or Silent()
+    require_writable_folder(cache)
     remote = Remote(source)
     listing = _read_listing(remote)
     names = _chosen(listing, teacher, source)

@@ -19,7 +19,7 @@ from rsmtdf_core.errors import (
     StoreError,
     StoreNotFoundError,
 )
-from rsmtdf_core.files import copy_file
+from rsmtdf_core.files import copy_file, require_writable_folder
 from rsmtdf_core.refusals import writing
 
 _CHUNK = 8 * 2**20
@@ -55,10 +55,11 @@ class Remote:
         self._files.invalidate_cache()
 
     def require_writable(self) -> None:
-        """Refuse read-only addresses.
+        """Refuse addresses and folders that are read-only.
 
         Raises:
             ConfigError: If the address is read-only.
+            WriteError: If the folder refuses new files.
         """
         protocol = self._files.protocol
         names = (protocol,) if isinstance(protocol, str) else protocol
@@ -68,6 +69,8 @@ class Remote:
                 where=self.address,
                 remedy="export to a folder or to s3://, and serve it over http",
             )
+        if self._local:
+            require_writable_folder(Path(self._root))
 
     def at(self, path: str) -> str:
         """Return the address of a file in the folder, for messages."""

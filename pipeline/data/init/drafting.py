@@ -18,8 +18,7 @@ from pipeline.data.init.naming import (
 )
 from pipeline.data.init.text import manifest_text
 from rsmtdf_core.errors import ConfigError, MissingFileError
-from rsmtdf_core.files import atomic_file
-from rsmtdf_core.refusals import require_no_folder
+from rsmtdf_core.files import atomic_file, require_writable
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.scenes.guessing import (
     MaskGuess,
@@ -150,7 +149,7 @@ def require_free(path: Path, *, overwrite: bool) -> None:
         raise ConfigError("a manifest's name ends in .yaml", where=path)
     if not path.parent.is_dir():
         raise MissingFileError("the folder is missing", where=path.parent)
-    require_no_folder(path)
+    require_writable(path)
     if path.exists() and not overwrite:
         raise ConfigError(
             "the file exists already",

@@ -4,18 +4,20 @@ import http.client
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.data.prepare.archives import file_md5
 from pipeline.reporter import Reporter, Silent
-from rsmtdf_core.errors import DataError
+from rsmtdf_core.errors import DataError, WriteError
 from rsmtdf_core.files import make_folder, sync_folder
+from rsmtdf_core.refusals import naming, writing
 
 _BLOCK = 2**20
 _TIMEOUT = 60  # seconds without a byte
 _PART = ".part"
+_RESUME = "run the same command again to resume"
 
 
 def download(
@@ -33,6 +35,7 @@ def download(
 
     Raises:
         DataError: If the server cannot be reached or refuses, or the md5 differs from the published one.
+        WriteError: If a file cannot be written.
     """
     reporter = reporter or Silent()
     make_folder(to, DataError, "name another one with --to")
@@ -44,8 +47,9 @@ def download(
         part = path.with_name(name + _PART)
         _fetch(url, part, reporter)
         _require_md5(part, md5[name], url)
-        part.replace(path)
-        sync_folder(to)
+        with writing(path, part):
+            part.replace(path)
+            sync_folder(to)
     return tuple(to / name for name in urls)
 
 
@@ -55,7 +59,6 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
         raise DataError("expected an address of http or https", where=url)
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 - checked above
-    resume = "run the same command again to resume"
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - checked above
             if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
@@ -63,11 +66,13 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
             total = have + int(answer.headers.get("Content-Length", 0))
             mebibytes = -(-total // _BLOCK)
             with (
+                writing(part),
+                naming(part),
                 part.open("r+b" if have else "wb") as file,
                 reporter.bar(f"fetching {part.stem} (MiB)", mebibytes, have // _BLOCK) as bar,
             ):
                 file.seek(have)
-                while block := answer.read(_BLOCK):
+                for block in _blocks(answer, url):
                     have += file.write(block)
                     bar.advance()
                 file.flush()
@@ -81,14 +86,29 @@ def _fetch(url: str, part: Path, reporter: Reporter) -> None:
             where=url,
             remedy=f"try again later, or download it by hand into {part.parent}",
         ) from None
+    except WriteError:
+        raise
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"the download broke off: {error}", where=url, remedy=resume) from None
+        raise _broke_off(error, url) from None
     if have < total:
         raise DataError(
             f"the download broke off after {have:,} of {total:,} bytes",
             where=url,
-            remedy=resume,
+            remedy=_RESUME,
         )
+
+
+def _blocks(answer: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
+    """Yield the content. Errors of the network get their message here, because `_fetch` writes at the same time."""
+    try:
+        while block := answer.read(_BLOCK):
+            yield block
+    except (OSError, http.client.HTTPException) as error:
+        raise _broke_off(error, url) from None
+
+
+def _broke_off(error: Exception, url: str) -> DataError:
+    return DataError(f"the download broke off: {error}", where=url, remedy=_RESUME)
 
 
 def _require_md5(path: Path, expected: str, url: str) -> None:

@@ -20,7 +20,7 @@ from pipeline.data.prepare.settings import PreparedManifest, PrepareReport, Prep
 from pipeline.data.prepare.source import find_source
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.files import make_folder
+from rsmtdf_core.files import make_folder, require_writable_folder
 from rsmtdf_core.scenes.check import check_dataset
 from rsmtdf_core.scenes.find import ScenePair, find_pairs, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest, SplitSpec
@@ -47,6 +47,7 @@ def prepare(settings: PrepareSettings, reporter: Reporter | None = None) -> Prep
             written.
     """
     reporter = reporter or Silent()
+    require_writable_folder(settings.to)
     benchmark = BENCHMARKS[settings.benchmark]
     lists = read_all(benchmark, settings.splits)
     tiles = _find(benchmark, settings, reporter)

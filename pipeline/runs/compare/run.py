@@ -14,8 +14,10 @@ from pipeline.runs.compare.values import Comparison, GroupScores, MeanStd
 from rsmtdf_core.errors import ConfigError, RsmtdfError
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
+from rsmtdf_core.files import require_writable
 
 OUT = Path("comparison")
+OUTPUTS = ("table.csv", "table.json", "table.md", "curves.png", "scores.png")
 
 
 def compare(
@@ -39,7 +41,10 @@ def compare(
         ConfigError: If the protocol is unknown, or given without a split.
         RunError: If there is no run, if a run in `paths` is damaged or was not scored on the split, or if
             the runs have different datasets.
+        WriteError: If a file cannot be written.
     """
+    if out is not None:
+        require_writable(*(out / name for name in OUTPUTS))
     comparison, groups = compare_groups(paths, split, protocol)
     if out is not None:
         write_tables(out, comparison, classes=classes)

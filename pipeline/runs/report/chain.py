@@ -127,8 +127,11 @@ def _store(cost: StoreCost) -> Link:
 def _run(record: RunRecord, name: str, report: EvaluationReport) -> Link:
     config = record.config
     best = record.best
+    model = f"student {config.student.encoder}"
+    if config.method.predicts_from == "tokens":
+        model = "a head on the teachers' tokens"
     facts = [
-        f"{config.objective.method}, seed {config.seed}, student {config.student.encoder}",
+        f"{config.objective.method}, seed {config.seed}, {model}",
         f"{record.steps:,} steps, {record.status}",
         f"{bytes_text(disk_bytes(record.folder.path))} on disk",
     ]

@@ -10,7 +10,7 @@ from pipeline.runs.report.costs import StoreCost
 from pipeline.runs.report.gather import gather
 from pipeline.runs.report.page import render
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import atomic_file
+from rsmtdf_core.files import atomic_file, require_writable
 from rsmtdf_core.settings import Settings
 
 OUT = Path("report.html")
@@ -58,6 +58,7 @@ def report(
     """
     if out.is_dir():
         raise RunError("this is a folder, not a file", where=out, remedy=f"--out {out / OUT.name}")
+    require_writable(out)
     page = gather(paths, split, scenes, root, reporter or Silent())
     with atomic_file(out) as file:
         file.write(render(page).encode())

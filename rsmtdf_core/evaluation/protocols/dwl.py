@@ -61,10 +61,10 @@ def _percent(shares: Doubles) -> Doubles:
 
 DWL = Protocol(
     "dwl",
-    "As the code of DWL (zhu-xlab/RS-DWL) computes it, faults included. IoU and F1 over the full matrix, "
-    "rounded to 0.01 %; their means leave unscored classes out. No mean F1 where a scored class has no right "
-    "pixel, no mean IoU where one occurs nowhere. Accuracy and kappa with unscored classes in. Predictions "
-    "on ignored pixels count nowhere, but for LoveDA, whose no-data is a class there: they are "
-    "wrong, as part of IoU, F1, accuracy and kappa.",
+    "As computed by the code of DWL (zhu-xlab/RS-DWL), faults included. IoU and F1 over the full matrix, rounded "
+    "to 0.01 %; their means exclude unscored classes. There is no mean F1 if a scored class has no correct pixel, "
+    "and no mean IoU if a scored class is absent. Accuracy and kappa include unscored classes. Predictions on "
+    "ignored pixels are not counted, except for LoveDA, whose no-data is a class in this code: there they count as "
+    "errors in IoU, F1, accuracy and kappa.",
     _score,
 )

@@ -54,9 +54,9 @@ def _score(counts: PixelCounts, manifest: Manifest) -> Scores:
 
 OFFICIAL = Protocol(
     "official",
-    "As the official evaluation scripts compute it, faults included. A class that the dataset's script "
-    "drops is ignored truth (Potsdam: class 0, so that clutter is scored; DeepGlobe: unknown, with 7 "
-    "classes where the script loads 6). IoU without predictions on ignored pixels; precision, F1 and "
-    "kappa with them. Absent classes count as 0 in both means.",
+    "As computed by the official evaluation scripts, faults included. Classes that the dataset's script drops are "
+    "ignored in the truth (Potsdam: class 0, so that clutter is scored; DeepGlobe: unknown, with 7 classes "
+    "although the script loads 6). IoU excludes predictions on ignored pixels; precision, F1 and kappa include "
+    "them. Absent classes count as 0 in both means.",
     _score,
 )

@@ -4,10 +4,14 @@ from rsmtdf_core.kinds import ProtocolKind
 
 _PACKAGE = "rsmtdf_core.evaluation.protocols"
 
-RSMTDF = ProtocolKind(name="rsmtdf", summary="ours", code=f"{_PACKAGE}.rsmtdf:RSMTDF")
+RSMTDF = ProtocolKind(
+    name="rsmtdf", summary="the rule of this project", code=f"{_PACKAGE}.rsmtdf:RSMTDF"
+)
 OFFICIAL = ProtocolKind(
     name="official",
-    summary="as the official scripts count, faults included",
+    summary="the rule of the official scripts, faults included",
     code=f"{_PACKAGE}.official:OFFICIAL",
 )
-DWL = ProtocolKind(name="dwl", summary="as the DWL code counts", code=f"{_PACKAGE}.dwl:DWL")
+DWL = ProtocolKind(
+    name="dwl", summary="the rule of the DWL code, faults included", code=f"{_PACKAGE}.dwl:DWL"
+)

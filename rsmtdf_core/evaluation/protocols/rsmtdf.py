@@ -51,8 +51,8 @@ def _kappa(matrix: npt.NDArray[np.int64]) -> float | None:
 
 RSMTDF = Protocol(
     "rsmtdf",
-    "One confusion matrix over all scenes. Pixels whose truth is ignored count nowhere. IoU and F1 "
-    "per class over the full matrix; their means skip unscored classes and classes that neither "
-    "truth nor prediction has. Overall accuracy and kappa over pixels whose truth is scored.",
+    "One confusion matrix over all scenes, without pixels whose truth is ignored. IoU and F1 per class over the full "
+    "matrix; their means exclude unscored classes and classes that are absent from truth and prediction. Overall "
+    "accuracy and kappa over pixels whose truth is scored.",
     _score,
 )

@@ -49,19 +49,19 @@ FP16 = CodecKind(
 )
 INT8 = CodecKind(
     name="int8",
-    summary="one byte a number, half of fp16",
+    summary="one byte per number, half the size of fp16",
     code=f"{_PACKAGE}.int8:Int8",
     settings=Int8Settings,
 )
 TRANSFORM = CodecKind(
     name="transform",
-    summary="maps compressed like pictures, 16 times smaller than fp16 or more",
+    summary="token maps compressed like images, at least 16 times smaller than fp16",
     code=f"{_PACKAGE}.transform:Transform",
     settings=TransformSettings,
 )
 UINT8 = CodecKind(
     name="uint8",
-    summary="pixels of rendered views as they are",
+    summary="uncompressed pixels of rendered views",
     code=f"{_PACKAGE}.uint8:Uint8",
     settings=Uint8Settings,
     holds="pixels",

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rsmtdf_core.kinds import METHODS
-from rsmtdf_core.student.model import Student, StudentOutput
+from rsmtdf_core.student.model import StudentOutput
+from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.settings import MethodSettings
@@ -26,16 +27,18 @@ class Models:
     """The two models of a step.
 
     Attributes:
-        student: the model to train; maps normalized images to a `StudentOutput`.
+        student: the model to train; maps normalized images to a `StudentOutput`, unless the method has another model.
         ema: the EMA model, which labels weak views.
         label: computes the EMA model's logits of normalized images; compiled if `runtime.compile` is set.
         clock: measures the phases of the step.
+        progress: 0 in the first step of the training, 1 in the last, and linear between them.
     """
 
     student: nn.Module
-    ema: Student
+    ema: Segmenter
     label: Callable[[Tensor], Tensor]
     clock: StepClock
+    progress: float = 0.0
 
 
 class Counts(NamedTuple):
@@ -68,6 +71,24 @@ class Objective(Protocol):
     ) -> dict[str, Tensor]:
         """Compute the losses of a part of a step by name; `loss` is minimized."""
         ...
+
+
+class ObjectiveHooks:
+    """The optional parts of an objective; a method that needs any of them inherits from this class."""
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the weights of losses that are in force, for the log.
+
+        Args:
+            progress: that of `Models`.
+        """
+        del progress
+        return {}
+
+
+def hooks_of(objective: Objective) -> ObjectiveHooks:
+    """Return the hooks of an objective; for an objective without hooks, those that do nothing."""
+    return objective if isinstance(objective, ObjectiveHooks) else ObjectiveHooks()
 
 
 def objective_class(method: str) -> type[Objective]:

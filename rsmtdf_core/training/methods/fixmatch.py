@@ -3,12 +3,18 @@
 from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.methods.base import Counts, Models, pixel_counts, semi_supervised
+from rsmtdf_core.training.methods.base import (
+    Counts,
+    Models,
+    ObjectiveHooks,
+    pixel_counts,
+    semi_supervised,
+)
 from rsmtdf_core.training.methods.rows import SemiSupervisedSettings
 from rsmtdf_core.training.targets import Targets
 
 
-class FixMatch:
+class FixMatch(ObjectiveHooks):
     """L = (L_x + L_u) / 2 (Sohn et al. 2020, in the variant for segmentation of UniMatch)."""
 
     def __init__(self, settings: SemiSupervisedSettings, ignore_id: int, seed: int) -> None:

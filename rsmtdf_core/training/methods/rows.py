@@ -7,8 +7,13 @@ from pydantic import Field
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.kinds import MethodKind
-from rsmtdf_core.roles import Result
-from rsmtdf_core.training.settings import DistillationSettings, MethodSettings, TaughtSettings
+from rsmtdf_core.roles import Result, Selection
+from rsmtdf_core.training.settings import (
+    DistillationSettings,
+    MethodSettings,
+    TargetsName,
+    TaughtSettings,
+)
 
 _PACKAGE = "rsmtdf_core.training.methods"
 _LABELED = {"loss_x": "training loss, labeled"}
@@ -55,25 +60,51 @@ class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
 
     def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return `distillation.teachers`, or all teachers if it is None."""
-        selected = self.distillation.teachers
-        if unknown := sorted(set(selected or ()) - set(names)):
-            listed = ", ".join(unknown)
-            raise ValueError(f"objective.distillation.teachers: no teacher is named {listed}")
-        return tuple(name for name in names if selected is None or name in selected)
+        return self.distillation.used_teachers(names)
+
+    @property
+    def token_targets(self) -> TargetsName:
+        """The values that the student learns: `distillation.targets`."""
+        return self.distillation.targets
 
     def require_online(self) -> None:
-        """Refuse standardised-mse, which needs a standard deviation for each channel."""
-        if self.distillation.loss == "standardised-mse":
-            raise ConfigError(
-                "standardised-mse needs the spread of each channel, which only a store of features knows",
-                where="objective.distillation.loss",
-                remedy="--set objective.teachers=cached, or another objective.distillation.loss",
-            )
+        """Refuse losses and targets that need a store's statistics."""
+        self.distillation.require_online()
+
+
+HeadKind = Literal["linear", "dpt"]
+
+
+class TeacherHeadSettings(TaughtSettings):
+    """A head on the teachers' tokens, without an encoder.
+
+    Attributes:
+        head: linear, a 1x1 convolution; or dpt, the student's head (`student.head` is its size).
+        tokens: names of the teachers whose tokens are concatenated; None uses all teachers of the config.
+    """
+
+    method: Result[Literal["teacher-head"]]
+    head: Result[HeadKind] = "dpt"
+    tokens: Selection[tuple[str, ...] | None] = Field(default=None, min_length=1)
+
+    def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return `tokens`, or all teachers if it is None."""
+        if unknown := sorted(set(self.tokens or ()) - set(names)):
+            raise ValueError(f"objective.tokens: no teacher is named {', '.join(unknown)}")
+        return tuple(name for name in names if self.tokens is None or name in self.tokens)
+
+    def require_online(self) -> None:
+        """Refuse tokens of the loop, whose channels have no known mean and spread."""
+        raise ConfigError(
+            "teacher-head standardizes each channel by its mean and spread, which only a store of features has",
+            where="objective.teachers",
+            remedy="--set objective.teachers=cached",
+        )
 
 
 SUPERVISED = MethodKind(
     name="supervised",
-    summary="cross-entropy on labeled views alone",
+    summary="cross-entropy on labeled views only",
     code=f"{_PACKAGE}.supervised:Supervised",
     settings=SupervisedSettings,
     strong_views=0,
@@ -101,4 +132,13 @@ RS_MTDF = MethodKind(
     settings=RsMtdfSettings,
     strong_views=1,
     losses=_SEMI_SUPERVISED | {"loss_distill": "training loss, distillation"},
+)
+TEACHER_HEAD = MethodKind(
+    name="teacher-head",
+    summary="a head on the teachers' tokens alone, without an encoder: a yardstick",
+    code=f"{_PACKAGE}.teacher_head:TeacherHeadLoss",
+    settings=TeacherHeadSettings,
+    strong_views=0,
+    model=f"{_PACKAGE}.teacher_head:TeacherHead",
+    predicts_from="tokens",
 )

@@ -18,7 +18,7 @@ from rsmtdf_core.training.targets import Targets
 
 
 class RsMtdf(FixMatch):
-    """L = (L_x + L_u + L_distill) / 3; the settings select the samples and positions to distill."""
+    """L = (L_x + L_u + w * L_distill) / 3; w is 1 as published, or `distillation.weight` with its schedule."""
 
     def __init__(self, settings: RsMtdfSettings, ignore_id: int, seed: int) -> None:
         super().__init__(settings, ignore_id, seed)
@@ -45,8 +45,13 @@ class RsMtdf(FixMatch):
             self._distillation,
             targets.spreads,
         )
-        total = (losses["loss_x"] + losses["loss_u"] + distill) / 3
+        weight = self._distillation.weight_at(models.progress)
+        total = (losses["loss_x"] + losses["loss_u"] + weight * distill) / 3
         return {"loss": total, **losses, "loss_distill": distill}
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the factor on the distillation loss."""
+        return {"weight_distill": self._distillation.weight_at(progress)}
 
     def _kept(self, batch: Batch, targets: Targets) -> dict[str, Tensor | None]:
         """Return the mask of tokens to compare by teacher, bool [B + U, h, w], or None for all tokens."""

@@ -1,5 +1,7 @@
 """UniMatch V2 (arXiv 2410.10777): FixMatch with two strong views and complementary dropout."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,7 +23,8 @@ class UniMatchV2(FixMatch):
     ) -> dict[str, Tensor]:
         """Compute the supervised loss on weak labeled views and the consistency loss on two mixed views."""
         del targets
-        scale = self._channel_scale(batch, max(models.ema.encoder.channels))
+        encoder: Any = models.ema.encoder  # a student's
+        scale = self._channel_scale(batch, max(encoder.channels))
         _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id, scale)
         return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}
 

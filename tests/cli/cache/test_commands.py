@@ -56,7 +56,7 @@ def test_ls_lists_every_store_with_its_state(cache, say):
     assert "1 files and folders here do not belong to the cache" in output
 
 
-def test_ls_says_who_keeps_a_store(cache, say, tmp_path):
+def test_ls_lists_the_runs_and_pins_that_keep_a_store(cache, say, tmp_path):
     store = make_store(cache)
     (tmp_path / "run.json").write_text("{}")
     begin_run(cache, tmp_path, [store.path])
@@ -79,7 +79,7 @@ def test_the_option_goes_before_the_environment(cache, say, tmp_path):
     assert "elsewhere" not in say("ls")
 
 
-def test_info_tells_the_whole_chain(cache, say, tmp_path):
+def test_info_shows_the_whole_chain(cache, say, tmp_path):
     store = make_store(cache, random_weights=True)
     (tmp_path / "run.json").write_text("{}")
     begin_run(cache, tmp_path, [store.path])
@@ -103,7 +103,7 @@ def test_info_tells_the_whole_chain(cache, say, tmp_path):
         assert word in output
 
 
-def test_info_of_a_damaged_store_says_what_is_wrong(cache, say):
+def test_info_of_a_damaged_store_names_the_damage(cache, say):
     store = make_store(cache)
     (store.path / "zarr.json").write_text("{}")
     output = say("info", "tiny")
@@ -130,7 +130,7 @@ def test_a_pinned_store_survives_gc_until_it_is_unpinned(cache, say, call):
     assert read_catalogue(cache).stores == ()
 
 
-def test_a_dry_run_of_gc_only_tells(cache, say):
+def test_a_dry_run_of_gc_deletes_no_file(cache, say):
     store = make_store(cache)
     when = time.time() - 40 * 86400
     os.utime(store.path / "commit.json", (when, when))
@@ -141,7 +141,7 @@ def test_a_dry_run_of_gc_only_tells(cache, say):
     assert tree(cache) == before
 
 
-def test_a_malformed_limit_is_told(cache, call):
+def test_a_malformed_limit_is_reported(cache, call):
     make_store(cache)
     assert "is not a size" in str(call("gc", "--max-bytes", "many").exception)
     assert "is not an age" in str(call("gc", "--older-than", "long").exception)
@@ -175,7 +175,7 @@ def test_parts_are_moved_by_teacher_and_by_range(cache, say, tmp_path):
     assert entry.views < 36
 
 
-def test_what_cannot_be_exported_is_told(cache, call, tmp_path):
+def test_stores_that_cannot_be_exported_are_reported(cache, call, tmp_path):
     broken = make_store(cache)
     (broken.path / "zarr.json").write_text("{}")
     for arguments in (["tiny"], []):

@@ -1,4 +1,4 @@
-"""What `rsmtdf cache plan` prints, from made-up measurements; nothing is measured here."""
+"""The output of `rsmtdf cache plan` for made-up measurements."""
 
 import json
 
@@ -79,22 +79,22 @@ def _shown(
 
 
 def test_the_recommendation_can_be_pasted(monkeypatch):
-    said = _shown(_report(2**40, "own"), monkeypatch, "demo")
-    assert "cache: --set teachers.dino.codec=fp16 --set views.unlabeled_views=6" in said
-    assert "speed-up" in said
-    assert "pays after trainings" in said
-    assert "RANDOM" not in said
+    shown = _shown(_report(2**40, "own"), monkeypatch, "demo")
+    assert "cache: --set teachers.dino.codec=fp16 --set views.unlabeled_views=6" in shown
+    assert "speed-up" in shown
+    assert "pays after trainings" in shown
+    assert "RANDOM" not in shown
 
 
 def test_no_cache_is_a_recommendation_too(monkeypatch):
-    said = _shown(_report(2**20, "random"), monkeypatch, "demo")
-    assert "do not cache: --set objective.teachers=online" in said
-    assert "does not fit" in said
-    assert "RANDOM WEIGHTS" in said
-    assert "(random weights)" in said
+    shown = _shown(_report(2**20, "random"), monkeypatch, "demo")
+    assert "do not cache: --set objective.teachers=online" in shown
+    assert "does not fit" in shown
+    assert "RANDOM WEIGHTS" in shown
+    assert "(random weights)" in shown
 
 
 def test_json_is_the_whole_report(monkeypatch):
     report = _report(2**40, "own")
-    said = _shown(report, monkeypatch, "demo", "--json", "--cache", "elsewhere")
-    assert PlanReport.model_validate(json.loads(said)) == report
+    shown = _shown(report, monkeypatch, "demo", "--json", "--cache", "elsewhere")
+    assert PlanReport.model_validate(json.loads(shown)) == report

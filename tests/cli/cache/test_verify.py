@@ -27,7 +27,7 @@ def run(monkeypatch, tmp_path):
     return invoke
 
 
-def test_a_sound_store_ends_with_status_0_and_says_what_it_skipped(run, tmp_path):
+def test_an_intact_store_ends_with_status_0_and_lists_skipped_checks(run, tmp_path):
     make_store(tmp_path)
     result = run("verify")
     assert result.exit_code == 0, result.output
@@ -61,7 +61,7 @@ def test_options_that_contradict_are_refused(run, tmp_path):
     assert isinstance(run("verify", "--set", "name=x").exception, ConfigError)
 
 
-def test_transcode_tells_what_it_made_and_that_it_is_there(run, tmp_path):
+def test_transcode_shows_the_new_store_and_then_that_it_exists(run, tmp_path):
     make_store(tmp_path)
     result = run("transcode", "tiny", "--codec", "int8")
     assert result.exit_code == 0, result.output

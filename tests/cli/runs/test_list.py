@@ -1,4 +1,4 @@
-"""`rsmtdf runs` shows a row for each run, and what is no run in a line."""
+"""`rsmtdf runs` shows a row for each run and a line for each folder that is not a run."""
 
 import json
 

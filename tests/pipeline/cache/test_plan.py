@@ -88,7 +88,7 @@ def _slow_reads(bandwidth: float) -> tuple[TeacherMeasured, ...]:
 
 
 @pytest.mark.parametrize(
-    ("changed", "choice", "said"),
+    ("changed", "choice", "reason"),
     [
         ({}, "fp16", "hides behind the student's work"),
         ({"disk_free": 5 * GIB}, "int8", "fp16: only K = 1"),
@@ -101,11 +101,11 @@ def _slow_reads(bandwidth: float) -> tuple[TeacherMeasured, ...]:
         ({"teachers": (_teacher(seconds=1e-5),)}, None, "too few"),
     ],
 )
-def test_the_advice_and_its_reason_follow_from_what_was_measured(changed, choice, said):
+def test_the_advice_and_its_reason_follow_from_the_measurements(changed, choice, reason):
     advice = advise(_measured(**changed))
     assert advice.choice == choice, advice.reasons
     assert advice.cache == (choice is not None)
-    assert said in "\n".join(advice.reasons)
+    assert reason in "\n".join(advice.reasons)
     assert advice.codecs == ({"dino": choice} if choice else {})
     assert (advice.unlabeled_views is None) == (choice is None)
 
@@ -120,7 +120,7 @@ def test_views_are_as_many_as_epochs_disk_and_time_allow():
     assert 4 < slow.unlabeled_views < 60
 
 
-def test_only_what_is_missing_is_counted():
+def test_only_missing_views_are_counted():
     there = [_codec("fp16", 2.1e6, present=4400), _codec("int8", 1e6), _codec("transform", 1e5)]
     advice = advise(_measured(epochs=4, teachers=(_teacher(codecs=tuple(there)),)))
     fp16, int8, _ = advice.estimates
@@ -169,7 +169,7 @@ def test_a_size_that_random_weights_made_is_never_recommended(weights):
     assert ("not on this machine" in caveats) == (weights == "absent")
 
 
-def test_reads_from_memory_are_told():
+def test_reads_from_memory_are_reported():
     assert any("of memory" in caveat for caveat in advise(_measured(cold_reads=False)).caveats)
     assert not any("of memory" in caveat for caveat in advise(_measured()).caveats)
 
@@ -235,7 +235,7 @@ def _any_measured(draw: st.DrawFn) -> Measurements:
 
 @settings(max_examples=200)
 @given(_any_measured())
-def test_what_is_recommended_fits_is_used_and_pays(measured):
+def test_the_recommended_cache_fits_is_used_and_pays(measured):
     advice = advise(measured)
     assert advice.reasons
     if not advice.cache:
@@ -300,7 +300,7 @@ def test_the_disk_is_measured_in_a_file_that_is_gone_afterwards(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_that_keeps_its_pages_is_told(tmp_path, monkeypatch):
+def test_a_disk_that_keeps_its_pages_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fadvise", lambda *_: None)
     with open_disk(tmp_path, 2**22) as disk:
         disk.read_bandwidth(4096, 4)
@@ -316,7 +316,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         pass
 
 
-def test_a_cache_that_does_not_exist_yet_lies_on_its_parents_disk(tmp_path):
+def test_a_missing_cache_is_on_its_parents_disk(tmp_path):
     assert existing_folder(tmp_path / "a" / "b") == tmp_path
     assert existing_folder(tmp_path) == tmp_path
 
@@ -324,14 +324,14 @@ def test_a_cache_that_does_not_exist_yet_lies_on_its_parents_disk(tmp_path):
 def test_every_part_of_an_experiment_is_measured_and_no_trace_is_left(make_config):
     config = make_config()
     report = plan_cache(config)
-    found = report.measurements
-    assert (found.labeled_scenes, found.unlabeled_scenes) == (2, 8)
-    assert (found.epochs, found.steps_per_epoch, found.step_views) == (2, 4, 4)
-    assert [(teacher.teacher, teacher.weights) for teacher in found.teachers] == [
+    results = report.measurements
+    assert (results.labeled_scenes, results.unlabeled_scenes) == (2, 8)
+    assert (results.epochs, results.steps_per_epoch, results.step_views) == (2, 4, 4)
+    assert [(teacher.teacher, teacher.weights) for teacher in results.teachers] == [
         ("vit", "random"),
         ("cnn", "random"),
     ]
-    for teacher in found.teachers:
+    for teacher in results.teachers:
         shape = declared_shape(
             next(settings for settings in config.teachers if settings.name == teacher.teacher),
             config.views.crop,
@@ -348,12 +348,12 @@ def test_every_part_of_an_experiment_is_measured_and_no_trace_is_left(make_confi
     assert PlanReport.model_validate_json(report.model_dump_json()) == report
 
 
-def test_what_the_cache_holds_is_seen_without_its_other_views(make_config):
+def test_present_views_exclude_other_views_of_the_cache(make_config):
     extract(make_config("views.unlabeled_views=1", "views.labeled_views=1"))
     config = make_config()
     for teacher in config.teachers:
-        found = present_views(plan_experiment(config), teacher)
-        assert found == [(teacher.declared_codec, 10)]
+        present = present_views(plan_experiment(config), teacher)
+        assert present == [(teacher.declared_codec, 10)]
     other = make_config("teachers.vit.seed=1")
     assert present_views(plan_experiment(other), other.teachers[0]) == []
 
@@ -368,6 +368,6 @@ def test_absent_weights_are_stood_in_for(make_config):
 
 
 @pytest.mark.parametrize("override", ["teachers=[]", "objective.method=fixmatch"])
-def test_a_training_without_features_has_nothing_to_plan(make_config, override):
+def test_a_training_without_features_needs_no_plan(make_config, override):
     with pytest.raises(ConfigError, match="no cache is needed"):
         plan_cache(make_config(override))

@@ -1,4 +1,4 @@
-"""A store in another codec: what it holds, what it says of itself, and what it survives."""
+"""Transcoded stores: their tokens, their metadata, and resuming after a kill."""
 
 import json
 
@@ -41,7 +41,7 @@ def _opened(cache, path):
 
 
 class _Heard:
-    """A reporter that keeps what it is told."""
+    """A reporter that records its messages."""
 
     def __init__(self):
         self.warnings, self.moved = [], 0
@@ -67,26 +67,26 @@ class _Heard:
         self.warnings.append(text)
 
 
-def test_the_new_store_has_the_records_and_says_where_they_come_from(tmp_path):
+def test_the_new_store_has_the_records_and_names_their_source(tmp_path):
     source = make_store(tmp_path)
     heard = _Heard()
     report = transcode(source, INT8, heard)
     assert (report.views, report.new) == (18, 18)
     assert (heard.moved, heard.total, heard.warnings) == (18, 18, [])
-    made = _opened(tmp_path, report.path)
-    np.testing.assert_allclose(_tokens(made), _tokens(source), atol=0.03)
-    assert made.metadata.identity == source.metadata.identity
-    assert made.metadata.probe == source.metadata.probe
+    target = _opened(tmp_path, report.path)
+    np.testing.assert_allclose(_tokens(target), _tokens(source), atol=0.03)
+    assert target.metadata.identity == source.metadata.identity
+    assert target.metadata.probe == source.metadata.probe
     commit = source.read_commit()
-    assert made.metadata.source == {
+    assert target.metadata.source == {
         "codec": FP16,
         "certificate": commit.certificate,
         "lossy": False,
         "source": None,
     }
     assert 0.999 < report.certificate["centred_cosine"]["mean"] < 1
-    assert made.read_commit().seconds < report.seconds
-    assert not made.verify()
+    assert target.read_commit().seconds < report.seconds
+    assert not target.verify()
 
 
 def test_a_second_time_it_is_there_already(tmp_path):
@@ -99,10 +99,10 @@ def test_a_second_time_it_is_there_already(tmp_path):
 
 def test_a_store_that_the_teacher_made_is_there_already(tmp_path):
     source = make_store(tmp_path)
-    made = make_store(tmp_path, codec="int8")
+    target = make_store(tmp_path, codec="int8")
     report = transcode(source, INT8)
-    assert (report.path, report.new, report.warning) == (made.path, 0, "")
-    assert _opened(tmp_path, made.path).metadata.source is None
+    assert (report.path, report.new, report.warning) == (target.path, 0, "")
+    assert _opened(tmp_path, target.path).metadata.source is None
 
 
 def test_records_of_two_kinds_are_never_in_one_store(tmp_path):
@@ -161,7 +161,7 @@ def test_a_killed_transcoding_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     assert files["whole"].keys() == files["part"].keys()
 
 
-def test_what_the_source_has_new_is_added_and_the_rest_left(tmp_path):
+def test_new_records_of_the_source_are_added_and_others_stay(tmp_path):
     source = make_store(tmp_path, views=1)
     before = tree(transcode(source, INT8).path / "c")
     report = transcode(make_store(tmp_path, views=2), INT8)
@@ -170,14 +170,14 @@ def test_what_the_source_has_new_is_added_and_the_rest_left(tmp_path):
     assert all(after[name] == content for name, content in before.items())
 
 
-def test_a_step_down_from_a_lossy_store_is_told_and_kept(tmp_path):
+def test_a_second_loss_is_reported_and_recorded(tmp_path):
     source = make_store(tmp_path, codec="int8")
     heard = _Heard()
     half = transcode(source, FP16, heard)
     assert "as int8 had reduced them" in heard.warnings[0]
-    made = _opened(tmp_path, half.path)
-    assert made.metadata.source["lossy"] is True
-    np.testing.assert_allclose(_tokens(made), _tokens(source), rtol=2**-11)
+    target = _opened(tmp_path, half.path)
+    assert target.metadata.source["lossy"] is True
+    np.testing.assert_allclose(_tokens(target), _tokens(source), rtol=2**-11)
 
 
 def test_lossy_twice_is_a_step_down(tmp_path):
@@ -191,7 +191,7 @@ def test_lossy_twice_is_a_step_down(tmp_path):
     assert (origin["source"]["codec"], origin["source"]["lossy"]) == (FP16, False)
 
 
-def test_what_cannot_be_transcoded_is_refused(tmp_path, monkeypatch):
+def test_invalid_sources_are_refused(tmp_path, monkeypatch):
     source = make_store(tmp_path)
     with pytest.raises(ConfigError, match="already has the codec fp16"):
         transcode(source, FP16)

@@ -1,4 +1,4 @@
-"""Each check passes on a good store and fails when it should, and says where and what to do."""
+"""Each check passes on an intact store, fails on a damaged one, and names the file and the remedy."""
 
 import shutil
 from dataclasses import replace
@@ -45,9 +45,9 @@ def own_scenes(scenes, tmp_path):
 @pytest.fixture
 def config(make_config, own_scenes):
     """A small experiment with one teacher, extracted."""
-    made = make_config(*VIT, f"data.root={own_scenes}")
-    extract(made)
-    return made
+    extracted = make_config(*VIT, f"data.root={own_scenes}")
+    extract(extracted)
+    return extracted
 
 
 def _verify(config, depth="normal", *, given=True):
@@ -71,7 +71,7 @@ def _failed(checks):
 
 
 def _rewrite(store, change):
-    """Write all records anew, as `change` makes them of those that are there; checksums are right."""
+    """Rewrite all records as changed by `change`, with correct checksums."""
     reader = FeatureReader(store, np.arange(store.metadata.rows))
     rows = np.flatnonzero(store.group.table["scene"] >= 0)
     tokens = change(np.stack([reader.tokens(row) for row in rows.tolist()]))
@@ -94,7 +94,7 @@ def test_a_good_store_passes_every_check(config):
     assert live_teachers() == 0
 
 
-def test_without_a_config_what_needs_it_is_skipped(config):
+def test_checks_that_need_a_config_are_skipped_without_it(config):
     checks = _verify(config, given=False)
     status = {name: check.status for name, check in checks.items()}
     assert [name for name in ALL if status[name] == "ok"] == ["structure", "checksums", "drawing"]
@@ -110,10 +110,10 @@ def test_quick_leaves_the_records_alone(config):
 
 
 @pytest.mark.parametrize("codec", list(TOKEN_CODECS))
-def test_what_a_codec_loses_is_no_fault(make_config, codec):
-    made = make_config(f"teachers.vit.codec={codec}", f"teachers.cnn.codec={codec}")
-    extract(made)
-    report = verify(made.runtime.cache_folder, config=made)
+def test_the_loss_of_a_codec_is_no_fault(make_config, codec):
+    extracted = make_config(f"teachers.vit.codec={codec}", f"teachers.cnn.codec={codec}")
+    extract(extracted)
+    report = verify(extracted.runtime.cache_folder, config=extracted)
     assert len(report.stores) == 2
     assert {check.status for store in report.stores for check in store.checks} == {"ok"}, report
 
@@ -191,7 +191,7 @@ def test_a_foreign_file_is_named(config, name):
     assert checks["structure"].where == str(path)
 
 
-def test_leftovers_of_a_killed_process_are_told_and_no_fault(config):
+def test_leftovers_of_a_killed_process_are_reported_and_no_fault(config):
     shard = _store(config).shard_path(0)
     shard.with_name(f"0.tmp-{'a' * 32}").write_bytes(b"x")
     checks = _verify(config, given=False)
@@ -217,7 +217,7 @@ def test_a_record_without_a_view_is_refused(config):
     assert "have no view" in checks["structure"].sentence
 
 
-def test_an_unfinished_store_is_told_and_no_fault(tmp_path):
+def test_an_unfinished_store_is_reported_and_no_fault(tmp_path):
     make_store(tmp_path, commit=False)
     report = verify(tmp_path)
     [store] = report.stores
@@ -248,8 +248,8 @@ def test_tokens_of_mirrored_views_are_found(make_config, monkeypatch):
         patch.setattr(
             teacher_module.Teacher, "tokens", lambda self, images: tokens(self, images.flip(-1))
         )
-        extract(made := make_config(*VIT))
-    checks = _verify(made)
+        extract(extracted := make_config(*VIT))
+    checks = _verify(extracted)
     assert _failed(checks) == ["features", "alignment"]
     assert "mirrored 1.0000" in checks["alignment"].sentence
 
@@ -328,10 +328,10 @@ def test_views_that_were_drawn_otherwise_are_found(config):
 def test_views_of_a_grown_cache_are_drawn_and_rendered_whatever_their_pairs(make_config):
     vit = VIT[0]
     extract(make_config(vit, "data.labeled=1/2"))
-    extract(made := make_config(vit, "data.labeled=1/4"))
-    checks = _verify(made, "deep")
+    extract(extracted := make_config(vit, "data.labeled=1/4"))
+    checks = _verify(extracted, "deep")
     assert {check.status for check in checks.values()} == {"ok"}, checks
-    assert int((_store(made).group.table["scene"] >= 0).sum()) > 20
+    assert int((_store(extracted).group.table["scene"] >= 0).sum()) > 20
 
 
 def test_scenes_that_are_gone_are_counted(config):
@@ -345,11 +345,11 @@ def test_scenes_that_are_gone_are_counted(config):
 @pytest.fixture
 def pixels(make_config, own_scenes):
     """The same experiment's pixels, without a teacher."""
-    made = make_config(
+    extracted = make_config(
         "teachers=[]", "runtime.cache_pixels=true", *VIT[1:], f"data.root={own_scenes}"
     )
-    extract(made)
-    return made
+    extract(extracted)
+    return extracted
 
 
 def test_pixels_are_rendered_again(pixels):
@@ -383,7 +383,7 @@ def test_edited_pixels_are_found(pixels):
     assert "1 of 10 records" in checks["replay"].sentence
 
 
-def test_a_store_that_is_not_there_is_told(tmp_path):
+def test_a_missing_store_is_reported(tmp_path):
     make_store(tmp_path)
     with pytest.raises(StoreNotFoundError, match="no store 'x'"):
         verify(tmp_path, ["x"])

@@ -19,7 +19,7 @@ def root(tmp_path):
     return tmp_path / "data"
 
 
-def test_nothing_is_written_unless_asked_for(root):
+def test_no_file_is_written_without_an_output_folder(root):
     before = sorted(root.parent.rglob("*"))
     assert check_data(load_manifest("synthetic"), root).problems == ()
     assert sorted(root.parent.rglob("*")) == before
@@ -55,7 +55,7 @@ def test_damaged_files_are_left_out_of_the_samples_and_named(root, tmp_path):
     assert (tmp_path / "out" / "classes.png").exists()
 
 
-def test_each_split_of_single_crops_shows_windows_of_its_own(tmp_path):
+def test_each_split_of_single_crops_shows_its_windows(tmp_path):
     root = tmp_path / "data"
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)

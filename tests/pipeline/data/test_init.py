@@ -112,7 +112,7 @@ def test_names_are_given_in_the_order_of_the_values(tmp_path):
     assert len(more.classes) == 6, "classes that no mask has may be named after the others"
 
 
-def test_a_file_gives_colors_their_names_in_its_own_order(tmp_path):
+def test_a_file_gives_colors_their_names_in_its_order(tmp_path):
     draw(tmp_path, RGB[:3])
     listed = tmp_path / "classes.txt"
     listed.write_text(

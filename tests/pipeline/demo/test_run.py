@@ -26,7 +26,7 @@ def test_the_demo_on_real_scenes_names_the_files_it_was_given(tmp_path, monkeypa
     assert config.runtime.cache_folder == tmp_path / "out" / "cache"
 
 
-def test_the_demo_on_drawn_scenes_says_random(tmp_path, monkeypatch):
+def test_the_demo_on_drawn_scenes_names_random_weights(tmp_path, monkeypatch):
     def stop(config, reporter):
         raise _ReachedError(config)
 

@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def run(trained, make_config, monkeypatch, tmp_path):
-    """A copy of a short training; the upper third of what it is scored on is ignored."""
+    """A copy of a short training; the upper third of its test masks is ignored."""
     if not (trained / "run").exists():
         train(make_config(*SHORT), trained / "run")
     mask = SceneReader.mask
@@ -73,12 +73,12 @@ def test_several_protocols_score_the_predictions_of_one_pass(run, monkeypatch):
     assert [row["protocol"] for row in rows if row["class"] == "(all scored)"] == list(ALL)
 
 
-def test_a_report_is_by_our_own_protocol_unless_another_is_asked_for(run):
+def test_a_report_has_our_protocol_by_default(run):
     report, _ = evaluate(run)
     assert (report.protocol, report.others) == ("rsmtdf", ())
 
 
-def test_overrides_change_how_scenes_pass_through_the_model_and_nothing_else(run):
+def test_overrides_change_the_inference_and_not_the_run(run):
     plain, _ = evaluate(run)
     scales = "evaluation.inference.scales=[0.5, 1.0, 1.5]"
     averaged, _ = evaluate(run, overrides=[scales, "evaluation.inference.flips=[horizontal]"])
@@ -97,15 +97,15 @@ def test_overrides_change_how_scenes_pass_through_the_model_and_nothing_else(run
 
 def test_runs_are_compared_by_the_protocol_named(run):
     report, _ = evaluate(run, protocols=["rsmtdf", "official"])
-    (group,) = (found := compare([run], None, "test", protocol="official")).groups
+    (group,) = (comparison := compare([run], None, "test", protocol="official")).groups
     assert group.miou.mean == report.by_protocol["official"].scores.miou != report.scores.miou
-    assert found.measure == "mIoU on test by protocol official"
-    (group,) = (found := compare([run], None, "test")).groups
+    assert comparison.measure == "mIoU on test by protocol official"
+    (group,) = (comparison := compare([run], None, "test")).groups
     assert group.miou.mean == report.scores.miou
-    assert found.measure == "mIoU on test by protocol rsmtdf"
+    assert comparison.measure == "mIoU on test by protocol rsmtdf"
 
 
-def test_a_protocol_that_comes_to_no_mean_is_told_and_breaks_no_table(run, monkeypatch, tmp_path):
+def test_a_protocol_without_a_mean_is_reported_and_tables_remain(run, monkeypatch, tmp_path):
     counts = PixelCounts(np.eye(6, dtype=int), np.zeros(6, int))
     counts.matrix[5, 5] = 0
     count = pipeline.evaluate.run.count_confusion
@@ -117,13 +117,13 @@ def test_a_protocol_that_comes_to_no_mean_is_told_and_breaks_no_table(run, monke
     monkeypatch.setattr(pipeline.evaluate.run, "count_confusion", counted)
     report, _ = evaluate(run, protocols=["dwl"])
     assert (report.scores.miou, report.scores.absent) == (None, ("soil",))
-    found = compare([run], tmp_path / "out", "test")
-    assert found.groups[0].miou is None
-    assert any("has no mean IoU" in sentence for sentence in found.warnings)
-    assert not any("no score yet" in sentence for sentence in found.warnings)
+    comparison = compare([run], tmp_path / "out", "test")
+    assert comparison.groups[0].miou is None
+    assert any("has no mean IoU" in sentence for sentence in comparison.warnings)
+    assert not any("no score yet" in sentence for sentence in comparison.warnings)
 
 
-def test_a_run_not_scored_by_the_protocol_named_is_told_with_what_mends_it(run):
+def test_a_run_not_scored_by_the_protocol_is_reported_with_a_remedy(run):
     evaluate(run, protocols=["rsmtdf"])
     with pytest.raises(RunError, match="1 of 1 runs have not been scored by protocol dwl") as error:
         compare([run], None, "test", protocol="dwl")
@@ -136,9 +136,9 @@ def test_reports_by_different_protocols_are_called_unfair(run, make_config):
     other = train(make_config(*SHORT, "seed=1")).run
     evaluate(run, protocols=["rsmtdf"])
     evaluate(other, protocols=["official"])
-    found = compare([run, other], None, "test")
-    assert "the reports differ in protocol" in found.warnings
-    assert found.measure == "mIoU on test by protocol rsmtdf and official"
+    comparison = compare([run, other], None, "test")
+    assert "the reports differ in protocol" in comparison.warnings
+    assert comparison.measure == "mIoU on test by protocol rsmtdf and official"
 
 
 def test_the_command_prints_a_table_for_each_protocol_with_its_rule(run):
@@ -160,9 +160,9 @@ def only_soil(counts_of):
     """Counts the same pixels, all of them predicted as one class."""
 
     def counted(*arguments):
-        found = counts_of(*arguments)
-        matrix, ignored = np.zeros_like(found.matrix), np.zeros_like(found.ignored)
-        matrix[:, 5], ignored[5] = found.matrix.sum(axis=1), found.ignored.sum()
+        counts = counts_of(*arguments)
+        matrix, ignored = np.zeros_like(counts.matrix), np.zeros_like(counts.ignored)
+        matrix[:, 5], ignored[5] = counts.matrix.sum(axis=1), counts.ignored.sum()
         return PixelCounts(matrix, ignored)
 
     return counted
@@ -184,8 +184,8 @@ def test_a_model_of_one_class_is_announced(run, monkeypatch):
     report, _ = evaluate(run)
     assert report.only_class == "soil"
     assert "predicts soil everywhere" in report.cautions[0]
-    found = compare([run], None, "test")
-    assert any("a single class everywhere" in sentence for sentence in found.warnings)
+    comparison = compare([run], None, "test")
+    assert any("a single class everywhere" in sentence for sentence in comparison.warnings)
 
 
 def test_a_best_model_of_one_class_is_announced_by_its_training(make_config, monkeypatch):
@@ -198,19 +198,19 @@ def test_a_best_model_of_one_class_is_announced_by_its_training(make_config, mon
     assert train(config).only_class == "soil"
     monkeypatch.undo()
     assert train(config, resume=True).only_class == "soil", "a resumed run knows it too"
-    found = compare([config.run_folder], None, None)
-    assert any("a single class everywhere" in sentence for sentence in found.warnings)
+    comparison = compare([config.run_folder], None, None)
+    assert any("a single class everywhere" in sentence for sentence in comparison.warnings)
 
 
-def test_a_report_of_another_step_than_the_best_of_the_curves_says_so(run):
+def test_a_report_of_another_step_than_the_best_of_the_curves_is_reported(run):
     evaluate(run)
     folder = open_run(run)
-    found = compare([run], None, "test").warnings
-    assert not any("another step" in sentence for sentence in found)
+    warnings = compare([run], None, "test").warnings
+    assert not any("another step" in sentence for sentence in warnings)
     better = Validation(steps=8, epoch=2, miou=1.0)
     folder.note(validations=[asdict(item) for item in (*folder.validations, better)])
-    found = compare([run], None, "test").warnings
-    assert any("another step than the best of the curves" in sentence for sentence in found)
+    warnings = compare([run], None, "test").warnings
+    assert any("another step than the best of the curves" in sentence for sentence in warnings)
 
 
 @pytest.mark.parametrize("status", ["running", "interrupted"])

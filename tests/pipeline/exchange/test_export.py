@@ -27,7 +27,7 @@ from tests.reliability.tap import tapped
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Folders of trained runs by what is special about them, made once."""
+    """Folders of trained runs by their special feature, trained once."""
     return {"at": tmp_path_factory.mktemp("runs")}
 
 
@@ -58,7 +58,7 @@ def make_run(runs, make_config):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("file_format", ["safetensors", "pt2", "onnx"])
-def test_logits_are_the_runs_own_at_three_sizes(make_run, tmp_path, kind, file_format):
+def test_logits_equal_those_of_the_run_at_three_sizes(make_run, tmp_path, kind, file_format):
     report = export_run(make_run(kind), tmp_path / "out", file_format)
     sizes = {(check.height, check.width) for check in report.checks}
     assert len(sizes) == 3
@@ -67,7 +67,7 @@ def test_logits_are_the_runs_own_at_three_sizes(make_run, tmp_path, kind, file_f
     assert names == [f"student.{file_format}", f"student.{file_format}.json"]
 
 
-def test_onnx_runs_without_this_package_and_names_what_it_takes(make_run, tmp_path):
+def test_onnx_runs_without_this_package_and_describes_its_inputs(make_run, tmp_path):
     import onnxruntime
 
     report = export_run(make_run("cnn"), tmp_path, "onnx")
@@ -92,7 +92,7 @@ def test_the_weights_alone_make_the_student_again(make_run, tmp_path):
     for name, tensor in load_exported(report.file).state_dict().items():
         assert torch.equal(tensor, expected.state_dict()[name])
     assert json.loads(report.facts.read_text())["weights"] == "student"
-    # Random teachers are told wherever the run goes.
+    # Every output of the run names its random teachers.
     assert any("random" in caution.lower() for caution in report.cautions)
     assert json.loads(report.facts.read_text())["cautions"] == list(report.cautions)
 
@@ -105,7 +105,7 @@ def test_a_file_is_not_replaced_unless_asked(make_run, tmp_path):
     assert export_run(run, tmp_path, "safetensors", overwrite=True).file == first.file
 
 
-def test_a_replaced_model_is_never_beside_the_facts_of_another(make_run, tmp_path):
+def test_a_replaced_model_never_has_the_facts_of_another(make_run, tmp_path):
     """Whichever change of names ends the export."""
     run = make_run("cnn")
     export_run(run, tmp_path / "before", "safetensors", weights="ema")
@@ -139,7 +139,7 @@ def test_a_replaced_model_is_never_beside_the_facts_of_another(make_run, tmp_pat
     assert 3 < number < 19
 
 
-def test_a_model_beside_the_facts_of_another_is_refused(make_run, tmp_path):
+def test_a_model_with_the_facts_of_another_is_refused(make_run, tmp_path):
     run = make_run("cnn")
     ema = export_run(run, tmp_path / "ema", "safetensors", weights="ema")
     student = export_run(run, tmp_path / "student", "safetensors", weights="student")
@@ -162,7 +162,7 @@ def test_a_model_that_computes_something_else_is_not_kept(make_run, tmp_path, mo
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_missing_packages_are_told(make_run, tmp_path, monkeypatch):
+def test_missing_packages_are_reported(make_run, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline.exchange.export, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="onnx is not installed") as caught:
         export_run(make_run("cnn"), tmp_path, "onnx")

@@ -87,9 +87,9 @@ def test_an_official_checkpoint_becomes_a_run_that_is_scored_and_trained_on(
     run = load_run(report.run)
     assert run.weights == "student"
     for which, state in (("student", student), ("ema", ema)):
-        own = load_run(report.run, which).student.state_dict()
+        loaded = load_run(report.run, which).student.state_dict()
         for name, tensor in from_official(state).items():
-            assert torch.equal(own[name], tensor), name
+            assert torch.equal(loaded[name], tensor), name
     scores, _ = evaluate(report.run)
     assert scores.images == 2
     settings = run.config.student
@@ -112,7 +112,7 @@ def test_an_official_checkpoint_becomes_a_run_that_is_scored_and_trained_on(
 @pytest.mark.parametrize(
     ("width", "head", "hidden"), [(384, "small", 1024), (768, "base", 1024), (1024, "large", 512)]
 )
-def test_every_size_is_told_by_its_shapes(width, head, hidden):
+def test_every_size_is_recognized_by_its_shapes(width, head, hidden):
     features = HEAD_WIDTHS[head][0]
     shape = official_shape(
         {
@@ -145,15 +145,15 @@ def test_a_student_of_every_size_takes_official_names(size, width):
     teachers = [TokenShape("dino", 37, 37, 768), TokenShape("clip", 16, 16, 1024, 224)]
     settings = StudentSettings(encoder=f"vit_{size}_patch14_dinov2", head=size, weights="random")
     with torch.device("meta"):
-        own = Student(settings, 7, 518, teachers).state_dict()
-    official = {officially(name): tensor for name, tensor in own.items()}
+        loaded = Student(settings, 7, 518, teachers).state_dict()
+    official = {officially(name): tensor for name, tensor in loaded.items()}
     renamed = from_official(official)
-    assert renamed.keys() == own.keys()
+    assert renamed.keys() == loaded.keys()
     assert official_shape(renamed).size == size
-    assert own["encoder.net.cls_token"].shape[-1] == width
+    assert loaded["encoder.net.cls_token"].shape[-1] == width
 
 
-def test_what_is_no_official_checkpoint_is_refused(tmp_path):
+def test_invalid_official_checkpoints_are_refused(tmp_path):
     with pytest.raises(MissingFileError):
         import_official(tmp_path / "absent.pth", "synthetic")
     (tmp_path / "noise.pth").write_bytes(b"noise")

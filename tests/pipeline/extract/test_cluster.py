@@ -60,13 +60,13 @@ def _cluster(workers: int) -> LocalCluster:
 def test_a_running_scheduler_is_used_and_left_running(make_config):
     with _cluster(1) as cluster:
         report = extract(make_config(), cluster.scheduler_address)
-        assert [one.new for one in report.stores] == [20, 20]
+        assert [store.new for store in report.stores] == [20, 20]
         _wait_until_let_go()
         with Client(cluster.scheduler_address) as client:
             assert client.submit(sum, [1, 2]).result() == 3
 
 
-def test_a_scheduler_without_workers_is_told(make_config, monkeypatch):
+def test_a_scheduler_without_workers_is_reported(make_config, monkeypatch):
     wait = Client.wait_for_workers
     monkeypatch.setattr(
         Client, "wait_for_workers", lambda client, count, timeout: wait(client, count, 0.5)
@@ -79,14 +79,14 @@ def test_a_scheduler_without_workers_is_told(make_config, monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere"])
-def test_a_wrong_scheduler_address_is_told(make_config, monkeypatch, address):
+def test_a_wrong_scheduler_address_is_reported(make_config, monkeypatch, address):
     monkeypatch.setattr(pipeline.extract.cluster, "CONNECT_SECONDS", 0.5)
     with pytest.raises(ConfigError, match=address):
         extract(make_config(), address)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_told(make_config):
+def test_a_missing_gpu_is_reported(make_config):
     with pytest.raises(ConfigError, match=r"runtime\.device=auto"):
         extract(make_config("runtime.device=cuda"))
 
@@ -163,8 +163,8 @@ def test_a_teacher_whose_tokens_are_not_finite_is_refused_by_file_name(
     tokens = Teacher.tokens
 
     def overflowing(self, images):
-        found = tokens(self, images)
-        return found * torch.inf if self.settings.name == "vit" else found
+        values = tokens(self, images)
+        return values * torch.inf if self.settings.name == "vit" else values
 
     monkeypatch.setattr(Teacher, "tokens", overflowing)
     with pytest.raises(TeacherError, match="teacher vit computes tokens") as caught:
@@ -226,7 +226,7 @@ def test_workers_that_the_system_kills_are_one_sentence():
     assert "runtime.teacher_batch" in caught.value.remedy
 
 
-def test_a_teacher_without_memory_names_what_to_lower(make_config, monkeypatch):
+def test_a_teacher_without_memory_names_settings_to_lower(make_config, monkeypatch):
     teacher = load_teacher(make_config().teachers[0], 64)
 
     def fail(_):

@@ -72,7 +72,7 @@ def test_the_longest_unused_go_until_the_rest_fits(cache, three):
     assert report.left <= sizes["middle"] + sizes["young"]
 
 
-def test_what_fits_is_left_alone(cache, three):
+def test_stores_within_the_limit_stay(cache, three):
     assert collect(cache, Limits(max_bytes=2**40)).deleted == ()
 
 
@@ -113,7 +113,7 @@ def test_a_store_that_an_unfinished_run_reads_is_kept_until_it_ends(cache, three
     assert left(cache) == set()
 
 
-def test_the_entry_of_a_deleted_run_goes_and_keeps_nothing(cache, three, tmp_path):
+def test_the_entry_of_a_deleted_run_is_removed_and_keeps_no_store(cache, three, tmp_path):
     kept = register(tmp_path, cache, three[0], "kept")
     shutil.rmtree(register(tmp_path, cache, three[1], "deleted"))
     collect(cache, Limits(max_bytes=0))
@@ -244,7 +244,7 @@ def test_sizes_are_read(text, size):
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "1X", "1GG", "1e9", "1,5G", "nan", "10iB"])
-def test_what_is_no_size_is_refused(text):
+def test_invalid_sizes_are_refused(text):
     with pytest.raises(ConfigError, match="is not a size"):
         parse_size(text)
 
@@ -257,6 +257,6 @@ def test_ages_are_read(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["", "30", "d", "-3d", "3y", "1M", "3 days"])
-def test_what_is_no_age_is_refused(text):
+def test_invalid_ages_are_refused(text):
     with pytest.raises(ConfigError, match="is not an age"):
         parse_age(text)

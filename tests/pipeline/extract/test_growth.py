@@ -38,7 +38,7 @@ def _shards(cache: Path) -> dict[str, bytes]:
     }
 
 
-def test_scenes_views_labels_and_teachers_that_are_added_cost_only_what_is_new(
+def test_added_scenes_views_labels_and_teachers_cost_only_new_records(
     make_config, data, manifest, tmp_path
 ):
     dataset = (f"data.root={data}", f"data.manifest={manifest}")

@@ -95,7 +95,7 @@ def test_a_complete_extraction_is_found_without_loading_a_teacher(make_config, m
     assert [store.new for store in report.stores] == [0, 0]
 
 
-def test_more_views_and_teachers_leave_what_is_there_byte_for_byte(make_config):
+def test_more_views_and_teachers_keep_existing_bytes(make_config):
     cache = make_config().runtime.cache_folder
     extract(make_config("views.unlabeled_views=1", "views.labeled_views=1"))
     before = {k: v for k, v in _files(cache).items() if "/c/" in k}

@@ -29,7 +29,7 @@ def run(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pixels() -> np.ndarray:
-    """Smooth colours that differ from place to place, uint8 [90, 150, 3], none of them black."""
+    """Smooth colors that differ from pixel to pixel, uint8 [90, 150, 3], none of them black."""
     y, x = np.mgrid[:90, :150]
     bands = [40 + x, 60 + 2 * y, 128 + 100 * np.sin(x / 9) * np.cos(y / 7)]
     return np.stack(bands, axis=2).astype(np.uint8)

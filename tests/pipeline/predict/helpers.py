@@ -31,8 +31,8 @@ class Telling(Silent):
 
 
 def read(path: Path) -> np.ndarray:
-    with rasterio.open(path) as found:
-        return found.read()
+    with rasterio.open(path) as dataset:
+        return dataset.read()
 
 
 def names(folder: Path) -> list[str]:

@@ -48,7 +48,7 @@ def test_a_wrong_input_is_named(run, tmp_path, name, spoil, message):
     assert not list((tmp_path / "out").glob("a b*"))
 
 
-def test_bands_that_an_input_has_not_are_told(run, tmp_path):
+def test_missing_bands_are_reported(run, tmp_path):
     source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8))
     settings = PredictSettings(bands=BandSettings(indices=(4, 3, 2)))
     with pytest.raises(DataError, match="expected band 4, found 3 bands") as caught:

@@ -63,13 +63,13 @@ def test_a_folder_without_a_good_image_leaves_no_output(run, folder, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_the_only_image_keeps_its_own_error(run, folder, tmp_path):
+def test_the_only_image_keeps_its_error(run, folder, tmp_path):
     with pytest.raises(DataError, match="cannot be read") as caught:
         predict(run, [folder / "b.tif"], tmp_path / "out")
     assert not isinstance(caught.value, IncompleteError)
 
 
-def test_what_would_stop_every_image_ends_the_batch(run, folder, tmp_path, monkeypatch):
+def test_an_error_that_every_image_would_raise_ends_the_batch(run, folder, tmp_path, monkeypatch):
     def refuse(path, **_options):
         raise WriteError("the file cannot be written: no space", where=path)
 

@@ -56,7 +56,7 @@ def test_an_image_that_is_named_twice_is_predicted_once(tmp_path):
         (("a.png", "a.tif"), PredictSettings(confidence=True)),
     ],
 )
-def test_inputs_that_would_be_written_to_one_file_are_told(tmp_path, names, settings):
+def test_inputs_with_the_same_output_are_reported(tmp_path, names, settings):
     inputs = touch(tmp_path, *names)
     with pytest.raises(DataError, match="would both be written to one file") as caught:
         find_jobs(inputs, tmp_path / "out", settings)
@@ -70,7 +70,7 @@ def test_an_input_is_never_replaced(tmp_path):
     assert caught.value.where == str(source)
 
 
-def test_inputs_that_are_missing_or_empty_are_told(tmp_path):
+def test_inputs_that_are_missing_or_empty_are_reported(tmp_path):
     with pytest.raises(MissingFileError, match="the image or folder does not exist"):
         find_jobs([tmp_path / "a.tif"], tmp_path / "out", PLAIN)
     touch(tmp_path / "in", "notes.txt")

@@ -1,4 +1,4 @@
-"""Layers of a prediction hold class ids and probabilities of the logits, and no data where there is none."""
+"""Layers of a prediction contain class ids and probabilities of the logits, and nodata outside of the data."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_a_pictures_map_is_a_palette_png_of_class_ids(tmp_path):
 
 
 @pytest.mark.parametrize("kind", BY_BLOCKS)
-def test_a_rasters_layers_are_geotiffs_at_its_place(tmp_path, kind):
+def test_a_rasters_layers_are_geotiffs_with_its_georeference(tmp_path, kind):
     bands = CLASSES if kind == "probabilities" else 1
     values = blocks(bands)
     job = Job(tmp_path / "a.tif", {kind: tmp_path / "layer.tif"})

@@ -15,7 +15,7 @@ from tests.rasters import CRS, TRANSFORM, ramp, rasterio, write_tiff
 pytestmark = pytest.mark.usefixtures("eyes")
 
 
-def test_a_raster_becomes_a_map_at_the_same_place(run, raster, tmp_path):
+def test_a_raster_becomes_a_map_with_the_same_georeference(run, raster, tmp_path):
     (path,) = predict(run, [raster], tmp_path / "out")
     manifest = load_run(run).manifest
     seen = np.moveaxis(read(raster), 0, 2)
@@ -30,7 +30,7 @@ def test_a_raster_becomes_a_map_at_the_same_place(run, raster, tmp_path):
         assert dataset.profile["tiled"]
 
 
-def test_a_raster_without_a_place_is_mapped_with_a_warning_but_has_no_polygons(run, tmp_path):
+def test_a_raster_without_georeference_is_mapped_with_a_warning_but_has_no_polygons(run, tmp_path):
     source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=None)
     telling = Telling()
     (path,) = predict(run, [source], tmp_path / "out", reporter=telling)
@@ -83,7 +83,7 @@ def test_ground_control_points_and_coefficients_are_kept_in_maps(run, tmp_path):
 @pytest.mark.parametrize(
     "crs", ['LOCAL_CS["site",UNIT["metre",1]]', "+proj=longlat +R=1737400 +no_defs +type=crs"]
 )
-def test_a_place_that_is_not_on_the_earth_has_no_polygons_and_costs_no_work(run, tmp_path, crs):
+def test_coordinates_not_on_the_earth_have_no_polygons_and_cost_no_work(run, tmp_path, crs):
     source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=crs)
     with pytest.raises(DataError, match="polygons have no") as caught:
         predict(run, [source], tmp_path / "out", ALL)
@@ -106,7 +106,7 @@ def test_a_picture_in_a_folder_leaves_polygons_to_the_rasters(run, raster, pixel
         predict(run, [folder / "b.png"], tmp_path / "other", PredictSettings(polygons=True))
 
 
-def test_a_virtual_raster_becomes_a_map_at_its_place(run, raster, tmp_path):
+def test_a_virtual_raster_becomes_a_map_with_its_georeference(run, raster, tmp_path):
     with rasterio.open(raster) as source:
         size = f'rasterXSize="{source.width}" rasterYSize="{source.height}"'
         geotransform = ",".join(map(str, source.transform.to_gdal()))

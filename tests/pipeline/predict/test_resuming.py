@@ -1,4 +1,4 @@
-"""Maps when work ends early: files are whole or absent, kept where they are good, and made again where not."""
+"""Interrupted predictions: files are complete or absent; intact files are kept, and the others are written again."""
 
 import os
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("eyes")
 ALL_RASTERS = PredictSettings(probabilities=True, confidence=True)
 
 
-def test_what_is_there_is_kept_and_what_is_missing_is_made(run, raster, tmp_path):
+def test_existing_files_are_kept_and_missing_ones_written(run, raster, tmp_path):
     out = tmp_path / "out"
     predict(run, [raster], out, ALL)
     before = {name: (out / name).read_bytes() for name in names(out)}
@@ -32,7 +32,7 @@ def test_what_is_there_is_kept_and_what_is_missing_is_made(run, raster, tmp_path
     assert {name: (out / name).read_bytes() for name in names(out)} == before
 
 
-def test_work_that_is_stopped_leaves_nothing_half_and_goes_on(run, raster, pixels, tmp_path):
+def test_stopped_work_leaves_no_partial_file_and_can_be_resumed(run, raster, pixels, tmp_path):
     Image.fromarray(pixels).save(raster.with_name("b.png"))
     with pytest.raises(KeyboardInterrupt):
         predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS, Stopping())
@@ -91,7 +91,7 @@ def test_a_raster_cut_off_is_named_and_leaves_no_map(run, tmp_path):
     assert not list((tmp_path / "out").glob("a*"))
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_any_work(run, raster, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported_before_any_work(run, raster, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="the folder cannot be written") as caught:
         predict(run, [raster], tmp_path / "file" / "out")

@@ -24,9 +24,9 @@ def test_an_image_becomes_a_palette_picture_and_a_panel(run, pixels, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     (path,) = predict(run, [tmp_path / "a.png"], tmp_path / "out")
     assert names(tmp_path / "out") == ["a-panel.png", "a.png", "predictions.json"]
-    with Image.open(path) as found:
-        assert found.mode == "P"
-        assert (np.asarray(found) == reference(run, pixels)).all()
+    with Image.open(path) as picture:
+        assert picture.mode == "P"
+        assert (np.asarray(picture) == reference(run, pixels)).all()
 
 
 def test_probabilities_and_confidence_belong_to_the_map(run, raster, tmp_path):
@@ -45,9 +45,9 @@ def test_probabilities_and_confidence_belong_to_the_map(run, raster, tmp_path):
         probabilities, np.where(labeled, ids, 0)[None].astype(int), axis=0
     )[0]
     assert (largest == confidence)[labeled].all()
-    with rasterio.open(tmp_path / "out" / "a-probabilities.tif") as found:
-        assert found.descriptions == manifest.class_names
-        assert found.crs == CRS
+    with rasterio.open(tmp_path / "out" / "a-probabilities.tif") as written:
+        assert written.descriptions == manifest.class_names
+        assert written.crs == CRS
     features = json.loads((tmp_path / "out" / "a-polygons.geojson").read_text())["features"]
     present = {manifest.class_names[number] for number in np.unique(ids[labeled])}
     assert {feature["properties"]["class"] for feature in features} == present
@@ -76,17 +76,17 @@ def test_a_cloud_optimized_map_is_the_same_map(run, raster, tmp_path):
         for cog in (False, True)
     )
     assert (read(plain) == read(cog)).all()
-    with rasterio.open(cog) as found:
-        assert found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    with rasterio.open(cog) as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
-def test_a_folder_is_looked_through_and_its_own_output_left_out(run, raster, pixels, tmp_path):
+def test_a_folder_is_searched_except_for_its_output(run, raster, pixels, tmp_path):
     folder = raster.parent
     (folder / "deeper").mkdir()
     Image.fromarray(pixels).save(folder / "deeper" / "b.jpg")
     for _ in range(2):  # the second time with what the first wrote
-        found = predict(run, [folder], folder / "maps")
-        assert found == [folder / "maps" / "a.tif", folder / "maps" / "deeper" / "b.png"]
+        maps = predict(run, [folder], folder / "maps")
+        assert maps == [folder / "maps" / "a.tif", folder / "maps" / "deeper" / "b.png"]
 
 
 def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypatch):
@@ -103,10 +103,8 @@ def test_too_little_memory_names_a_smaller_batch(run, raster, tmp_path, monkeypa
     assert predict(run, [raster], tmp_path / "out", overrides=[smaller])[0].is_file()
 
 
-def test_windows_are_averaged_over_sizes_and_mirrors_where_asked_for(
-    run, raster, tmp_path, monkeypatch
-):
-    """The eyes are the same in every mirror, so flips change nothing; a smaller copy is blurred more."""
+def test_windows_are_averaged_over_requested_sizes_and_mirrors(run, raster, tmp_path, monkeypatch):
+    """The spots are symmetric, so flips do not change the result; a smaller copy is blurred more."""
     seen, eyes = [], Student.logits
 
     def logits(student: Student, images: Tensor) -> Tensor:
@@ -128,7 +126,7 @@ def test_windows_are_averaged_over_sizes_and_mirrors_where_asked_for(
     assert 0.5 < (maps[0] == maps[2]).mean() < 0.99
 
 
-def test_windows_that_do_not_overlap_are_told(run, raster, tmp_path):
+def test_windows_that_do_not_overlap_are_reported(run, raster, tmp_path):
     telling = Telling()
     overrides = ["evaluation.inference.overlap=0"]
     predict(run, [raster], tmp_path / "out", reporter=telling, overrides=overrides)
@@ -166,11 +164,11 @@ def _memory(name: str) -> int:
     return 1024 * int(line.split()[1])
 
 
-def test_what_is_transparent_is_no_data_in_the_map(run, pixels, tmp_path):
+def test_transparent_pixels_are_nodata_in_the_map(run, pixels, tmp_path):
     alpha = np.full(pixels.shape[:2], 255, np.uint8)
     alpha[:7, :9] = 0
     Image.fromarray(np.dstack([pixels, alpha])).save(tmp_path / "a.png")
     (path,) = predict(run, [tmp_path / "a.png"], tmp_path / "out")
-    with Image.open(path) as found:
-        ids = np.asarray(found)
+    with Image.open(path) as picture:
+        ids = np.asarray(picture)
     assert ((ids == load_run(run).manifest.ignore_id) == (alpha == 0)).all()

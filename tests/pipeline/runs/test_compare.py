@@ -27,26 +27,26 @@ SHORT = "optimiser.epochs=1"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def trained(tmp_path_factory):
     """A folder for runs that are trained once."""
-    return {"at": tmp_path_factory.mktemp("made")}
+    return {"at": tmp_path_factory.mktemp("trained")}
 
 
 @pytest.fixture
-def runs(made, make_config, tmp_path) -> Path:
+def runs(trained, make_config, tmp_path) -> Path:
     """Two seeds of fixmatch, two of rs-mtdf, one of rs-mtdf with other fusion; a copy to do harm to."""
     arms = {
         "fixmatch": ("objective.method=fixmatch",),
         "weighted": (),
         "attention": ("student.fusion.mode=attention",),
     }
-    if len(made) == 1:
+    if len(trained) == 1:
         extract(make_config())
         for name, overrides in arms.items():
             for seed in (0, 1) if name != "attention" else (0,):
                 config = make_config(*overrides, SHORT, f"seed={seed}")
-                made[f"{name}-{seed}"] = train(config, made["at"] / f"{name}-{seed}").run
-    shutil.copytree(made["at"], tmp_path / "copies")
+                trained[f"{name}-{seed}"] = train(config, trained["at"] / f"{name}-{seed}").run
+    shutil.copytree(trained["at"], tmp_path / "copies")
     return tmp_path / "copies"
 
 
@@ -60,7 +60,7 @@ def rescored(run: Path, miou: float) -> None:
     folder.note(validations=[asdict(replace(item, miou=miou)) for item in folder.validations])
 
 
-def test_runs_are_listed_with_what_they_are(runs):
+def test_runs_are_listed_with_their_facts(runs):
     listed = {summary.run: summary for summary in list_runs(runs).runs}
     assert set(listed) == {"attention-0", "fixmatch-0", "fixmatch-1", "weighted-0", "weighted-1"}
     run = listed["weighted-1"]
@@ -77,27 +77,27 @@ def test_runs_are_listed_with_what_they_are(runs):
     )
 
 
-def test_the_best_come_first_where_that_is_asked(runs):
+def test_runs_are_sorted_by_score_on_request(runs):
     rescored(runs / "fixmatch-1", 0.9)
     rescored(runs / "weighted-0", 0.8)
     assert [run.run for run in list_runs(runs, "best").runs][:2] == ["fixmatch-1", "weighted-0"]
     assert next(run.run for run in list_runs(runs).runs) == "attention-0"
 
 
-def test_what_is_damaged_is_told_and_stops_nothing(runs):
+def test_damaged_runs_are_reported_and_others_are_listed(runs):
     (runs / "weighted-0" / "config.yaml").write_text("name: [")
     (runs / "fixmatch-0" / "run.json").unlink()
     (runs / "notes").mkdir()
-    found = list_runs(runs)
-    assert len(found.runs) == 3
-    assert [problem.run for problem in found.problems] == ["fixmatch-0", "notes", "weighted-0"]
+    listed = list_runs(runs)
+    assert len(listed.runs) == 3
+    assert [problem.run for problem in listed.problems] == ["fixmatch-0", "notes", "weighted-0"]
     with pytest.raises(RunError, match="the folder does not exist"):
         list_runs(runs / "absent")
     with pytest.raises(RunError, match="no run here"):
         list_runs(runs / "notes")
 
 
-def test_a_changed_lock_is_told(runs):
+def test_a_changed_lock_is_reported(runs):
     lock = runs / "weighted-0" / "cache.lock.json"
     lock.write_text(lock.read_text().replace("fp16", "fp61", 1))
     (problem,) = list_runs(runs).problems
@@ -120,16 +120,16 @@ def test_groups_differ_in_settings_and_spread_over_seeds(runs, tmp_path):
         "weighted-1": 0.74,
     }.items():
         rescored(runs / name, score)
-    found = compare([runs], tmp_path / "out")
-    groups = {group.label: group for group in found.groups}
+    comparison = compare([runs], tmp_path / "out")
+    groups = {group.label: group for group in comparison.groups}
     assert len(groups) == 3
     fixmatch = next(group for label, group in groups.items() if label.startswith("fixmatch"))
     assert fixmatch.miou.mean == pytest.approx(0.45)
     assert fixmatch.miou.std == pytest.approx(statistics.stdev([0.4, 0.5]))
     alone = next(group for label, group in groups.items() if "attention" in label)
     assert (alone.miou.runs, alone.miou.std) == (1, None)
-    assert any("different seeds" in sentence for sentence in found.warnings)
-    assert any("RANDOM" in sentence.upper() for sentence in found.warnings)
+    assert any("different seeds" in sentence for sentence in comparison.warnings)
+    assert any("RANDOM" in sentence.upper() for sentence in comparison.warnings)
     with (tmp_path / "out" / "table.csv").open() as file:
         rows = {row["group"]: row for row in csv.DictReader(file)}
     assert float(rows[fixmatch.label]["miou mean"]) == pytest.approx(0.45)
@@ -139,16 +139,16 @@ def test_groups_differ_in_settings_and_spread_over_seeds(runs, tmp_path):
 
 
 def test_pictures_show_every_group_in_its_colour(runs, tmp_path):
-    found = compare([runs], tmp_path / "out")
+    comparison = compare([runs], tmp_path / "out")
     for name in ("curves.png", "scores.png"):
         with Image.open(tmp_path / "out" / name) as picture:
             pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
         colors = {tuple(color) for color in np.unique(pixels, axis=0)}
         assert {(0, 0x72, 0xB2), (0xD5, 0x5E, 0), (0, 0x9E, 0x73)} <= colors, name
-    assert len(found.groups) == 3
+    assert len(comparison.groups) == 3
 
 
-def test_reports_are_compared_where_a_split_is_named(runs, tmp_path):
+def test_reports_are_compared_if_a_split_is_named(runs, tmp_path):
     both = [runs / "fixmatch-0", runs / "fixmatch-1"]
     with pytest.raises(RunError, match="2 of 2 runs have not been scored on test") as caught:
         compare(both, tmp_path / "out", "test")
@@ -170,7 +170,7 @@ def test_runs_of_other_data_are_not_compared(runs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_unfair_is_said(runs, make_config, tmp_path):
+def test_unfair_differences_are_reported(runs, make_config, tmp_path):
     open_run(runs / "fixmatch-1").note(status="interrupted", steps=2)
     longer = train(
         make_config("objective.method=fixmatch", "optimiser.epochs=3", "data.labeled=1/2"),
@@ -183,7 +183,7 @@ def test_what_is_unfair_is_said(runs, make_config, tmp_path):
     assert "different labeled scenes" in text
 
 
-def test_the_command_prints_the_table_and_where_the_rest_is(runs, tmp_path):
+def test_the_command_prints_the_table_and_the_paths_of_the_other_files(runs, tmp_path):
     words = ["compare", str(runs), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output

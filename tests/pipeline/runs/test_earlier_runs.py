@@ -1,4 +1,4 @@
-"""A run that an earlier version began goes on, is scored, told of and compared like one of today.
+"""Runs of earlier versions can be resumed, scored, listed and compared like new ones.
 
 Versions add keys, and what was written before a key was there lacks it. So every key that has its default is taken out
 of all that a run wrote: whichever of them came last, an earlier version would have written no more.
@@ -91,15 +91,15 @@ def test_it_is_scored_as_it_was(make_config):
     assert after.model_copy(update={"notes": before.notes}) == before
 
 
-def test_it_is_told_of_and_compared_with_runs_of_today(make_config, tmp_path):
+def test_it_is_listed_and_compared_with_new_runs(make_config, tmp_path):
     first, second = (
         make_config(*SETTINGS, "objective.method=fixmatch", f"seed={seed}") for seed in (0, 1)
     )
     begun, today = earlier(first), train(second).run
     evaluate(today)
-    found = compare([begun, today], None, "test")
-    assert [len(group.runs) for group in found.groups] == [2], "one configuration, two seeds"
-    assert [sentence for sentence in found.warnings if str(begun) not in sentence] == []
+    comparison = compare([begun, today], None, "test")
+    assert [len(group.runs) for group in comparison.groups] == [2], "one configuration, two seeds"
+    assert [sentence for sentence in comparison.warnings if str(begun) not in sentence] == []
     page = report([begun, today], tmp_path / "page.html", scenes=1)
     assert page.panels == 1
     written = read_json(begun / "evaluation" / "test-ema" / "report.json", RunError)

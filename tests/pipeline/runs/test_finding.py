@@ -56,12 +56,12 @@ def test_damaged_runs_and_other_folders_are_named_in_a_line(folder):
 
 def test_links_hidden_folders_and_folders_deeper_than_four_are_left_out(folder, make_config):
     config = make_config(SUPERVISED)
-    for place in (".hidden/e", "1/2/3/4/f", "1/2/3/g"):
-        write_run(folder / place, config)
+    for path in (".hidden/e", "1/2/3/4/f", "1/2/3/g"):
+        write_run(folder / path, config)
     (folder / "link").symlink_to(folder / "a")
     runs, _ = find_runs(folder)
-    found = {str(path.relative_to(folder)) for path in runs}
-    assert found == {"a", "b", "d", "group/deep/c", "1/2/3/g"}
+    relative = {str(path.relative_to(folder)) for path in runs}
+    assert relative == {"a", "b", "d", "group/deep/c", "1/2/3/g"}
 
 
 def test_a_folder_that_cannot_be_listed_is_empty(folder, monkeypatch):

@@ -27,16 +27,16 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), N
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def trained(tmp_path_factory):
     """A folder for runs that are trained and scored once."""
-    return tmp_path_factory.mktemp("made")
+    return tmp_path_factory.mktemp("trained")
 
 
 @pytest.fixture
-def runs(made, make_config, tmp_path) -> Path:
+def runs(trained, make_config, tmp_path) -> Path:
     """Two seeds of fixmatch, one run of rs-mtdf, all scored; a copy to do harm to."""
-    if not any(made.iterdir()):
-        shared = ("optimiser.epochs=1", f"runtime.cache={made / 'cache'}")
+    if not any(trained.iterdir()):
+        shared = ("optimiser.epochs=1", f"runtime.cache={trained / 'cache'}")
         extract(make_config(*shared))
         for name, method, seed in (
             ("f0", "fixmatch", 0),
@@ -44,8 +44,8 @@ def runs(made, make_config, tmp_path) -> Path:
             ("r", "rs-mtdf", 0),
         ):
             config = make_config(*shared, f"objective.method={method}", f"seed={seed}")
-            evaluate(train(config, made / "runs" / name).run)
-    shutil.copytree(made / "runs", tmp_path / "copies")
+            evaluate(train(config, trained / "runs" / name).run)
+    shutil.copytree(trained / "runs", tmp_path / "copies")
     return tmp_path / "copies"
 
 
@@ -53,9 +53,9 @@ def written(runs: Path, **arguments) -> Page:
     return Page(report([runs], runs.parent / "page.html", **arguments).path.read_text())
 
 
-def test_the_page_stands_alone(runs):
-    made = report([runs], runs.parent / "page.html", scenes=1)
-    text = made.path.read_text()
+def test_the_page_needs_no_other_file(runs):
+    written = report([runs], runs.parent / "page.html", scenes=1)
+    text = written.path.read_text()
     page = Page(text)
     for tag, attributes in page.tags:
         for name in ("src", "href"):
@@ -69,7 +69,7 @@ def test_the_page_stands_alone(runs):
     assert page.count("script") == page.count("style") == 1
 
 
-def test_it_says_what_comparison_and_reports_say(runs):
+def test_its_scores_are_those_of_comparison_and_reports(runs):
     page = written(runs, scenes=0)
     comparison = compare([runs], None, "test", classes=True)
     for group in comparison.groups:
@@ -91,16 +91,16 @@ def test_it_has_the_protocols_that_every_run_was_scored_by(runs):
         evaluate(runs / name, protocols=["rsmtdf", "dwl", "official"])
     evaluate(runs / "r", protocols=["rsmtdf", "official"])
     page = written(runs, scenes=0)
-    found = compare([runs], None, "test", protocol="official")
+    comparison = compare([runs], None, "test", protocol="official")
     assert "mIoU by other protocols group official fixmatch" in " ".join(page.text.split())
-    for group in found.groups:
+    for group in comparison.groups:
         assert spread_text(group.miou) in page.text
     rules = read_report(runs / "f0" / "evaluation" / "test-ema" / "report.json").by_protocol
     assert rules["official"].protocol_description in page.text
     assert rules["dwl"].protocol_description not in page.text, "one run has no such score"
 
 
-def test_random_weights_stand_on_top(runs):
+def test_random_weights_are_named_first(runs):
     page = written(runs, scenes=0)
     before, _, _ = page.text.partition("Scores")
     assert "RANDOM WEIGHTS in teachers cnn, vit" in before
@@ -122,7 +122,7 @@ def test_each_panel_has_image_truth_and_a_prediction_of_each_group(runs):
     }
 
 
-def test_the_chain_names_every_link_and_what_stage_one_cost(runs, made):
+def test_the_chain_names_every_link_and_the_cost_of_stage_one(runs, trained):
     result = report([runs], runs.parent / "page.html", scenes=0)
     assert {cost.teacher for cost in result.stores} == {"vit", "cnn"}
     assert all(
@@ -130,8 +130,8 @@ def test_the_chain_names_every_link_and_what_stage_one_cost(runs, made):
     )
     text = result.path.read_text()
     lock = json.loads((runs / "r" / "cache.lock.json").read_text())
-    found = read_report(runs / "r" / "evaluation" / "test-ema" / "report.json")
-    for fingerprint in (lock["plan"], found.parent, found.fingerprint()):
+    evaluation = read_report(runs / "r" / "evaluation" / "test-ema" / "report.json")
+    for fingerprint in (lock["plan"], evaluation.parent, evaluation.fingerprint()):
         assert f"fingerprint {fingerprint}" in text
     for store in lock["stores"].values():
         assert store["store"] in text
@@ -140,13 +140,13 @@ def test_the_chain_names_every_link_and_what_stage_one_cost(runs, made):
         assert f"fingerprint {cost.fingerprint}" in text
 
 
-def test_a_store_that_is_gone_is_told(runs, made):
-    moved = made / "elsewhere"
-    (made / "cache").rename(moved)
+def test_a_missing_store_is_named(runs, trained):
+    moved = trained / "elsewhere"
+    (trained / "cache").rename(moved)
     try:
         result = report([runs], runs.parent / "page.html", scenes=0)
     finally:
-        moved.rename(made / "cache")
+        moved.rename(trained / "cache")
     assert {cost.state for cost in result.stores} == {"gone"}
     assert "Deleted from the cache" in result.path.read_text()
 
@@ -169,7 +169,7 @@ def test_names_cannot_break_the_page(runs, name):
     assert page.texts.count(shown) >= 2, "among the runs' scores and the chains"
 
 
-def test_without_the_data_the_scores_stand_without_panels(runs, tmp_path):
+def test_without_the_data_the_page_has_scores_and_no_panels(runs, tmp_path):
     (tmp_path / "empty").mkdir()
     page = written(runs, root=tmp_path / "empty")
     assert page.count("section", "swipe") == 0
@@ -190,8 +190,8 @@ def test_runs_without_metrics_have_scores_and_no_curves(runs):
 def test_runs_that_were_not_scored_or_have_damaged_reports_are_refused(runs, tmp_path):
     out = tmp_path / "page.html"
     path = runs / "f1" / "evaluation" / "test-ema" / "report.json"
-    found = json.loads(path.read_text())
-    write_json(path, found | {"images": 99})
+    content = json.loads(path.read_text())
+    write_json(path, content | {"images": 99})
     with pytest.raises(RunError, match="changed after it was written"):
         report([runs], out)
     path.unlink()
@@ -203,7 +203,7 @@ def test_runs_that_were_not_scored_or_have_damaged_reports_are_refused(runs, tmp
     assert not out.exists()
 
 
-def test_the_command_says_where_the_page_is_and_what_is_unfair(runs, tmp_path):
+def test_the_command_prints_the_path_of_the_page_and_unfair_differences(runs, tmp_path):
     words = ["report", str(runs), "--out", str(tmp_path / "page.html"), "--scenes", "0"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
@@ -266,9 +266,9 @@ def test_a_browser_shows_it_without_overflow_errors_or_requests(runs, tmp_path, 
         text=True,
         check=True,
     ).stdout
-    found = re.search(r'<pre id="measured">(.+?)</pre>', dumped)
-    assert found is not None, "the page's script did not come to its end"
-    measured = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    match = re.search(r'<pre id="measured">(.+?)</pre>', dumped)
+    assert match is not None, "the page's script did not come to its end"
+    measured = json.loads(match[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
     assert measured["width"] == width
     assert measured["content"] <= width
     assert measured["wide"] == measured["wrong"] == measured["requests"] == []

@@ -34,7 +34,7 @@ def steps_of(folder):
 
 @pytest.fixture
 def whole(make_config):
-    """A run whose best checkpoint is not among the latest: nothing is learnt after the first epoch."""
+    """A run whose best checkpoint is not among the latest, because it stops learning after the first epoch."""
     config = make_config(*SUPERVISED, "optimiser.lr=1e-12", "runtime.keep_checkpoints=2")
     run = open_run(train(config).run)
     assert steps_of(run.checkpoints) == [8, 12]

@@ -46,7 +46,9 @@ def spoil(monkeypatch):
 
 @pytest.mark.parametrize("term", ["loss_x", "loss_u", "gradients"])
 @pytest.mark.parametrize("log_every", [1, 100])
-def test_the_term_and_the_step_are_named_and_nothing_is_saved(make_config, spoil, term, log_every):
+def test_the_term_and_the_step_are_named_and_no_checkpoint_is_saved(
+    make_config, spoil, term, log_every
+):
     config = make_config(*FIXMATCH, "runtime.checkpoint_every=3", f"runtime.log_every={log_every}")
     spoil(5, term)
     with pytest.raises(RunError, match=term) as caught:

@@ -30,7 +30,7 @@ def test_a_file_of_any_format_keeps_our_names(tmp_path, suffix):
         ("c.safetensors", b"\xff" * 40, "an unknown format"),
     ],
 )
-def test_what_is_not_weights_is_named(tmp_path, name, content, reason):
+def test_files_without_weights_are_named(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RunError, match=f"not a readable weights file: {reason}") as caught:
         find_initial(tmp_path / name)

@@ -29,14 +29,18 @@ class Bars(Told):
 
 class Trackers:
     def __init__(self):
-        self.trackers, self.logged = [object()], []
+        self.trackers, self.logged, self.num_processes = [object()], [], 1
 
     def log(self, values, step):
         self.logged.append((step, values))
 
 
 RECORD = SimpleNamespace(
-    step=4, epoch=1, lr=0.5, clock=SimpleNamespace(seconds=lambda: {"step": 2.0})
+    step=4,
+    epoch=1,
+    lr=0.5,
+    weights={"weight_distill": 0.25},
+    clock=SimpleNamespace(seconds=lambda: {"step": 2.0}),
 )
 LINE = {"step": 5, "epoch": 1, "split": "val", "miou": 0.25}
 
@@ -67,6 +71,7 @@ def test_steps_and_validations_reach_metrics_tensorboard_trackers_and_the_bar(ru
         "lr": 0.5,
         "loss": 0.75,
         "supervised": 0.5,
+        "weight_distill": 0.25,
         "seconds": {"step": 2.0},
     }
     assert "supervised" not in second
@@ -77,12 +82,17 @@ def test_steps_and_validations_reach_metrics_tensorboard_trackers_and_the_bar(ru
     assert written[-1] == (5, "val/miou", 0.25)
     assert trackers.logged[0] == (
         4,
-        {"train/loss": 0.75, "train/supervised": 0.5, "train/lr": 0.5},
+        {
+            "train/loss": 0.75,
+            "train/supervised": 0.5,
+            "train/weight_distill": 0.25,
+            "train/lr": 0.5,
+        },
     )
     assert trackers.logged[-1] == (5, {"val/miou": 0.25})
 
 
-def test_without_trackers_nothing_is_sent(run):
+def test_without_trackers_no_value_is_sent(run):
     trackers = Trackers()
     trackers.trackers.clear()
     with Journal(run, trackers, Bars(), 0, 8) as journal:

@@ -10,9 +10,12 @@ from safetensors.torch import load_file
 
 import pipeline.train.run
 from pipeline.extract.run import extract
+from pipeline.plan import plan_experiment
+from pipeline.train.features import find_features
 from pipeline.train.run import train
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.runs.folder import open_run
+from rsmtdf_core.training.schedule import BatchSchedule
 
 SHORT = "optimiser.epochs=1"
 
@@ -53,6 +56,12 @@ SWITCHES = {
     "loss": ["objective.distillation.loss=cosine"],
     "smooth": ["objective.distillation.loss=smooth-l1"],
     "standardised": ["objective.distillation.loss=standardised-mse"],
+    "centered": ["objective.distillation.targets=centered"],
+    "centered cosine": [
+        "objective.distillation.targets=centered",
+        "objective.distillation.loss=cosine",
+    ],
+    "phi-s": ["objective.distillation.targets=phi-s"],
     "labeled": ["objective.distillation.samples=labeled"],
     "unlabeled": ["objective.distillation.samples=unlabeled"],
     "padding": ["objective.distillation.padding=false"],
@@ -97,12 +106,63 @@ def test_a_teacher_that_the_config_lacks_cannot_be_chosen(make_config):
         make_config("objective.distillation.teachers=[sam]")
 
 
-def test_standardised_losses_need_a_store(make_config):
-    config = make_config(
-        "objective.teachers=online", "objective.distillation.loss=standardised-mse"
-    )
-    with pytest.raises(ConfigError, match="only a store of features knows"):
+def test_the_weight_in_force_is_logged_from_the_first_step_to_the_last(extracted):
+    keys = ("weight=2", "final_weight=0", "teacher_weights={vit: 0.5}")
+    lines = trained(extracted(SHORT, *(f"objective.distillation.{key}" for key in keys)))
+    assert [line["weight_distill"] for line in lines] == pytest.approx([2, 4 / 3, 2 / 3, 0])
+    for line in lines:
+        total = line["loss_x"] + line["loss_u"] + line["weight_distill"] * line["loss_distill"]
+        assert line["loss"] == pytest.approx(total / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "key", ["weight=-1", "teacher_weights={sam: 1}", "teacher_weights={vit: 0, cnn: 0}"]
+)
+def test_weights_that_cannot_be_are_refused_by_their_key(make_config, key):
+    with pytest.raises(ConfigError, match=rf"objective\.distillation\.{key.partition('=')[0]}"):
+        make_config(f"objective.distillation.{key}")
+
+
+@pytest.mark.parametrize("key", ["loss=standardised-mse", "targets=centered", "targets=phi-s"])
+def test_losses_with_statistics_need_a_store(make_config, key):
+    config = make_config("objective.teachers=online", f"objective.distillation.{key}")
+    with pytest.raises(ConfigError, match="only a store of features knows") as refused:
         train(config)
+    assert refused.value.where == f"objective.distillation.{key.partition('=')[0]}"
+
+
+def test_tokens_are_standardized_once(make_config):
+    keys = ("loss=standardised-mse", "targets=phi-s")
+    with pytest.raises(ConfigError, match="both standardize"):
+        make_config(*(f"objective.distillation.{key}" for key in keys))
+
+
+def test_phi_s_targets_of_a_store_have_unit_variance_and_scaled_distances(extracted):
+    experiment = plan_experiment(extracted("objective.distillation.targets=phi-s"))
+    device = torch.device("cpu")
+    mapped = find_features(experiment, device).targets
+    plain = find_features(plan_experiment(extracted()), device).targets
+    schedule = BatchSchedule(experiment.plan, 2, 0)
+    pairs = []
+    for source in (mapped, plain):
+        with source.opened(schedule, 0, schedule.steps_per_epoch) as targets_of:
+            pairs.append(
+                [
+                    targets_of(schedule.rows(step), torch.empty(0)).tokens
+                    for step in range(schedule.steps_per_epoch)
+                ]
+            )
+    for name in ("vit", "cnn"):
+        ours, tokens = (
+            torch.cat([step[name].flatten(0, 2) for step in side]).double() for side in pairs
+        )
+        ratios = torch.pdist(ours[:40]) / torch.pdist(tokens[:40])
+        torch.testing.assert_close(ratios, ratios[:1].expand_as(ratios), rtol=1e-3, atol=0)
+        # The plan has fewer views than the sample may have, so the variance is that of all of them.
+        views = map(mapped._readers[name].tokens, range(len(experiment.plan)))
+        every = np.concatenate([view.reshape(-1, view.shape[-1]) for view in views])
+        offset, matrix = (mapped.state[f"{name}.{key}"].numpy() for key in ("offset", "matrix"))
+        np.testing.assert_allclose(((every - offset) @ matrix).var(axis=0), 1, rtol=1e-3)
 
 
 @pytest.mark.parametrize("method", ["supervised", "fixmatch", "unimatch-v2", "rs-mtdf"])
@@ -122,7 +182,7 @@ def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method):
 
 
 @pytest.mark.parametrize("encoder", ["test_vit", "test_efficientnet"])
-def test_activations_that_are_computed_again_change_nothing(extracted, encoder):
+def test_recomputed_activations_do_not_change_the_result(extracted, encoder):
     settings = (SHORT, f"student.encoder={encoder}")
     stored = trained(extracted(*settings), "stored")
     again = trained(extracted(*settings, "runtime.activation_checkpointing=true"), "again")
@@ -167,7 +227,9 @@ def test_cached_tokens_give_the_losses_of_online_teachers(make_config, codec, li
     assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
 
 
-def test_a_student_starts_from_the_same_weights_whoever_was_built_before(make_config, tmp_path):
+def test_a_student_starts_from_the_same_weights_whichever_model_was_built_before(
+    make_config, tmp_path
+):
     # Unlike random ones, teachers from a file draw numbers as they are built.
     torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "cnn.pth")
     settings = (f"teachers.cnn.weights={tmp_path / 'cnn.pth'}", "optimiser.max_steps=1")

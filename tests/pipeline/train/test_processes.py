@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import pipeline.train.session
 from pipeline.extract.run import extract
 from pipeline.train.run import train
 from rsmtdf_core.runs.checkpoint import newest_checkpoint
@@ -17,9 +18,17 @@ from rsmtdf_core.runs.folder import open_run
 STUDENT = ("student.encoder=test_vit", "evaluation.inference.window=64")
 
 
-def torchrun(config_file, overrides, processes=2):
+def torchrun(config_file, overrides, *options, processes=2):
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    words += [f"--nproc-per-node={processes}", "-m", "cli.main", "train", str(config_file)]
+    words += [
+        f"--nproc-per-node={processes}",
+        "-m",
+        "--",
+        "cli.main",
+        "train",
+        str(config_file),
+        *options,
+    ]
     for override in overrides:
         words += ["--set", override]
     done = subprocess.run(
@@ -54,9 +63,17 @@ def first_moments(checkpoint):
     return {name: tensor for name, tensor in tensors.items() if name.endswith("/exp_avg")}
 
 
+def require_equal_losses(alone, together):
+    for expected, line in zip(alone.read_metrics(), together.read_metrics(), strict=True):
+        assert expected.keys() == line.keys()
+        for name in expected.keys() & {"step", "lr", "loss", "loss_x", "loss_u", "loss_distill"}:
+            near = pytest.approx(expected[name], rel=1e-4, abs=1e-6)
+            assert line[name] == near, (expected["step"], name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2"])
-def test_two_processes_compute_what_one_does_with_the_same_global_batch(
+def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
     config_file, make_config, method
 ):
     settings = (*SETTINGS, f"objective.method={method}")
@@ -65,11 +82,7 @@ def test_two_processes_compute_what_one_does_with_the_same_global_batch(
     alone = open_run(train(config).run)
     torchrun(config_file, (*settings, "optimiser.batch=2", "name=two"))
     together = open_run(make_config(*settings, "name=two").run_folder)
-    for expected, line in zip(alone.read_metrics(), together.read_metrics(), strict=True):
-        assert expected.keys() == line.keys()
-        for name in expected.keys() & {"step", "lr", "loss", "loss_x", "loss_u", "loss_distill"}:
-            near = pytest.approx(expected[name], rel=1e-4, abs=1e-6)
-            assert line[name] == near, (expected["step"], name)
+    require_equal_losses(alone, together)
     first, second = (newest_checkpoint(run.checkpoints)[0] for run in (alone, together))
     gradients = first_moments(first)
     floor = 1e-5 * norm(gradients.values())
@@ -87,3 +100,34 @@ def test_two_processes_compute_what_one_does_with_the_same_global_batch(
         assert error <= 1e-4 * size, (
             f"{which}: {error:.2e} apart, of norm {size:.2e}; most in {most}"
         )
+
+
+class Killed(BaseException):
+    """Ends a training like a kill."""
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_the_same_global_batch_in_more_processes(
+    config_file, make_config, monkeypatch
+):
+    settings = (*SETTINGS, "objective.method=fixmatch", "optimiser.epochs=4")
+    settings = (*settings, "runtime.checkpoint_every=1")
+    config = make_config(*settings, "optimiser.batch=8")
+    alone = open_run(train(config, config.runtime.runs / "alone").run)
+    assert alone.facts["steps"] >= 4
+    after = pipeline.train.session.Session._after
+
+    def die(session, record):
+        after(session, record)
+        if record.step == 1:
+            raise Killed
+
+    monkeypatch.setattr(pipeline.train.session.Session, "_after", die)
+    with pytest.raises(Killed):
+        train(config, config.runtime.runs / "divided")
+    divided = open_run(config.runtime.runs / "divided")
+    assert newest_checkpoint(divided.checkpoints)[0].state["step"] == 2
+    options = ("--run", str(divided.path), "--resume")
+    torchrun(config_file, (*settings, "optimiser.batch=2"), *options, processes=4)
+    assert divided.facts["status"] == "finished"
+    require_equal_losses(alone, divided)

@@ -169,7 +169,7 @@ def test_pixels_that_are_not_those_the_teachers_saw_are_refused(make_config, mon
 
 
 @pytest.mark.parametrize("ends", ["loader", "step"])
-def test_loader_processes_end_with_the_training_whoever_keeps_what_ended_it(
+def test_loader_processes_end_with_the_training_even_if_its_error_is_kept(
     make_config, monkeypatch, ends
 ):
     def fail(*_args):
@@ -225,7 +225,7 @@ def test_a_split_without_masks_cannot_be_scored(make_config, scenes, tmp_path):
 SUPERVISED = ("objective.method=supervised", "optimiser.epochs=2")
 
 
-def test_a_failing_validation_loses_nothing_and_is_made_up_for(make_config, monkeypatch):
+def test_a_failing_validation_loses_no_step_and_is_repeated(make_config, monkeypatch):
     config = make_config(*SUPERVISED)
     whole = train(config, config.runtime.runs / "whole")
     part = config.runtime.runs / "part"
@@ -298,7 +298,7 @@ def test_a_run_is_not_resumed_on_other_images(make_config, scenes, tmp_path):
         train(config, resume=True)
 
 
-def test_what_cannot_start_leaves_no_folder_and_deletes_no_run(make_config):
+def test_a_training_that_cannot_start_leaves_no_folder_and_deletes_no_run(make_config):
     wrong = make_config(*SUPERVISED, "student.encoder=test_vit", "evaluation.inference.window=70")
     with pytest.raises(ConfigError, match=r"evaluation\.inference\.window=64"):
         train(wrong)

@@ -132,7 +132,7 @@ def test_a_signal_saves_the_step_in_work_and_the_run_goes_on_to_the_same_bits(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_process_ends_with_the_signals_own_code(config_file, make_config, number, status):
+def test_the_process_ends_with_the_signals_code(config_file, make_config, number, status):
     words = [sys.executable, "-m", "cli.main", "train", str(config_file)]
     for override in (*SUPERVISED, "optimiser.epochs=5000", "evaluation.every=5000"):
         words += ["--set", override]
@@ -152,7 +152,7 @@ def test_the_process_ends_with_the_signals_own_code(config_file, make_config, nu
     assert checkpoint.state["step"] == logged[-1] + 1
 
 
-def test_the_newest_checkpoint_is_passed_over_where_it_is_damaged(make_config):
+def test_a_damaged_newest_checkpoint_is_skipped(make_config):
     config = make_config(*SUPERVISED, "optimiser.epochs=3")
     whole = train(config, config.runtime.runs / "whole").run
     part = config.runtime.runs / "part"

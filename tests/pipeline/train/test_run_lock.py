@@ -36,7 +36,7 @@ def nobody_warns(sentence):
 
 
 @pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}])
-def test_a_second_training_of_a_live_run_is_refused_and_changes_nothing(make_config, how):
+def test_a_second_training_of_a_live_run_is_refused_and_changes_no_file(make_config, how):
     config = make_config(*SHORT)
     run = train(config).run
     with hold_run(run, nobody_warns):
@@ -82,7 +82,7 @@ def test_leftovers_of_killed_processes_are_deleted_under_the_lock(make_config):
     assert not any(path.exists() for path in leftovers)
 
 
-def test_what_cannot_start_makes_no_folder_and_no_lock(make_config, tmp_path):
+def test_a_training_that_cannot_start_makes_no_folder_and_no_lock(make_config, tmp_path):
     config = make_config(*SHORT)
     with pytest.raises(RunError, match="no run to resume"):
         train(config, resume=True)

@@ -31,7 +31,7 @@ def test_numbers_are_read_by_tensorboard_in_their_order(tmp_path):
     ]
 
 
-def test_a_resumed_run_starts_a_later_file_that_voids_what_follows(tmp_path):
+def test_a_resumed_run_starts_a_file_that_voids_later_steps(tmp_path):
     for start in (0, 4):
         with ScalarFile(tmp_path, start) as file:
             file.add("train/loss", 1.0, start)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import pipeline.train.validation
 from pipeline.train.run import train
 from pipeline.train.signals import Interrupted
+from rsmtdf_core.errors import RunError
 from rsmtdf_core.runs.checkpoint import checkpoints_in, newest_checkpoint
 from rsmtdf_core.runs.folder import open_run
 
@@ -121,6 +123,48 @@ def test_processes_stop_together_after_a_signal_to_one(config_file, make_config)
     # Processes synchronize when a step is logged.
     assert checkpoint.state["step"] % 4 == 1
     assert lines_of(run)[-1]["step"] == checkpoint.state["step"] - 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux announces the death of a parent")
+def test_processes_of_a_killed_torchrun_save_and_end_and_hold_the_run_until_then(
+    config_file, make_config
+):
+    settings = (*SUPERVISED, "optimiser.epochs=4000", "evaluation.every=4000")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words += ["-m", "cli.main", "train", str(config_file)]
+    for override in settings:
+        words += ["--set", override]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    launcher = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+    config = make_config(*settings)
+    processes = []
+    try:
+        wait_for(config.run_folder / "metrics.jsonl", 2, launcher)
+        processes = workers(launcher.pid)
+        assert len(processes) == 2
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        launcher.kill()
+        launcher.wait()
+        leader = next(process for process in processes if rank(process) == "0")
+        with pytest.raises(RunError, match=f"process {leader} on .* is training this run"):
+            train(config, resume=True)
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+        _, stderr = launcher.communicate()  # ends with the last process that can write to it
+    finally:
+        launcher.kill()
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    assert "SIGTERM after step" in stderr, stderr
+    assert "--resume" in stderr
+    run = open_run(config.run_folder)
+    assert run.facts["status"] == "interrupted"
+    assert not run.is_live
+    checkpoint, _ = newest_checkpoint(run.checkpoints)
+    assert checkpoint.state["step"] == lines_of(run.path)[-1]["step"] + 1
 
 
 def workers(pid):

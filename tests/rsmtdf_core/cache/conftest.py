@@ -1,4 +1,4 @@
-"""The stores of the store's own tests."""
+"""The fixtures of the store's tests."""
 
 from tests.rsmtdf_core.store.conftest import extract, make, store
 

@@ -19,7 +19,7 @@ def only(cache):
     return entry
 
 
-def test_a_committed_store_is_told_with_its_facts(cache):
+def test_a_committed_store_is_listed_with_its_facts(cache):
     store = make_store(cache, random_weights=True)
     entry = only(cache)
     assert entry.path == store.path
@@ -54,7 +54,7 @@ def test_records_without_metadata_are_a_damaged_store(cache):
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "commit.json", "parameters.safetensors"])
-def test_a_damaged_store_is_listed_with_what_is_wrong(cache, name):
+def test_a_damaged_store_is_listed_with_its_problem(cache, name):
     store = make_store(cache)
     make_store(cache, "other")
     (store.path / name).write_bytes(b"{}")
@@ -74,7 +74,7 @@ def test_a_damaged_group_makes_its_stores_damaged_and_no_other(cache):
     assert states == {True: "damaged", False: "committed"}
 
 
-def test_runs_and_pins_are_told_and_a_run_is_a_use(cache, tmp_path):
+def test_runs_and_pins_are_listed_and_a_run_is_a_use(cache, tmp_path):
     store = make_store(cache)
     os.utime(store.path / "commit.json", (1000, 1000))
     assert only(cache).last_used == 1000
@@ -91,7 +91,7 @@ def test_runs_and_pins_are_told_and_a_run_is_a_use(cache, tmp_path):
     assert only(cache).runs == ()
 
 
-def test_what_is_not_a_caches_is_named_and_not_followed(cache, tmp_path):
+def test_foreign_files_are_named_and_not_followed(cache, tmp_path):
     store = make_store(cache)
     outside = make_store(tmp_path / "elsewhere", seed=1)
     (cache / outside.group.path.name).symlink_to(outside.group.path)
@@ -113,14 +113,14 @@ def test_links_do_not_add_to_the_bytes(tmp_path):
     assert disk_bytes(tmp_path / "gone") == 0
 
 
-def test_reading_a_catalogue_writes_nothing(cache):
+def test_reading_a_catalogue_writes_no_file(cache):
     make_store(cache)
     before = sorted(cache.rglob("*"))
     read_catalogue(cache)
     assert sorted(cache.rglob("*")) == before
 
 
-def test_no_cache_is_told(tmp_path):
+def test_a_missing_cache_is_reported(tmp_path):
     with pytest.raises(StoreNotFoundError, match="not a cache"):
         read_catalogue(tmp_path / "none")
 
@@ -139,12 +139,12 @@ def only_key(store):
 
 def test_an_ambiguous_word_lists_the_candidates(cache):
     stores = make_store(cache), make_store(cache, seed=1)
-    with pytest.raises(ConfigError, match="may mean 2 stores") as told:
+    with pytest.raises(ConfigError, match="may mean 2 stores") as caught:
         find_entry(read_catalogue(cache), "tiny")
-    assert all(only_key(store) in str(told.value) for store in stores)
+    assert all(only_key(store) in str(caught.value) for store in stores)
 
 
-def test_an_unknown_word_lists_what_there_is(cache):
+def test_an_unknown_word_lists_the_stores(cache):
     store = make_store(cache)
     with pytest.raises(StoreNotFoundError, match=store.path.name):
         find_entry(read_catalogue(cache), "nothing")

@@ -34,7 +34,7 @@ def make(group, shape=SHAPE, identity=IDENTITY, codec="fp16", draw=sample, **opt
     return create_store(group, identity, shape, declare_codec(codec), draw, **options)
 
 
-def test_a_new_store_has_the_groups_rows_and_what_the_codec_fitted(group):
+def test_a_new_store_has_the_groups_rows_and_the_fitted_codec(group):
     store = make(group, probe=[0.5], random_weights=True)
     assert store.path.parent == group.path
     assert store.metadata.rows == len(group.table)
@@ -53,7 +53,7 @@ def test_the_same_teacher_and_codec_find_the_store_under_any_name(group):
 @pytest.mark.parametrize(
     "change", [{"codec": "int8"}, {"identity": IDENTITY | {"weights_sha256": "b" * 64}}]
 )
-def test_another_codec_or_teacher_has_a_store_of_its_own(group, change):
+def test_another_codec_or_teacher_has_a_separate_store(group, change):
     assert make(group, **change).path != make(group).path
 
 

@@ -37,7 +37,7 @@ def test_several_weights_are_listed(make, extract, tmp_path: Path) -> None:
     assert "b" * 64 in str(raised.value)
 
 
-def test_what_is_there_is_told_with_its_differences(
+def test_existing_stores_are_reported_with_their_differences(
     store: FeatureStore, make, tmp_path: Path
 ) -> None:
     declared = {**KNOWN, "model": "huge", "preprocessing": {"mean": [0.0, 0.5, 0.5]}}
@@ -51,7 +51,7 @@ def test_what_is_there_is_told_with_its_differences(
         find_store(tmp_path, make(), KNOWN, INT8)
 
 
-def test_another_plan_finds_nothing(store: FeatureStore, make, tmp_path: Path) -> None:
+def test_another_plan_finds_no_store(store: FeatureStore, make, tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError):
         find_store(tmp_path, make(seed=1), KNOWN, FP16)
     with pytest.raises(StoreIncompleteError, match="27 of the plan's 45"):

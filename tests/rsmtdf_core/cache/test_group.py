@@ -19,7 +19,7 @@ def test_a_plan_that_was_not_extracted_is_refused(tmp_path: Path, make) -> None:
         require_group(tmp_path, make(5)).rows(make(5))
 
 
-def test_other_scenes_drawn_the_same_way_make_a_group_of_their_own(tmp_path: Path, make) -> None:
+def test_other_scenes_drawn_the_same_way_make_a_separate_group(tmp_path: Path, make) -> None:
     first = grow_group(tmp_path, make(scenes=3))
     others = [replace(scene, sha256=f"{n:063x}f") for n, scene in enumerate(make().scenes)]
     other = make_plan(others[:2], others[2:], make().settings, 0)

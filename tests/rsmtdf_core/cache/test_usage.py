@@ -52,12 +52,12 @@ def test_a_pin_covers_its_store_and_a_groups_pin_all_of_them(cache):
 @pytest.mark.parametrize(
     "target", ["views-0", f"{GROUP}/../x", f"{GROUP}/none-0123456789ab-fp16", "/etc", ""]
 )
-def test_what_is_not_there_cannot_be_pinned(cache, target):
+def test_missing_stores_cannot_be_pinned(cache, target):
     with pytest.raises(StoreNotFoundError, match="no such group or store to pin"):
         pin(cache, target)
 
 
-def test_what_is_not_pinned_cannot_be_unpinned(cache):
+def test_stores_without_a_pin_cannot_be_unpinned(cache):
     with pytest.raises(StoreNotFoundError, match="is not pinned"):
         unpin(cache, STORE)
 
@@ -95,7 +95,7 @@ def test_a_resumed_run_locks_again_under_the_same_entry(cache, run):
     assert [entry.locks for entry in runs(cache)] == [True]
 
 
-def test_a_deleted_run_locks_nothing(cache, run):
+def test_a_deleted_run_locks_no_store(cache, run):
     begin_run(cache, run, [cache / STORE])
     shutil.rmtree(run)
     (entry,) = runs(cache)
@@ -109,7 +109,7 @@ def test_a_folder_without_its_marker_is_no_run(cache, run):
     assert runs(cache)[0].gone
 
 
-def test_another_run_in_the_same_place_is_not_taken_for_the_old_one(cache, run):
+def test_a_new_run_at_the_same_path_is_not_taken_for_the_old_one(cache, run):
     begin_run(cache, run, [cache / STORE])
     run.rename(run.with_name("moved"))
     run.mkdir()
@@ -121,13 +121,13 @@ def test_another_run_in_the_same_place_is_not_taken_for_the_old_one(cache, run):
     ]
 
 
-def test_a_run_on_another_machine_is_never_said_to_be_gone(cache, run):
+def test_a_run_on_another_machine_is_never_reported_as_deleted(cache, run):
     begin_run(cache, run, [cache / STORE])
     shutil.rmtree(run)
     assert replace(runs(cache)[0], host="elsewhere").locks
 
 
-def test_ending_a_run_that_was_not_registered_changes_nothing(cache, run):
+def test_ending_an_unregistered_run_has_no_effect(cache, run):
     assert end_run(cache, run) is None
     assert runs(cache) == ()
 
@@ -148,10 +148,10 @@ def test_a_damaged_entry_of_a_run_is_an_error_with_a_remedy(cache, run, damage):
     begin_run(cache, run, [cache / STORE])
     path = run_path(cache, runs(cache)[0])
     path.write_text(damage)
-    with pytest.raises(StoreDamagedError, match="the stores it uses are unknown") as told:
+    with pytest.raises(StoreDamagedError, match="the stores it uses are unknown") as caught:
         runs(cache)
-    assert told.value.where == str(path)
-    assert told.value.remedy == f"rsmtdf cache repair {cache}"
+    assert caught.value.where == str(path)
+    assert caught.value.remedy == f"rsmtdf cache repair {cache}"
 
 
 def test_a_run_whose_entry_is_damaged_ends_with_a_warning(cache, run):
@@ -162,12 +162,12 @@ def test_a_run_whose_entry_is_damaged_ends_with_a_warning(cache, run):
 
 
 @pytest.mark.parametrize(("name", "read"), [("pins", pins), ("runs", runs)])
-def test_something_else_in_the_place_of_the_folder_is_an_error_with_a_remedy(cache, name, read):
+def test_a_file_at_the_path_of_the_folder_is_an_error_with_a_remedy(cache, name, read):
     (cache / name).write_text("x")
-    with pytest.raises(StoreDamagedError, match="the stores in use are unknown") as told:
+    with pytest.raises(StoreDamagedError, match="the stores in use are unknown") as caught:
         read(cache)
-    assert told.value.where == str(cache / name)
-    assert told.value.remedy == f"rsmtdf cache repair {cache}"
+    assert caught.value.where == str(cache / name)
+    assert caught.value.remedy == f"rsmtdf cache repair {cache}"
 
 
 def test_every_changed_field_of_a_runs_entry_is_found(cache, run):
@@ -180,5 +180,5 @@ def test_every_changed_field_of_a_runs_entry_is_found(cache, run):
             runs(cache)
 
 
-def test_a_stores_key_is_independent_of_where_the_cache_is(cache):
+def test_a_stores_key_is_independent_of_the_caches_path(cache):
     assert store_key(cache / STORE) == STORE

@@ -74,7 +74,7 @@ def test_the_axis_goes_below_zero_for_values_below_zero_alone(drawn, values, bel
     assert (drawn[0].get_ylim()[0] < 0) == below
 
 
-def test_values_next_to_nothing_have_levels_that_differ(drawn):
+def test_tiny_values_have_levels_that_differ(drawn):
     lines_svg(chart_of([[(1, 0.0), (2, 1e-13)]]))
     assert len(set(levels(drawn[0]))) == len(levels(drawn[0])) > 1
 
@@ -90,7 +90,7 @@ def test_long_curves_are_drawn_as_their_running_mean_without_dots(drawn):
     assert mean.get_marker() == "None"
 
 
-def test_a_group_has_its_mean_where_all_runs_have_steps_and_each_run_whole(drawn):
+def test_a_group_has_a_mean_over_common_steps_and_each_whole_run(drawn):
     short = [(10, 1.0), (20, 2.0)]
     whole = [(10, 3.0), (20, 4.0), (30, 9.0)]
     lines_svg(chart_of([short, whole, []]))

@@ -40,7 +40,7 @@ def draw_row(height: int, width: int, *, masked: bool = True) -> PanelRow:
 
 
 @pytest.mark.parametrize("size", [(60, 80), (700, 510), (1480, 2149)])
-def test_panels_stand_side_by_side_in_the_manifests_colours(
+def test_panels_are_side_by_side_in_the_manifests_colors(
     manifest: Manifest, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     panel_picture(tmp_path / "p.png", [draw_row(*size)], manifest)
@@ -60,7 +60,7 @@ def test_panels_stand_side_by_side_in_the_manifests_colours(
     assert height / width == pytest.approx(size[0] / size[1], rel=0.01)
 
 
-def test_the_truth_column_is_left_out_where_no_scene_has_a_mask(
+def test_the_truth_column_is_omitted_if_no_scene_has_a_mask(
     manifest: Manifest, tmp_path: Path
 ) -> None:
     bare = draw_row(50, 50, masked=False)

@@ -48,14 +48,14 @@ def test_one_copy_gives_the_logits_as_they_are(mode: dict[str, object]) -> None:
     mode=st.sampled_from([{}, SLIDE]),
 )
 @settings(max_examples=30)
-def test_flips_change_nothing_for_a_model_that_looks_at_each_pixel_alone(
+def test_flips_have_no_effect_on_a_pointwise_model(
     height: int, width: int, flips: tuple[str, ...], mode: dict[str, object]
 ) -> None:
     image = draw_image(height, width)
     plain = predict_logits(pointwise, image, InferenceSettings.model_validate(mode), 14)
     flipped = InferenceSettings.model_validate(mode | {"flips": flips})
-    found = scene_logits(pointwise, image, flipped, 14)
-    torch.testing.assert_close(found.softmax(0), plain.softmax(0), atol=1e-4, rtol=1e-4)
+    actual = scene_logits(pointwise, image, flipped, 14)
+    torch.testing.assert_close(actual.softmax(0), plain.softmax(0), atol=1e-4, rtol=1e-4)
 
 
 @given(
@@ -73,14 +73,14 @@ def test_a_pointwise_model_names_the_same_classes_at_any_size_and_in_any_mirror(
     ramp = torch.linspace(-30, 31, rows)[:, None] + torch.linspace(-10, 10.5, columns)
     image = torch.stack([ramp, torch.zeros_like(ramp), torch.zeros_like(ramp)])
     how = InferenceSettings.model_validate(mode | {"scales": scales, "flips": flips})
-    found = scene_logits(pointwise, image, how, 14)
-    assert found.shape == (3, rows, columns)
+    actual = scene_logits(pointwise, image, how, 14)
+    assert actual.shape == (3, rows, columns)
     expected = pointwise(image[None])[0]
     first, second = expected.topk(2, dim=0).values
     decided = first - second > 0.01
     assert decided.float().mean() > 0.9
-    assert torch.equal(found.argmax(0)[decided], expected.argmax(0)[decided])
-    torch.testing.assert_close(found.softmax(0), expected.softmax(0), atol=1e-3, rtol=0)
+    assert torch.equal(actual.argmax(0)[decided], expected.argmax(0)[decided])
+    torch.testing.assert_close(actual.softmax(0), expected.softmax(0), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("mode", [{}, SLIDE])
@@ -98,16 +98,16 @@ def test_it_is_the_mean_of_the_probabilities_of_every_size_and_mirror(
         for axes in ([], [2], [1]):
             logits = predict_logits(lopsided, copy.flip(axes), plain, 14).flip(axes)
             expected.append(resize_map(logits[None], (42, 56))[0].softmax(0))
-    found = scene_logits(lopsided, image, how, 14)
-    torch.testing.assert_close(found.softmax(0), torch.stack(expected).mean(0))
-    torch.testing.assert_close(found.exp().sum(0), torch.ones(42, 56))
+    actual = scene_logits(lopsided, image, how, 14)
+    torch.testing.assert_close(actual.softmax(0), torch.stack(expected).mean(0))
+    torch.testing.assert_close(actual.exp().sum(0), torch.ones(42, 56))
 
 
 def test_many_images_are_averaged_as_each_alone() -> None:
     images = torch.stack([draw_image(28, 42), draw_image(42, 28).reshape(3, 28, 42)])
     how = InferenceSettings(scales=(0.5, 1.0, 1.5), flips=("horizontal", "vertical"))
-    found = averaged_logits(lopsided, images, how, 14)
-    for image, logits in zip(images, found, strict=True):
+    actual = averaged_logits(lopsided, images, how, 14)
+    for image, logits in zip(images, actual, strict=True):
         torch.testing.assert_close(logits, scene_logits(lopsided, image, how, 14))
 
 
@@ -120,18 +120,18 @@ def test_the_model_is_given_sides_that_it_takes(mode: dict[str, object]) -> None
         return pointwise(images)
 
     how = InferenceSettings.model_validate(mode | {"scales": [0.3, 0.77, 1.31], "flips": []})
-    found = scene_logits(model, draw_image(47, 95), how, 14)
-    assert found.shape == (3, 47, 95)
+    actual = scene_logits(model, draw_image(47, 95), how, 14)
+    assert actual.shape == (3, 47, 95)
     expected = {(28, 28)} if mode else {(14, 28), (42, 70), (56, 126)}
     assert {tuple(size) for size in sizes} == expected
 
 
-def test_logarithms_are_finite_where_a_model_is_sure() -> None:
+def test_logarithms_are_finite_for_probabilities_of_zero() -> None:
     image = 1000 * draw_image(28, 28)
     how = InferenceSettings(flips=("horizontal",))
-    found = scene_logits(pointwise, image, how, 14)
-    assert found.isfinite().all()
-    assert torch.equal(found.argmax(0), pointwise(image[None])[0].argmax(0))
+    actual = scene_logits(pointwise, image, how, 14)
+    assert actual.isfinite().all()
+    assert torch.equal(actual.argmax(0), pointwise(image[None])[0].argmax(0))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_counts_equal_a_brute_force_count_over_several_scenes(seed: int, ignore_
     np.testing.assert_array_equal(confusion.counts.predicted, matrix.sum(axis=0) + ignored)
 
 
-def test_predictions_on_ignored_pixels_are_counted_beside_the_matrix() -> None:
+def test_predictions_on_ignored_pixels_are_counted_separately() -> None:
     confusion = Confusion(2)
     confusion.add(np.array([[255, 255, 1]], np.uint8), np.array([[0, 1, 1]], np.uint8))
     assert confusion.counts.matrix.tolist() == [[0, 0], [0, 1]]

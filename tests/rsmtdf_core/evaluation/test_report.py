@@ -73,8 +73,8 @@ def test_a_report_from_before_there_were_several_protocols_is_read(
     for key in ("scales", "flips"):
         del fields["inference"][key]
     path.write_text(json.dumps(fields | {"fingerprint": fingerprint(fields)}) + "\n")
-    found = read_report(path)
-    assert (found.scores, found.others, found.ignored) == (report.scores, (), ())
+    read = read_report(path)
+    assert (read.scores, read.others, read.ignored) == (report.scores, (), ())
 
 
 def test_the_fingerprint_changes_with_parent_and_scores(report: EvaluationReport) -> None:

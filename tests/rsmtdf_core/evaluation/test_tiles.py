@@ -69,15 +69,15 @@ def test_an_identity_model_gives_its_input_back(
     how = InferenceSettings(mode="slide", window=window, overlap=overlap, blend=blend, batch=batch)
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(3, height, width, generator=generator)
-    found = blended(lambda windows: windows, image, how)
+    actual = blended(lambda windows: windows, image, how)
     most = max(
         sum(start <= at < start + window for start in window_starts(side, window, overlap))
         for side in (height, width)
         for at in range(side)
     )
     bound = (2 * most**2 + 8) * 2.0**-24
-    assert found.shape == image.shape
-    assert ((found - image).abs() <= bound * image.abs()).all()
+    assert actual.shape == image.shape
+    assert ((actual - image).abs() <= bound * image.abs()).all()
 
 
 @given(window=st.integers(1, 2000), blend=BLENDS)
@@ -107,7 +107,7 @@ def test_hann_passes_smoothly_from_one_window_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("blend", ["uniform", "hann"])
-def test_what_the_model_gave_is_not_changed(blend: Blend) -> None:
+def test_the_models_output_is_not_changed(blend: Blend) -> None:
     """A model may keep its output."""
     given_back = torch.ones(1, 1, 8, 8)
     how = InferenceSettings(mode="slide", window=8, blend=blend)

@@ -30,7 +30,7 @@ def test_connected_areas_of_a_class_become_features_on_the_earth(tmp_path):
     assert ring.max(axis=0) == pytest.approx([east, north], abs=1e-6)
 
 
-def test_a_map_without_a_place_has_no_polygons(tmp_path):
+def test_a_map_without_georeference_has_no_polygons(tmp_path):
     path = write_tiff(tmp_path / "a.tif", np.zeros((1, 4, 4), np.uint8), crs=None)
     with pytest.raises(DataError, match="no coordinate reference system"):
         write_polygons(tmp_path / "a.geojson", path, ("field",))

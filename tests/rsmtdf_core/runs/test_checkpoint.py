@@ -40,6 +40,20 @@ def test_a_restored_training_goes_on_as_if_never_stopped(tmp_path):
     assert torch.equal(ema.weight, other_ema.weight)
 
 
+def test_the_methods_tensors_are_restored_in_place_and_only_those_of_the_same_method(tmp_path):
+    parts = _parts()
+    saved = {"rate": torch.tensor(0.25), "by class": torch.rand(3)}
+    path = save_checkpoint(tmp_path, *parts, {"step": 1}, saved)
+    restored = {"rate": torch.zeros(()), "by class": torch.zeros(3)}
+    kept = restored["by class"]
+    load_checkpoint(path).restore(*parts, restored)
+    assert restored["rate"] == 0.25
+    assert torch.equal(kept, saved["by class"])
+    for others in ({}, {"rate": torch.zeros(())}, restored | {"by class": torch.zeros(4)}):
+        with pytest.raises(RunError, match="the tensors belong to another method: by class"):
+            load_checkpoint(path).restore(*parts, others)
+
+
 def test_a_damaged_checkpoint_is_passed_over_with_its_name(tmp_path):
     parts = _parts()
     for step in (1, 2):

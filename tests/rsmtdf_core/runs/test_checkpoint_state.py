@@ -1,4 +1,4 @@
-"""A checkpoint's state names the checkpoint's files and its own step, or is refused."""
+"""A checkpoint's state names the checkpoint's files and step, or is refused."""
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_a_state_that_does_not_fit_is_refused(checkpoint, change, message):
     assert caught.value.where.startswith(str(checkpoint))
 
 
-def test_no_checkpoint_is_told_from_one_that_lost_its_state(checkpoint):
+def test_a_missing_checkpoint_differs_from_a_missing_state(checkpoint):
     with pytest.raises(RunError, match="no checkpoint"):
         read_state(checkpoint)
     (checkpoint / FILES[0]).write_bytes(b"weights")

@@ -87,7 +87,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path, name, overwrite):
         open_run(tmp_path)
 
 
-def test_where_and_how_fast_may_change_and_is_kept(tmp_path):
+def test_paths_and_speed_may_change_and_are_kept(tmp_path):
     run = _prepare(tmp_path)
     _prepare(tmp_path, _config(workers=4), resume=True)
     assert run.config.read_text() == _written(_config(workers=4))
@@ -101,7 +101,7 @@ def test_where_and_how_fast_may_change_and_is_kept(tmp_path):
         (_config(), Manifest(name="two"), r"manifest\.name: expected one, found two"),
     ],
 )
-def test_what_decides_the_result_may_not_change(tmp_path, config, manifest, change):
+def test_settings_that_decide_the_result_may_not_change(tmp_path, config, manifest, change):
     run = _prepare(tmp_path)
     with pytest.raises(RunError, match=change):
         _prepare(tmp_path, config, manifest, resume=True)
@@ -168,7 +168,7 @@ def test_a_kill_while_a_run_is_deleted_leaves_one_that_can_be(tmp_path, monkeypa
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_a_kill_before_there_is_a_run_leaves_a_place_for_one(tmp_path, monkeypatch):
+def test_a_kill_before_the_first_file_leaves_a_startable_folder(tmp_path, monkeypatch):
     def die(*_paths, **_words):
         raise SystemExit
 
@@ -187,7 +187,7 @@ def test_a_kill_before_there_is_a_run_leaves_a_place_for_one(tmp_path, monkeypat
     ]
 
 
-def test_what_is_noted_is_added_to_what_was(tmp_path):
+def test_notes_are_added_to_earlier_facts(tmp_path):
     run = RunFolder(tmp_path)
     run.prepare(_config(), Manifest(), resume=False, overwrite=False, initial={"path": "x"})
     run.note(status="finished", steps=8)
@@ -211,7 +211,7 @@ def test_lines_of_steps_that_are_computed_again_are_dropped_with_a_torn_one(tmp_
     assert run.metrics.read_text().count("\n") == 4
 
 
-def test_nothing_to_resume_makes_no_folder(tmp_path):
+def test_a_missing_run_to_resume_makes_no_folder(tmp_path):
     with pytest.raises(RunError, match="no run to resume"):
         _prepare(tmp_path / "run", resume=True)
     assert not (tmp_path / "run").exists()

@@ -59,15 +59,15 @@ def test_the_lock_of_a_killed_process_is_gone_though_its_children_live(tmp_path)
         ends.set()
 
 
-def test_where_a_file_system_has_no_locks_that_is_told(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_is_reported(tmp_path, monkeypatch):
     def refuse(*_args):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    told = []
-    with hold_run(tmp_path, told.append):
+    warnings = []
+    with hold_run(tmp_path, warnings.append):
         pass
-    assert "has no locks" in told[0]
+    assert "has no locks" in warnings[0]
 
 
 @pytest.mark.parametrize("kind", ["directory", "link"])

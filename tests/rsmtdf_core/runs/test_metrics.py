@@ -28,13 +28,13 @@ def test_lines_come_back_as_they_were_written(path):
     metrics.require_whole()
 
 
-@given(number=st.integers(0, 4), place=st.floats(0, 0.999), bit=st.integers(0, 7))
-def test_a_changed_bit_costs_its_line_alone(tmp_path_factory, number, place, bit):
+@given(number=st.integers(0, 4), position=st.floats(0, 0.999), bit=st.integers(0, 7))
+def test_a_changed_bit_costs_its_line_alone(tmp_path_factory, number, position, bit):
     path = tmp_path_factory.mktemp("metrics") / "metrics.jsonl"
     write_metrics(path, RECORDS)
     lines = path.read_bytes().split(b"\n")
     line = bytearray(lines[number])
-    line[int(place * len(line))] ^= 1 << bit
+    line[int(position * len(line))] ^= 1 << bit
     lines[number] = bytes(line)
     path.write_bytes(b"\n".join(lines))
     metrics = read_metrics(path, expected=5)
@@ -84,13 +84,13 @@ def test_a_line_without_a_checksum_among_others_is_damaged(path):
     assert read_metrics(path).damaged == (6,)
 
 
-def test_a_missing_file_misses_what_was_written(tmp_path):
+def test_a_missing_file_counts_the_lost_lines(tmp_path):
     path = tmp_path / "metrics.jsonl"
     assert read_metrics(path).damage is None
     assert read_metrics(path, expected=3).missing == 3
 
 
-def test_a_file_that_cannot_be_read_says_why(tmp_path):
+def test_an_unreadable_file_is_reported_with_the_cause(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.mkdir()
     with pytest.raises(RunError, match=r"metrics\.jsonl cannot be read: .*regular"):

@@ -51,7 +51,7 @@ def test_only_those_named_stay(saved, tmp_path):
     assert names(tmp_path / "all") == [saved[1].name]
 
 
-def test_copies_are_made_where_links_cannot_be(saved, tmp_path, monkeypatch):
+def test_files_are_copied_if_links_are_refused(saved, tmp_path, monkeypatch):
     def refuse(*_args):
         raise OSError("no links here")
 
@@ -65,7 +65,7 @@ class Killed(BaseException):
     pass
 
 
-def test_a_kill_while_a_copy_is_made_leaves_nothing_that_looks_whole(saved, tmp_path, monkeypatch):
+def test_a_kill_while_copying_leaves_no_seemingly_complete_checkpoint(saved, tmp_path, monkeypatch):
     keep_copy(saved[0], tmp_path / "best")
     link, linked = os.link, []
 
@@ -84,9 +84,7 @@ def test_a_kill_while_a_copy_is_made_leaves_nothing_that_looks_whole(saved, tmp_
     assert names(tmp_path / "best") == [saved[0].name, saved[1].name]
 
 
-def test_a_kill_while_one_is_deleted_leaves_nothing_that_looks_damaged(
-    saved, tmp_path, monkeypatch
-):
+def test_a_kill_while_deleting_leaves_no_seemingly_damaged_checkpoint(saved, tmp_path, monkeypatch):
     def die(path, *_args, **_settings):
         if path.is_dir():
             next(path.iterdir()).unlink()

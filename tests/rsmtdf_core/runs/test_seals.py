@@ -36,11 +36,11 @@ def test_an_object_comes_back_as_it_was_written(path, value):
     assert read_sealed_json(path, ()) == value
 
 
-@given(value=FIELDS, place=st.floats(0, 0.999), bit=st.integers(0, 7))
-def test_a_changed_bit_is_refused_or_changes_nothing(path, value, place, bit):
+@given(value=FIELDS, position=st.floats(0, 0.999), bit=st.integers(0, 7))
+def test_a_changed_bit_is_refused_or_has_no_effect(path, value, position, bit):
     write_sealed_json(path, value)
     content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= 1 << bit
+    content[int(position * len(content))] ^= 1 << bit
     path.write_bytes(content)
     try:
         read = read_sealed_json(path, ())
@@ -74,7 +74,7 @@ def test_a_text_is_whole_until_it_is_changed(path, text, other):
     assert is_whole_text(path) == (other == text)
 
 
-def test_a_text_without_a_first_line_promises_nothing(path):
+def test_a_text_without_a_first_line_has_no_promise(path):
     path.write_text("name: tiny\n")
     assert is_whole_text(path)
     assert promised_text(path) is None
@@ -100,9 +100,9 @@ def test_a_line_carries_its_checksum_as_json(value):
     assert unsealed_line(line.encode()) == text.encode()
 
 
-@given(value=FIELDS, place=st.floats(0, 0.999), bit=st.integers(0, 7), cut=st.integers(1, 40))
-def test_a_damaged_line_is_none(value, place, bit, cut):
+@given(value=FIELDS, position=st.floats(0, 0.999), bit=st.integers(0, 7), cut=st.integers(1, 40))
+def test_a_damaged_line_is_none(value, position, bit, cut):
     line = bytearray(sealed_line(json.dumps(value)).encode())
     assert unsealed_line(bytes(line[:-cut])) is None
-    line[int(place * len(line))] ^= 1 << bit
+    line[int(position * len(line))] ^= 1 << bit
     assert unsealed_line(bytes(line)) is None

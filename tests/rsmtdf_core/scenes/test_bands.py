@@ -14,7 +14,7 @@ def test_values_are_scaled_linearly_rounded_and_clipped():
     assert scaled(values, bands, VALID)[0, :, 0].tolist() == [0, 0, 255, 255, 128]
 
 
-def test_each_band_may_have_a_range_of_its_own():
+def test_each_band_may_have_a_separate_range():
     values = np.full((3, 1, 5), 50, np.uint16)
     bands = BandSettings(scale=[[0, 100], [0, 50], [50, 90]])
     assert scaled(values, bands, VALID)[0, 0].tolist() == [128, 255, 0]

@@ -90,7 +90,7 @@ def test_the_choice_of_bands_is_part_of_a_scenes_digest(rasters):
     assert digest() == digests[0]
 
 
-def test_without_bands_a_digest_is_the_files_own(root):
+def test_without_bands_a_digest_is_that_of_the_file(root):
     dataset = find_scenes(make_manifest(splits={"train": {}}), root)
     (first, *_) = with_digests(dataset, dataset.splits["train"])
     assert first.sha256 == file_sha256(root / first.image)
@@ -200,7 +200,7 @@ def test_a_raster_that_changed_its_size_is_refused(rasters):
         parts.image(windows["a@8,0"])
 
 
-def test_a_mask_at_another_place_is_named(rasters):
+def test_a_mask_at_other_coordinates_is_named(rasters):
     moved = rasterio.Affine(0.5, 0, 400_500, 0, -0.5, 2_800_000)
     write_tiff(rasters / "masks" / "a.tif", np.ones((1, 15, 20), np.uint8), transform=moved)
     (problem,) = check_dataset(geo_manifest(), rasters).problems
@@ -209,7 +209,7 @@ def test_a_mask_at_another_place_is_named(rasters):
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32639", "EPSG:4326"])
-def test_the_same_place_in_another_reference_system_is_no_problem(rasters, crs):
+def test_the_same_coordinates_in_another_reference_system_are_no_problem(rasters, crs):
     with rasterio.open(rasters / "images" / "a.tif") as image:
         west, south, east, north = transform_bounds(CRS, crs, *image.bounds)
     near = rasterio.Affine((east - west) / 20, 0, west, 0, (south - north) / 15, north)

@@ -18,7 +18,7 @@ def hint(values, manifest):
     return unknown_values_hint(dict.fromkeys(map(str, values), 7), manifest)
 
 
-def test_nothing_unknown_needs_no_hint():
+def test_known_values_need_no_hint():
     assert hint([], INDICES) is hint([], COLORS) is None
 
 

@@ -25,7 +25,7 @@ def test_unknown_indices_are_ignored_and_counted():
     assert unknown == {"-4": 1, "7": 2, "300": 1}
 
 
-def test_colors_become_their_classes_place():
+def test_colors_become_class_ids():
     raw = np.array([[[16, 32, 48], [160, 176, 192], [255, 255, 255]]], np.uint8)
     assert encode_mask(raw, COLORS)[0].tolist() == [[0, 1, 255]]
 

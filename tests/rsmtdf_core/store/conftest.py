@@ -1,4 +1,4 @@
-"""A small plan, and a store whose records tell their row."""
+"""A small plan, and a store whose records identify their row."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Codecs by name, and what each fits on a first sample."""
+"""Codecs by name, and their parameters fitted on a first sample."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A commit is read as it was written, or refused; it adds up what the ledger lists."""
+"""A commit is read as written, or refused; it sums up the ledger."""
 
 import hashlib
 import json
@@ -54,14 +54,14 @@ def test_a_commit_and_its_copy_come_back_as_they_were(tmp_path_factory, commit):
     assert read_commit_file(copy_of(store / COMMIT)) == commit
 
 
-@given(place=st.floats(0, 0.9999), bit=st.integers(0, 7))
-def test_a_changed_bit_is_refused_or_changes_nothing(tmp_path_factory, place, bit):
+@given(position=st.floats(0, 0.9999), bit=st.integers(0, 7))
+def test_a_changed_bit_is_refused_or_has_no_effect(tmp_path_factory, position, bit):
     store = tmp_path_factory.mktemp("store")
     commit = Commit(512, 18, 90, "b" * 64, 1.5, {"cosine": 0.9})
     write_commit(store, commit)
     path = store / COMMIT
     content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= 1 << bit
+    content[int(position * len(content))] ^= 1 << bit
     path.write_bytes(content)
     try:
         read = read_commit(store)
@@ -103,7 +103,7 @@ def test_only_the_field_that_came_late_may_be_absent(tmp_path, name):
             read_commit(tmp_path)
 
 
-def test_it_promises_what_the_ledger_lists(tmp_path):
+def test_it_promises_the_records_of_the_ledger(tmp_path):
     tokens = np.random.default_rng(0).standard_normal((2, 3, 3, 5)).astype(np.float32)
     measured = [Fidelity.measure(view, view * 0.9, np.zeros(5, np.float32)) for view in tokens]
     append_ledger(
@@ -124,6 +124,6 @@ def test_it_promises_what_the_ledger_lists(tmp_path):
     assert commit.parameters_sha256 == "a" * 64
 
 
-def test_nothing_measured_is_no_certificate(tmp_path):
+def test_without_measurements_there_is_no_certificate(tmp_path):
     append_ledger(tmp_path, [LedgerEntry(0, ShardSummary(4, 400, 1, 2))])
     assert Commit.of(512, read_ledger(tmp_path), 0.0).certificate == {}

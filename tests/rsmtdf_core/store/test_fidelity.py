@@ -10,8 +10,8 @@ from rsmtdf_core.store.fidelity import Fidelity
 
 def tokens(seed: int, height: int = 8, noise: float = 0.0) -> np.ndarray:
     draws = np.random.default_rng(seed)
-    made = draws.standard_normal((height, 8, 16), np.float32) + 5
-    return made + noise * draws.standard_normal(made.shape, np.float32)
+    values = draws.standard_normal((height, 8, 16), np.float32) + 5
+    return values + noise * draws.standard_normal(values.shape, np.float32)
 
 
 MEAN = np.full(16, 5, np.float32)
@@ -27,23 +27,23 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_it_agrees_with_the_definition(seed: int, decade: float) -> None:
     original = tokens(seed)
     restored = original + np.float32(10**decade) * (tokens(seed + 1) - MEAN)
-    found = Fidelity.measure(original, restored, MEAN).certificate()
+    certificate = Fidelity.measure(original, restored, MEAN).certificate()
     for name, mean in (("cosine", 0), ("centred_cosine", MEAN)):
         expected = cosines(original - mean, restored - mean)
-        assert found[name]["mean"] == pytest.approx(expected.mean(), abs=2e-7)
-        assert found[name]["min"] == pytest.approx(expected.min(), abs=2e-7)
+        assert certificate[name]["mean"] == pytest.approx(expected.mean(), abs=2e-7)
+        assert certificate[name]["min"] == pytest.approx(expected.min(), abs=2e-7)
         percentile = np.sort(1 - expected.ravel())[::-1]
         nearest = percentile[int(0.01 * percentile.size)]
-        assert 0.999 * nearest <= 1 - found[name]["p1"] <= 1.08 * nearest + 2e-7
+        assert 0.999 * nearest <= 1 - certificate[name]["p1"] <= 1.08 * nearest + 2e-7
     error = np.linalg.norm(restored - original) / np.linalg.norm(original)
-    assert found["relative_error"] == pytest.approx(error, rel=1e-4)
+    assert certificate["relative_error"] == pytest.approx(error, rel=1e-4)
 
 
-def test_losses_far_below_float32_rounding_are_still_told_apart() -> None:
+def test_losses_far_below_float32_rounding_are_distinguished() -> None:
     original = np.ones((1, 1, 2), np.float32)
     restored = original + np.array([1e-4, -1e-4], np.float32)
-    found = Fidelity.measure(original, restored, np.zeros(2, np.float32))
-    assert 1 - found.certificate()["cosine"]["min"] == pytest.approx(0.5e-8, rel=0.01)
+    fidelity = Fidelity.measure(original, restored, np.zeros(2, np.float32))
+    assert 1 - fidelity.certificate()["cosine"]["min"] == pytest.approx(0.5e-8, rel=0.01)
 
 
 def test_merging_parts_in_any_order_is_measuring_the_whole() -> None:
@@ -84,7 +84,7 @@ def test_it_goes_through_json_and_fits_a_line() -> None:
         {"more": 1},
     ],
 )
-def test_what_is_not_a_fidelity_is_refused(change: dict[str, object]) -> None:
+def test_invalid_fidelities_are_refused(change: dict[str, object]) -> None:
     value = Fidelity.measure(tokens(0, 64), tokens(0, 64, noise=0.3), MEAN).to_json()
     with pytest.raises(ValueError, match=r"fidelity|spread|count|amount"):
         Fidelity.from_json({**value, **change})
@@ -93,9 +93,9 @@ def test_what_is_not_a_fidelity_is_refused(change: dict[str, object]) -> None:
 def test_zero_tokens_are_alike_and_unlike_all_others() -> None:
     original, restored = np.zeros((2, 1, 2, 3), np.float32)
     restored[0, 1] = 1
-    found = Fidelity.measure(original, restored, np.zeros(3, np.float32)).certificate()
-    assert found["cosine"] == {"mean": 0.5, "p1": 0.0, "min": 0.0}
-    assert found["relative_error"] == 1
+    certificate = Fidelity.measure(original, restored, np.zeros(3, np.float32)).certificate()
+    assert certificate["cosine"] == {"mean": 0.5, "p1": 0.0, "min": 0.0}
+    assert certificate["relative_error"] == 1
     same = Fidelity.measure(original, original, np.zeros(3, np.float32)).certificate()
     assert same["centred_cosine"] == {"mean": 1.0, "p1": 1.0, "min": 1.0}
     assert same["relative_error"] == 0
@@ -103,10 +103,10 @@ def test_zero_tokens_are_alike_and_unlike_all_others() -> None:
 
 def test_opposite_tokens_have_cosine_minus_one() -> None:
     original = tokens(0)
-    found = Fidelity.measure(original, -original, np.zeros(16, np.float32)).certificate()
-    assert found["cosine"]["min"] == pytest.approx(-1)
-    assert found["cosine"]["p1"] == pytest.approx(-1)
+    certificate = Fidelity.measure(original, -original, np.zeros(16, np.float32)).certificate()
+    assert certificate["cosine"]["min"] == pytest.approx(-1)
+    assert certificate["cosine"]["p1"] == pytest.approx(-1)
 
 
-def test_nothing_measured_promises_nothing() -> None:
+def test_without_measurements_there_is_no_promise() -> None:
     assert Fidelity.merged([]).certificate() == {"records": 0, "tokens": 0}

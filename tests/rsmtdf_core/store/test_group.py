@@ -27,7 +27,7 @@ def test_each_view_has_a_row_with_its_parameters(tmp_path: Path, make) -> None:
     assert (np.delete(group.table["scene"], rows) == -1).all()
 
 
-def test_growth_moves_nothing_and_starts_a_segment(tmp_path: Path, make) -> None:
+def test_growth_moves_no_row_and_starts_a_segment(tmp_path: Path, make) -> None:
     small, large = make(2), make(5)
     first = grow_group(tmp_path, small)
     before, rows = first.table.tobytes(), first.rows(small)
@@ -47,7 +47,7 @@ def test_opening_again_changes_no_byte(tmp_path: Path, make) -> None:
     assert {path.name: path.read_bytes() for path in group.path.iterdir()} == before
 
 
-def test_a_view_drawn_otherwise_is_refused_with_what_differs(tmp_path: Path, make) -> None:
+def test_a_view_drawn_differently_is_refused_with_the_differences(tmp_path: Path, make) -> None:
     plan = make()
     grow_group(tmp_path, plan)
     table = plan.table.copy()
@@ -99,12 +99,12 @@ def test_damaged_tables_are_refused(tmp_path: Path, make, name: str, damage: str
 
 
 @pytest.mark.parametrize("name", ["zarr.json", SCENES, VIEWS, CROPS])
-def test_a_flipped_byte_is_found_at_any_place(tmp_path: Path, make, name: str) -> None:
+def test_a_flipped_byte_is_found_at_any_position(tmp_path: Path, make, name: str) -> None:
     plan = make()
     path = grow_group(tmp_path, plan).path / name
     whole = path.read_bytes()
-    for place in range(0, len(whole), max(1, len(whole) // 40)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    for position in range(0, len(whole), max(1, len(whole) // 40)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
         with pytest.raises(StoreDamagedError, match=name):
             _crops(tmp_path, plan)
 

@@ -40,9 +40,9 @@ def test_a_line_that_is_no_entry_is_damage_though_its_checksum_is_right(
     tmp_path: Path, field: dict[str, object]
 ) -> None:
     append_ledger(tmp_path, [ONE])
-    own = json.loads((tmp_path / LEDGER).read_text())
-    del own["crc32c"]
-    body = json.dumps({**own, **field})[:-1]
+    entry = json.loads((tmp_path / LEDGER).read_text())
+    del entry["crc32c"]
+    body = json.dumps({**entry, **field})[:-1]
     line = f'{body}, "crc32c": {google_crc32c.value(body.encode())}}}\n'
     with (tmp_path / LEDGER).open("a") as file:
         file.write(line)
@@ -62,9 +62,9 @@ def test_a_complete_line_without_a_checksum_is_damage(tmp_path: Path, line: str)
 def test_every_flipped_bit_of_a_complete_line_is_found(tmp_path: Path) -> None:
     append_ledger(tmp_path, [ONE, TWO])
     whole = (tmp_path / LEDGER).read_bytes()
-    for place in range(len(whole) - 1):
+    for position in range(len(whole) - 1):
         for bit in range(8):
-            flipped = whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :]
+            flipped = whole[:position] + bytes([whole[position] ^ 1 << bit]) + whole[position + 1 :]
             (tmp_path / LEDGER).write_bytes(flipped)
             with pytest.raises(StoreDamagedError, match="line"):
                 read_ledger(tmp_path)

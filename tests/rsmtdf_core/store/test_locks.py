@@ -24,7 +24,7 @@ def test_a_held_folder_is_let_go_by_an_error(tmp_path):
     assert not is_locked(tmp_path)
 
 
-def test_asking_writes_nothing(tmp_path):
+def test_asking_writes_no_file(tmp_path):
     assert not is_locked(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

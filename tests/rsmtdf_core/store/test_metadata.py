@@ -44,16 +44,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rewrite(folder: Path, change: dict[tuple[str | int, ...], Any]) -> None:
-    """Change fields and seal the attributes again: a lie, not an accident."""
+    """Change fields and seal the attributes again, as an attacker would."""
     document = json.loads((folder / ZARR).read_text())
     for keys, value in change.items():
-        place = document
+        parent = document
         for key in keys[:-1]:
-            place = place[key]
-        place[keys[-1]] = value
-    own = document["attributes"]["rsmtdf"]
-    del own["fingerprint"]
-    own["fingerprint"] = fingerprint(own)
+            parent = parent[key]
+        parent[keys[-1]] = value
+    attributes = document["attributes"]["rsmtdf"]
+    del attributes["fingerprint"]
+    attributes["fingerprint"] = fingerprint(attributes)
     write_json(folder / ZARR, document)
 
 
@@ -67,8 +67,8 @@ def test_metadata_is_read_as_it_was_written(folder: Path) -> None:
 def test_changed_parameters_are_found(folder: Path) -> None:
     path = folder / PARAMETERS_FILE
     whole = path.read_bytes()
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with pytest.raises(StoreDamagedError, match="does not match its digest"):
             read_metadata(folder, StoreNotFoundError)
     path.unlink()
@@ -78,8 +78,10 @@ def test_changed_parameters_are_found(folder: Path) -> None:
 
 def test_every_flipped_byte_is_found(folder: Path) -> None:
     whole = (folder / ZARR).read_bytes()
-    for place in range(0, len(whole), 11):
-        (folder / ZARR).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for position in range(0, len(whole), 11):
+        (folder / ZARR).write_bytes(
+            whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :]
+        )
         with pytest.raises((StoreDamagedError, StoreMismatchError)):
             read_metadata(folder, StoreNotFoundError)
 
@@ -112,7 +114,7 @@ CHUNK = ("chunk_grid", "configuration", "chunk_shape")
         {("codecs", 0, "configuration", "index_location"): "start"},
     ],
 )
-def test_lies_are_refused_though_the_seal_is_right(
+def test_forged_fields_are_refused_despite_a_right_seal(
     folder: Path, change: dict[tuple[str | int, ...], Any]
 ) -> None:
     rewrite(folder, change)
@@ -135,6 +137,6 @@ def test_an_unknown_codec_is_refused_as_such(folder: Path, codec: dict[str, Any]
         read_metadata(folder, StoreNotFoundError)
 
 
-def test_an_absent_store_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+def test_a_missing_store_differs_from_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError):
         read_metadata(tmp_path / "tiny", StoreNotFoundError)

@@ -34,13 +34,13 @@ def test_the_order_of_names_does_not_change_the_file(tmp_path):
     assert write_parameters(tmp_path, VALUES | {"wide": np.array([4], np.int32)}) != digest
 
 
-@given(place=st.floats(0, 0.9999), bit=st.integers(0, 7))
-def test_no_changed_bit_passes(tmp_path_factory, place, bit):
+@given(position=st.floats(0, 0.9999), bit=st.integers(0, 7))
+def test_no_changed_bit_passes(tmp_path_factory, position, bit):
     folder = tmp_path_factory.mktemp("parameters")
     digest = write_parameters(folder, VALUES)
     path = folder / PARAMETERS
     content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= 1 << bit
+    content[int(position * len(content))] ^= 1 << bit
     path.write_bytes(content)
     with pytest.raises(StoreDamagedError) as caught:
         read_parameters(path, digest)
@@ -50,7 +50,7 @@ def test_no_changed_bit_passes(tmp_path_factory, place, bit):
 @pytest.mark.parametrize(
     "content", [b"", b"\xff" * 8, b"{}", (2**40).to_bytes(8, "little") + b"{}"]
 )
-def test_what_is_no_safetensors_file_is_damage_though_its_digest_is_right(tmp_path, content):
+def test_an_invalid_safetensors_file_is_damage_despite_a_right_digest(tmp_path, content):
     (tmp_path / PARAMETERS).write_bytes(content)
     with pytest.raises(StoreDamagedError, match="cannot be read"):
         read_parameters(tmp_path / PARAMETERS, hashlib.sha256(content).hexdigest())

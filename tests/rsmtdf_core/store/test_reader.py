@@ -85,9 +85,9 @@ def backwards(store: SimpleNamespace, check="first") -> FeatureReader:
 def test_tokens_are_addressed_by_plan_row(store) -> None:
     reader = backwards(store)
     for plan_row in range(RECORDS):
-        found = reader.tokens(plan_row)
-        assert found.dtype == np.float32
-        assert np.array_equal(found, tokens_of(RECORDS - 1 - plan_row))
+        actual = reader.tokens(plan_row)
+        assert actual.dtype == np.float32
+        assert np.array_equal(actual, tokens_of(RECORDS - 1 - plan_row))
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -110,7 +110,7 @@ def test_a_buffer_of_another_shape_or_type_is_refused(fp16_reader) -> None:
             fp16_reader.gather(np.array([0, 1]), wrong)
 
 
-def test_asking_ahead_changes_nothing_that_is_read(store) -> None:
+def test_prefetching_does_not_change_the_values(store) -> None:
     reader = backwards(store)
     reader.prefetch(np.arange(RECORDS))
     assert np.array_equal(reader.tokens(3), tokens_of(14))
@@ -128,8 +128,8 @@ def test_a_pickled_reader_carries_no_mapping_and_reads_the_same(store) -> None:
 def test_processes_read_the_same_store(fp16_reader, method) -> None:
     fp16_reader.tokens(0)  # a mapping that a fork takes along
     with multiprocessing.get_context(method).Pool(2) as pool:
-        found = pool.map(fp16_reader.tokens, range(RECORDS))
-    assert np.array_equal(np.stack(found), [tokens_of(17 - row) for row in range(RECORDS)])
+        actual = pool.map(fp16_reader.tokens, range(RECORDS))
+    assert np.array_equal(np.stack(actual), [tokens_of(17 - row) for row in range(RECORDS)])
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -176,7 +176,7 @@ def test_a_shard_that_no_ledger_lists_is_read(store) -> None:
     assert np.array_equal(backwards(store).tokens(17), tokens_of(0))
 
 
-def test_nothing_is_written(store) -> None:
+def test_no_file_is_written(store) -> None:
     paths = [store.path, *store.path.rglob("*")]
     before = [(path, path.stat().st_mtime_ns) for path in paths]
     for path in paths:

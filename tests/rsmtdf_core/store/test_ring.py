@@ -105,7 +105,7 @@ def test_releasing_twice_gives_one_slot(reader) -> None:
         assert next(ring).step == 3
 
 
-def test_a_consumer_that_holds_every_slot_is_told_instead_of_waiting_for_ever(reader) -> None:
+def test_a_consumer_that_holds_every_slot_gets_an_error_instead_of_waiting_forever(reader) -> None:
     with Ring({"t": reader}, rows_of, 0, 20, batch=BATCH, slots=2) as ring:
         held = [next(ring), next(ring)]
         with pytest.raises(RuntimeError, match="release one"):
@@ -134,7 +134,7 @@ def test_damage_is_raised_at_the_step_that_reads_it(tmp_path: Path, threads: int
         assert next(ring, None) is None
 
 
-def test_a_missing_shard_is_raised_at_its_own_step_though_it_was_asked_for_ahead(
+def test_a_missing_shard_is_raised_at_its_step_despite_prefetching(
     tmp_path: Path,
 ) -> None:
     reader = make_reader(tmp_path)
@@ -187,9 +187,9 @@ def test_pinned_slots_are_filled_alike(reader) -> None:
         for slot in ring:
             buffer = slot.buffers["t"]
             assert buffer.is_pinned()
-            found = buffer.to("cuda", non_blocking=True)
+            on_gpu = buffer.to("cuda", non_blocking=True)
             torch.cuda.synchronize()
             assert np.array_equal(
-                found.cpu().numpy(), [tokens_of(row) for row in rows_of(slot.step)]
+                on_gpu.cpu().numpy(), [tokens_of(row) for row in rows_of(slot.step)]
             )
             slot.release()

@@ -34,10 +34,8 @@ def check_what_was_written_is_read(
     reader = ShardReader(path, 8, record_bytes, expected=summary)
     assert summary == reader.verify()
     assert summary.bytes == path.stat().st_size
-    found = [
-        reader.record(n, check=True).tobytes() if reader.present[n] else None for n in range(8)
-    ]
-    assert found == records
+    read = [reader.record(n, check=True).tobytes() if reader.present[n] else None for n in range(8)]
+    assert read == records
 
 
 quick = settings(
@@ -123,8 +121,8 @@ def test_every_flipped_byte_is_found(
     path = tmp_path / "shard"
     write_shard(path, records, 4)
     whole = path.read_bytes()
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
         with pytest.raises(StoreDamagedError, match="damaged"):
             ShardReader(path, 4, record_bytes).verify()
 
@@ -156,7 +154,7 @@ def test_a_shard_cut_off_anywhere_is_found(tmp_path: Path, record_bytes: int | N
         (2**64 - 1, 2**64 - 1),
     ],
 )
-def test_an_index_that_lies_is_refused_though_its_checksum_is_right(
+def test_a_forged_index_is_refused_despite_a_right_checksum(
     tmp_path: Path, record_bytes: int | None, offset: int, length: int
 ) -> None:
     path = tmp_path / "shard"
@@ -195,7 +193,7 @@ def test_a_link_is_refused_even_to_a_whole_shard(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path, make) -> None:
+def test_paths_that_are_no_files_are_refused_at_once(tmp_path: Path, make) -> None:
     make(tmp_path / "shard")
     with pytest.raises(StoreDamagedError, match="not a regular file"):
         ShardReader(tmp_path / "shard", 4, BYTES)

@@ -40,9 +40,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def flip(path: Path, place: int) -> None:
+def flip(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
-    data[place] ^= 1
+    data[position] ^= 1
     path.write_bytes(data)
 
 
@@ -91,7 +91,7 @@ def test_killed_growth_leaves_the_old_promise(make, extract) -> None:
         store.require(make(5))
 
 
-def test_a_later_plan_adds_to_a_shard_what_an_earlier_one_left_out(make, extract) -> None:
+def test_a_later_plan_adds_missing_records_to_a_shard(make, extract) -> None:
     """Another teacher's larger plan laid out the rows; the small one fills shards in part."""
     extract(make(4), OTHER)
     small = extract(make(1))
@@ -146,22 +146,22 @@ def test_damage_is_mended_by_removing_the_file_and_extracting_again(
 
 
 @pytest.mark.parametrize("name", [LEDGER, COMMIT, "zarr.json", "c/0/0/0/0"])
-def test_a_flipped_byte_is_found_at_any_place(store: FeatureStore, make, name: str) -> None:
+def test_a_flipped_byte_is_found_at_any_position(store: FeatureStore, make, name: str) -> None:
     path = store.path / name
     whole = path.read_bytes()
-    for place in range(len(whole) - 68 if name.startswith("c/") else 0, len(whole), 23):
-        flip(path, place)
+    for position in range(len(whole) - 68 if name.startswith("c/") else 0, len(whole), 23):
+        flip(path, position)
         with pytest.raises((StoreDamagedError, StoreMismatchError)):
             read_first(store.path, store.group, make())
         path.write_bytes(whole)
 
 
 def test_swapped_shards_are_found_by_verification(store: FeatureStore) -> None:
-    one, other = store.shard_path(0), store.shard_path(1)
-    first = one.read_bytes()
-    one.write_bytes(other.read_bytes())
-    other.write_bytes(first)
-    assert [problem.where for problem in store.verify()] == [str(one), str(other)]
+    first_path, second_path = store.shard_path(0), store.shard_path(1)
+    first = first_path.read_bytes()
+    first_path.write_bytes(second_path.read_bytes())
+    second_path.write_bytes(first)
+    assert [problem.where for problem in store.verify()] == [str(first_path), str(second_path)]
 
 
 def test_the_same_teacher_under_another_name_shares_the_store(store: FeatureStore) -> None:

@@ -39,10 +39,10 @@ def test_a_table_comes_back_read_only_and_numpy_reads_the_file(path, dtype, segm
         assert np.array_equal(np.load(path), table)
 
 
-@given(place=st.floats(0, 0.9999), bit=st.integers(0, 7))
-def test_no_changed_bit_passes(path, place, bit):
+@given(position=st.floats(0, 0.9999), bit=st.integers(0, 7))
+def test_no_changed_bit_passes(path, position, bit):
     content = bytearray(table_bytes(drawn(1)))
-    content[int(place * len(content))] ^= 1 << bit
+    content[int(position * len(content))] ^= 1 << bit
     path.write_bytes(content)
     with pytest.raises(StoreDamagedError, match="damaged") as caught:
         read_table(path, DTYPE)

@@ -25,7 +25,7 @@ def test_zarr_reads_the_same_numbers_and_nan_for_absent_records(store: FeatureSt
     assert zarr.open_group(store.group.path, mode="r")[store.path.name].shape == array.shape
 
 
-def test_none_keeps_what_is_there_and_leaves_gaps_elsewhere(store: FeatureStore) -> None:
+def test_none_keeps_existing_records_and_leaves_other_gaps(store: FeatureStore) -> None:
     [entry] = write_block(
         store.path, range(16, 20), iter([None, tokens_of(99), None, tokens_of(98)])
     )

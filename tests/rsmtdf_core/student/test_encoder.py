@@ -274,7 +274,7 @@ def test_hub_weights_come_from_the_local_cache_and_never_from_the_network(tmp_pa
 
 @pytest.mark.parametrize("encoder", ["test_vit", "test_efficientnet", "test_convnext"])
 @torch.inference_mode()
-def test_pretrained_weights_see_nothing_of_further_bands_at_first(encoder, tmp_path):
+def test_pretrained_weights_ignore_further_bands_at_first(encoder, tmp_path):
     pretrained = make(encoder)
     file = tmp_path / "weights.safetensors"
     net = timm.create_model(encoder, pretrained=False, num_classes=0)

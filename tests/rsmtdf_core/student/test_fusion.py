@@ -35,7 +35,7 @@ def _plain(fusion):
 
 
 @pytest.mark.parametrize("teachers", [["a"], ["a", "b"], ["a", "b", "c"]])
-def test_teachers_share_what_the_student_leaves(teachers):
+def test_teachers_share_the_rest_of_the_weight(teachers):
     fusion = _plain(make(teachers, student_weight=0.7))
     tap = torch.full((1, 3, 2, 2), 10.0)
     tokens = {name: torch.ones(1, 2, 2, 3) * 4 for name in teachers}
@@ -50,7 +50,7 @@ def test_projecting_before_the_resize_equals_the_references_order():
     torch.testing.assert_close(fusion(tap, {"clip": tokens}), expected)
 
 
-def test_teachers_weigh_what_the_settings_say():
+def test_teachers_have_the_weights_of_the_settings():
     fusion = _plain(make(["a", "b"], student_weight=0.5, teacher_weights={"a": 0.4, "b": 0.1}))
     tap = torch.full((1, 3, 2, 2), 10.0)
     tokens = {"a": torch.ones(1, 2, 2, 3), "b": torch.ones(1, 2, 2, 3) * 2}

@@ -42,7 +42,7 @@ def test_gradients_reach_every_parameter(encoder, crop, mode):
 
 
 @torch.inference_mode()
-def test_channels_scaled_to_zero_leave_nothing_of_an_image():
+def test_channels_scaled_to_zero_remove_the_image():
     student = make(teachers=[OWN]).eval()
     images = torch.randn(2, 3, 64, 64)
     scale = torch.ones(2, max(student.encoder.channels))
@@ -65,7 +65,7 @@ def test_a_scale_multiplies_the_channels_of_each_tap():
 
 
 @pytest.mark.parametrize("encoder", ["vit_tiny_patch16_224", "resnet18", "efficientnet_lite0"])
-def test_computing_activations_again_changes_nothing_but_memory(encoder):
+def test_recomputing_activations_changes_only_memory(encoder):
     student = make(encoder, ENCODERS[encoder], ALL).train()
     images = torch.randn(2, 3, ENCODERS[encoder], ENCODERS[encoder])
     start = {name: tensor.clone() for name, tensor in student.state_dict().items()}
@@ -90,7 +90,7 @@ def test_computing_activations_again_changes_nothing_but_memory(encoder):
     torch.testing.assert_close(again_buffers, plain_buffers)
 
 
-def test_activations_are_computed_again_only_where_there_are_gradients():
+def test_activations_are_recomputed_only_with_gradients():
     student = make(teachers=[]).train()
     student.encoder.checkpoint_activations(enabled=True)
     runs = []

@@ -47,7 +47,7 @@ def test_a_foreign_state_is_refused():
 
 
 @pytest.mark.shared
-def test_every_official_name_finds_its_place_in_the_student(shared):
+def test_every_official_name_has_a_counterpart_in_the_student(shared):
     shapes = json.loads((shared / "golden" / "official_shapes.json").read_text())["student"]
     official = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     teachers = [TokenShape("dino", 37, 37, 768), TokenShape("clip", 16, 16, 1024, 224)]

@@ -31,7 +31,7 @@ def test_logits_of_uint8_images_are_the_students(encoder):
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_padding_by_constants_is_timms_where_strides_divide_the_sides(kernel, stride, dilation):
+def test_padding_by_constants_equals_timms_if_strides_divide_the_sides(kernel, stride, dilation):
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Identity(), nn.Sequential(Conv2dSame(2, 3, kernel, stride, dilation=dilation))

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def images(rule: ModuleType) -> torch.Tensor:
-    """The first of the two golden images: the second costs as much time and checks nothing more."""
+    """The first of the two golden images; the second would double the time without checking more."""
     return rule.rule_tensor("input/image", [2, 3, 518, 518], 1.0)[:1]
 
 
@@ -45,8 +45,8 @@ class Writer:
         return str(path)
 
 
-def relative_error(found: torch.Tensor, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found.numpy() - expected) / np.linalg.norm(expected))
+def relative_error(actual: torch.Tensor, expected: np.ndarray) -> float:
+    return float(np.linalg.norm(actual.numpy() - expected) / np.linalg.norm(expected))
 
 
 def test_dinov2_base_from_its_official_file_gives_the_official_tokens(shared, weights, images):

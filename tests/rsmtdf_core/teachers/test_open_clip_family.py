@@ -88,7 +88,7 @@ def test_the_tag_after_the_dot_names_the_hub_file():
 
 
 @pytest.mark.parametrize("model", ["ViT-B-16.no_such_tag", "ViT-S-32-alt"])
-def test_an_unknown_tag_is_answered_with_what_to_do(model: str):
+def test_an_unknown_tag_has_a_remedy(model: str):
     with pytest.raises(TeacherError, match="has no weights") as caught:
         open_clip_family.hub_file(model)
     assert "weights to a path" in (caught.value.remedy or "")

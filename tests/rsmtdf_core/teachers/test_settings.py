@@ -44,6 +44,6 @@ def test_a_teacher_made_without_its_family_s_class_has_the_defaults_of_it(family
     assert dumped["final_norm"] == (family != "open_clip")
 
 
-def test_an_unknown_family_is_told_the_known_ones():
+def test_an_unknown_family_lists_the_known_ones():
     with pytest.raises(ValidationError, match="known are timm, open_clip"):
         TeacherSettings(**{**LEAST, "family": "sam"})

@@ -85,9 +85,9 @@ def test_random_weights_follow_the_seed_and_leave_the_global_generator_alone(tea
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_lower_precisions_change_tokens_a_little_but_not_the_probe(teacher, views, precision: str):
     lowered = load_teacher(settings(precision=precision), CROP)
-    exact, found = teacher.tokens(views), lowered.tokens(views)
-    assert found.dtype == torch.float32
-    assert 0 < (found - exact).norm() / exact.norm() < 0.05
+    exact, actual = teacher.tokens(views), lowered.tokens(views)
+    assert actual.dtype == torch.float32
+    assert 0 < (actual - exact).norm() / exact.norm() < 0.05
     assert lowered.probe() == teacher.probe()
 
 
@@ -200,15 +200,15 @@ def test_probe_difference_is_relative_and_never_hides_nonsense():
     assert probe_difference([3.0, 4.0], [3.0, 4.0]) == 0.0
     assert probe_difference([3.0, 4.0], [3.0, 4.5]) == pytest.approx(0.1)
     assert probe_difference([0.0], [0.0]) == 0.0
-    for found in ([3.0], [3.0, math.nan], [math.inf, 4.0]):
-        assert probe_difference([3.0, 4.0], found) == math.inf
+    for probe in ([3.0], [3.0, math.nan], [math.inf, 4.0]):
+        assert probe_difference([3.0, 4.0], probe) == math.inf
     assert probe_difference([0.0], [1.0]) == math.inf
 
 
 def test_teachers_are_counted_while_they_live():
     before = live_teachers()
-    one = load_teacher(settings(), CROP)
+    teacher = load_teacher(settings(), CROP)
     assert live_teachers() == before + 1
-    del one
+    del teacher
     gc.collect()
     assert live_teachers() == before

@@ -34,10 +34,10 @@ def test_a_transformers_tokens_are_its_last_block_normalised_without_class_token
     model = timm.create_model("test_vit", num_classes=0).eval()
     model.load_state_dict(vit_state)
     with torch.inference_mode():
-        found = built(vit_state)(images)
+        actual = built(vit_state)(images)
         expected = model.forward_features(images)[:, 1:].reshape(2, 10, 10, -1)
-    torch.testing.assert_close(found, expected)
-    assert found.is_contiguous()
+    torch.testing.assert_close(actual, expected)
+    assert actual.is_contiguous()
 
 
 def test_the_final_norm_is_applied_only_on_demand(vit_state, images):
@@ -86,7 +86,7 @@ def test_a_misspelt_model_is_answered_with_near_names(model: str):
         timm_family.build(settings(model), 518, None)
 
 
-def test_a_model_without_hub_weights_says_so():
+def test_a_model_without_hub_weights_is_refused():
     with pytest.raises(TeacherError, match="no weights"):
         timm_family.hub_file("vit_base_patch16_gap_224")
 

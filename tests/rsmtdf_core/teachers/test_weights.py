@@ -23,7 +23,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "weights.pth"
 
 
-def test_weights_are_located_only_where_they_are(tmp_path: Path, weights: Path):
+def test_weights_are_located_only_at_existing_paths(tmp_path: Path, weights: Path):
     assert locate_weights(settings(weights=str(weights))) == weights
     assert locate_weights(settings(weights=str(tmp_path / "absent.pth"))) is None
     assert locate_weights(settings(weights="random")) is None

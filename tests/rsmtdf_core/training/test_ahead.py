@@ -36,7 +36,7 @@ def test_items_that_nobody_takes_do_not_hold_up_the_end():
         assert next(taken) == 0
 
 
-def test_a_cpu_uses_tensors_where_they_are_and_gives_each_item_back_when_the_next_is_taken():
+def test_a_cpu_uses_tensors_without_copying_and_returns_each_item_when_the_next_is_taken():
     given_back = []
     items = [torch.full((2,), float(number)) for number in range(3)]
     device = torch.device("cpu")

@@ -37,7 +37,7 @@ def test_half_precision_is_compared_in_float32():
     assert torch.equal(loss, distillation_loss(*widened))
 
 
-def test_cells_that_are_not_kept_count_for_nothing_even_if_not_finite():
+def test_cells_that_are_not_kept_do_not_count_even_if_not_finite():
     student = {"dino": torch.randn(2, 4, 4, 6, requires_grad=True)}
     teacher = {"dino": torch.randn(2, 4, 4, 6)}
     kept = torch.rand(2, 4, 4) > 0.5
@@ -119,11 +119,41 @@ def test_a_token_left_out_gives_no_gradient_whatever_it_holds(kind):
     assert bool((student["dino"].grad[kept] != 0).any())
 
 
+def test_the_loss_is_the_weighted_mean_over_teachers():
+    student, teacher = tokens(), tokens()
+    dino, clip = (
+        float((student[name].double() - teacher[name].double()).square().mean())
+        for name in ("dino", "clip")
+    )
+    for weights, expected in (
+        ({"dino": 3.0, "clip": 0.5}, (3 * dino + 0.5 * clip) / 3.5),
+        ({"dino": 3.0}, (3 * dino + clip) / 4),
+        ({"clip": 0.0}, dino),
+        ({}, (dino + clip) / 2),
+    ):
+        settings = DistillationSettings(teacher_weights=weights)
+        loss = distillation_loss(student, teacher, settings=settings)
+        assert float(loss) == pytest.approx(expected, rel=1e-6), weights
+
+
+def test_a_teacher_of_weight_zero_is_left_out_of_the_loss_and_its_gradient():
+    student, teacher = tokens(), tokens()
+    for values in student.values():
+        values.requires_grad_()
+    settings = DistillationSettings(teacher_weights={"clip": 0.0})
+    distillation_loss(student, teacher, settings=settings).backward()
+    alone = student["dino"].detach().clone().requires_grad_()
+    distillation_loss({"dino": alone}, {"dino": teacher["dino"]}).backward()
+    torch.testing.assert_close(student["dino"].grad, alone.grad)
+    assert bool((student["clip"].grad == 0).all())
+
+
+@pytest.mark.parametrize("weights", [None, {"clip": 0.25}])
 @pytest.mark.parametrize("kind", ["mse", "cosine"])
-def test_losses_of_parts_add_up_to_the_batchs(kind):
+def test_losses_of_parts_add_up_to_the_batchs(kind, weights):
     student, teacher = tokens(), tokens()
     kept = {"dino": torch.rand(2, 4, 4) > 0.4, "clip": None}
-    settings = DistillationSettings(loss=kind)
+    settings = DistillationSettings(loss=kind, teacher_weights=weights)
     whole = distillation_loss(student, teacher, kept, None, settings)
     counts = token_counts(teacher, kept)
     parts = [
@@ -146,7 +176,7 @@ def _valid():
     return valid
 
 
-def test_all_tokens_count_where_nothing_is_set():
+def test_all_tokens_count_by_default():
     assert kept_tokens((4, 4), 2, _valid(), DistillationSettings()) is None
     composed = torch.rand(4, 4, 4) > 0.5
     kept = kept_tokens((4, 4), 2, _valid(), DistillationSettings(), composed)

@@ -1,3 +1,4 @@
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from rsmtdf_core.choices import OneOf
 from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.normalization import normalise
 from rsmtdf_core.student.model import StudentOutput
+from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.methods.base import (
@@ -68,10 +70,17 @@ def _batch(views=1):
     return Batch(0, 0, SAMPLES, images[0], masks, images[1], images[2:], pasted, valid)
 
 
-def _models():
+def _model(method):
+    if METHODS[method].predicts_from == "images":
+        return _Model()
+    shapes = [TokenShape(name, 2, 2, 3) for name in ("one", "two")]
+    return METHODS[method].load_model()("linear", "small", CLASSES, SIDE, shapes)
+
+
+def _models(method="fixmatch"):
     torch.manual_seed(2)
-    ema = _Model().eval()
-    return Models(_Model(), ema, ema.logits, StepClock(torch.device("cpu")))
+    ema = _model(method).eval()
+    return Models(_model(method), ema, ema.logits, StepClock(torch.device("cpu")))
 
 
 def _targets():
@@ -140,6 +149,21 @@ def test_each_method_weighs_its_losses_as_published():
     torch.testing.assert_close(rs_mtdf["loss_distill"].float(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("progress", "weight"), [(0.0, 4.0), (0.5, 2.5), (1.0, 1.0)])
+def test_the_weight_of_distillation_in_force_scales_its_term_alone(progress, weight):
+    batch, targets = _batch(), _targets()
+    settings = DistillationSettings(weight=4, final_weight=1, schedule="cosine")
+    objective = _objective("rs-mtdf", distillation=settings)
+    models = dataclasses.replace(_models(), progress=progress)
+    losses = objective(models, batch, targets, objective.counts(batch, targets))
+    plain = _losses("rs-mtdf", batch, targets)
+    for name in ("loss_x", "loss_u", "loss_distill"):
+        assert torch.equal(losses[name], plain[name]), name
+    expected = (plain["loss_x"] + plain["loss_u"] + weight * plain["loss_distill"]) / 3
+    torch.testing.assert_close(losses["loss"], expected)
+    assert objective.weights(progress) == {"weight_distill": pytest.approx(weight)}
+
+
 def test_unimatch_v2_takes_the_mean_over_both_views_with_complementary_channels():
     batch, models = _batch(views=2), _models()
     objective = _objective("unimatch-v2")
@@ -177,9 +201,10 @@ def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
             planes = {name: torch.rand(2 * SAMPLES, 2, 2) > 0.3 for name in targets.tokens}
             targets = Targets(targets.tokens, planes, targets.spreads)
     counts = objective.counts(batch, targets)
-    whole = objective(_models(), batch, targets, counts)
+    models = _models(method)
+    whole = objective(models, batch, targets, counts)
     parts = [
-        objective(_models(), batch.part(part), targets.part(part) if targets else None, counts)
+        objective(models, batch.part(part), targets.part(part, 4) if targets else None, counts)
         for part in (slice(0, 2), slice(2, 4))
     ]
     for name, loss in whole.items():

@@ -71,7 +71,7 @@ def test_processes_share_a_step_without_overlap_and_together_equal_one():
         )
 
 
-def test_the_seed_changes_the_order_and_nothing_else_does():
+def test_only_the_seed_changes_the_order():
     first, again, other = (BatchSchedule(_plan(), 4, seed) for seed in (0, 0, 1))
     steps = range(6)
     assert [first.rows(s).unlabeled.tolist() for s in steps] == [

@@ -16,7 +16,7 @@ def _plan(sees="mixed"):
 
 
 @pytest.mark.parametrize("sees", ["mixed", "strong", "weak"])
-def test_the_first_strong_view_is_the_plans_and_fresh_only_where_teachers_saw_geometry_alone(sees):
+def test_the_first_strong_view_is_the_plans_and_fresh_only_if_teachers_saw_geometry_alone(sees):
     plan = _plan(sees)
     for row in plan.unlabeled_pairs(0).reshape(-1).tolist():
         first, later = (change_of(plan, row, epoch, 0) for epoch in (0, 1))
@@ -25,7 +25,7 @@ def test_the_first_strong_view_is_the_plans_and_fresh_only_where_teachers_saw_ge
         assert (first == later) == (sees != "weak")
 
 
-def test_a_further_view_has_draws_of_its_own_in_each_epoch_and_the_same_when_asked_again():
+def test_a_further_view_has_separate_repeatable_draws_in_each_epoch():
     plan = _plan()
     rows = plan.unlabeled_pairs(0).reshape(-1).tolist()
     second = [change_of(plan, row, 0, 1) for row in rows]

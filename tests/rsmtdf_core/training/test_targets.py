@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 import torch
 
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.codecs import declare_codec, make_codec
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.standardise import TokenMap
 from rsmtdf_core.training.targets import CachedTargets, OnlineTargets
 from rsmtdf_core.views.plan import make_plan
 from rsmtdf_core.views.settings import CutMixSettings, ViewSettings
@@ -24,13 +26,13 @@ class _Reader:
         pass
 
 
-def _targets(policy):
+def _targets(policy, maps=None):
     scenes = [Scene(f"s{i:02d}", f"{i}.png", None, 64, 64) for i in range(10)]
     settings = ViewSettings(crop=32, cutmix=CutMixSettings(p=0.5), teacher_sees=policy)
     plan = make_plan(scenes[:4], scenes[4:], settings, seed=0)
     schedule = BatchSchedule(plan, batch=4, seed=0)
     rows = schedule.rows(0)
-    source = CachedTargets({"one": _Reader()}, {"one": SHAPE}, plan, torch.device("cpu"))
+    source = CachedTargets({"one": _Reader()}, {"one": SHAPE}, plan, torch.device("cpu"), maps=maps)
     with source.opened(schedule, 0, 1) as targets_of:
         return plan, rows, targets_of(rows, torch.empty(0))
 
@@ -43,6 +45,15 @@ def test_tokens_of_mixed_views_come_as_they_are_labeled_ones_first():
     assert targets.tokens["one"].dtype == torch.float32
     values = [set(tokens.flatten().tolist()) for tokens in targets.tokens["one"]]
     assert values == [{row} for row in wanted]
+
+
+@pytest.mark.parametrize("policy", ["mixed", "strong"])
+def test_a_map_applies_to_each_token_before_views_are_joined(policy):
+    token_map = TokenMap(torch.tensor([1.0, 2.0, 3.0]), torch.eye(3)[[1, 2, 0]] / 2)
+    _, _, plain = _targets(policy)
+    _, _, mapped = _targets(policy, {"one": token_map})
+    expected = (plain.tokens["one"][..., [2, 0, 1]] - torch.tensor([3.0, 1.0, 2.0])) / 2
+    torch.testing.assert_close(mapped.tokens["one"], expected)
 
 
 def test_tokens_of_unmixed_views_are_joined_along_the_box_and_cut_ones_left_out():
@@ -70,7 +81,7 @@ def test_tokens_of_unmixed_views_are_joined_along_the_box_and_cut_ones_left_out(
     assert boxes > 0
 
 
-def test_online_targets_are_the_teachers_own_and_fit_for_a_gradient():
+def test_online_targets_are_the_teachers_tokens_and_usable_in_a_loss():
     class Teacher:
         def tokens(self, images):
             with torch.inference_mode():

@@ -57,7 +57,7 @@ def test_half_of_the_views_have_a_box(boxes):
     assert 0.46 < np.mean([box is not None for box in boxes]) < 0.54
 
 
-def test_boxes_lie_in_the_crop_and_keep_the_ranges_of_area_and_aspect(boxes):
+def test_boxes_are_inside_the_crop_and_keep_the_ranges_of_area_and_aspect(boxes):
     drawn = [box for box in boxes if box]
     assert all(box.left >= 0 and box.left + box.width <= 518 for box in drawn)
     assert all(box.top >= 0 and box.top + box.height <= 518 for box in drawn)
@@ -70,7 +70,7 @@ def test_boxes_lie_in_the_crop_and_keep_the_ranges_of_area_and_aspect(boxes):
         assert box.height / (box.width + 1) <= 1 / 0.3
 
 
-def test_areas_are_uniform_because_only_aspect_and_place_are_drawn_again(boxes):
+def test_areas_are_uniform_because_only_aspect_and_position_are_redrawn(boxes):
     areas = np.array([box.width * box.height / 518**2 for box in boxes if box])
     quarters = np.histogram(areas, bins=4, range=(0.02, 0.4))[0] / len(areas)
     assert quarters == pytest.approx(0.25, abs=0.05)

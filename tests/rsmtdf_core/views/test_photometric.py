@@ -11,7 +11,7 @@ def changes():
     return [draw_photometric(ViewSettings(), KeyedDraws(seed)) for seed in range(2000)]
 
 
-def test_each_change_happens_as_often_as_the_settings_say(changes):
+def test_each_change_has_the_frequency_of_the_settings(changes):
     assert np.mean([bool(change.order) for change in changes]) == pytest.approx(0.8, abs=0.04)
     assert np.mean([change.grayscale for change in changes]) == pytest.approx(0.2, abs=0.04)
     assert np.mean([change.blur_sigma > 0 for change in changes]) == pytest.approx(0.5, abs=0.05)

@@ -86,7 +86,7 @@ def test_labeled_views_have_neither_photometrics_nor_partner(plan):
     assert all(view.photometric is not None for view in plan if not view.labeled)
 
 
-def test_the_order_of_scenes_changes_nothing(plan, scenes):
+def test_the_order_of_scenes_has_no_effect(plan, scenes):
     other = make_plan(scenes[3::-1], scenes[:3:-1], SETTINGS, 0)
     assert other.fingerprint == plan.fingerprint
     assert other.scenes == plan.scenes
@@ -117,7 +117,7 @@ def test_the_seed_changes_every_view(plan, scenes):
     assert all(by_key(other)[key] != view for key, view in by_key(plan).items())
 
 
-def test_a_scene_in_both_lists_is_one_scene_with_views_of_its_own_in_each_role(scenes):
+def test_a_scene_in_both_lists_is_one_scene_with_separate_views_in_each_role(scenes):
     plan = make_plan(scenes[:2], [replace(scene, mask=None) for scene in scenes[:4]], SETTINGS, 0)
     assert plan.scenes == tuple(
         scene if i < 2 else replace(scene, mask=None) for i, scene in enumerate(scenes[:4])

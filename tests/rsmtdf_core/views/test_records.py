@@ -33,7 +33,7 @@ def test_a_record_starts_with_the_weak_view(renderer):
         assert np.array_equal(record[..., :3], renderer.weak(row))
 
 
-def test_a_labeled_view_has_its_mask_and_an_unlabeled_one_what_teachers_saw(renderer):
+def test_a_labeled_view_has_its_mask_and_an_unlabeled_one_the_teachers_input(renderer):
     sees = renderer.plan.settings.teacher_sees
     for row in range(len(renderer.plan)):
         rest = pixel_record(renderer, row)[..., 3:]

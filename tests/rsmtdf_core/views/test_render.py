@@ -74,7 +74,7 @@ def test_a_mask_is_cut_exactly_as_the_reference_cuts_it(cut, height, width, seed
     np.testing.assert_array_equal(render_mask(mask, cut, CROP, 255), expected)
 
 
-def test_a_scene_at_its_own_size_is_not_touched():
+def test_a_scene_at_its_size_is_not_resampled():
     image = noise(80, 100, 0)
     view = render_image(image, Geometry(100, 80, 13, 7, False), CROP)
     np.testing.assert_array_equal(view, image[7 : 7 + CROP, 13 : 13 + CROP])
@@ -168,7 +168,7 @@ def renderer(reader, plan):
     return ViewRenderer(reader, plan)
 
 
-def test_a_batch_of_pairs_is_what_the_reference_computes(renderer, plan):
+def test_a_batch_of_pairs_equals_the_reference(renderer, plan):
     """The reference stacks strong views and pastes from the batch reversed: mirrored places."""
     pairs = plan.unlabeled_pairs(0)
     rows = [*pairs[:, 0].tolist(), *pairs[::-1, 1].tolist()]
@@ -205,7 +205,7 @@ def test_other_photometrics_can_be_asked_for_and_leave_the_planned_ones(renderer
 
 
 @pytest.mark.parametrize("seen", ["mixed", "strong", "weak"])
-def test_teachers_see_what_the_settings_say_and_labeled_views_weak(reader, make_scenes, seen):
+def test_teachers_see_the_configured_views_and_weak_labeled_views(reader, make_scenes, seen):
     scenes = make_scenes(6)
     chosen = ViewSettings(crop=CROP, cutmix={"p": 1.0}, jitter={"p": 1.0}, teacher_sees=seen)
     renderer = ViewRenderer(reader, make_plan(scenes[:2], scenes[2:], chosen, 0))
@@ -238,7 +238,7 @@ def test_further_bands_become_brighter_richer_in_contrast_and_blurred_but_have_n
     np.testing.assert_array_equal(view[..., 3], np.asarray(expected))
 
 
-def test_masks_lie_over_their_views(reader, renderer, plan):
+def test_masks_match_their_views(reader, renderer, plan):
     for row in plan.labeled_rows(0).tolist():
         mask, valid = renderer.mask(row), renderer.valid(row)
         np.testing.assert_array_equal(mask == 255, ~valid)

@@ -198,7 +198,7 @@ def archive_of(
 
 
 class _Rebuilt:
-    """Pickles as torch pickles a tensor, with sizes of one's own."""
+    """Pickles like a tensor, with chosen sizes."""
 
     def __init__(self, key: str, elements: int, offset: int, shape: tuple, stride: tuple) -> None:
         self.arguments = (_Stored(key, elements), offset, shape, stride, False, OrderedDict())
@@ -345,7 +345,7 @@ LFS = (
         ),
     ],
 )
-def test_what_is_not_weights_is_named(tmp_path: Path, content, reason, remedy, suffix):
+def test_files_without_weights_are_named(tmp_path: Path, content, reason, remedy, suffix):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
     with pytest.raises(TeacherError, match=f"not a readable weights file: {reason}") as caught:

@@ -15,7 +15,7 @@ FILE = "timm/resnet18.a1_in1k", "model.safetensors"
 
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
-    """An empty cache, and a hub at a port where nobody listens; nobody may wait for another try."""
+    """An empty cache, and a hub at a closed port; retries do not wait."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

@@ -46,7 +46,7 @@ def test_tensors_are_found_below_the_keys_of_training_scripts(tmp_path: Path, wr
     assert read_state(tmp_path / "w.pth").keys() == STATE.keys()
 
 
-def test_objects_of_other_classes_beside_the_tensors_do_no_harm(tmp_path: Path):
+def test_objects_of_other_classes_next_to_the_tensors_do_no_harm(tmp_path: Path):
     arguments = argparse.Namespace(lr=0.1, folder=tmp_path)
     torch.save({"state_dict": STATE, "args": arguments}, tmp_path / "w.pth")
     assert read_state(tmp_path / "w.pth").keys() == STATE.keys()
@@ -123,7 +123,7 @@ def test_a_backbone_of_a_larger_model_fits_timms(architecture: str):
     assert all(torch.equal(renamed[name], tensor) for name, tensor in state.items())
 
 
-def test_dinov3s_own_names_fit_timms_model():
+def test_dinov3s_names_fit_timms_model():
     created = create("vit_small_patch16_dinov3.lvd1689m", for_weights=True)
     model = created.net
     state = model.state_dict()
@@ -184,7 +184,7 @@ def test_timm_names_drop_the_mask_token_and_rename_swiglu():
     ]
 
 
-def test_timm_names_agree_with_timms_own_conversion_of_register_models():
+def test_timm_names_agree_with_timms_conversion_of_register_models():
     import timm
     from timm.models.vision_transformer import checkpoint_filter_fn
 

@@ -72,7 +72,7 @@ def test_a_damaged_copy_follows_its_original(path, tmp_path, dry, copy):
         assert copy is None or (changes.aside / "views" / copy_of(path).name).exists()
 
 
-def test_neither_sound_is_none_and_changes_nothing(path, tmp_path):
+def test_two_damaged_files_give_none_and_stay(path, tmp_path):
     path.write_text("damaged")
     copy_of(path).unlink()
     before, changes = contents(tmp_path), Changes(tmp_path, dry=False)
@@ -96,7 +96,7 @@ def test_a_rebuilt_file_and_its_copy_have_the_new_content(path, tmp_path, dry):
         assert sorted(kept.values()) == ["damaged", "sound"]
 
 
-def test_each_repair_has_a_folder_of_its_own(path, tmp_path):
+def test_each_repair_has_a_separate_folder(path, tmp_path):
     folders = []
     for content in ("first", "second"):
         path.write_text(content)
@@ -108,7 +108,7 @@ def test_each_repair_has_a_folder_of_its_own(path, tmp_path):
     assert folders == [tmp_path / SET_ASIDE / "1", tmp_path / SET_ASIDE / "2"]
 
 
-def test_what_is_only_noted_has_a_loss_and_moves_nothing(path, tmp_path):
+def test_a_note_has_a_loss_and_moves_no_file(path, tmp_path):
     before, changes = contents(tmp_path), Changes(tmp_path, dry=False)
     changes.missing(path, "the shard is damaged", "its records")
     assert kinds(changes) == ["missing"]

@@ -67,7 +67,7 @@ def test_a_damaged_entry_of_a_run_pins_every_store(cache, tmp_path, dry):
 
 
 @pytest.mark.parametrize("name", [PINS, RUNS])
-def test_a_file_in_the_place_of_the_folder_pins_every_store(cache, name):
+def test_a_file_at_the_path_of_the_folder_pins_every_store(cache, name):
     (cache / name).write_text("damaged")
     (action,) = repaired(cache)
     assert action.path == cache / name

@@ -13,7 +13,7 @@ from tests.pipeline.cache.transfer.helpers import exported
 
 
 def refusal(shelf: Path, copy: Path) -> StoreError | None:
-    """The error of an import; None where it came whole."""
+    """The error of an import; None if it succeeds."""
     try:
         import_stores(str(shelf), copy)
     except StoreError as error:
@@ -22,7 +22,7 @@ def refusal(shelf: Path, copy: Path) -> StoreError | None:
 
 
 @pytest.mark.parametrize("kind", FILE_DAMAGES)
-def test_a_damaged_export_heals_as_the_import_says(cache, shelf, tmp_path, monkeypatch, kind):
+def test_the_remedy_of_a_damaged_export_heals_it(cache, shelf, tmp_path, monkeypatch, kind):
     monkeypatch.setenv("RSMTDF_CACHE", str(cache))
     exported(make_store(cache), to=shelf)
     whole, refused = tree(shelf), []

@@ -1,4 +1,4 @@
-"""What an export holds, and what it does where it goes on an earlier one."""
+"""The content of an export, alone and on top of an earlier one."""
 
 import pytest
 
@@ -82,9 +82,9 @@ def test_a_killed_export_goes_on(cache, shelf, monkeypatch):
 
 
 def test_stores_of_an_earlier_export_stay(cache, shelf, copy):
-    one, other = make_store(cache), make_store(cache, seed=1)
-    exported(one, to=shelf)
-    exported(other, to=shelf)
+    first, second = make_store(cache), make_store(cache, seed=1)
+    exported(first, to=shelf)
+    exported(second, to=shelf)
     import_stores(str(shelf), copy)
     assert tree(copy) == tree(cache)
 

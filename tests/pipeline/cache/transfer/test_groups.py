@@ -1,4 +1,4 @@
-"""Groups that have grown since, here or there: they grow on, or are refused where views or crops disagree."""
+"""Groups that grew after an export, on either side, are merged, or refused if views or crops differ."""
 
 import numpy as np
 import pytest
@@ -38,9 +38,9 @@ def test_groups_that_have_grown_apart_are_refused(cache, shelf, copy):
     exported(make_store(cache, views=4), to=shelf)
     make_store(copy, views=3)
     before = tree(copy)
-    with pytest.raises(StoreMismatchError, match="diverged") as told:
+    with pytest.raises(StoreMismatchError, match="diverged") as caught:
         import_stores(str(shelf), copy)
-    assert "--cache" in told.value.remedy
+    assert "--cache" in caught.value.remedy
     assert tree(copy) == before
 
 

@@ -50,7 +50,7 @@ def test_a_teachers_stores_alone_are_imported(cache, shelf, copy):
     assert tree(copy) == tree(cache)
 
 
-def test_views_that_are_not_there_are_told(cache, shelf, copy):
+def test_missing_views_are_reported(cache, shelf, copy):
     store = make_store(cache)
     with pytest.raises(StoreNotFoundError, match="no views of these numbers"):
         exported(store, to=shelf, views=range(7, 9))
@@ -97,7 +97,7 @@ def test_an_import_killed_at_any_write_goes_on(cache, shelf, copy, monkeypatch, 
     assert tree(copy) == tree(cache)
 
 
-def test_what_was_fetched_before_a_kill_is_not_fetched_again(cache, shelf, copy, monkeypatch):
+def test_files_fetched_before_a_kill_are_not_fetched_again(cache, shelf, copy, monkeypatch):
     store = make_store(cache)
     exported(store, to=shelf)
     import_stores(str(shelf), copy)
@@ -115,9 +115,9 @@ def test_a_flipped_byte_in_any_file_is_found_on_arrival(cache, shelf, copy):
     for name in without_listing(shelf):
         path, data = shelf / name, (shelf / name).read_bytes()
         path.write_bytes(data[:-9] + bytes([data[-9] ^ 4]) + data[-8:])
-        with pytest.raises(StoreDamagedError, match="differs from the exported one") as told:
+        with pytest.raises(StoreDamagedError, match="differs from the exported one") as caught:
             import_stores(str(shelf), copy)
-        assert name in told.value.where
+        assert name in caught.value.where
         assert not copy.exists() or "committed" not in states(copy).values()
         path.write_bytes(data)
         import_stores(str(shelf), copy)
@@ -164,7 +164,7 @@ def test_a_link_in_the_cache_is_not_written_through(cache, shelf, copy, tmp_path
     assert list(outside.iterdir()) == []
 
 
-def test_an_older_export_takes_nothing_from_a_longer_store(cache, shelf, copy):
+def test_an_older_export_removes_no_record_of_a_longer_store(cache, shelf, copy):
     exported(make_store(cache), to=shelf)
     make_store(copy)
     make_store(copy, views=4)
@@ -191,7 +191,7 @@ def test_another_store_under_the_same_name_is_refused(cache, shelf, copy):
         import_stores(str(shelf), copy)
 
 
-def test_records_that_are_here_are_kept_where_the_export_has_others(cache, shelf, copy):
+def test_existing_records_are_kept_if_the_export_has_others(cache, shelf, copy):
     exported(make_store(cache), to=shelf)
     make_store(copy, salt=1)
     before = tree(copy)
@@ -206,6 +206,6 @@ def test_a_store_that_is_being_written_is_not_imported_into(cache, shelf, copy):
         import_stores(str(shelf), copy)
 
 
-def test_no_export_is_told(tmp_path, copy):
+def test_a_missing_export_is_reported(tmp_path, copy):
     with pytest.raises(StoreNotFoundError, match="not an export"):
         import_stores(str(tmp_path), copy)

@@ -21,10 +21,10 @@ STORE = f"{GROUP}/dino-0123456789ab-fp16"
 
 def rewrite(shelf, change):
     path = shelf / "export.json"
-    own = json.loads(path.read_text())
-    del own["fingerprint"]
-    change(own)
-    path.write_text(json.dumps(seal(own)))
+    content = json.loads(path.read_text())
+    del content["fingerprint"]
+    change(content)
+    path.write_text(json.dumps(seal(content)))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_path_that_no_cache_has_is_refused_before_anything_is_fetched(
     cache, shelf, copy, path, monkeypatch
 ):
     exported(make_store(cache), to=shelf)
-    rewrite(shelf, lambda own: own["files"][0].update(path=path))
+    rewrite(shelf, lambda content: content["files"][0].update(path=path))
     asked = []
     get = Remote.get
     monkeypatch.setattr(Remote, "get", lambda *a: (asked.append(a[1]), get(*a))[1])
@@ -72,17 +72,17 @@ def test_a_path_that_no_cache_has_is_refused_before_anything_is_fetched(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda own: own["files"].append(own["files"][0]),
-        lambda own: own["files"].pop(0),
-        lambda own: own["files"][3].update(bytes=-1),
-        lambda own: own["files"][3].update(bytes=True),
-        lambda own: own["files"][3].update(bytes=2**64),
-        lambda own: own["files"][3].update(sha256="A" * 64),
-        lambda own: own["files"][3].update(more=1),
-        lambda own: own["files"][3].pop("sha256"),
-        lambda own: own.update(files=None),
-        lambda own: own.update(files=[1]),
-        lambda own: own.pop("files"),
+        lambda content: content["files"].append(content["files"][0]),
+        lambda content: content["files"].pop(0),
+        lambda content: content["files"][3].update(bytes=-1),
+        lambda content: content["files"][3].update(bytes=True),
+        lambda content: content["files"][3].update(bytes=2**64),
+        lambda content: content["files"][3].update(sha256="A" * 64),
+        lambda content: content["files"][3].update(more=1),
+        lambda content: content["files"][3].pop("sha256"),
+        lambda content: content.update(files=None),
+        lambda content: content.update(files=[1]),
+        lambda content: content.pop("files"),
     ],
 )
 def test_a_malformed_listing_is_refused(cache, shelf, copy, change):
@@ -94,7 +94,7 @@ def test_a_malformed_listing_is_refused(cache, shelf, copy, change):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 5000, b'{"files": []}'])
-def test_what_is_no_listing_is_refused(content):
+def test_invalid_listings_are_refused(content):
     with pytest.raises(StoreDamagedError, match=r"export\.json cannot be used"):
         parse_listing(content, "here")
 
@@ -103,30 +103,33 @@ def test_every_flipped_bit_of_a_small_listing_is_found(cache, shelf):
     exported(make_store(cache), to=shelf)
     data = (shelf / "export.json").read_bytes()
     whole = parse_listing(data, "here")
-    found = 0
-    for place in range(0, len(data), 17):
-        flipped = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    refusals = 0
+    for position in range(0, len(data), 17):
+        flipped = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
         try:
             assert parse_listing(flipped, "here") == whole  # white space alone may change
-            assert data[place : place + 1].isspace()
+            assert data[position : position + 1].isspace()
         except StoreDamagedError:
-            found += 1
-    assert found > 100
+            refusals += 1
+    assert refusals > 100
 
 
 def test_a_listing_of_another_format_asks_for_an_upgrade(cache, shelf, copy):
     exported(make_store(cache), to=shelf)
-    rewrite(shelf, lambda own: own.update(format=99))
-    with pytest.raises(StoreMismatchError, match="found 99") as told:
+    rewrite(shelf, lambda content: content.update(format=99))
+    with pytest.raises(StoreMismatchError, match="found 99") as caught:
         import_stores(str(shelf), copy)
-    assert told.value.remedy == "upgrade rsmtdf"
+    assert caught.value.remedy == "upgrade rsmtdf"
 
 
 def test_a_ledger_that_names_other_shards_than_the_listing_is_refused(cache, shelf, copy):
     store = make_store(cache)
     exported(store, to=shelf)
     shard = str(store.shard_path(1).relative_to(cache))
-    rewrite(shelf, lambda own: own.update(files=[f for f in own["files"] if f["path"] != shard]))
+    rewrite(
+        shelf,
+        lambda content: content.update(files=[f for f in content["files"] if f["path"] != shard]),
+    )
     with pytest.raises(StoreDamagedError, match="disagree on shard 1"):
         import_stores(str(shelf), copy)
     assert not copy.exists()

@@ -17,6 +17,6 @@ def test_ranges_of_views_are_read(text, views):
 
 
 @pytest.mark.parametrize("text", ["", "4", "4:4", "5:4", "-1:3", "a:b", "0:4:2", "0:0", ":0"])
-def test_what_is_no_range_of_views_is_refused(text):
+def test_invalid_ranges_of_views_are_refused(text):
     with pytest.raises(ConfigError, match="not a range of view numbers"):
         parse_views(text)

@@ -24,7 +24,7 @@ from tests.pipeline.cache.transfer.helpers import (
 )
 
 
-def test_addresses_that_cannot_be_used_are_told(cache, tmp_path):
+def test_addresses_that_cannot_be_used_are_reported(cache, tmp_path):
     with pytest.raises(ConfigError, match="nonsense"):
         Remote("nonsense://host/folder")
     with pytest.raises(ConfigError, match="cannot be written to an http address"):
@@ -38,9 +38,9 @@ def test_a_package_that_is_not_installed_is_named_with_its_remedy(monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", absent)
-    with pytest.raises(ConfigError, match="Install s3fs") as told:
+    with pytest.raises(ConfigError, match="Install s3fs") as caught:
         Remote("s3://bucket/folder")
-    assert "rsmtdf[remote]" in told.value.remedy
+    assert "rsmtdf[remote]" in caught.value.remedy
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
@@ -90,11 +90,11 @@ def test_a_damaged_or_absent_file_is_found_over_http(cache, shelf, copy, web):
     assert tree(copy) == tree(cache)
 
 
-def test_no_server_is_told_with_the_remedy(copy):
+def test_a_missing_server_is_reported_with_the_remedy(copy):
     pytest.importorskip("aiohttp")
-    with pytest.raises(StoreError, match="cannot be read or written") as told:
+    with pytest.raises(StoreError, match="cannot be read or written") as caught:
         import_stores("http://127.0.0.1:9/shelf", copy)
-    assert "again" in told.value.remedy
+    assert "again" in caught.value.remedy
 
 
 @pytest.fixture

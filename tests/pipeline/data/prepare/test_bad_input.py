@@ -104,7 +104,7 @@ def test_folders_may_have_spaces_but_no_sign_of_a_pattern(root, tmp_path):
 
 
 @pytest.mark.parametrize("crops", [False, True], ids=["windows", "crops"])
-def test_a_file_in_place_of_the_folder_is_refused_before_any_work(root, tmp_path, crops):
+def test_a_file_at_the_path_of_the_folder_is_refused_before_any_work(root, tmp_path, crops):
     (tmp_path / "to").write_text("mine")
     refused(
         "deepglobe", root, tmp_path / "to", "cannot be written", str(tmp_path / "to"), crops=crops

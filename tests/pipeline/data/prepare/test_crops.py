@@ -1,4 +1,4 @@
-"""Crops are the parts of their tiles; what was cut is not cut again."""
+"""Crops are the parts of their tiles, and existing crops are not cut again."""
 
 import numpy as np
 import pytest

@@ -115,7 +115,7 @@ def test_other_bytes_than_the_published_ones_are_refused(server, tmp_path):
         ("file:///etc/passwd", "http or https"),
     ],
 )
-def test_addresses_that_give_nothing_are_named(server, tmp_path, url, message):
+def test_unreachable_addresses_are_named(server, tmp_path, url, message):
     url = url.format(port=server.server_port)
     with pytest.raises(DataError, match=message) as caught:
         download({"a.zip": url}, MD5, tmp_path)

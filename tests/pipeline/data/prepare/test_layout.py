@@ -41,7 +41,7 @@ def test_the_kind_of_mask_with_the_most_pairs_wins(tmp_path):
     assert find_layout(POTSDAM, tmp_path).masks == f"eroded/{POTSDAM.masks[1].pattern}"
 
 
-def test_crops_are_found_where_there_are_no_tiles(tmp_path):
+def test_crops_are_found_without_tiles(tmp_path):
     touch(tmp_path, "data_cropped/1_sat_1.jpg", "data_cropped/1_mask_1.png")
     for root in (tmp_path, tmp_path / "data_cropped"):
         layout = find_layout(DEEPGLOBE, root)

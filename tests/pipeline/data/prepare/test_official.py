@@ -75,7 +75,7 @@ def write_lists(folder, name, crops=CROPS):
 
 
 def officially_cut(name, tile, folder):
-    """The crops as the official script leaves them, at the lists' own paths."""
+    """The crops as the official script writes them, at the paths in the lists."""
     image, mask = (opened(tile / path) for path in NAMES[name])
     if name != "loveda":
         palette = load_manifest(name).palette

@@ -29,7 +29,7 @@ def tiles(tmp_path):
     return tmp_path / "tiles"
 
 
-def test_a_folder_is_used_in_its_place(tiles, tmp_path):
+def test_a_folder_is_read_without_copying(tiles, tmp_path):
     layout = source_of(tmp_path / "to", tiles)
     assert (layout.root, layout.images) == (tiles, "{tile}_sat.jpg")
     assert not (tmp_path / "to").exists()

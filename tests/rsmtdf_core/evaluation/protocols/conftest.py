@@ -20,16 +20,16 @@ class Pixels(NamedTuple):
 
     @property
     def kept(self) -> list[tuple[int, int]]:
-        return [(truth, found) for truth, found in self.pairs if truth != IGNORED]
+        return [(truth, predicted) for truth, predicted in self.pairs if truth != IGNORED]
 
     @property
     def counts(self) -> PixelCounts:
         counts = PixelCounts.zeros(len(self.manifest.classes))
-        for truth, found in self.pairs:
+        for truth, predicted in self.pairs:
             if truth == IGNORED:
-                counts.ignored[found] += 1
+                counts.ignored[predicted] += 1
             else:
-                counts.matrix[truth, found] += 1
+                counts.matrix[truth, predicted] += 1
         return counts
 
 
@@ -74,11 +74,13 @@ def many_pixels(seed: int, unscored: tuple[str, ...] = ()) -> Pixels:
     random = np.random.default_rng(seed)
     truth = random.choice([0, 1, 2, 3, IGNORED], 4000, p=[0.4, 0.2, 0.2, 0.1, 0.1])
     noise = random.integers(0, 4, 4000)
-    found = np.where((random.random(4000) < 0.5) & (truth != IGNORED), truth, noise)
-    pairs = list(zip(truth.tolist(), found.tolist(), strict=True))
+    predicted = np.where((random.random(4000) < 0.5) & (truth != IGNORED), truth, noise)
+    pairs = list(zip(truth.tolist(), predicted.tolist(), strict=True))
     return Pixels(pairs, manifest_of(4, unscored))
 
 
-def count(pairs: list[tuple[int, int]], truth: int | None = None, found: int | None = None) -> int:
+def count(
+    pairs: list[tuple[int, int]], truth: int | None = None, predicted: int | None = None
+) -> int:
     """Count the pixels of this truth and this prediction; None matches any."""
-    return sum((truth in (None, a)) and (found in (None, b)) for a, b in pairs)
+    return sum((truth in (None, a)) and (predicted in (None, b)) for a, b in pairs)

@@ -39,7 +39,7 @@ def test_numbers_are_ones_that_json_knows(value):
     assert type(plain) in (float, type(None))
 
 
-def test_each_class_has_its_own_row():
+def test_each_class_has_a_row():
     measures = {
         name: np.array([0.25, np.nan, 1]) + offset
         for offset, name in enumerate(("iou", "f1", "precision", "recall"))

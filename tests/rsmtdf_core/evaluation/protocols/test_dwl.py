@@ -72,7 +72,7 @@ def test_scores_are_rounded_before_their_mean() -> None:
     assert scores.kappa == 0.6154
 
 
-def test_no_data_of_loveda_counts_against_what_is_predicted_there() -> None:
+def test_no_data_of_loveda_counts_against_the_predicted_class() -> None:
     pairs = [(0, 0), (1, 1), (IGNORED, 1)]
     plain, loveda = (
         DWL.score(Pixels(pairs, manifest).counts, manifest)

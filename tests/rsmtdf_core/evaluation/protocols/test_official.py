@@ -79,7 +79,7 @@ def test_potsdam_drops_its_first_class_and_scores_clutter() -> None:
     assert scores.miou == pytest.approx((1 + 1 / 3 + 1 / 2) / 3)
 
 
-def test_other_datasets_drop_what_their_manifest_does_not_score() -> None:
+def test_other_datasets_drop_classes_that_their_manifest_does_not_score() -> None:
     manifest = manifest_of(4, ("clutter",))
     pixels = Pixels([(0, 0), (1, 1), (2, 2), (3, 0)], manifest)
     scores = OFFICIAL.score(pixels.counts, manifest)

@@ -122,7 +122,7 @@ def test_a_class_that_is_only_predicted_scores_zero() -> None:
     assert scores.miou == pytest.approx(3 / 8)
 
 
-def test_kappa_is_none_where_there_is_only_one_class() -> None:
+def test_kappa_is_none_for_a_single_class() -> None:
     scores = scores_of([[9, 0], [0, 0]])
     assert scores.kappa is None
     assert scores.overall_accuracy == 1.0

@@ -196,7 +196,7 @@ def test_a_mix_of_masks_of_0_and_1_and_of_0_and_255_is_refused(tmp_path):
 
 
 def objects(seed, count, first=1):
-    """Squares with numbers of their own on 0, uint16 [96, 96]."""
+    """Squares with distinct numbers on a background of 0, uint16 [96, 96]."""
     mask = np.zeros((96, 96), np.uint16)
     places = np.random.default_rng(seed).permutation(64)[:count]
     for number, (row, column) in enumerate(zip(places // 8, places % 8, strict=True), first):

@@ -203,7 +203,7 @@ def test_cityscapes_has_several_pictures_of_each_mask(tmp_path):
     assert "12 other image files are not used" in layout.why
 
 
-def test_potsdam_shows_the_same_place_in_other_colors(tmp_path):
+def test_potsdam_shows_the_same_scene_in_other_colors(tmp_path):
     for kind, tail in (
         ("2_Ortho_RGB", "RGB"),
         ("3_Ortho_IRRG", "IRRG"),

@@ -63,7 +63,7 @@ def test_folders_of_other_names_are_unlabeled_scenes_or_in_no_split():
     assert "extra in no split" in guess.why
 
 
-def test_without_train_there_is_nothing_to_learn_from():
+def test_a_split_without_train_is_refused():
     with pytest.raises(DataError, match="train") as caught:
         guess_splits(named(("val", 4, True), ("test", 4, True)))
     assert caught.value.where == "{split}/{name}.png"

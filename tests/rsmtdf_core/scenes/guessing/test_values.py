@@ -1,4 +1,4 @@
-"""Values are counted by how they lie in the masks."""
+"""Values are counted with their layout in the masks."""
 
 import numpy as np
 import pytest

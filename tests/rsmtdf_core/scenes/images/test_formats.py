@@ -116,7 +116,7 @@ def test_ten_bands_are_read_without_a_word(tmp_path, capfd, caplog):
     assert not caplog.records
 
 
-def test_a_raster_with_a_place_and_an_orientation_is_refused(tmp_path):
+def test_a_raster_with_georeference_and_orientation_is_refused(tmp_path):
     from PIL import TiffImagePlugin
 
     path = write_tiff(tmp_path / "a.tif", RGB)

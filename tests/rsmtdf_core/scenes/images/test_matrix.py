@@ -278,7 +278,7 @@ def test_turned_images_are_named(tmp_path, tag):
     assert "the image is turned by its orientation tag, the mask is not" in problem.what
 
 
-def test_an_alpha_tag_on_a_band_that_is_an_input_hides_nothing(tmp_path):
+def test_an_alpha_tag_on_an_input_band_hides_no_pixel(tmp_path):
     values = draw(4)
     values[3, :20] = 0  # water in the near infrared
     path = write_tiff(tmp_path / "a.tif", values, photometric="RGB", alpha="YES")

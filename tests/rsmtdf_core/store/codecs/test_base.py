@@ -32,7 +32,7 @@ def test_bytes_of_another_length_are_no_record(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["fp16", "int8"])
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reason"),
     [
         (np.nan, "finite"),
         (-np.nan, "finite"),
@@ -42,8 +42,8 @@ def test_bytes_of_another_length_are_no_record(name: str) -> None:
         (-9e6, "9e"),
     ],
 )
-def test_what_cannot_be_held_is_refused(name: str, value: float, told: str) -> None:
+def test_unrepresentable_values_are_refused(name: str, value: float, reason: str) -> None:
     tokens = np.zeros(SHAPE, np.float32)
     tokens[1, 2, 3] = value
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=reason):
         make_codec(declare_codec(name), SHAPE, {}).encode(tokens)

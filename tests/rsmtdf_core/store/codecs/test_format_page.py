@@ -1,4 +1,4 @@
-"""docs/format.md tells a stranger enough: its decoder, run as printed, gives the codec's tokens."""
+"""docs/format.md is sufficient: its decoder, run as printed, returns the codec's tokens."""
 
 import re
 from pathlib import Path
@@ -33,5 +33,5 @@ def test_the_printed_decoder_reads_transform_records(quality: float, grid: tuple
         stored = np.empty(codec.stored_shape, codec.dtype)
         codec.unpack(record, stored)
         expected = codec.decode(torch.from_numpy(stored[None]), "cpu")[0].numpy()
-        found = decoder["decode_transform"](record, parameters, *grid)
-        assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+        decoded = decoder["decode_transform"](record, parameters, *grid)
+        assert np.abs(decoded - expected).max() < 1e-4 * np.abs(expected).max()

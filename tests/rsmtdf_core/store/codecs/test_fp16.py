@@ -1,4 +1,4 @@
-"""Half precision: the nearest number that it has, and nothing that it has not."""
+"""Half precision: the nearest representable number; numbers out of range are refused."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from tests.rsmtdf_core.store.codecs.round_trip import restored
 SHAPE = (3, 5, 7)
 
 
-def test_fp16_gives_back_what_half_precision_holds() -> None:
+def test_fp16_returns_the_nearest_half_precision() -> None:
     tokens = np.random.default_rng(0).standard_normal(SHAPE, np.float32)
     decoded = restored("fp16", tokens)
     assert decoded.dtype == np.float32

@@ -1,4 +1,4 @@
-"""int8: each token errs by at most half a level of its own, or is refused."""
+"""int8: the error of each token is at most half of its quantization step, or the token is refused."""
 
 import numpy as np
 import pytest

@@ -58,8 +58,8 @@ def restored(codec: Codec, tokens: np.ndarray) -> np.ndarray:
 def test_views_that_it_was_not_fitted_on_reach_the_quality_and_hardly_more(quality: float) -> None:
     codec, unseen = fitted(quality), views(200, seed=7)
     mean = views(16).mean(axis=(0, 1, 2))
-    found = Fidelity.merged(Fidelity.measure(v, restored(codec, v), mean) for v in unseen)
-    loss = 1 - found.certificate()["centred_cosine"]["mean"]
+    measured = Fidelity.merged(Fidelity.measure(v, restored(codec, v), mean) for v in unseen)
+    loss = 1 - measured.certificate()["centred_cosine"]["mean"]
     assert 0.7 * (1 - quality) < loss < 1.1 * (1 - quality)
 
 
@@ -133,12 +133,12 @@ def test_a_batch_decodes_like_its_records_and_ignores_autocast() -> None:
     batch = torch.from_numpy(np.stack([numbers(codec, view) for view in views(3, seed=5)]))
     with torch.autocast("cpu", torch.bfloat16):
         together = codec.decode(batch, "cpu")
-    for one, alone in zip(together, batch, strict=True):
-        assert torch.allclose(one, codec.decode(alone[None], torch.device("cpu"))[0], atol=1e-4)
+    for decoded, alone in zip(together, batch, strict=True):
+        assert torch.allclose(decoded, codec.decode(alone[None], torch.device("cpu"))[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf])
-def test_what_is_not_finite_is_refused(value: float) -> None:
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
     tokens = views(1)[0]
     tokens[3, 4, 5] = value
     with pytest.raises(StoreError, match="finite"):
@@ -161,7 +161,7 @@ def checkered(steps: float) -> np.ndarray:
     return views(1, seed=9)[0] + strong.astype(np.float32)
 
 
-def test_fine_detail_that_int8_would_cut_off_is_refused_unless_it_is_next_to_nothing() -> None:
+def test_fine_detail_that_int8_would_cut_off_is_refused_unless_negligible() -> None:
     tokens = checkered(128)
     assert np.abs(restored(fitted(), tokens) - tokens).max() < 5
     with pytest.raises(StoreError, match="fine detail") as caught:

@@ -51,7 +51,7 @@ def test_numbers_err_by_a_step_at_most_and_never_away_from_zero_by_more_than_a_t
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 4e4, -4e4])
-def test_what_int16_does_not_hold_is_refused(value):
+def test_values_beyond_int16_are_refused(value):
     coefficients = np.zeros((2, 2, 1), np.float32)
     coefficients[1, 0] = value
     with pytest.raises(StoreError, match=r"finite|int16"):

@@ -1,4 +1,4 @@
-"""Only one zstd frame of exactly the record's size is decoded, and nothing beyond the record is touched."""
+"""Only a single zstd frame of exactly the record's size is decoded, without access beyond the record."""
 
 from contextlib import suppress
 
@@ -66,10 +66,10 @@ def test_every_truncation_is_refused() -> None:
 
 @settings(max_examples=300)
 @given(st.integers(0, 2**31), st.integers(1, 255))
-def test_flipped_bits_are_refused_or_give_numbers(place: int, flip: int) -> None:
+def test_flipped_bits_are_refused_or_give_numbers(position: int, flip: int) -> None:
     # Only the store's crc32c finds wrong numbers; this is about crashes and other errors.
     frame = compress(NUMBERS).copy()
-    frame[place % len(frame)] ^= flip
+    frame[position % len(frame)] ^= flip
     around = np.full(SIZE + 128, 77, np.uint8)
     with suppress(StoreDamagedError):
         decompress(frame, around[64:-64])
