@@ -34,7 +34,7 @@ def show(config: Config, overrides: Overrides = None) -> None:
     from rsmtdf_core.validation import dump_yaml
 
     settings = read_config(config, overrides)
-    typer.echo(dump_yaml(settings), nl=False)
+    typer.echo(dump_yaml(settings, excluded=True), nl=False)
     # The manifest may not exist yet.
     with suppress(RsmtdfError):
         for sentence in unheeded(settings, load_manifest(settings.data.manifest)):

@@ -21,7 +21,7 @@ from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.training.settings import MethodSettings, OptimiserSettings, TaughtSettings
 from rsmtdf_core.validation import load_yaml, parse_yaml, validate
 from rsmtdf_core.views.records import PIXELS
-from rsmtdf_core.views.settings import ViewSettings
+from rsmtdf_core.views.settings import FRESH, ViewSettings
 
 
 def _share(value: object) -> object:
@@ -172,6 +172,30 @@ class ExperimentConfig(ConfigSettings):
         return self
 
     @model_validator(mode="after")
+    def _fresh_views_fit(self) -> Self:
+        labeled, unlabeled = (
+            views == FRESH for views in (self.views.labeled_views, self.views.unlabeled_views)
+        )
+        cached = self.objective if self.teacher_source == "cached" else None
+        remedy = "set a number of views such as 4, or objective.teachers: online"
+        if unlabeled and cached:
+            raise ValueError(
+                f"views.unlabeled_views: fresh views have no cached tokens, from which {self.method.name} learns; "
+                f"{remedy}"
+            )
+        if labeled and isinstance(cached, TaughtSettings) and cached.needs_labeled_tokens:
+            raise ValueError(
+                f"views.labeled_views: fresh views have no cached tokens, and {self.method.name} with these settings "
+                f"needs those of labeled samples; {remedy}"
+            )
+        if unlabeled and self.runtime.cache_pixels:
+            raise ValueError(
+                "runtime.cache_pixels: fresh views are drawn during training and cannot be cached; set a number of "
+                "views.unlabeled_views such as 4, or cache_pixels: false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_teachers(self) -> Self:
         if isinstance(self.objective, TaughtSettings):
             self.objective.used_teachers(self._teacher_names)
@@ -202,6 +226,12 @@ class ExperimentConfig(ConfigSettings):
     def teacher_source(self) -> TeacherSource:
         """Source of the teachers' tokens; "none" for methods without teachers."""
         return self.objective.teachers if isinstance(self.objective, TaughtSettings) else "none"
+
+    @property
+    def trains_from_cached_pixels(self) -> bool:
+        """Whether training reads cached pixels; not if its only views are fresh ones of labeled scenes."""
+        fresh_only = self.views.labeled_views == FRESH and not self.method.strong_views
+        return self.runtime.cache_pixels and not fresh_only
 
     @property
     def run_folder(self) -> Path:

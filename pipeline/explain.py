@@ -5,7 +5,7 @@ import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from pydantic.fields import FieldInfo
@@ -150,6 +150,9 @@ def _bound(limit: Any) -> str:  # noqa: ANN401 - these classes have no common ba
 def _type(annotation: Any) -> str:  # noqa: ANN401 - any type annotation
     """Describe an annotation in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = [_bound(limit) for limit in arguments[1:] if type(limit) in _BOUNDS]
+        return " and ".join([_type(arguments[0]), *bounds])
     if annotation in _NAMES:
         return _NAMES[annotation]
     if origin is Literal:

@@ -110,7 +110,9 @@ def _digests(experiment: Experiment) -> dict[str, str]:
     Stores of earlier versions contain only the sha256 of the mask's file.
     """
     root, plan = experiment.dataset.root, experiment.plan
-    labeled = [plan.scenes[index] for index in plan.labeled_scenes]
+    # Only scenes with masks in the store: fresh labeled views are not in the plan's table.
+    shown = np.unique(plan.table["scene"][plan.table["labeled"]]).tolist()
+    labeled = [plan.scenes[index] for index in shown]
     images = {scene.image: _companions_digest(root / scene.image) for scene in labeled}
     masks = {scene.mask: _mask_digest(root / scene.mask) for scene in labeled if scene.mask}
     return {

@@ -17,6 +17,7 @@ from rsmtdf_core.scenes.find import (
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
+from rsmtdf_core.views.settings import FRESH
 from rsmtdf_core.words import counted
 
 
@@ -128,6 +129,23 @@ def require_unlabeled(experiment: Experiment) -> None:
         where="data.labeled",
         remedy="add images without masks to the training split, set data.labeled below 1 so that some masks are "
         "left out, or --set objective.method=supervised",
+    )
+
+
+def require_views(experiment: Experiment) -> None:
+    """Check that there are views to extract.
+
+    Raises:
+        ConfigError: If all views are drawn during training.
+    """
+    views = experiment.config.views
+    if views.unlabeled_views != FRESH and len(experiment.plan):
+        return
+    role = "unlabeled" if views.unlabeled_views == FRESH else "labeled"
+    raise ConfigError(
+        f"views of {role} scenes are fresh, so they are drawn during training and have no features to extract",
+        where=f"views.{role}_views",
+        remedy=f"--set views.{role}_views=4; or train without features, with another objective.method",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from pipeline.plan import plan_experiment
+from pipeline.plan import plan_experiment, require_views
 from pipeline.token_store import find_tokens
 from rsmtdf.configs import load_config
 from rsmtdf.progress import LoggingReporter
@@ -44,7 +44,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
 
     Args:
         readers: a reader for each teacher, by row of `views`.
-        views: table of views, VIEW_DTYPE [views].
+        views: table of views, `drawn_dtype` [views].
         scenes: ids of the scenes, by their number in `views`.
         renderer: renders the views; None omits images and masks.
         crops: crc32 of each view's crop as the teachers saw it, uint32 [views]; only needed with a renderer.
@@ -110,6 +110,7 @@ def open_config(
 ) -> FeatureDataset:
     """Open the views of a config's training scenes; see `rsmtdf.open_features`."""
     experiment = plan_experiment(load_config(config, overrides))
+    require_views(experiment)
     for sentence in experiment.cautions:
         LoggingReporter().warn(sentence)
     plan, check = experiment.plan, experiment.config.runtime.check

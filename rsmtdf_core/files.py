@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # A rotation of 4096 channels is 64 MiB; without a limit, a malicious file could exhaust the memory.
 _MOST_BYTES = 2**28
 _CHUNK = 8 * 2**20
+PROBE = "writable"
+"""Name of the file that a check of a folder creates, before its `.tmp-` suffix."""
 _TEMPORARY = re.compile(
     r".+\.tmp-(?P<machine>[0-9a-f]{12})(?P<process>[0-9a-f]{8})[0-9a-f]{12}", re.DOTALL
 )
@@ -132,15 +134,13 @@ def _is_alive(process: int) -> bool:
 
 
 def make_folder(folder: Path, error: type[RsmtdfError], remedy: str) -> None:
-    """Create a writable folder and its parents, before any work.
+    """Create a folder and its parents, before any work; see `require_writable_folder` for an existing one.
 
     Raises:
-        RsmtdfError: Of type `error`, if a file has this name, or the system refuses to create the folder or a
-            file in it.
+        RsmtdfError: Of type `error`, if a file has this name or the system refuses to create the folder.
     """
     try:
         _make_folder(folder)
-        _try_writing(folder)
     except OSError as wrong:
         raise error(
             f"the folder cannot be written: {wrong.strerror}", where=folder, remedy=remedy
@@ -177,7 +177,7 @@ def require_writable_folder(folder: Path) -> None:
 
 def _try_writing(folder: Path) -> None:
     """Create an empty file in the folder and remove it."""
-    path = temporary_path(folder / "writable")
+    path = temporary_path(folder / PROBE)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
     path.unlink()
 

@@ -133,9 +133,25 @@ def parse_yaml(text: str, where: object) -> Any:  # noqa: ANN401 - whatever the 
         ) from None
 
 
-def dump_yaml(settings: BaseModel) -> str:
-    """Return settings as YAML for `load_yaml` and `validate`: every key with its current value."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+def dump_yaml(settings: BaseModel, *, excluded: bool = False) -> str:
+    """Return settings as YAML for `load_yaml` and `validate`: every key with its current value.
+
+    Args:
+        settings: the settings.
+        excluded: whether to include keys that `exclude_if` omits, such as options that are off.
+    """
+    values = _all_values(settings) if excluded else settings.model_dump(mode="json")
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _all_values(settings: BaseModel) -> dict[str, Any]:
+    """Return all values as JSON, including those of fields with `exclude_if`."""
+    values = settings.model_dump(mode="json")
+    return {
+        name: _all_values(value) if isinstance(value, BaseModel) else values.get(name, value)
+        for name in type(settings).model_fields
+        for value in [getattr(settings, name)]
+    }
 
 
 def dump_value(value: object) -> str:

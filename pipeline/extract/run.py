@@ -24,7 +24,7 @@ from pipeline.extract.parts import (
     work_of,
 )
 from pipeline.extract.producers import producers_of
-from pipeline.plan import Experiment, plan_experiment, require_unlabeled
+from pipeline.plan import Experiment, plan_experiment, require_unlabeled, require_views
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.group import grow_group
@@ -148,6 +148,7 @@ def _planned(config: ExperimentConfig) -> tuple[Experiment, ViewGroup]:
     cache = config.runtime.cache_folder
     experiment = plan_experiment(config)
     require_unlabeled(experiment)
+    require_views(experiment)
     while True:
         group = grow_group(cache, experiment.plan)
         again = experiment.drawn_again(group)

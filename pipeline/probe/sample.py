@@ -13,7 +13,10 @@ from rsmtdf_core.probing.spread import MOST_FOLDS
 from rsmtdf_core.scenes.find import Scene, find_scenes, with_digests
 from rsmtdf_core.scenes.manifest import SplitName, load_manifest
 from rsmtdf_core.views.draws import key_digest
+from rsmtdf_core.views.settings import FRESH
 from rsmtdf_core.words import counted
+
+_FRESH_VIEWS = 4
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ def sample_views(
 
 
 def _experiment(config: ExperimentConfig, split: SplitName) -> Experiment:
+    if config.views.labeled_views == FRESH:
+        # Training draws such views without end; a probe takes the first ones.
+        views = config.views.model_copy(update={"labeled_views": _FRESH_VIEWS})
+        config = config.model_copy(update={"views": views})
     if split == "train":
         return plan_experiment(config)
     dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)

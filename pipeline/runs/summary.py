@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pipeline.runs.record import RunRecord
 from rsmtdf_core.settings import Settings
+from rsmtdf_core.views.settings import ViewCount
 
 
 class RunFeatures(Settings):
@@ -15,7 +16,7 @@ class RunFeatures(Settings):
         source: `cached`, `online`, or `none` for methods without teachers.
         teachers: names of the distilled teachers.
         codecs: codec of each teacher's store; empty for online teachers.
-        views: views per unlabeled scene (K); None without teachers.
+        views: views per unlabeled scene (K), or "fresh"; None without teachers.
         stores: `<group>/<store>` of each teacher; empty before a run has started.
         pixels: `<group>/<store>` of the cached views, if the run reads them.
     """
@@ -23,7 +24,7 @@ class RunFeatures(Settings):
     source: Literal["cached", "online", "none"]
     teachers: tuple[str, ...] = ()
     codecs: tuple[str, ...] = ()
-    views: int | None = None
+    views: ViewCount | None = None
     stores: tuple[str, ...] = ()
     pixels: str | None = None
 

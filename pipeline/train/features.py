@@ -77,7 +77,7 @@ def find_features(experiment: Experiment, device: torch.device) -> Features:
         StoreError: If the cache does not contain all of them.
     """
     features = _targets(experiment, device)
-    if not experiment.config.runtime.cache_pixels:
+    if not experiment.config.trains_from_cached_pixels:
         return features
     pixels = find_pixels(experiment)
     return replace(features, pixels=pixels, stores=(*features.stores, pixels.path))

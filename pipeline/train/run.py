@@ -45,6 +45,7 @@ from rsmtdf_core.training.methods.base import objective_class
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.sources import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.views.render import ViewRenderer
+from rsmtdf_core.views.settings import FRESH
 
 # How long other processes wait for the main process to save and validate.
 PATIENCE = timedelta(hours=6)
@@ -110,6 +111,7 @@ def train(
     initial = None if init_from is None else find_initial(init_from)
     if initial is not None:
         start_from(initial, training.student, training.ema, reporter)
+    _caution(training, config, reporter, initialized=initial is not None)
     # Last, so that a training that cannot start leaves no folder and deletes no run.
     with ExitStack() as held:
         if accelerator.is_main_process:
@@ -139,6 +141,24 @@ def train(
     return session.report()
 
 
+def _caution(
+    training: Training, config: ExperimentConfig, reporter: Reporter, *, initialized: bool
+) -> None:
+    """Warn of settings of the optimizer and the encoder that are likely mistakes."""
+    total = training.total_steps
+    warmup = config.optimiser.warmup_steps(total)
+    if warmup > total:
+        reporter.warn(
+            f"optimiser.warmup is {warmup} steps, but the training has {total}: it never reaches optimiser.lr"
+        )
+    student = config.student
+    frozen = student.frozen_stages is not None or student.frozen_batch_norm
+    if frozen and student.weights == "random" and not initialized:
+        reporter.warn(
+            "student.weights is random, and parts of the encoder are frozen: they stay random"
+        )
+
+
 def _opening(experiment: Experiment, training: Training) -> str:
     """Describe the training in a line."""
     config, schedule = experiment.config, training.schedule
@@ -157,6 +177,8 @@ def _opening(experiment: Experiment, training: Training) -> str:
         rate += f" (linear: {optimiser.lr:g} x {schedule.total} / {optimiser.lr_batch})"
     else:
         rate += " (scale_lr: none)"
+    if warmup := optimiser.warmup_steps(training.total_steps):
+        rate += f" after {warmup} steps of warm-up"
     teachers = ""
     if config.method.predicts_from == "tokens":
         names = ", ".join(teacher.name for teacher in config.distilled)
@@ -164,8 +186,19 @@ def _opening(experiment: Experiment, training: Training) -> str:
     device, precision = training.accelerator.device.type, config.runtime.precision
     return (
         f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} labeled crops{parts}, "
-        f"{rate}, {precision} on {device}{teachers}"
+        f"{rate}, {precision} on {device}{teachers}{_fresh_views(config)}"
     )
+
+
+def _fresh_views(config: ExperimentConfig) -> str:
+    """Describe the fresh views of a training, with a comma before; empty if there are none."""
+    views = config.views
+    counts = {"labeled": views.labeled_views, "unlabeled": views.unlabeled_views}
+    fresh = [role for role, count in counts.items() if count == FRESH]
+    if not config.method.strong_views:
+        fresh = [role for role in fresh if role == "labeled"]
+    undistilled = ", which are not distilled" if config.teacher_source == "cached" else ""
+    return f", fresh {' and '.join(fresh)} views{undistilled}" if fresh else ""
 
 
 def _warn(reporter: Reporter, warning: str | None) -> None:
@@ -276,9 +309,12 @@ def _pixels(
     pin: bool,
 ) -> PixelSource:
     runtime, plan = experiment.config.runtime, experiment.plan
+    renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
     if features.pixels is not None:
         reader = FeatureReader(features.pixels, features.pixels.require(plan), runtime.check)
-        return CachedPixels(reader, schedule, strong_views, pin)
-    renderer = ViewRenderer(SceneReader(experiment.dataset), plan)
+        fresh = None
+        if plan.settings.labeled_views == FRESH:
+            fresh = RenderedPixels(StepDataset(renderer, schedule, None, 0), runtime.workers, False)
+        return CachedPixels(reader, schedule, strong_views, pin, fresh)
     dataset = StepDataset(renderer, schedule, features.crops, strong_views)
     return RenderedPixels(dataset, runtime.workers, pin)

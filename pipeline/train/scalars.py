@@ -37,8 +37,12 @@ class ScalarFile:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("wb", buffering=0)
         self._records = RecordWriter(self._file)
-        self._write(Event(step=start, file_version="brain.Event:2"))
-        self._write(Event(step=start, session_log=SessionLog(status=SessionLog.START)))
+        try:
+            self._write(Event(step=start, file_version="brain.Event:2"))
+            self._write(Event(step=start, session_log=SessionLog(status=SessionLog.START)))
+        except BaseException:
+            self._file.close()
+            raise
 
     def add(self, name: str, value: float, step: int) -> None:
         """Write a scalar of a step."""

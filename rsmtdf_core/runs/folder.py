@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import read_json, sync_file, write_json
+from rsmtdf_core.files import PROBE, read_json, sync_file, write_json
 from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.roles import ConfigSettings
@@ -225,7 +225,9 @@ class RunFolder:
 
     def _is_marker_to_be(self, path: Path) -> bool:
         """Whether the file comes from a process that was killed before it had written the marker."""
-        return path.name == LOCK or path.name.startswith(f"{self.marker.name}.tmp-")
+        return path.name == LOCK or path.name.startswith(
+            (f"{self.marker.name}.tmp-", f"{PROBE}.tmp-")
+        )
 
     def delete(self) -> None:
         """Delete the run's files; the folder stays, with its lock."""

@@ -35,7 +35,7 @@ from rsmtdf_core.store.metadata import (
 from rsmtdf_core.store.shards import damage
 from rsmtdf_core.store.tables import SEGMENT_ROWS, read_table, table_damage, write_table
 from rsmtdf_core.views.known import KnownViews, SceneKey, Table, find_keys, view_keys
-from rsmtdf_core.views.plan import VIEW_DTYPE, ViewPlan
+from rsmtdf_core.views.plan import ViewPlan, drawn_dtype
 
 VIEWS = "views.npy"
 CROPS = "crops.npy"
@@ -55,8 +55,8 @@ class ViewGroup:
     Attributes:
         path: the group's folder.
         drawing: the settings and the seed, from `plan.drawing_fields`.
-        known: the scenes in the order in which they were added, and the views: VIEW_DTYPE [store rows], in
-            whole segments; a row without a view has scene -1.
+        known: the scenes in the order in which they were added, and the views: `drawn_dtype` [store rows],
+            in whole segments; a row without a view has scene -1.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class ViewGroup:
 
     @property
     def table(self) -> Table:
-        """The views, VIEW_DTYPE [store rows]."""
+        """The views, `drawn_dtype` [store rows]."""
         return self.known.table
 
     @classmethod
@@ -87,7 +87,7 @@ class ViewGroup:
             path / ZARR, StoreDamagedError if holds_stores(path) else StoreNotFoundError
         )
         # In this order, because scenes are written before the views that need them.
-        table = read_table(path / VIEWS, VIEW_DTYPE)
+        table = read_table(path / VIEWS, drawn_dtype(drawing))
         scenes = read_scenes(path / SCENES)
         check_numbers(path / VIEWS, table, len(scenes))
         return cls(path, drawing, KnownViews(scenes, table))
@@ -102,7 +102,7 @@ class ViewGroup:
         if is_there(path) and (path.is_symlink() or not path.is_dir()):
             raise damage(path, "this is not a folder")
         path.mkdir(exist_ok=True)
-        return cls(path, dict(drawing), KnownViews((), np.empty(0, VIEW_DTYPE)))
+        return cls(path, dict(drawing), KnownViews((), np.empty(0, drawn_dtype(drawing))))
 
     def grown_by(self, plan: ViewPlan) -> "ViewGroup":
         """Return the group with a row for each view of the plan, and write the added rows.
@@ -270,7 +270,7 @@ def holds_stores(group: Path) -> bool:
 
 def _segments(added: Table) -> Table:
     """Pad views with gaps to whole segments."""
-    table = np.zeros(-(-len(added) // SEGMENT_ROWS) * SEGMENT_ROWS, VIEW_DTYPE)
+    table = np.zeros(-(-len(added) // SEGMENT_ROWS) * SEGMENT_ROWS, added.dtype)
     table["scene"] = table["partner_scene"] = -1
     table[: len(added)] = added
     return table
@@ -336,7 +336,7 @@ def read_scenes(file: Path) -> tuple[SceneKey, ...]:
 
 
 def _bytes(table: Table) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(table).view(np.uint8).reshape(len(table), VIEW_DTYPE.itemsize)
+    return np.ascontiguousarray(table).view(np.uint8).reshape(len(table), table.itemsize)
 
 
 def _fields(view: np.void) -> dict[str, Any]:

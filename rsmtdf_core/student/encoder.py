@@ -8,7 +8,7 @@ norms and weights. All other models are timm's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from rsmtdf_core.positions import resize_position
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.pretrained import load_net, require_layout
 from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.student.stages import freeze_stages, held_modules
 from rsmtdf_core.weights.timm_layout import is_even
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ REFERENCE_TAPS = {24: (4, 11, 17, 23)}
 class Encoder(nn.Module):
     """Compute four feature maps of an image, fine to coarse (CNN) or early to late (ViT).
 
-    Layers after the last tap are dropped, so every remaining parameter gets a gradient. Pretrained weights cover three
-    bands. The first convolution starts at 0 for other bands, so the initial features depend only on these three.
+    Layers after the last tap are dropped, so every remaining parameter gets a gradient, except for those of frozen
+    stages. Frozen stages and frozen batch norms stay in eval mode in training. Pretrained weights cover three bands.
+    The first convolution starts at 0 for other bands, so the initial features depend only on these three.
 
     Args:
         settings: the student.
@@ -48,7 +50,7 @@ class Encoder(nn.Module):
 
     Raises:
         ConfigError: If the model is unknown or unsuitable, its weights are unavailable or do not fit, or
-            the taps do not exist.
+            the taps or frozen stages do not exist.
         MissingFileError: If `settings.weights` is the path of a missing file.
     """
 
@@ -71,9 +73,12 @@ class Encoder(nn.Module):
             net.prune_intermediate_layers(
                 sorted(set(self.taps)), prune_norm=not even, prune_head=True
             )
+        freeze_stages(net, settings)
         self.net: Any = net
+        self._held = list(held_modules(net, batch_norms=settings.frozen_batch_norm))
         self._checkpointed = False
         self._momenta: dict[nn.Module, float | None] = {}
+        self.train()
 
     def forward(self, images_BCHW: Tensor) -> list[Tensor]:
         """Normalized images -> four maps [B, C, h, w].
@@ -108,6 +113,13 @@ class Encoder(nn.Module):
             for level, map_BCHW in zip(levels, maps, strict=True)
         }
         return [by_level[tap] for tap in self.taps]
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and eval mode, except for what is frozen."""
+        super().train(mode)
+        for module in self._held:
+            module.eval()
+        return self
 
     def checkpoint_activations(self, enabled: bool) -> None:
         """Enable or disable activation checkpointing: recompute activations in the backward pass to save memory.

@@ -19,6 +19,7 @@ from rsmtdf_core.student.pretrained import input_statistics
 from rsmtdf_core.student.resizing import resize_map, resize_tokens
 from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.student.stages import stages
 from rsmtdf_core.tokens import TokenShape
 
 # For bands beyond the third, which have no published statistics: approximately the whole range.
@@ -109,6 +110,10 @@ class Student(Segmenter):
         """Return the encoder's parameters."""
         return self.encoder.parameters()
 
+    def pretrained_stages(self) -> Sequence[Iterable[nn.Parameter]]:
+        """Return the encoder's parameters by stage."""
+        return [stage.values() for stage in stages(self.encoder.net)]
+
     @property
     def last_layer(self) -> tuple[str, str]:
         """Names of the tensors of the head's last convolution."""
@@ -192,12 +197,26 @@ class Student(Segmenter):
         return resize_map(self.head([*taps[:-1], last]), (height, width))
 
 
-def parameter_groups(model: Segmenter, lr: float, multiplier: float) -> list[dict[str, Any]]:
-    """Return optimizer groups: pretrained parameters with `lr`, if there are any, all others with `lr * multiplier`."""
-    pretrained = list(model.pretrained())
-    ids = {id(parameter) for parameter in pretrained}
+def parameter_groups(
+    model: Segmenter, lr: float, multiplier: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Return optimizer groups of all parameters that train: the pretrained ones, if there are any, then all others.
+
+    Args:
+        model: the model to train.
+        lr: learning rate of the pretrained parameters, with layer decay of their last stage.
+        multiplier: factor on `lr` for all other parameters.
+        layer_decay: rate of each pretrained stage relative to the next one; 1 puts all of them in one group. Other
+            values give each stage its group, as in BEiT (arXiv 2106.08254).
+    """
+    parts = [model.pretrained()] if layer_decay == 1 else [*model.pretrained_stages()]
+    rates = [lr * layer_decay ** (len(parts) - 1 - stage) for stage in range(len(parts))]
+    ids = {id(parameter) for parameter in model.pretrained()}
     others = [parameter for parameter in model.parameters() if id(parameter) not in ids]
-    groups = [{"params": pretrained, "lr": lr}, {"params": others, "lr": lr * multiplier}]
+    groups = [
+        {"params": [parameter for parameter in part if parameter.requires_grad], "lr": rate}
+        for part, rate in zip([*parts, others], [*rates, lr * multiplier], strict=True)
+    ]
     return [group for group in groups if group["params"]]
 
 

@@ -65,6 +65,10 @@ class Segmenter(nn.Module):
         """Return the parameters that start from pretrained weights and have the lower learning rate."""
         return ()
 
+    def pretrained_stages(self) -> Sequence[Iterable[nn.Parameter]]:
+        """Return the parameters of `pretrained` by stage, from the input on, for layer-wise decay."""
+        return [self.pretrained()]
+
     @property
     def last_layer(self) -> tuple[str, str]:
         """Names of the tensors whose shape depends on the number of classes: weight and bias."""

@@ -13,6 +13,7 @@ from rsmtdf_core.settings import (
 )
 
 _Tap = Annotated[int, Field(ge=-10_000, le=10_000)]
+_Stages = Annotated[int, Field(ge=0, le=10_000)] | Literal["all"]
 # YAML reads a bare `off` as false.
 _Mode = Annotated[
     Literal["weighted", "attention", "off"],
@@ -51,6 +52,10 @@ class StudentSettings(ConfigSettings):
         std: standard deviation to divide by, for each of the first three bands; None takes that of the model.
         taps: indices, in increasing order, of the four blocks (ViT) or levels (CNN) that feed the head. None selects
             the reference's blocks by depth, or a CNN's last four levels.
+        frozen_stages: stages of the encoder that keep their initial weights and batch-norm statistics. n freezes the
+            stem and the first n blocks (ViT) or stages (CNN), 0 the stem, "all" the whole encoder; None freezes none.
+        frozen_batch_norm: whether the batch norms of the encoder normalize by their initial statistics in training,
+            and not by those of the batch; their scale and shift still train. It has no effect without batch norms.
         head: width of the DPT head, named after the encoder size that it was designed for.
         second_encoding: features that are translated to a teacher with a smaller input size (CLIP in the reference):
             "own" runs the encoder again at that size, as in the reference; "shared" resamples the last tap of the
@@ -66,6 +71,8 @@ class StudentSettings(ConfigSettings):
     mean: Result[tuple[Mean, Mean, Mean] | None] = None
     std: Result[tuple[Spread, Spread, Spread] | None] = None
     taps: Result[tuple[_Tap, _Tap, _Tap, _Tap] | None] = None
+    frozen_stages: Result[_Stages | None] = None
+    frozen_batch_norm: Result[bool] = False
     head: Result[HeadSize] = "small"
     second_encoding: Taught[Literal["own", "shared"]] = "own"
     translator_hidden: Taught[int] = Field(default=1024, ge=1, le=65_536)

@@ -41,7 +41,7 @@ class StepRecord:
         epoch: the epoch, counted from 0.
         losses: scalars by name, still on the device, so that only logged steps wait for them. The losses of a step
             are the mean over processes (`Training.reduce`).
-        lr: learning rate of the encoder.
+        lr: learning rate of the encoder, with layer decay of its last stage.
         clock: durations of the step's phases.
         weights: weights of losses in force, by name.
     """
@@ -220,20 +220,19 @@ class Training:
         return self.finite.divergence(first)
 
     def _set_rates(self, step: int) -> float:
-        """Set poly decay: lr * (1 - step / total) ** power, times the multiplier except for the encoder."""
-        left = 1 - step / self.total_steps
-        lr: float = self.settings.scaled_lr(self.schedule.total) * left**self.settings.power
+        """Set the rates of each group for a step; return that of the encoder's last stage."""
+        lr = self.settings.lr_at(step, self.total_steps, self.schedule.total)
         for group in self.optimiser.param_groups:
             group["lr"] = lr * group["multiplier"]
         return lr
 
 
 def make_optimiser(student: Segmenter, settings: OptimiserSettings) -> torch.optim.AdamW:
-    """Create AdamW with two groups of the student: the encoder at lr, all others at lr * multiplier.
+    """Create AdamW over the parameters that train, in groups by their share of the encoder's learning rate.
 
     The loop sets the learning rates of each step.
     """
-    groups = parameter_groups(student, settings.lr, settings.multiplier)
+    groups = parameter_groups(student, settings.lr, settings.multiplier, settings.layer_decay)
     for group in groups:
         group["multiplier"] = group["lr"] / settings.lr
     return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)

@@ -34,8 +34,9 @@ class StepRows:
 class BatchSchedule:
     """The order of views over a training.
 
-    An epoch is one pass over the unlabeled scenes; epoch e uses view number e modulo K. The labeled list is
-    repeated to that length (REFERENCE: equal batches), each repetition with the next view number. An epoch is one pass
+    An epoch is one pass over the unlabeled scenes; epoch e uses view number e modulo K, or number e if the views are
+    fresh. The labeled list is repeated to that length (REFERENCE: equal batches), each repetition with the next view
+    number. An epoch is one pass
     over the labeled scenes if there are no unlabeled scenes, or if the method does not train on them and they are too
     few for a batch.
 
@@ -119,7 +120,7 @@ class BatchSchedule:
         draws = KeyedDraws(self.seed, "order", epoch)
         unlabeled = np.empty(0, np.int64)
         if self.has_unlabeled:
-            pairs = self._pairs(epoch % self.plan.settings.unlabeled_views)
+            pairs = self._pairs(epoch)
             unlabeled = pairs[draws.permutation(len(pairs))].reshape(-1)
         return self._labeled(epoch, draws), unlabeled
 
@@ -129,9 +130,9 @@ class BatchSchedule:
         repeats = -(-needed // len(self.plan.labeled_scenes))
         passes = []
         for repeat in range(epoch * repeats, (epoch + 1) * repeats):
-            rows = self.plan.labeled_rows(repeat % self.plan.settings.labeled_views)
+            rows = self.plan.labeled_rows(repeat)
             passes.append(rows[draws.permutation(len(rows))])
         return np.concatenate(passes)[:needed]
 
-    def _pairs(self, number: int) -> Rows:
-        return self.plan.unlabeled_pairs(number)
+    def _pairs(self, epoch: int) -> Rows:
+        return self.plan.unlabeled_pairs(epoch)

@@ -1,7 +1,7 @@
 """Settings of training: the method, the optimizer and the schedule."""
 
 from collections.abc import Sequence
-from math import cos, pi
+from math import ceil, cos, pi
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,6 +13,8 @@ from rsmtdf_core.settings import MOST_COUNT
 DistanceName = Literal["mse", "smooth-l1", "cosine", "standardised-mse"]
 TargetsName = Literal["tokens", "centered", "phi-s"]
 _Weight = Annotated[float, Field(ge=0, le=1e6)]
+_Steps = Annotated[int, Field(ge=0, le=MOST_COUNT)]
+_Part = Annotated[float, Field(gt=0, lt=1)]
 
 
 class DistillationSettings(ConfigSettings):
@@ -24,7 +26,8 @@ class DistillationSettings(ConfigSettings):
         targets: the values that the student learns: the teacher's tokens; centered, minus the mean token of the
             teacher's store, which is most of their energy; or phi-s, centered, rotated and divided by one number, so
             that every channel has unit variance (PHI-S, Ranzinger et al. 2024).
-        samples: samples whose tokens are compared.
+        samples: samples whose tokens are compared. Labeled samples have no cached tokens if views.labeled_views is
+            fresh, so that both then means unlabeled.
         padding: whether the loss includes tokens at padded positions of a crop.
         teachers: names of the teachers to use; None uses all teachers of the config.
         weight: factor on this loss in the total; in rs-mtdf (L_x + L_u + weight * L_distill) / 3. The divisor does not
@@ -144,6 +147,11 @@ class TaughtSettings(MethodSettings):
         return tuple(names)
 
     @property
+    def needs_labeled_tokens(self) -> bool:
+        """Whether the method needs tokens of labeled samples, which fresh views do not have in a cache."""
+        return True
+
+    @property
     def token_targets(self) -> TargetsName:
         """The values that the student learns from each teacher's tokens."""
         return "tokens"
@@ -164,6 +172,13 @@ class OptimiserSettings(ConfigSettings):
         multiplier: factor on lr for all other parameters.
         weight_decay: AdamW's decoupled weight decay.
         power: exponent of the decay (1 - step / steps) ** power.
+        warmup: first steps in which the learning rates rise linearly to those of the decay (arXiv 1706.02677, section
+            2.2): a number of steps or, below 1, a share of all steps. 0 disables it.
+        layer_decay: learning rate of each stage of the encoder (stem, then blocks of a ViT or stages of a CNN) relative
+            to the next one (BEiT, arXiv 2106.08254); the last stage has `lr`. 1 gives all stages the same rate.
+        lr_delay: steps by which the learning rates follow the schedule. With 1, step k has the rates of step k - 1, and
+            the first two steps share theirs, as in the official programs of RS-MTDF and UniMatch V2, which set the
+            rates after each step.
         epochs: number of passes over the unlabeled scenes.
         max_steps: maximum number of steps in total; the decay then ends at this step.
         batch: labeled crops per process and step, with the same number of unlabeled crops; must be even.
@@ -176,6 +191,9 @@ class OptimiserSettings(ConfigSettings):
     multiplier: Result[float] = Field(default=40.0, gt=0, le=1e6)
     weight_decay: Result[float] = Field(default=0.01, ge=0, le=1000)
     power: Result[float] = Field(default=0.9, ge=0, le=1000)
+    warmup: Result[_Steps | _Part] = 0
+    layer_decay: Result[float] = Field(default=1.0, gt=0, le=1)
+    lr_delay: Result[int] = Field(default=0, ge=0, le=1)
     epochs: Result[int] = Field(default=60, ge=1, le=1_000_000)
     max_steps: Result[int | None] = Field(default=None, ge=1, le=MOST_COUNT)
     batch: Result[int] = Field(default=8, ge=2, le=65_536, multiple_of=2)
@@ -186,3 +204,21 @@ class OptimiserSettings(ConfigSettings):
     def scaled_lr(self, global_batch: int) -> float:
         """Return the encoder's initial learning rate for a global batch of this many labeled crops."""
         return self.lr * global_batch / self.lr_batch if self.scale_lr == "linear" else self.lr
+
+    def warmup_steps(self, total: int) -> int:
+        """Return the number of steps of the warm-up in a training of `total` steps."""
+        return self.warmup if isinstance(self.warmup, int) else ceil(self.warmup * total)
+
+    def lr_at(self, step: int, total: int, global_batch: int) -> float:
+        """Return the learning rate of the encoder's last stage.
+
+        Args:
+            step: the step, counted from 0.
+            total: steps of the whole training.
+            global_batch: labeled crops of a step in all processes.
+        """
+        scheduled = max(0, step - self.lr_delay)
+        left = 1 - scheduled / total
+        lr: float = self.scaled_lr(global_batch) * left**self.power
+        warmup = self.warmup_steps(total)
+        return lr * min(1.0, (scheduled + 1) / warmup) if warmup else lr

@@ -1,13 +1,13 @@
 """The pixels of each step, rendered by loaders or read from the cache (tests: pipeline/test_pixel_store.py)."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from rsmtdf_core.arrays import Pixels, Rows
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.ring import Ring
 from rsmtdf_core.training.ahead import ahead
@@ -67,45 +67,51 @@ class CachedPixels:
         schedule: the rows of each step.
         strong_views: strong views of each unlabeled sample; 0 omits unlabeled samples.
         pin: whether to copy batches to pinned memory.
+        fresh: renders the labeled views if they are fresh, which no store contains; None if they are cached.
     """
 
     reader: FeatureReader
     schedule: BatchSchedule
     strong_views: int
     pin: bool
+    fresh: RenderedPixels | None = None
 
     @contextmanager
     def opened(self, start: int, stop: int) -> Iterator[Iterator[Batch]]:
         """Iterate over the batches of steps `start` to `stop` - 1, in order."""
-        count = (1 + (self.strong_views > 0)) * self.schedule.batch
+        count = ((self.fresh is None) + (self.strong_views > 0)) * self.schedule.batch
         with (
             Ring({PIXELS: self.reader}, self._rows, start, stop, batch=count) as ring,
-            ahead(self._batches(ring)) as batches,
+            self.fresh.opened(start, stop) if self.fresh else nullcontext() as rendered,
+            ahead(self._batches(ring, rendered)) as batches,
         ):
             yield batches
 
-    def _rows(self, step: int) -> npt.NDArray[np.int64]:
+    def _rows(self, step: int) -> Rows:
         rows = self.schedule.rows(step)
+        if self.fresh is not None:
+            return rows.unlabeled
         return np.concatenate([rows.labeled, rows.unlabeled]) if self.strong_views else rows.labeled
 
-    def _batches(self, ring: Ring) -> Iterator[Batch]:
+    def _batches(self, ring: Ring, rendered: Iterator[Batch] | None) -> Iterator[Batch]:
         for slot in ring:
-            batch = self._batch(slot.step, slot.buffers[PIXELS].numpy())
+            fresh = None if rendered is None else next(rendered)
+            batch = self._batch(slot.step, slot.buffers[PIXELS].numpy(), fresh)
             slot.release()
             yield batch.pinned() if self.pin else batch
 
-    def _batch(self, step: int, records: npt.NDArray[np.uint8]) -> Batch:
-        """Return a step's batch from a copy of its records, uint8 [B + U, S, S, channels]."""
+    def _batch(self, step: int, records: Pixels, fresh: Batch | None) -> Batch:
+        """Return a step's batch from a copy of its records, uint8 [n, S, S, channels], and its fresh labeled views."""
         rows, plan = self.schedule.rows(step), self.schedule.plan
-        labeled = len(rows.labeled)
+        labeled = len(rows.labeled) if fresh is None else 0  # those among the records
         unlabeled = rows.unlabeled.tolist() if self.strong_views else []
         bands = pixel_bands(plan.settings, records.shape[-1])
         weak, last = records[..., :bands], records[labeled:, ..., bands:]
         sees = plan.settings.teacher_sees
 
-        def strong(index: int, change: Photometric | None) -> npt.NDArray[np.uint8]:
+        def strong(index: int, change: Photometric | None) -> Pixels:
             if change is None:
-                cached: npt.NDArray[np.uint8] = last[index]
+                cached: Pixels = last[index]
                 return cached
             return render_photometric(np.ascontiguousarray(weak[labeled + index]), change)
 
@@ -116,4 +122,8 @@ class CachedPixels:
             else mix(plan, unlabeled, rows.epoch, number, strong)
             for number in range(self.strong_views)
         ]
-        return assembled(self.schedule, step, weak, records[:labeled, ..., bands], mixed)
+        if fresh is None:
+            return assembled(self.schedule, step, weak, records[:labeled, ..., bands], mixed)
+        assert fresh.step == step, "the fresh views are out of step"
+        weak = np.concatenate([np.moveaxis(fresh.images.numpy(), 1, -1), weak])
+        return assembled(self.schedule, step, weak, fresh.masks.numpy(), mixed)

@@ -21,6 +21,7 @@ from rsmtdf_core.training.schedule import BatchSchedule, StepRows
 from rsmtdf_core.training.standardise import TokenMap
 from rsmtdf_core.views.compose import box_cells
 from rsmtdf_core.views.plan import ViewPlan
+from rsmtdf_core.views.settings import FRESH
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,20 @@ class Targets:
         kept: by teacher, bool [B + U, h, w], False for tokens that do not count; None keeps all.
         spreads: by teacher, the standard deviation of each channel over its store, float32 [D]; empty
             for tokens computed online.
+        labeled: whether labeled samples have tokens; if not, `tokens` and `kept` are [U, ...]: cached tokens of
+            planned views only, as no teacher saw fresh ones.
     """
 
     tokens: dict[str, Tensor]
     kept: dict[str, Tensor] | None
     spreads: Mapping[str, Tensor] = field(default_factory=dict)
+    labeled: bool = True
 
     def part(self, samples: slice, labeled: int) -> "Targets":
         """Return the targets of the same samples as `Batch.part`, of a batch with this number of labeled samples."""
-        kept = None if self.kept is None else _parts(self.kept, samples, labeled)
-        return Targets(_parts(self.tokens, samples, labeled), kept, self.spreads)
+        first = labeled if self.labeled else 0
+        kept = None if self.kept is None else _parts(self.kept, samples, first)
+        return Targets(_parts(self.tokens, samples, first), kept, self.spreads, self.labeled)
 
 
 def _parts(tensors: Mapping[str, Tensor], samples: slice, labeled: int) -> dict[str, Tensor]:
@@ -96,6 +101,7 @@ class CachedTargets:
         self._spreads = {name: spread.to(device) for name, spread in (spreads or {}).items()}
         self._maps = {name: token_map.to(device) for name, token_map in (maps or {}).items()}
         self._threads = threads
+        self._labeled = plan.settings.labeled_views != FRESH
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -112,15 +118,17 @@ class CachedTargets:
 
         def rows_of(step: int) -> Rows:
             rows = schedule.rows(step)
-            taught = [rows.labeled, rows.unlabeled] if schedule.trains_unlabeled else [rows.labeled]
-            return np.concatenate(taught)
+            taught = [rows.labeled] if self._labeled else []
+            return np.concatenate(
+                [*taught, rows.unlabeled] if schedule.trains_unlabeled else taught
+            )
 
         with Ring(
             self._readers,
             rows_of,
             start,
             stop,
-            batch=2 * schedule.batch,
+            batch=(1 + self._labeled) * schedule.batch,
             threads=self._threads,
             pin=self._device.type == "cuda",
         ) as ring:
@@ -134,12 +142,13 @@ class CachedTargets:
         }
         tokens |= {name: token_map(tokens[name]) for name, token_map in self._maps.items()}
         if self._plan.settings.teacher_sees == "mixed":
-            return Targets(tokens, None, self._spreads)
+            return Targets(tokens, None, self._spreads, self._labeled)
         return self._composed(tokens, rows)
 
     def _composed(self, tokens: dict[str, Tensor], rows: StepRows) -> Targets:
         """Compose the tokens of mixed views from both partners; tokens on the edge of the box do not count."""
-        crop, labeled = self._plan.settings.crop, len(rows.labeled)
+        crop = self._plan.settings.crop
+        labeled = len(rows.labeled) if self._labeled else 0
         kept = {}
         for name, tokens_BHWD in tokens.items():
             device = tokens_BHWD.device
@@ -152,7 +161,7 @@ class CachedTargets:
                     inside[..., None], unmixed[i ^ 1], unmixed[i]
                 )
                 kept[name][labeled + i] = ~cut
-        return Targets(tokens, kept, self._spreads)
+        return Targets(tokens, kept, self._spreads, self._labeled)
 
 
 class TokenSource(Protocol):

@@ -4,6 +4,7 @@ Sizes use the reference's expressions, so the same draws give the same integers.
 """
 
 import math
+from dataclasses import replace
 
 from rsmtdf_core.views.draws import KeyedDraws
 from rsmtdf_core.views.settings import CutMixSettings, ViewSettings
@@ -28,6 +29,13 @@ def draw_geometry(settings: ViewSettings, width: int, height: int, draws: KeyedD
         top=draws.integer(0, max(0, new_height - settings.crop)),
         flip=draws.chance(settings.flip),
     )
+
+
+def draw_orientation(settings: ViewSettings, geometry: Geometry, draws: KeyedDraws) -> Geometry:
+    """Return the geometry with a drawn vertical flip and a drawn number of quarter turns."""
+    flipped, turned = draws.chance(settings.vertical_flip), draws.chance(settings.quarter_turns)
+    turns = draws.integer(0, 3)
+    return replace(geometry, vertical_flip=flipped, quarter_turns=turns if turned else 0)
 
 
 def draw_box(settings: CutMixSettings, crop: int, draws: KeyedDraws) -> Box | None:

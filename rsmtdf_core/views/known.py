@@ -79,7 +79,7 @@ class KnownViews:
 
     Attributes:
         scenes: the scenes of the views.
-        table: VIEW_DTYPE [rows]; rows with scene -1 are gaps.
+        table: `plan.drawn_dtype` [rows]; rows with scene -1 are gaps.
     """
 
     scenes: tuple[SceneKey, ...]

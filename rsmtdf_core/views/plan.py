@@ -4,9 +4,11 @@ Both stages work from the same plan: extraction renders its rows for the teacher
 the same rows for the student. A view's parameters depend only on the seed, its scene's id and its
 number. So existing views stay the same with more views per scene, more scenes, or scenes in another
 order. Partners that a cache already contains stay together (`known`).
+
+The settings may leave out the views of labeled or unlabeled scenes, which are then drawn at their use (`fresh`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -19,8 +21,7 @@ from rsmtdf_core.arrays import Rows
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.scenes.find import Scene
-from rsmtdf_core.views.draws import KeyedDraws, key_digest
-from rsmtdf_core.views.geometric import draw_box, draw_geometry
+from rsmtdf_core.views.fresh import FreshViews
 from rsmtdf_core.views.known import (
     KnownViews,
     SceneKey,
@@ -29,8 +30,8 @@ from rsmtdf_core.views.known import (
     known_partners,
     view_keys,
 )
-from rsmtdf_core.views.photometric import draw_photometric
-from rsmtdf_core.views.settings import ViewSettings
+from rsmtdf_core.views.sampling import ViewSampler
+from rsmtdf_core.views.settings import FRESH, ViewSettings
 from rsmtdf_core.views.view import (
     VIEW_DTYPE,
     Box,
@@ -39,9 +40,19 @@ from rsmtdf_core.views.view import (
     View,
     from_record,
     to_record,
+    view_dtype,
 )
 
-__all__ = ["VIEW_DTYPE", "Box", "Geometry", "Photometric", "View", "ViewPlan", "make_plan"]
+__all__ = [
+    "VIEW_DTYPE",
+    "Box",
+    "Geometry",
+    "Photometric",
+    "View",
+    "ViewPlan",
+    "drawn_dtype",
+    "make_plan",
+]
 
 PLAN_FORMAT = 1
 
@@ -52,7 +63,7 @@ class ViewPlan:
 
     Rows are sorted by view number. Each number has the labeled views in the order of
     `labeled_scenes`, then the unlabeled views with partners next to each other and an unpaired view
-    last.
+    last. Rows of fresh views follow, without end: `len`, iteration and the table leave them out.
 
     Attributes:
         scenes: every scene once, sorted by id.
@@ -60,7 +71,7 @@ class ViewPlan:
         unlabeled_scenes: indices of the scenes used without a mask, ascending.
         settings: the distributions of the views.
         seed: seed of all draws.
-        table: VIEW_DTYPE [rows].
+        table: `drawn_dtype` [rows].
     """
 
     scenes: tuple[Scene, ...]
@@ -74,6 +85,8 @@ class ViewPlan:
         return len(self.table)
 
     def __getitem__(self, row: int) -> View:
+        if self.is_fresh(row):
+            return self._fresh[int(row)]
         if not 0 <= row < len(self.table):
             raise IndexError(f"expected a row from 0 to {len(self.table) - 1}, found {row}")
         return from_record(self.table[row], int(row), int(self._partners[row]))
@@ -81,16 +94,36 @@ class ViewPlan:
     def __iter__(self) -> Iterator[View]:
         return (self[row] for row in range(len(self)))
 
-    def labeled_rows(self, number: int) -> Rows:
-        """Return the rows of the labeled views of a number, int64 [labeled scenes], by scene."""
-        assert 0 <= number < self.settings.labeled_views, number
+    def is_fresh(self, row: int) -> bool:
+        """Return whether a row is that of a fresh view, which no cache contains."""
+        return row >= len(self.table) and self._fresh.per_number > 0
+
+    def labeled_rows(self, turn: int) -> Rows:
+        """Return the rows of the labeled views of a pass over the scenes, int64 [labeled scenes], by scene.
+
+        Pass `turn`, from 0, shows fresh views of this number, or starts over after the last number of the plan.
+        """
+        if self.settings.labeled_views == FRESH:
+            return self._fresh.labeled_rows(turn)
+        number = turn % self.settings.labeled_views
         return np.flatnonzero((self.table["number"] == number) & self.table["labeled"])
 
-    def unlabeled_pairs(self, number: int) -> Rows:
-        """Return the rows of the CutMix pairs of a number, int64 [pairs, 2]."""
-        assert 0 <= number < self.settings.unlabeled_views, number
+    def unlabeled_pairs(self, turn: int) -> Rows:
+        """Return the rows of the CutMix pairs of a pass over the scenes, int64 [pairs, 2], as `labeled_rows`."""
+        if self.settings.unlabeled_views == FRESH:
+            return self._fresh.unlabeled_pairs(turn)
+        number = turn % self.settings.unlabeled_views
         paired = (self.table["number"] == number) & (self.table["partner_scene"] >= 0)
         return np.flatnonzero(paired).reshape(-1, 2)
+
+    @cached_property
+    def _fresh(self) -> FreshViews:
+        return FreshViews(
+            ViewSampler(self.scenes, self.settings, self.seed),
+            self.labeled_scenes if self.settings.labeled_views == FRESH else (),
+            self.unlabeled_scenes if self.settings.unlabeled_views == FRESH else (),
+            len(self.table),
+        )
 
     @cached_property
     def _partners(self) -> Rows:
@@ -121,14 +154,22 @@ class ViewPlan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Fingerprint of the address, the numbers of views and the table's bytes."""
+        """Fingerprint of the address, the numbers of views, the table's bytes and the scenes of fresh views."""
         counts = [self.settings.labeled_views, self.settings.unlabeled_views]
-        return fingerprint([self.address, *counts, sha256(self.table.tobytes()).hexdigest()])
+        digest = sha256(self.table.tobytes()).hexdigest()
+        fresh = [[self.labeled_scenes, self.unlabeled_scenes]] if FRESH in counts else []
+        return fingerprint([self.address, *counts, digest, *fresh])
 
 
 def drawing_fields(settings: ViewSettings, seed: int) -> dict[str, Any]:
     """Return the fields that determine the views of any scene, as JSON."""
     return {"format": PLAN_FORMAT, "seed": seed, "settings": deciding(settings, Role.VIEWS)}
+
+
+def drawn_dtype(drawing: Mapping[str, Any]) -> np.dtype[np.void]:
+    """Return the type of the records of `drawing_fields`: VIEW_DTYPE unless optional settings are on."""
+    settings = drawing.get("settings")
+    return view_dtype(settings if isinstance(settings, Mapping) else {})
 
 
 def make_plan(
@@ -155,23 +196,24 @@ def make_plan(
     assert len(labeled_scenes) == len(labeled), "labeled scenes share an id"
     assert len(unlabeled_scenes) == len(unlabeled), "unlabeled scenes share an id"
 
-    known_table = np.empty(0, VIEW_DTYPE) if known is None else known.of_scenes(scenes)
-    outline = _Outline(scenes, seed, known_table)
-    for number in range(max(settings.labeled_views, settings.unlabeled_views)):
-        if number < settings.labeled_views:
+    dtype = drawn_dtype(drawing_fields(settings, seed))
+    known_table = np.empty(0, dtype) if known is None else known.of_scenes(scenes)
+    sampler = ViewSampler(scenes, settings, seed)
+    outline = _Outline(sampler, known_table)
+    for number in range(max(settings.planned_labeled, settings.planned_unlabeled)):
+        if number < settings.planned_labeled:
             outline.add_labeled(labeled_scenes, number)
-        if number < settings.unlabeled_views:
+        if number < settings.planned_unlabeled:
             outline.add_unlabeled(unlabeled_scenes, number)
-    table = _filled(outline.table(), known_table, _ViewDraws(scenes, settings, seed))
+    table = _filled(outline.table(), known_table, sampler)
     return ViewPlan(scenes, tuple(labeled_scenes), tuple(unlabeled_scenes), settings, seed, table)
 
 
 class _Outline:
     """The views of a plan in order, with their partners, before their parameters are drawn."""
 
-    def __init__(self, scenes: tuple[Scene, ...], seed: int, known: Table) -> None:
-        self._scenes = scenes
-        self._seed = seed
+    def __init__(self, sampler: ViewSampler, known: Table) -> None:
+        self._sampler = sampler
         self._known = known
         self._parts: list[Table] = []
 
@@ -181,10 +223,7 @@ class _Outline:
 
     def add_unlabeled(self, scenes: Sequence[int], number: int) -> None:
         """Add the unlabeled views of one number: pairs first, then an unpaired view."""
-        digests = {
-            scene: key_digest(self._seed, number, self._scenes[scene].id) for scene in scenes
-        }
-        order = sorted(scenes, key=digests.__getitem__)
+        order = self._sampler.order(scenes, number)
         partners = known_partners(self._known, number, np.array(scenes, np.int64))
         alone = [scene for scene in order if partners[scene] < 0]
         for left, right in zip(alone[::2], alone[1::2], strict=False):
@@ -204,18 +243,18 @@ class _Outline:
     def _add(
         self, scenes: npt.NDArray[np.int64], number: int, partners: npt.NDArray[np.int64] | None
     ) -> None:
-        part = np.zeros(len(scenes), VIEW_DTYPE)
+        part = np.zeros(len(scenes), self._known.dtype)
         part["scene"], part["number"] = scenes, number
         part["labeled"] = partners is None
         part["partner_scene"] = -1 if partners is None else partners
         self._parts.append(part)
 
     def table(self) -> Table:
-        """Return all views, VIEW_DTYPE [rows], with only their identifying fields set."""
-        return np.concatenate([np.empty(0, VIEW_DTYPE), *self._parts])
+        """Return all views, in the type of the known ones, with only their identifying fields set."""
+        return np.concatenate([self._known[:0], *self._parts])
 
 
-def _filled(outline: Table, known: Table, draws: "_ViewDraws") -> Table:
+def _filled(outline: Table, known: Table, sampler: ViewSampler) -> Table:
     """Fill in the parameters of the outline's views, from the known views or else by drawing."""
     known_rows = find_keys(view_keys(known), view_keys(outline))
     table = outline
@@ -223,39 +262,11 @@ def _filled(outline: Table, known: Table, draws: "_ViewDraws") -> Table:
     for row in np.flatnonzero(known_rows < 0).tolist():
         view = outline[row]
         scene, number, partner = (int(view[name]) for name in ("scene", "number", "partner_scene"))
-        table[row] = (
-            draws.labeled(scene, number)
+        drawn = (
+            sampler.labeled(scene, number)
             if view["labeled"]
-            else draws.unlabeled(scene, number, partner)
+            else sampler.unlabeled(scene, number, paired=partner >= 0)
         )
+        geometry, photometric, box = drawn
+        table[row] = to_record(scene, number, geometry, photometric, partner, box, table.dtype)
     return table
-
-
-@dataclass(frozen=True)
-class _ViewDraws:
-    """Draw the record of each view from its own generators."""
-
-    scenes: tuple[Scene, ...]
-    settings: ViewSettings
-    seed: int
-
-    def labeled(self, scene: int, number: int) -> tuple[object, ...]:
-        geometry = self._geometry(scene, number, "labeled geometry")
-        return to_record(scene, number, geometry, None, -1, None)
-
-    def unlabeled(self, scene: int, number: int, partner: int) -> tuple[object, ...]:
-        geometry = self._geometry(scene, number, "unlabeled geometry")
-        change = draw_photometric(self.settings, self._draws(scene, number, "photometric"))
-        box = self._box(scene, number) if partner >= 0 else None
-        return to_record(scene, number, geometry, change, partner, box)
-
-    def _box(self, scene: int, number: int) -> Box | None:
-        draws = self._draws(scene, number, "cutmix")
-        return draw_box(self.settings.cutmix, self.settings.crop, draws)
-
-    def _geometry(self, scene: int, number: int, purpose: str) -> Geometry:
-        size = self.scenes[scene].width, self.scenes[scene].height
-        return draw_geometry(self.settings, *size, self._draws(scene, number, purpose))
-
-    def _draws(self, scene: int, number: int, purpose: str) -> KeyedDraws:
-        return KeyedDraws(self.seed, self.scenes[scene].id, number, purpose)

@@ -43,7 +43,7 @@ def render_image(image: Pixels, geometry: Geometry, crop: int) -> Pixels:
 
     Args:
         image: the scene, uint8 [H, W, C].
-        geometry: the resize, crop and flip.
+        geometry: the resize, crop, flips and rotation.
         crop: side of the view, px.
 
     Returns:
@@ -66,7 +66,7 @@ def render_mask(mask: Pixels, geometry: Geometry, crop: int, ignore_id: int) -> 
 
     Args:
         mask: class ids, uint8 [H, W].
-        geometry: the resize, crop and flip.
+        geometry: the resize, crop, flips and rotation.
         crop: side of the view, px.
         ignore_id: class id of padding.
 
@@ -86,7 +86,7 @@ def valid_pixels(geometry: Geometry, crop: int) -> Mask:
 
 
 def _shown(geometry: Geometry, crop: int) -> tuple[int, int]:
-    """Columns and rows of a crop that show the scene; the rest, right and bottom, is padding."""
+    """Columns and rows of an unflipped crop that show the scene; the rest, right and bottom, is padding."""
     return min(crop, geometry.width - geometry.left), min(crop, geometry.height - geometry.top)
 
 
@@ -112,7 +112,11 @@ def _nearest(size: int, resized: int) -> npt.NDArray[np.int64]:
 def _placed(shown: npt.NDArray[T], geometry: Geometry, crop: int, padding: int) -> npt.NDArray[T]:
     canvas = np.full((crop, crop, *shown.shape[2:]), padding, shown.dtype)
     canvas[: shown.shape[0], : shown.shape[1]] = shown
-    return np.ascontiguousarray(canvas[:, ::-1]) if geometry.flip else canvas
+    if geometry.flip:
+        canvas = canvas[:, ::-1]
+    if geometry.vertical_flip:
+        canvas = canvas[::-1]
+    return np.ascontiguousarray(np.rot90(canvas, geometry.quarter_turns))
 
 
 def render_photometric(image: Pixels, photometric: Photometric) -> Pixels:

@@ -4,8 +4,9 @@ The defaults are those of RS-MTDF (arXiv 2506.08772 and its official code).
 """
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, Field, model_validator
 
 from rsmtdf_core.roles import ConfigSettings, Result, Views
@@ -30,6 +31,10 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 _Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 _Pair = tuple[_Positive, _Positive]
 _Range = Annotated[_Pair, _between(0.01, 100)]
+
+FRESH: Final = "fresh"
+"""In place of a number of views: each use of a scene draws a new view."""
+ViewCount = Annotated[int, Ge(1), Le(65_535)] | Literal["fresh"]
 
 LARGEST_BOX_SIDE = 0.9
 """Maximum side of the most compact box of the largest area, relative to the crop's side.
@@ -101,9 +106,14 @@ class ViewSettings(ConfigSettings):
     Attributes:
         crop: side of the square views, in px.
         scale: range of the factors by which scenes are resized before a crop.
-        unlabeled_views: number of views per unlabeled scene (K); more views leave the existing views unchanged.
-        labeled_views: number of views per labeled scene; more views leave the existing views unchanged.
+        unlabeled_views: number of views per unlabeled scene (K); more views leave the existing views unchanged. With
+            fresh, each epoch draws new views, which only works without cached tokens.
+        labeled_views: number of views per labeled scene; more views leave the existing views unchanged. With fresh,
+            each use of a labeled scene draws a new view. Fresh views have no cached tokens, so labeled samples are then
+            only distilled with objective.teachers: online.
         flip: probability of a horizontal flip.
+        vertical_flip: probability of a vertical flip. Images that are taken from above have no upright side.
+        quarter_turns: probability of a rotation by 0, 90, 180 or 270 degrees, with equal shares.
         jitter: color jitter of strong views.
         grayscale: probability that a strong view is converted to grayscale.
         blur: Gaussian blur of strong views.
@@ -114,11 +124,23 @@ class ViewSettings(ConfigSettings):
 
     crop: Views[int] = Field(518, ge=14, le=MOST_SIDE)
     scale: Views[_Range] = (0.5, 2.0)
-    unlabeled_views: Result[int] = Field(4, ge=1, le=65_535)
-    labeled_views: Result[int] = Field(4, ge=1, le=65_535)
+    unlabeled_views: Result[ViewCount] = 4
+    labeled_views: Result[ViewCount] = 4
     flip: Views[Probability] = 0.5
+    vertical_flip: Views[Probability] = Field(0.0, exclude_if=lambda p: p == 0)
+    quarter_turns: Views[Probability] = Field(0.0, exclude_if=lambda p: p == 0)
     jitter: JitterSettings = JitterSettings()
     grayscale: Views[Probability] = 0.2
     blur: BlurSettings = BlurSettings()
     cutmix: CutMixSettings = CutMixSettings()
     teacher_sees: Views[Literal["mixed", "strong", "weak"]] = "mixed"
+
+    @property
+    def planned_unlabeled(self) -> int:
+        """Number of views per unlabeled scene in the plan; 0 if they are fresh."""
+        return 0 if self.unlabeled_views == FRESH else self.unlabeled_views
+
+    @property
+    def planned_labeled(self) -> int:
+        """Number of views per labeled scene in the plan; 0 if they are fresh."""
+        return 0 if self.labeled_views == FRESH else self.labeled_views

@@ -4,6 +4,7 @@ Stored as a seed, an augmentation would tie caches to the code that draws it; st
 would be rounded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A CutMix box, px in the final (flipped) crop."""
+    """A CutMix box, px in the final (flipped and rotated) crop."""
 
     left: int
     top: int
@@ -22,14 +23,16 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """A weak view: the scene resized, padded right and bottom to the crop, cropped, flipped.
+    """A weak view: the scene resized, padded right and bottom to the crop, cropped, flipped, rotated.
 
     Attributes:
         width: width of the resized scene, px.
         height: height of the resized scene, px.
         left: left edge of the crop in the resized, padded scene, px.
         top: top edge of the crop in the resized, padded scene, px.
-        flip: whether the crop is finally flipped left to right.
+        flip: whether the crop is flipped left to right.
+        vertical_flip: whether it is then flipped top to bottom.
+        quarter_turns: number of 90 degree rotations that follow, counterclockwise, 0 to 3.
     """
 
     width: int
@@ -37,6 +40,8 @@ class Geometry:
     left: int
     top: int
     flip: bool
+    vertical_flip: bool = False
+    quarter_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,20 @@ none) with the same number. `order` is padded with -1. A `box` (left, top, width
 means no box. Labeled views have neutral photometric factors.
 """
 
+_ADDED = {"vertical_flip": "?", "quarter_turns": "i1"}
+"""Further fields, in order. A table has the field only if the setting of the same name is on."""
+
+
+def view_dtype(settings: Mapping[str, object]) -> np.dtype[np.void]:
+    """Return the type of a table's records, VIEW_DTYPE with the fields that optional settings add.
+
+    Args:
+        settings: the settings of the views as JSON, without settings that are off.
+    """
+    added = [(name, kind) for name, kind in _ADDED.items() if name in settings]
+    return np.dtype([*VIEW_DTYPE.descr, *added])
+
+
 NO_JITTER = Photometric((), 1.0, 1.0, 1.0, 0.0, False, 0.0)
 
 
@@ -126,9 +145,13 @@ def to_record(
     photometric: Photometric | None,
     partner_scene: int,
     box: Box | None,
+    dtype: np.dtype[np.void] = VIEW_DTYPE,
 ) -> tuple[object, ...]:
-    """Return the fields of a VIEW_DTYPE record; a view without `photometric` is labeled."""
+    """Return the fields of a record of type `dtype`; a view without `photometric` is labeled."""
     change = photometric or NO_JITTER
+    names = dtype.names or ()
+    added = {name: getattr(geometry, name) for name in _ADDED}
+    assert not any(added[name] for name in added.keys() - set(names)), geometry
     return (
         scene,
         number,
@@ -147,13 +170,16 @@ def to_record(
         change.blur_sigma,
         partner_scene,
         (box.left, box.top, box.width, box.height) if box else (0, 0, 0, 0),
+        *(value for name, value in added.items() if name in names),
     )
 
 
 def from_record(record: np.void, row: int, partner: int) -> View:
-    """Return the view of a VIEW_DTYPE record in row `row`, with its partner in row `partner`."""
-    values: dict[str, Any] = dict(zip(VIEW_DTYPE.names or (), record.item(), strict=True))
-    geometry = Geometry(**{field.name: values[field.name] for field in fields(Geometry)})
+    """Return the view of a record in row `row`, with its partner in row `partner`."""
+    values: dict[str, Any] = dict(zip(record.dtype.names or (), record.item(), strict=True))
+    geometry = Geometry(
+        **{field.name: values[field.name] for field in fields(Geometry) if field.name in values}
+    )
     values["order"] = tuple(operation for operation in values["order"].tolist() if operation >= 0)
     change = Photometric(**{field.name: values[field.name] for field in fields(Photometric)})
     box = Box(*values["box"].tolist())

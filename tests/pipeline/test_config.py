@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.config import find_config, load_config, packaged_configs
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.roles import flat
 from rsmtdf_core.validation import dump_yaml
 
 
@@ -11,8 +13,11 @@ from rsmtdf_core.validation import dump_yaml
 def test_every_packaged_config_is_valid_and_survives_a_round_trip(name, tmp_path):
     config = load_config(name)
     copy = tmp_path / "copy.yaml"
-    copy.write_text(dump_yaml(config))
-    assert load_config(str(copy)) == config
+    for excluded in (False, True):
+        copy.write_text(dump_yaml(config, excluded=excluded))
+        assert load_config(str(copy)) == config
+    shown = {key for key, _ in flat(yaml.safe_load(copy.read_text()))}
+    assert {"views.vertical_flip", "views.quarter_turns", "views.jitter.p"} <= shown
 
 
 def test_dubai_loveda_and_folder_come_with_the_package():

@@ -37,6 +37,8 @@ def test_cached_pixels_are_the_rendered_ones(make_config, sees, method):
         f"objective.method={method}",
         f"views.teacher_sees={sees}",
         "views.scale=[0.3, 1.2]",
+        "views.vertical_flip=0.5",
+        "views.quarter_turns=1",
     )
     config = make_config(*settings, CACHED)
     report = extract(config)

@@ -285,7 +285,9 @@ class Disk:
         """The same command once the disk takes writes again."""
         _raised(self.run())
         now = files(self.folder)
-        assert set(self.reference.written) <= now.keys()
+        # A resumed training may have no steps left to profile.
+        written = {name for name in self.reference.written if "/profile/" not in name}
+        assert written <= now.keys()
         for name, content in self.reference.fixed.items():
             assert now[name] == content, name
         self.require_no_leftovers()
@@ -375,7 +377,7 @@ WORK = {
 AT_ONCE = {"config copy", "demo"}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", _quick(*(COMMANDS.keys() - {"import-official"})))
 def test_a_read_only_folder_is_found_before_the_work(disks, name):
     disk = disks(name)
     if name in AT_ONCE:

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from rsmtdf_core.errors import DataError, WriteError
-from rsmtdf_core.files import atomic_file, atomic_path, make_folder, sync_files, write_json
+from rsmtdf_core.files import (
+    atomic_file,
+    atomic_path,
+    make_folder,
+    require_writable,
+    sync_files,
+    write_json,
+)
 from rsmtdf_core.refusals import require_no_folder, writing
 from tests.leftovers import ended_process, left_by
 
@@ -92,3 +99,60 @@ def test_an_error_of_another_file_is_not_that_of_the_one_written(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, writing(tmp_path / "a"):
         raise FileNotFoundError("no name at all")
     assert not isinstance(caught.value, WriteError)
+
+
+def refusing(*folders):
+    """A function for `os.open` that creates no file in these folders."""
+    real = os.open
+
+    def refused(path, flags, *arguments, **words):
+        if flags & os.O_CREAT and Path(path).parent in folders:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return real(path, flags, *arguments, **words)
+
+    return refused
+
+
+@pytest.mark.parametrize("missing", ["", "out", "out/deeper"])
+def test_the_nearest_existing_folder_decides_and_stays_as_it_was(tmp_path, monkeypatch, missing):
+    file = tmp_path / missing / "report.json"
+    require_writable(file, file.with_name("scores.csv"))
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(os, "open", refusing(tmp_path))
+    with pytest.raises(WriteError, match="the folder cannot be written: Read-only") as caught:
+        require_writable(file)
+    assert caught.value.where == str(tmp_path)
+    assert "a writable disk" in caught.value.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_folder_of_the_files_is_checked(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(os, "open", refusing(tmp_path / "b"))
+    require_writable(tmp_path / "a" / "1", tmp_path / "a" / "2")
+    with pytest.raises(WriteError) as caught:
+        require_writable(tmp_path / "a" / "1", tmp_path / "b" / "1")
+    assert caught.value.where == str(tmp_path / "b")
+
+
+def test_folders_and_files_that_block_the_path_are_named(tmp_path):
+    (tmp_path / "report.json").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for path, where in (
+        (tmp_path / "report.json", tmp_path / "report.json"),
+        (tmp_path / "file" / "report.json", tmp_path / "file"),
+        (tmp_path / "link" / "report.json", tmp_path / "link"),
+    ):
+        with pytest.raises(WriteError, match="cannot be written") as caught:
+            require_writable(path)
+        assert caught.value.where == str(where)
+
+
+def test_a_relative_path_is_judged_by_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    require_writable(Path("report.html"), Path("out/table.csv"))
+    monkeypatch.setattr(os, "open", refusing(tmp_path))
+    with pytest.raises(WriteError):
+        require_writable(Path("report.html"))

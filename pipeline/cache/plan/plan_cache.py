@@ -19,7 +19,7 @@ from pipeline.cache.plan.measuring import (
 from pipeline.cache.plan.present import present_views
 from pipeline.cache.plan.values import CodecMeasured, Measurements, PlanReport, TeacherMeasured
 from pipeline.config import ExperimentConfig
-from pipeline.plan import Experiment, plan_experiment
+from pipeline.plan import Experiment, plan_experiment, require_views
 from pipeline.reporter import Bar, Reporter, Silent
 from pipeline.train.run import make_accelerator
 from rsmtdf_core.errors import ConfigError
@@ -50,6 +50,7 @@ def plan_cache(config: ExperimentConfig, reporter: Reporter | None = None) -> Pl
             remedy="list teachers under `teachers`, and --set objective.method=rs-mtdf",
         )
     experiment = plan_experiment(config)
+    require_views(experiment)
     measured = measure(experiment, make_accelerator(config), reporter)
     return PlanReport(
         config=config.name,
@@ -80,11 +81,11 @@ def measure(experiment: Experiment, accelerator: Accelerator, reporter: Reporter
     return Measurements(
         epochs=config.optimiser.epochs,
         steps_per_epoch=BatchSchedule(plan, config.optimiser.batch, config.seed).steps_per_epoch,
-        step_views=2 * config.optimiser.batch,
+        step_views=_step_views(config),
         labeled_scenes=len(plan.labeled_scenes),
         unlabeled_scenes=len(plan.unlabeled_scenes),
-        labeled_views=config.views.labeled_views,
-        unlabeled_views=config.views.unlabeled_views,
+        labeled_views=config.views.planned_labeled,
+        unlabeled_views=config.views.planned_unlabeled,
         device=device.type,
         cores=cores,
         teacher_threads=0 if on_gpu else min(cores, torch.get_num_threads()),
@@ -110,7 +111,7 @@ def _teacher(
     config = experiment.config
     run = run_teacher(settings, views, config.runtime.teacher_batch, device)
     present = present_views(experiment, settings)
-    step_views = 2 * config.optimiser.batch
+    step_views = _step_views(config)
     codecs = []
     for name in TOKEN_CODECS:
         chosen = name == settings.codec.name
@@ -139,3 +140,8 @@ def _teacher(
         copy_seconds=run.copy_seconds,
         codecs=tuple(codecs),
     )
+
+
+def _step_views(config: ExperimentConfig) -> int:
+    """Return the number of views with tokens in a step: fresh labeled views have none."""
+    return (1 + (config.views.planned_labeled > 0)) * config.optimiser.batch

@@ -78,7 +78,7 @@ class Measurements(Settings):
         step_views: views that the student, and so each teacher, sees per step.
         labeled_scenes: number of scenes whose masks are used.
         unlabeled_scenes: number of scenes whose masks are not used.
-        labeled_views: views per labeled scene.
+        labeled_views: views per labeled scene; 0 if they are fresh.
         unlabeled_views: views per unlabeled scene (K) in the config.
         device: type of the training device.
         cores: processor cores of this process.
@@ -98,7 +98,7 @@ class Measurements(Settings):
     step_views: Some
     labeled_scenes: Count
     unlabeled_scenes: Count
-    labeled_views: Some
+    labeled_views: Count
     unlabeled_views: Some
     device: str
     cores: Some

@@ -27,7 +27,7 @@ from rsmtdf_core.store.group import (
 from rsmtdf_core.store.metadata import ZARR
 from rsmtdf_core.store.tables import read_table, table_bytes
 from rsmtdf_core.views.known import KnownViews, SceneKey, Table
-from rsmtdf_core.views.plan import VIEW_DTYPE
+from rsmtdf_core.views.plan import drawn_dtype
 
 _CRC = np.dtype(np.uint32)
 
@@ -64,9 +64,14 @@ def repair_group(
                 content,
                 "the file and its copy are damaged; the config determines it",
             )
-    table = _table(path, rows, 0 if scenes is None else len(scenes), changes)
+    table = None
+    names: dict[str, object] = {ZARR: drawing, SCENES: scenes}
+    if drawing is not None:  # it determines the fields of the views
+        table = _table(
+            path, drawn_dtype(drawing), rows, 0 if scenes is None else len(scenes), changes
+        )
+        names[VIEWS] = table
     if drawing is None or scenes is None or table is None:
-        names = {ZARR: drawing, SCENES: scenes, VIEWS: table}
         lost = ", ".join(name for name, value in names.items() if value is None)
         changes.set_aside(
             path,
@@ -79,11 +84,13 @@ def repair_group(
     return group
 
 
-def _table(path: Path, rows: int, scenes: int, changes: Changes) -> Table | None:
+def _table(
+    path: Path, dtype: np.dtype[np.void], rows: int, scenes: int, changes: Changes
+) -> Table | None:
     """Read the views; restore the copy of a table that has fewer rows than the stores."""
 
     def read(file: Path, least: int = rows) -> Table:
-        table = read_table(file, VIEW_DTYPE)
+        table = read_table(file, dtype)
         check_numbers(file, table, scenes)
         if len(table) < least:
             raise StoreDamagedError(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pipeline.data.prepare.archives import file_md5
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError, WriteError
-from rsmtdf_core.files import make_folder, sync_folder
+from rsmtdf_core.files import make_folder, require_writable_folder, sync_folder
 from rsmtdf_core.refusals import naming, writing
 
 _BLOCK = 2**20
@@ -39,6 +39,7 @@ def download(
     """
     reporter = reporter or Silent()
     make_folder(to, DataError, "name another one with --to")
+    require_writable_folder(to)
     for name, url in urls.items():
         path = to / name
         if path.is_file():

@@ -67,6 +67,11 @@ class RsMtdfSettings(SemiSupervisedSettings, TaughtSettings):
         """The values that the student learns: `distillation.targets`."""
         return self.distillation.targets
 
+    @property
+    def needs_labeled_tokens(self) -> bool:
+        """Whether tokens of labeled samples alone are compared."""
+        return self.distillation.samples == "labeled"
+
     def require_online(self) -> None:
         """Refuse losses and targets that need a store's statistics."""
         self.distillation.require_online()

@@ -37,8 +37,9 @@ class RsMtdf(FixMatch):
         """Compute the supervised, consistency and distillation losses in one student pass."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
         output, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
+        first = 0 if targets.labeled else len(batch.images)
         distill = distillation_loss(
-            output.tokens,
+            {name: tokens[first:] for name, tokens in output.tokens.items()},
             targets.tokens,
             self._kept(batch, targets),
             dict(zip(targets.tokens, counts.tokens, strict=True)),
@@ -54,8 +55,8 @@ class RsMtdf(FixMatch):
         return {"weight_distill": self._distillation.weight_at(progress)}
 
     def _kept(self, batch: Batch, targets: Targets) -> dict[str, Tensor | None]:
-        """Return the mask of tokens to compare by teacher, bool [B + U, h, w], or None for all tokens."""
-        labeled = len(batch.images)
+        """Return the mask of the targets' tokens to compare by teacher, bool, or None for all tokens."""
+        labeled = len(batch.images) if targets.labeled else 0
         valid = torch.cat([batch.valid[:labeled], *mixed_valid(batch)])
         composed = targets.kept or dict.fromkeys(targets.tokens)
         return {

@@ -94,6 +94,17 @@ def test_a_good_store_passes_every_check(config):
     assert live_teachers() == 0
 
 
+def test_flipped_and_turned_views_pass_every_check(make_config):
+    on = ("views.vertical_flip=0.5", "views.quarter_turns=1", "runtime.cache_pixels=true")
+    oriented = make_config(*VIT, *on)
+    extract(oriented)
+    turns = plan_experiment(oriented).plan.table["quarter_turns"]
+    assert set(turns.tolist()) == {0, 1, 2, 3}
+    report = verify(oriented.runtime.cache_folder, config=oriented, depth="deep")
+    assert len(report.stores) == 2
+    assert {check.status for store in report.stores for check in store.checks} == {"ok"}, report
+
+
 def test_checks_that_need_a_config_are_skipped_without_it(config):
     checks = _verify(config, given=False)
     status = {name: check.status for name, check in checks.items()}

@@ -110,7 +110,7 @@ def test_a_replaced_model_never_has_the_facts_of_another(make_run, tmp_path):
     run = make_run("cnn")
     export_run(run, tmp_path / "before", "safetensors", weights="ema")
     before = tree(tmp_path / "before")
-    for number in range(20):
+    for number in range(40):
         folder = tmp_path / str(number)
         folder.mkdir()
         for name, content in before.items():
@@ -136,7 +136,7 @@ def test_a_replaced_model_never_has_the_facts_of_another(make_run, tmp_path):
         ]
         if len(seen) <= number:
             break
-    assert 3 < number < 19
+    assert 3 < number < 39
 
 
 def test_a_model_with_the_facts_of_another_is_refused(make_run, tmp_path):

@@ -34,3 +34,11 @@ def test_of_other_splits_all_scenes_with_masks_are_used(make_config):
     sample = sample_views(make_config(), "val", 64, None)
     assert len(sample.scenes) == 2
     assert sample.plan_views == len(sample.folds) == 4
+
+
+def test_of_fresh_views_the_first_are_used(make_config):
+    fresh = make_config("data.labeled=1", "objective.method=fixmatch", "views.labeled_views=fresh")
+    planned = make_config("data.labeled=1", "objective.method=fixmatch", "views.labeled_views=4")
+    samples = [sample_views(config, "train", 9, None) for config in (fresh, planned)]
+    assert list(samples[0].experiment.plan) == list(samples[1].experiment.plan)
+    assert samples[0].plan_views == samples[1].plan_views

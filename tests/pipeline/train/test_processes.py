@@ -72,11 +72,21 @@ def require_equal_losses(alone, together):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2"])
+@pytest.mark.parametrize(
+    ("method", "chosen"),
+    [
+        ("rs-mtdf", ()),
+        ("unimatch-v2", ()),
+        (
+            "fixmatch",
+            ("student.frozen_stages=2", "optimiser.layer_decay=0.7", "optimiser.warmup=3"),
+        ),
+    ],
+)
 def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
-    config_file, make_config, method
+    config_file, make_config, method, chosen
 ):
-    settings = (*SETTINGS, f"objective.method={method}")
+    settings = (*SETTINGS, *chosen, f"objective.method={method}")
     config = make_config(*settings, "optimiser.batch=4", "name=one")
     extract(config)
     alone = open_run(train(config).run)

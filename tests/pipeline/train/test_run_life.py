@@ -78,8 +78,18 @@ def assert_same(first: Path, second: Path) -> None:
         assert torch.equal(tensor, other["weights"][name]), name
 
 
-@pytest.mark.parametrize("settings", [(), ("runtime.checkpoint_every=3",)])
-@pytest.mark.parametrize("method", ["unimatch-v2", "rs-mtdf"])
+FRESH = ("views.labeled_views=fresh", "runtime.checkpoint_every=3")
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("unimatch-v2", ()),
+        ("unimatch-v2", ("views.unlabeled_views=fresh", *FRESH)),
+        ("rs-mtdf", ("runtime.checkpoint_every=3",)),
+        ("rs-mtdf", FRESH),
+    ],
+)
 def test_a_run_killed_at_any_step_ends_with_the_same_bits(
     make_config, kill_after, method, settings
 ):

@@ -1,5 +1,6 @@
 """Scalars are in event files that TensorBoard reads, and a refused write is an error."""
 
+import errno
 import os
 
 import pytest
@@ -60,3 +61,16 @@ def test_a_refused_write_names_the_file(tmp_path):
         with pytest.raises(WriteError, match="No space left") as caught:
             file.add("train/loss", 1.0, 0)
     assert caught.value.where == str(path)
+
+
+def test_a_refused_first_write_closes_the_file(tmp_path, monkeypatch):
+    opened = []
+
+    def write(records, _data):
+        opened.append(records._writer)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pipeline.train.scalars.RecordWriter.write", write)
+    with pytest.raises(WriteError):
+        ScalarFile(tmp_path, 0)
+    assert opened[0].closed

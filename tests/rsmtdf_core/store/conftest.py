@@ -29,13 +29,17 @@ def tokens_of(row: int) -> np.ndarray:
 
 @pytest.fixture
 def make() -> PlanMaker:
-    def plan(views: int = 2, scenes: int = 9, seed: int = 0, crop: int = 28) -> ViewPlan:
+    def plan(
+        views: int = 2, scenes: int = 9, seed: int = 0, crop: int = 28, **settings: float
+    ) -> ViewPlan:
         listed = [
             Scene(f"s{n:03}", f"s{n:03}.png", f"m{n:03}.png", 64, 48, sha256=f"{n:064x}")
             for n in range(scenes)
         ]
-        settings = ViewSettings(crop=crop, unlabeled_views=views, labeled_views=views)
-        return make_plan(listed[:2], listed[2:], settings, seed)
+        counts = {"unlabeled_views": views, "labeled_views": views}
+        return make_plan(
+            listed[:2], listed[2:], ViewSettings(crop=crop, **counts, **settings), seed
+        )
 
     return plan
 

@@ -13,7 +13,7 @@ from rsmtdf_core.errors import (
 from rsmtdf_core.store.group import CROPS, SCENES, VIEWS
 from rsmtdf_core.store.locks import is_locked, locked
 from rsmtdf_core.store.tables import SEGMENT_ROWS
-from rsmtdf_core.views.plan import ViewPlan
+from rsmtdf_core.views.plan import VIEW_DTYPE, ViewPlan
 
 
 def test_each_view_has_a_row_with_its_parameters(tmp_path: Path, make) -> None:
@@ -25,6 +25,22 @@ def test_each_view_has_a_row_with_its_parameters(tmp_path: Path, make) -> None:
     assert (group.table[rows] == plan.table).all()
     assert len(group.table) == SEGMENT_ROWS
     assert (np.delete(group.table["scene"], rows) == -1).all()
+
+
+@pytest.mark.parametrize("on", [{"vertical_flip": 0.5}, {"vertical_flip": 0.5, "quarter_turns": 1}])
+def test_orientations_have_fields_of_the_table_that_other_groups_lack(
+    tmp_path: Path, make, on
+) -> None:
+    plain, oriented = make(), make(**on)
+    group = grow_group(tmp_path, oriented)
+    grown = grow_group(tmp_path, make(5, **on))
+    opened = require_group(tmp_path, oriented)
+    assert opened.path == group.path == grown.path
+    assert opened.table.dtype.names == (*VIEW_DTYPE.names, *on)
+    assert (opened.table[opened.rows(oriented)] == oriented.table).all()
+    other = grow_group(tmp_path, plain)
+    assert other.path != group.path
+    assert np.load(other.path / VIEWS).dtype == VIEW_DTYPE
 
 
 def test_growth_moves_no_row_and_starts_a_segment(tmp_path: Path, make) -> None:

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.student.model import Student, parameter_groups
 from rsmtdf_core.student.resizing import resize_map, resize_tokens
 from rsmtdf_core.student.settings import FusionSettings, StudentSettings
+from rsmtdf_core.student.stages import stages
 from rsmtdf_core.tokens import TokenShape
 
 ENCODERS = {"vit_tiny_patch16_224": 64, "resnet18": 64, "efficientnet_lite0": 70}
@@ -22,6 +25,9 @@ ALL = [OWN, FINER, SECOND, FOREIGN]
 def make(encoder="vit_tiny_patch16_224", crop=64, teachers=(), **settings) -> Student:
     chosen = StudentSettings(encoder=encoder, weights="random", translator_hidden=16, **settings)
     return Student(chosen, classes=3, crop=crop, teachers=list(teachers))
+
+
+_WITH_TEACHERS = make("test_vit", teachers=ALL)
 
 
 @pytest.mark.parametrize(("encoder", "crop"), ENCODERS.items())
@@ -217,6 +223,33 @@ def test_parameter_groups_hold_each_parameter_once():
     assert {id(value) for value in encoder["params"]} == {
         id(value) for value in student.encoder.parameters()
     }
+
+
+@given(st.floats(0.01, 0.99), st.floats(1e-7, 1e-2), st.floats(0.1, 100))
+@settings(max_examples=10)
+def test_layer_decay_multiplies_the_rate_of_each_earlier_stage(decay, lr, multiplier):
+    student = _WITH_TEACHERS
+    *encoder, others = parameter_groups(student, lr, multiplier, decay)
+    grouped = [id(value) for group in (*encoder, others) for value in group["params"]]
+    assert sorted(grouped) == sorted(id(value) for value in student.parameters())
+    by_stage = stages(student.encoder.net)
+    for index, (group, stage) in enumerate(zip(encoder, by_stage, strict=True)):
+        assert list(map(id, group["params"])) == list(map(id, stage.values()))
+        assert group["lr"] == pytest.approx(lr * decay ** (len(by_stage) - 1 - index))
+    assert (encoder[-1]["lr"], others["lr"]) == (lr, lr * multiplier)
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("frozen", [0, 2, "all"])
+def test_groups_hold_only_what_trains(frozen, decay):
+    student = make("resnet18", teachers=[OWN], frozen_stages=frozen)
+    groups = parameter_groups(student, 1e-3, 10, decay)
+    grouped = {id(value) for group in groups for value in group["params"]}
+    assert grouped == {id(value) for value in student.parameters() if value.requires_grad}
+    assert all(group["params"] for group in groups)
+    assert groups[-1]["lr"] == pytest.approx(1e-2)
+    if frozen != "all":
+        assert groups[-2]["lr"] == 1e-3, "the last stage keeps the encoder's rate"
 
 
 def test_a_crop_that_the_patch_does_not_divide_is_refused():

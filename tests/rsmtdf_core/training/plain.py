@@ -1,32 +1,52 @@
-"""A plain reference implementation of RS-MTDF's step in float64, which the loop is compared with.
+"""A plain reference implementation of a step of each method in float64, which the loop is compared with.
 
-It uses none of the project's loop, objectives, distillation or EMA; from the student it uses only the layers, applied
-in the order of the published method.
+It uses none of the project's loop, objectives, distillation, EMA or batches; from the student it uses only the layers,
+applied in the order of the published methods, and from the views the functions that render an image.
 """
 
 import copy
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+
+from rsmtdf_core.training.data import Batch
+from rsmtdf_core.training.strong import change_of
+from rsmtdf_core.views.render import render_image, render_mask, render_photometric
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class PlainTraining:
-    """Two copies of a student and AdamW's moments; `step` trains once."""
+    """Copies of a student and its average, and AdamW's moments; `step` trains once."""
 
-    def __init__(self, student, *, lr, multiplier, decay, power, total, ema_limit, confidence):
-        self.student = copy.deepcopy(student).double()
-        self.ema = copy.deepcopy(student).double()
+    def __init__(
+        self,
+        student,
+        ema,
+        *,
+        method,
+        lr,
+        multiplier,
+        decay,
+        power,
+        total,
+        ema_limit,
+        confidence,
+        delay,
+    ):
+        self.student = copy.deepcopy(student).double().train()
+        self.ema = copy.deepcopy(ema).double().eval()
+        self.method, self.confidence = method, confidence
         self.lr, self.multiplier, self.decay, self.power = lr, multiplier, decay, power
-        self.total, self.ema_limit, self.confidence = total, ema_limit, confidence
+        self.total, self.ema_limit, self.delay = total, ema_limit, delay
         self.first = {name: torch.zeros_like(p) for name, p in self.student.named_parameters()}
         self.second = {name: torch.zeros_like(p) for name, p in self.student.named_parameters()}
 
-    def step(self, number, batch, teachers):
+    def step(self, number, batch, teachers, scale=None):
         """Train a step on a batch; return the losses by name and the gradients by parameter."""
-        losses = self._losses(batch, teachers)
+        losses = self._losses(batch, teachers, scale)
         names = [name for name, _ in self.student.named_parameters()]
         gradients = torch.autograd.grad(losses["loss"], list(self.student.parameters()))
         gradients = dict(zip(names, gradients, strict=True))
@@ -34,49 +54,65 @@ class PlainTraining:
         self._average(number)
         return {name: float(loss.detach()) for name, loss in losses.items()}, gradients
 
-    def _losses(self, batch, teachers):
+    def _losses(self, batch, teachers, scale):
         labeled, unlabeled = len(batch.images), len(batch.weak)
-        with torch.no_grad():
-            weak, _ = forward(self.ema, normalised(batch.weak))
+        views = list(batch.mixed)
+        pseudo = [self._pseudo_labels(batch, view) for view in range(len(views))]
+        images = normalised(torch.cat([batch.images, *views]))
+        logits, tokens = forward(self.student, images, scale)
+        losses = {"loss_x": self._supervised(logits[:labeled], batch.masks)}
+        if views:
+            strong = logits[labeled:].split(unlabeled)
+            pairs = list(zip(strong, pseudo, strict=True))
+            losses["loss_u"] = sum(self._consistency(*pair) for pair in pairs) / len(views)
+            kept = [trusted.double().sum() / valid.sum() for _, trusted, valid in pseudo]
+            losses["trusted"] = sum(kept) / len(views)
+        if teachers:
+            distances = [(tokens[name] - teachers[name].double()) ** 2 for name in tokens]
+            losses["loss_distill"] = sum(distance.mean() for distance in distances) / len(distances)
+        x, u, d = (losses.get(name) for name in ("loss_x", "loss_u", "loss_distill"))
+        if self.method == "supervised":
+            return {"loss": x}
+        return losses | {"loss": (x + u + d) / 3 if self.method == "rs-mtdf" else (x + u) / 2}
+
+    def _supervised(self, logits, masks):
+        total, count = 0.0, 0
+        for scores, mask in zip(logits, masks, strict=True):
+            logs = torch.log_softmax(scores, dim=0)
+            for class_id in range(len(logs)):
+                here = mask == class_id
+                total = total - logs[class_id][here].sum()
+                count += int(here.sum())
+        return total / count
+
+    @torch.no_grad()
+    def _pseudo_labels(self, batch, view):
+        """Labels of the average for the mixed images: class ids, trusted and valid pixels."""
+        weak, _ = forward(self.ema, normalised(batch.weak))
         chances = torch.softmax(weak, dim=1)
         confidence, labels = chances.max(dim=1).values, chances.argmax(dim=1)
-        valid = batch.valid[labeled:].clone()
+        valid = batch.valid[len(batch.images) :].clone()
         before = confidence.clone(), labels.clone(), valid.clone()
-        for i in range(unlabeled):
+        for i, box in enumerate(batch.pasted[view]):
             partner = i + 1 if i % 2 == 0 else i - 1
-            box = batch.pasted[0, i]
             for plane, old in zip((confidence, labels, valid), before, strict=True):
                 plane[i][box] = old[partner][box]
-        logits, tokens = forward(
-            self.student, normalised(torch.cat([batch.images, batch.mixed[0]]))
-        )
-        x, u = logits[:labeled], logits[labeled:]
-        supervised, count = 0.0, 0
-        for i in range(labeled):
-            logs = torch.log_softmax(x[i], dim=0)
-            for class_id in range(x.shape[1]):
-                here = batch.masks[i] == class_id
-                supervised = supervised - logs[class_id][here].sum()
-                count += int(here.sum())
-        consistency = 0.0
-        for i in range(unlabeled):
-            logs = torch.log_softmax(u[i], dim=0)
-            for class_id in range(u.shape[1]):
-                here = (labels[i] == class_id) & (confidence[i] >= self.confidence) & valid[i]
-                consistency = consistency - logs[class_id][here].sum()
-        distances = [(tokens[name] - teachers[name].double()) ** 2 for name in tokens]
-        losses = {
-            "loss_x": supervised / count,
-            "loss_u": consistency / int(valid.sum()),
-            "loss_distill": sum(distance.mean() for distance in distances) / len(distances),
-        }
-        losses["loss"] = sum(losses.values()) / 3
-        return losses
+        return labels, (confidence >= self.confidence) & valid, valid
+
+    def _consistency(self, logits, pseudo):
+        labels, trusted, valid = pseudo
+        total = 0.0
+        for i, scores in enumerate(logits):
+            logs = torch.log_softmax(scores, dim=0)
+            for class_id in range(len(logs)):
+                total = total - logs[class_id][(labels[i] == class_id) & trusted[i]].sum()
+        return total / int(valid.sum())
 
     @torch.no_grad()
     def _adamw(self, number, gradients):
+        scheduled = max(0, number - self.delay)
         for name, parameter in self.student.named_parameters():
-            rate = self.lr * (1 - number / self.total) ** self.power
+            rate = self.lr * (1 - scheduled / self.total) ** self.power
             if not name.startswith("encoder."):
                 rate *= self.multiplier
             gradient = gradients[name]
@@ -90,9 +126,10 @@ class PlainTraining:
     @torch.no_grad()
     def _average(self, number):
         ratio = min(1 - 1 / (number + 1), self.ema_limit)
-        new = dict(self.student.named_parameters())
-        for name, parameter in self.ema.named_parameters():
-            parameter.copy_(ratio * parameter + (1 - ratio) * new[name])
+        new = self.student.state_dict()
+        for name, tensor in self.ema.state_dict().items():
+            floating = tensor.is_floating_point()
+            tensor.copy_(ratio * tensor + (1 - ratio) * new[name] if floating else new[name])
 
 
 def normalised(images):
@@ -103,9 +140,11 @@ def normalised(images):
     return (images.double() / 255 - mean) / std
 
 
-def forward(student, images):
+def forward(student, images, scale=None):
     """Logits, and tokens by teacher: each of the student's parts in the order of the reference."""
     taps = student.encoder(images)
+    if scale is not None:
+        taps = [tap * scale.double()[:, : tap.shape[1], None, None] for tap in taps]
     last = taps[-1]
     tokens, fused = {}, 0.8 * last
     for name, translator in student.translators.items():
@@ -123,6 +162,64 @@ def forward(student, images):
         back = torch.einsum("bdhw,cd->bchw", on_grid, projection.weight)
         fused = fused + 0.1 * (back + projection.bias.view(1, -1, 1, 1))
         tokens[name] = translated
-    logits = student.head([*taps[:-1], fused])
+    logits = student.head([*taps[:-1], fused if tokens else last])
     logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=True)
     return logits, tokens
+
+
+def plain_batch(plan, reader, rows, step, strong_views):
+    """The batch of a step whose views have these rows of a plan, rendered view by view."""
+    crop = plan.settings.crop
+    labeled = [plan[row] for row in rows.labeled.tolist()]
+    unlabeled = [plan[row] for row in rows.unlabeled.tolist()] if strong_views else []
+
+    def shown(view, image):
+        return render_image(image, view.geometry, crop)
+
+    def weak(view):
+        return shown(view, reader.image(plan.scenes[view.scene]))
+
+    def mask(view):
+        return render_mask(reader.mask(plan.scenes[view.scene]), view.geometry, crop, 255)
+
+    def valid(view):
+        scene = plan.scenes[view.scene]
+        return shown(view, np.full((scene.height, scene.width, 3), 255, np.uint8))[..., 0] == 255
+
+    mixed, pasted = [], []
+    for number in range(strong_views):
+        # The first view is that of the plan.
+        changes = [
+            (view.photometric, view.box)
+            if number == 0
+            else change_of(plan, view.row, rows.epoch, number)
+            for view in unlabeled
+        ]
+        strong = [
+            render_photometric(weak(view), photometric)
+            for view, (photometric, _) in zip(unlabeled, changes, strict=True)
+        ]
+        by_row = {view.row: picture for view, picture in zip(unlabeled, strong, strict=True)}
+        for view, picture, (_, box) in zip(unlabeled, strong, changes, strict=True):
+            inside = np.zeros((crop, crop), bool)
+            if box is not None:
+                inside[box.top : box.top + box.height, box.left : box.left + box.width] = True
+            pasted.append(inside)
+            mixed.append(np.where(inside[..., None], by_row[view.partner], picture))
+
+    def images(pictures, *shape):
+        stacked = np.array(pictures, np.uint8).reshape(*shape, crop, crop, 3)
+        return torch.from_numpy(np.moveaxis(stacked, -1, -3).copy())
+
+    views = strong_views, len(unlabeled)
+    return Batch(
+        step,
+        0,
+        len(labeled),
+        images([weak(view) for view in labeled], len(labeled)),
+        torch.from_numpy(np.array([mask(view) for view in labeled])),
+        images([weak(view) for view in unlabeled], len(unlabeled)),
+        images(mixed, *views),
+        torch.from_numpy(np.array(pasted, bool).reshape(*views, crop, crop)),
+        torch.from_numpy(np.array([valid(view) for view in labeled + unlabeled])),
+    )

@@ -124,6 +124,15 @@ def test_pseudo_labels_are_mixed_like_the_mirrored_pairs_of_the_reference():
         assert 0 < pseudo.trusted.sum() < planes[2].sum()
 
 
+@pytest.mark.parametrize(("confidence", "trusted"), [(0.5, True), (0.5000001, False)])
+def test_a_confidence_that_equals_the_threshold_is_trusted(confidence, trusted):
+    batch = _batch()
+    even = torch.zeros(SAMPLES, 2, SIDE, SIDE)
+    models = dataclasses.replace(_models(), label=lambda _: even)  # half for either class
+    (pseudo,) = pseudo_labels(models, batch, confidence)
+    assert torch.equal(pseudo.trusted, mixed_valid(batch)[0] & trusted)
+
+
 def test_the_unlabeled_loss_is_the_trusted_sum_over_all_valid_pixels():
     batch, models = _batch(), _models()
     (pseudo,), (valid,) = pseudo_labels(models, batch, confidence=0.9), mixed_valid(batch)
@@ -209,6 +218,27 @@ def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
     ]
     for name, loss in whole.items():
         torch.testing.assert_close(sum(part[name] for part in parts), loss, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("padding", [True, False])
+@pytest.mark.parametrize("samples", ["both", "unlabeled"])
+def test_labeled_samples_without_tokens_are_not_distilled(samples, padding):
+    batch, full = _batch(), _targets()
+    tokens = {name: tokens[SAMPLES:] for name, tokens in full.tokens.items()}
+    targets = Targets(tokens, None, full.spreads, labeled=False)
+    unlabeled = DistillationSettings(samples="unlabeled", padding=padding)
+    expected = _losses("rs-mtdf", batch, full, distillation=unlabeled)
+    settings = DistillationSettings(samples=samples, padding=padding)
+    objective = _objective("rs-mtdf", distillation=settings)
+    counts = objective.counts(batch, targets)
+    whole = objective(_models(), batch, targets, counts)
+    parts = [
+        objective(_models(), batch.part(part), targets.part(part, SAMPLES), counts)
+        for part in (slice(0, 2), slice(2, 4))
+    ]
+    for name, loss in expected.items():
+        torch.testing.assert_close(whole[name], loss, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(sum(part[name] for part in parts), loss, rtol=1e-5, atol=1e-6)
 
 
 def test_a_sample_keeps_its_dropout_whatever_process_computes_it():

@@ -56,6 +56,26 @@ def test_labeled_views_advance_over_the_epochs_until_all_are_used():
     assert len(used) == len(every)
 
 
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_schedule_of_fresh_views_shows_none_twice(world):
+    plan = _plan(labeled=2, views="fresh")
+    parts = [BatchSchedule(plan, 4 // world, 0, rank, world) for rank in range(world)]
+    steps = range(20)
+    rows = [part.rows(step) for step in steps for part in parts]
+    for role in ("labeled", "unlabeled"):
+        views = [plan[row] for part in rows for row in getattr(part, role).tolist()]
+        assert len({(view.scene, view.number) for view in views}) == len(views) == 4 * len(steps)
+    # The first passes show the views of a plan, in the same order.
+    planned = BatchSchedule(_plan(labeled=2, views=20), 4, 0)
+    for step in (0, 1, 5):
+        for role in ("labeled", "unlabeled"):
+            shown = np.concatenate([getattr(part.rows(step), role) for part in parts])
+            others = getattr(planned.rows(step), role)
+            assert [plan[row].geometry for row in shown.tolist()] == [
+                planned.plan[row].geometry for row in others.tolist()
+            ]
+
+
 def test_processes_share_a_step_without_overlap_and_together_equal_one():
     plan = _plan()
     whole = BatchSchedule(plan, batch=4, seed=0)

@@ -26,9 +26,11 @@ class _Reader:
         pass
 
 
-def _targets(policy, maps=None):
+def _targets(policy, maps=None, labeled_views=4):
     scenes = [Scene(f"s{i:02d}", f"{i}.png", None, 64, 64) for i in range(10)]
-    settings = ViewSettings(crop=32, cutmix=CutMixSettings(p=0.5), teacher_sees=policy)
+    settings = ViewSettings(
+        crop=32, cutmix=CutMixSettings(p=0.5), teacher_sees=policy, labeled_views=labeled_views
+    )
     plan = make_plan(scenes[:4], scenes[4:], settings, seed=0)
     schedule = BatchSchedule(plan, batch=4, seed=0)
     rows = schedule.rows(0)
@@ -79,6 +81,24 @@ def test_tokens_of_unmixed_views_are_joined_along_the_box_and_cut_ones_left_out(
                     assert (tokens[4 + i, y, x] == row).all()
         boxes += box is not None
     assert boxes > 0
+
+
+@pytest.mark.parametrize("policy", ["mixed", "strong"])
+def test_fresh_labeled_views_have_no_tokens(policy):
+    _, rows, whole = _targets(policy)
+    _, fresh_rows, targets = _targets(policy, labeled_views="fresh")
+    assert not targets.labeled
+    offset = rows.unlabeled[0] - fresh_rows.unlabeled[0]
+    scenes_alike = rows.unlabeled - offset == fresh_rows.unlabeled
+    assert scenes_alike.all(), "the plans list the same unlabeled views of number 0"
+    assert torch.equal(targets.tokens["one"], whole.tokens["one"][4:] - offset)
+    assert (targets.kept is None) == (policy == "mixed")
+    halves = [targets.part(slice(0, 2), 4), targets.part(slice(2, 4), 4)]
+    assert not halves[0].labeled
+    assert torch.equal(torch.cat([half.tokens["one"] for half in halves]), targets.tokens["one"])
+    if targets.kept is not None:
+        assert torch.equal(targets.kept["one"], whole.kept["one"][4:])
+        assert torch.equal(torch.cat([half.kept["one"] for half in halves]), targets.kept["one"])
 
 
 def test_online_targets_are_the_teachers_tokens_and_usable_in_a_loss():

@@ -1,4 +1,6 @@
 import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsmtdf_core.views.draws import KeyedDraws
-from rsmtdf_core.views.geometric import draw_box, draw_geometry
+from rsmtdf_core.views.geometric import draw_box, draw_geometry, draw_orientation
 from rsmtdf_core.views.settings import CutMixSettings, ViewSettings
+from rsmtdf_core.views.view import Geometry
 
 CROP = 56
 
@@ -46,6 +49,31 @@ def test_the_short_side_is_rounded_as_the_reference_does():
     settings = ViewSettings(crop=14, scale=(0.5, 0.5))
     assert draw_geometry(settings, 10, 5, KeyedDraws(0)).height == 3  # 2.5 + 0.5, not banker's 2
     assert draw_geometry(settings, 5, 11, KeyedDraws(0)).height == 5  # int(5.5)
+
+
+def orientations(vertical_flip, quarter_turns, count=4000):
+    settings = ViewSettings(vertical_flip=vertical_flip, quarter_turns=quarter_turns)
+    plain = Geometry(100, 80, 3, 4, flip=True)
+    views = [draw_orientation(settings, plain, KeyedDraws(seed)) for seed in range(count)]
+    assert {replace(view, vertical_flip=False, quarter_turns=0) for view in views} == {plain}
+    shares = Counter((view.vertical_flip, view.quarter_turns) for view in views)
+    return {orientation: number / count for orientation, number in shares.items()}
+
+
+def test_the_eight_orientations_are_equally_frequent():
+    shares = orientations(0.5, 1.0)
+    assert len(shares) == 8
+    assert list(shares.values()) == pytest.approx([1 / 8] * 8, abs=0.025)
+
+
+def test_the_shares_of_flips_and_turns_follow_their_probabilities():
+    assert orientations(0.0, 0.0, 50) == {(False, 0): 1.0}
+    assert orientations(1.0, 0.0, 50) == {(True, 0): 1.0}
+    assert orientations(0.3, 0.0)[True, 0] == pytest.approx(0.3, abs=0.03)
+    turned = orientations(0.0, 0.4)
+    assert [turned[False, turns] for turns in range(4)] == pytest.approx(
+        [0.7, 0.1, 0.1, 0.1], abs=0.03
+    )
 
 
 @pytest.fixture(scope="module")

@@ -169,6 +169,29 @@ def test_default_settings_keep_their_addresses():
     }
 
 
+@pytest.mark.parametrize(
+    "on", [{"vertical_flip": 0.5}, {"quarter_turns": 1}, {"vertical_flip": 1, "quarter_turns": 0.5}]
+)
+def test_orientations_shift_no_other_draw(plan, scenes, on):
+    oriented = make_plan(scenes[:4], scenes[4:], SETTINGS.model_copy(update=on), 0)
+    assert oriented.address != plan.address
+    assert oriented.table.dtype.names == (*VIEW_DTYPE.names, *on)
+    for name in VIEW_DTYPE.names:
+        assert oriented.table[name].tobytes() == plan.table[name].tobytes()
+    for name in on:
+        assert oriented.table[name].any()
+    assert [replace(view.geometry, vertical_flip=False, quarter_turns=0) for view in oriented] == [
+        view.geometry for view in plan
+    ]
+
+
+def test_a_probability_of_zero_is_no_orientation(plan, scenes):
+    off = ViewSettings(
+        crop=56, unlabeled_views=2, labeled_views=3, vertical_flip=0, quarter_turns=0.0
+    )
+    assert make_plan(scenes[:4], scenes[4:], off, 0).fingerprint == plan.fingerprint
+
+
 def test_address_fields_survive_json(plan):
     assert json.loads(json.dumps(plan.address_fields())) == plan.address_fields()
 

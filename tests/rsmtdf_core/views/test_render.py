@@ -1,3 +1,4 @@
+import itertools
 import pickle
 import zlib
 from dataclasses import replace
@@ -25,7 +26,7 @@ CROP = 42
 
 
 def reference_crop(picture: Image.Image, geometry: Geometry, crop: int, fill: int) -> np.ndarray:
-    """Resize all of the scene, pad, crop, mirror: the reference method step by step."""
+    """Resize all of the scene, pad, crop, mirror: the reference method step by step; then turn."""
     if picture.mode == "L":
         picture = picture.resize((geometry.width, geometry.height), Image.Resampling.NEAREST)
     else:
@@ -35,7 +36,9 @@ def reference_crop(picture: Image.Image, geometry: Geometry, crop: int, fill: in
     picture = ImageOps.expand(picture, border=padding, fill=fill)
     left, top = geometry.left, geometry.top
     picture = picture.crop((left, top, left + crop, top + crop))
-    return np.asarray(ImageOps.mirror(picture) if geometry.flip else picture)
+    picture = ImageOps.mirror(picture) if geometry.flip else picture
+    picture = ImageOps.flip(picture) if geometry.vertical_flip else picture
+    return np.asarray(picture.rotate(90 * geometry.quarter_turns))
 
 
 @st.composite
@@ -43,7 +46,8 @@ def cuts(draw):
     width, height = draw(st.integers(1, 160)), draw(st.integers(1, 160))
     left = draw(st.integers(0, max(0, width - CROP)))
     top = draw(st.integers(0, max(0, height - CROP)))
-    return Geometry(width, height, left, top, draw(st.booleans()))
+    flips = draw(st.booleans()), draw(st.booleans())
+    return Geometry(width, height, left, top, *flips, draw(st.integers(0, 3)))
 
 
 def noise(height: int, width: int, seed: int) -> np.ndarray:
@@ -98,13 +102,29 @@ def test_padding_is_right_and_bottom_before_the_mirror(flip):
     assert valid.sum() == 30 * 20
 
 
-@given(cut=cuts())
-def test_a_mirrored_view_is_the_mirror_of_the_view(cut):
+def rendered(cut: Geometry) -> list[np.ndarray]:
+    """The image, mask and valid pixels of a view."""
     image = noise(60, 50, 1)
-    plain, mirrored = replace(cut, flip=False), replace(cut, flip=True)
-    np.testing.assert_array_equal(
-        render_image(image, mirrored, CROP), render_image(image, plain, CROP)[:, ::-1]
-    )
+    mask = render_mask(image[..., 0] % 7, cut, CROP, 255)
+    return [render_image(image, cut, CROP), mask, valid_pixels(cut, CROP)]
+
+
+@given(cut=cuts())
+def test_an_oriented_view_is_the_plain_view_flipped_and_turned(cut):
+    plain = rendered(replace(cut, flip=False, vertical_flip=False, quarter_turns=0))
+    for view, expected in zip(rendered(cut), plain, strict=True):
+        mirrored = np.fliplr(expected) if cut.flip else expected
+        mirrored = np.flipud(mirrored) if cut.vertical_flip else mirrored
+        np.testing.assert_array_equal(view, np.rot90(mirrored, cut.quarter_turns))
+        assert view.flags.c_contiguous
+
+
+def test_flips_and_quarter_turns_give_eight_orientations():
+    cuts = itertools.product((False, True), (False, True), range(4))
+    views = {
+        render_image(noise(60, 50, 1), Geometry(80, 60, 9, 5, *cut), CROP).tobytes() for cut in cuts
+    }
+    assert len(views) == 8
 
 
 @pytest.mark.parametrize("order", [(), (3,), (0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])

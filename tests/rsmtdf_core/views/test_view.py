@@ -1,5 +1,7 @@
 """A view is a record of fixed size, from which the same view comes back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -13,6 +15,7 @@ from rsmtdf_core.views.view import (
     Photometric,
     from_record,
     to_record,
+    view_dtype,
 )
 
 SIDES = st.integers(0, 2**31 - 1)
@@ -44,6 +47,31 @@ def test_every_number_of_a_view_comes_back_exactly(scene, number, geometry, chan
     assert view.labeled == (change is None)
     assert view.box == box
     assert table["partner_scene"][0] == -1
+
+
+ORIENTED = st.builds(
+    Geometry, SIDES, SIDES, SIDES, SIDES, st.booleans(), st.booleans(), st.integers(0, 3)
+)
+
+
+@given(ORIENTED, st.sets(st.sampled_from(["vertical_flip", "quarter_turns", "flip"])))
+def test_a_table_has_the_fields_of_the_settings_that_are_on(geometry, on):
+    dtype = view_dtype(dict.fromkeys(on, 0.5))
+    added = [name for name in ("vertical_flip", "quarter_turns") if name in on]
+    assert dtype.names == (*VIEW_DTYPE.names, *added)
+    off = dict.fromkeys({"vertical_flip", "quarter_turns"} - on, 0)
+    geometry = replace(geometry, **off)
+    table = np.array([to_record(0, 0, geometry, None, -1, None, dtype)], dtype)
+    assert from_record(table[0], row=0, partner=-1).geometry == geometry
+    if not added:
+        assert dtype == VIEW_DTYPE
+
+
+@pytest.mark.parametrize("setting", [{"vertical_flip": True}, {"quarter_turns": 2}])
+def test_an_orientation_is_never_lost_to_a_table_without_its_field(setting):
+    geometry = Geometry(1, 1, 0, 0, flip=False, **setting)
+    with pytest.raises(AssertionError):
+        to_record(0, 0, geometry, None, -1, None)
 
 
 def test_labeled_views_are_stored_with_neutral_factors():
