@@ -80,7 +80,7 @@ def test_constant_channels_are_not_divided_by_zero(head):
     zero = {shape.teacher: torch.zeros(shape.channels) for shape in SHAPES}
     spread = {name: values + torch.arange(len(values)) for name, values in zero.items()}
     head.set_statistics({name: (zero[name], spread[name]) for name in zero})
-    assert head(tokens_of(torch.rand(1, 3, CROP, CROP)), (CROP, CROP)).isfinite().all()
+    assert head(tokens_of(torch.rand(1, 4, CROP, CROP)), (CROP, CROP)).isfinite().all()
 
 
 def test_a_linear_head_is_linear():
