@@ -13,6 +13,7 @@ import typer
 
 import rsmtdf_core
 from cli import config
+from cli.archive import search, suggest
 from cli.cache import commands as cache
 from cli.console import RichReporter, err, labeled, out
 from cli.data import commands as data
@@ -55,6 +56,8 @@ app.command()(compare)
 app.command()(report)
 app.command("import-official")(import_official)
 app.command()(export)
+app.command()(suggest)
+app.command()(search)
 app.command()(demo)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")

@@ -50,11 +50,12 @@ Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, as printed by `rsmtdf train`.")
 ]
 Checkpoint = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        metavar="PATH",
-        help="Use this checkpoint of the run, e.g. [cyan]RUN/checkpoints/step-00000120[/].",
-        show_default="the best",
+        metavar="best|last|STEP|PATH",
+        help="The model of the best validation, of the newest checkpoint, after STEP steps, or in a folder such as "
+        "[cyan]RUN/checkpoints/step-00000120[/]. A step that does not exist lists those that do.",
+        show_default="best",
     ),
 ]
 Bands = Annotated[

@@ -48,8 +48,9 @@ def probe(
 
     A linear head is fitted on the tokens of each teacher, of each pair of teachers and on the student's features, and
     scored on scenes that it has not seen (cross-validation by scene). A teacher can help a student that knows less:
-    its tokens should predict the classes better than the student's initial features do. ± is a 95 % interval over the
-    folds; a smaller difference is not clear. Cached tokens are read, others are computed; no store is written.
+    its tokens should predict the classes better than the student's initial features do. Differences are means over
+    folds, with a 95 % interval (±); a difference within it is not clear. Cached tokens are read, others are computed;
+    no store is written.
 
     For a run, the trained student is compared with its initial weights and its teachers, by default on the validation
     scenes: probe score, explained variance of the teachers' tokens, and linear CKA (1 for features that are equal up to

@@ -1,4 +1,4 @@
-"""Load a run with its best model, for the commands that use a trained model (tests: evaluate/test_run.py)."""
+"""Load a run with one of its models, for the commands that use a trained model (tests: evaluate/test_run.py)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from rsmtdf_core.choices import fields_at
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.report import cautions
 from rsmtdf_core.roles import Role, role_of
-from rsmtdf_core.runs.best import best_checkpoint
-from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
+from rsmtdf_core.runs.best import Choice, chosen_checkpoint
+from rsmtdf_core.runs.checkpoint import Checkpoint, load_weights
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD
@@ -64,7 +64,7 @@ def load_run(
     path: Path,
     weights: ModelName | None = None,
     overrides: Sequence[str] = (),
-    checkpoint: Path | None = None,
+    checkpoint: Choice | None = None,
 ) -> TrainedRun:
     """Load a run's best model.
 
@@ -72,16 +72,16 @@ def load_run(
         path: the run's folder.
         weights: the EMA model or the student; by default the model that selected the best checkpoint.
         overrides: `key=value` for keys of `evaluation.inference`, and for `runtime.device`.
-        checkpoint: folder of a checkpoint to load instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; None loads the best.
 
     Raises:
-        RunError: If there is no run, or the checkpoint is damaged or not finite.
+        RunError: If there is no run or no such checkpoint, or the checkpoint is damaged or not finite.
         ConfigError: If an override is invalid, or changes settings of the training.
     """
     _require_free(overrides)
     folder = open_run(path)
     config = load_config(str(folder.config), overrides)
-    chosen = best_checkpoint(folder) if checkpoint is None else load_checkpoint(checkpoint)
+    chosen = chosen_checkpoint(folder, checkpoint)
     which = weights or config.evaluation.weights
     manifest = load_manifest(str(folder.manifest))
     shapes = [TokenShape(**shape) for shape in chosen.state["teachers"]]

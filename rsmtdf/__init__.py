@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsmtdf import cache, data, nested_names
+from rsmtdf.archive import search, suggest
 from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
 from rsmtdf.results import compare, demo, export, import_official, report, runs
@@ -63,6 +64,8 @@ __all__ = [
     "probe",
     "report",
     "runs",
+    "search",
+    "suggest",
     "train",
 ]
 
@@ -74,7 +77,7 @@ def load_student(
     run: PathLike,
     *,
     weights: Weights | None = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     device: torch.device | str | None = None,
 ) -> StudentModel:
     """Load a run's best student as a module in eval mode, which maps images to logits.
@@ -84,7 +87,7 @@ def load_student(
     Args:
         run: the run's folder.
         weights: the EMA model or the student, by default the model that selected the best checkpoint.
-        checkpoint: folder of a checkpoint to load instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
         device: by default the device of the run's config, which is a GPU if available.
 
     Raises:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.trained import load_run
-from rsmtdf.paths import optional_path
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.inference import nearest_multiple
 from rsmtdf_core.student.resizing import resize_map
@@ -82,9 +81,9 @@ def load_student(
     run: PathLike,
     *,
     weights: Weights | None = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     device: torch.device | str | None = None,
 ) -> StudentModel:
     """See `rsmtdf.load_student`."""
-    trained = load_run(Path(run), weights, checkpoint=optional_path(checkpoint))
+    trained = load_run(Path(run), weights, checkpoint=checkpoint)
     return StudentModel(trained.student, trained.manifest).to(device).eval()

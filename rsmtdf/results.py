@@ -101,7 +101,7 @@ def export(
     format: ExportFormat = "onnx",  # noqa: A002 - the name on the command line
     weights: Weights | None = None,
     overwrite: bool = False,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     progress: bool = False,
 ) -> ExportReport:
     """Export a run's best student for other programs, and check that it computes the same as the run's model.
@@ -112,7 +112,7 @@ def export(
         format: "safetensors", "pt2" or "onnx".
         weights: the EMA model or the student, by default the model that selected the best checkpoint.
         overwrite: replace existing files.
-        checkpoint: folder of a checkpoint to use instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
         progress: whether bars are shown.
 
     Raises:
@@ -127,7 +127,7 @@ def export(
         weights=weights,
         overwrite=overwrite,
         reporter=reporter(progress=progress),
-        checkpoint=optional_path(checkpoint),
+        checkpoint=checkpoint,
     )
 
 

@@ -31,7 +31,7 @@ def probe(
     views: int = 64,
     scenes: int | None = None,
     split: Literal["train", "val", "test"] | None = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     progress: bool = False,
 ) -> ProbeReport:
     """Score teachers and students by linear heads on a few labeled views; no store and no run is written.
@@ -46,7 +46,8 @@ def probe(
         views: maximum number of views, at least 2.
         scenes: maximum number of scenes, at least 2.
         split: split of the views, by default "train" (its labeled scenes) for a config, and "val" for a run.
-        checkpoint: folder of a run's checkpoint to use instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint of the run; by default its
+            best.
         progress: whether bars are shown.
 
     Raises:
@@ -55,9 +56,7 @@ def probe(
     from pipeline.probe import open_source
     from pipeline.probe import probe as score_features
 
-    config, run = open_source(
-        source, override_words(overrides), optional_path(cache), optional_path(checkpoint)
-    )
+    config, run = open_source(source, override_words(overrides), optional_path(cache), checkpoint)
     return score_features(
         config,
         run,
@@ -160,7 +159,7 @@ def evaluate(
     root: PathLike | None = None,
     protocol: str | Sequence[str] = "rsmtdf",
     overrides: Overrides = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     progress: bool = False,
 ) -> EvaluationReport:
     """Score a run's best model; tables and pictures are also written to `RUN/evaluation/SPLIT-WEIGHTS`.
@@ -172,7 +171,7 @@ def evaluate(
         root: the data root, if it has moved since training.
         protocol: a protocol, or several; the report shows the scores of the first.
         overrides: overrides of `evaluation.inference` keys and `runtime.device`.
-        checkpoint: folder of a checkpoint to use instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
         progress: whether a bar is shown.
 
     Raises:
@@ -188,7 +187,7 @@ def evaluate(
         reporter(progress=progress),
         protocols=[protocol] if isinstance(protocol, str) else protocol,
         overrides=override_words(overrides),
-        checkpoint=optional_path(checkpoint),
+        checkpoint=checkpoint,
     )
     return report
 
@@ -207,7 +206,7 @@ def predict(
     scale: tuple[float, float] | None = None,
     overwrite: bool = False,
     overrides: Overrides = None,
-    checkpoint: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
     progress: bool = False,
 ) -> list[Path]:
     """Write the class maps of images, GeoTIFFs and folders of them, of any size.
@@ -224,7 +223,7 @@ def predict(
         scale: values to map to black and white, by default the manifest's.
         overwrite: replace existing maps.
         overrides: overrides of `evaluation.inference` keys and `runtime.device`.
-        checkpoint: folder of a checkpoint to use instead of the best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
         progress: whether a bar is shown.
 
     Returns:
@@ -255,5 +254,5 @@ def predict(
         validate(PredictSettings, values, "rsmtdf.predict"),
         reporter(progress=progress),
         overrides=override_words(overrides),
-        checkpoint=optional_path(checkpoint),
+        checkpoint=checkpoint,
     )

@@ -39,3 +39,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return the printable text in a single line, for a cell of a table or a picture."""
     return printable(text).replace("\n", r"\n")
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most `most` characters, with an ellipsis in the middle of a longer one."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (most - 1 - head) :]}"

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from cli.console import err, out, show, table
 from cli.options import ScoredSplit
+
+_MOST_GROUPS = 20  # groups whose settings are printed; table.md has all
 
 
 def compare(
@@ -37,8 +40,9 @@ def compare(
 ) -> None:
     """Compare runs by mean and sample standard deviation over the seeds of each configuration.
 
-    Runs that differ only in the seed form a group, named by its differences from the other groups. Writes table.csv,
-    table.json, table.md, curves.png and scores.png, and lists differences that make the comparison unfair.
+    Runs that differ only in the seed form a group, named by the fewest settings that distinguish the groups; a table
+    lists all settings that differ. Writes table.csv, table.json, table.md, curves.png and scores.png, and lists
+    differences that make the comparison unfair.
     """
     from pipeline.runs.compare import cells, columns
     from pipeline.runs.compare import compare as compare_runs
@@ -51,6 +55,13 @@ def compare(
     for group in comparison.groups:
         shown.add_row(*cells(group, classes=classes))
     out.print(shown)
+    if comparison.has_more_settings and len(comparison.groups) <= _MOST_GROUPS:
+        settings = Table(title="settings that differ", title_justify="left", title_style="bold")
+        settings.add_column("group", overflow="fold")
+        settings.add_column("settings", overflow="fold")
+        for group in comparison.groups:
+            settings.add_row(group.label, group.settings_text)
+        out.print(settings)
     for sentence in comparison.warnings:
         err.print(sentence, style="yellow", soft_wrap=True)
     show("tables and curves", folder)

@@ -39,7 +39,8 @@ def runs(
 ) -> None:
     """List runs with method, data, features used, best validation mIoU and state.
 
-    A killed run stays "running"; continue it with [cyan]rsmtdf train CONFIG --run RUN --resume[/].
+    The steps of a "running" or "killed" run are those logged so far. Continue a killed or interrupted run with
+    [cyan]rsmtdf train CONFIG --run RUN --resume[/].
     """
     from pipeline.runs import list_runs
 

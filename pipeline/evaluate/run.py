@@ -20,7 +20,9 @@ from rsmtdf_core.evaluation.report import (
 from rsmtdf_core.evaluation.scoring import count_confusion, evenly, scored_scenes
 from rsmtdf_core.files import require_writable
 from rsmtdf_core.refusals import writing
+from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.runs.folder import UNFINISHED
+from rsmtdf_core.runs.history import ranked
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
 from rsmtdf_core.scenes.manifest import SplitName
@@ -42,7 +44,7 @@ def evaluate(
     *,
     protocols: Sequence[str] = ("rsmtdf",),
     overrides: Sequence[str] = (),
-    checkpoint: Path | None = None,
+    checkpoint: Choice | None = None,
 ) -> tuple[EvaluationReport, Path]:
     """Score a run on a split.
 
@@ -54,7 +56,7 @@ def evaluate(
         reporter: shows progress.
         protocols: names of the protocols, at least one; the first gives the report's main scores.
         overrides: `key=value` for keys of `evaluation.inference` and for `runtime.device`.
-        checkpoint: folder of a checkpoint; None uses the run's best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; None uses the best.
 
     Returns:
         The report, and the folder that contains it with its tables and pictures.
@@ -134,7 +136,7 @@ def evaluate(
     panel_picture(out / "panel.png", rows, manifest)
     legend_picture(out / "legend.png", manifest)
     if metrics.records:  # an imported run has none
-        curves_picture(out / "curves.png", metrics.records)
+        curves_picture(out / "curves.png", metrics.records, run.config.method.losses)
     write_report(report_path, report)  # last, so that an existing report has all its files
     return report, out
 
@@ -143,7 +145,7 @@ def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator
     """Yield warnings about the state of the run, to show before scoring."""
     step = run.checkpoint.state["step"]
     if run.folder.is_live:
-        yield f"the run is still training: scoring its best model so far, of step {step}"
+        yield f"the run is still training: scoring the model of step {step}"
     elif status in UNFINISHED:
         yield (
             f"the run is unfinished: scoring the model of step {step}; "
@@ -154,6 +156,12 @@ def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator
 
 
 def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
-    """Describe how scenes were split and labeled, because scores on different splits are not comparable."""
+    """Describe how scenes were split and labeled, and another model than the best: such scores are not comparable."""
     rule, *more = split_notes(dataset)
-    return (f"{rule}; {labeled_rule(run.config, run.manifest)}", *more, *run.notes)
+    notes = [f"{rule}; {labeled_rule(run.config, run.manifest)}", *more, *run.notes]
+    step, best = run.checkpoint.state["step"], run.folder.validations
+    if best and (first := ranked(best)[0]).steps != step:
+        notes.append(
+            f"the model after {step} steps, not that of the best validation, after {first.steps}"
+        )
+    return tuple(notes)

@@ -32,6 +32,7 @@ from rsmtdf_core.files import (
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.refusals import writing
+from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite
 from rsmtdf_core.runs.seals import read_sealed_json, write_sealed_json
 from rsmtdf_core.scenes.bands import SHOWN
@@ -108,7 +109,7 @@ def export_run(
     weights: ModelName | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Choice | None = None,
 ) -> ExportReport:
     """Write a run's best model into the folder `out`, read it back, and compare it with the run's model.
 
@@ -119,7 +120,7 @@ def export_run(
         weights: the EMA model or the student; None uses the model validated during training.
         overwrite: replace existing files.
         reporter: shows progress.
-        checkpoint: folder of a checkpoint; None uses the run's best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; None uses the best.
 
     Raises:
         ConfigError: If the packages of the format are not installed.

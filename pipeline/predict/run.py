@@ -36,6 +36,7 @@ from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.maps.polygons import require_place
 from rsmtdf_core.roles import Role, deciding
+from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.images.folder import unread_note
 from rsmtdf_core.scenes.images.frame import Frame
@@ -64,7 +65,7 @@ def predict(
     reporter: Reporter | None = None,
     *,
     overrides: Sequence[str] = (),
-    checkpoint: Path | None = None,
+    checkpoint: Choice | None = None,
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them.
 
@@ -79,7 +80,7 @@ def predict(
         settings: selects the outputs.
         reporter: shows progress.
         overrides: `key=value` for keys of `evaluation.inference` and for `runtime.device`.
-        checkpoint: folder of a checkpoint; None uses the run's best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; None uses the best.
 
     Returns:
         The maps of class ids, in the order of the inputs.

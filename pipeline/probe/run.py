@@ -22,6 +22,7 @@ from pipeline.probe.verdict import advise, limits, retention
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, inference_device, load_run
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
+from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.pretrained import fetch_encoder
@@ -33,7 +34,7 @@ def open_source(
     source: ConfigSource,
     overrides: Sequence[str] = (),
     cache: Path | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Choice | None = None,
 ) -> tuple[ExperimentConfig, TrainedRun | None]:
     """Return a config, or the config of a run with its model if `source` is a folder.
 
@@ -41,7 +42,8 @@ def open_source(
         source: a config, or the folder of a run.
         overrides: `key=value`; for a run only inference settings and `runtime.device`.
         cache: folder of the stores; overrides `runtime.cache`.
-        checkpoint: folder of a checkpoint of the run; None uses its best.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint of the run; None uses the
+            best.
 
     Raises:
         ConfigError: If the config or an override is invalid, or a checkpoint is given without a run.

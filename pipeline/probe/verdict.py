@@ -1,12 +1,15 @@
 """The conclusion of a probe. A difference counts only if its 95 % interval over folds excludes 0."""
 
 from collections.abc import Sequence
+from math import isinf
 
 from pipeline.probe.values import FeatureScore, Kept
 from rsmtdf_core.probing.spread import Difference, paired_difference
 from rsmtdf_core.words import counted
 
 _SHAKY_FOLDS = 3
+# Of mIoU: a gain that no one caches a teacher for.
+_SMALL_GAIN = 0.01
 
 
 def advise(scores: Sequence[FeatureScore]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -23,13 +26,7 @@ def advise(scores: Sequence[FeatureScore]) -> tuple[tuple[str, ...], tuple[str, 
     if student.kind == "random student":
         label = "a student with random weights"
     if not better:
-        best = teachers[0]
-        difference = _points(paired_difference(best.fold_miou, student.fold_miou))
-        sentence = (
-            f"no teacher is clearly better than {label}; the best, {best.name}, differs by {difference}. "
-            "These labels give no reason to cache a teacher"
-        )
-        return (), (sentence,)
+        return (), (*_no_reason(teachers, student, label), *_indifference(scores))
     best = better[0]
     gain = paired_difference(best.fold_miou, student.fold_miou)
     reasons = [f"{best.name} is worth caching: {_points(gain)} against {label}"]
@@ -46,6 +43,43 @@ def advise(scores: Sequence[FeatureScore]) -> tuple[tuple[str, ...], tuple[str, 
                 f"a second teacher adds nothing clear: {pair.name} differs from {best.name} alone by {_points(more)}"
             )
     return tuple(worth), tuple(reasons)
+
+
+def _no_reason(
+    teachers: Sequence[FeatureScore], student: FeatureScore, label: str
+) -> tuple[str, str]:
+    """Describe the best teacher, and the largest gain of any that the intervals do not exclude."""
+    best = teachers[0]
+    difference = _points(paired_difference(best.fold_miou, student.fold_miou))
+    result = (
+        f"no teacher is clearly better than {label}; the best, {best.name}, differs by {difference}"
+    )
+    reason = "these labels give no reason to cache a teacher"
+    most = max(_largest_gain(teacher, student) for teacher in teachers)
+    if most < _SMALL_GAIN:
+        return result, reason
+    gain = "any gain" if isinf(most) else f"a gain of {100 * most:.0f} points"
+    return (
+        result,
+        f"{reason}, but do not exclude {gain} either: raise --views, or label more scenes",
+    )
+
+
+def _indifference(scores: Sequence[FeatureScore]) -> tuple[str, ...]:
+    """Say so if the sample does not even distinguish pretrained from random weights."""
+    pairs = [(a, b) for a in _of(scores, "student") for b in _of(scores, "random student")]
+    return tuple(
+        "the views hardly distinguish features: the student's initial features against random weights are "
+        f"{_points(difference)}"
+        for initial, random in pairs
+        if not (difference := paired_difference(initial.fold_miou, random.fold_miou)).is_clear
+    )
+
+
+def _largest_gain(score: FeatureScore, reference: FeatureScore) -> float:
+    """Return the upper end of the interval of the difference."""
+    difference = paired_difference(score.fold_miou, reference.fold_miou)
+    return difference.mean + difference.margin
 
 
 def retention(scores: Sequence[FeatureScore], kept: Sequence[Kept]) -> tuple[str, ...]:

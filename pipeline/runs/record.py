@@ -15,6 +15,7 @@ from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.views.records import PIXELS
 
 UNKNOWN = "unknown"
+KILLED = "killed"
 _STATUSES = ("running", "interrupted", *ENDED)
 
 
@@ -29,6 +30,7 @@ class RunRecord:
         facts: the contents of run.json.
         lines: the lines of metrics.jsonl, of training steps and of validations (`split` is val).
         lock: the views and stores that the run reads; None if it reads none or has not started.
+        killed: whether the process of the training was killed.
     """
 
     folder: RunFolder
@@ -37,10 +39,13 @@ class RunRecord:
     facts: dict[str, Any]
     lines: tuple[dict[str, Any], ...]
     lock: dict[str, Any] | None
+    killed: bool = False
 
     @property
     def status(self) -> str:
-        """The status in run.json; `unknown` for runs of earlier versions without one."""
+        """The status in run.json; `killed`, or `unknown` for runs of earlier versions without one."""
+        if self.killed:
+            return KILLED
         status = self.facts.get("status")
         return status if status in _STATUSES else UNKNOWN
 
@@ -51,8 +56,8 @@ class RunRecord:
 
     @property
     def steps(self) -> int:
-        """Number of trained steps. For a running training, the last logged step."""
-        if self.status != "running" and isinstance(self.facts.get("steps"), int):
+        """Number of trained steps. For a running or killed training, the last logged step."""
+        if self.facts.get("status") != "running" and isinstance(self.facts.get("steps"), int):
             return int(self.facts["steps"])
         return max((line["step"] + 1 for line in self.lines), default=0)
 
@@ -113,6 +118,7 @@ def read_run(path: Path) -> RunRecord:
     """
     folder = open_run(path)
     config = load_config(str(folder.config))
+    killed = folder.was_killed
     return RunRecord(
         folder=folder,
         config=config,
@@ -120,6 +126,7 @@ def read_run(path: Path) -> RunRecord:
         facts=folder.facts,
         lines=_lines(folder),
         lock=_lock(folder, config),
+        killed=killed,
     )
 
 

@@ -46,7 +46,7 @@ class RunSummary(Settings):
         best_miou: best mIoU on the validation split, in 0..1; None before the first validation.
         best_steps: number of trained steps at the best mIoU.
         weights: the validated model.
-        status: running (also after a kill), interrupted, finished, stopped early or unknown.
+        status: running, killed, interrupted, finished, stopped early or unknown.
         random_teachers: teachers with random weights. If there are any, the scores do not reflect the method.
         written: time of the last update, local time, ISO 8601.
     """

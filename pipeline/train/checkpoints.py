@@ -1,8 +1,11 @@
 """The checkpoints of a training: save and restore them, and keep the best."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from pipeline.plan import Experiment
 from pipeline.reporter import Reporter
@@ -87,6 +90,7 @@ class Keeper:
         checkpoint.restore(
             training.student, training.ema, training.optimiser, training.method_state
         )
+        training.resume_interval(checkpoint.interval)
         scaler = training.accelerator.scaler
         if scaler is not None and checkpoint.state["scaler"]:
             scaler.load_state_dict(checkpoint.state["scaler"])
@@ -162,8 +166,8 @@ class Keeper:
         )
         keep_only(self._folder.best, set(best.values()))
 
-    def save(self, steps: int) -> None:
-        """Save the state of the training after `steps` steps."""
+    def save(self, steps: int, interval: Mapping[str, Tensor]) -> None:
+        """Save the state of the training after `steps` steps, with the sums of the logging interval."""
         training = self._training
         scaler = training.accelerator.scaler
         state: dict[str, Any] = {
@@ -183,6 +187,7 @@ class Keeper:
             training.optimiser,
             state,
             training.method_state,
+            interval,
         )
         self._folder.note_lines()
         self.saved = steps

@@ -1,5 +1,6 @@
-"""The outputs of a training: metrics.jsonl, TensorBoard, trackers and the progress bar; at its end, a report."""
+"""The outputs of a training: metrics.jsonl, TensorBoard, trackers and the console; at its end, a report."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +11,14 @@ from accelerate import Accelerator
 from pipeline.reporter import Bar, Reporter
 from pipeline.train.scalars import ScalarFile
 from pipeline.train.trackers import tracking
+from rsmtdf_core.charts.curves import EXPLAINED, TRUSTED
 from rsmtdf_core.runs.folder import RunFolder, Status
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.training.loop import StepRecord
+from rsmtdf_core.training.meter import Measures
+
+_SHOWN = 6  # maximum number of classes in a line of the console
 
 
 class TrainReport(Settings):
@@ -53,6 +58,7 @@ class Journal:
         reporter: shows the bar.
         start: the first step, counted from 0.
         total: steps of the whole training.
+        classes: names of the classes by id.
     """
 
     def __init__(
@@ -62,11 +68,15 @@ class Journal:
         reporter: Reporter,
         start: int,
         total: int,
+        classes: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self._accelerator = accelerator
         self._reporter = reporter
         self._start, self._total = start, total
+        self._classes = classes
+        self._measures: Measures | None = None
+        self._logged = start
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -90,31 +100,73 @@ class Journal:
         """Advance by a step that is not logged."""
         self._bar.advance()
 
-    def step(self, record: StepRecord, losses: dict[str, float], best: Validation | None) -> None:
-        """Log a step with its mean losses over processes, and show the best validation so far."""
+    def step(self, record: StepRecord, measures: Measures, best: Validation | None) -> None:
+        """Log the means of the interval that ends with a step, and show the best validation so far."""
+        losses, groups = measures.losses, self._groups(measures)
         self._folder.log(
             {
                 "step": record.step,
                 "epoch": record.epoch,
                 "lr": record.lr,
+                "interval": measures.steps,
                 **losses,
+                **groups,
                 **record.weights,
                 "seconds": record.clock.seconds(),
             }
         )
-        scalars = losses | record.weights | {"lr": record.lr}
+        by_key = {
+            f"{name}/{key}": value
+            for name, values in groups.items()
+            for key, value in values.items()
+            if value is not None
+        }
+        scalars = losses | by_key | record.weights | {"lr": record.lr}
         self._add_scalars({f"train/{name}": value for name, value in scalars.items()}, record.step)
-        note = f"loss {losses['loss']:.4f}"
-        if best is not None:
-            note += f", best val mIoU {100 * best.miou:.2f}"
-            if best.only_class is not None:
-                note += f" ({best.only_class} everywhere)"
-        self._bar.advance(note=note)
+        self._measures, self._logged = measures, record.step + 1
+        self._bar.advance(note=self._note(best))
 
-    def validation(self, line: dict[str, Any]) -> None:
-        """Log a validation's line of metrics."""
+    def _groups(self, measures: Measures) -> dict[str, dict[str, float | None]]:
+        """Return the measures by class and by teacher, as in metrics.jsonl."""
+        groups: dict[str, dict[str, float | None]] = {}
+        if measures.trusted:
+            groups[TRUSTED] = dict(zip(self._classes, measures.trusted, strict=True))
+        if measures.explained:
+            groups[EXPLAINED] = dict(measures.explained)
+        return groups
+
+    def validation(self, line: dict[str, Any], best: Validation | None) -> None:
+        """Log a validation's line of metrics, and show the best validation, which may be this one."""
         self._folder.log(line)
         self._add_scalars({"val/miou": line["miou"]}, line["step"])
+        self._bar.advance(0, note=self._note(best))
+
+    def round(self, record: StepRecord, validation: Validation | None) -> None:
+        """Show a line with the validation of an epoch, if any, and the means of the last interval."""
+        parts = [f"epoch {record.epoch + 1}, step {record.step + 1:,}"]
+        if validation is not None:
+            parts[0] += f": val mIoU {100 * validation.miou:.2f}"
+        if self._measures is not None:
+            first = self._logged - self._measures.steps + 1
+            steps = (
+                f"step {first:,}"
+                if first == self._logged
+                else f"steps {first:,} to {self._logged:,}"
+            )
+            parts.append(f"{steps}: {measures_text(self._measures, self._classes)}")
+        self._reporter.say("; ".join(parts))
+
+    def _note(self, best: Validation | None) -> str:
+        """Describe the last interval and the best validation in a few words, for the bar."""
+        parts = []
+        if self._measures is not None:
+            parts.append(f"loss {self._measures.losses['loss']:.4f}")
+        if best is not None:
+            note = f"best val mIoU {100 * best.miou:.2f}"
+            parts.append(
+                note if best.only_class is None else f"{note} ({best.only_class} everywhere)"
+            )
+        return ", ".join(parts)
 
     def _add_scalars(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
@@ -122,3 +174,28 @@ class Journal:
         if self._accelerator.trackers:
             with tracking(self._folder, self._accelerator.num_processes):
                 self._accelerator.log(values, step=step)
+
+
+def measures_text(measures: Measures, classes: Sequence[str]) -> str:
+    """Format the means of an interval in a line: all scalars, the least trusted classes, and each teacher."""
+    scalars = dict(measures.losses)
+    loss = f"loss {scalars.pop('loss'):.4g}"
+    if scalars:
+        loss += f" ({', '.join(f'{name} {value:.4g}' for name, value in scalars.items())})"
+    texts = [loss]
+    shares = [
+        (share, name)
+        for share, name in zip(measures.trusted, classes, strict=False)
+        if share is not None
+    ]
+    if shares:
+        least = sorted(shares, key=lambda pair: pair[0])[:_SHOWN]
+        listed = ", ".join(f"{name} {100 * share:.1f} %" for share, name in least)
+        which = "trusted by class" if len(least) == len(shares) else "least trusted classes"
+        texts.append(f"{which}: {listed}")
+    if measures.explained:
+        listed = ", ".join(
+            f"{name} {100 * share:.1f} %" for name, share in measures.explained.items()
+        )
+        texts.append(f"explained variance: {listed}")
+    return "; ".join(texts)

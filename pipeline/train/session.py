@@ -20,6 +20,7 @@ from pipeline.train.profiling import StepProfiler
 from pipeline.train.signals import Interrupted, Signals, interrupted
 from pipeline.train.trackers import running_trackers
 from pipeline.train.validation import share_buffers, share_tensors, shared_confusion
+from pipeline.train.watch import Watch
 from rsmtdf_core.errors import RunError, WriteError
 from rsmtdf_core.evaluation.counts import only_class
 from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
@@ -70,6 +71,7 @@ class Session:
         self._scenes = scored_scenes(experiment.dataset.splits.get("val", ()))
         self._leads = training.accelerator.is_main_process
         self._journal: Journal | None = None
+        self._watch = Watch(self._config, training.schedule.steps_per_epoch, reporter)
         self._signals = Signals(speaks=self._leads, exits=exits)
 
     def run(self, *, resume: bool) -> None:
@@ -116,7 +118,8 @@ class Session:
                 accelerator, total = self._training.accelerator, self._training.total_steps
                 self._folder.note(status="running", total=total)
                 stack.enter_context(running_trackers(accelerator, self._config, self._folder))
-                journal = Journal(self._folder, accelerator, self._reporter, start, total)
+                names = self._dataset.manifest.class_names
+                journal = Journal(self._folder, accelerator, self._reporter, start, total, names)
                 self._journal = stack.enter_context(journal)
             try:
                 with memory_errors(self._too_little_memory):
@@ -205,6 +208,8 @@ class Session:
             raise self._interrupted(signal)
         if closes:
             self._validate(record.step)
+            if self._journal is not None:
+                self._journal.round(record, self._latest(record.step))
 
     def _closes_round(self, step: int) -> bool:
         """Whether `step` ends an epoch after which the model is validated, or the training."""
@@ -218,9 +223,10 @@ class Session:
         return step % self._config.runtime.log_every == 0 or step == last
 
     def _log(self, record: StepRecord) -> None:
-        losses = {name: float(loss) for name, loss in self._training.reduce(record.losses).items()}
+        measures = self._training.measured()
         if self._journal is not None:
-            self._journal.step(record, losses, self._best)
+            self._journal.step(record, measures, self._best)
+        self._watch.step(record.step, measures)
 
     def _require_finite(self) -> None:
         if (divergence := self._training.divergence()) is not None:
@@ -231,8 +237,9 @@ class Session:
         share_buffers(training.accelerator, training.student, training.ema)
         # In every process, so that all fail together.
         require_finite_state(training.state, steps, self._config, self._folder, self._processes)
+        interval = training.interval()
         if self._leads:
-            self._keeper.save(steps)
+            self._keeper.save(steps, interval)
             if not self._validations:
                 self._keeper.keep_best([])
             self._keeper.drop_old()
@@ -277,8 +284,12 @@ class Session:
             line["only_class"] = only
         self._validations.append(Validation.of(line))
         if self._journal is not None:
-            self._journal.validation(line)
+            self._journal.validation(line, self._best)
             self._keeper.keep_best(self._validations)
+
+    def _latest(self, step: int) -> Validation | None:
+        """Return the validation after `step`; None without one."""
+        return next((each for each in self._validations if each.steps == step + 1), None)
 
     def _runs_out_of_patience(self) -> bool:
         patience = self._config.evaluation.patience

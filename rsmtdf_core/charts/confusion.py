@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from rsmtdf_core.charts.canvas import Canvas, canvas, text_width
 from rsmtdf_core.charts.style import INK, MARGIN, MUTED
+from rsmtdf_core.words import one_line, shortened
 
 _RIGHT = (0.03, 0.42, 0.56)  # RGB of a diagonal cell with all pixels of its row
 _WRONG = (0.76, 0.25, 0.05)  # RGB of another cell with all pixels of its row
-_MOST_NUMBERED = 30  # maximum number of classes for numbers in the cells
+_MOST_NUMBERED = 20  # maximum number of classes for numbers in the cells
 _LINE = 24  # px between class names
+_SIDE = 1280  # px, largest side of a matrix without numbers
+_LONGEST = 32  # characters of a class name
 
 
 def confusion_picture(
@@ -26,7 +29,8 @@ def confusion_picture(
     """Write a confusion matrix with percentages of each row and pixel counts.
 
     Text takes most of the drawing time, and the number of cells is quadratic in the number of classes. With more than
-    30 classes the cells have only colors, and with more than 100 some names are omitted.
+    20 classes the cells have only colors, and with more than 53 some names are omitted; long names are shortened. The
+    matrix has a side of at most 1,280 px.
 
     Args:
         path: the PNG file.
@@ -34,6 +38,7 @@ def confusion_picture(
         names: the C class names.
         title: title of the picture, such as run and split.
     """
+    names = [shortened(one_line(name), _LONGEST) for name in names]
     grid = _grid(names)
     note = "Predictions of each true class: "
     note += "percent of the row, pixels below" if grid.numbered else "darker for a larger share"
@@ -82,7 +87,7 @@ def _grid(names: Sequence[str]) -> _Grid:
     # Wide enough for horizontal names if there are few classes, and never too small for the counts.
     cell = max(62, min(max(118, widest + 14), 150, 1100 // len(names)))
     if not numbered:
-        cell = max(8, min(_LINE, 2400 // len(names)))
+        cell = max(4, min(_LINE, _SIDE // len(names)))
     level = widest <= cell - 10
     tilt = 0 if level else 40 if numbered else 90
     head = 24 if level else int(widest * math.sin(math.radians(tilt))) + 20

@@ -1,11 +1,12 @@
 """Draws the scores of groups of runs: each seed, the mean and the standard deviation."""
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
 from rsmtdf_core.charts.style import INK, MUTED, LineStyle, look, new_figure, plain_axes, save_png
-from rsmtdf_core.words import one_line
+from rsmtdf_core.words import one_line, shortened
 
 
 class ScoreRow(NamedTuple):
@@ -26,14 +27,24 @@ class ScoreRow(NamedTuple):
     text: str
 
 
+_MOST_ROWS = 60
+_LONGEST = 80  # characters of a row's name
+
+
 def scores_picture(path: Path, rows: Sequence[ScoreRow], axis: str) -> None:
     """Write rows with a dot for each run, the mean, and one standard deviation to either side.
+
+    Of more than 60 rows only those with the highest means are drawn, best first.
 
     Args:
         path: the PNG file.
         rows: a row for each group.
         axis: label of the axis.
     """
+    if len(rows) > _MOST_ROWS:
+        axis += f" (the best {_MOST_ROWS} of {len(rows):,})"
+        rows = sorted(rows, key=lambda row: -inf if row.mean is None else row.mean, reverse=True)
+        rows = rows[:_MOST_ROWS]
     with look():
         figure = new_figure(10, 1.3 + 0.45 * len(rows))
         axes = figure.add_subplot()
@@ -56,7 +67,7 @@ def scores_picture(path: Path, rows: Sequence[ScoreRow], axis: str) -> None:
                 color=INK,
                 size=9,
             )
-        axes.set_yticks(range(len(rows)), [one_line(row.name) for row in rows])
+        axes.set_yticks(range(len(rows)), [shortened(one_line(row.name), _LONGEST) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         plain_axes(axes, grid="x")
         axes.tick_params(axis="y", labelcolor=INK)

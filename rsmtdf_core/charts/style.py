@@ -25,6 +25,8 @@ MUTED = "#66727F"
 FAINT = "#E3E7EB"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, 2008
 DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+STYLES = len(SERIES) * len(DASHES)
+"""Number of distinct line styles."""
 
 # The page that embeds an SVG defines these variables, once for light and once for dark mode.
 _VARIABLES = {INK: "--ink", MUTED: "--muted", FAINT: "--rule"} | {

@@ -1,5 +1,6 @@
-"""Find the best checkpoint of a run."""
+"""Find a checkpoint of a run: the best, the last, or that of a step."""
 
+import os
 from pathlib import Path
 
 from rsmtdf_core.errors import RunError
@@ -12,6 +13,76 @@ from rsmtdf_core.runs.checkpoint import (
 from rsmtdf_core.runs.checkpoint_state import checkpoint_name
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.runs.history import ranked
+
+Choice = str | int | os.PathLike[str]
+"""`best`, `last`, a number of steps, or the folder of a checkpoint."""
+
+
+def chosen_checkpoint(
+    run: RunFolder, choice: Choice | None = None, option: str = "--checkpoint"
+) -> Checkpoint:
+    """Load a checkpoint of a run.
+
+    Args:
+        run: the run's folder.
+        choice: `best` (as None) for the best validation; `last` for the newest; a number of trained steps; or the
+            folder of a checkpoint. The words win over folders of these names.
+        option: the command-line option that names the checkpoint, for errors.
+
+    Raises:
+        RunError: If there is no such checkpoint, or it is damaged; the error lists the steps that exist.
+    """
+    text = (
+        "best"
+        if choice is None
+        else os.fspath(choice)
+        if not isinstance(choice, int)
+        else str(choice)
+    )
+    if text == "best":
+        return best_checkpoint(run, option)
+    if text == "last":
+        return _of_step(run, max(_steps(run), default=None), option)
+    if text.isascii() and text.isdigit():
+        return _of_step(run, int(text), option)
+    path = Path(text)
+    if not path.exists():
+        raise RunError("there is no such checkpoint", where=path, remedy=_existing(run, option))
+    return load_checkpoint(path)
+
+
+def _of_step(run: RunFolder, step: int | None, option: str) -> Checkpoint:
+    copies = [] if step is None else _steps(run).get(step, [])
+    if not copies:
+        problem = "the run has no checkpoint" + ("" if step is None else f" of step {step}")
+        raise RunError(problem, where=run.path, remedy=_existing(run, option))
+    damages: list[str] = []
+    checkpoint = first_whole(copies, damages.append)
+    if checkpoint is None:
+        raise RunError(
+            f"the checkpoint of step {step} is damaged: {damages[0]}",
+            where=copies[0],
+            remedy=_instead_of(run, copies[0], option),
+        )
+    return checkpoint
+
+
+def _steps(run: RunFolder) -> dict[int, list[Path]]:
+    """Return the checkpoints of a run by number of trained steps, with all copies of each."""
+    steps: dict[int, list[Path]] = {}
+    for path in [*checkpoints_in(run.checkpoints), *checkpoints_in(run.best)]:
+        steps.setdefault(int(path.name.removeprefix("step-")), []).append(path)
+    return dict(sorted(steps.items()))
+
+
+def _existing(run: RunFolder, option: str) -> str:
+    """Return the remedy for a checkpoint that does not exist: the steps that do."""
+    steps = list(_steps(run))
+    if not steps:
+        return f"rsmtdf train {run.config} --run {run.path} --resume"
+    best = next((noted["step"] for noted in run.facts.get("best") or ()), None)
+    listed = ", ".join(f"{step} (best)" if step == best else str(step) for step in steps)
+    return f"use {option} best, {option} last, or one of the steps that exist: {listed}"
 
 
 def best_checkpoint(run: RunFolder, option: str = "--checkpoint") -> Checkpoint:

@@ -5,7 +5,8 @@ The module `retention` deletes old checkpoints.
 checkpoints/step-00000120/
   student.safetensors     parameters and buffers
   ema.safetensors         parameters and buffers of the EMA model
-  optimiser.safetensors   AdamW's moments by parameter name, the generators' states, and the method's tensors
+  optimiser.safetensors   AdamW's moments by parameter name, the generators' states, the method's tensors, and the sums
+                          of the logging interval that has not ended
   state.json              step, epoch, loss scaler, views and stores of the training, file digests; written last
 """
 
@@ -39,6 +40,7 @@ from rsmtdf_core.weights.saving import save_tensors
 _RNG = "rng.torch"
 _CUDA_RNG = "rng.cuda"
 _METHOD = "method/"
+_INTERVAL = "interval/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,19 @@ class Checkpoint:
         require_finite(tensors, file)
         return tensors
 
+    @property
+    def interval(self) -> dict[str, Tensor]:
+        """The sums of the steps after the last logged line, by name; empty in checkpoints of earlier versions."""
+        return self._more_tensors(_INTERVAL)
+
     def method_tensors(self) -> dict[str, Tensor]:
         """Load the tensors of the training method by name, on the CPU."""
+        return self._more_tensors(_METHOD)
+
+    def _more_tensors(self, prefix: str) -> dict[str, Tensor]:
         with safe_open(self.path / "optimiser.safetensors", "pt") as file:
-            names = [name for name in file.keys() if name.startswith(_METHOD)]  # noqa: SIM118 - not a dict
-            return {name.removeprefix(_METHOD): file.get_tensor(name) for name in names}
+            names = [name for name in sorted(file.keys()) if name.startswith(prefix)]
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
 
     def restore(
         self,
@@ -168,6 +178,7 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     state: dict[str, Any],
     method: Mapping[str, Tensor] | None = None,
+    interval: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write `folder`/step-XXXXXXXX atomically and return its path.
 
@@ -178,6 +189,7 @@ def save_checkpoint(
         optimiser: AdamW over the student.
         state: JSON with a `step`.
         method: tensors of the training method, by name.
+        interval: sums of the logging interval, by name.
 
     Raises:
         WriteError: If a file cannot be written, for example because the disk is full.
@@ -191,6 +203,7 @@ def save_checkpoint(
         save_tensors(_contiguous(student.state_dict()), temporary / "student.safetensors")
         save_tensors(_contiguous(ema.state_dict()), temporary / "ema.safetensors")
         extra = {f"{_METHOD}{name}": tensor for name, tensor in (method or {}).items()}
+        extra |= {f"{_INTERVAL}{name}": tensor for name, tensor in (interval or {}).items()}
         moments = _contiguous(_moments(student, optimiser) | extra)
         save_tensors(moments, temporary / "optimiser.safetensors")
         digests = {name: file_sha256(temporary / name) for name in FILES}

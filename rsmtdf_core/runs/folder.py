@@ -2,8 +2,8 @@
 
 <runs>/<name>/
   run.json             marks the folder as a run, which --overwrite may delete; written first. Its status is
-                       running, interrupted, finished or stopped early; a killed run stays running. It lists the
-                       best checkpoints and the validations
+                       running, interrupted, finished or stopped early; that of a killed run stays running, with
+                       a free lock. It lists the best checkpoints and the validations
   .lock                held by the process that trains
   config.yaml          resolved config
   manifest.yaml        manifest of the dataset
@@ -139,6 +139,21 @@ class RunFolder:
     def is_live(self) -> bool:
         """Whether a process is training the run."""
         return is_locked(self.path)
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a training ended without updating run.json, because its process was killed.
+
+        False on file systems without locks, where a killed training looks like a live one.
+        """
+        if self.facts.get("status") != "running":
+            return False
+        try:
+            live = self.is_live
+        except OSError:
+            return False
+        # Read again, because the training may have ended just before the check of its lock.
+        return not live and self.facts.get("status") == "running"
 
     def sweep(self) -> None:
         """Delete partial files of killed processes; requires the run's lock."""

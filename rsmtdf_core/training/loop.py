@@ -19,6 +19,7 @@ from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
 from rsmtdf_core.training.ema import ema_ratio, update_ema
 from rsmtdf_core.training.finite import GRADIENTS, Divergence, FiniteCheck
+from rsmtdf_core.training.meter import Measures, Meter
 from rsmtdf_core.training.methods.base import (
     Counts,
     Models,
@@ -39,8 +40,7 @@ class StepRecord:
     Attributes:
         step: the step, counted from 0.
         epoch: the epoch, counted from 0.
-        losses: scalars by name, still on the device, so that only logged steps wait for them. The losses of a step
-            are the mean over processes (`Training.reduce`).
+        losses: scalars of this process by name, still on the device; `Training.measured` has the means to log.
         lr: learning rate of the encoder, with layer decay of its last stage.
         clock: durations of the step's phases.
         weights: weights of losses in force, by name.
@@ -70,6 +70,7 @@ class Training:
         parts: number of parts of a step, computed one after the other.
         compiler: the backend of torch.compile for both models; None runs them without compilation.
         finite: the check of every step's losses and gradients.
+        meter: sums over the logging interval.
     """
 
     accelerator: Accelerator
@@ -83,9 +84,11 @@ class Training:
     parts: int = 1
     compiler: str | None = None
     finite: FiniteCheck = field(init=False)
+    meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
         self.finite = FiniteCheck(self.student.parameters(), self.accelerator.device)
+        self.meter = Meter(self.accelerator.num_processes)
 
     @property
     def total_steps(self) -> int:
@@ -147,13 +150,15 @@ class Training:
                 # Validation between steps switches to eval mode.
                 self.student.train()
                 progress = step / max(stop - 1, 1)
-                models = Models(wrapped, self.ema, label, StepClock(device), progress)
+                clock = StepClock(device)
+                models = Models(wrapped, self.ema, label, clock, progress, self.meter)
                 models.clock.begin("data")
                 batch = next(batches)
                 assert batch.step == step, "the loader is out of step"
                 rows = self.schedule.rows(step)
                 targets = targets_of(rows, student_images(batch)) if targets_of else None
                 losses = self._losses(models, batch, targets)
+                self.meter.step(losses)
                 models.clock.begin("optimiser")
                 self.finite.update(step, losses, gradients=self.accelerator.scaler is None)
                 lr = self._set_rates(step)
@@ -199,12 +204,32 @@ class Training:
         labeled, unlabeled, tokens = shares.split([count.numel() for count in local])
         return Counts(labeled[0], unlabeled, tokens)
 
-    def reduce(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the mean losses of all processes; every process must call this."""
-        if self.accelerator.num_processes == 1:
-            return losses
-        mean: Tensor = self.accelerator.reduce(torch.stack(list(losses.values())), "mean")
-        return dict(zip(losses, mean, strict=True))
+    def measured(self) -> Measures:
+        """Return the means over the steps since the last call, and start a new interval.
+
+        Every process must call this, and it waits for the device.
+        """
+        measures = Measures.of(self.interval())
+        self.meter.clear()
+        return measures
+
+    def interval(self) -> dict[str, Tensor]:
+        """Return the interval's sums over all processes, on the CPU; every process must call this."""
+        sums = self.meter.sums
+        if not sums:
+            return {}
+        flat = torch.cat([tensor.reshape(-1) for tensor in sums.values()])
+        total: Tensor = self.accelerator.reduce(flat, "sum").cpu()
+        parts = total.split([tensor.numel() for tensor in sums.values()])
+        return {
+            name: part.reshape(tensor.shape)
+            for (name, tensor), part in zip(sums.items(), parts, strict=True)
+        }
+
+    def resume_interval(self, sums: dict[str, Tensor]) -> None:
+        """Continue the interval of a checkpoint, whose sums count once over all processes."""
+        device, counts = self.accelerator.device, float(self.accelerator.is_main_process)
+        self.meter.load({name: counts * tensor.to(device) for name, tensor in sums.items()})
 
     def divergence(self) -> Divergence | None:
         """Return the first step of this session with non-finite losses or gradients in any process.

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from rsmtdf_core.words import bytes_text, counted, one_line, printable, readable
+from rsmtdf_core.words import bytes_text, counted, one_line, printable, readable, shortened
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,11 @@ def test_names_are_text_whatever_their_bytes_are():
 def test_invisible_characters_are_escaped(name, shown):
     assert printable(name) == shown
     assert one_line(name) == shown.replace("\n", "\\n")
+
+
+@pytest.mark.parametrize("text", ["", "short", "a much longer name", "x" * 100])
+@pytest.mark.parametrize("most", [5, 8, 17, 18])
+def test_a_shortened_text_keeps_both_ends(text, most):
+    short = shortened(text, most)
+    assert len(short) == min(len(text), most)
+    assert short == text or (short[0], short[-1], short.count("…")) == (text[0], text[-1], 1)

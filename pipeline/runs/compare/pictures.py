@@ -2,51 +2,68 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from pipeline.runs import RunRecord
 from pipeline.runs.compare.tables import spread_text
 from pipeline.runs.compare.values import Comparison, GroupScores
-from rsmtdf_core.charts.curves import metric_curve
+from rsmtdf_core.charts.curves import EXPLAINED, metric_curve, metric_keys
 from rsmtdf_core.charts.lines import LineChart, Series, lines_picture
 from rsmtdf_core.charts.scores import ScoreRow, scores_picture
+from rsmtdf_core.charts.style import STYLES
+from rsmtdf_core.charts.training import EXPLAINED_FLOOR
 
 Runs = Sequence[Sequence[RunRecord]]
 """The runs of each group."""
 
 
-def line_charts(groups: Sequence[GroupScores], runs: Runs) -> list[LineChart]:
-    """Create charts of validation mIoU and of each loss, with a series for each group.
+def line_charts(
+    groups: Sequence[GroupScores], runs: Runs, numbers: Sequence[int] | None = None
+) -> list[LineChart]:
+    """Create charts of validation mIoU, of each loss, of trusted pixels, and of each teacher's explained variance.
 
     Args:
-        groups: their titles name the series.
+        groups: their titles name the series; each has a series in every chart.
         runs: behind the groups; their metrics are drawn, and their methods describe the losses.
+        numbers: the number of each group's style; None numbers them in order.
     """
     records = [record for group in runs for record in group]
     losses = {name for run in records for line in run.lines for name in line if "loss" in name}
+    teachers = dict.fromkeys(name for run in records for name in metric_keys(run.lines, EXPLAINED))
     units = {"loss": "each method's own sum"}
     for record in records:
         units |= record.config.method.losses
-    return [
-        LineChart("Validation mIoU", "percent", _series("miou", groups, runs, scale=100)),
-        *(
-            LineChart(name, units.get(name, "training loss"), _series(name, groups, runs))
-            for name in sorted(losses)
-        ),
-    ]
+    styles = range(len(groups)) if numbers is None else numbers
 
-
-def _series(
-    metric: str, groups: Sequence[GroupScores], runs: Runs, *, scale: float = 1.0
-) -> tuple[Series, ...]:
-    return tuple(
-        Series(
-            group.title,
-            number,
-            tuple(metric_curve(record.lines, metric, scale=scale) for record in records),
+    def series(metric: str, key: str | None = None, scale: float = 1.0) -> tuple[Series, ...]:
+        return tuple(
+            Series(
+                group.title,
+                number,
+                tuple(
+                    metric_curve(record.lines, metric, key, scale=scale) for record in group_runs
+                ),
+            )
+            for number, group, group_runs in zip(styles, groups, runs, strict=True)
         )
-        for number, (group, records) in enumerate(zip(groups, runs, strict=True))
-    )
+
+    charts = [LineChart("Validation mIoU", "percent", series("miou", scale=100))]
+    charts += [
+        LineChart(name, units.get(name, "training loss"), series(name)) for name in sorted(losses)
+    ]
+    trusted = LineChart("Trusted pseudo-labels", "percent of pixels", series("trusted", scale=100))
+    charts += [trusted] if trusted.points else []
+    charts += [
+        LineChart(
+            f"Explained variance, {name}",
+            "percent of the variance of the teacher's tokens",
+            series(EXPLAINED, name, 100),
+            floor=EXPLAINED_FLOOR,
+        )
+        for name in teachers
+    ]
+    return charts
 
 
 def write_pictures(folder: Path, comparison: Comparison, runs: Runs) -> None:
@@ -58,13 +75,22 @@ def write_pictures(folder: Path, comparison: Comparison, runs: Runs) -> None:
         runs: behind its groups.
     """
     groups = comparison.groups
-    validation, *losses = line_charts(groups, runs)
+    validation, *others = line_charts(groups, runs, _ranks(groups))
     validation = replace(validation, note=f"on {comparison.dataset}")
-    lines_picture(folder / "curves.png", [validation, *losses])
+    lines_picture(folder / "curves.png", [validation, *others])
     axis = (
         f"{comparison.measure} on {comparison.dataset}, percent; mean ± sample standard deviation"
     )
     scores_picture(folder / "scores.png", [_row(group) for group in groups], axis)
+
+
+def _ranks(groups: Sequence[GroupScores]) -> Sequence[int]:
+    """Number the groups in order; if there are more than styles, the best first, as in scores.png."""
+    if len(groups) <= STYLES:
+        return range(len(groups))
+    means = [-inf if group.miou is None else group.miou.mean for group in groups]
+    order = sorted(range(len(groups)), key=lambda index: -means[index])
+    return [order.index(index) for index in range(len(groups))]
 
 
 def _row(group: GroupScores) -> ScoreRow:

@@ -94,6 +94,15 @@ def _markdown(comparison: Comparison, *, classes: bool) -> str:
         _row(["---", *["---:"] * (len(heads) - 1)]),
         *(_row(cells(group, classes=classes)) for group in comparison.groups),
     ]
+    if comparison.has_more_settings:
+        lines += [
+            "",
+            "Settings that differ:",
+            "",
+            _row(["group", "settings"]),
+            _row(["---", "---"]),
+        ]
+        lines += [_row([group.label, group.settings_text]) for group in comparison.groups]
     if comparison.warnings:
         lines += ["", *(f"- {_cell(sentence)}" for sentence in comparison.warnings)]
     return "\n".join(lines) + "\n"

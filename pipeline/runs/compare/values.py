@@ -1,5 +1,6 @@
 """The values of a comparison: groups of runs that differ only in the seed, and their scores."""
 
+import json
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
@@ -84,6 +85,14 @@ class GroupScores(Settings):
         return f"{self.label} (RANDOM WEIGHTS)" if self.random_teachers else self.label
 
     @property
+    def settings_text(self) -> str:
+        """The settings in which the group differs from others, in a line."""
+        return "; ".join(
+            f"{key} {value if isinstance(value, str) else json.dumps(value)}"
+            for key, value in self.settings.items()
+        )
+
+    @property
     def best_steps(self) -> str:
         """The steps of the best validations: a number or a range."""
         steps = sorted(run.best_steps for run in self.runs if run.best_steps is not None)
@@ -106,3 +115,8 @@ class Comparison(Settings):
     measure: str
     groups: tuple[GroupScores, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def has_more_settings(self) -> bool:
+        """Whether groups may differ in settings that their short labels leave out."""
+        return len({key for group in self.groups for key in group.settings}) > 1

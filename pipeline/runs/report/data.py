@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,9 +13,24 @@ from pipeline.runs.report.chain import Link
 from pipeline.runs.report.costs import StoreCost
 from pipeline.runs.report.figures import ConfusionRow, ScoreBar, confusion_rows
 from pipeline.runs.report.swipe import Panel
+from rsmtdf_core.charts.curves import EXPLAINED, TRUSTED, metric_curve, metric_keys
 from rsmtdf_core.charts.lines import LineChart
 from rsmtdf_core.evaluation.report import EvaluationReport, cautions
 from rsmtdf_core.scenes.manifest import Manifest
+
+_LAST = 10  # logged lines whose mean is the value at the end of training
+
+
+class TrainingRow(NamedTuple):
+    """A measure at the end of training: the mean of the last ten logged lines, for each group.
+
+    Attributes:
+        name: the class or teacher.
+        spreads: mean and deviation over the runs of each group; None if they did not log it.
+    """
+
+    name: str
+    spreads: tuple[MeanStd | None, ...]
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,13 @@ class PageGroup:
         """The confusion matrix, the pixels of its runs added up."""
         matrix = np.sum([report.matrix for report in self.reports], axis=0)
         return confusion_rows(matrix, self.class_names)
+
+    def at_the_end(self, metric: str, key: str) -> MeanStd | None:
+        """The value of a metric of a class or teacher at the end of training, over its runs."""
+        curves = (metric_curve(run.record.lines, metric, key)[-_LAST:] for run in self.runs)
+        return MeanStd.of(
+            float(np.mean([value for _, value in curve])) if curve else None for curve in curves
+        )
 
     def miou(self, protocol: str) -> MeanStd | None:
         """The mean IoU over its runs by any protocol by which all were scored."""
@@ -139,6 +162,24 @@ class PageData:
         """Curves of the trainings; without points if the runs were imported."""
         scores = [group.scores for group in self.groups]
         return line_charts(scores, [[run.record for run in group.runs] for group in self.groups])
+
+    @property
+    def trusted(self) -> list[TrainingRow]:
+        """The share of trusted pseudo-labels of each class at the end of training."""
+        return self._training_rows(TRUSTED)
+
+    @property
+    def explained(self) -> list[TrainingRow]:
+        """The explained variance of each teacher's tokens at the end of training."""
+        return self._training_rows(EXPLAINED)
+
+    def _training_rows(self, metric: str) -> list[TrainingRow]:
+        lines = [run.record.lines for group in self.groups for run in group.runs]
+        names = dict.fromkeys(name for of_run in lines for name in metric_keys(of_run, metric))
+        return [
+            TrainingRow(name, tuple(group.at_the_end(metric, name) for group in self.groups))
+            for name in names
+        ]
 
     @property
     def protocols(self) -> dict[str, str]:

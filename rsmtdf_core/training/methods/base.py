@@ -5,8 +5,8 @@ over the whole step (`Counts`). The sum over parts, and the average over process
 batch.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import torch
@@ -18,7 +18,9 @@ from rsmtdf_core.student.model import StudentOutput
 from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.settings import MethodSettings
+from rsmtdf_core.training.distillation import KeptTokens, distillation_loss
+from rsmtdf_core.training.meter import Meter
+from rsmtdf_core.training.settings import DistillationSettings, MethodSettings
 from rsmtdf_core.training.targets import Targets
 
 
@@ -32,6 +34,7 @@ class Models:
         label: computes the EMA model's logits of normalized images; compiled if `runtime.compile` is set.
         clock: measures the phases of the step.
         progress: 0 in the first step of the training, 1 in the last, and linear between them.
+        meter: sums over the logging interval that are not losses.
     """
 
     student: nn.Module
@@ -39,6 +42,7 @@ class Models:
     label: Callable[[Tensor], Tensor]
     clock: StepClock
     progress: float = 0.0
+    meter: Meter = field(default_factory=Meter)
 
 
 class Counts(NamedTuple):
@@ -69,7 +73,11 @@ class Objective(Protocol):
     def __call__(
         self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
     ) -> dict[str, Tensor]:
-        """Compute the losses of a part of a step by name; `loss` is minimized."""
+        """Compute the losses of a part of a step by name; `loss` is minimized.
+
+        Each scalar is a sum divided by a count of the whole step. Training logs the mean of each over the logging
+        interval, and draws those with "loss" in their names.
+        """
         ...
 
 
@@ -191,6 +199,9 @@ def semi_supervised(
     """
     pseudo = pseudo_labels(models, batch, confidence)
     output = forward(models, student_images(batch), channel_scale)
+    for labels, valid in zip(pseudo, mixed_valid(batch), strict=True):
+        classes = output.logits.shape[1]
+        models.meter.pseudo_labels(labels.labels, labels.trusted, valid, classes)
     labeled, *strong = output.logits.split([len(batch.images), *[len(batch.weak)] * len(pseudo)])
     unlabeled = [
         unlabeled_loss(logits, labels, count)
@@ -204,3 +215,32 @@ def semi_supervised(
         "loss_u": torch.stack(unlabeled).mean(),
         "trusted": torch.stack(trusted).mean(),
     }
+
+
+def distilled(
+    models: Models,
+    student: Mapping[str, Tensor],
+    targets: Targets,
+    kept: KeptTokens,
+    counts: Counts,
+    settings: DistillationSettings,
+) -> Tensor:
+    """Compute the distillation loss of a part of a step, and measure the explained variance of each teacher.
+
+    Args:
+        models: the models of the step.
+        student: by teacher, the student's translated tokens of the samples in `targets`.
+        targets: the teachers' tokens.
+        kept: by teacher, the tokens that count; None keeps all.
+        counts: the counts of the step.
+        settings: the distance.
+    """
+    models.meter.tokens(student, targets.tokens, kept)
+    return distillation_loss(
+        student,
+        targets.tokens,
+        kept,
+        dict(zip(targets.tokens, counts.tokens, strict=True)),
+        settings,
+        targets.spreads,
+    )

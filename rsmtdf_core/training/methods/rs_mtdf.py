@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.distillation import distillation_loss, kept_tokens, token_counts
+from rsmtdf_core.training.distillation import kept_tokens, token_counts
 from rsmtdf_core.training.methods.base import (
     Counts,
     Models,
+    distilled,
     mixed_valid,
     pixel_counts,
     semi_supervised,
@@ -38,14 +39,9 @@ class RsMtdf(FixMatch):
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
         output, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
         first = 0 if targets.labeled else len(batch.images)
-        distill = distillation_loss(
-            {name: tokens[first:] for name, tokens in output.tokens.items()},
-            targets.tokens,
-            self._kept(batch, targets),
-            dict(zip(targets.tokens, counts.tokens, strict=True)),
-            self._distillation,
-            targets.spreads,
-        )
+        student = {name: tokens[first:] for name, tokens in output.tokens.items()}
+        kept = self._kept(batch, targets)
+        distill = distilled(models, student, targets, kept, counts, self._distillation)
         weight = self._distillation.weight_at(models.progress)
         total = (losses["loss_x"] + losses["loss_u"] + weight * distill) / 3
         return {"loss": total, **losses, "loss_distill": distill}

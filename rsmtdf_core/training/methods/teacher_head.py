@@ -92,8 +92,9 @@ class TeacherHead(TokenSegmenter):
 
     def forward(self, tokens: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
         """Compute logits [B, classes, *size] of tokens, by teacher [B, h, w, D], of views of this size."""
+        device = next(self.head.parameters()).device  # the teachers may be on another
         maps = [
-            resize_map(layer(tokens[name]).permute(0, 3, 1, 2), self.grid)
+            resize_map(layer(tokens[name].to(device)).permute(0, 3, 1, 2), self.grid)
             for name, layer in self.standardise.items()
         ]
         features = torch.cat(maps, dim=1)

@@ -32,6 +32,7 @@ def test_each_run_has_a_row_with_its_facts(folder):
         assert text in row, row
     other = next(line for line in done.output.splitlines() if "rs-mtdf" in line)
     assert "K 2" in other
+    assert "killed" in other
     assert "notes: " in done.output
     assert "RANDOM WEIGHTS" in done.output
 

@@ -33,8 +33,12 @@ NO_GAIN = score("dino + clip", "pair", [0.61, 0.60, 0.60, 0.61, 0.61])
     ("scores", "worth", "words"),
     [
         ([GOOD, STUDENT], ("dino",), ["dino is worth caching: +20.2 ± 2.4", "5 of 5 folds"]),
-        ([CLOSE, STUDENT], (), ["no teacher is clearly better", "clip", "no reason to cache"]),
-        ([POOR, STUDENT], (), ["-19.8", "no teacher is clearly better"]),
+        (
+            [CLOSE, STUDENT],
+            (),
+            ["no teacher is clearly better", "clip", "do not exclude a gain of 35 points either"],
+        ),
+        ([POOR, STUDENT], (), ["-19.8", "; these labels give no reason to cache a teacher"]),
         ([CLOSE, GOOD, TOGETHER, STUDENT], ("dino", "clip"), ["dino + clip together add +10"]),
         ([GOOD, CLOSE, NO_GAIN, STUDENT], ("dino",), ["adds nothing clear"]),
     ],
@@ -44,6 +48,13 @@ def test_advice(scores, worth, words):
     assert names == worth
     for word in words:
         assert word in "; ".join(reasons)
+
+
+def test_a_sample_that_distinguishes_no_features_is_named():
+    random = score("random", "random student", [0.41, 0.41, 0.42, 0.38, 0.41])
+    assert "hardly distinguish" in advise([CLOSE, STUDENT, random])[1][-1]
+    worse = score("random", "random student", [0.11, 0.11, 0.12, 0.08, 0.11])
+    assert "hardly distinguish" not in "; ".join(advise([CLOSE, STUDENT, worse])[1])
 
 
 def test_without_initial_features_random_weights_take_their_place():

@@ -1,9 +1,14 @@
 """A run's record has the facts that its folder holds, and a damaged file is refused by name."""
 
+import errno
+import os
+import signal
+
 import pytest
 
 from pipeline.runs.record import read_run
 from rsmtdf_core.errors import RunError
+from rsmtdf_core.runs.lock import hold_run
 from rsmtdf_core.runs.metrics import write_metrics
 from tests.pipeline.runs.written import lock_stores, write_run
 
@@ -30,8 +35,53 @@ def test_a_finished_run_has_its_steps_scores_and_settings(make_config, folder):
 
 def test_a_running_run_has_as_many_steps_as_its_metrics(make_config, folder):
     write_run(folder, make_config(SUPERVISED), (0.5, 0.5), status="running", steps=1)
-    record = read_run(folder)
+    with hold_run(folder, warn=None):
+        record = read_run(folder)
     assert (record.status, record.ended, record.steps, record.total) == ("running", False, 8, None)
+
+
+def test_a_run_whose_process_was_killed_is_killed(make_config, folder):
+    write_run(folder, make_config(SUPERVISED), (0.5, 0.5), status="running", steps=1)
+    ready, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with hold_run(folder, warn=None):
+            os.write(tell, b"x")
+            signal.pause()
+        os._exit(1)
+    os.read(ready, 1)
+    assert read_run(folder).status == "running"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    record = read_run(folder)
+    assert (record.status, record.ended, record.steps, record.total) == ("killed", False, 8, None)
+
+
+@pytest.mark.parametrize("status", ["interrupted", "finished"])
+def test_a_run_that_ended_by_itself_was_not_killed(make_config, folder, status):
+    write_run(folder, make_config(SUPERVISED), status=status)
+    assert read_run(folder).status == status
+
+
+def test_without_locks_a_run_that_may_be_running_is_running(make_config, folder, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    write_run(folder, make_config(SUPERVISED), status="running")
+    (folder / ".lock").touch()
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert read_run(folder).status == "running"
+
+
+def test_a_run_that_ends_during_the_check_was_not_killed(make_config, folder, monkeypatch):
+    run = write_run(folder, make_config(SUPERVISED), status="running")
+
+    def ends(_path):
+        run.note(status="finished")
+        return False
+
+    monkeypatch.setattr("rsmtdf_core.runs.folder.is_locked", ends)
+    assert read_run(folder).status == "finished"
 
 
 @pytest.mark.parametrize("status", [None, "exploded"])
@@ -46,7 +96,7 @@ def test_an_unknown_status_is_unknown(make_config, folder, status):
 )
 def test_teachers_with_random_weights_are_those_of_the_stores(make_config, folder, weights, random):
     run = write_run(folder, make_config(), status="running")
-    assert read_run(folder).random_teachers == ("vit", "cnn"), "as the config says"
+    assert read_run(folder).random_teachers == ("vit", "cnn"), "as in the config"
     lock_stores(run, weights=weights)
     assert tuple(sorted(read_run(folder).random_teachers)) == random
 

@@ -8,6 +8,7 @@ from pipeline.train.journal import Journal
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.runs.seals import write_sealed_json
+from rsmtdf_core.training.meter import Measures
 from tests.pipeline.helpers import Told
 from tests.pipeline.train.test_scalars import events, scalar
 
@@ -35,6 +36,10 @@ class Trackers:
         self.logged.append((step, values))
 
 
+def measured(steps=1, trusted=(), explained=None, **losses):
+    return Measures(steps, losses, trusted, explained or {})
+
+
 RECORD = SimpleNamespace(
     step=4,
     epoch=1,
@@ -55,48 +60,85 @@ def run(tmp_path):
 def test_steps_and_validations_reach_metrics_tensorboard_trackers_and_the_bar(run):
     bars, trackers = Bars(), Trackers()
     best = Validation(4, 1, 0.125, only_class="water")
-    with Journal(run, trackers, bars, start=3, total=8) as journal:
+    with Journal(run, trackers, bars, start=3, total=8, classes=("road", "water")) as journal:
         journal.passed()
-        journal.step(RECORD, {"loss": 0.75, "supervised": 0.5}, None)
-        journal.step(RECORD, {"loss": 0.75}, best)
-        journal.validation(LINE)
+        whole = measured(2, (0.25, None), {"dino": -0.5}, loss=0.75, supervised=0.5)
+        journal.step(RECORD, whole, None)
+        journal.step(RECORD, measured(loss=0.75), best)
+        journal.validation(LINE, Validation(6, 2, 0.25))
     assert bars.bars == [("train", 8, 3)]
     assert bars.notes[0] == ""
     assert bars.notes[1] == "loss 0.7500"
     assert bars.notes[2] == "loss 0.7500, best val mIoU 12.50 (water everywhere)"
+    assert bars.notes[3] == "loss 0.7500, best val mIoU 25.00", "at once, not at the next step"
     first, second, last = run.read_metrics()
     assert first == {
         "step": 4,
         "epoch": 1,
         "lr": 0.5,
+        "interval": 2,
         "loss": 0.75,
         "supervised": 0.5,
+        "trusted_by_class": {"road": 0.25, "water": None},
+        "explained_variance": {"dino": -0.5},
         "weight_distill": 0.25,
         "seconds": {"step": 2.0},
     }
     assert "supervised" not in second
+    assert not {"trusted_by_class", "explained_variance"} & second.keys()
     assert last == LINE
     written = [scalar(event) for event in events(run.tensorboard) if event.summary.value]
     assert (4, "train/supervised", 0.5) in written
     assert (4, "train/lr", 0.5) in written
+    assert (4, "train/trusted_by_class/road", 0.25) in written
+    assert (4, "train/explained_variance/dino", -0.5) in written
+    assert not any("water" in name for _, name, _ in written)
     assert written[-1] == (5, "val/miou", 0.25)
-    assert trackers.logged[0] == (
+    assert trackers.logged[1] == (
         4,
-        {
-            "train/loss": 0.75,
-            "train/supervised": 0.5,
-            "train/weight_distill": 0.25,
-            "train/lr": 0.5,
-        },
+        {"train/loss": 0.75, "train/weight_distill": 0.25, "train/lr": 0.5},
     )
     assert trackers.logged[-1] == (5, {"val/miou": 0.25})
+
+
+def test_the_bar_moves_by_one_for_each_step_and_not_for_a_validation(run):
+    class Counts(Bars):
+        total = 0
+
+        def advance(self, count=1, note=""):
+            self.total += count
+
+    bars = Counts()
+    with Journal(run, Trackers(), bars, 0, 8) as journal:
+        journal.passed()
+        journal.step(RECORD, measured(2, loss=1.0), None)
+        journal.validation(LINE, None)
+    assert bars.total == 2
+
+
+def test_a_line_of_the_console_sums_up_an_epoch(run):
+    bars = Bars()
+    names = [f"class {number}" for number in range(9)]
+    with Journal(run, Trackers(), bars, 0, 8, names) as journal:
+        journal.round(RECORD, None)
+        shares = tuple(number / 10 if number != 3 else None for number in range(9))
+        whole = measured(3, shares, {"dino": 0.25}, loss=0.75, loss_x=0.5, share=0.3)
+        journal.step(RECORD, whole, None)
+        journal.round(RECORD, Validation(5, 2, 0.25))
+    first, second = bars.lines
+    assert first == "epoch 2, step 5"
+    assert second == (
+        "epoch 2, step 5: val mIoU 25.00; steps 3 to 5: loss 0.75 (loss_x 0.5, share 0.3); "
+        "least trusted classes: class 0 0.0 %, class 1 10.0 %, class 2 20.0 %, class 4 40.0 %, "
+        "class 5 50.0 %, class 6 60.0 %; explained variance: dino 25.0 %"
+    )
 
 
 def test_without_trackers_no_value_is_sent(run):
     trackers = Trackers()
     trackers.trackers.clear()
     with Journal(run, trackers, Bars(), 0, 8) as journal:
-        journal.validation(LINE)
+        journal.validation(LINE, None)
     assert trackers.logged == []
 
 

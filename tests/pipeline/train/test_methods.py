@@ -16,6 +16,7 @@ from pipeline.train.run import train
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.training.schedule import BatchSchedule
+from tests.pipeline.helpers import Told, near
 
 SHORT = "optimiser.epochs=1"
 
@@ -50,6 +51,33 @@ def test_methods_log_their_losses_and_the_time_of_each_phase(extracted, method):
     assert set(lines[0]["seconds"]) == phases | {"step"}
     whole = lines[-1]["seconds"]
     assert sum(whole[phase] for phase in phases) == pytest.approx(whole["step"], rel=1e-3)
+
+
+def test_a_line_has_the_means_of_its_interval(extracted):
+    each = trained(extracted(SHORT), "each")
+    lines = trained(extracted(SHORT, "runtime.log_every=3"), "means")
+    assert [(line["step"], line["interval"]) for line in lines] == [(0, 1), (3, 3)]
+    for line, steps in zip(lines, (each[:1], each[1:]), strict=True):
+        for name in ("loss", "loss_x", "loss_u", "loss_distill", "trusted"):
+            mean = np.mean([step[name] for step in steps])
+            assert line[name] == pytest.approx(mean, rel=1e-6, abs=1e-9), name
+    assert lines[0]["explained_variance"] == each[0]["explained_variance"]
+    assert lines[1]["explained_variance"].keys() == {"vit", "cnn"}
+    # A student whose translators are random explains less than the teacher's mean does.
+    assert all(share < 0.5 for share in lines[1]["explained_variance"].values())
+    shares = [step["trusted_by_class"] for step in each[1:]]
+    for name, share in lines[1]["trusted_by_class"].items():
+        of_steps = [by_class[name] for by_class in shares if by_class[name] is not None]
+        assert (share is None) == (not of_steps)
+        assert share is None or min(of_steps) <= share <= max(of_steps)
+
+
+def test_pseudo_labels_without_a_trusted_pixel_warn_with_the_remedy(make_config):
+    told = Told()
+    settings = ("objective.method=fixmatch", "objective.confidence=1", "runtime.log_every=2")
+    train(make_config(*settings), reporter=told)
+    [line] = [line for line in told.lines if "no pixel was trusted" in line]
+    assert "lower objective.confidence (now 1)" in line
 
 
 SWITCHES = {
@@ -179,6 +207,8 @@ def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method):
     for expected, line in zip(whole, parts, strict=True):
         for name in expected.keys() & {"loss", "loss_x", "loss_u", "loss_distill", "trusted"}:
             assert line[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
+        for name in expected.keys() & {"trusted_by_class", "explained_variance"}:
+            assert near(line[name], expected[name]), name
 
 
 @pytest.mark.parametrize("encoder", ["test_vit", "test_efficientnet"])

@@ -86,7 +86,8 @@ FRESH = ("views.labeled_views=fresh", "runtime.checkpoint_every=3")
     [
         ("unimatch-v2", ()),
         ("unimatch-v2", ("views.unlabeled_views=fresh", *FRESH)),
-        ("rs-mtdf", ("runtime.checkpoint_every=3",)),
+        # Lines with the means of intervals that begin before a checkpoint and end after it.
+        ("rs-mtdf", ("runtime.checkpoint_every=3", "runtime.log_every=5")),
         ("rs-mtdf", FRESH),
     ],
 )

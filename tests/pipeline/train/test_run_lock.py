@@ -62,7 +62,7 @@ def test_a_training_holds_its_run_from_its_first_step_to_its_last(make_config, m
     monkeypatch.setattr(pipeline.train.session.Session, "_after", again)
     run = train(config).run
     assert refused == [0, 1, 2, 3]
-    assert "the run is still training: scoring its best model so far, of step 4" in warned.lines[0]
+    assert "the run is still training: scoring the model of step 4" in warned.lines[0]
     assert not open_run(run).is_live
     quiet = Warned()
     evaluate(run, reporter=quiet)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rsmtdf_core.charts import class_shares
 from rsmtdf_core.charts.class_shares import class_shares_picture
 from rsmtdf_core.scenes.check import SplitCheck
 from rsmtdf_core.scenes.manifest import Manifest
@@ -53,3 +54,21 @@ def test_every_split_has_its_column_and_an_empty_one_no_bar(manifest, tmp_path):
     assert wide.shape[1] > narrow.shape[1]
     assert width_of(narrow, (0, 255, 0), 150) == 0
     assert width_of(wide, (0, 255, 0), 150) > 200
+
+
+@pytest.mark.parametrize("count", [50, 250])
+def test_many_classes_have_small_rows_and_the_rarest_one_together(count, manifest, tmp_path):
+    names = [f"class {number}" for number in range(count)]
+    classes = [{"name": name, "color": f"#0000{number:02X}"} for number, name in enumerate(names)]
+    many = Manifest.model_validate(manifest.model_dump(mode="json") | {"classes": classes})
+    pixels = {name: number for number, name in enumerate(names)}
+    check = split("train", 0, 0).model_copy(update={"pixels": pixels})
+    rows = class_shares._class_rows(many, [check])
+    assert sum(row[2][0] for row in rows) == sum(pixels.values())
+    if count == 250:
+        assert len(rows) == 99
+        assert rows[-1][0] == "the 152 rarest classes"
+        assert rows[0][0] == "class 152"
+    class_shares_picture(tmp_path / "c.png", many, [check])
+    with Image.open(tmp_path / "c.png") as picture:
+        assert max(picture.size) < 2700

@@ -61,6 +61,17 @@ def test_the_texts_of_a_confusion_matrix_do_not_grow_with_the_square_of_its_clas
         assert np.diff(blue.astype(int)).clip(0).sum() >= count, "a right cell in each row"
 
 
+@pytest.mark.parametrize("count", [20, 21, 80, 255])
+def test_a_confusion_matrix_has_a_bounded_size_whatever_its_classes_and_names(
+    tmp_path: Path, count: int
+) -> None:
+    names = [f"class {i} with a name that goes on for far too long" for i in range(count)]
+    confusion_picture(tmp_path / "c.png", np.eye(count, dtype=int), names)
+    picture = pixels(tmp_path / "c.png")
+    assert_margin_is_white(picture)
+    assert max(picture.shape) <= 2500
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [

@@ -127,3 +127,26 @@ def test_pictures_of_any_number_of_charts_stay_within_the_margin(tmp_path: Path,
 def test_charts_without_a_point_are_drawn_empty(tmp_path: Path, drawn):
     lines_picture(tmp_path / "lines.png", [LineChart("mIoU", "", (Series("a", 0, ((),)),))])
     assert not drawn[0].lines
+
+
+def test_many_long_curves_take_bounded_points_and_one_entry_of_the_legend(drawn, tmp_path):
+    long = [(step, step % 7) for step in range(1, 2001)]
+    chart = LineChart("loss", "a step", tuple(Series(f"n{n}", n, (long,)) for n in range(130)))
+    lines_picture(tmp_path / "many.png", [chart])
+    [axes] = drawn
+    points = sum(len(line.get_xdata()) for line in axes.lines)
+    assert points < 2.5 * lines._MOST_POINTS["png"]
+    assert list(lines._legend([chart]).values())[-1] == "106 others"
+    assert max(pixels(tmp_path / "many.png").shape) < 2500
+
+
+def test_a_floor_cuts_the_axis_and_not_the_values(drawn):
+    chart = LineChart(
+        "share", "%", (Series("a", 0, ([(1, -9e5), (2, 10.0), (3, 50.0)],)),), "", -25
+    )
+    lines_svg(chart)
+    low, high = drawn[0].get_ylim()
+    assert low == -25
+    assert 50 < high < 60
+    lines_svg(LineChart("share", "%", (Series("a", 0, ([(1, 2.0), (2, 3.0)],)),), "", -25))
+    assert drawn[1].get_ylim()[0] >= 0

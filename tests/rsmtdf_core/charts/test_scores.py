@@ -54,3 +54,15 @@ def test_names_of_any_length_stay_within_the_margin(tmp_path: Path, name: str) -
     rows = [ScoreRow(name, (50.0,), 50.0, 0.0, "50.00")] * 3
     scores_picture(tmp_path / "scores.png", rows, "mIoU")
     assert_margin_is_white(pixels(tmp_path / "scores.png"))
+
+
+def test_of_many_rows_the_best_are_drawn(tmp_path: Path, figures) -> None:
+    rows = [
+        ScoreRow(f"group {n}", (n / 4,), None if n == 7 else n / 4, 0.0, "") for n in range(300)
+    ]
+    scores_picture(tmp_path / "scores.png", rows, "mIoU")
+    [axes] = figures[0].axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [f"group {n}" for n in range(299, 239, -1)]
+    assert "the best 60 of 300" in axes.get_xlabel()
+    assert max(pixels(tmp_path / "scores.png").shape) < 4500

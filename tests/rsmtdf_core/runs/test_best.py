@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.runs.best import best_checkpoint
+from rsmtdf_core.runs.best import best_checkpoint, chosen_checkpoint
 from rsmtdf_core.runs.checkpoint import load_checkpoint, save_checkpoint
 from rsmtdf_core.runs.checkpoint_state import checkpoint_name
 from rsmtdf_core.runs.folder import RunFolder
@@ -86,3 +86,51 @@ def test_a_damaged_one_is_refused_with_the_nearest_whole_one(run):
     with pytest.raises(RunError) as caught:
         best_checkpoint(run)
     assert "rsmtdf train" in caught.value.remedy
+
+
+@pytest.fixture
+def trained(run):
+    """A run with its latest checkpoints 5, 6 and 9, and its best 4 and 6."""
+    for folder, steps in ((run.checkpoints, (5, 6, 9)), (run.best, (4, 6))):
+        for step in steps:
+            save(folder, step)
+    validate(run, {4: 0.7, 5: 0.1, 6: 0.5, 9: 0.2})
+    run.note_best({4: load_checkpoint(run.best / checkpoint_name(4)).fingerprint}, run.validations)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("choice", "step"),
+    [(None, 4), ("best", 4), ("last", 9), ("5", 5), (6, 6), ("0000004", 4)],
+)
+def test_a_checkpoint_is_chosen_by_word_or_step(trained, choice, step):
+    assert chosen_checkpoint(trained, choice).state["step"] == step
+
+
+def test_a_checkpoint_is_chosen_by_its_folder(trained):
+    path = trained.best / checkpoint_name(6)
+    assert chosen_checkpoint(trained, path).path == path
+    assert chosen_checkpoint(trained, str(path)).path == path
+
+
+@pytest.mark.parametrize("choice", ["7", 7, 0, "newest", "step-00000007", "elsewhere/step-5"])
+def test_a_checkpoint_that_does_not_exist_lists_those_that_do(trained, choice):
+    with pytest.raises(RunError, match="checkpoint") as caught:
+        chosen_checkpoint(trained, choice)
+    assert caught.value.remedy.endswith("that exist: 4 (best), 5, 6, 9")
+
+
+@pytest.mark.parametrize("choice", ["best", "last", "3"])
+def test_without_any_checkpoint_the_remedy_trains(run, choice):
+    with pytest.raises(RunError, match="no checkpoint") as caught:
+        chosen_checkpoint(run, choice)
+    assert "--resume" in caught.value.remedy
+
+
+def test_a_damaged_copy_is_passed_over_and_the_last_never_replaced_by_an_older_one(trained):
+    damage(trained.checkpoints / checkpoint_name(6))
+    assert chosen_checkpoint(trained, 6).path.parent == trained.best
+    damage(trained.checkpoints / checkpoint_name(9))
+    with pytest.raises(RunError, match="the checkpoint of step 9 is damaged") as caught:
+        chosen_checkpoint(trained, "last")
+    assert "--checkpoint" in caught.value.remedy
