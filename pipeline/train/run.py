@@ -20,6 +20,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.models import attach_teachers, build_model, require_teachers
 from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
+from pipeline.statistics import with_statistics
 from pipeline.train.features import Features, find_features
 from pipeline.train.initial import find_initial, start_from
 from pipeline.train.journal import TrainReport
@@ -88,6 +89,7 @@ def train(
     assert not (resume and init_from), "a resumed run starts from its own weights"
     require_trackers(config)
     end_with_launcher()
+    config = with_statistics(config)
     teachers_before = live_teachers()
     experiment = plan_experiment(config)
     require_unlabeled(experiment)

@@ -54,8 +54,9 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "teachers.0.block": (-2, {TEACHER}),
     "teachers.0.final_norm": (False, {TEACHER}),
     "teachers.0.input_size": (96, {TEACHER}),
-    "teachers.0.mean": ([0.5, 0.5, 0.5], {TEACHER}),
-    "teachers.0.std": ([0.5, 0.5, 0.5], {TEACHER}),
+    "teachers.0.bands": ([3, 2, 1], {TEACHER}),
+    "teachers.0.mean": ([0.4, 0.4, 0.4], {TEACHER}),
+    "teachers.0.std": ([0.4, 0.4, 0.4], {TEACHER}),
     "teachers.0.precision": ("bf16", {TEACHER}),
     "teachers.0.codec.name": ("int8", {CODEC}),
     "teachers.0.codec.quality": (0.9, set()),  # of the transform codec alone

@@ -120,7 +120,7 @@ class TeacherHead(TokenSegmenter):
         crop = self.patch
         batch, _, height, width = images_BCHW.shape
         rows, columns = height // crop, width // crop
-        tiles = images_BCHW[:, :SHOWN].unflatten(2, (rows, crop)).unflatten(4, (columns, crop))
+        tiles = images_BCHW.unflatten(2, (rows, crop)).unflatten(4, (columns, crop))
         tiles_NCSS = tiles.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
         logits: Tensor = torch.cat(
             [self(self._tokens_of(part), (crop, crop)) for part in tiles_NCSS.split(batch)]
