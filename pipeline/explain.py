@@ -152,7 +152,7 @@ def _type(annotation: Any) -> str:  # noqa: ANN401 - any type annotation
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         bounds = [_bound(limit) for limit in arguments[1:] if type(limit) in _BOUNDS]
-        return " and ".join([_type(arguments[0]), *bounds])
+        return f"{_type(arguments[0])} {' and '.join(bounds)}".strip()
     if annotation in _NAMES:
         return _NAMES[annotation]
     if origin is Literal:

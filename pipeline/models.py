@@ -15,6 +15,7 @@ from rsmtdf_core.normalization import normalise
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.student.segmenter import Segmenter, TokenSegmenter
 from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.teachers.family import input_statistics
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import Teacher, declared_identity, load_teacher
 from rsmtdf_core.teachers.weights import locate_weights
@@ -80,11 +81,11 @@ class LiveTokens:
     device: torch.device
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return the same object, so that an EMA model has no teachers of its own."""
+        """Return the same object, so that a model and its EMA model share the teachers."""
         return self
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """Compute the tokens, by teacher [B, h, w, D], of images in 0..255, float [B, 3, crop, crop].
+        """Compute the tokens, by teacher [B, h, w, D], of images in 0..255, float [B, bands, crop, crop].
 
         Raises:
             TeacherError: If a teacher's weights are not on this machine.
@@ -114,8 +115,9 @@ class LiveTokens:
 
 
 def _tokens(teacher: Teacher, images: Tensor) -> Tensor:
-    settings = teacher.settings
-    return teacher.normalised_tokens(normalise(images, settings.mean, settings.std))
+    bands = [band - 1 for band in teacher.settings.seen_bands]
+    mean, std = input_statistics(teacher.settings)
+    return teacher.normalised_tokens(normalise(images[:, bands], mean, std))
 
 
 def require_local(settings: TeacherSettings) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
+from pipeline.statistics import uncommon_statistics
 from rsmtdf_core.cache.group import find_group
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.find import (
@@ -37,7 +38,11 @@ class Experiment:
     @property
     def cautions(self) -> tuple[str, ...]:
         """Warnings about settings without effect and about the files, a sentence each."""
-        return (*unheeded(self.config, self.dataset.manifest), *self.dataset.cautions)
+        return (
+            *unheeded(self.config, self.dataset.manifest),
+            *uncommon_statistics(self.config),
+            *self.dataset.cautions,
+        )
 
     def drawn_again(self, group: ViewGroup) -> "Experiment":
         """Return the experiment with the current views and pairs of `group`."""
@@ -55,10 +60,13 @@ def plan_experiment(config: ExperimentConfig) -> Experiment:
     views.
 
     Raises:
+        ConfigError: If a teacher sees bands that the manifest lacks.
         DataError: If the scenes do not match the manifest.
         StoreDamagedError: If the tables of the cache are damaged.
     """
-    dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
+    manifest = load_manifest(config.data.manifest)
+    _require_bands(config, manifest)
+    dataset = find_scenes(manifest, config.data.root)
     return planned(config, dataset, *training_scenes(dataset, config))
 
 
@@ -78,6 +86,18 @@ def planned(
     known = None if group is None else group.known
     plan = make_plan(labeled, unlabeled, config.views, config.views_seed, known)
     return Experiment(config, dataset, plan)
+
+
+def _require_bands(config: ExperimentConfig, manifest: Manifest) -> None:
+    for teacher in config.teachers:
+        highest = max(teacher.seen_bands)
+        if highest > manifest.image_bands:
+            raise ConfigError(
+                f"teacher {teacher.name} sees band {highest}, and the manifest {manifest.name} has "
+                f"{counted(manifest.image_bands, 'band')}",
+                where=f"teachers.{teacher.name}.bands",
+                remedy="add the band to bands.indices of the manifest, or correct the teacher's bands",
+            )
 
 
 def training_scenes(

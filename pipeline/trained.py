@@ -20,6 +20,7 @@ from rsmtdf_core.runs.best import Choice, chosen_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_weights
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD
 from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.tokens import TokenShape
@@ -90,7 +91,14 @@ def load_run(
     manifest = load_manifest(str(folder.manifest))
     shapes = [TokenShape(**shape) for shape in chosen.state["teachers"]]
     # The checkpoint has all weights, so the pretrained weights need not be on this machine.
-    settings = config.student.model_copy(update={"weights": "random"})
+    settings = config.student.model_copy(
+        update={
+            "weights": "random",
+            # Runs record their statistics; earlier versions always had those of ImageNet.
+            "mean": config.student.mean or IMAGENET_MEAN,
+            "std": config.student.std or IMAGENET_STD,
+        }
+    )
     student = build_model(config, manifest, shapes, settings)
     load_weights(student, chosen.weights(which), chosen.path)
     device = inference_device(config)

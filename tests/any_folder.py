@@ -121,7 +121,7 @@ AREAS = ("north", "south", "east")
 
 LAYOUTS: dict[str, tuple[str, str]] = {
     "two folders": ("images/{name}", "masks/{name}"),
-    "beside each other": ("{name}", "{name}_mask"),
+    "next to each other": ("{name}", "{name}_mask"),
     "two tails": ("{name}_sat", "{name}_label"),
     "two heads": ("images/image_{name}", "labels/label_{name}"),
     "splits": ("{split}/images/{name}", "{split}/masks/{name}"),

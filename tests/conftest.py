@@ -23,7 +23,7 @@ def shared() -> Path:
     """The reference material next to the checkout; tests that need it are skipped if it is missing."""
     folder = Path(__file__).resolve().parents[2] / "shared"
     if not (folder / "README.md").is_file():
-        pytest.skip("the reference material (../shared) is not beside this checkout")
+        pytest.skip("the reference material (../shared) is not next to this checkout")
     return folder
 
 

@@ -22,7 +22,7 @@ from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.views.view import Box, from_record
-from rsmtdf_core.words import counted, one_line
+from rsmtdf_core.words import counted
 
 OUT = Path("matches")
 LIST = "matches.csv"
@@ -200,7 +200,7 @@ def _write_sheet(path: Path, archive: Archive, query: Query, matches: Sequence[M
     reader = SceneReader(archive.experiment.dataset)
     cells = []
     if query.picture is not None:
-        cells.append(Cell("query", one_line(query.name)[-34:], query.picture))
+        cells.append(Cell("query", Path(query.name).name, query.picture))
     for match in matches[: MOST_CELLS - len(cells)]:
         scene = archive.found[match.scene]
         left, top = match.left, match.top
@@ -213,7 +213,7 @@ def _write_sheet(path: Path, archive: Archive, query: Query, matches: Sequence[M
     note = (
         f"the most similar view of each scene, by the mean tokens of {archive.reader.shape.teacher}"
     )
-    title = f"{counted(len(matches), 'view')} like {query.name}{warning}"
+    title = f"{counted(len(matches), 'view')} like {Path(query.name).name}{warning}"
     contact_sheet(path, title, note, cells)
 
 

@@ -170,8 +170,8 @@ def _exportable(trained: TrainedRun) -> Student:
         return trained.student
     method = trained.config.objective.method
     raise RunError(
-        f"the model of {method} is a head on the teachers' tokens: without the teachers, which an export does not "
-        "include, it predicts nothing",
+        f"the model of {method} is a head on the teachers' tokens: it cannot predict without the teachers, which an "
+        "export does not include",
         where=trained.folder.path,
         remedy="export a run of another method, such as rs-mtdf",
     )

@@ -6,7 +6,7 @@ and commits. Workers write whole shards. So a kill at any moment loses only the 
 
 import shutil
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,9 @@ from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.group import ViewGroup
-from rsmtdf_core.student.encoder import fetch_encoder
+from rsmtdf_core.student.pretrained import fetch_encoder, require_layout
+from rsmtdf_core.teachers.weights import fetch_description
+from rsmtdf_core.weights.timm_models import fetch_config
 
 
 class StoreReport(Settings):
@@ -98,9 +100,15 @@ def extract(
         raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
     config = _absolute(config)
     require_writable_folder(config.runtime.cache_folder)
+    for teacher in config.teachers:
+        fetch_description(teacher)
     experiment, group = _planned(config)
     for sentence in experiment.cautions:
         reporter.warn(sentence)
+    # An impossible student is refused before the teachers run.
+    with suppress(OSError):
+        fetch_config(config.student.encoder)
+    require_layout(config.student, config.views.crop, experiment.dataset.manifest.image_bands)
     rows = group.rows(experiment.plan)
     producers = producers_of(config)
     parts = complete_parts(experiment, producers, rows)

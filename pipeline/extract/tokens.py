@@ -55,8 +55,8 @@ class TeacherTokens:
 
     @property
     def sight(self) -> Sight:
-        """Renders three bands of a view."""
-        return ViewRenderer.teacher_view
+        """Renders all bands of a view; the teacher selects its own."""
+        return ViewRenderer.taught_view
 
     def require(self, crop: int, *, remote: bool) -> None:
         """Check the size of the views and the weights, except on remote workers, which have a separate hub cache."""
@@ -173,7 +173,7 @@ def sample_tokens(
         parts = [
             view_tokens(
                 teacher,
-                np.stack([renderer.teacher_view(row) for row in rows[start : start + batch]]),
+                np.stack([renderer.taught_view(row) for row in rows[start : start + batch]]),
             )
             for start in range(0, len(rows), batch)
         ]

@@ -24,8 +24,8 @@ from pipeline.trained import TrainedRun, inference_device, load_run
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
 from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.scenes.manifest import SplitName
-from rsmtdf_core.student.encoder import fetch_encoder
 from rsmtdf_core.student.model import Student
+from rsmtdf_core.student.pretrained import fetch_encoder
 from rsmtdf_core.teachers.teacher import declared_shape
 from rsmtdf_core.validation import validate
 
@@ -139,7 +139,7 @@ def _student_of(run: TrainedRun) -> Student:
     if isinstance(run.student, Student):
         return run.student
     raise RunError(
-        f"the model of {run.config.objective.method} has no features of its own to probe",
+        f"the model of {run.config.objective.method} is a head on the teachers' tokens and has no features to probe",
         where=run.folder.path,
         remedy="probe its config instead, for the teachers' tokens",
     )

@@ -210,7 +210,7 @@ def _computed(computing: Computing, settings: TeacherSettings) -> Source:
     seconds = []
     for images in computing.batches(f"teacher {settings.name}"):
         began = time.perf_counter()
-        tokens = view_tokens(teacher, images[..., :3])
+        tokens = view_tokens(teacher, images)
         seconds.append((time.perf_counter() - began) / len(images))
         if spool is None:
             declared = settings.declared_codec

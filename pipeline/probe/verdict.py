@@ -40,7 +40,7 @@ def advise(scores: Sequence[FeatureScore]) -> tuple[tuple[str, ...], tuple[str, 
             reasons.append(f"{pair.name} together add {_points(more)} to {best.name} alone")
         else:
             reasons.append(
-                f"a second teacher adds nothing clear: {pair.name} differs from {best.name} alone by {_points(more)}"
+                f"a second teacher has no clear gain: {pair.name} differs from {best.name} alone by {_points(more)}"
             )
     return tuple(worth), tuple(reasons)
 
@@ -66,7 +66,7 @@ def _no_reason(
 
 
 def _indifference(scores: Sequence[FeatureScore]) -> tuple[str, ...]:
-    """Say so if the sample does not even distinguish pretrained from random weights."""
+    """Return a sentence if the sample does not even distinguish pretrained from random weights."""
     pairs = [(a, b) for a in _of(scores, "student") for b in _of(scores, "random student")]
     return tuple(
         "the views hardly distinguish features: the student's initial features against random weights are "

@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -19,6 +21,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.models import attach_teachers, build_model, require_teachers
 from pipeline.plan import Experiment, plan_experiment, require_unlabeled
 from pipeline.reporter import Reporter, Silent
+from pipeline.statistics import with_statistics
 from pipeline.train.features import Features, find_features
 from pipeline.train.initial import find_initial, start_from
 from pipeline.train.journal import TrainReport
@@ -42,7 +45,8 @@ from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.data import StepDataset
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import Training, make_optimiser
-from rsmtdf_core.training.methods.base import objective_class
+from rsmtdf_core.training.methods.base import hooks_of, objective_class
+from rsmtdf_core.training.methods.labeled import Task
 from rsmtdf_core.training.schedule import BatchSchedule, PooledSchedule
 from rsmtdf_core.training.sources import CachedPixels, PixelSource, RenderedPixels
 from rsmtdf_core.views.render import ViewRenderer
@@ -87,6 +91,7 @@ def train(
     assert not (resume and init_from), "a resumed run starts from its own weights"
     require_trackers(config)
     end_with_launcher()
+    config = with_statistics(config)
     teachers_before = live_teachers()
     experiment = plan_experiment(config)
     require_unlabeled(experiment)
@@ -126,7 +131,7 @@ def train(
             )
         accelerator.wait_for_everyone()
         for phase in phases:
-            reporter.say(_opening(phase))
+            _open(reporter, phase)
         session = Session(experiment, phases, folder, reporter, profile=profile, exits=exits)
         cache = config.runtime.cache_folder
         if accelerator.is_main_process and features.stores:
@@ -137,6 +142,13 @@ def train(
             _warn(reporter, end_run(cache, folder.path))
         accelerator.end_training()
     return session.report()
+
+
+def _open(reporter: Reporter, phase: Phase) -> None:
+    """Describe the training of a phase, and the choices that its method made from the data."""
+    reporter.say(_opening(phase))
+    for note in hooks_of(phase.training.objective).notes:
+        reporter.say(note)
 
 
 def _caution(
@@ -317,6 +329,8 @@ def make_training(
     objective = objective_class(config.objective.method)(
         config.objective, manifest.ignore_id, config.seed
     )
+    task = Task(manifest.class_names, accelerator.device, lambda: labeled_pixels(experiment))
+    hooks_of(objective).prepare(task)
     # Seed again, because building a teacher for the loop draws random numbers.
     set_seed(config.seed)
     student = build_model(config, manifest, features.shapes)
@@ -358,6 +372,16 @@ def make_schedule(experiment: Experiment, rank: int = 0, world: int = 1) -> Batc
     if not config.method.trains_head:
         return PooledSchedule(*drawn, samples=config.objective.samples)
     return BatchSchedule(*drawn, trains_unlabeled=config.method.strong_views > 0)
+
+
+def labeled_pixels(experiment: Experiment) -> npt.NDArray[np.int64]:
+    """Count the pixels of each class in the masks of the labeled scenes, without ignored pixels: int64 [C]."""
+    manifest, reader = experiment.dataset.manifest, SceneReader(experiment.dataset)
+    counts = np.zeros(len(manifest.classes), np.int64)
+    for index in experiment.plan.labeled_scenes:
+        mask = reader.mask(experiment.plan.scenes[index])
+        counts += np.bincount(mask[mask != manifest.ignore_id], minlength=len(counts))
+    return counts
 
 
 def _pixels(

@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
     Attributes:
         title: such as rank and scene; shortened to 28 characters.
-        caption: such as a score.
+        caption: such as a score; shortened in the same way.
         image: uint8 [H, W, 3].
     """
 
@@ -64,7 +64,13 @@ def contact_sheet(path: Path, title: str, note: str, cells: Sequence[Cell]) -> N
             height, breadth = picture.shape[:2]
             page.image(left + (_SIDE - breadth) // 2, upper + (_SIDE - height) // 2, picture)
             page.text(left, upper + _SIDE + 18, shortened(one_line(cell.title), _LETTERS), 8)
-            page.text(left, upper + _SIDE + 44, one_line(cell.caption), 7.5, color=MUTED)
+            page.text(
+                left,
+                upper + _SIDE + 44,
+                shortened(one_line(cell.caption), _LETTERS),
+                7.5,
+                color=MUTED,
+            )
 
 
 def _fitted(image: Pixels) -> Pixels:

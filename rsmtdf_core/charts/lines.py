@@ -70,7 +70,7 @@ class LineChart:
         unit: unit of its values.
         series: the series to draw.
         note: text at the top right, such as the best value.
-        floor: the axis does not go below this value; None shows all values.
+        floor: the axis does not go below this value, unless all values are below it; None shows all values.
     """
 
     title: str
@@ -153,9 +153,9 @@ def _draw(axes: "Axes", chart: LineChart, points: int, *, titled: bool) -> None:
     plain_axes(axes, grid="y")
     axes.margins(x=0.02)
     low, high = _limits(chart.points, axes.get_ylim())
-    if chart.floor is not None and low < chart.floor:
-        highest = max(value for _, value in chart.points)
-        low, high = chart.floor, max(highest + 0.05 * (highest - chart.floor), chart.floor + 1)
+    highest = max((value for _, value in chart.points), default=0.0)
+    if chart.floor is not None and low < chart.floor < highest:
+        low, high = chart.floor, highest + 0.05 * (highest - chart.floor)
     axes.set_ylim(low, high)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))

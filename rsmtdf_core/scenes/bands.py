@@ -1,8 +1,9 @@
 """Choose the bands of a raster, and the values that become 0 and 255.
 
 Views are uint8, so the choice is applied when pixels are read. The first three bands are red, green and blue for
-teachers and pictures; a student sees these and all others. The ranges are fixed numbers instead of percentiles of each
-file: a value then means the same in every scene, and a window can be read without the rest of its raster.
+pictures, and for teachers that name no others; a student sees all bands. The ranges are fixed numbers instead of
+percentiles of each file: a value then means the same in every scene, and a window can be read without the rest of its
+raster.
 """
 
 from typing import Annotated, Self
@@ -18,14 +19,14 @@ Range = tuple[float, float]
 _Value = Annotated[float, Field(ge=-1e37, le=1e37)]
 
 SHOWN = 3
-"""The number of bands that teachers and pictures use, as red, green and blue; a student may use more."""
+"""The number of bands that pictures show as red, green and blue; teachers and students may use more."""
 
 
 class BandSettings(Settings):
     """A choice of bands with their scaling to 0..255.
 
     Attributes:
-        indices: the bands shown as red, green and blue, which teachers see, then further bands for the student; counted
+        indices: the bands shown as red, green and blue, then further bands for student and teachers; counted
             from 1. A band may occur several times.
         scale: the values that become 0 and 255: `[low, high]` for all bands, or a pair for each band. Values beyond
             are clipped. None for 8-bit bands, which are not scaled.

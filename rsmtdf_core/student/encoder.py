@@ -2,14 +2,12 @@
 
 The reference resizes a transformer's position embedding by a scale factor with a small offset and
 without antialiasing. timm resizes by size and with antialiasing, which changes features by 2 %. So
-this module implements the embedding step and uses timm's blocks, norms and weights.
+for plain vision transformers this module implements the embedding step and uses timm's blocks,
+norms and weights. All other models are timm's own.
 """
 
 from __future__ import annotations
 
-import difflib
-from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -17,14 +15,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from rsmtdf_core.errors import ConfigError, MissingFileError, TeacherError
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.student.pretrained import load_net, require_layout
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.student.stages import freeze_stages, held_modules
-from rsmtdf_core.weights.hub import cached_file, download
-from rsmtdf_core.weights.states import load_exactly, read_state, timm_state
-from rsmtdf_core.weights.timm_models import LIST_MODELS
+from rsmtdf_core.weights.timm_layout import is_even
 
 if TYPE_CHECKING:
     from timm.models import VisionTransformer
@@ -40,11 +37,16 @@ class Encoder(nn.Module):
     stages. Frozen stages and frozen batch norms stay in eval mode in training. Pretrained weights cover three bands.
     The first convolution starts at 0 for other bands, so the initial features depend only on these three.
 
+    Args:
+        settings: the student.
+        bands: number of image bands.
+        crop: side of the training views, px.
+
     Attributes:
         taps: the blocks or levels that output the maps.
         channels: channels of each map.
         reductions: image px per map cell, for each map.
-        patch: divisor of the image sides: a ViT's patch in px, 1 for a CNN.
+        patch: divisor of the image sides: a ViT's patch in px, 1 for most CNNs.
 
     Raises:
         ConfigError: If the model is unknown or unsuitable, its weights are unavailable or do not fit, or
@@ -52,24 +54,25 @@ class Encoder(nn.Module):
         MissingFileError: If `settings.weights` is the path of a missing file.
     """
 
-    def __init__(self, settings: StudentSettings, bands: int = SHOWN) -> None:
+    def __init__(self, settings: StudentSettings, bands: int = SHOWN, crop: int = 224) -> None:
         super().__init__()
-        net = _load_net(settings, bands)
+        layout = require_layout(settings, crop, bands)
+        levels = layout.levels
+        even = is_even(levels)
+        self.taps = _checked_taps(settings, len(levels), _default_levels(len(levels), even))
+        self.channels = [levels[tap][0] for tap in self.taps]
+        self.reductions = [levels[tap][1] for tap in self.taps]
+        net = load_net(settings, layout, bands)
         self.is_vit = _is_plain_vit(net)
-        if self.is_vit:
-            depth = len(net.blocks)
-            self.taps = _checked_taps(settings, depth, default_taps(depth))
-            self.patch = int(net.patch_embed.patch_size[0])
-            self.channels = [int(net.embed_dim)] * 4
-            self.reductions = [self.patch] * 4
-        else:
-            levels = _pyramid_levels(net, settings)
-            last_four = tuple(range(len(levels) - 4, len(levels)))
-            self.taps = _checked_taps(settings, len(levels), last_four)
-            self.patch = 1
-            self.channels = [levels[tap][0] for tap in self.taps]
-            self.reductions = [levels[tap][1] for tap in self.taps]
-        net.prune_intermediate_layers(list(self.taps), prune_norm=not self.is_vit, prune_head=True)
+        self.patch = self.reductions[-1] if self.is_vit else layout.unit
+        self._is_tiled = layout.tiled
+        self._norms = even and not self.is_vit
+        if layout.options or layout.unit > 1 or even:
+            _without_dropout(net)
+        if hasattr(net, "prune_intermediate_layers"):
+            net.prune_intermediate_layers(
+                sorted(set(self.taps)), prune_norm=not even, prune_head=True
+            )
         freeze_stages(net, settings)
         self.net: Any = net
         self._held = list(held_modules(net, batch_norms=settings.frozen_batch_norm))
@@ -88,12 +91,28 @@ class Encoder(nn.Module):
             return _vit_taps(self.net, images_BCHW, self.taps, checkpointed=checkpointed)
         if self._checkpointed:
             self._move_statistics(enabled=True)
-        maps: list[Tensor] = self.net.forward_intermediates(
-            images_BCHW, indices=list(self.taps), intermediates_only=True
-        )
+        maps = self._maps(images_BCHW)
         if self._checkpointed:
             self._move_statistics(enabled=False)
         return maps
+
+    def _maps(self, images_BCHW: Tensor) -> list[Tensor]:
+        """Return timm's maps; a model that takes one size alone sees a larger image in tiles of that size."""
+        rows, columns = (
+            side // self.patch if self._is_tiled else 1 for side in images_BCHW.shape[-2:]
+        )
+        levels = sorted(set(self.taps))
+        maps = self.net.forward_intermediates(
+            _tiles(images_BCHW, rows, columns),
+            indices=levels,
+            intermediates_only=True,
+            **({"norm": True} if self._norms else {}),
+        )
+        by_level = {
+            level: _joined(map_BCHW, rows, columns)
+            for level, map_BCHW in zip(levels, maps, strict=True)
+        }
+        return [by_level[tap] for tap in self.taps]
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and eval mode, except for what is frozen."""
@@ -128,7 +147,8 @@ class Encoder(nn.Module):
 
 def default_taps(depth: int) -> tuple[int, ...]:
     """Return the four taps of the reference for a transformer with `depth` blocks."""
-    return REFERENCE_TAPS.get(depth) or tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
+    quarters = tuple(max(0, depth * quarter // 4 - 1) for quarter in (1, 2, 3, 4))
+    return REFERENCE_TAPS.get(depth) or quarters
 
 
 def _vit_taps(
@@ -172,99 +192,6 @@ def _embed(net: VisionTransformer, images_BCHW: Tensor) -> tuple[Tensor, tuple[i
     return net.norm_pre(net.patch_drop(net.pos_drop(tokens))), grid
 
 
-def _load_net(settings: StudentSettings, bands: int) -> Any:  # noqa: ANN401 - timm ships no types
-    import timm
-
-    name, weights = settings.encoder, settings.weights
-    architecture = name.split(".", 1)[0]
-    if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, timm.list_models(), n=1)
-        raise ConfigError(
-            f"timm has no model '{name}'" + (f", did you mean '{close[0]}'?" if close else ""),
-            where="student.encoder",
-            remedy=f"correct student.encoder; list all models: {LIST_MODELS}",
-        )
-    try:
-        net = timm.create_model(name, pretrained=False, num_classes=0, in_chans=bands)
-    except RuntimeError as problem:
-        raise ConfigError(
-            f"timm cannot create '{name}': {problem}",
-            where="student.encoder",
-            remedy=f"correct student.encoder; list all models: {LIST_MODELS}",
-        ) from problem
-    if weights != "random":
-        _load_file(net, _cached_file(name) if weights == "hub" else Path(weights).expanduser())
-    return net
-
-
-def fetch_encoder(settings: StudentSettings) -> None:
-    """Download the encoder's weights to the hub's local cache, if `settings.weights` is "hub".
-
-    Raises:
-        ConfigError: If the hub has no weights for this encoder.
-        OSError: If the hub is unreachable.
-    """
-    if settings.weights == "hub":
-        download(*_hub_file(settings.encoder))
-
-
-def _hub_file(encoder: str) -> tuple[str, str]:
-    from rsmtdf_core.weights.timm_models import hub_file
-
-    try:
-        return hub_file(encoder)
-    except TeacherError as fault:
-        raise ConfigError(
-            fault.what,
-            where="student.weights",
-            remedy="set student.weights to the path of a file, or to 'random'",
-        ) from fault
-
-
-def _cached_file(encoder: str) -> Path:
-    """Return the path of the encoder's weights in the hub's local cache; never use the network."""
-    repository, name = _hub_file(encoder)
-    path = cached_file(repository, name)
-    if path is None:
-        raise ConfigError(
-            f"the weights of the student's encoder '{encoder}' are not in the hub's local cache",
-            where="student.weights",
-            remedy=f"run `hf download {repository} {name}` on a machine with network access and share "
-            "the cache (HF_HOME), or set student.weights to the path of a file, or to 'random'",
-        )
-    return path
-
-
-def _load_file(net: Any, path: Path) -> None:  # noqa: ANN401 - timm ships no types
-    """Load every tensor of `net` from a file with timm's names or those of the original code."""
-    if not path.exists():
-        raise MissingFileError(
-            "the student's weights file does not exist",
-            where=f"student.weights: {path}",
-            remedy="set student.weights to an existing file, 'hub' or 'random'",
-        )
-    classifier = net.pretrained_cfg.get("classifier") or ()
-    unused = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    try:
-        state = timm_state(net, read_state(path))
-        _widen(net, state)
-        load_exactly(net, state, tuple(f"{layer}." for layer in unused))
-    except TeacherError as fault:
-        raise ConfigError(
-            fault.what, where=f"student.weights: {path}", remedy=fault.remedy
-        ) from fault
-
-
-def _widen(net: Any, state: dict[str, Tensor]) -> None:  # noqa: ANN401 - timm ships no types
-    """Pad the first convolution in `state` with zeros for additional bands."""
-    name = f"{net.pretrained_cfg.get('first_conv')}.weight"
-    if name not in state or state[name].ndim < 2:
-        return
-    missing = net.get_parameter(name).shape[1] - state[name].shape[1]
-    if missing > 0:
-        state[name] = torch.cat([state[name], *[torch.zeros_like(state[name][:, :1])] * missing], 1)
-
-
 def _is_plain_vit(net: nn.Module) -> bool:
     """Whether `_embed` supports the model: neither a distillation nor a hybrid variant."""
     from timm.layers.patch_embed import PatchEmbed
@@ -286,26 +213,46 @@ def _checkpoint_cnn(net: Any, enabled: bool) -> None:  # noqa: ANN401 - timm shi
             ) from None
 
 
-def _pyramid_levels(net: Any, settings: StudentSettings) -> list[tuple[int, int]]:  # noqa: ANN401 - timm
-    """Return the channels and reduction of each level; raise ConfigError unless they form a pyramid."""
-    levels = [(int(level["num_chs"]), int(level["reduction"])) for level in net.feature_info]
-    reductions = [reduction for _, reduction in levels]
-    rises = all(fine < coarse for fine, coarse in pairwise(reductions))
-    if len(levels) < 4 or not rises or not hasattr(net, "prune_intermediate_layers"):
-        raise ConfigError(
-            f"'{settings.encoder}' is neither a plain vision transformer nor a pyramid of four "
-            f"levels or more: its levels reduce the image by {reductions}",
-            where="student.encoder",
-            remedy="set student.encoder to a ViT such as vit_small_patch14_dinov2.lvd142m or a CNN "
-            "such as resnet50",
-        )
-    return levels
+def _default_levels(count: int, even: bool) -> tuple[int, ...]:
+    """Return a transformer's default taps, or the last four levels of a pyramid; the first repeats if it has fewer."""
+    if even:
+        return default_taps(count)
+    return tuple(max(0, level) for level in range(count - 4, count))
+
+
+def _tiles(images_BCHW: Tensor, rows: int, columns: int) -> Tensor:
+    """Cut images into tiles: [B, C, rows * h, columns * w] -> [B * rows * columns, C, h, w]."""
+    if rows == columns == 1:
+        return images_BCHW
+    tiles: Tensor = images_BCHW.unflatten(3, (columns, -1)).unflatten(2, (rows, -1))
+    return tiles.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+
+def _joined(tiles_BCHW: Tensor, rows: int, columns: int) -> Tensor:
+    """Join maps of tiles: [B * rows * columns, C, h, w] -> [B, C, rows * h, columns * w]."""
+    if rows == columns == 1:
+        return tiles_BCHW
+    tiles: Tensor = tiles_BCHW.unflatten(0, (-1, rows, columns))
+    return tiles.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+
+
+def _without_dropout(net: nn.Module) -> None:
+    """Disable dropout and stochastic depth, which some of timm's models have by default."""
+    from timm.layers.drop import DropPath
+
+    for module in net.modules():
+        if isinstance(module, DropPath):
+            module.drop_prob = 0.0
+        elif isinstance(module, nn.Dropout):
+            module.p = 0.0
 
 
 def _checked_taps(
     settings: StudentSettings, depth: int, default: tuple[int, ...]
 ) -> tuple[int, ...]:
-    taps = settings.taps or default
+    taps = settings.taps
+    if taps is None:
+        return default
     if not (0 <= taps[0] < taps[1] < taps[2] < taps[3] < depth):
         raise ConfigError(
             f"expected four rising numbers from 0 to {depth - 1}, found {list(taps)}",

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Self
 
 from torch import Tensor, nn
 
-from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.normalization import normalise
 from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.encoder import Encoder
 from rsmtdf_core.student.fusion import Translator, make_fusion
+from rsmtdf_core.student.pretrained import input_statistics
 from rsmtdf_core.student.resizing import resize_map, resize_tokens
 from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import StudentSettings
@@ -51,10 +51,10 @@ class Student(Segmenter):
         classes: number of classes.
         crop: side of the training views, px.
         teachers: shapes of the teachers' tokens; empty for training without distillation.
-        bands: number of image bands; the teachers see the first three.
+        bands: number of image bands.
 
     Raises:
-        ConfigError: If the encoder is unavailable, its patch does not divide the crop, or the fusion
+        ConfigError: If the encoder is unavailable or does not take views of this size, or the fusion
             weights omit a teacher.
     """
 
@@ -68,25 +68,18 @@ class Student(Segmenter):
         bands: int = SHOWN,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(settings, bands)
+        self.encoder = Encoder(settings, bands, crop)
         self.bands = bands
-        self.mean = (*settings.mean, *[_OTHER_MEAN] * (bands - SHOWN))
-        self.std = (*settings.std, *[_OTHER_STD] * (bands - SHOWN))
-        self.patch = patch = self.encoder.patch
-        if crop % patch:
-            nearest = max(1, round(crop / patch)) * patch
-            raise ConfigError(
-                f"the student's patch of {patch} px does not divide a crop of {crop} px",
-                where="views.crop",
-                remedy=f"set views.crop to a multiple of {patch}, such as {nearest}",
-            )
+        mean, std = input_statistics(settings)
+        self.mean = (*mean, *[_OTHER_MEAN] * (bands - SHOWN))
+        self.std = (*std, *[_OTHER_STD] * (bands - SHOWN))
+        self.patch = self.encoder.patch
         width = self.encoder.channels[-1]
         self._crop = crop
         self._shares_pass = settings.second_encoding == "shared"
         self.grids = {teacher.teacher: teacher.grid for teacher in teachers}
         self.second_sizes = {
-            teacher.teacher: _second_size(teacher, self.encoder.reductions[-1], crop)
-            for teacher in teachers
+            teacher.teacher: _second_size(teacher, self.encoder, crop) for teacher in teachers
         }
         self.translators = nn.ModuleDict(
             {
@@ -267,9 +260,9 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def _second_size(teacher: TokenShape, reduction: int, crop: int) -> int | None:
+def _second_size(teacher: TokenShape, encoder: Encoder, crop: int) -> int | None:
     """Return the size of the second pass with the teacher's grid; None to use the last tap."""
-    size = teacher.input_size
-    if size is None or size == crop or size % reduction:
+    size, reduction = teacher.input_size, encoder.reductions[-1]
+    if size is None or size == crop or size % reduction or size % encoder.patch:
         return None
     return size if teacher.grid == (size // reduction, size // reduction) else None

@@ -11,7 +11,7 @@ from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape
 
 TokensOf = Callable[[Tensor], Mapping[str, Tensor]]
-"""Computes each teacher's tokens, [B, h, w, D], of images in 0..255, float [B, 3, crop, crop]."""
+"""Computes each teacher's tokens, [B, h, w, D], of images in 0..255, float [B, bands, crop, crop]."""
 
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
 """Mean and standard deviation of each teacher's channels over its store, float32 [D] each."""

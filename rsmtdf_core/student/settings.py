@@ -6,8 +6,6 @@ from pydantic import BeforeValidator, Field
 
 from rsmtdf_core.roles import ConfigSettings, Result, Taught
 from rsmtdf_core.settings import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     LONGEST_NAME,
     Mean,
     Spread,
@@ -45,12 +43,13 @@ class StudentSettings(ConfigSettings):
     """Architecture and initial weights of the student.
 
     Attributes:
-        encoder: name of a timm model: a plain vision transformer, or a CNN with at least four levels.
+        encoder: name of a timm model that outputs feature maps: a vision transformer, a CNN or another pyramid; or
+            `hf-hub:owner/name`.
         weights: "hub" (from the hub's local cache, filled by `rsmtdf extract-features`), "random", or the path of a
             weights file.
-        mean: mean to subtract from the image in 0..1, for each of the first three bands; by default of ImageNet, as in
-            the reference.
-        std: standard deviation to divide by, for each of the first three bands.
+        mean: mean to subtract from the image in 0..1, for each of the first three bands; None takes the mean that the
+            model was trained with.
+        std: standard deviation to divide by, for each of the first three bands; None takes that of the model.
         taps: indices, in increasing order, of the four blocks (ViT) or levels (CNN) that feed the head. None selects
             the reference's blocks by depth, or a CNN's last four levels.
         frozen_stages: stages of the encoder that keep their initial weights and batch-norm statistics. n freezes the
@@ -69,8 +68,8 @@ class StudentSettings(ConfigSettings):
         default="vit_small_patch14_dinov2.lvd142m", max_length=LONGEST_NAME
     )
     weights: Result[WeightsName] = "hub"
-    mean: Result[tuple[Mean, Mean, Mean]] = IMAGENET_MEAN
-    std: Result[tuple[Spread, Spread, Spread]] = IMAGENET_STD
+    mean: Result[tuple[Mean, Mean, Mean] | None] = None
+    std: Result[tuple[Spread, Spread, Spread] | None] = None
     taps: Result[tuple[_Tap, _Tap, _Tap, _Tap] | None] = None
     frozen_stages: Result[_Stages | None] = None
     frozen_batch_norm: Result[bool] = False

@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
+from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.teachers import timm_family
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.weights.states import StateDict, load_exactly, without_prefix, without_prefixes
 
@@ -52,11 +54,41 @@ def hub_file(model: str) -> tuple[str, str]:
     return repository, file or "open_clip_model.safetensors"
 
 
+def statistics(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation that a CLIP was trained with (see `family.Family`)."""
+    import open_clip
+
+    config = open_clip.get_pretrained_cfg(*_name_and_tag(model))
+    return (
+        tuple(config.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+        tuple(config.get("std") or open_clip.OPENAI_DATASET_STD),
+    )
+
+
+def adaptation(settings: TeacherSettings, crop: int) -> dict[str, str]:
+    """Return how a tower from timm is adapted to the size of its images (see `family.Family`)."""
+    try:
+        tower = _config(settings)["vision_cfg"].get("timm_model_name")
+    except TeacherError:
+        return {}  # `build` reports an unknown model
+    if tower is None:
+        return {}
+    return timm_family.adaptation(settings.model_copy(update={"model": tower}), crop)
+
+
 def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.Module:
     """Build a CLIP's visual transformer as a module from images to tokens (see `family.Family`)."""
     import open_clip
 
+    if len(settings.seen_bands) != SHOWN:  # no weights of other bands exist
+        raise TeacherError(
+            f"open_clip's models see {SHOWN} bands, found {len(settings.seen_bands)}",
+            remedy=f"name {SHOWN} bands for teacher {settings.name!r}, or use family timm",
+        )
     config = _config(settings)
+    if tower := config["vision_cfg"].get("timm_model_name"):
+        trunk = state and (without_prefix(without_prefixes(state), "visual.trunk.") or state)
+        return timm_family.build(settings.model_copy(update={"model": tower}), crop, trunk)
     if state is not None:
         _require_activation(settings, config, state)
     clip = open_clip.CLIP(
@@ -92,12 +124,7 @@ def _config(settings: TeacherSettings) -> dict[str, Any]:
         )
     config: dict[str, Any] = open_clip.get_model_config(name)
     vision = config["vision_cfg"]
-    if "timm_model_name" in vision:
-        raise TeacherError(
-            f"the visual tower of {name!r} is a timm model",
-            remedy=f"use family timm with model {vision['timm_model_name']!r}",
-        )
-    if not isinstance(vision["layers"], int):
+    if "timm_model_name" not in vision and not isinstance(vision["layers"], int):
         raise TeacherError(
             f"the visual tower of {name!r} is a CNN", remedy="choose a CLIP with a transformer"
         )

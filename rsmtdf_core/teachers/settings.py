@@ -1,6 +1,6 @@
 """Settings of a teacher: weights, preprocessing and tap."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticUndefined
@@ -8,9 +8,8 @@ from pydantic_core import PydanticUndefined
 from rsmtdf_core.choices import OneOf
 from rsmtdf_core.kinds import FAMILIES, TOKEN_CODECS
 from rsmtdf_core.roles import ConfigSettings, OfTeacher, Result
+from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.settings import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     LONGEST_NAME,
     MOST_SIDE,
     Mean,
@@ -23,7 +22,7 @@ from rsmtdf_core.store.codecs.settings import CodecSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
 CODEC = OneOf(TOKEN_CODECS, "name", "fp16")
-PerChannel = tuple[Mean, Mean, Mean]
+Band = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class TeacherSettings(ConfigSettings):
@@ -42,8 +41,10 @@ class TeacherSettings(ConfigSettings):
         final_norm: whether a transformer's final LayerNorm is applied to the tokens; CNNs have none. The default
             depends on the family.
         input_size: side in px to which the normalized crop is resized; None keeps the size of the crop.
-        mean: mean to subtract from the image in 0..1, per channel.
-        std: standard deviation to divide by, per channel.
+        bands: the bands of the manifest that the teacher sees, in the order of its input; counted from 1 in the
+            manifest's `bands.indices`. None selects the first three.
+        mean: mean to subtract from the image in 0..1, per band; None takes the mean that the model was trained with.
+        std: standard deviation to divide by, per band; None takes that of the model.
         precision: precision of the forward pass; tokens are always returned as float32.
         codec: the codec of the tokens in the store.
     """
@@ -57,8 +58,9 @@ class TeacherSettings(ConfigSettings):
     block: OfTeacher[int] = Field(default=-1, ge=-10_000, le=10_000)
     final_norm: OfTeacher[bool] = True
     input_size: OfTeacher[int | None] = Field(default=None, gt=0, le=MOST_SIDE)
-    mean: OfTeacher[PerChannel] = IMAGENET_MEAN
-    std: OfTeacher[tuple[Spread, Spread, Spread]] = IMAGENET_STD
+    bands: OfTeacher[tuple[Band, ...] | None] = Field(default=None, min_length=1)
+    mean: OfTeacher[tuple[Mean, ...] | None] = None
+    std: OfTeacher[tuple[Spread, ...] | None] = None
     precision: OfTeacher[Precision] = "fp32"
     codec: Annotated[CodecSettings, CODEC] = Field(default_factory=CODEC.make)
 
@@ -89,6 +91,22 @@ class TeacherSettings(ConfigSettings):
             if fields[key].default is not PydanticUndefined
         }
         return {**defaults, **values}
+
+    @model_validator(mode="after")
+    def _fits_bands(self) -> Self:
+        count = len(self.seen_bands)
+        for key in ("mean", "std"):
+            numbers = getattr(self, key)
+            if numbers is None and count != SHOWN:
+                raise ValueError(f"{key}: give a number for each of the {count} bands")
+            if numbers is not None and len(numbers) != count:
+                raise ValueError(f"{key}: found {len(numbers)} numbers for {count} bands")
+        return self
+
+    @property
+    def seen_bands(self) -> tuple[int, ...]:
+        """The bands of a view that the teacher sees, counted from 1."""
+        return self.bands or tuple(range(1, SHOWN + 1))
 
     @field_validator("family")
     @classmethod

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.roles import Role, deciding
-from rsmtdf_core.teachers.family import family_module
+from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.teachers.family import adaptation, family_module, input_statistics
 from rsmtdf_core.teachers.settings import Precision, TeacherSettings
 from rsmtdf_core.teachers.weights import fetch_weights, locate_weights
 from rsmtdf_core.tokens import TokenShape
@@ -60,16 +61,21 @@ class Teacher:
         self.weights_sha256 = weights_sha256
         self._device = torch.device(device)
         self._module = module.eval().requires_grad_(False).to(self._device)
-        self._mean = torch.tensor(settings.mean, device=self._device).reshape(1, 3, 1, 1)
-        self._std = torch.tensor(settings.std, device=self._device).reshape(1, 3, 1, 1)
+        mean, std = input_statistics(settings)
+        self._mean = torch.tensor(mean, device=self._device).reshape(1, -1, 1, 1)
+        self._std = torch.tensor(std, device=self._device).reshape(1, -1, 1, 1)
         _alive.add(self)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """Compute tokens, float32 [B, H, W, D] on the teacher's device, of views, uint8 [B, 3, S, S]."""
-        return self.normalised_tokens(self._normalised(images))
+        """Compute tokens, float32 [B, H, W, D] on the teacher's device, of views, uint8 [B, bands, S, S].
+
+        Views have all bands of the student; the teacher sees its own.
+        """
+        bands = [band - 1 for band in self.settings.seen_bands]
+        return self.normalised_tokens(self._normalised(images[:, bands]))
 
     def normalised_tokens(self, images: Tensor) -> Tensor:
-        """Compute tokens, float32 [B, H, W, D], of normalized images, float [B, 3, S, S].
+        """Compute tokens, float32 [B, H, W, D], of normalized images with the teacher's bands, float [B, C, S, S].
 
         If `input_size` is set, images are resized AFTER normalization: bilinear with aligned corners and without
         antialiasing, as in the reference.
@@ -86,16 +92,20 @@ class Teacher:
         The probe is always computed in fp32, because rounding to bf16 changes tokens about as much as a wrong position
         embedding and would hide it.
         """
-        tokens = self._forward(self._normalised(probe_image(self.crop)), "fp32").flatten()
+        tokens = self._forward(self._normalised(self._probe_image()), "fp32").flatten()
         sample = tokens[:: max(1, tokens.numel() // PROBE_NUMBERS)]
         return [float(f"{number:.6g}") for number in sample.tolist()]
+
+    def _probe_image(self) -> Tensor:
+        return probe_image(self.crop, len(self.settings.seen_bands))
 
     def _normalised(self, images: Tensor) -> Tensor:
         assert images.dtype == torch.uint8, "views are uint8; normalised_tokens takes floats"
         return (images.to(self._device).float() / 255 - self._mean) / self._std
 
     def _forward(self, images: Tensor, precision: Precision) -> Tensor:
-        assert images.shape[1:] == (3, self.crop, self.crop), f"not views: {tuple(images.shape)}"
+        expected = (len(self.settings.seen_bands), self.crop, self.crop)
+        assert images.shape[1:] == expected, f"not views: {tuple(images.shape)}"
         images = images.to(self._device, torch.float32)
         size = self.settings.input_size or self.crop
         if size != self.crop:
@@ -171,7 +181,8 @@ def declared_shape(settings: TeacherSettings, crop: int) -> TokenShape:
     try:
         with torch.device("meta"), torch.inference_mode():
             module = family_module(settings.family).build(settings, crop, None).eval()
-            _, height, width, channels = module(torch.empty(1, 3, size, size)).shape
+            images = torch.empty(1, len(settings.seen_bands), size, size)
+            _, height, width, channels = module(images).shape
     except TeacherError:
         raise
     except (AssertionError, RuntimeError) as refusal:  # raised by models for unsupported sizes
@@ -196,17 +207,22 @@ def _random_name(settings: TeacherSettings) -> str:
 
 
 def _identity(settings: TeacherSettings, crop: int, weights_sha256: str | None) -> dict[str, Any]:
+    mean, std = input_statistics(settings)
+    # Teachers of the first three bands have no such entry, as in earlier versions.
+    bands = {} if settings.seen_bands == (1, 2, 3) else {"bands": list(settings.seen_bands)}
     identity = {
         "format": IDENTITY_FORMAT,
         "library": settings.family,
         "model": settings.model,
         "weights_sha256": weights_sha256,
         "preprocessing": {
-            "mean": list(settings.mean),
-            "std": list(settings.std),
+            "mean": list(mean),
+            "std": list(std),
+            **bands,
             "crop": crop,
             "input_size": settings.input_size,
             "resize": None if settings.input_size is None else "bilinear, corners aligned",
+            **adaptation(settings, crop),
         },
         "tap": {"block": settings.block, "final_norm": settings.final_norm},
         "precision": settings.precision,
@@ -220,8 +236,8 @@ def _identity(settings: TeacherSettings, crop: int, weights_sha256: str | None) 
     return identity | {"settings": family_keys} if family_keys else identity
 
 
-def probe_image(crop: int) -> Tensor:
-    """Return the probe image, uint8 [1, 3, crop, crop]: ramps, waves and fine texture.
+def probe_image(crop: int, bands: int = SHOWN) -> Tensor:
+    """Return the probe image, uint8 [1, bands, crop, crop]: ramps, waves and fine texture.
 
     It is computed in integer arithmetic without random numbers, so that it is the same on every machine.
     """
@@ -230,7 +246,8 @@ def probe_image(crop: int) -> Tensor:
     hills = ((x * x + 2 * y * y) // 97) % 128
     texture = (x * 7919 + y * 104729 + x * y * 31) % 64
     channels = [ramp, (hills + texture + 32) % 256, (255 - ramp + hills // 2) % 256]
-    return torch.stack(channels).to(torch.uint8).unsqueeze(0)
+    further = ((hills * (band + 1) + ramp + texture) % 256 for band in range(len(channels), bands))
+    return torch.stack([*channels, *further][:bands]).to(torch.uint8).unsqueeze(0)
 
 
 def probe_difference(expected: Sequence[float], actual: Sequence[float]) -> float:

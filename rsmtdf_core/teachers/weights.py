@@ -50,6 +50,25 @@ def fetch_weights(settings: TeacherSettings) -> tuple[Path, str]:
     return path, digest
 
 
+def fetch_description(settings: TeacherSettings) -> None:
+    """Download the config of a model that a repository of the hub describes; other models need none.
+
+    Raises:
+        TeacherError: If the hub cannot be reached or has no such file.
+    """
+    fetch = getattr(family_module(settings.family), "fetch_config", None)
+    if fetch is None:
+        return
+    try:
+        fetch(settings.model)
+    except OSError as failure:
+        raise TeacherError(
+            f"the config of teacher {settings.name!r} is neither in the hub cache nor to be downloaded: {failure}",
+            where=settings.model,
+            remedy="run `hf download OWNER/NAME` on a machine with a network and share the cache (HF_HOME)",
+        ) from failure
+
+
 def _download(settings: TeacherSettings) -> Path:
     if settings.weights != "hub":
         exists = Path(settings.weights).expanduser().exists()

@@ -129,11 +129,14 @@ class Training:
     @property
     def method_state(self) -> dict[str, Tensor]:
         """The tensors of the objective and the targets, if they have a `state`; a resumed run continues with them."""
-        parts = {"objective": self.objective, "targets": self.targets}
+        states = {
+            "objective": hooks_of(self.objective).state,
+            "targets": getattr(self.targets, "state", {}),
+        }
         return {
             f"{part}.{name}": tensor
-            for part, owner in parts.items()
-            for name, tensor in getattr(owner, "state", {}).items()
+            for part, state in states.items()
+            for name, tensor in state.items()
         }
 
     def steps(self, start: int = 0) -> Generator[StepRecord]:
@@ -222,15 +225,17 @@ class Training:
                 self.accelerator.backward(losses["loss"])
             for name, loss in losses.items():
                 total[name] = loss.detach() + total.get(name, 0)
+        hooks_of(self.objective).end_step(lambda tensor: self.accelerator.reduce(tensor, "sum"))
         return total
 
     def _global(self, local: Counts) -> Counts:
-        """Return the counts of the global batch, at least 1, divided by the number of processes: float32."""
-        flat = torch.cat([count.reshape(-1) for count in local])
+        """Return the counts of the global batch, 1 instead of 0, divided by the number of processes: float32."""
+        given = [count for count in local if count is not None]
+        flat = torch.cat([count.reshape(-1) for count in given])
         summed: Tensor = self.accelerator.reduce(flat, "sum")
-        shares = (summed.clamp(min=1) / self.accelerator.num_processes).float()
-        labeled, unlabeled, tokens = shares.split([count.numel() for count in local])
-        return Counts(labeled[0], unlabeled, tokens)
+        shares = (torch.where(summed > 0, summed, 1) / self.accelerator.num_processes).float()
+        labeled, unlabeled, tokens, *images = shares.split([count.numel() for count in given])
+        return Counts(labeled[0], unlabeled, tokens, *(count[0] for count in images))
 
     def measured(self) -> Measures:
         """Return the means over the steps since the last call, and start a new interval.

@@ -178,6 +178,23 @@ class MethodSettings(ConfigSettings):
         return "both"
 
 
+class SupervisedLossSettings(MethodSettings):
+    """Base class for the settings of methods whose supervised loss is `methods.labeled.LabeledLoss`.
+
+    Attributes:
+        class_weights: weights of classes in the cross-entropy: none; balanced, inversely proportional to the pixels of
+            each class in the masks of the labeled scenes (King and Zeng 2001); or numbers by the name of a class, 1 for
+            those not listed.
+        region_loss: a loss that is added to the cross-entropy, the mean over images: none; dice (Milletari et al. 2016,
+            V-Net); or lovasz, Lovasz-softmax (Berman et al. 2018).
+        region_weight: factor on the region loss.
+    """
+
+    class_weights: Result[Literal["none", "balanced"] | dict[str, _Weight]] = "none"
+    region_loss: Result[Literal["none", "dice", "lovasz"]] = "none"
+    region_weight: Result[float] = Field(default=1.0, gt=0, le=1e6)
+
+
 class TaughtSettings(MethodSettings):
     """Base class for the settings of methods that learn from teachers' tokens.
 

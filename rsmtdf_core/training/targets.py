@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.arrays import Rows
-from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.ring import Ring, Slot
 from rsmtdf_core.tokens import TokenShape
@@ -169,7 +168,7 @@ class TokenSource(Protocol):
     """The part of a loaded teacher that training uses."""
 
     def tokens(self, images: Tensor) -> Tensor:
-        """Compute tokens [B, H, W, D] of images, uint8 [B, 3, S, S]."""
+        """Compute tokens [B, H, W, D] of images, uint8 [B, bands, S, S]."""
         ...
 
 
@@ -187,8 +186,5 @@ class OnlineTargets:
 
     def _targets(self, images: Tensor) -> Targets:
         # Cloned, because autograd cannot save tensors that were created in inference mode.
-        tokens = {
-            name: teacher.tokens(images[:, :SHOWN]).clone()
-            for name, teacher in self._teachers.items()
-        }
+        tokens = {name: teacher.tokens(images).clone() for name, teacher in self._teachers.items()}
         return Targets(tokens, None)

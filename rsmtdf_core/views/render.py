@@ -236,12 +236,8 @@ class ViewRenderer:
         """Return the pixels of the weak view that show its scene, bool [crop, crop]."""
         return valid_pixels(self.plan[row].geometry, self.plan.settings.crop)
 
-    def teacher_view(self, row: int) -> Pixels:
-        """Return the bands that the teachers see, uint8 [crop, crop, 3]; the weak view if labeled."""
-        return self.taught_view(row)[..., :SHOWN]
-
     def taught_view(self, row: int) -> Pixels:
-        """Return the view that the teachers see, with all bands of the student, uint8 [crop, crop, C]."""
+        """Return the view that the teachers see, with all bands, uint8 [crop, crop, C]; the weak view if labeled."""
         if self.plan[row].labeled:
             return self.weak(row)
         show = {"mixed": self.mixed, "strong": self.strong, "weak": self.weak}

@@ -2,18 +2,21 @@
 
 import logging
 import re
-import sys
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.weights.files import Weights, open_weights, read_tensor
 from rsmtdf_core.weights.finite import not_finite
 from rsmtdf_core.weights.pickles import StoredTensor, Stub
+
+if TYPE_CHECKING:
+    from rsmtdf_core.weights.timm_models import Created
 
 StateDict = dict[str, Tensor]
 T = TypeVar("T")
@@ -186,27 +189,61 @@ def timm_names(state: Mapping[str, Tensor]) -> StateDict:
     return renamed
 
 
-def timm_state(model: nn.Module, state: Mapping[str, Tensor]) -> StateDict:
-    """Rename a state to the names of a timm model, and resize a ViT's position embedding to the model's grid.
+def timm_state(created: "Created", state: Mapping[str, Tensor]) -> StateDict:
+    """Convert a state to the names and sizes of a timm model.
 
-    timm knows the names in the original checkpoints of DINOv3, Swin, ConvNeXt and others. If timm cannot convert the
-    state, it is returned unchanged, and `load_exactly` reports the mismatches.
+    timm knows the names in the original checkpoints of DINOv3, Swin, ConvNeXt and others, and each architecture's way
+    to resize position embeddings and bias tables to the model's grid. If timm cannot convert the state, it is returned
+    unchanged, and `load_exactly` reports the mismatches.
     """
     from timm.models import VisionTransformer
 
-    expected = {name for name in model.state_dict() if not name.endswith(_COUNTS)}
+    net, convert, is_resized = created
+    expected = {
+        name: tensor.shape
+        for name, tensor in net.state_dict().items()
+        if not name.endswith(_COUNTS)
+    }
     inner = without_prefixes(state, expected=expected)
-    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    is_vit = isinstance(model, VisionTransformer)
-    # Conversions expect the original names. The conversion of ViTs also resizes the position embedding.
-    if convert is None or (expected <= inner.keys() and not is_vit):
+    is_vit = isinstance(net, VisionTransformer)
+    # Conversions expect the original names. They also resize: the positions of every ViT, and all sizes of a model
+    # for another size of images. Other files with sizes of their own belong to another model.
+    fits = expected.keys() <= inner.keys()
+    if is_resized:
+        fits = fits and all(inner[name].shape == shape for name, shape in expected.items())
+        # A resize in half precision would round the result.
+        inner = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in inner.items()
+        }
+    if convert is None or (fits and not is_vit):
         return inner
+    surplus = {} if is_vit else _surplus_biases(inner, expected)
+    named = timm_names(inner) if is_vit else inner
+    named = {name: tensor for name, tensor in named.items() if name not in surplus}
+    # `load_exactly` reports those that are left out but have an effect.
+    unfit = {name: inner[name] for name, has_effect in surplus.items() if has_effect}
     try:
-        return dict(convert(timm_names(inner) if is_vit else dict(inner), model))
+        return dict(convert(named, net)) | unfit
     # Names and shapes of another model make conversions fail with any exception.
     except Exception as misfit:  # noqa: BLE001
         logger.debug("timm cannot convert the names: %r", misfit)
         return inner
+
+
+def _surplus_biases(state: StateDict, expected: Collection[str]) -> dict[str, bool]:
+    """Return the biases of queries, keys and values that the model lacks, and whether they have an effect.
+
+    Meta's files of DINOv3 have such biases for every model, most of them 0, and a mask that is 0 for the keys. timm
+    leaves out all of them.
+    """
+    return {
+        name: bool((bias * state.get(f"{name}_mask", torch.ones(()))).any())
+        for name, bias in state.items()
+        if name.endswith("attn.qkv.bias")
+        and name not in expected
+        and name.replace("qkv.bias", "q_bias") not in expected
+    }
 
 
 def load_exactly(model: nn.Module, state: Mapping[str, Tensor], unused: tuple[str, ...]) -> None:

@@ -30,8 +30,8 @@ ROUNDS = 3
 
 def main() -> None:
     """Measure and print a markdown table."""
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    sys.stdout.write(table(measure(Path(sys.argv[1]) if len(sys.argv) > 1 else beside)))
+    shared = Path(__file__).resolve().parents[3] / "shared"
+    sys.stdout.write(table(measure(Path(sys.argv[1]) if len(sys.argv) > 1 else shared)))
 
 
 def measure(shared_path: Path) -> dict[str, float]:

@@ -117,7 +117,7 @@ def nodata_of_a_mask(root: Path, _spec: dict[str, Any]) -> None:
             dataset.nodata = 1
 
 
-def nodata_beside(folder: str) -> Changed:
+def nodata_next_to(folder: str) -> Changed:
     """In GDAL's metadata file, which programs write if they may not change the raster."""
     text = "<PAMDataset>{}</PAMDataset>"
     band = '<PAMRasterBand band="{}"><NoDataValue>1</NoDataValue></PAMRasterBand>'
@@ -130,16 +130,16 @@ def nodata_beside(folder: str) -> Changed:
     return change
 
 
-def mask_beside(folder: str) -> Changed:
+def mask_next_to(folder: str) -> Changed:
     """GDAL's external mask: the left half has no data."""
 
     def change(root: Path, _spec: dict[str, Any]) -> None:
         inside = np.zeros((1, SIZE, SIZE), np.uint8)
         inside[..., SIZE // 2 :] = 255
         for path in list((root / folder).glob("*.tif")):
-            beside = path.with_name(f"{path.name}.msk")
-            rasters.write_tiff(beside, inside, blockxsize=16, blockysize=16)
-            with rasters.rasterio.open(beside, "r+") as dataset:
+            mask = path.with_name(f"{path.name}.msk")
+            rasters.write_tiff(mask, inside, blockxsize=16, blockysize=16)
+            with rasters.rasterio.open(mask, "r+") as dataset:
                 dataset.update_tags(**{f"INTERNAL_MASK_FLAGS_{band}": 2 for band in (1, 2, 3)})
 
     return change
@@ -153,8 +153,8 @@ INDICES: dict[str, Changed] = {
     "encoding": key(masks="colors/{name}.tif", mask_encoding={"encoding": "colors", "match": "nearest"}),
     "files": mask_in_another_file,
     "nodata": nodata_of_a_mask,
-    "nodata beside a mask": nodata_beside("masks"),
-    "a mask's mask": mask_beside("masks"),
+    "nodata next to a mask": nodata_next_to("masks"),
+    "a mask's mask": mask_next_to("masks"),
 }  # fmt: skip
 COLORS: dict[str, Changed] = {
     "match": encoding(match="threshold"),
@@ -195,7 +195,7 @@ def test_changed_masks_are_never_served_from_old_pixels(root, spec, change):
 def test_a_mask_next_to_an_image_invalidates_its_cached_views(root):
     experiment = plan_experiment(config(root, manifest()))
     extract(experiment.config)
-    mask_beside("images")(root, {})
+    mask_next_to("images")(root, {})
     with pytest.raises(StoreMismatchError, match="the masks of 4 scenes"):
         find_pixels(experiment)
     with pytest.raises(StoreMismatchError, match="crops are rendered differently") as caught:

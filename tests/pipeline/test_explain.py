@@ -28,6 +28,8 @@ def test_a_value_is_described_with_its_bounds_and_its_default():
     assert meaning.type == "integer, >= 2, <= 65,536, multiple of 2"
     assert (meaning.default, meaning.role) == ("8", Role.RESULT)
     assert meaning.description.startswith("labeled crops per process and step")
+    (meaning,) = explain("views.labeled_views")
+    assert meaning.type == "integer >= 1 and <= 65,535 or fresh"
     (meaning,) = explain("runtime.check")
     assert (meaning.type, meaning.default) == ("always or first or never", "first")
     (meaning,) = explain("data.root")

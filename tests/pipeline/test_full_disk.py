@@ -1,6 +1,6 @@
 """Files that the system refuses to write: an error that names the file, nothing incomplete, and the same command again.
 
-A limit on file sizes stands for a full disk: the kernel refuses the write in the middle of a file.
+A limit on file sizes simulates a full disk: the kernel refuses the write in the middle of a file.
 """
 
 import shutil
@@ -74,7 +74,7 @@ def test_a_refused_file_is_named_and_the_same_command_goes_on(verb, size, traine
     assert not (run / "evaluation" / "val-ema" / "report.json").exists()
     kept = {path: path.read_bytes() for path in left if path.relative_to(tmp_path) not in before}
     VERBS[verb](run, out)
-    # What the refused command left was complete, or the second one would have had to mend it.
+    # The files of the refused command were complete, so the second command did not replace them.
     assert {path: path.read_bytes() for path in kept} == kept
 
 

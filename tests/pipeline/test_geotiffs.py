@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from pipeline.cache.verify import verify
 from pipeline.evaluate.run import evaluate
 from pipeline.exchange.export import export_run
 from pipeline.extract.run import extract
@@ -24,7 +26,9 @@ from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.scenes.bands import BandSettings
+from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.training.targets import CachedTargets
+from rsmtdf_core.views.render import ViewRenderer
 from tests.rasters import rasterio, write_tiff
 
 # Five bands of 16 bits, of which the third, first and fifth show red, green and blue ten times as bright.
@@ -76,6 +80,59 @@ MORE = {"indices": [3, 1, 5, 2, 4], "scale": [0, 2550]}
 def set_bands(rasters: Path, bands: dict[str, object]) -> None:
     manifest = yaml.safe_load((rasters / "rasters.yaml").read_text())
     (rasters / "rasters.yaml").write_text(yaml.safe_dump(manifest | {"bands": bands}))
+
+
+def test_a_multispectral_teacher_sees_the_bands_that_it_names(make_config, rasters, tmp_path):
+    set_bands(rasters, MORE)
+    order, mean, std = [5, 1, 2, 3], [0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]
+    torch.manual_seed(0)
+    net = timm.create_model("test_vit2", in_chans=4, num_classes=0).eval()
+    torch.save({"state_dict": net.state_dict()}, tmp_path / "multispectral.pth")
+    net.set_input_size((64, 64))
+    teacher = {
+        "name": "eo",
+        "family": "timm",
+        "model": "test_vit2",
+        "weights": str(tmp_path / "multispectral.pth"),
+        "bands": order,
+        "mean": mean,
+        "std": std,
+    }
+    overrides = [
+        f"data.manifest={rasters / 'rasters.yaml'}",
+        f"data.root={rasters}",
+        f"teachers=[{json.dumps(teacher)}]",
+        "views.labeled_views=1",
+        "views.unlabeled_views=1",
+        "optimiser.max_steps=2",
+    ]
+    config = make_config(*overrides)
+    extract(config)
+
+    experiment = plan_experiment(config)
+    targets = find_features(experiment, torch.device("cpu")).targets
+    assert isinstance(targets, CachedTargets)
+    renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
+    pixels = torch.from_numpy(renderer.taught_view(5).transpose(2, 0, 1)[[4, 0, 1, 2]].copy())
+    shape = (1, -1, 1, 1)
+    seen = (pixels[None] / 255 - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    with torch.inference_mode():
+        (expected,) = net.forward_intermediates(seen, indices=1, norm=True, intermediates_only=True)
+    found = torch.from_numpy(targets._readers["eo"].tokens(5))
+    torch.testing.assert_close(found, expected[0].permute(1, 2, 0), rtol=1e-2, atol=1e-2)
+
+    (store,) = verify(config.runtime.cache_folder, config=config).stores
+    assert {check.name for check in store.checks if check.status == "ok"} >= {
+        *("probe", "features", "alignment", "replay")
+    }
+    losses = []
+    for source in ("cached", "online"):
+        run = train(make_config(*overrides, f"objective.teachers={source}", f"name={source}")).run
+        losses.append([line["loss"] for line in open_run(run).read_metrics() if "loss" in line])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+    with pytest.raises(ConfigError, match=r"teacher eo sees band 6, and the manifest .* 5 bands"):
+        plan_experiment(make_config(*overrides, "teachers.eo.bands=[6, 1, 2, 3]"))
 
 
 def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_path):

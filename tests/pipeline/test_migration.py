@@ -11,7 +11,7 @@ from pipeline.config import load_config
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.validation import dump_yaml
 
-# What every run folder held: all keys of all methods, and the quality beside the codec.
+# The keys in earlier run folders: those of all methods, and the quality next to the codec.
 OLD_OBJECTIVE = {
     "method": "rs-mtdf",
     "confidence": 0.9,

@@ -98,7 +98,7 @@ def test_without_checks_the_same_flips_pass_unseen(tmp_path, codec) -> None:
         changed = bytearray(whole)
         changed[position] ^= 1
         path.write_bytes(changed)
-        # The bytes are wrong and nothing says so.
+        # The bytes are wrong and no checksum shows it.
         with pytest.raises(AssertionError, match="wrong tokens"):
             store.read("never")
         for check in ("first", "always"):

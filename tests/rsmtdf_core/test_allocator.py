@@ -1,4 +1,4 @@
-"""Freed memory is used again instead of being mapped anew."""
+"""Freed memory is reused instead of being mapped again."""
 
 import subprocess
 import sys

@@ -73,13 +73,13 @@ class CodecTiming:
 
 
 def rendered_views(experiment: Experiment, count: int) -> tuple[Tensor, float]:
-    """Render views of the plan for the teachers, uint8 [n, 3, S, S], with the median seconds per view."""
+    """Render views of the plan for the teachers, uint8 [n, bands, S, S], with the median seconds per view."""
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     rows = np.linspace(0, len(experiment.plan) - 1, min(count, len(experiment.plan)))
     images, seconds = [], []
     for row in rows.astype(int).tolist():
         began = time.perf_counter()
-        images.append(renderer.teacher_view(row))
+        images.append(renderer.taught_view(row))
         # Extraction also computes the checksum of every crop.
         crop_crc(renderer.weak(row))
         seconds.append(time.perf_counter() - began)
@@ -90,7 +90,7 @@ def rendered_views(experiment: Experiment, count: int) -> tuple[Tensor, float]:
 def run_teacher(
     settings: TeacherSettings, views: Tensor, batch: int, device: torch.device
 ) -> TeacherTiming:
-    """Run a teacher on views, uint8 [n, 3, S, S]; without its weights, use random ones.
+    """Run a teacher on views, uint8 [n, bands, S, S]; without its weights, use random ones.
 
     Raises:
         TeacherError: If the model cannot be built.

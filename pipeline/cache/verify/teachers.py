@@ -247,7 +247,7 @@ class TokenComparison:
         )
 
     def _image(self, row: int) -> npt.NDArray[np.uint8]:
-        return self._views.renderer.teacher_view(int(self._views.plan_rows[row]))
+        return self._views.renderer.taught_view(int(self._views.plan_rows[row]))
 
 
 def _again(store: FeatureStore) -> str:

@@ -58,7 +58,7 @@ def line_charts(
     charts += [
         LineChart(
             f"Explained variance, {name}",
-            "percent of the variance of the teacher's tokens",
+            "percent",
             series(EXPLAINED, name, 100),
             floor=EXPLAINED_FLOOR,
         )

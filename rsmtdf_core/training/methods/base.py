@@ -20,8 +20,13 @@ from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.data import Batch, mix_planes, mixed_valid
 from rsmtdf_core.training.distillation import KeptTokens, distillation_loss
 from rsmtdf_core.training.meter import Meter
+from rsmtdf_core.training.methods.labeled import LabeledLoss, Task, labeled_loss
+from rsmtdf_core.training.methods.thresholds import SelfAdaptiveThresholds
 from rsmtdf_core.training.settings import DistillationSettings, MethodSettings
 from rsmtdf_core.training.targets import Targets
+
+Confidence = float | SelfAdaptiveThresholds
+"""The confidence that a trusted pseudo-label needs: a number, or a number for each class that changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +54,16 @@ class Counts(NamedTuple):
     """Denominators of the losses, over all parts of a step.
 
     Attributes:
-        labeled: number of labeled pixels, a scalar.
+        labeled: number of labeled pixels, or the sum of their weights, a scalar.
         unlabeled: number of pixels without padding, for each strong view, [V].
         tokens: number of compared tokens, for each teacher in order, [T].
+        images: number of images with labels, a scalar; None if the method does not count them.
     """
 
     labeled: Tensor
     unlabeled: Tensor
     tokens: Tensor
+    images: Tensor | None = None
 
 
 class Objective(Protocol):
@@ -83,6 +90,30 @@ class Objective(Protocol):
 
 class ObjectiveHooks:
     """The optional parts of an objective; a method that needs any of them inherits from this class."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the start of a run, after `prepare`."""
+        return ()
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The tensors that a checkpoint keeps, by name; restored in place."""
+        return {}
+
+    def prepare(self, task: Task) -> None:
+        """Get the classes, once before the first step.
+
+        Raises:
+            ConfigError: If the settings do not fit them.
+        """
+
+    def end_step(self, summed: Callable[[Tensor], Tensor]) -> None:
+        """Update the state after all parts of a step.
+
+        Args:
+            summed: returns the sum of a tensor over all processes; every process must call it alike.
+        """
 
     def weights(self, progress: float) -> dict[str, float]:
         """Return the weights of losses that are in force, for the log.
@@ -136,33 +167,35 @@ def forward(models: Models, images: Tensor, channel_scale: Tensor | None = None)
     return output
 
 
-def pixel_counts(batch: Batch, ignore_id: int) -> Counts:
-    """Count the pixels of a batch, without tokens."""
-    labeled = (batch.masks != ignore_id).sum()
+def pixel_counts(batch: Batch, ignore_id: int, labeled_loss: LabeledLoss | None = None) -> Counts:
+    """Count the pixels of a batch, weighted as in `labeled_loss`, without tokens."""
+    is_labeled = batch.masks != ignore_id
+    labeled = is_labeled.sum() if labeled_loss is None else labeled_loss.count(batch.masks)
     unlabeled = [valid.sum() for valid in mixed_valid(batch)]
     return Counts(
         labeled.double(),
         torch.stack(unlabeled).double() if unlabeled else labeled.new_zeros(0).double(),
         labeled.new_zeros(0).double(),
+        is_labeled.flatten(1).any(dim=1).sum().double(),
     )
 
 
 @torch.no_grad()
-def pseudo_labels(models: Models, batch: Batch, confidence: float) -> list[PseudoLabels]:
+def pseudo_labels(models: Models, batch: Batch, confidence: Confidence) -> list[PseudoLabels]:
     """Label the weak views and mix the labels in the same way as the strong views (FixMatch with CutMix)."""
     models.clock.begin("ema")
     logits = models.label(models.ema.normalise(batch.weak))
-    top, labels = logits.float().softmax(dim=1).max(dim=1)
+    chances = logits.float().softmax(dim=1)
+    top, labels = chances.max(dim=1)
+    if isinstance(confidence, SelfAdaptiveThresholds):
+        confidence.observe(chances, batch.valid[len(batch.images) :])
+        reached = top >= confidence.by_class[labels]
+    else:
+        reached = top >= confidence
     return [
-        PseudoLabels(mix_planes(labels, pasted), (mix_planes(top, pasted) >= confidence) & valid)
+        PseudoLabels(mix_planes(labels, pasted), mix_planes(reached, pasted) & valid)
         for pasted, valid in zip(batch.pasted, mixed_valid(batch), strict=True)
     ]
-
-
-def labeled_loss(logits: Tensor, masks: Tensor, ignore_id: int, count: Tensor) -> Tensor:
-    """Return the cross-entropy of logits [B, C, H, W] and ids uint8 [B, H, W]: sum over labeled pixels / `count`."""
-    total = F.cross_entropy(logits.float(), masks.long(), ignore_index=ignore_id, reduction="sum")
-    return total / count
 
 
 def unlabeled_loss(logits: Tensor, pseudo: PseudoLabels, count: Tensor) -> Tensor:
@@ -175,15 +208,17 @@ def semi_supervised(
     models: Models,
     batch: Batch,
     counts: Counts,
-    confidence: float,
+    confidence: Confidence,
     ignore_id: int,
     channel_scale: Tensor | None = None,
+    supervised: LabeledLoss | None = None,
 ) -> tuple[StudentOutput, dict[str, Tensor]]:
     """Run the student on all samples and compute the losses that FixMatch and its descendants share.
 
     Returns:
         The student's output for the labeled, then the mixed samples; and `loss_x`, `loss_u` (the mean over strong
-        views) and `trusted`, the share of valid pixels with a trusted pseudo-label.
+        views) and `trusted`, the share of valid pixels with a trusted pseudo-label. With `supervised`, its losses
+        replace the plain cross-entropy `loss_x`.
     """
     pseudo = pseudo_labels(models, batch, confidence)
     output = forward(models, student_images(batch), channel_scale)
@@ -198,8 +233,12 @@ def semi_supervised(
     trusted = [
         labels.trusted.sum() / count for labels, count in zip(pseudo, counts.unlabeled, strict=True)
     ]
+    if supervised is None:
+        losses = {"loss_x": labeled_loss(labeled, batch.masks, ignore_id, counts.labeled)}
+    else:
+        losses = supervised(labeled, batch.masks, counts.labeled, counts.images)
     return output, {
-        "loss_x": labeled_loss(labeled, batch.masks, ignore_id, counts.labeled),
+        **losses,
         "loss_u": torch.stack(unlabeled).mean(),
         "trusted": torch.stack(trusted).mean(),
     }

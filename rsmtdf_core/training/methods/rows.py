@@ -12,6 +12,7 @@ from rsmtdf_core.training.settings import (
     DistillationSettings,
     MethodSettings,
     Samples,
+    SupervisedLossSettings,
     TargetsName,
     TaughtSettings,
 )
@@ -21,7 +22,7 @@ _LABELED = {"loss_x": "training loss, labeled"}
 _SEMI_SUPERVISED = _LABELED | {"loss_u": "training loss, unlabeled"}
 
 
-class SupervisedSettings(MethodSettings):
+class SupervisedSettings(SupervisedLossSettings):
     """Cross-entropy on labeled views only."""
 
     method: Result[Literal["supervised"]]
@@ -32,18 +33,23 @@ class SemiSupervisedSettings(MethodSettings):
 
     Attributes:
         confidence: minimum softmax probability of a trusted pseudo-label.
+        thresholds: fixed, the same `confidence` for every class and step; or self-adaptive, thresholds of each class
+            that follow the EMA model's probabilities and replace `confidence` (FreeMatch, Wang et al. 2023).
+        threshold_momentum: weight of the earlier steps in self-adaptive thresholds.
     """
 
     confidence: Result[float] = Field(default=0.95, ge=0, le=1)
+    thresholds: Result[Literal["fixed", "self-adaptive"]] = "fixed"
+    threshold_momentum: Result[float] = Field(default=0.999, ge=0, lt=1)
 
 
-class FixMatchSettings(SemiSupervisedSettings):
+class FixMatchSettings(SemiSupervisedSettings, SupervisedLossSettings):
     """Pseudo-labels of the EMA model for unlabeled views."""
 
     method: Result[Literal["fixmatch"]]
 
 
-class UniMatchV2Settings(SemiSupervisedSettings):
+class UniMatchV2Settings(SemiSupervisedSettings, SupervisedLossSettings):
     """FixMatch with two strong views and complementary dropout."""
 
     method: Result[Literal["unimatch-v2"]]
@@ -85,7 +91,7 @@ class DistillingSettings(TaughtSettings):
 HeadKind = Literal["linear", "dpt"]
 
 
-class TeacherHeadSettings(TaughtSettings):
+class TeacherHeadSettings(SupervisedLossSettings, TaughtSettings):
     """A head on the teachers' tokens, without an encoder.
 
     Attributes:
@@ -112,7 +118,7 @@ class TeacherHeadSettings(TaughtSettings):
         )
 
 
-class RsMtdfSettings(SemiSupervisedSettings, DistillingSettings):
+class RsMtdfSettings(SemiSupervisedSettings, SupervisedLossSettings, DistillingSettings):
     """FixMatch and distillation from the teachers."""
 
     method: Result[Literal["rs-mtdf"]]

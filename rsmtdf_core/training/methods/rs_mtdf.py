@@ -5,13 +5,7 @@ from torch import Tensor
 
 from rsmtdf_core.training.data import Batch, mixed_valid
 from rsmtdf_core.training.distillation import kept_tokens, token_counts
-from rsmtdf_core.training.methods.base import (
-    Counts,
-    Models,
-    distilled,
-    pixel_counts,
-    semi_supervised,
-)
+from rsmtdf_core.training.methods.base import Counts, Models, distilled
 from rsmtdf_core.training.methods.fixmatch import FixMatch
 from rsmtdf_core.training.methods.rows import RsMtdfSettings
 from rsmtdf_core.training.targets import Targets
@@ -28,7 +22,7 @@ class RsMtdf(FixMatch):
         """Count the pixels as in FixMatch, and the compared tokens of each teacher."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
         tokens = token_counts(targets.tokens, self._kept(batch, targets))
-        pixels = pixel_counts(batch, self._ignore_id)
+        pixels = super().counts(batch, targets)
         return pixels._replace(tokens=torch.stack(list(tokens.values())))
 
     def __call__(
@@ -36,7 +30,7 @@ class RsMtdf(FixMatch):
     ) -> dict[str, Tensor]:
         """Compute the supervised, consistency and distillation losses in one student pass."""
         assert targets is not None, "rs-mtdf needs the teachers' tokens"
-        output, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id)
+        output, losses = self._losses(models, batch, counts)
         first = 0 if targets.labeled else len(batch.images)
         student = {name: tokens[first:] for name, tokens in output.tokens.items()}
         kept = self._kept(batch, targets)

@@ -19,8 +19,9 @@ from rsmtdf_core.student.segmenter import Statistics, TokenSegmenter, TokensOf
 from rsmtdf_core.student.settings import HeadSize, StudentSettings
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.methods.base import Counts, Models, labeled_loss, pixel_counts
+from rsmtdf_core.training.methods.base import Counts, Models
 from rsmtdf_core.training.methods.rows import HeadKind, TeacherHeadSettings
+from rsmtdf_core.training.methods.supervised import Supervised
 from rsmtdf_core.training.targets import Targets
 
 # Of the mean deviation of the channels; a nearly constant channel would amplify rounding.
@@ -119,7 +120,7 @@ class TeacherHead(TokenSegmenter):
         crop = self.patch
         batch, _, height, width = images_BCHW.shape
         rows, columns = height // crop, width // crop
-        tiles = images_BCHW[:, :SHOWN].unflatten(2, (rows, crop)).unflatten(4, (columns, crop))
+        tiles = images_BCHW.unflatten(2, (rows, crop)).unflatten(4, (columns, crop))
         tiles_NCSS = tiles.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
         logits: Tensor = torch.cat(
             [self(self._tokens_of(part), (crop, crop)) for part in tiles_NCSS.split(batch)]
@@ -154,25 +155,16 @@ class Standardise(nn.Module):
         return (tokens_BHWD - self.mean) / self.std
 
 
-class TeacherHeadLoss:
+class TeacherHeadLoss(Supervised):
     """L = L_x of the head's logits."""
-
-    def __init__(self, settings: TeacherHeadSettings, ignore_id: int, seed: int) -> None:
-        del settings, seed
-        self._ignore_id = ignore_id
-
-    def counts(self, batch: Batch, targets: Targets | None) -> Counts:
-        """Count the labeled pixels."""
-        del targets
-        return pixel_counts(batch, self._ignore_id)
 
     def __call__(
         self, models: Models, batch: Batch, targets: Targets | None, counts: Counts
     ) -> dict[str, Tensor]:
-        """Compute the cross-entropy on weak labeled views, whose tokens come first."""
+        """Compute the supervised loss on weak labeled views, whose tokens come first."""
         assert targets is not None, "teacher-head needs the teachers' tokens"
         labeled = {name: tokens[: len(batch.images)] for name, tokens in targets.tokens.items()}
         models.clock.begin("student")
         logits = models.student(labeled, tuple(batch.images.shape[-2:]))
         models.clock.begin("loss")
-        return {"loss": labeled_loss(logits, batch.masks, self._ignore_id, counts.labeled)}
+        return self._losses(logits, batch, counts)

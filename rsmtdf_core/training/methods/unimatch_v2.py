@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rsmtdf_core.training.data import Batch
-from rsmtdf_core.training.methods.base import Counts, Models, semi_supervised
+from rsmtdf_core.training.methods.base import Counts, Models
 from rsmtdf_core.training.methods.fixmatch import FixMatch
 from rsmtdf_core.training.targets import Targets
 from rsmtdf_core.views.draws import KeyedDraws
@@ -25,7 +25,7 @@ class UniMatchV2(FixMatch):
         del targets
         encoder: Any = models.ema.encoder  # a student's
         scale = self._channel_scale(batch, max(encoder.channels))
-        _, losses = semi_supervised(models, batch, counts, self._confidence, self._ignore_id, scale)
+        _, losses = self._losses(models, batch, counts, scale)
         return {"loss": (losses["loss_x"] + losses["loss_u"]) / 2, **losses}
 
     def _channel_scale(self, batch: Batch, channels: int) -> Tensor:

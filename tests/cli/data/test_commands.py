@@ -63,7 +63,7 @@ def test_copies_in_two_splits_end_with_status_1(root):
     assert "the same bytes as" in result.output
 
 
-BESIDE = """name: mine
+WITH_LISTS = """name: mine
 title: Mine
 classes: [{name: ground, color: "#000000"}]
 images: images/{name}.png
@@ -73,7 +73,9 @@ splits: {train: {scenes: train.txt}}
 """
 
 
-def beside(folder, masks="masks/{name}.png", names=b"\xef\xbb\xbfa b\r\n", encoding="utf-8-sig"):
+def with_lists(
+    folder, masks="masks/{name}.png", names=b"\xef\xbb\xbfa b\r\n", encoding="utf-8-sig"
+):
     """A manifest as an editor on Windows writes it, its list and two scenes, in a folder with a space."""
     root = folder / "my data"
     for kind, mode in (("images", "RGB"), ("masks", "L")):
@@ -82,13 +84,13 @@ def beside(folder, masks="masks/{name}.png", names=b"\xef\xbb\xbfa b\r\n", encod
             Image.new(mode, (8, 6), at if mode == "RGB" else 0).save(root / kind / f"{name}.png")
     if names is not None:
         (root / "train.txt").write_bytes(names)
-    text = BESIDE.replace("MASKS", masks).replace("\n", "\r\n")
+    text = WITH_LISTS.replace("MASKS", masks).replace("\n", "\r\n")
     (root / "my manifest.yaml").write_bytes(text.encode(encoding))
     return root / "my manifest.yaml", root
 
 
 def test_line_ends_byte_order_marks_and_spaces_make_no_difference(tmp_path):
-    path, root = beside(tmp_path)
+    path, root = with_lists(tmp_path)
     result = check(path, "--root", root)
     assert result.exit_code == 0, result.output
     assert "1 images are in no split" in result.output
@@ -108,7 +110,7 @@ def test_line_ends_byte_order_marks_and_spaces_make_no_difference(tmp_path):
     ids=["UTF-16", "escape", "absolute", "backslash", "no list", "duplicate id", "no such scene"],
 )
 def test_wrong_manifests_and_lists_are_named(tmp_path, changes, message, file):
-    path, root = beside(tmp_path, **changes)
+    path, root = with_lists(tmp_path, **changes)
     error = check(path, "--root", root).exception
     assert isinstance(error, RsmtdfError)
     assert message in error.what

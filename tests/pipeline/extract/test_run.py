@@ -62,7 +62,7 @@ def test_every_record_is_the_teachers_output_for_the_view(make_config):
         reader = FeatureReader(store, store.require(experiment.plan))
         teacher = load_teacher(settings, config.views.crop)
         for row in (0, 7, 19):
-            view = np.stack([renderer.teacher_view(row)]).transpose(0, 3, 1, 2)
+            view = np.stack([renderer.taught_view(row)]).transpose(0, 3, 1, 2)
             expected = teacher.tokens(torch.from_numpy(view.copy()))[0].numpy()
             np.testing.assert_allclose(reader.tokens(row), expected, rtol=1e-2, atol=1e-3)
 

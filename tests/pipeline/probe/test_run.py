@@ -37,7 +37,7 @@ def planted(make_config, monkeypatch):
 
     def tokens(teacher, images):
         rows, columns, channels = teacher.shape.record_shape
-        made = draws.normal(size=(len(images), rows, columns, channels)).astype(np.float32)
+        values = draws.normal(size=(len(images), rows, columns, channels)).astype(np.float32)
         if teacher.settings.name == "vit":
             classes = len(manifest.classes)
             mixing = np.random.default_rng(1).normal(size=(classes, channels))
@@ -46,8 +46,8 @@ def planted(make_config, monkeypatch):
                     masks[image.tobytes()], (rows, columns), classes, manifest.ignore_id
                 )
                 signal = (shares @ mixing).reshape(rows, columns, channels)
-                made[number] = 5 * signal + 0.1 * made[number]
-        return made
+                values[number] = 5 * signal + 0.1 * values[number]
+        return values
 
     monkeypatch.setattr(sources, "view_tokens", tokens)
     return config
@@ -60,7 +60,7 @@ def test_the_teacher_that_knows_the_classes_is_worth_caching(planted):
     assert scores["cnn"].miou < scores["vit"].miou - 0.2
     assert report.worth_caching == ("vit",)
     assert "vit is worth caching" in report.verdict[0]
-    assert "a second teacher adds nothing clear" in report.verdict[1]
+    assert "a second teacher has no clear gain" in report.verdict[1]
     assert scores["vit + cnn"].miou == pytest.approx(scores["vit"].miou, abs=0.1)
     assert len(report.folds) == 5
     assert report.views == VIEWS

@@ -40,7 +40,7 @@ NO_GAIN = score("dino + clip", "pair", [0.61, 0.60, 0.60, 0.61, 0.61])
         ),
         ([POOR, STUDENT], (), ["-19.8", "; these labels give no reason to cache a teacher"]),
         ([CLOSE, GOOD, TOGETHER, STUDENT], ("dino", "clip"), ["dino + clip together add +10"]),
-        ([GOOD, CLOSE, NO_GAIN, STUDENT], ("dino",), ["adds nothing clear"]),
+        ([GOOD, CLOSE, NO_GAIN, STUDENT], ("dino",), ["has no clear gain"]),
     ],
 )
 def test_advice(scores, worth, words):

@@ -96,7 +96,7 @@ def test_an_unknown_status_is_unknown(make_config, folder, status):
 )
 def test_teachers_with_random_weights_are_those_of_the_stores(make_config, folder, weights, random):
     run = write_run(folder, make_config(), status="running")
-    assert read_run(folder).random_teachers == ("vit", "cnn"), "as the config says"
+    assert read_run(folder).random_teachers == ("vit", "cnn"), "as in the config"
     lock_stores(run, weights=weights)
     assert tuple(sorted(read_run(folder).random_teachers)) == random
 

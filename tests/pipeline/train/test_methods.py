@@ -14,8 +14,8 @@ from pipeline.plan import plan_experiment
 from pipeline.train.features import find_features
 from pipeline.train.run import train
 from rsmtdf_core.errors import ConfigError, StoreError
-from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.runs.folder import open_run
+from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.training.schedule import BatchSchedule
 from tests.pipeline.helpers import Told, near
 
@@ -152,6 +152,49 @@ def test_weights_that_cannot_be_are_refused_by_their_key(make_config, key):
         make_config(f"objective.distillation.{key}")
 
 
+IMBALANCE = (
+    "objective.class_weights=balanced",
+    "objective.region_loss=dice",
+    "objective.region_weight=0.5",
+)
+ADAPTIVE = ("objective.thresholds=self-adaptive", "objective.threshold_momentum=0.8")
+
+
+def test_balanced_weights_are_those_of_the_labeled_masks_and_shown_at_the_start(make_config):
+    reporter = Told()
+    config = make_config("objective.method=supervised", "optimiser.max_steps=1", *IMBALANCE)
+    report = train(config, reporter=reporter)
+    experiment = plan_experiment(config)
+    manifest, reader = experiment.dataset.manifest, SceneReader(experiment.dataset)
+    masks = [reader.mask(experiment.plan.scenes[i]) for i in experiment.plan.labeled_scenes]
+    counts = np.array(
+        [sum((mask == i).sum() for mask in masks) for i in range(len(manifest.classes))]
+    )
+    assert (counts > 0).sum() > 1
+    (line,) = (line for line in reporter.lines if line.startswith("class weights (balanced): "))
+    expected = counts.sum() / ((counts > 0).sum() * np.maximum(counts, 1))
+    for name, weight, count in zip(manifest.class_names, expected, counts, strict=True):
+        assert (f"{name} {weight:.3g}" if count else f"no labeled pixel of {name}") in line
+    newest = max((report.run / "checkpoints").iterdir())
+    saved = load_file(newest / "optimiser.safetensors")["method/objective.class_weights"]
+    np.testing.assert_allclose(saved.numpy()[counts > 0], expected[counts > 0], rtol=1e-5)
+
+
+def test_a_class_that_the_manifest_lacks_is_refused_before_a_run_folder_is_made(make_config):
+    config = make_config("objective.method=supervised", "objective.class_weights={rode: 2}")
+    with pytest.raises(ConfigError, match="no class is named rode"):
+        train(config)
+    assert not config.run_folder.exists()
+
+
+def test_adaptive_thresholds_trust_other_pixels_than_a_fixed_confidence(make_config):
+    settings = ("objective.method=fixmatch", "optimiser.epochs=2", "objective.confidence=0.95")
+    fixed = trained(make_config(*settings), "fixed")
+    adaptive = trained(make_config(*settings, *ADAPTIVE), "adaptive")
+    assert adaptive[0]["trusted"] > fixed[0]["trusted"], "the first threshold is 1 / classes"
+    assert all(0 < line["trusted"] <= 1 for line in adaptive)
+
+
 @pytest.mark.parametrize("key", ["loss=standardised-mse", "targets=centered", "targets=phi-s"])
 def test_losses_with_statistics_need_a_store(make_config, key):
     config = make_config("objective.teachers=online", f"objective.distillation.{key}")
@@ -194,19 +237,29 @@ def test_phi_s_targets_of_a_store_have_unit_variance_and_scaled_distances(extrac
         np.testing.assert_allclose(((every - offset) @ matrix).var(axis=0), 1, rtol=1e-3)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method):
+@pytest.mark.parametrize("options", [False, True])
+@pytest.mark.parametrize("method", ["supervised", "fixmatch", "unimatch-v2", "rs-mtdf"])
+def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method, options):
     # No batch norm: its statistics would be each part's own.
+    adaptive = () if method == "supervised" else ADAPTIVE
     settings = (
         SHORT,
         f"objective.method={method}",
         "student.encoder=test_vit",
         "optimiser.batch=4",
+        *(key for key in (*IMBALANCE, *adaptive) if options),
     )
     whole = trained(extracted(*settings), "whole")
     parts = trained(extracted(*settings, "runtime.accumulate=2"), "parts")
     for expected, line in zip(whole, parts, strict=True):
-        for name in expected.keys() & {"loss", "loss_x", "loss_u", "loss_distill", "trusted"}:
+        for name in expected.keys() & {
+            "loss",
+            "loss_x",
+            "loss_u",
+            "loss_distill",
+            "loss_region",
+            "trusted",
+        }:
             assert line[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
         for name in expected.keys() & {"trusted_by_class", "explained_variance"}:
             assert near(line[name], expected[name]), name

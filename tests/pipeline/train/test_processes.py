@@ -47,6 +47,18 @@ def torchrun(config_file, overrides, *options, processes=2):
 SETTINGS = (*STUDENT, "optimiser.epochs=2", "optimiser.lr=2e-4", "objective.confidence=0")
 
 
+OPTIONS = (
+    "objective.distillation.targets=phi-s",
+    "objective.distillation.final_weight=0.2",
+    "objective.distillation.teacher_weights={cnn: 0.5}",
+    "objective.class_weights=balanced",
+    "objective.region_loss=dice",
+    # Below every confidence, so that none is at a threshold; the state moves nevertheless.
+    "objective.thresholds=self-adaptive",
+    "objective.threshold_momentum=0.99",
+)
+
+
 def norm(tensors):
     return float(torch.stack([tensor.double().norm() for tensor in tensors]).norm())
 
@@ -62,6 +74,11 @@ def first_moments(checkpoint):
     """AdamW's running means of the gradients: weighted sums over all steps, without a division."""
     tensors = load_file(checkpoint.path / "optimiser.safetensors")
     return {name: tensor for name, tensor in tensors.items() if name.endswith("/exp_avg")}
+
+
+def method_tensors(checkpoint):
+    tensors = load_file(checkpoint.path / "optimiser.safetensors")
+    return {name: tensor for name, tensor in tensors.items() if name.startswith("method/")}
 
 
 def require_equal_losses(alone, together):
@@ -86,6 +103,7 @@ def require_equal_losses(alone, together):
             "fixmatch",
             ("student.frozen_stages=2", "optimiser.layer_decay=0.7", "optimiser.warmup=3"),
         ),
+        ("rs-mtdf", OPTIONS),
     ],
 )
 def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
@@ -104,6 +122,13 @@ def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
     for name, error in differences(gradients, first_moments(second)).items():
         size = norm([gradients[name]])
         assert error <= 1e-3 * size + floor, f"{name}: {error:.2e} apart, of norm {size:.2e}"
+    ours, theirs = (method_tensors(checkpoint) for checkpoint in (first, second))
+    assert ours.keys() == theirs.keys()
+    assert bool(ours) == (chosen == OPTIONS)
+    for name, tensor in ours.items():
+        if name.endswith(".matrix"):
+            continue  # eigenvectors of the same eigenvalue are arbitrary
+        torch.testing.assert_close(theirs[name], tensor, rtol=1e-4, atol=1e-5)
     for which in ("student", "ema"):
         weights = first.weights(which)
         errors = differences(weights, second.weights(which))

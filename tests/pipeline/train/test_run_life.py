@@ -29,6 +29,16 @@ from rsmtdf_core.runs.resuming import GlobalBatch
 from rsmtdf_core.scenes.manifest import load_manifest
 from tests.pipeline.helpers import SUPERVISED, Killed, Told, assert_same
 
+STATE = (
+    "runtime.checkpoint_every=3",
+    "objective.class_weights=balanced",
+    "objective.thresholds=self-adaptive",
+    "objective.threshold_momentum=0.8",
+    "objective.distillation.targets=phi-s",
+    "objective.distillation.final_weight=0",
+)
+
+
 FRESH = ("views.labeled_views=fresh", "runtime.checkpoint_every=3")
 
 
@@ -41,6 +51,8 @@ FRESH = ("views.labeled_views=fresh", "runtime.checkpoint_every=3")
         ("rs-mtdf", ("runtime.checkpoint_every=3", "runtime.log_every=5")),
         ("rs-mtdf", FRESH),
         ("distill", ()),
+        ("rs-mtdf", STATE),
+        ("unimatch-v2", STATE[:-2]),
     ],
 )
 def test_a_run_killed_at_any_step_ends_with_the_same_bits(

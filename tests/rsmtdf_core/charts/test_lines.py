@@ -150,3 +150,6 @@ def test_a_floor_cuts_the_axis_and_not_the_values(drawn):
     assert 50 < high < 60
     lines_svg(LineChart("share", "%", (Series("a", 0, ([(1, 2.0), (2, 3.0)],)),), "", -25))
     assert drawn[1].get_ylim()[0] >= 0
+    lines_svg(LineChart("share", "%", (Series("a", 0, ([(1, -90.0), (2, -40.0)],)),), "", -25))
+    low, high = drawn[2].get_ylim()
+    assert low <= -90 < -40 <= high

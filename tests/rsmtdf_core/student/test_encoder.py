@@ -11,10 +11,12 @@ from safetensors.torch import load_file, save_file
 from rsmtdf_core.errors import ConfigError, MissingFileError
 from rsmtdf_core.student.encoder import Encoder, default_taps
 from rsmtdf_core.student.settings import StudentSettings
+from rsmtdf_core.weights.timm_layout import find_layout
 
 
-def make(encoder: str, **settings) -> Encoder:
-    return Encoder(StudentSettings(encoder=encoder, **{"weights": "random", **settings})).eval()
+def make(encoder: str, crop: int = 224, **settings) -> Encoder:
+    settings = StudentSettings(encoder=encoder, **{"weights": "random", **settings})
+    return Encoder(settings, crop=crop).eval()
 
 
 @pytest.mark.parametrize(
@@ -84,9 +86,128 @@ def test_a_tag_that_timm_lacks_is_refused():
         make("resnet18.no_such_tag")
 
 
-def test_an_encoder_without_a_pyramid_is_refused():
-    with pytest.raises(ConfigError, match="neither a plain vision transformer nor a pyramid"):
-        make("deit_tiny_distilled_patch16_224")
+def test_an_encoder_without_maps_of_such_views_is_refused_with_the_reason():
+    with pytest.raises(
+        ConfigError, match=r"cannot be a student for views of 64 px: .*Kernel size"
+    ) as caught:
+        make("inception_v3", crop=64)
+    assert "views.crop" in (caught.value.remedy or "")
+
+
+# The smallest of each kind: pyramids, plain transformers with rotary or relative positions, registers and a
+# distillation token, windows, models for one size of images, and models with fewer than four levels.
+ARCHITECTURES = (
+    "coat_lite_tiny",
+    "coatnet_pico_rw_224",
+    "convit_tiny",
+    "crossvit_tiny_240",
+    "deit_tiny_distilled_patch16_224",
+    "edgenext_xx_small",
+    "efficientformerv2_s0",
+    "efficientvit_m0",
+    "fastvit_t8",
+    "hiera_tiny_224",
+    "levit_128s",
+    "maxvit_pico_rw_256",
+    "mixer_s16_224",
+    "mobilenetv4_conv_small",
+    "mobilevit_xxs",
+    "nest_tiny",
+    "pit_ti_224",
+    "pvt_v2_b0",
+    "regnetx_002",
+    "repvit_m0_9",
+    "resnet10t",
+    "shvit_s1",
+    "starnet_s1",
+    "swin_s3_tiny_224",
+    "test_convnext",
+    "test_maxvit",
+    "test_vit",
+    "test_vit_relpos",
+    "tiny_vit_5m_224",
+    "vit_pe_core_tiny_patch16_384",
+    "vit_tiny_r_s16_p8_224",
+    "xcit_nano_12_p16_224",
+)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_architecture_trains_and_predicts(architecture):
+    torch.manual_seed(0)
+    built = make(architecture, crop=64).train()
+    maps = built(torch.randn(2, 3, 64, 64))
+    sum(map_BCHW.mean() for map_BCHW in maps).backward()
+    untrained = [name for name, weight in built.named_parameters() if weight.grad is None]
+    assert not untrained
+    assert [map_BCHW.shape[1] for map_BCHW in maps] == built.channels
+    for map_BCHW, reduction in zip(maps, built.reductions, strict=True):
+        assert (
+            map_BCHW.shape[2] == map_BCHW.shape[3] == pytest.approx(64 / reduction, rel=0.2, abs=1)
+        )
+    # A larger image with unequal sides, as in an evaluation.
+    height, width = 3 * max(built.patch, 32), 2 * max(built.patch, 32)
+    with torch.inference_mode():
+        larger = built.eval()(torch.randn(1, 3, height, width))
+    for map_BCHW, reduction in zip(larger, built.reductions, strict=True):
+        assert map_BCHW.shape[2:] == pytest.approx(
+            (height / reduction, width / reduction), rel=0.2, abs=2
+        )
+
+
+# Rotary positions, a distillation token, windows, a hybrid of a CNN and a transformer, relative positions.
+@pytest.mark.parametrize(
+    ("architecture", "norm"),
+    [
+        ("vit_pe_core_tiny_patch16_384", True),
+        ("deit_tiny_distilled_patch16_224", True),
+        ("swin_s3_tiny_224", False),
+        ("vit_tiny_r_s16_p8_224", True),
+        ("hiera_tiny_224", False),
+    ],
+)
+@torch.inference_mode()
+def test_maps_are_timms_at_the_trained_size(architecture, norm):
+    side = timm.get_pretrained_cfg(architecture).input_size[-1]
+    built = make(architecture, crop=side)
+    net = timm.create_model(architecture, num_classes=0).eval()
+    net.load_state_dict(built.net.state_dict(), strict=False)
+    images = torch.randn(1, 3, side, side)
+    expected = net.forward_intermediates(images, norm=norm, intermediates_only=True)
+    for map_BCHW, tap in zip(built(images), built.taps, strict=True):
+        torch.testing.assert_close(map_BCHW, expected[tap])
+
+
+@torch.inference_mode()
+def test_a_model_for_one_size_sees_a_larger_image_in_tiles():
+    built = make("efficientformerv2_s0", crop=64)
+    assert built.patch == 64
+    images = torch.randn(2, 3, 128, 192)
+    maps = built(images)
+    for row in range(2):
+        for column in range(3):
+            tile = images[:, :, 64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
+            for map_BCHW, expected, reduction in zip(
+                maps, built(tile), built.reductions, strict=True
+            ):
+                cells = 64 // reduction
+                part = map_BCHW[
+                    :,
+                    :,
+                    cells * row : cells * row + cells,
+                    cells * column : cells * column + cells,
+                ]
+                torch.testing.assert_close(part, expected)
+
+
+def test_layouts_do_not_draw_random_numbers():
+    find_layout.cache_clear()
+    torch.manual_seed(0)
+    first = make("test_vit").state_dict()
+    torch.manual_seed(0)
+    assert all(
+        torch.equal(first[name], tensor) for name, tensor in make("test_vit").state_dict().items()
+    )
 
 
 def test_weights_that_do_not_exist_or_do_not_fit_are_refused(tmp_path):

@@ -1,5 +1,7 @@
+import open_clip
 import pytest
 import torch
+from open_clip.timm_model import TimmModel
 
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.teachers import open_clip_family
@@ -97,10 +99,45 @@ def test_a_misspelt_model_is_answered_with_near_names():
         open_clip_family.build(settings("ViT-L14-quickgelu"), 224, None)
 
 
-@pytest.mark.parametrize(("model", "reason"), [("EVA02-B-16", "timm"), ("RN50", "CNN")])
-def test_towers_that_are_no_plain_transformer_are_refused(model: str, reason: str):
-    with pytest.raises(TeacherError, match=reason):
-        open_clip_family.build(settings(model), 224, None)
+def test_a_tower_that_is_a_cnn_is_refused():
+    with pytest.raises(TeacherError, match="CNN"):
+        open_clip_family.build(settings("RN50"), 224, None)
+
+
+def test_a_tower_from_timm_gives_the_tokens_of_open_clips_model():
+    torch.manual_seed(0)
+    config = open_clip.get_model_config("MobileCLIP2-S0")
+    tower = TimmModel(
+        config["vision_cfg"]["timm_model_name"],
+        embed_dim=config["embed_dim"],
+        image_size=128,
+        pool="avg",
+        proj=None,
+    ).eval()
+    state = {f"visual.{name}": tensor for name, tensor in tower.state_dict().items()}
+    state["text.token_embedding.weight"] = torch.ones(2, 2)
+    chosen = settings("MobileCLIP2-S0.dfndr2b", weights="open_clip_model.safetensors")
+    module = open_clip_family.build(chosen, 128, state).eval()
+    images = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = tower.trunk.forward_intermediates(images, intermediates_only=True)[-1]
+        torch.testing.assert_close(module(images), expected.permute(0, 2, 3, 1))
+    assert open_clip_family.hub_file(chosen.model)[0] == "timm/MobileCLIP2-S0-OpenCLIP"
+
+
+def test_each_archive_has_its_own_statistics():
+    assert open_clip_family.statistics("ViT-L-14-quickgelu.openai")[0][0] == pytest.approx(
+        0.48145466
+    )
+    assert open_clip_family.statistics("ViT-B-16-SigLIP.webli") == ((0.5,) * 3, (0.5,) * 3)
+    assert open_clip_family.statistics("ViT-S-32-alt") == open_clip_family.statistics("ViT-B-32")
+
+
+def test_other_bands_than_three_are_refused():
+    with pytest.raises(TeacherError, match="see 3 bands, found 4"):
+        open_clip_family.build(
+            settings(bands=(1, 2, 3, 4), mean=(0.5,) * 4, std=(0.5,) * 4), 224, None
+        )
 
 
 @pytest.mark.parametrize(

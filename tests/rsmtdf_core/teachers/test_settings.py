@@ -7,10 +7,10 @@ from rsmtdf_core.teachers.settings import TeacherSettings
 LEAST = {"name": "dino", "family": "timm", "model": "test_vit.r160_in1k"}
 
 
-def test_defaults_are_imagenet_in_fp32():
+def test_defaults_are_the_models_statistics_in_fp32():
     settings = TeacherSettings(**LEAST)
-    assert settings.mean == (0.485, 0.456, 0.406)
-    assert settings.std == (0.229, 0.224, 0.225)
+    assert (settings.bands, settings.mean, settings.std) == (None, None, None)
+    assert settings.seen_bands == (1, 2, 3)
     assert (settings.weights, settings.precision, settings.block) == ("hub", "fp32", -1)
 
 
@@ -25,6 +25,10 @@ def test_defaults_are_imagenet_in_fp32():
         ("std", (0.5, 0.0, 0.5)),
         ("precision", "tf32"),
         ("blok", 3),
+        ("mean", (0.5, 0.5)),
+        ("bands", (1, 2, 3, 4)),  # without a mean and std for each
+        ("bands", (0, 1, 2)),
+        ("bands", ()),
     ],
 )
 def test_wrong_values_are_refused_by_name(key: str, value: object):

@@ -1,6 +1,7 @@
 import dataclasses
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ from rsmtdf_core.training.methods.base import (
     pseudo_labels,
     unlabeled_loss,
 )
+from rsmtdf_core.training.methods.labeled import Task
+from rsmtdf_core.training.methods.thresholds import SelfAdaptiveThresholds
 from rsmtdf_core.training.settings import DistillationSettings, TaughtSettings
 from rsmtdf_core.training.targets import Targets
 
@@ -272,6 +275,53 @@ def test_parts_of_a_step_add_up_to_the_whole(method, padding, kept):
     ]
     for name, loss in whole.items():
         torch.testing.assert_close(sum(part[name] for part in parts), loss, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_parts_add_up_with_class_weights_a_region_loss_and_adaptive_thresholds(method):
+    batch, targets = _batch(METHODS[method].strong_views), _targets()
+    adaptive = {"thresholds": "self-adaptive"} if METHODS[method].strong_views else {}
+    settings = {"class_weights": {"b": 4.0}, "region_loss": "lovasz", **adaptive}
+    wholes = []
+    for slices in ([slice(0, 4)], [slice(0, 2), slice(2, 4)]):
+        objective, models = _objective(method, **settings), _models(method)
+        objective.prepare(Task(("a", "b", "c"), torch.device("cpu"), lambda: np.ones(CLASSES)))
+        counts = objective.counts(batch, targets)
+        for _ in range(3):
+            parts = [
+                objective(models, batch.part(part), targets.part(part, SAMPLES), counts)
+                for part in slices
+            ]
+            objective.end_step(lambda tensor: tensor)
+        wholes.append(({name: sum(p[name] for p in parts) for name in parts[0]}, objective.state))
+    (whole, state), (parted, other) = wholes
+    assert "loss_region" in whole
+    assert whole.keys() == parted.keys()
+    for name, loss in whole.items():
+        torch.testing.assert_close(parted[name], loss, rtol=1e-5, atol=1e-6)
+    assert state.keys() == {"class_weights", *(["confidence", "chances"] if adaptive else [])}
+    for name, tensor in state.items():
+        torch.testing.assert_close(other[name], tensor, rtol=1e-6, atol=0)
+
+
+def test_pseudo_labels_need_the_confidence_of_their_class():
+    batch, models = _batch(), _models()
+    thresholds = SelfAdaptiveThresholds(CLASSES, 0.5, torch.device("cpu"))
+    chances = (torch.tensor([0.9, 0.3, 0.6]), torch.tensor(0.9))
+    thresholds.state["chances"].copy_(chances[0])
+    thresholds.state["confidence"].copy_(chances[1])
+    needed = torch.tensor([0.9, 0.3, 0.6])
+    torch.testing.assert_close(thresholds.by_class, needed)
+    (pseudo,) = pseudo_labels(models, batch, thresholds)
+    with torch.no_grad():
+        logits = models.ema((batch.weak / 255 - MEAN) / STD).logits
+        confidence, labels = logits.softmax(1).max(1)
+    reached = confidence >= needed[labels]
+    mirrored = reached[[1, 0, 3, 2]].clone()
+    reached[batch.pasted[0]] = mirrored[batch.pasted[0]]
+    assert torch.equal(pseudo.trusted, reached & mixed_valid(batch)[0])
+    fixed = pseudo_labels(models, batch, 0.9)[0].trusted
+    assert 0 < fixed.sum() < pseudo.trusted.sum()
 
 
 @pytest.mark.parametrize("padding", [True, False])

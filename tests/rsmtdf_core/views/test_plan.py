@@ -185,6 +185,15 @@ def test_orientations_shift_no_other_draw(plan, scenes, on):
     ]
 
 
+def test_orientations_do_not_depend_on_the_size_of_a_view(make_scenes):
+    settings = SETTINGS.model_copy(update={"vertical_flip": 0.5, "quarter_turns": 0.5})
+    table = make_plan(make_scenes(200), [], settings, 0).table
+    small = table["width"] < np.median(table["width"])
+    for views in (table[small], table[~small]):
+        assert views["vertical_flip"].mean() == pytest.approx(0.5, abs=0.12)
+        assert (views["quarter_turns"] > 0).mean() == pytest.approx(3 / 8, abs=0.12)
+
+
 def test_a_probability_of_zero_is_no_orientation(plan, scenes):
     off = ViewSettings(
         crop=56, unlabeled_views=2, labeled_views=3, vertical_flip=0, quarter_turns=0.0

@@ -231,12 +231,10 @@ def test_teachers_see_the_configured_views_and_weak_labeled_views(reader, make_s
     renderer = ViewRenderer(reader, make_plan(scenes[:2], scenes[2:], chosen, 0))
     row = int(renderer.plan.unlabeled_pairs(0)[0, 0])
     views = {name: getattr(renderer, name)(row) for name in ("mixed", "strong", "weak")}
-    same = [
-        name for name, view in views.items() if np.array_equal(view, renderer.teacher_view(row))
-    ]
+    same = [name for name, view in views.items() if np.array_equal(view, renderer.taught_view(row))]
     assert same == [seen]
     labeled = int(renderer.plan.labeled_rows(0)[0])
-    np.testing.assert_array_equal(renderer.teacher_view(labeled), renderer.weak(labeled))
+    np.testing.assert_array_equal(renderer.taught_view(labeled), renderer.weak(labeled))
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,7 +6,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from rsmtdf_core.student.encoder import fetch_encoder
+from rsmtdf_core.student.pretrained import fetch_encoder
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.weights.hub import cached_file, download
 

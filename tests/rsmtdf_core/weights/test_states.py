@@ -19,6 +19,7 @@ from rsmtdf_core.weights.states import (
     without_prefix,
     without_prefixes,
 )
+from rsmtdf_core.weights.timm_models import create
 
 STATE = {"cls_token": torch.ones(1, 1, 4), "blocks.0.attn.proj.weight": torch.eye(4)}
 
@@ -113,15 +114,18 @@ def test_a_prefix_that_the_model_itself_has_is_kept():
 
 @pytest.mark.parametrize("architecture", ["test_vit", "test_efficientnet", "test_convnext"])
 def test_a_backbone_of_a_larger_model_fits_timms(architecture: str):
-    model = timm.create_model(architecture, num_classes=0)
-    state = model.state_dict()
-    renamed = timm_state(model, prefixed(state, "module.backbone.") | {"head.bias": torch.ones(9)})
+    created = create(architecture, for_weights=True)
+    state = created.net.state_dict()
+    renamed = timm_state(
+        created, prefixed(state, "module.backbone.") | {"head.bias": torch.ones(9)}
+    )
     assert renamed.keys() == state.keys()
     assert all(torch.equal(renamed[name], tensor) for name, tensor in state.items())
 
 
 def test_dinov3s_names_fit_timms_model():
-    model = timm.create_model("vit_small_patch16_dinov3.lvd1689m", num_classes=0)
+    created = create("vit_small_patch16_dinov3.lvd1689m", for_weights=True)
+    model = created.net
     state = model.state_dict()
     names = {"reg_token": "storage_tokens", "gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma"}
     published = {"mask_token": torch.zeros(1, 384), "rope_embed.periods": torch.ones(16)}
@@ -131,7 +135,7 @@ def test_dinov3s_names_fit_timms_model():
     for block in range(12):
         published[f"blocks.{block}.attn.qkv.bias"] = torch.zeros(1152)
         published[f"blocks.{block}.attn.qkv.bias_mask"] = torch.ones(1152)
-    load_exactly(model, timm_state(model, published), ())
+    load_exactly(model, timm_state(created, published), ())
     loaded = model.state_dict()
     assert torch.equal(loaded["reg_token"], published["storage_tokens"])
     assert torch.equal(loaded["blocks.3.gamma_2"], published["blocks.3.ls2.gamma"])
@@ -141,11 +145,11 @@ def test_dinov3s_names_fit_timms_model():
 @pytest.mark.parametrize("architecture", ["test_vit", "test_convnext", "vit_small_patch16_dinov3"])
 def test_weights_of_another_architecture_are_named(architecture: str):
     with torch.device("meta"):
-        model = timm.create_model(architecture, num_classes=0)
+        created = create(architecture, for_weights=True)
     other = timm.create_model("test_resnet", num_classes=0).state_dict()
     other |= {"pos_embed": torch.ones(3), "patch_embed.proj.weight": torch.ones(1)}
     with pytest.raises(TeacherError, match=r"do not fit the model: .*expected .*found"):
-        load_exactly(model, timm_state(model, other), ())
+        load_exactly(created.net, timm_state(created, other), ())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
