@@ -7,15 +7,15 @@ from rsmtdf_core.words import counted
 
 # A student that predicts the mean of a teacher's tokens explains 0.
 _NEAR_ZERO = 0.01
-# Translators start from random weights, so a few steps prove little.
-_LEAST_STEPS = 100
+# Heads and translators start from random weights, so a few steps prove little.
+_LEAST_STEPS = {"pseudo-labels": 20, "teacher": 100}
 
 
 class Watch:
     """Warn once if no pixel is trusted for an epoch, and once for each teacher whose tokens stay unexplained.
 
-    An explained variance of at most 0.01 over an epoch, and over at least 100 steps, counts as near zero. Only the
-    steps of this session count.
+    An epoch has at least 20 steps for pixels, and at least 100 for teachers. An explained variance of at most 0.01
+    counts as unexplained. Only the steps of this session count.
 
     Args:
         config: the config of the training.
@@ -36,12 +36,12 @@ class Watch:
         start = stop - measures.steps
         if shares := [share for share in measures.trusted if share is not None]:
             steps = self._low("pseudo-labels", start, stop, low=max(shares) == 0)
-            if steps >= self._epoch:
+            if steps >= max(self._epoch, _LEAST_STEPS["pseudo-labels"]):
                 self._warn("pseudo-labels", self._untrusted(steps))
         for teacher, share in measures.explained.items():
             name = f"teacher {teacher}"
             steps = self._low(name, start, stop, low=share <= _NEAR_ZERO)
-            if steps >= max(self._epoch, _LEAST_STEPS):
+            if steps >= max(self._epoch, _LEAST_STEPS["teacher"]):
                 self._warn(name, self._unexplained(teacher, share, steps))
 
     def _low(self, name: str, start: int, stop: int, *, low: bool) -> int:

@@ -1,7 +1,8 @@
 """Batches of pixels: views rendered in loader workers and verified against the crops the teachers saw."""
 
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -224,10 +225,15 @@ def _outlive_signals(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+@contextmanager
 def batches(
     dataset: StepDataset, start: int, stop: int, workers: int, *, pin: bool
-) -> Generator[Batch]:
-    """Yield the batches of steps `start` to `stop` - 1 in order, prefetched by `workers` processes.
+) -> Iterator[Iterator[Batch]]:
+    """Iterate over the batches of steps `start` to `stop` - 1 in order, prefetched by `workers` processes.
+
+    The processes start when the context opens, whichever thread requests the batches. Open it before the
+    threads that use it: a process forked from a thread of an executor waits for that thread, itself, when it
+    ends, and exits with an error.
 
     Raises:
         RsmtdfError: As raised by `StepDataset`, even in a worker process.
@@ -245,12 +251,15 @@ def batches(
     )
     loaded = iter(loader)
     try:
-        for batch in loaded:
-            if isinstance(batch, RsmtdfError):
-                raise batch
-            yield batch
+        yield map(_checked, loaded)
     finally:
         # Not left to garbage collection: the traceback of a stored error keeps the iterator alive, and the
         # exit of the process would wait forever for workers that ignore signals.
         if isinstance(loaded, _MultiProcessingDataLoaderIter):
             loaded._shutdown_workers()
+
+
+def _checked(batch: Batch | RsmtdfError) -> Batch:
+    if isinstance(batch, RsmtdfError):
+        raise batch
+    return batch

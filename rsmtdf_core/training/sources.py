@@ -1,7 +1,7 @@
 """The pixels of each step, rendered by loaders or read from the cache (tests: pipeline/test_pixel_store.py)."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,11 +51,9 @@ class RenderedPixels:
         """The rows of each step."""
         return self.dataset.schedule
 
-    @contextmanager
-    def opened(self, start: int, stop: int) -> Iterator[Iterator[Batch]]:
+    def opened(self, start: int, stop: int) -> AbstractContextManager[Iterator[Batch]]:
         """Iterate over the batches of steps `start` to `stop` - 1, in order."""
-        with closing(batches(self.dataset, start, stop, self.workers, pin=self.pin)) as rendered:
-            yield rendered
+        return batches(self.dataset, start, stop, self.workers, pin=self.pin)
 
 
 @dataclass
@@ -83,8 +81,9 @@ class CachedPixels:
         if self.fresh is not None:
             count = (self.strong_views > 0) * self.schedule.batch
         with (
-            Ring({PIXELS: self.reader}, self._rows, start, stop, batch=count) as ring,
+            # First, because the loader forks its workers: no thread may run yet.
             self.fresh.opened(start, stop) if self.fresh else nullcontext() as rendered,
+            Ring({PIXELS: self.reader}, self._rows, start, stop, batch=count) as ring,
             ahead(self._batches(ring, rendered)) as batches,
         ):
             yield batches

@@ -96,7 +96,7 @@ DEFAULTS = {
             ["--set", "evaluation.inference.batch=2"],
             {"overrides": ["evaluation.inference.batch=2"]},
         ),
-        (["--checkpoint", "runs/x/step-1"], {"checkpoint": Path("runs/x/step-1")}),
+        (["--checkpoint", "runs/x/step-1"], {"checkpoint": "runs/x/step-1"}),
     ],
 )
 def test_each_option_reaches_the_stage(calls, options, changed):

@@ -75,7 +75,7 @@ def test_the_options_of_an_export_are_handed_over(exported, kind):
     assert exported == [
         (
             (Path("run"), Path("to"), kind),
-            {"weights": "student", "overwrite": True, "checkpoint": Path("run/best/step-1")},
+            {"weights": "student", "overwrite": True, "checkpoint": "run/best/step-1"},
         )
     ]
 

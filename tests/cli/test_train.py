@@ -40,7 +40,12 @@ def test_the_words_reach_the_training(monkeypatch):
     def trained(config, folder, **words):
         asked.update(words, steps=config.optimiser.max_steps, folder=folder)
         return SimpleNamespace(
-            steps=7, parameters=2e6, best_miou=None, status="stopped early", run=Path("runs/x")
+            steps=7,
+            parameters=2e6,
+            best_miou=None,
+            trains_head=True,
+            status="stopped early",
+            run=Path("runs/x"),
         )
 
     monkeypatch.setattr(pipeline.train.run, "train", trained)
@@ -61,6 +66,7 @@ def test_a_best_model_of_one_class_is_announced_and_not_praised(monkeypatch):
         best_epoch=1,
         weights="ema",
         only_class="water [deep]",
+        trains_head=True,
         status="finished",
         run=Path("runs/x"),
     )

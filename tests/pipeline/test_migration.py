@@ -130,4 +130,5 @@ def test_wrong_keys_and_values_are_refused_whatever_part_is_chosen(
 
 def test_a_method_named_alone_keeps_the_keys_of_the_file(config_file):
     config = load_config(str(config_file), ["objective=unimatch-v2"])
-    assert config.objective.model_dump() == {"method": "unimatch-v2", "confidence": 0.3}
+    keys = config.objective.model_dump(exclude_unset=True)
+    assert keys == {"method": "unimatch-v2", "confidence": 0.3}

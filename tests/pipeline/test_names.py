@@ -69,6 +69,7 @@ def run_of(name: str) -> SimpleNamespace:
     """A run with one loss of a name."""
     method = SimpleNamespace(losses={f"loss {name}": name})
     config = SimpleNamespace(method=method)
+    config.phases = (config,)
     return SimpleNamespace(lines=[{"step": 0, f"loss {name}": 1.0}], config=config)
 
 

@@ -1,5 +1,7 @@
 """Fresh views train like a plan with as many views as the training uses, without their features."""
 
+from multiprocessing import active_children
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from pipeline.train.run import make_accelerator, make_training, train
 from rsmtdf_core.errors import ConfigError, RunError, StoreError
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.store.group import ViewGroup
+from rsmtdf_core.store.ring import Ring
+from rsmtdf_core.training import sources
 from rsmtdf_core.training.sources import CachedPixels, RenderedPixels
 from tests.pipeline.helpers import Told
 
@@ -76,10 +80,18 @@ def test_teachers_in_the_loop_distill_fresh_views_of_all_scenes(make_config):
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("sees", ["mixed", "weak"])
-def test_fresh_labeled_views_join_cached_pixels(make_config, sees, workers):
+def test_fresh_labeled_views_join_cached_pixels(make_config, monkeypatch, sees, workers):
     settings = (LABELED, "objective.method=unimatch-v2", f"views.teacher_sees={sees}")
     cached = make_config(*settings, "runtime.cache_pixels=true", f"runtime.workers={workers}")
     extract(cached)
+    before, loaders = set(active_children()), []
+
+    def ring(*args, **kwargs):
+        # The loader's processes are forked before the threads of the ring run.
+        loaders.extend(set(active_children()) - before)
+        return Ring(*args, **kwargs)
+
+    monkeypatch.setattr(sources, "Ring", ring)
 
     def batches(config, source):
         accelerator = make_accelerator(config)
@@ -91,6 +103,9 @@ def test_fresh_labeled_views_join_cached_pixels(make_config, sees, workers):
             return [[batch.step, *(tensor.clone() for tensor in batch[3:])] for batch in opened]
 
     read, rendered = batches(cached, CachedPixels), batches(make_config(*settings), RenderedPixels)
+    for loader in loaders:
+        loader.join()
+    assert [loader.exitcode for loader in loaders] == [0] * workers
     assert len(read) == len(rendered) == 8
     for (step, *tensors), (expected_step, *expected) in zip(read, rendered, strict=True):
         assert step == expected_step

@@ -21,18 +21,19 @@ def warnings(config, intervals, epoch=10, start=0):
 
 @pytest.mark.parametrize("start", [0, 995])
 @pytest.mark.parametrize("interval", [1, 3, 5, 30])
-def test_an_epoch_without_a_trusted_pixel_warns_once(make_config, interval, start):
+@pytest.mark.parametrize(("epoch", "expected"), [(1, 20), (10, 20), (35, 35)])
+def test_an_epoch_without_a_trusted_pixel_warns_once(make_config, epoch, expected, interval, start):
     config = make_config("objective.confidence=0.9")
-    warned = warnings(config, 40 * [(interval, (0.0, None, 0.0), {})], start=start)
+    warned = warnings(config, 40 * [(interval, (0.0, None, 0.0), {})], epoch, start)
     [(stop, line)] = warned
-    assert 10 <= stop - start < 10 + interval
+    assert expected <= stop - start < expected + interval
     assert "lower objective.confidence (now 0.9)" in line
 
 
 def test_a_trusted_pixel_starts_the_count_again(make_config):
-    low, high = (4, (0.0, 0.0), {}), (4, (0.0, 1e-6), {})
+    low, high = (8, (0.0, 0.0), {}), (8, (0.0, 1e-6), {})
     assert warnings(make_config(), 20 * [low, low, high]) == []
-    assert [stop for stop, _ in warnings(make_config(), [low, high, low, low, low])] == [20]
+    assert [stop for stop, _ in warnings(make_config(), [low, high, low, low, low])] == [40]
 
 
 def test_methods_without_pseudo_labels_or_teachers_never_warn(make_config):

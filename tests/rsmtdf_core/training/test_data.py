@@ -1,5 +1,6 @@
 """Batches hold the rendered views of their step, whichever process rendered them."""
 
+from multiprocessing import active_children
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.training.ahead import ahead
 from rsmtdf_core.training.data import StepDataset, batches, weak_view
 from rsmtdf_core.training.schedule import BatchSchedule
+from rsmtdf_core.training.sources import RenderedPixels
 from rsmtdf_core.views.plan import make_plan
 from rsmtdf_core.views.render import ViewRenderer, crop_crc
 from rsmtdf_core.views.settings import ViewSettings
@@ -106,21 +109,37 @@ def test_a_crop_that_the_teachers_did_not_see_is_refused_with_its_scene(renderer
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_come_in_order_and_the_same_from_any_process(renderer, workers):
     dataset = make_dataset(renderer)
-    loaded = list(batches(dataset, 1, 4, workers, pin=False))
+    with batches(dataset, 1, 4, workers, pin=False) as opened:
+        loaded = list(opened)
     assert [batch.step for batch in loaded] == [1, 2, 3]
     assert all(same(batch, dataset[batch.step]) for batch in loaded)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_arrives_whole_from_any_process(renderer, crops, workers):
-    with pytest.raises(StoreMismatchError) as caught:
-        list(batches(make_dataset(renderer, crops ^ 1), 0, 1, workers, pin=False))
+    dataset = make_dataset(renderer, crops ^ 1)
+    with (
+        batches(dataset, 0, 1, workers, pin=False) as opened,
+        pytest.raises(StoreMismatchError) as caught,
+    ):
+        next(opened)
     assert caught.value.where.startswith("scene ")
     assert caught.value.remedy
+
+
+def test_workers_whose_batches_another_thread_requests_exit_without_an_error(renderer):
+    source, before = RenderedPixels(make_dataset(renderer), 2, pin=False), set(active_children())
+    with source.opened(0, 3) as rendered, ahead(rendered) as loaded:
+        assert next(loaded).step == 0
+        workers = set(active_children()) - before
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
 
 
 def test_loading_leaves_the_global_generator_alone(renderer):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    list(batches(make_dataset(renderer), 0, 2, 0, pin=False))
+    with batches(make_dataset(renderer), 0, 2, 0, pin=False) as opened:
+        list(opened)
     assert torch.equal(torch.get_rng_state(), before)

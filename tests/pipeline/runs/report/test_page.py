@@ -68,9 +68,11 @@ def page_of(name: str) -> PageData:
         notes=(name,),
     )
     specs = [SimpleNamespace(name=c, color="#FF0000") for c in classes]
+    config = SimpleNamespace(seed=0, method=SimpleNamespace(losses={f"loss {name}": name}))
+    config.phases = (config,)
     record = SimpleNamespace(
         manifest=SimpleNamespace(title=name, classes=specs, unscored=classes[:1]),
-        config=SimpleNamespace(seed=0, method=SimpleNamespace(losses={f"loss {name}": name})),
+        config=config,
         lines=[{"step": 0, f"loss {name}": 1.0}],
     )
     link = Link(step="store", name=name, fingerprint="ab", facts=(name,), caution=name)
