@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.plan import Experiment
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.codecs import Declared, declare_codec
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
@@ -16,7 +17,6 @@ from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.scenes.images.companions import companions
 from rsmtdf_core.scenes.masks import DECODING
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.store.codecs import Declared, declare_codec
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.store.reader import FeatureReader

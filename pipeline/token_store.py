@@ -5,8 +5,8 @@ import torch
 from pipeline.plan import Experiment
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.codecs import Tokens
 from rsmtdf_core.errors import TeacherError
-from rsmtdf_core.store.codecs import Tokens
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import Teacher, declared_identity

@@ -134,7 +134,7 @@ def transcode(
         RsmtdfError: If there is no such store, it is damaged, or the codec does not exist.
     """
     from pipeline.cache.transcode import transcode as transcode_store
-    from rsmtdf_core.store.codecs import declare_codec
+    from rsmtdf_core.codecs import declare_codec
 
     source = info(store, cache=cache).opened()
     declared = declare_codec(codec, **({} if quality is None else {"quality": quality}))

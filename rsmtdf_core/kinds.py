@@ -214,7 +214,7 @@ def _resolve(path: str) -> Any:  # noqa: ANN401 - a module may contain any type
 
 _METHODS = "rsmtdf_core.training.methods.rows"
 _TEACHERS = "rsmtdf_core.teachers.rows"
-_CODECS = "rsmtdf_core.store.codecs.rows"
+_CODECS = "rsmtdf_core.codecs.rows"
 _PROTOCOLS = "rsmtdf_core.evaluation.protocols.rows"
 
 METHODS = Registry(

@@ -41,7 +41,7 @@ def transcode(
     """
     from pipeline.cache.transcode import transcode as transcode_store
     from rsmtdf_core.cache.catalogue import find_entry, read_catalogue
-    from rsmtdf_core.store.codecs import declare_codec
+    from rsmtdf_core.codecs import declare_codec
 
     entry = find_entry(read_catalogue(read_runtime(cache).cache_folder), store)
     declared = declare_codec(codec, **({} if quality is None else {"quality": quality}))

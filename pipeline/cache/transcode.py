@@ -17,11 +17,11 @@ from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.creation import SHARD_BYTES, create_store
 from rsmtdf_core.cache.usage import store_key
 from rsmtdf_core.cache_names import set_aside_command
+from rsmtdf_core.codecs import Declared, Tokens
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
 from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.kinds import CODECS, TOKEN_CODECS
 from rsmtdf_core.settings import Settings
-from rsmtdf_core.store.codecs import Declared, Tokens
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.store.reader import FeatureReader

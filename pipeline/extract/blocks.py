@@ -21,9 +21,9 @@ import numpy.typing as npt
 from pipeline.extract.producer import Producer, Sight
 from pipeline.extract.tokens import device_turn, forget_teachers
 from rsmtdf_core.arrays import Pixels
+from rsmtdf_core.codecs import Tokens
 from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.store.codecs import Tokens
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.views.plan import ViewPlan

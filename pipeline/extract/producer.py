@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pipeline.plan import Experiment
 from rsmtdf_core.arrays import Pixels, Rows
-from rsmtdf_core.store.codecs import Tokens
+from rsmtdf_core.codecs import Tokens
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.views.render import ViewRenderer

@@ -14,10 +14,10 @@ from pipeline.plan import Experiment
 from pipeline.token_store import find_tokens, view_tokens
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.codecs import Tokens
 from rsmtdf_core.errors import StoreError, StoreMismatchError
 from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.store.codecs import Tokens
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.settings import TeacherSettings

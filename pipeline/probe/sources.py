@@ -22,10 +22,10 @@ from pipeline.probe.values import FeatureKind, Origin
 from pipeline.reporter import Reporter
 from pipeline.token_store import find_tokens, view_tokens
 from rsmtdf_core.arrays import Floats
+from rsmtdf_core.codecs import Codec, declare_codec, fit_codec, make_codec
 from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreMismatchError
 from rsmtdf_core.probing.cells import resize_area
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.store.codecs import Codec, declare_codec, fit_codec, make_codec
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.student.model import Student

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rsmtdf_core.codecs import Declared, Parameters, Tokens, fit_codec, make_codec
 from rsmtdf_core.errors import StoreMismatchError
 from rsmtdf_core.fingerprints import canonical_json
-from rsmtdf_core.store.codecs import Declared, Parameters, Tokens, fit_codec, make_codec
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.locks import locked

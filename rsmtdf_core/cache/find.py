@@ -6,9 +6,9 @@ from typing import Any
 
 from rsmtdf_core.cache.group import require_group
 from rsmtdf_core.cache_names import STORE_NAME
+from rsmtdf_core.codecs import Declared
 from rsmtdf_core.errors import StoreError, StoreMismatchError, StoreNotFoundError
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.store.codecs import Declared
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.metadata import EXTRACT, ZARR, has_records

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rsmtdf_core.cache_names import COMMIT, LEDGER
+from rsmtdf_core.codecs import Codec, Declared, Parameters, make_codec
 from rsmtdf_core.errors import (
     ConfigError,
     RsmtdfError,
@@ -24,7 +25,6 @@ from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import differences, fingerprint
 from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.kinds import CODECS, CodecKind
-from rsmtdf_core.store.codecs import Codec, Declared, Parameters, make_codec
 from rsmtdf_core.store.copies import copy_of, is_there
 from rsmtdf_core.store.parameters import PARAMETERS, read_parameters
 from rsmtdf_core.store.shards import damage

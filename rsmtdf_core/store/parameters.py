@@ -7,9 +7,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from rsmtdf_core.codecs import Parameters
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import atomic_file, read_file
-from rsmtdf_core.store.codecs import Parameters
 from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.shards import damage
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.arrays import Rows
+from rsmtdf_core.codecs import Codec
 from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.shards import ShardReader, ShardSummary, shard_path
 from rsmtdf_core.tokens import TokenShape
 

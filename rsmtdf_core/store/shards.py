@@ -21,9 +21,9 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.codecs import Codec, Packed
 from rsmtdf_core.errors import StoreDamagedError, StoreError
 from rsmtdf_core.files import atomic_file
-from rsmtdf_core.store.codecs import Codec, Packed
 
 _ABSENT = np.uint64(2**64 - 1)
 # Raised if a parent folder is a file, or if the path is a socket.

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache_names import COMMIT, LEDGER
+from rsmtdf_core.codecs import Codec
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreIncompleteError,
     StoreNotFoundError,
 )
 from rsmtdf_core.kinds import Holds
-from rsmtdf_core.store.codecs import Codec
 from rsmtdf_core.store.commit import Commit, read_commit, write_commit
 from rsmtdf_core.store.copies import keep_copy
 from rsmtdf_core.store.group import CROPS, ViewGroup

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rsmtdf_core.codecs import Packed, Tokens
 from rsmtdf_core.errors import StoreDamagedError, StoreError, StoreNotFoundError
 from rsmtdf_core.files import sync_folder
-from rsmtdf_core.store.codecs import Packed, Tokens
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.metadata import StoreFacts, read_metadata

@@ -6,6 +6,8 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticUndefined
 
 from rsmtdf_core.choices import OneOf
+from rsmtdf_core.codecs import Declared, declare
+from rsmtdf_core.codecs.settings import CodecSettings
 from rsmtdf_core.kinds import FAMILIES, TOKEN_CODECS
 from rsmtdf_core.roles import ConfigSettings, OfTeacher, Result
 from rsmtdf_core.scenes.bands import SHOWN
@@ -17,8 +19,6 @@ from rsmtdf_core.settings import (
     Spread,
     WeightsName,
 )
-from rsmtdf_core.store.codecs import Declared, declare
-from rsmtdf_core.store.codecs.settings import CodecSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
 CODEC = OneOf(TOKEN_CODECS, "name", "fp16")

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rsmtdf_core.store.codecs import declare_codec, fit_codec, make_codec
+from rsmtdf_core.codecs import declare_codec, fit_codec, make_codec
 from rsmtdf_core.store.fidelity import Fidelity
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import load_teacher

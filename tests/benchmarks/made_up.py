@@ -9,7 +9,7 @@ from pipeline.train.features import Features
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.find import find_store
 from rsmtdf_core.cache.group import grow_group
-from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape

@@ -39,9 +39,9 @@ from pipeline.runs.compare import compare
 from pipeline.runs.report import report
 from pipeline.train.run import train
 from rsmtdf_core.cache.catalogue import read_catalogue
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.scenes.manifest import load_manifest
-from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.official import CROP
 from rsmtdf_core.student.settings import StudentSettings

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import StoreIncompleteError, StoreNotFoundError
-from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore
 from tests.reliability import harness

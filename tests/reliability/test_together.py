@@ -13,7 +13,7 @@ from pipeline.extract.run import _planned
 from pipeline.plan import plan_experiment
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.group import grow_group
-from rsmtdf_core.store.codecs import declare_codec
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rsmtdf_core.codecs.settings import CodecSettings
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.kinds import (
     CODECS,
@@ -16,13 +17,12 @@ from rsmtdf_core.kinds import (
     CodecKind,
     Registry,
 )
-from rsmtdf_core.store.codecs.settings import CodecSettings
 from tests.plugins import install
 
 REGISTRIES = (METHODS, FAMILIES, CODECS, PROTOCOLS)
 ROWS = """
 from rsmtdf_core.kinds import CodecKind
-from rsmtdf_core.store.codecs.settings import CodecSettings
+from rsmtdf_core.codecs.settings import CodecSettings
 
 PACKED = CodecKind(name="packed", summary="packed", code="nowhere.packed", settings=CodecSettings)
 RAW = CodecKind(name="raw", summary="raw", code="nowhere.raw", settings=CodecSettings, lossless=True)
@@ -87,7 +87,7 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_package(
 
 
 def test_code_without_the_interface_of_its_kind_is_refused():
-    path = "rsmtdf_core.store.codecs.rows:FP16"
+    path = "rsmtdf_core.codecs.rows:FP16"
     row = CodecKind(name="packed", summary="packed", code=path, settings=CodecSettings)
     with pytest.raises(ConfigError, match="the code of packed has no fit and no encode and no unp"):
         row.load()
@@ -97,7 +97,7 @@ def test_code_that_cannot_be_imported_is_refused_by_its_path():
     row = CodecKind(
         name="packed",
         summary="packed",
-        code="rsmtdf_core.store.codecs.absent:Packed",
+        code="rsmtdf_core.codecs.absent:Packed",
         settings=CodecSettings,
     )
     with pytest.raises(ConfigError, match=r"rsmtdf_core\.store\.codecs\.absent:Packed"):

@@ -16,9 +16,9 @@ from pipeline.plan import Experiment
 from pipeline.train.features import Features
 from pipeline.train.run import make_training
 from rsmtdf_core.arrays import Floats
+from rsmtdf_core.codecs import fit_codec, make_codec
+from rsmtdf_core.codecs.base import Codec, Declared
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.store.codecs import fit_codec, make_codec
-from rsmtdf_core.store.codecs.base import Codec, Declared
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_shape, load_teacher
 from rsmtdf_core.teachers.weights import locate_weights

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pipeline.plan import Experiment
 from rsmtdf_core.cache.group import find_group
+from rsmtdf_core.codecs import Declared
 from rsmtdf_core.errors import StoreError
-from rsmtdf_core.store.codecs import Declared
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.metadata import ZARR
 from rsmtdf_core.store.store import FeatureStore

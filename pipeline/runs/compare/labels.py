@@ -9,7 +9,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.runs.compare.groups import Flat
 from pipeline.runs.summary import codec_label
 from rsmtdf_core.choices import default_values
-from rsmtdf_core.store.codecs import declare
+from rsmtdf_core.codecs import declare
 from rsmtdf_core.teachers.settings import CODEC, TeacherSettings
 from rsmtdf_core.words import shortened
 

@@ -12,6 +12,7 @@ from pipeline.plan import plan_experiment
 from pipeline.train.features import find_features
 from pipeline.train.run import train
 from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import (
     ConfigError,
     StoreDamagedError,
@@ -19,7 +20,6 @@ from rsmtdf_core.errors import (
     StoreIncompleteError,
     StoreMismatchError,
 )
-from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.reader import FeatureReader
 from tests.caches import make_store, tree
 from tests.damages import run_remedy

@@ -14,9 +14,9 @@ from pipeline.cache.verify import verify
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from rsmtdf_core.cache.catalogue import read_catalogue
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import StoreNotFoundError
 from rsmtdf_core.kinds import TOKEN_CODECS
-from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.commit import write_commit
 from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.group import VIEWS

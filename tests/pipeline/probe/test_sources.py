@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.probe.sources import Spool
+from rsmtdf_core.codecs import declare_codec, fit_codec, make_codec
 from rsmtdf_core.errors import StoreError
-from rsmtdf_core.store.codecs import declare_codec, fit_codec, make_codec
 
 
 @pytest.mark.parametrize("name", ["fp16", "int8", "transform"])

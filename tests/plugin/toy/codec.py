@@ -1,7 +1,7 @@
 """The codec."""
 
 import numpy as np
-from rsmtdf.rsmtdf_core.store.codecs.base import PlainCodec
+from rsmtdf.rsmtdf_core.codecs.base import PlainCodec
 
 
 class Fixed(PlainCodec):

@@ -3,9 +3,9 @@
 from typing import Literal
 
 from pydantic import Field
+from rsmtdf.rsmtdf_core.codecs.settings import CodecSettings
 from rsmtdf.rsmtdf_core.kinds import CodecKind, FamilyKind, MethodKind, ProtocolKind
 from rsmtdf.rsmtdf_core.roles import OfCodec, OfTeacher, Result, Taught
-from rsmtdf.rsmtdf_core.store.codecs.settings import CodecSettings
 from rsmtdf.rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf.rsmtdf_core.training.methods.rows import SemiSupervisedSettings
 from rsmtdf.rsmtdf_core.training.settings import TaughtSettings

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
-from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.metadata import ZARR
 from rsmtdf_core.tokens import TokenShape
 from tests.caches import make_store

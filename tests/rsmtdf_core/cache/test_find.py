@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import StoreIncompleteError, StoreMismatchError, StoreNotFoundError
-from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.store import FeatureStore
 
 KNOWN = {"model": "tiny", "weights_sha256": "a" * 64, "preprocessing": {"mean": [0.5, 0.5, 0.5]}}

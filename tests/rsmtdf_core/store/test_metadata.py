@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError, StoreNotFoundError
 from rsmtdf_core.files import write_json
 from rsmtdf_core.fingerprints import fingerprint
-from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.metadata import (
     ZARR,
     StoreFacts,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from rsmtdf_core.codecs import Codec, make_codec
+from rsmtdf_core.codecs.base import Packed, Tokens
 from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.store.codecs import Codec, make_codec
-from rsmtdf_core.store.codecs.base import Packed, Tokens
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.shards import shard_path, write_shard
 from rsmtdf_core.tokens import TokenShape

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from rsmtdf_core.codecs import make_codec
 from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.store.codecs import make_codec
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.ring import Ring
 from rsmtdf_core.store.shards import shard_path, write_shard

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.cache.creation import create_store
+from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import (
     StoreDamagedError,
     StoreIncompleteError,
     StoreMismatchError,
 )
-from rsmtdf_core.store.codecs import declare_codec
 from rsmtdf_core.store.commit import COMMIT
 from rsmtdf_core.store.copies import copy_of
 from rsmtdf_core.store.group import ViewGroup

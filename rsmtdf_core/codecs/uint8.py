@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsmtdf_core.store.codecs.base import (
+from rsmtdf_core.codecs.base import (
     Packed,
     PlainCodec,
     Tokens,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from rsmtdf_core.codecs import declare_codec, make_codec
 from rsmtdf_core.errors import StoreDamagedError, StoreError
 from rsmtdf_core.kinds import CODECS
-from rsmtdf_core.store.codecs import declare_codec, make_codec
 
 SHAPE = (3, 5, 7)
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numcodecs.zstd import Zstd
 
+from rsmtdf_core.codecs.zstd_frame import LEVEL, compress, decompress
 from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.store.codecs.zstd_frame import LEVEL, compress, decompress
 
 SIZE = 5000
 NUMBERS = np.random.default_rng(0).integers(0, 4, SIZE, np.uint8)

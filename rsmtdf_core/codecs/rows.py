@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from rsmtdf_core.codecs.settings import CodecSettings
 from rsmtdf_core.kinds import CodecKind
 from rsmtdf_core.roles import OfCodec
-from rsmtdf_core.store.codecs.settings import CodecSettings
 
-_PACKAGE = "rsmtdf_core.store.codecs"
+_PACKAGE = "rsmtdf_core.codecs"
 
 
 class Fp16Settings(CodecSettings):

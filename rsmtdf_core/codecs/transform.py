@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.errors import StoreError
-from rsmtdf_core.store.codecs.base import Declared, Packed, Parameters, Shape, Tokens
-from rsmtdf_core.store.codecs.transform_formulas import (
+from rsmtdf_core.codecs.base import Declared, Packed, Parameters, Shape, Tokens
+from rsmtdf_core.codecs.transform_formulas import (
     INT8,
     Basis,
     Integers,
@@ -21,7 +20,8 @@ from rsmtdf_core.store.codecs.transform_formulas import (
     frequency_order,
     quantised,
 )
-from rsmtdf_core.store.codecs.zstd_frame import LEVEL, compress, decompress
+from rsmtdf_core.codecs.zstd_frame import LEVEL, compress, decompress
+from rsmtdf_core.errors import StoreError
 
 if TYPE_CHECKING:
     import torch

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from rsmtdf_core.codecs import declare_codec, fit_codec, make_codec
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.store.codecs import declare_codec, fit_codec, make_codec
 
 SHAPE = (3, 5, 7)
 

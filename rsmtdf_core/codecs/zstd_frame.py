@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
+from rsmtdf_core.codecs.base import Packed
 from rsmtdf_core.errors import StoreDamagedError
-from rsmtdf_core.store.codecs.base import Packed
 
 LEVEL = 9
 

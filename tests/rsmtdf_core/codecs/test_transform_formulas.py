@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from rsmtdf_core.codecs.transform_formulas import Basis, cosines, frequency_order, quantised
 from rsmtdf_core.errors import StoreError
-from rsmtdf_core.store.codecs.transform_formulas import Basis, cosines, frequency_order, quantised
 
 
 def test_frequencies_go_from_low_to_high_on_any_grid() -> None:

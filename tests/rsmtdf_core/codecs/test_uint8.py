@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rsmtdf_core.store.codecs import declare_codec, make_codec
-from tests.rsmtdf_core.store.codecs.round_trip import restored
+from rsmtdf_core.codecs import declare_codec, make_codec
+from tests.rsmtdf_core.codecs.round_trip import restored
 
 SHAPE = (3, 5, 7)
 

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsmtdf_core.errors import StoreError
-from rsmtdf_core.store.codecs.base import (
+from rsmtdf_core.codecs.base import (
     Declared,
     Packed,
     Parameters,
@@ -13,6 +12,7 @@ from rsmtdf_core.store.codecs.base import (
     Shape,
     Tokens,
 )
+from rsmtdf_core.errors import StoreError
 
 if TYPE_CHECKING:
     import torch

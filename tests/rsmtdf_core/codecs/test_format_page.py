@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsmtdf_core.store.codecs import declare_codec, fit_codec, make_codec
+from rsmtdf_core.codecs import declare_codec, fit_codec, make_codec
 
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "format.md"
 

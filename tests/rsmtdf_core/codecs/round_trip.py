@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from rsmtdf_core.store.codecs import declare_codec, make_codec
+from rsmtdf_core.codecs import declare_codec, make_codec
 
 
 def restored(name: str, tokens: np.ndarray) -> np.ndarray:

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsmtdf_core.errors import StoreError
-from rsmtdf_core.store.codecs.base import (
+from rsmtdf_core.codecs.base import (
     Packed,
     PlainCodec,
     Tokens,
 )
+from rsmtdf_core.errors import StoreError
 
 if TYPE_CHECKING:
     import torch

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numcodecs.zstd import Zstd
 
-from rsmtdf_core.errors import ConfigError, StoreError
-from rsmtdf_core.store.codecs import Codec, declare_codec, fit_codec, make_codec
-from rsmtdf_core.store.codecs.transform_formulas import (
+from rsmtdf_core.codecs import Codec, declare_codec, fit_codec, make_codec
+from rsmtdf_core.codecs.transform_formulas import (
     Basis,
     cosines,
     fit_transform,
     frequency_order,
     quantised,
 )
+from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.store.fidelity import Fidelity
 
 SHAPE = (12, 9, 20)

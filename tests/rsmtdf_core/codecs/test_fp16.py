@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from rsmtdf_core.store.codecs import declare_codec, make_codec
-from tests.rsmtdf_core.store.codecs.round_trip import restored
+from rsmtdf_core.codecs import declare_codec, make_codec
+from tests.rsmtdf_core.codecs.round_trip import restored
 
 SHAPE = (3, 5, 7)
 

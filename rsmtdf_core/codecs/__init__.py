@@ -6,10 +6,7 @@ Other Zarr clients see the numbers as the codec stores them.
 import numpy as np
 from pydantic import ValidationError
 
-from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.kinds import CODECS, CodecKind
-from rsmtdf_core.roles import ConfigSettings, Role, deciding
-from rsmtdf_core.store.codecs.base import (
+from rsmtdf_core.codecs.base import (
     Codec,
     CodecClass,
     Declared,
@@ -18,6 +15,9 @@ from rsmtdf_core.store.codecs.base import (
     Shape,
     Tokens,
 )
+from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.kinds import CODECS, CodecKind
+from rsmtdf_core.roles import ConfigSettings, Role, deciding
 from rsmtdf_core.validation import validate
 
 __all__ = [

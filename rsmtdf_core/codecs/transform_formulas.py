@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.arrays import Floats
+from rsmtdf_core.codecs.base import Parameters, Tokens
 from rsmtdf_core.errors import StoreError
-from rsmtdf_core.store.codecs.base import Parameters, Tokens
 
 Integers = npt.NDArray[np.int32]
 
