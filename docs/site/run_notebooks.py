@@ -36,15 +36,13 @@ def run_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat's nodes have no 
         ).execute()
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times of the day
-            cell["outputs"] = [_kept(output, folder) for output in _outputs(cell)]
+            if cell.cell_type == "code":
+                shown = (out for out in cell.outputs if out.get("name") != "stderr")
+                cell.outputs = [_portable(output, folder) for output in shown]
     return notebook
 
 
-def _outputs(cell: Any) -> list[Any]:  # noqa: ANN401
-    return [out for out in cell.get("outputs", []) if out.get("name") != "stderr"]
-
-
-def _kept(output: Any, folder: str) -> Any:  # noqa: ANN401
+def _portable(output: Any, folder: str) -> Any:  # noqa: ANN401
     """Remove the temporary folder and the colors of a terminal from an output."""
     for holder, key in ((output, "text"), (output.get("data", {}), "text/plain")):
         if key in holder:

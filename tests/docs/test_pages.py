@@ -17,7 +17,7 @@ ROOT_COMMAND = typer.main.get_command(app)
 GROUPS = "data|views|teachers|student|objective|optimiser|evaluation|runtime"
 KEY = re.compile(rf"(?<![\w./-])(?:{GROUPS})(?:\.[a-z][a-z_0-9]*)+(?![\w/(*])")
 OVERRIDE = re.compile(r"--set '?([a-z][\w.]*)=")
-FILES = re.compile(r"\.(yaml|json|jsonl|png|md|py|txt|csv|safetensors|pt2|onnx)$")
+FILES = re.compile(r"\.(yaml|json|jsonl|png|md|py|txt|csv|safetensors|pt2|onnx|npy|lock|html)$")
 
 
 def words_of(text: str) -> Iterator[list[str]]:
