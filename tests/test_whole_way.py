@@ -152,7 +152,7 @@ def evaluated(case: Case, run: Path) -> tuple[dict, str]:
             mean(scores["protocol"], expected), abs=1e-9
         )
     rsmtdf("evaluate", run, *protocols)
-    assert ("are padded to this size" in report["others"][0]["crops"]) == case.padded
+    assert ("padded at a border" in report["others"][0]["crops"]) == case.padded
     assert len({scores["protocol_description"] for scores in scored}) == len(PROTOCOLS)
     assert report["images"] == case.scenes["test"]
     assert case.note in report["notes"]

@@ -85,18 +85,20 @@ def crops_text(manifest: Manifest, scenes: Sequence[Scene], *, padded: bool) -> 
         return f"{counted(len(scenes), 'image')} of {_sizes(scenes)}"
     size = manifest.window.size
     text = f"{counted(len(scenes), 'window')} of {size} x {size} px"
-    border = border_scenes(manifest, scenes)
+    border = len(border_scenes(manifest, scenes))
     if not border:
         return text
-    if padded and manifest.protocols.padding is not None:
+    if not padded:
+        return f"{text}, {border} of them smaller at a border"
+    if manifest.protocols.padding is None:
         return (
-            f"{text}; {len(border)} at a border are padded to this size: image black, mask "
-            f"{manifest.protocols.padding}, as in the published crops"
+            f"{text}, {border} of them smaller at a border: unlike the crops of public code, these are not padded, as "
+            "the manifest has no protocols.padding"
         )
-    unlike = ""
-    if padded:
-        unlike = " as the manifest has no protocols.padding, unlike the crops of public code"
-    return f"{text}; {len(border)} at a border are smaller and are not padded{unlike}"
+    return (
+        f"{text}, {border} of them padded at a border as in the published crops: image black, mask "
+        f"{manifest.protocols.padding}"
+    )
 
 
 def _sizes(scenes: Sequence[Scene]) -> str:

@@ -92,15 +92,14 @@ def test_the_scored_crops_are_described(root):
     dataset, scenes = dataset_of(root)
     manifest = dataset.manifest
     assert crops_text(manifest, scenes, padded=False) == (
-        "12 windows of 32 x 32 px; 8 at a border are smaller and are not padded"
+        "12 windows of 32 x 32 px, 8 of them smaller at a border"
     )
     assert crops_text(manifest, scenes, padded=True) == (
-        "12 windows of 32 x 32 px; 8 at a border are padded to this size: image black, mask forest, "
-        "as in the published crops"
+        "12 windows of 32 x 32 px, 8 of them padded at a border as in the published crops: image black, mask forest"
     )
     dataset, scenes = dataset_of(root, padding=None)
     assert crops_text(dataset.manifest, scenes, padded=True).endswith(
-        "not padded as the manifest has no protocols.padding, unlike the crops of public code"
+        "these are not padded, as the manifest has no protocols.padding"
     )
     dataset, scenes = dataset_of(root, window=16)
     assert crops_text(dataset.manifest, scenes, padded=True) == "30 windows of 16 x 16 px"
