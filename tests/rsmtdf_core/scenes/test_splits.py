@@ -3,7 +3,8 @@ from PIL import Image
 
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.scenes.check import check_dataset
-from rsmtdf_core.scenes.find import find_scenes, listed_labeled
+from rsmtdf_core.scenes.find import find_scenes
+from rsmtdf_core.scenes.labeled import listed_labeled
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.scenes.splits import imported_notes, shared_with_training, split_notes
 from rsmtdf_core.validation import validate
