@@ -89,7 +89,8 @@ def test_padded_windows_score_as_the_prepared_crops(prepared, run):
         scored = report.by_protocol[rule.name]
         assert scored.scores == rule(counts, manifest).scores
         assert scored.crops == (
-            "1 window of 512 x 512 px, 1 of them padded at a border as in the published crops: image black, mask clutter"
+            "1 window of 512 x 512 px, 1 of them padded at a border as in the published crops: image black, "
+            "mask clutter"
         )
     plain = report.by_protocol["rsmtdf"]
     assert plain.crops == "1 window of 512 x 512 px, 1 of them smaller at a border"

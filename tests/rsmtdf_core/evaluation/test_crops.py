@@ -95,7 +95,8 @@ def test_the_scored_crops_are_described(root):
         "12 windows of 32 x 32 px, 8 of them smaller at a border"
     )
     assert crops_text(manifest, scenes, padded=True) == (
-        "12 windows of 32 x 32 px, 8 of them padded at a border as in the published crops: image black, mask forest"
+        "12 windows of 32 x 32 px, 8 of them padded at a border as in the published crops: image black, "
+        "mask forest"
     )
     dataset, scenes = dataset_of(root, padding=None)
     assert crops_text(dataset.manifest, scenes, padded=True).endswith(
