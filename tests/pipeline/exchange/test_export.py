@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import pipeline.exchange.export
+import pipeline.exchange.pair
 from pipeline.exchange.export import export_run, load_exported
 from pipeline.extract.run import extract
 from pipeline.train.run import train
@@ -163,7 +164,7 @@ def test_a_model_that_computes_something_else_is_not_kept(make_run, tmp_path, mo
 
 
 def test_missing_packages_are_reported(make_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline.exchange.export, "find_spec", lambda _: None)
+    monkeypatch.setattr(pipeline.exchange.pair, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="onnx is not installed") as caught:
         export_run(make_run("cnn"), tmp_path, "onnx")
     assert "rsmtdf[export]" in caught.value.remedy

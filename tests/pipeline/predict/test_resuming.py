@@ -38,7 +38,7 @@ def test_stopped_work_leaves_no_partial_file_and_can_be_resumed(run, raster, pix
         predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS, Stopping())
     assert names(tmp_path / "out") == ["predictions.json"]
     predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS)
-    assert len(names(tmp_path / "out")) == 8
+    assert len(names(tmp_path / "out")) == 10
 
 
 @pytest.mark.parametrize("damage", [halved, lambda path: path.write_bytes(b"")])
