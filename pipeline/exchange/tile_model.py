@@ -67,8 +67,10 @@ def _quantized(proto: Any) -> Any:  # noqa: ANN401 - onnx ships no types
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with TemporaryDirectory() as folder:
-        prepared, quantized = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        quant_pre_process(proto, prepared, skip_symbolic_shape=True)
+        names = ("whole", "prepared", "quantized")
+        whole, prepared, quantized = (Path(folder) / f"{name}.onnx" for name in names)
+        onnx.save(proto, whole)
+        quant_pre_process(whole, prepared, skip_symbolic_shape=True)
         quantize_dynamic(prepared, quantized, weight_type=QuantType.QUInt8)
         return onnx.load(quantized)
 

@@ -102,4 +102,4 @@ def test_links_to_folders_are_followed(tmp_path):
     touch(tmp_path / "there", "a.tif")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path / "there")
-    assert outputs([tmp_path / "in"], tmp_path / "out") == ["link/a.tif"]
+    assert "link/a.tif" in outputs([tmp_path / "in"], tmp_path / "out")

@@ -77,7 +77,7 @@ def test_maps_that_were_made_in_another_way_are_not_mixed_with_these(run, raster
         predict(run, [raster], out, PredictSettings(cog=True))
     predict(run, [raster], out, PredictSettings(cog=True, overwrite=True))
     (out / "predictions.json").unlink()
-    with pytest.raises(DataError, match="1 output files exist already") as caught:
+    with pytest.raises(DataError, match="3 output files exist already") as caught:
         predict(run, [raster], out)
     assert "--overwrite" in caught.value.remedy
 

@@ -16,9 +16,9 @@ def _small(monkeypatch):
 
 def test_an_image_is_averaged_and_a_map_is_not(tmp_path):
     draws = np.random.default_rng(0)
-    values = draws.integers(0, 256, (4, 34, 59), np.uint8)
+    values = draws.integers(0, 256, (3, 34, 59), np.uint8)
     path = write_tiff(tmp_path / "a.tif", values)
-    expected = values[:3, :33, :57].reshape(3, 11, 3, 19, 3).mean(axis=(2, 4))
+    expected = values[:, :33, :57].reshape(3, 11, 3, 19, 3).mean(axis=(2, 4))
     small = small_image(path, None)
     assert small.shape == (11, 19, 3)
     assert np.abs(np.moveaxis(small, 2, 0) - expected).max() <= 0.51
