@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from pipeline.exchange.pair import (
     FORMAT,
@@ -20,6 +21,7 @@ from pipeline.exchange.pair import (
     remove_command,
     require_free,
     require_packages,
+    tracing,
     write_facts,
 )
 from pipeline.reporter import Reporter, Silent
@@ -63,6 +65,8 @@ _EARLIER = (
 )
 TOLERANCE = 1e-4
 """Maximum difference of two logits, in units of the largest logit."""
+
+_OTHER_EXPORTS = "export tiles of one size with --for qgis or --for geodeep, or the weights alone with --format safetensors"
 
 
 class ExportCheck(Settings):
@@ -259,7 +263,7 @@ def _read_safetensors(file: Path) -> Network:
 def _write_program(portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
     # On a full disk torch's writer ends the process with an error that cannot be caught.
     content = BytesIO()
-    torch.export.save(export_program(portable, _side(portable, trained)), content)
+    torch.export.save(_traced(portable, trained), content)
     with atomic_file(file) as written:
         written.write(content.getbuffer())
 
@@ -276,10 +280,11 @@ def _read_program(file: Path) -> Network:
 
 
 def _write_onnx(portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
-    exported = export_program(portable, _side(portable, trained))
-    program = torch.onnx.export(
-        exported, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"]
-    )
+    exported = _traced(portable, trained)
+    with tracing(trained, _OTHER_EXPORTS):
+        program = torch.onnx.export(
+            exported, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"]
+        )
     assert program is not None
     with atomic_path(file) as temporary:
         program.save(temporary)
@@ -291,6 +296,11 @@ def _read_onnx(file: Path) -> Network:
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda pixels: torch.from_numpy(session.run(["logits"], {"images": pixels.numpy()})[0])
+
+
+def _traced(portable: PortableStudent, trained: TrainedRun) -> ExportedProgram:
+    with tracing(trained, _OTHER_EXPORTS):
+        return export_program(portable, _side(portable, trained))
 
 
 def _side(portable: PortableStudent, trained: TrainedRun) -> int:

@@ -13,7 +13,7 @@ import torch
 
 from pipeline.trained import TrainedRun
 from rsmtdf_core import __version__
-from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.errors import ConfigError, RsmtdfError, RunError
 from rsmtdf_core.files import (
     make_folder,
     remove_leftovers,
@@ -127,6 +127,27 @@ def pair_folder(file: Path) -> Iterator[Path]:
         _replace(temporary, file)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def tracing(trained: TrainedRun, remedy: str) -> Iterator[None]:
+    """Turn the errors of tracing a student, which torch raises in any class, into one that names it.
+
+    Raises:
+        RunError: If torch cannot export the student.
+    """
+    try:
+        yield
+    except (RsmtdfError, OSError, MemoryError):
+        raise
+    except Exception as failure:  # noqa: BLE001 - torch raises any class
+        encoder = trained.config.student.encoder
+        message = str(failure).strip().partition("\n")[0]
+        raise RunError(
+            f"torch cannot export the student '{encoder}': {type(failure).__name__}: {message}",
+            where=trained.folder.path,
+            remedy=remedy,
+        ) from None
 
 
 def write_facts(model: Path, facts: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from pipeline.exchange.pair import (
     pair_folder,
     require_free,
     require_packages,
+    tracing,
     write_facts,
 )
 from pipeline.exchange.programs import PROGRAMS, Program, ProgramName, Ranges, metadata, tile_ranges
@@ -154,7 +155,8 @@ def export_tiles(
     with pair_folder(file) as folder:
         reporter.say(f"writing {file}")
         written = folder / file.name
-        write_tile_model(model, side, written, settings.precision, texts)
+        with tracing(trained, "export the weights with --format safetensors"):
+            write_tile_model(model, side, written, settings.precision, texts)
         loss = _compare(trained, read_tile_model(written), samples, ranges, settings.precision)
         facts = _facts(shapes, ranges, texts, loss, settings)
         write_facts(written, {**origin(trained), **facts})
