@@ -66,7 +66,9 @@ _EARLIER = (
 TOLERANCE = 1e-4
 """Maximum difference of two logits, in units of the largest logit."""
 
-_OTHER_EXPORTS = "export tiles of one size with --for qgis or --for geodeep, or the weights alone with --format safetensors"
+_OTHER_EXPORTS = (
+    "export tiles of one size with --for qgis, or the weights with --format safetensors"
+)
 
 
 class ExportCheck(Settings):
