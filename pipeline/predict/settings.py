@@ -1,4 +1,4 @@
-"""Settings of `rsmtdf predict`."""
+"""Settings of `rsmtdf predict` (tests: test_places.py)."""
 
 from typing import Annotated
 

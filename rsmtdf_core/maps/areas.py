@@ -4,7 +4,6 @@ Coordinates are columns and rows from the upper left corner, so shared edges are
 the ground by the map's transform.
 """
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,7 +125,8 @@ def _means(layer: RasterioDataset, polygons: Geometries) -> npt.NDArray[np.float
         sums += np.bincount(owner, weights=values.data[known], minlength=len(polygons))
         counts += np.bincount(owner, minlength=len(polygons))
     with np.errstate(invalid="ignore"):  # an area without a known confidence has none
-        return sums / counts * layer.scales[0]
+        means: npt.NDArray[np.float64] = sums / counts * layer.scales[0]
+    return means
 
 
 def on_ground(polygons: Geometries, transform: Any) -> Geometries:  # noqa: ANN401 - rasterio has no types
@@ -139,8 +139,8 @@ def on_ground(polygons: Geometries, transform: Any) -> Geometries:  # noqa: ANN4
     return moved
 
 
-def square_meters(polygons: Geometries, crs: Any, equal_area: Any) -> Sequence[float]:  # noqa: ANN401 - rasterio has no types
-    """Return the areas on the ground, m2, of polygons in `crs`, measured in an equal-area CRS."""
+def square_meters(polygons: Geometries, crs: Any, equal_area: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - rasterio has no types
+    """Return the areas on the ground, m2, of polygons in `crs`, measured in an equal-area CRS, float64 [N]."""
     import shapely
     from rasterio.warp import transform
 
@@ -149,4 +149,4 @@ def square_meters(polygons: Geometries, crs: Any, equal_area: Any) -> Sequence[f
         return np.column_stack([xs, ys])
 
     areas: npt.NDArray[np.float64] = shapely.area(shapely.transform(polygons, project))
-    return areas.tolist()
+    return areas

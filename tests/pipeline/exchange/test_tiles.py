@@ -78,7 +78,7 @@ def test_deepness_reads_the_model_and_gets_the_classes_of_the_run(exported, colo
     assert len(np.unique(ids)) > 1, "the map shows several classes"
 
 
-@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+@pytest.mark.filterwarnings("ignore")  # its own
 def test_geodeep_maps_a_geotiff_as_predict_does(exported, colorful, picture, tmp_path):
     geodeep = pytest.importorskip("geodeep", reason="the package geodeep is not installed")
     from geodeep.geodeep import median_filter

@@ -8,7 +8,7 @@ from rasterio.rpc import RPC
 
 from pipeline.predict import PredictSettings, predict
 from pipeline.trained import load_run
-from rsmtdf_core.errors import DataError
+from rsmtdf_core.errors import ConfigError, DataError
 from tests.pipeline.predict.helpers import ALL, Telling, names, read, reference
 from tests.rasters import CRS, TRANSFORM, ramp, rasterio, write_tiff
 
@@ -125,3 +125,18 @@ def test_a_virtual_raster_becomes_a_map_with_its_georeference(run, raster, tmp_p
     (plain,) = predict(run, [raster], tmp_path / "plain")
     labeled = read(plain)[0] != load_run(run).manifest.ignore_id
     assert (read(path)[0] == read(plain)[0])[labeled].all()
+
+
+def test_polygons_are_made_only_if_their_packages_are_installed(run, raster, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.predict.run.find_spec", lambda _: None)
+    for settings, option in (
+        (PredictSettings(geopackage=True), "--geopackage"),
+        (PredictSettings(polygons=True, min_area=3), "--min-area"),
+    ):
+        with pytest.raises(ConfigError, match="is not installed") as caught:
+            predict(run, [raster], tmp_path / "out", settings)
+        assert option in caught.value.where
+        assert caught.value.remedy == "pip install 'rsmtdf[geo]'"
+    assert not (tmp_path / "out").exists()
+    assert PredictSettings(stac=True).places
+    assert not PredictSettings(confidence=True).places
