@@ -16,6 +16,7 @@ from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.gdal_decoder import RasterioDataset, open_dataset
 
 _END = b"\n]}\n"
+_PLACED = "--polygons, --geopackage and --stac"
 _DIGITS = 7  # of a degree: about a centimeter
 
 
@@ -88,22 +89,22 @@ def require_place(path: Path, frame: Frame) -> None:
     """
     if frame.crs is None and frame.gcps:
         raise DataError(
-            "the raster is georeferenced by ground control points, so its polygons would be distorted",
+            "the raster is georeferenced by ground control points, so its outlines would be distorted",
             where=path,
-            remedy=f"gdalwarp {path.name} warped.tif, and predict that; or leave out --polygons",
+            remedy=f"gdalwarp {path.name} warped.tif, and predict that; or leave out {_PLACED}",
         )
     if frame.bounds is None:
         lacking = "coordinate reference system" if frame.crs is None else "geotransform"
         raise DataError(
-            f"the raster has no {lacking}, so its polygons have no coordinates",
+            f"the raster has no {lacking}, so its map has no longitude and latitude",
             where=path,
-            remedy=f"assign it: rio edit-info --crs EPSG:CODE {path.name}; or leave out --polygons",
+            remedy=f"assign it: rio edit-info --crs EPSG:CODE {path.name}; or leave out {_PLACED}",
         )
     if frame.bounds_in("EPSG:4326") is None:
         raise DataError(
-            "the raster's coordinate reference system is local, so its polygons have no longitude and latitude",
+            "the raster's coordinate reference system is local, so its map has no longitude and latitude",
             where=path,
-            remedy=f"assign the right one: rio edit-info --crs EPSG:CODE {path.name}; or leave out --polygons",
+            remedy=f"assign the right one: rio edit-info --crs EPSG:CODE {path.name}; or leave out {_PLACED}",
         )
 
 

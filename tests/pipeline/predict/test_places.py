@@ -37,7 +37,7 @@ def test_a_raster_without_georeference_is_mapped_with_a_warning_but_has_no_polyg
     with rasterio.open(path) as dataset:
         assert dataset.crs is None
     assert any("no coordinate reference system" in text for text in telling.warnings)
-    with pytest.raises(DataError, match="polygons have no coordinates") as caught:
+    with pytest.raises(DataError, match="no longitude and latitude") as caught:
         predict(run, [source], tmp_path / "polygons", ALL)
     assert caught.value.where == str(source)
     assert not list((tmp_path / "polygons").iterdir())
@@ -85,7 +85,7 @@ def test_ground_control_points_and_coefficients_are_kept_in_maps(run, tmp_path):
 )
 def test_coordinates_not_on_the_earth_have_no_polygons_and_cost_no_work(run, tmp_path, crs):
     source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=crs)
-    with pytest.raises(DataError, match="polygons have no") as caught:
+    with pytest.raises(DataError, match="no longitude and latitude") as caught:
         predict(run, [source], tmp_path / "out", ALL)
     assert caught.value.where == str(source)
     assert not list((tmp_path / "out").iterdir())
@@ -102,7 +102,7 @@ def test_a_picture_in_a_folder_leaves_polygons_to_the_rasters(run, raster, pixel
     assert {"a-polygons.geojson", "a.tif", "b.png"} <= set(written)
     assert "b-polygons.geojson" not in written
     assert any("no polygons" in text and "b.png" in text for text in telling.warnings)
-    with pytest.raises(DataError, match="polygons have no coordinates"):
+    with pytest.raises(DataError, match="no longitude and latitude"):
         predict(run, [folder / "b.png"], tmp_path / "other", PredictSettings(polygons=True))
 
 
