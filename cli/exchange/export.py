@@ -106,7 +106,6 @@ def export(
     pt2 and onnx take uint8 RGB images [B, 3, H, W] of any batch and size (multiples of the patch or stride) and
     normalize them inside. A JSON file next to the model lists classes, colors, sizes and the origin of the model.
     """
-    chosen, reporter = weights.value if weights else None, RichReporter()
     if program is not None:
         from pipeline.exchange.tiles import TileSettings, export_tiles
 
@@ -120,10 +119,10 @@ def export(
                 run,
                 folder,
                 settings,
-                weights=chosen,
+                weights=weights.value if weights else None,
                 root=root,
                 overwrite=overwrite,
-                reporter=reporter,
+                reporter=RichReporter(),
                 checkpoint=checkpoint,
             )
         )
@@ -138,9 +137,9 @@ def export(
         run,
         folder,
         kind.value,
-        weights=chosen,
+        weights=weights.value if weights else None,
         overwrite=overwrite,
-        reporter=reporter,
+        reporter=RichReporter(),
         checkpoint=checkpoint,
     )
     shown = table("logits against the run's model", "images", "size, px", "largest difference")
