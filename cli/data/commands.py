@@ -13,8 +13,9 @@ from cli.console import RichReporter, Text, labeled, out, percent, show, table
 from cli.data.init import init
 from cli.data.prepare import download, prepare
 from cli.options import copy_file
-from rsmtdf_core.scenes.check import DatasetCheck, grouped
+from rsmtdf_core.scenes.check import DatasetCheck
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest, packaged_manifests
+from rsmtdf_core.scenes.problems import grouped
 from rsmtdf_core.words import counted
 
 _MOST = 3  # files named in one line
