@@ -12,12 +12,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich.text
 import typer
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
@@ -35,6 +33,9 @@ from rich.style import Style
 from rich.table import Table
 
 from rsmtdf_core.words import printable
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def _console(*, stderr: bool = False) -> "PlainConsole":
@@ -146,8 +147,10 @@ class RichReporter:
         err.print(Text("warning: ", style="bold yellow") + Text(text, style="yellow"))
 
 
-def show_json(report: BaseModel) -> None:
+def show_json(report: "BaseModel") -> None:
     """Print a report as JSON, for another program."""
+    from pydantic_core import PydanticSerializationError
+
     try:
         text = report.model_dump_json(indent=2)
     except PydanticSerializationError:  # paths of bytes that are not UTF-8
