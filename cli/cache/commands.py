@@ -16,6 +16,7 @@ from cli.cache.transcode import transcode
 from cli.cache.verify import verify
 from cli.console import RichReporter, Text, err, labeled, out, show, show_command, table
 from cli.options import read_runtime
+from cli.rows import show_rows
 from rsmtdf_core.words import bytes_text
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
     shown = table(str(catalogue.cache), *columns)
     for entry in catalogue.stores:
         shown.add_row(
-            Text(entry.key, overflow="fold"),
+            entry.key,
             entry.label,
             entry.codec,
             f"{entry.views} of {entry.rows}",
@@ -81,7 +82,7 @@ def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
             f"{_days(entry)} d ago",
             ", ".join(_keepers(entry)) or "-",
         )
-    out.print(shown)
+    show_rows(shown)
     for entry in catalogue.stores:
         if entry.problem:
             err.print(labeled(f"{entry.key}:", entry.problem, "red"), soft_wrap=True)
