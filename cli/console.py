@@ -170,7 +170,8 @@ class RichReporter:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        err.print(text, highlight=False)
+        # A log keeps a message in a line.
+        err.print(text, highlight=False, soft_wrap=not err.is_terminal)
 
     def warn(self, text: str) -> None:
         """Print a warning in yellow."""
