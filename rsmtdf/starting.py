@@ -1,4 +1,4 @@
-"""The verb `start`: from a folder of images to a config and a trained model (tests: test_stages.py)."""
+"""The verb `start`: from a folder of images to a config and a trained model."""
 
 from __future__ import annotations
 

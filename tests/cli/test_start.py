@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 import pipeline.start
 from cli import start as cli_start
 from cli.main import app
+from pipeline.demo.scenes import draw_scenes
 from pipeline.start.choosing import choose
 from pipeline.start.settings import proposal
 from pipeline.start.text import config_text
@@ -76,6 +77,15 @@ def test_choices_are_shown_with_their_reasons_and_written(folder, calls):
     again = call(folder, "--yes")
     assert again.exit_code == 1
     assert "exists already" in str(again.exception)
+
+
+def test_a_folder_without_a_manifest_gets_one(tmp_path, calls):
+    draw_scenes(tmp_path / "data", 8, 32, seed=1)
+    config = tmp_path / "mine.yaml"
+    done = call(tmp_path / "data", "--out", config, "--classes", "a,b,c,d,e", "--yes")
+    assert done.exit_code == 0, done.output
+    assert calls.proposed[0][0] == tmp_path / "mine-manifest.yaml"
+    assert "images/{name}.png" in calls.proposed[0][0].read_text()
 
 
 def test_run_trains_with_the_written_config(folder, calls):
