@@ -5,7 +5,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, planned
 from pipeline.start.looking import training_scenes
 from pipeline.start.values import Timing
-from pipeline.train.run import make_accelerator
+from pipeline.train.setup import make_accelerator
 from rsmtdf_core.scenes.find import Dataset, with_digests
 
 _SCENES = 64
