@@ -1,5 +1,7 @@
 """Tables of named things, such as runs and stores, that stay readable and copyable at any width."""
 
+from typing import Any
+
 from rich.cells import cell_len
 from rich.table import Table
 
@@ -22,14 +24,16 @@ def show_rows(rows: Table, console: PlainConsole = out) -> None:
     for name, *cells in zip(*(column.cells for column in rows.columns), strict=True):
         console.print(name, style="bold", soft_wrap=True)
         heads = [column.header for column in rows.columns[1:]]
-        facts = [
-            Text.assemble(
-                (f"{head} ", "dim"), console.render_str(cell) if isinstance(cell, str) else cell
-            )
-            for head, cell in zip(heads, cells, strict=True)
-        ]
+        facts = [_fact(head, cell) for head, cell in zip(heads, cells, strict=True)]
         for line in _lines(facts, console.width):
             console.print(line, soft_wrap=True)
+
+
+def _fact(head: object, cell: Any) -> Text:  # noqa: ANN401 - text of rich or a string
+    fact = Text()
+    fact.append(f"{head} ", "dim")
+    fact.append(cell)
+    return fact
 
 
 def _lines(facts: list[Text], width: int) -> list[Text]:
@@ -37,7 +41,8 @@ def _lines(facts: list[Text], width: int) -> list[Text]:
     lines: list[Text] = []
     for fact in facts:
         if lines and cell_len(lines[-1].plain) + 2 + cell_len(fact.plain) <= width:
-            lines[-1] += Text("  ") + fact
+            lines[-1].append("  ").append(fact)
         else:
-            lines.append(Text(_INDENT) + fact)
+            lines.append(Text(_INDENT))
+            lines[-1].append(fact)
     return lines

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pipeline.start.values import Data, Draft, Machine, Method, StudentKind, TeacherKind
+from pipeline.start.values import (
+    Data,
+    Draft,
+    Machine,
+    Method,
+    Precision,
+    StudentKind,
+    TeacherKind,
+)
 from rsmtdf_core.words import bytes_text, counted
 
 GIB = 2**30
@@ -84,7 +92,7 @@ def choose(data: Data, machine: Machine, weights: Mapping[str, str]) -> Draft:
     student, why_student = _student(machine, weights)
     teacher, why_teacher = _teacher(machine, weights, student, data)
     method, why_method = _method(data, teacher)
-    precision = "bf16" if machine.device == "cuda" and machine.bf16 else "fp32"
+    precision: Precision = "bf16" if machine.device == "cuda" and machine.bf16 else "fp32"
     draft = Draft(
         student=student,
         student_weights=weights.get(student.encoder, "random"),
@@ -132,13 +140,13 @@ def fitted(draft: Draft, data: Data, machine: Machine, largest: int | None = Non
     if best is None:
         best = replace(draft, crop=crops[-1], batch=batches[-1])
     need = f"a step takes about {bytes_text(step_memory(best))} of {bytes_text(machine.memory)}"
-    whole = (
-        "the scenes' shorter side" if best.crop + best.student.unit > data.side else "this device"
-    )
+    limits = "the time" if largest else "this device"
     if best.crop < crops[0]:
-        whole = "the memory"
+        limits = "the memory"
+    elif best.crop + best.student.unit > data.side:
+        limits = "the scenes' shorter side"
     reasons = {
-        "views.crop": f"px; as large as {whole} allows, a multiple of {best.student.unit}; scenes are {data.side} px",
+        "views.crop": f"px; as large as {limits} allows, a multiple of {best.student.unit}; scenes are {data.side} px",
         "optimiser.batch": f"{need}; there are {counted(data.labeled, 'labeled scene')}",
     }
     teacher = best.teacher

@@ -150,7 +150,7 @@ def _optimiser(draft: Draft, plan: Schedule, timing: Timing, hours: float) -> li
 def _evaluation(draft: Draft, plan: Schedule, data: Data) -> list[Choice]:
     side = window(draft, data)
     each = (
-        f"about ten validations on {counted(data.val, 'scene')}"
+        f"about {counted(-(-plan.epochs // plan.every), 'validation')} on {counted(data.val, 'scene')}"
         if data.val
         else "no validation scenes"
     )

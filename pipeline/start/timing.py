@@ -9,6 +9,8 @@ LEAST_STEPS = 500
 USEFUL_STEPS = 3000
 USEFUL_EPOCHS = 60
 VALIDATIONS = 10
+VALIDATION_SHARE = 0.2
+"""Share of the time that validations may take, unless a single one takes longer."""
 EXTRACTION_SHARE = 0.3
 """Share of the time that the extraction may take."""
 DISK_SHARE = 0.5
@@ -32,13 +34,15 @@ def schedule(draft: Draft, data: Data, timing: Timing, machine: Machine, hours: 
     views = cached_views(draft, data, timing, machine, hours)
     extraction = views * (data.labeled + data.unlabeled) * timing.teacher
     an_epoch = steps_per_epoch(draft, data)
-    validation = VALIDATIONS * validation_seconds(draft, data, timing)
+    validation = validation_seconds(draft, data, timing)
+    affordable = VALIDATION_SHARE * seconds / validation if validation else VALIDATIONS
+    validations = max(1, int(min(VALIDATIONS, affordable)))
     useful = max(USEFUL_STEPS, USEFUL_EPOCHS * an_epoch)
-    fits = int((seconds - extraction - validation) / timing.step)
+    fits = int((seconds - extraction - validations * validation) / timing.step)
     epochs = max(1, min(useful, fits) // an_epoch)
     steps = epochs * an_epoch
-    every = -(-epochs // VALIDATIONS)
-    training = steps * timing.step + epochs // every * validation / VALIDATIONS
+    every = -(-epochs // validations)
+    training = steps * timing.step + -(-epochs // every) * validation
     return Schedule(epochs, steps, every, views, extraction, training, fits < useful)
 
 

@@ -9,6 +9,7 @@ from rsmtdf_core.settings import Settings
 
 Method = Literal["supervised", "fixmatch", "rs-mtdf"]
 Kind = Literal["vit", "cnn"]
+Precision = Literal["fp32", "bf16"]
 
 
 class Data(Settings):
@@ -122,7 +123,7 @@ class Draft:
     teacher: TeacherKind | None
     teacher_weights: str
     teacher_input: int
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     reasons: dict[str, str]
 
     @property

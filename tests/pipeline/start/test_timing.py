@@ -5,6 +5,7 @@ from hypothesis import given
 from pipeline.start.choosing import choose
 from pipeline.start.timing import (
     EXTRACTION_SHARE,
+    VALIDATION_SHARE,
     VALIDATIONS,
     cached_views,
     is_enough,
@@ -12,6 +13,7 @@ from pipeline.start.timing import (
     schedule,
     settle,
     steps_per_epoch,
+    validation_seconds,
     view_bytes,
 )
 from pipeline.start.values import Timing
@@ -34,12 +36,21 @@ def test_a_training_fits_the_time_unless_it_has_a_single_epoch(data, machine, kn
     plan = schedule(draft, data, timing, machine, hours)
     assert plan.steps == plan.epochs * steps_per_epoch(draft, data)
     assert 1 <= plan.every <= plan.epochs
-    assert plan.epochs // plan.every <= VALIDATIONS
+    assert -(-plan.epochs // plan.every) <= VALIDATIONS
     seconds = plan.extraction_seconds + plan.training_seconds
     assert plan.epochs == 1 or seconds <= 3600 * hours
 
 
 @given(data=datasets, machine=machines, known=weights, timing=timings, hours=hours)
+def test_expensive_validations_are_rarer():
+    large = CHIPS.model_copy(update={"val_megapixels": 100.0})
+    draft = choose(large, LAPTOP, EVERYTHING)
+    plan = schedule(draft, large, Timing(step=1), LAPTOP, 1)
+    few = -(-plan.epochs // plan.every)
+    assert few * validation_seconds(draft, large, Timing(step=1)) <= VALIDATION_SHARE * 3600
+    assert few < VALIDATIONS
+
+
 def test_more_time_never_gives_fewer_steps_or_views(data, machine, known, timing, hours):
     draft = choose(data, machine, known)
     short, long = (
