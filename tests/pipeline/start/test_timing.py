@@ -41,7 +41,6 @@ def test_a_training_fits_the_time_unless_it_has_a_single_epoch(data, machine, kn
     assert plan.epochs == 1 or seconds <= 3600 * hours
 
 
-@given(data=datasets, machine=machines, known=weights, timing=timings, hours=hours)
 def test_expensive_validations_are_rarer():
     large = CHIPS.model_copy(update={"val_megapixels": 100.0})
     draft = choose(large, LAPTOP, EVERYTHING)
@@ -51,6 +50,7 @@ def test_expensive_validations_are_rarer():
     assert few < VALIDATIONS
 
 
+@given(data=datasets, machine=machines, known=weights, timing=timings, hours=hours)
 def test_more_time_never_gives_fewer_steps_or_views(data, machine, known, timing, hours):
     draft = choose(data, machine, known)
     short, long = (
