@@ -17,9 +17,11 @@ def list_configs() -> None:
     """List the packaged configs."""
     from pipeline.packaged import packaged_configs
 
-    for name, path in packaged_configs().items():
+    configs = packaged_configs()
+    width = max(map(len, configs))
+    for name, path in configs.items():
         first = path.read_text().splitlines()[0].lstrip("# ")
-        out.print(labeled(f"{name:<12}", first))
+        out.print(labeled(f"{name:<{width}}", first))
 
 
 @app.command()

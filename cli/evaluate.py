@@ -101,6 +101,8 @@ def _show_scores(title: str, protocol: "ProtocolScores") -> None:
         f"OA {percent(scores.overall_accuracy)}  kappa {percent(scores.kappa)}  "
         f"protocol {protocol.protocol}",
     )
+    if protocol.crops:
+        out.print(f"scored: {protocol.crops}")
     out.print(protocol.protocol_description, style="dim")
     if scores.unscored:
         out.print(f"excluded from the means: {', '.join(scores.unscored)}")

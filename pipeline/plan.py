@@ -10,11 +10,10 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.find import (
     Dataset,
     Scene,
-    draw_labeled,
     find_scenes,
-    listed_labeled,
     with_digests,
 )
+from rsmtdf_core.scenes.labeled import draw_labeled, listed_labeled
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan

@@ -118,7 +118,7 @@ def _splits_table(manifest: "Manifest", result: "DatasetCheck") -> Table:
 
 def _problems_table(result: "DatasetCheck") -> Table:
     """The first problems of each kind, and the number of further ones."""
-    from rsmtdf_core.scenes.check import grouped
+    from rsmtdf_core.scenes.problems import grouped
 
     rows = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
     for problem, more in grouped(result.problems, _MOST):

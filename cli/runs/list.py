@@ -88,6 +88,8 @@ def _table(listing: "RunList") -> Table:
 
 def _labeled(run: "RunSummary") -> str:
     """Format the labeled share as a fraction if possible, with its seed unless that is 0."""
+    if run.labeled is None:
+        return "unknown"
     parts = 1 / run.labeled
     share = f"1/{round(parts)}" if abs(parts - round(parts)) < 1e-6 else f"{run.labeled:.3g}"
     return share if run.labeled_seed == 0 else f"{share} #{run.labeled_seed}"

@@ -21,8 +21,9 @@ from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import EvaluationReport
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.scenes.check import DatasetCheck, Problem, SplitCheck
+from rsmtdf_core.scenes.check import DatasetCheck, SplitCheck
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.problems import Problem
 from rsmtdf_core.words import one_line, printable
 
 AWKWARD = [
