@@ -139,6 +139,7 @@ def import_official(
     root: PathLike | None = None,
     run: PathLike | None = None,
     model: Weights = "student",
+    splits: PathLike | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> ImportReport:
@@ -146,10 +147,11 @@ def import_official(
 
     Args:
         checkpoint: best.pth or latest.pth of the official code.
-        dataset: its training data: a packaged manifest's name, or a manifest's YAML file.
+        dataset: the dataset with its classes: a packaged manifest's name, or a manifest's YAML file.
         root: the data root, by default `data/<dataset>`.
         run: the run's folder, by default `runs/<dataset>-<size>-official`.
         model: the model that is scored by default.
+        splits: the manifest that lists the scenes that the model was trained on, by default unknown.
         overwrite: delete an existing run.
         progress: whether bars are shown.
 
@@ -164,6 +166,7 @@ def import_official(
         root=optional_path(root),
         run=optional_path(run),
         weights=model,
+        splits=None if splits is None else str(splits),
         overwrite=overwrite,
         reporter=reporter(progress=progress),
     )

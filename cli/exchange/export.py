@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, show, table
+from cli.console import LOADING, RichReporter, err, out, show, table
 from cli.evaluate import ScoredModel
 from cli.options import Checkpoint, Run
 
@@ -46,7 +46,9 @@ def export(
     pt2 and onnx take uint8 RGB images [B, 3, H, W] of any batch and size (multiples of the patch or stride) and
     normalize them inside. A JSON file next to the model lists classes, colors, sizes and the origin of the model.
     """
-    from pipeline.exchange.export import export_run
+    reporter = RichReporter()
+    with reporter.status(LOADING):
+        from pipeline.exchange.export import export_run
 
     report = export_run(
         run,
@@ -54,7 +56,7 @@ def export(
         kind.value,
         weights=weights.value if weights else None,
         overwrite=overwrite,
-        reporter=RichReporter(),
+        reporter=reporter,
         checkpoint=checkpoint,
     )
     shown = table("logits against the run's model", "images", "size, px", "largest difference")

@@ -140,7 +140,8 @@ def export_run(
             "the file exists already", where=file, remedy="name another --out, or use --overwrite"
         )
     require_writable(file, facts_file)
-    trained = load_run(run, weights, checkpoint=checkpoint)
+    with reporter.status("loading the run"):
+        trained = load_run(run, weights, checkpoint=checkpoint)
     student = _exportable(trained)
     portable = PortableStudent(student.cpu())
     make_folder(out, RunError, "name another --out")
@@ -148,12 +149,13 @@ def export_run(
     facts = _facts(trained, portable, kind)
     temporary = temporary_path(file)
     try:
-        reporter.say(f"writing {file}")
         written = temporary / file.name
-        _WRITERS[kind](portable, trained, written)
+        with reporter.status(f"writing {file}"):
+            _WRITERS[kind](portable, trained, written)
         facts["sha256"] = file_sha256(written)
         write_sealed_json(temporary / facts_file.name, facts)
-        checks = _compare(trained, portable, _READERS[kind](written))
+        with reporter.status("comparing its logits with the run's model"):
+            checks = _compare(trained, portable, _READERS[kind](written))
         _replace_pair(temporary, facts_file, file)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
