@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, show_path
+from cli.console import LOADING, RichReporter, show_path
 from cli.options import Bands, Checkpoint, InferenceOverrides, Run, Scale, read_bands
 from rsmtdf_core.errors import IncompleteError
 
@@ -98,8 +98,10 @@ def predict(
     Files are written atomically, and earlier files of the run are kept: after Ctrl-C, run the command again. Images
     that cannot be read are skipped and listed at the end, and the exit status is 1.
     """
-    from pipeline.predict import PredictSettings
-    from pipeline.predict import predict as predict_inputs
+    reporter = RichReporter()
+    with reporter.status(LOADING):
+        from pipeline.predict import PredictSettings
+        from pipeline.predict import predict as predict_inputs
 
     settings = PredictSettings(
         probabilities=probabilities,
@@ -119,7 +121,7 @@ def predict(
             inputs,
             folder,
             settings,
-            RichReporter(),
+            reporter,
             overrides=overrides or [],
             checkpoint=checkpoint,
         )

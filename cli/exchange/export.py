@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, show, table
+from cli.console import LOADING, RichReporter, err, out, show, table
 from cli.evaluate import ScoredModel
 from cli.options import Checkpoint, Run
 
@@ -106,11 +106,12 @@ def export(
     pt2 and onnx take uint8 RGB images [B, 3, H, W] of any batch and size (multiples of the patch or stride) and
     normalize them inside. A JSON file next to the model lists classes, colors, sizes and the origin of the model.
     """
+    reporter = RichReporter()
     if program is not None:
-        from pipeline.exchange.tiles import TileSettings, export_tiles
-
         if kind is not ExportFormat.onnx:
             raise typer.BadParameter("--for writes ONNX: leave --format out")
+        with reporter.status(LOADING):
+            from pipeline.exchange.tiles import TileSettings, export_tiles
         settings = TileSettings(
             program=program.value, precision=precision.value, resolution=resolution, tile=tile
         )
@@ -122,7 +123,7 @@ def export(
                 weights=weights.value if weights else None,
                 root=root,
                 overwrite=overwrite,
-                reporter=RichReporter(),
+                reporter=reporter,
                 checkpoint=checkpoint,
             )
         )
@@ -131,7 +132,8 @@ def export(
         value is not None for value in (resolution, tile, root)
     ):
         raise typer.BadParameter("--precision, --resolution, --tile and --root need --for")
-    from pipeline.exchange.export import export_run
+    with reporter.status(LOADING):
+        from pipeline.exchange.export import export_run
 
     report = export_run(
         run,
@@ -139,7 +141,7 @@ def export(
         kind.value,
         weights=weights.value if weights else None,
         overwrite=overwrite,
-        reporter=RichReporter(),
+        reporter=reporter,
         checkpoint=checkpoint,
     )
     shown = table("logits against the run's model", "images", "size, px", "largest difference")

@@ -134,14 +134,16 @@ def export_run(
         require_packages("--format onnx")
     file = out / f"student.{kind}"
     require_free(file, overwrite=overwrite)
-    trained = load_run(run, weights, checkpoint=checkpoint)
+    with reporter.status("loading the run"):
+        trained = load_run(run, weights, checkpoint=checkpoint)
     portable = PortableStudent(exportable(trained).cpu())
     with pair_folder(file) as folder:
-        reporter.say(f"writing {file}")
         written = folder / file.name
-        _WRITERS[kind](portable, trained, written)
+        with reporter.status(f"writing {file}"):
+            _WRITERS[kind](portable, trained, written)
         write_facts(written, _facts(trained, portable, kind))
-        checks = _compare(trained, portable, _READERS[kind](written))
+        with reporter.status("comparing its logits with the run's model"):
+            checks = _compare(trained, portable, _READERS[kind](written))
     return ExportReport(file=file, facts=facts_path(file), checks=checks, cautions=trained.cautions)
 
 

@@ -141,7 +141,8 @@ def export_tiles(
     precision = "" if settings.precision == "fp32" else f"-{settings.precision}"
     file = out / f"student-{program.name}{precision}.onnx"
     require_free(file, overwrite=overwrite)
-    trained = load_run(run, weights, checkpoint=checkpoint)
+    with reporter.status("loading the run"):
+        trained = load_run(run, weights, checkpoint=checkpoint)
     student = exportable(trained).cpu()
     side = _tile(trained, settings)
     samples = sample_windows(trained, root, side)
@@ -153,11 +154,14 @@ def export_tiles(
     texts = metadata(names, tile=side, overlap=overlap, resolution=resolution)
     shapes = (1, student.bands, side, side), (1, len(names), side, side)
     with pair_folder(file) as folder:
-        reporter.say(f"writing {file}")
         written = folder / file.name
-        with tracing(trained, "export the weights with --format safetensors"):
+        with (
+            reporter.status(f"writing {file}"),
+            tracing(trained, "export the weights with --format safetensors"),
+        ):
             write_tile_model(model, side, written, settings.precision, texts)
-        loss = _compare(trained, read_tile_model(written), samples, ranges, settings.precision)
+        with reporter.status("comparing its probabilities with the run's model"):
+            loss = _compare(trained, read_tile_model(written), samples, ranges, settings.precision)
         facts = _facts(shapes, ranges, texts, loss, settings)
         write_facts(written, {**origin(trained), **facts})
     return TileReport(
