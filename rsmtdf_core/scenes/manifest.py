@@ -167,10 +167,12 @@ class ProtocolFacts(Settings):
     Attributes:
         official_ignores: names of classes whose pixels the official script ignores; None: the unscored classes.
         dwl_counts_ignored: whether the DWL code counts predictions on ignored pixels as wrong.
+        padding: name of the class that the published crops have outside their image; None: they are not padded.
     """
 
     official_ignores: tuple[str, ...] | None = None
     dwl_counts_ignored: bool = False
+    padding: str | None = Field(default=None, exclude_if=lambda padding: padding is None)
 
 
 class Manifest(Settings):
@@ -230,6 +232,12 @@ class Manifest(Settings):
         return tuple(i for i, name in enumerate(self.class_names) if name not in self.unscored)
 
     @property
+    def padding_id(self) -> int | None:
+        """The id of the class that published crops have outside their image; None if they are not padded."""
+        padding = self.protocols.padding
+        return None if padding is None else self.class_names.index(padding)
+
+    @property
     def palette(self) -> npt.NDArray[np.uint8]:
         """The colors of the classes, uint8 [C, 3]."""
         return np.array([color_rgb(spec.color) for spec in self.classes], np.uint8)
@@ -273,6 +281,7 @@ class Manifest(Settings):
         for key, names in {
             "unscored": self.unscored,
             "protocols.official_ignores": self.protocols.official_ignores or (),
+            "protocols.padding": (self.protocols.padding,) if self.protocols.padding else (),
         }.items():
             for name in names:
                 if name not in self.class_names:
