@@ -30,7 +30,7 @@ def show(config: Config, overrides: Overrides = None) -> None:
 
     If the manifest lists its labeled scenes, data.labeled has no effect; a warning reports this.
     """
-    from pipeline.plan import unheeded
+    from pipeline.labeled import unheeded
     from rsmtdf_core.errors import RsmtdfError
     from rsmtdf_core.scenes.manifest import load_manifest
     from rsmtdf_core.validation import dump_yaml

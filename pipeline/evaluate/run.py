@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.plan import labeled_rule
+from pipeline.labeled import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
 from rsmtdf_core.arrays import Pixels

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.plan import labeled_rule
+from pipeline.labeled import labeled_rule
 from pipeline.runs import RunRecord
 from pipeline.runs.report.costs import Shelf, StoreCost
 from rsmtdf_core.cache.catalogue import disk_bytes
