@@ -28,6 +28,7 @@ from cli.probe import probe
 from cli.runs.compare import compare
 from cli.runs.list import runs
 from cli.runs.report import report
+from cli.start import start
 from cli.train import train
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.refusals import refusal
@@ -43,9 +44,10 @@ app = typer.Typer(
     help="""Semi-supervised segmentation of aerial images, taught by foundation models.
 
 [bold]extract-features[/] runs the teachers once and stores their tokens; [bold]train[/] trains the student from
-them; [bold]evaluate[/] scores it. Try [cyan]rsmtdf demo[/], or start from a packaged config:
-[cyan]rsmtdf config copy folder mine.yaml[/].""",
+them; [bold]evaluate[/] scores it. Try [cyan]rsmtdf demo[/], or go from a folder of images to a model:
+[cyan]rsmtdf start DIR[/].""",
 )
+app.command()(start)
 app.command()(probe)
 app.command("extract-features")(extract_features)
 app.command()(train)
@@ -83,7 +85,7 @@ def _main(
 def main() -> None:
     """Run the command line."""
     _quiet()
-    signal.signal(signal.SIGTERM, _terminate)
+    handler = signal.signal(signal.SIGTERM, _terminate)
     os.register_at_fork(after_in_child=_end_at_once)
     try:
         app()
@@ -100,6 +102,8 @@ def main() -> None:
         if end.code == TERMINATED:
             _leave_interrupted(TERMINATED)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

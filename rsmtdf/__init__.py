@@ -32,6 +32,7 @@ from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
 from rsmtdf.results import compare, demo, export, import_official, report, runs
 from rsmtdf.stages import evaluate, extract_features, predict, probe, train
+from rsmtdf.starting import start
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
 
@@ -65,6 +66,7 @@ __all__ = [
     "report",
     "runs",
     "search",
+    "start",
     "suggest",
     "train",
 ]

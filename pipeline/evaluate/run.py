@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.plan import labeled_rule
+from pipeline.labeled import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
 from rsmtdf_core.arrays import Pixels
@@ -11,13 +11,14 @@ from rsmtdf_core.charts.confusion import confusion_picture
 from rsmtdf_core.charts.panels import PanelRow, legend_picture, panel_picture
 from rsmtdf_core.charts.training import curves_picture
 from rsmtdf_core.errors import DataError
+from rsmtdf_core.evaluation.crops import count_crops, crop_readers, score_crops
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import (
     EvaluationReport,
     write_csv,
     write_report,
 )
-from rsmtdf_core.evaluation.scoring import count_confusion, evenly, scored_scenes
+from rsmtdf_core.evaluation.scoring import evenly, scored_scenes
 from rsmtdf_core.files import require_writable
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.best import Choice
@@ -26,8 +27,7 @@ from rsmtdf_core.runs.history import ranked
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
 from rsmtdf_core.scenes.manifest import SplitName
-from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.scenes.splits import split_notes
+from rsmtdf_core.scenes.splits import imported_notes, split_notes
 from rsmtdf_core.student.settings import ModelName
 
 PANEL_SCENES = 4
@@ -86,21 +86,25 @@ def evaluate(
         )
     report_path = run.folder.report(split, run.weights)
     require_writable(report_path, *(report_path.with_name(name) for name in COMPANIONS))
-    reader = SceneReader(dataset)
+    readers = crop_readers(dataset, rules)
+    main = rules[0].padded  # the pictures and the confusion matrix are of the first protocol
     predictions: dict[str, Pixels] = {}
     shown = evenly(scenes, PANEL_SCENES)
     with reporter.bar(f"evaluate {split}", len(scenes)) as bar:
 
-        def record(scene: Scene, ids: Pixels) -> None:
-            if scene in shown:
-                predictions[scene.id] = ids
-            bar.advance()
+        def record(padded: bool, scene: Scene, ids: Pixels) -> None:
+            if padded == main:
+                if scene in shown:
+                    predictions[scene.id] = ids
+                bar.advance()
 
-        counts = count_confusion(
-            run.student, reader, scenes, run.config.evaluation.inference, record
-        )
+        inference = run.config.evaluation.inference
+        all_counts = count_crops(run.student, readers, scenes, inference, record)
     state = run.checkpoint.state
-    first, *others = (rule(counts, manifest) for rule in rules)
+    counts, reader = all_counts[main], readers[main]
+    first, *others = (
+        score_crops(rule, all_counts[rule.padded], manifest, scenes) for rule in rules
+    )
     report = EvaluationReport(
         **dict(first),
         others=tuple(others),
@@ -109,13 +113,13 @@ def evaluate(
         split=split,
         weights=run.weights,
         parent=run.checkpoint.fingerprint,
-        inference=run.config.evaluation.inference,
+        inference=inference,
         images=len(scenes),
         confusion=tuple(tuple(row) for row in counts.matrix.tolist()),
         ignored=tuple(counts.ignored.tolist()),
         random_teachers=tuple(state["random_teachers"]),
         approximations=tuple(state["approximations"]),
-        notes=_notes(run, dataset),
+        notes=_notes(run, dataset, split),
         steps=state["step"],
         unfinished=status in UNFINISHED,
     )
@@ -155,8 +159,10 @@ def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator
         yield f"{metrics.damage}; the curves lack these lines ({metrics.path})"
 
 
-def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
+def _notes(run: TrainedRun, dataset: Dataset, split: SplitName) -> tuple[str, ...]:
     """Describe how scenes were split and labeled, and another model than the best: such scores are not comparable."""
+    if run.folder.imported:
+        return imported_notes(dataset, split, run.trained_on)
     rule, *more = split_notes(dataset)
     notes = [f"{rule}; {labeled_rule(run.config, run.manifest)}", *more, *run.notes]
     step, best = run.checkpoint.state["step"], run.folder.validations
