@@ -14,7 +14,9 @@ import typer
 import rsmtdf_core
 from cli import config
 from cli.archive import search, suggest
+from cli.areas import areas
 from cli.cache import commands as cache
+from cli.calibrate import calibrate
 from cli.console import RichReporter, err, labeled, out
 from cli.data import commands as data
 from cli.demo import demo
@@ -50,7 +52,9 @@ app.command()(probe)
 app.command("extract-features")(extract_features)
 app.command()(train)
 app.command()(evaluate)
+app.command()(calibrate)
 app.command()(predict)
+app.command()(areas)
 app.command()(runs)
 app.command()(compare)
 app.command()(report)

@@ -30,8 +30,8 @@ from rsmtdf import cache, data, nested_names
 from rsmtdf.archive import search, suggest
 from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
-from rsmtdf.results import compare, demo, export, import_official, report, runs
-from rsmtdf.stages import evaluate, extract_features, predict, probe, train
+from rsmtdf.results import areas, compare, demo, export, import_official, report, runs
+from rsmtdf.stages import calibrate, evaluate, extract_features, predict, probe, train
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
 
@@ -49,7 +49,9 @@ if TYPE_CHECKING:
 __all__ = [
     "RsmtdfError",
     "__version__",
+    "areas",
     "cache",
+    "calibrate",
     "compare",
     "data",
     "demo",

@@ -3,35 +3,41 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pipeline.calibration import Calibration, read_calibration
+from pipeline.evaluate.pictures import NAMES, draw_pictures
+from pipeline.evaluate.scenes import SceneLog
 from pipeline.plan import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
-from rsmtdf_core.arrays import Pixels
-from rsmtdf_core.charts.confusion import confusion_picture
-from rsmtdf_core.charts.panels import PanelRow, legend_picture, panel_picture
-from rsmtdf_core.charts.training import curves_picture
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import (
     EvaluationReport,
     write_csv,
     write_report,
+    write_scenes_csv,
 )
-from rsmtdf_core.evaluation.scoring import count_confusion, evenly, scored_scenes
+from rsmtdf_core.evaluation.scoring import (
+    ScenePrediction,
+    count_confusion,
+    evenly,
+    scored_scenes,
+)
 from rsmtdf_core.files import require_writable
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.runs.folder import UNFINISHED
 from rsmtdf_core.runs.history import ranked
 from rsmtdf_core.runs.metrics import Metrics
-from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.splits import split_notes
 from rsmtdf_core.student.settings import ModelName
+from rsmtdf_core.words import counted
 
 PANEL_SCENES = 4
-COMPANIONS = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
+COMPANIONS = ("scores.csv", "scenes.csv", *NAMES)
 """The files next to a report."""
 
 
@@ -87,13 +93,13 @@ def evaluate(
     report_path = run.folder.report(split, run.weights)
     require_writable(report_path, *(report_path.with_name(name) for name in COMPANIONS))
     reader = SceneReader(dataset)
-    predictions: dict[str, Pixels] = {}
-    shown = evenly(scenes, PANEL_SCENES)
+    calibration = read_calibration(run, reporter.warn)
+    temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
+    log = SceneLog(rules[0], manifest, evenly(scenes, PANEL_SCENES), temperatures)
     with reporter.bar(f"evaluate {split}", len(scenes)) as bar:
 
-        def record(scene: Scene, ids: Pixels) -> None:
-            if scene in shown:
-                predictions[scene.id] = ids
+        def record(prediction: ScenePrediction) -> None:
+            log.add(prediction)
             bar.advance()
 
         counts = count_confusion(
@@ -115,28 +121,18 @@ def evaluate(
         ignored=tuple(counts.ignored.tolist()),
         random_teachers=tuple(state["random_teachers"]),
         approximations=tuple(state["approximations"]),
-        notes=_notes(run, dataset),
+        notes=_notes(run, dataset, calibration, split),
         steps=state["step"],
         unfinished=status in UNFINISHED,
+        scenes=log.scores,
+        reliability=tuple(counter.reliability for counter in log.counters),
     )
     out = report_path.parent
     with writing(report_path):
         report_path.unlink(missing_ok=True)  # an old report must not remain next to the new files
     write_csv(out / "scores.csv", report)
-    warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
-    confusion_picture(
-        out / "confusion.png", counts.matrix, manifest.class_names, f"Confusion matrix{warning}"
-    )
-    rows = [
-        PanelRow(
-            scene.id + warning, reader.picture(scene), reader.mask(scene), predictions[scene.id]
-        )
-        for scene in shown
-    ]
-    panel_picture(out / "panel.png", rows, manifest)
-    legend_picture(out / "legend.png", manifest)
-    if metrics.records:  # an imported run has none
-        curves_picture(out / "curves.png", metrics.records, run.config.method.losses)
+    write_scenes_csv(out / "scenes.csv", report)
+    draw_pictures(out, report, run, log, reader, metrics)
     write_report(report_path, report)  # last, so that an existing report has all its files
     return report, out
 
@@ -155,7 +151,9 @@ def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator
         yield f"{metrics.damage}; the curves lack these lines ({metrics.path})"
 
 
-def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
+def _notes(
+    run: TrainedRun, dataset: Dataset, calibration: Calibration | None, split: SplitName
+) -> tuple[str, ...]:
     """Describe how scenes were split and labeled, and another model than the best: such scores are not comparable."""
     rule, *more = split_notes(dataset)
     notes = [f"{rule}; {labeled_rule(run.config, run.manifest)}", *more, *run.notes]
@@ -164,4 +162,13 @@ def _notes(run: TrainedRun, dataset: Dataset) -> tuple[str, ...]:
         notes.append(
             f"the model after {step} steps, not that of the best validation, after {first.steps}"
         )
+    if calibration is not None:
+        notes.append(calibration.describe())
+        if split == calibration.split:
+            notes.append("so the calibration error on these scenes is lower than on others")
+        elif split == "test" and calibration.tested:
+            notes.append(
+                f"{counted(calibration.tested, 'scene')} of the fit are in the test split too, so the calibration "
+                "error is too low"
+            )
     return tuple(notes)

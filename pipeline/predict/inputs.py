@@ -10,7 +10,7 @@ from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
 
-OutputKind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
+OutputKind = Literal["map", "panel", "probabilities", "confidence", "disagreement", "polygons"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,8 @@ def _job(source: Path, stem: Path, settings: PredictSettings) -> Job:
         endings["probabilities"] = "-probabilities.tif"
     if settings.confidence:
         endings["confidence"] = "-confidence.tif"
+    if settings.disagreement:
+        endings["disagreement"] = "-disagreement.tif"
     if settings.polygons and raster:
         endings["polygons"] = "-polygons.geojson"
     return Job(

@@ -11,18 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.calibration import Calibration, read_calibration
 from pipeline.memory import memory_errors
 from pipeline.predict.batches import Failures
 from pipeline.predict.inputs import Job, OutputKind, find_jobs, left_out
 from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
+from pipeline.predict.members import Members, facts_of, load_members
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
 from pipeline.reporter import Bar, Reporter, Silent
-from pipeline.trained import TrainedRun, load_run
+from pipeline.trained import TrainedRun
 from rsmtdf_core.errors import ConfigError, DataError, RunError
-from rsmtdf_core.evaluation.averaging import averaged_logits
-from rsmtdf_core.evaluation.inference import require_fitting_window
-from rsmtdf_core.evaluation.scoring import require_finite_output
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
 from rsmtdf_core.files import (
@@ -51,10 +50,34 @@ FORMAT = FileFormat("record of how maps are made")
 class _Predictor:
     """The model and the settings shared by all inputs."""
 
-    trained: TrainedRun
-    inference: InferenceSettings
+    members: Members
+    calibration: Calibration | None
     bands: BandSettings | None
     settings: PredictSettings
+
+    @property
+    def trained(self) -> TrainedRun:
+        """The first run, whose classes, colors and windows are used."""
+        return self.members.runs[0]
+
+    @property
+    def inference(self) -> InferenceSettings:
+        """How windows are predicted."""
+        return self.members.inference
+
+    @property
+    def temperature(self) -> float:
+        """The divisor of the logits in probabilities and confidences."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Facts that a reader of probabilities and confidences must know."""
+        tags = {} if self.calibration is None else {"calibration": self.calibration.describe()}
+        if len(self.members.runs) > 1:
+            names = (run.folder.path.resolve().name for run in self.members.runs)
+            tags["ensemble"] = f"mean probabilities of the runs {', '.join(names)}"
+        return tags
 
 
 def predict(
@@ -66,6 +89,7 @@ def predict(
     *,
     overrides: Sequence[str] = (),
     checkpoint: Choice | None = None,
+    ensemble: Sequence[Path] = (),
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them.
 
@@ -81,6 +105,7 @@ def predict(
         reporter: shows progress.
         overrides: `key=value` for keys of `evaluation.inference` and for `runtime.device`.
         checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; None uses the best.
+        ensemble: further runs, of which the best model is used; the probabilities of all runs are averaged.
 
     Returns:
         The maps of class ids, in the order of the inputs.
@@ -90,13 +115,16 @@ def predict(
             if names clash, or if `out` cannot be written or has files of other runs.
         IncompleteError: If some of several inputs fail; the files of the others are complete.
         WriteError: If a file cannot be written, for example because the disk is full.
-        ConfigError: If an override is invalid.
+        ConfigError: If an override is invalid, or the runs of an ensemble differ in their classes or bands.
         RunError: If there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
-    trained = load_run(run, overrides=overrides, checkpoint=checkpoint)
+    members = load_members(run, ensemble, overrides, checkpoint)
+    trained = members.runs[0]
+    _require_ensemble(settings, members)
     jobs = find_jobs(inputs, out, settings)
-    predictor = _Predictor(trained, _inference(trained), _bands(trained, settings), settings)
+    calibration = _calibration(members, settings, reporter)
+    predictor = _Predictor(members, calibration, _bands(trained, settings), settings)
     make_folder(out, DataError, "name another folder with --out")
     require_writable(out / FACTS, *(path for job in jobs for path in job.files.values()))
     _warn_of_pictures(jobs, settings, reporter)
@@ -111,7 +139,8 @@ def predict(
     _claim(out, jobs, _facts(predictor), overwrite=settings.overwrite)
     for folder in {path.parent for job in jobs for path in job.files.values()}:
         remove_leftovers(folder)
-    for sentence in (*trained.cautions, *_seams(predictor.inference)):
+    cautions = dict.fromkeys(sentence for run in members.runs for sentence in run.cautions)
+    for sentence in (*cautions, *_seams(predictor.inference)):
         reporter.warn(sentence)
     _write_all([job for job in jobs if job.source in sizes], sizes, predictor, reporter, failures)
     maps = [job.files["map"] for job in jobs if not failures.has(job.source)]
@@ -182,13 +211,42 @@ def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | Non
     return bands
 
 
-def _inference(trained: TrainedRun) -> InferenceSettings:
-    """Return the inference settings: the run's windows, or else its crop size, with Hann blending."""
-    inference = trained.config.evaluation.inference
-    window = inference.window if inference.mode == "slide" else trained.config.views.crop
-    sliding = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
-    require_fitting_window(sliding, trained.student.patch)
-    return sliding
+def _require_ensemble(settings: PredictSettings, members: Members) -> None:
+    """Check that there are several runs if their disagreement is requested.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    if settings.disagreement and len(members.runs) == 1:
+        raise ConfigError(
+            "a single run cannot disagree",
+            where="--disagreement",
+            remedy="add runs with --ensemble RUN",
+        )
+
+
+def _calibration(
+    members: Members, settings: PredictSettings, reporter: Reporter
+) -> Calibration | None:
+    """Return the run's calibration if probabilities or confidences are written; an ensemble has none."""
+    if settings.uncalibrated or not (settings.probabilities or settings.confidence):
+        return None
+    if len(members.runs) > 1:
+        reporter.say("the probabilities of an ensemble are not calibrated")
+        return None
+    calibration = read_calibration(members.runs[0], reporter.warn)
+    if calibration is not None:
+        now, fitted = (
+            deciding(inference, Role.SCORING)
+            for inference in (members.inference, calibration.inference)
+        )
+        if now != fitted:
+            reporter.warn(
+                "the run's temperature was fitted with other inference settings: "
+                + "; ".join(differences(fitted, now))
+            )
+        reporter.say(f"confidences are calibrated: {calibration.describe()}")
+    return calibration
 
 
 def _seams(inference: InferenceSettings) -> Iterator[str]:
@@ -235,16 +293,19 @@ def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> t
 
 def _facts(predictor: _Predictor) -> dict[str, Any]:
     """Return the facts that decide the content of the files."""
-    trained = predictor.trained
-    return {
+    first, *others = (facts_of(run) for run in predictor.members.runs)
+    facts: dict[str, Any] = {
         "format": FORMAT.number,
-        "run": trained.folder.path.resolve().name,
-        "checkpoint": trained.checkpoint.fingerprint,
-        "weights": trained.weights,
+        **first,
         "inference": deciding(predictor.inference, Role.SCORING),
         "bands": None if predictor.bands is None else predictor.bands.model_dump(mode="json"),
         "cog": predictor.settings.cog,
     }
+    if others:
+        facts["ensemble"] = others
+    if predictor.calibration is not None:
+        facts["temperature"] = predictor.temperature
+    return facts
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -299,15 +360,25 @@ def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Ba
             source, frame = stack.enter_context(open_source(job.source, predictor.bands))
             writers = {
                 kind: stack.enter_context(
-                    open_layer(job, kind, frame, manifest, cog=predictor.settings.cog)
+                    open_layer(
+                        job,
+                        kind,
+                        frame,
+                        manifest,
+                        cog=predictor.settings.cog,
+                        tags=predictor.tags,
+                    )
                 )
                 for kind in by_blocks
             }
             for top, left, logits in _logits(predictor, source):
-                require_finite_output(logits)
+                block = predictor.members.block(logits)
                 valid = source.valid(top, left, *logits.shape[1:])
                 for kind, writer in writers.items():
-                    writer.write(top, left, layer_block(kind, logits, valid, manifest.ignore_id))
+                    values = layer_block(
+                        kind, block, valid, manifest.ignore_id, predictor.temperature
+                    )
+                    writer.write(top, left, values)
                 bar.advance(note=job.source.name)
     for kind in kinds:
         if kind not in BY_BLOCKS:
@@ -315,16 +386,10 @@ def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Ba
 
 
 def _logits(predictor: _Predictor, source: Source) -> Iterator[tuple[int, int, Tensor]]:
-    student = predictor.trained.student
-    device = next(student.parameters()).device
+    members = predictor.members
 
     def read(top: int, left: int, height: int, width: int) -> Tensor:
         pixels = source.read(top, left, height, width)
-        return student.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
+        return members.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
 
-    def model(windows: Tensor) -> Tensor:
-        return averaged_logits(
-            student.logits, windows.to(device), predictor.inference, student.patch
-        )
-
-    return blended_blocks(model, read, source.size, predictor.inference)
+    return blended_blocks(members.logits, read, source.size, predictor.inference)

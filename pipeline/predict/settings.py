@@ -10,6 +10,8 @@ class PredictSettings(Settings):
     Attributes:
         probabilities: write a raster with one band per class.
         confidence: write a raster of the largest probability.
+        disagreement: write a raster of how much the runs of an ensemble disagree.
+        uncalibrated: do not apply the run's temperature to probabilities and confidences.
         polygons: write GeoJSON polygons of connected areas of one class, in longitude and latitude.
         cog: write Cloud Optimized GeoTIFFs.
         overwrite: recompute existing files.
@@ -18,6 +20,8 @@ class PredictSettings(Settings):
 
     probabilities: bool = False
     confidence: bool = False
+    disagreement: bool = False
+    uncalibrated: bool = False
     polygons: bool = False
     cog: bool = False
     overwrite: bool = False

@@ -8,9 +8,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.counts import PixelCounts
-from rsmtdf_core.evaluation.scoring import count_confusion
+from rsmtdf_core.evaluation.scoring import ScenePrediction, count_confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader
@@ -35,7 +34,7 @@ def shared_confusion(
     process; it is called after each scene.
     """
 
-    def check_leaving(_scene: Scene, _ids: Pixels) -> None:
+    def check_leaving(_prediction: ScenePrediction) -> None:
         if leaving():
             raise _Left
 
