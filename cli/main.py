@@ -30,6 +30,7 @@ from cli.probe import probe
 from cli.runs.compare import compare
 from cli.runs.list import runs
 from cli.runs.report import report
+from cli.share import pull, push
 from cli.train import train
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.refusals import refusal
@@ -60,6 +61,8 @@ app.command()(compare)
 app.command()(report)
 app.command("import-official")(import_official)
 app.command()(export)
+app.command()(push)
+app.command()(pull)
 app.command()(suggest)
 app.command()(search)
 app.command()(demo)

@@ -31,6 +31,7 @@ from rsmtdf.archive import search, suggest
 from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
 from rsmtdf.results import areas, compare, demo, export, import_official, report, runs
+from rsmtdf.share import pull, push
 from rsmtdf.stages import calibrate, evaluate, extract_features, predict, probe, train
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
@@ -64,6 +65,8 @@ __all__ = [
     "open_features",
     "predict",
     "probe",
+    "pull",
+    "push",
     "report",
     "runs",
     "search",

@@ -79,7 +79,7 @@ def test_a_damaged_file_is_refused_with_the_command(run, edit):
     path.write_text(edit(path.read_text()))
     with pytest.raises(RunError) as caught:
         read_calibration(model, lambda _: None)
-    assert caught.value.where == path
+    assert caught.value.where == str(path)
     assert caught.value.remedy == f"rsmtdf calibrate {run}"
 
 

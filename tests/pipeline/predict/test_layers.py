@@ -69,7 +69,8 @@ def test_a_temperature_changes_confidences_and_no_class():
 def test_facts_are_tags_of_the_layer(tmp_path):
     job = Job(tmp_path / "a.tif", {"confidence": tmp_path / "layer.tif"})
     tags = {"calibration": "temperature 2"}
-    with open_layer(job, "confidence", Frame(30, 20), MANIFEST, cog=False, tags=tags) as writer:
+    frame = Frame(30, 20, rasterio.crs.CRS.from_user_input(CRS), TRANSFORM)
+    with open_layer(job, "confidence", frame, MANIFEST, cog=False, tags=tags) as writer:
         writer.write(0, 0, blocks(1))
     with rasterio.open(job.files["confidence"]) as layer:
         assert layer.tags()["calibration"] == "temperature 2"

@@ -96,7 +96,7 @@ def test_runs_of_other_classes_bands_or_scales_are_refused(run):
         changed = replace(other, manifest=manifest.model_copy(update=change))
         with pytest.raises(ConfigError, match=named) as caught:
             Members((first, changed), inference)
-        assert caught.value.where == run
+        assert caught.value.where == str(run)
         assert caught.value.remedy
 
 
