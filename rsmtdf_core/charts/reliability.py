@@ -90,12 +90,13 @@ def _figure(
         axes.patch.set_visible(False)
         plain_axes(axes, grid="y")
         axes.set_xlim(0, 101)
-        axes.set_ylim(0, 101)
         axes.spines["left"].set_color(FAINT)
+    upper.set_ylim(0, 101)
+    lower.set_ylim(bottom=0)
     upper.tick_params(labelbottom=False)
     upper.set_ylabel("right, %", color=MUTED, size=9)
     lower.set_ylabel("pixels, %", color=MUTED, size=9)
     lower.set_xlabel("confidence, %", color=MUTED, size=9)
     if legend:
-        upper.legend(loc="upper left", frameon=False, fontsize=9)
+        figure.legend(loc="outside lower left", frameon=False, fontsize=9)
     return figure

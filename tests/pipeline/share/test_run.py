@@ -132,7 +132,7 @@ def test_a_damaged_or_incomplete_share_leaves_no_folder(run, tmp_path):
         with pytest.raises((RunError, MissingFileError), match=error):
             pull(str(damaged), tmp_path / "copy")
         shutil.rmtree(damaged)
-    assert [path.name for path in tmp_path.iterdir()] == ["shared"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["shared"]
     with pytest.raises(MissingFileError, match="does not exist") as caught:
         pull(str(tmp_path / "nowhere"), tmp_path / "copy")
     assert "rsmtdf push" in caught.value.remedy
@@ -190,7 +190,7 @@ class _Hub(http.server.BaseHTTPRequestHandler):
             fields = json.loads(body)
             name = f"{fields['organization']}/{fields['name']}"
             self.repositories.setdefault(name, {})
-            assert fields["private"] is True
+            assert fields["visibility"] == "private"
             self._answer({"url": f"{self.server.address}/{name}", "name": name})
         elif path == "/api/validate-yaml":
             self._answer({"errors": [], "warnings": []})
