@@ -1,4 +1,4 @@
-"""The model card of a shared folder: data, teachers, licenses, scores by protocol, and how to load it (tests: test_run.py)."""
+"""The model card of a shared folder: data, teachers, licenses, scores by protocol, and use (tests: test_run.py)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

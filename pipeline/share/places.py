@@ -1,4 +1,4 @@
-"""Where folders are shared: a local folder, an address of fsspec such as s3://, or the Hugging Face hub (tests: test_run.py)."""
+"""Where folders are shared: a local folder, an address of fsspec, or the Hugging Face hub (tests: test_run.py)."""
 
 import re
 import shutil
