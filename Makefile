@@ -3,16 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py rsmtdf rsmtdf_core pipeline cli data_manifests docs tests
 
-.PHONY: help demo test check format bench large-map experiment pictures reliability clean
+.PHONY: help demo test check format docs notebooks bench large-map experiment pictures reliability clean
 
 help:
 	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types and the direction of imports"
 	@echo "make format  format the code and apply safe fixes"
+	@echo "make docs    this documentation as a site, in outputs/site"
+	@echo "make notebooks  runs the notebooks of docs/ and keeps their outputs"
 	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
-	@echo "make pictures  the README's pictures from the demo's scenes; needs chromium or google-chrome"
+	@echo "make pictures  the pictures of README and docs from the demo's scenes; needs chromium or google-chrome"
 	@echo "make large-map  a raster of 20,000 x 20,000 px becomes a map: seconds and peak memory, ten minutes or more"
 	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, an hour or two"
 
@@ -20,7 +22,7 @@ help:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rsmtdf needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 demo: .venv/ready
@@ -35,11 +37,20 @@ check: .venv/ready
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/mypy docs/pictures.py setup.py
+	MYPYPATH=docs/site $(BIN)/mypy docs/site/*.py
 	$(BIN)/lint-imports
 
 format: .venv/ready
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+# No network is used; the variable silences a notice of the theme.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open outputs/site/index.html; for the search: $(BIN)/python -m http.server --directory outputs/site"
+
+notebooks: .venv/ready
+	OMP_NUM_THREADS=2 $(BIN)/python docs/site/run_notebooks.py docs/notebooks/*.ipynb
 
 bench: .venv/ready
 	mkdir -p outputs

@@ -90,7 +90,7 @@ def _main(
 def main() -> None:
     """Run the command line."""
     _quiet()
-    signal.signal(signal.SIGTERM, _terminate)
+    handler = signal.signal(signal.SIGTERM, _terminate)
     os.register_at_fork(after_in_child=_end_at_once)
     try:
         app()
@@ -107,6 +107,8 @@ def main() -> None:
         if end.code == TERMINATED:
             _leave_interrupted(TERMINATED)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

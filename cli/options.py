@@ -9,7 +9,8 @@ import typer
 from cli.console import out
 
 if TYPE_CHECKING:
-    from pipeline.config import ExperimentConfig, RuntimeSettings
+    from pipeline.config import ExperimentConfig
+    from pipeline.sections import RuntimeSettings
     from rsmtdf_core.scenes.bands import BandSettings
 
 Config = Annotated[
@@ -108,7 +109,7 @@ def copy_file(source: Path, path: Path) -> None:
 
 def read_runtime(cache: Path | None) -> "RuntimeSettings":
     """Return the default runtime settings, with the cache folder if one is given."""
-    from pipeline.config import RuntimeSettings
+    from pipeline.sections import RuntimeSettings
     from rsmtdf_core.validation import validate
 
     return validate(RuntimeSettings, {"cache": cache}, "--cache")

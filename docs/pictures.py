@@ -1,4 +1,4 @@
-"""Draw the README's pictures of the commands' outputs from the scenes and the run of `rsmtdf demo`.
+"""Draw the documentation's pictures of the commands' outputs from the scenes and the run of `rsmtdf demo`.
 
     python docs/pictures.py DEMO DOCS
 

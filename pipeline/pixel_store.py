@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.plan import Experiment
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.find import find_store
+from rsmtdf_core.cache_names import MASKS
 from rsmtdf_core.codecs import Declared, declare_codec
 from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
@@ -25,7 +26,6 @@ from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.views.records import PIXELS, pixel_channels, pixel_record
 from rsmtdf_core.views.render import ViewRenderer
 
-MASKS = "masks.json"
 FORMAT = FileFormat("list of masks")
 IDENTITY_FORMAT = 1
 """Part of the address of every pixel store."""

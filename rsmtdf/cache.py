@@ -142,7 +142,7 @@ def transcode(
 
 
 def _folder(cache: PathLike | None) -> Path:
-    from pipeline.config import RuntimeSettings
+    from pipeline.sections import RuntimeSettings
     from rsmtdf_core.validation import validate
 
     return validate(RuntimeSettings, {"cache": cache}, "cache").cache_folder

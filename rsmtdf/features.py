@@ -14,7 +14,7 @@ from pipeline.plan import plan_experiment, require_views
 from pipeline.token_store import find_tokens
 from rsmtdf.configs import load_config
 from rsmtdf.progress import LoggingReporter
-from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
@@ -129,14 +129,10 @@ def open_store(path: Path) -> FeatureDataset:
     """Open all views of a store, without pixels; see `rsmtdf.open_features`."""
     store = FeatureStore.open(path, ViewGroup.at(path.parent))
     name = store.shape.teacher
-    if store.holds == "pixels":
-        raise StoreError("the store holds views' pixels, not tokens", where=path)
-    table = store.group.table
-    rows = np.flatnonzero(table["scene"] >= 0)
-    rows = np.setdiff1d(rows, store.missing_rows(rows))
-    store.require_rows(rows)
+    store.require_tokens()
+    rows = store.require_all()
     scenes = tuple(key.id for key in store.group.scenes)
-    return FeatureDataset({name: FeatureReader(store, rows)}, table[rows], scenes)
+    return FeatureDataset({name: FeatureReader(store, rows)}, store.group.table[rows], scenes)
 
 
 def _select(

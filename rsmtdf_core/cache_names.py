@@ -6,6 +6,7 @@ from pathlib import Path
 
 COMMIT = "commit.json"
 LEDGER = "ledger.jsonl"
+MASKS = "masks.json"
 GROUP_NAME = re.compile(r"views-[0-9a-f]{16}")
 STORE_NAME = re.compile(
     r"(?P<teacher>[a-z][a-z0-9_]*)-(?P<identity>[0-9a-f]{12})-(?P<codec>[a-z0-9][a-z0-9.-]*)"

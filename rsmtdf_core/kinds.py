@@ -116,6 +116,7 @@ class CodecKind(Kind):
     Attributes:
         format: format number of the records; part of a store's address.
         holds: the contents of the records, teachers' tokens or pixels of rendered views.
+        files: names of further files in the stores of this codec.
         lossless: whether decoded tokens differ from the teacher's by no more than half precision.
     """
 
@@ -123,6 +124,7 @@ class CodecKind(Kind):
 
     format: int = 1
     holds: Holds = "tokens"
+    files: tuple[str, ...] = ()
     lossless: bool = False
 
 

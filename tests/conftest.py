@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +18,19 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+@pytest.fixture(autouse=True)
+def _process() -> Iterator[None]:
+    """Fails a test that leaves signal handlers or the working folder changed, as later tests may depend on them."""
+    before = _state()
+    yield
+    assert _state() == before, "the test changed the state of the process"
+
+
+def _state() -> tuple[object, ...]:
+    handlers = (signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM))
+    return (*handlers, Path.cwd())
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def repair(
     never deleted. The command refuses to run while an extraction or a training uses the store.
     """
     from pipeline.cache.repair import repair as repair_cache
-    from pipeline.config import RuntimeSettings
+    from pipeline.sections import RuntimeSettings
     from rsmtdf_core.errors import ConfigError
 
     if overrides and config is None:

@@ -11,7 +11,7 @@ from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.token_store import find_tokens
 from rsmtdf_core.arrays import Rows
-from rsmtdf_core.errors import ConfigError, StoreError
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
@@ -81,15 +81,8 @@ def open_store(path: Path) -> Archive:
     """
     group = ViewGroup.at(path.resolve().parent)
     store = FeatureStore.open(path, group)
-    if store.holds == "pixels":
-        raise StoreError(
-            "the store holds views' pixels, not tokens",
-            where=path,
-            remedy="give a teacher's store, see rsmtdf cache ls",
-        )
-    rows = np.flatnonzero(group.table["scene"] >= 0)
-    rows = np.setdiff1d(rows, store.missing_rows(rows))
-    store.require_rows(rows)
+    store.require_tokens()
+    rows = store.require_all()
     settings = validate(ViewSettings, group.drawing["settings"], str(group.path))
     random = store.metadata.random_weights
     return Archive(FeatureReader(store, rows), group.table[rows], group.scenes, settings, random)

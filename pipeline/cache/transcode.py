@@ -20,7 +20,7 @@ from rsmtdf_core.cache_names import set_aside_command
 from rsmtdf_core.codecs import Declared, Tokens
 from rsmtdf_core.errors import ConfigError, StoreError, StoreIncompleteError, StoreMismatchError
 from rsmtdf_core.files import require_writable_folder
-from rsmtdf_core.kinds import CODECS, TOKEN_CODECS
+from rsmtdf_core.kinds import TOKEN_CODECS
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.store.ledger import LedgerEntry
 from rsmtdf_core.store.metadata import EXTRACT
@@ -127,13 +127,8 @@ def transcode(
 
 def _require_source(source: FeatureStore, codec: Declared) -> dict[str, Any]:
     """Return the source's certificate, or refuse a source that cannot be transcoded."""
-    if source.holds == "pixels":
-        raise ConfigError(
-            "pixels are stored unchanged and have no other codec",
-            where=source.path,
-            remedy="name a store of tokens: rsmtdf cache ls",
-        )
-    if CODECS[codec["name"]].holds == "pixels":
+    source.require_tokens()
+    if codec["name"] not in TOKEN_CODECS:
         raise ConfigError(
             f"the codec {codec['name']} is for pixels",
             remedy=f"use --codec with one of: {', '.join(TOKEN_CODECS)}",

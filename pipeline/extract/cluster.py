@@ -13,7 +13,6 @@ from distributed.comm.addressing import get_address_host
 from distributed.scheduler import KilledWorker
 
 import rsmtdf_core
-from pipeline.config import RuntimeSettings
 from pipeline.extract.blocks import (
     Block,
     BlockResult,
@@ -22,6 +21,7 @@ from pipeline.extract.blocks import (
     forget_blocks,
 )
 from pipeline.reporter import Bar
+from pipeline.sections import RuntimeSettings
 from rsmtdf_core.errors import ConfigError, RsmtdfError, TeacherError
 
 CONNECT_SECONDS = 20

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from pipeline.config import ConfigSource, ExperimentConfig, RuntimeSettings, load_config
+from pipeline.config import ConfigSource, ExperimentConfig, load_config
 from pipeline.probe.sample import sample_views
 from pipeline.probe.scoring import Scoring
 from pipeline.probe.sources import (
@@ -20,6 +20,7 @@ from pipeline.probe.sources import (
 from pipeline.probe.values import FeatureKind, ProbeReport
 from pipeline.probe.verdict import advise, limits, retention
 from pipeline.reporter import Reporter, Silent
+from pipeline.sections import RuntimeSettings
 from pipeline.trained import TrainedRun, inference_device, load_run
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
 from rsmtdf_core.runs.best import Choice

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pipeline.config import RuntimeSettings
 from pipeline.runs.record import read_run
 from pipeline.runs.summary import RunSummary, summarize
+from pipeline.sections import RuntimeSettings
 from rsmtdf_core.errors import RsmtdfError, RunError
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.settings import Settings

@@ -14,7 +14,7 @@ from rsmtdf_core.cache.usage import (
     PINS,
     RUNS,
     Pin,
-    RunEntry,
+    Use,
     pins,
     runs,
     store_key,
@@ -75,7 +75,7 @@ class StoreEntry:
     random_weights: bool
     certificate: dict[str, Any]
     pins: tuple[Pin, ...]
-    runs: tuple[RunEntry, ...]
+    runs: tuple[Use, ...]
     store: FeatureStore | None = field(repr=False, compare=False)
 
     @property
@@ -221,7 +221,7 @@ def _entry(
     group: ViewGroup | StoreError,
     rows: int,
     all_pins: tuple[Pin, ...],
-    existing_runs: list[RunEntry],
+    existing_runs: list[Use],
 ) -> StoreEntry:
     parts = STORE_NAME.fullmatch(path.name)
     assert parts is not None

@@ -47,8 +47,8 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
-class RunEntry:
-    """A run that reads stores of the cache.
+class Use:
+    """A run's use of stores of the cache.
 
     Attributes:
         run: absolute path of the run's folder.
@@ -172,7 +172,7 @@ def begin_run(cache: Path, run_folder: Path, stores: Iterable[Path]) -> str | No
         A warning for the user if the cache cannot be written to; the run may continue.
     """
     keys = tuple(sorted({store_key(store) for store in stores}))
-    entry = RunEntry(
+    entry = Use(
         run=str(run_folder.absolute()),
         host=socket.gethostname(),
         inode=run_folder.stat().st_ino,
@@ -201,7 +201,7 @@ def end_run(cache: Path, run_folder: Path) -> str | None:
     return _write_run(cache, replace(entry, finished=True, ended=time.time()))
 
 
-def runs(cache: Path) -> tuple[RunEntry, ...]:
+def runs(cache: Path) -> tuple[Use, ...]:
     """Read all registered runs, including deleted ones, the latest first.
 
     Raises:
@@ -226,12 +226,12 @@ def usage_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.json"))
 
 
-def run_path(cache: Path, entry: RunEntry) -> Path:
+def run_path(cache: Path, entry: Use) -> Path:
     """Return the file of a registered run."""
     return cache / RUNS / f"{entry.key}.json"
 
 
-def _write_run(cache: Path, entry: RunEntry) -> str | None:
+def _write_run(cache: Path, entry: Use) -> str | None:
     path = run_path(cache, entry)
     try:
         write_json(path, RUN_FORMAT.sealed(asdict(entry)))
@@ -243,7 +243,7 @@ def _write_run(cache: Path, entry: RunEntry) -> str | None:
     return None
 
 
-def read_run(path: Path) -> RunEntry:
+def read_run(path: Path) -> Use:
     """Read the entry of a run in a file.
 
     Raises:
@@ -252,7 +252,7 @@ def read_run(path: Path) -> RunEntry:
     try:
         document = RUN_FORMAT.unsealed(read_json(path, StoreDamagedError), path)
         fields = {key: value for key, value in document.items() if key != "format"}
-        return RunEntry(**{**fields, "stores": tuple(document["stores"])})
+        return Use(**{**fields, "stores": tuple(document["stores"])})
     except (StoreDamagedError, KeyError, TypeError):
         raise StoreDamagedError(
             "the entry of a run is damaged, so the stores it uses are unknown",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rsmtdf_core.cache_names import MASKS
 from rsmtdf_core.codecs.settings import CodecSettings
 from rsmtdf_core.kinds import CodecKind
 from rsmtdf_core.roles import OfCodec
@@ -65,5 +66,6 @@ UINT8 = CodecKind(
     code=f"{_PACKAGE}.uint8:Uint8",
     settings=Uint8Settings,
     holds="pixels",
+    files=(MASKS,),
     lossless=True,
 )

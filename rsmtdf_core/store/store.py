@@ -20,6 +20,7 @@ from rsmtdf_core.cache_names import COMMIT, LEDGER
 from rsmtdf_core.codecs import Codec
 from rsmtdf_core.errors import (
     StoreDamagedError,
+    StoreError,
     StoreIncompleteError,
     StoreNotFoundError,
 )
@@ -212,6 +213,19 @@ class FeatureStore:
         """Return the newest ledger entry of each shard, committed or not."""
         return read_ledger(self.path).entries
 
+    def require_tokens(self) -> None:
+        """Check that the records are tokens.
+
+        Raises:
+            StoreError: If they are pixels.
+        """
+        if self.holds != "tokens":
+            raise StoreError(
+                f"the store contains the views' {self.holds}, not tokens",
+                where=self.path,
+                remedy="name a teacher's store: rsmtdf cache ls",
+            )
+
     def require(self, plan: ViewPlan) -> Rows:
         """Return the store row of each plan row, after checking that all are committed and present.
 
@@ -223,6 +237,13 @@ class FeatureStore:
             StoreDamagedError: If a file is damaged.
         """
         rows = self.group.rows(plan)
+        self.require_rows(rows)
+        return rows
+
+    def require_all(self) -> Rows:
+        """Return the store rows of all views with a record, after checking them like `require`."""
+        rows = np.flatnonzero(self.group.table["scene"] >= 0)
+        rows = np.setdiff1d(rows, self.missing_rows(rows))
         self.require_rows(rows)
         return rows
 

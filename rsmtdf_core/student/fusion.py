@@ -6,6 +6,7 @@ tap's grid, so they run before it, on the smaller grid.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -36,7 +37,7 @@ class Translator(nn.Module):
         return tokens
 
 
-class Fusion(nn.Module):
+class Fusion(nn.Module, ABC):
     """Base class of fusions: a linear layer per teacher to the tap's channels, and the weights.
 
     Args:
@@ -63,9 +64,9 @@ class Fusion(nn.Module):
         projected = {name: layer(tokens[name]) for name, layer in self.projections.items()}
         return self._joined(tap_BCHW, projected)
 
+    @abstractmethod
     def _joined(self, tap_BCHW: Tensor, projected: Mapping[str, Tensor]) -> Tensor:
         """Return the fused tap, from projected tokens [B, h', w', C] on each teacher's grid."""
-        raise NotImplementedError
 
 
 class WeightedFusion(Fusion):

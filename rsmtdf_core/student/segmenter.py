@@ -1,5 +1,6 @@
 """The interface of the models that a method trains, which predict the class of every pixel (tests: test_model.py)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
@@ -17,7 +18,7 @@ Statistics = Mapping[str, tuple[Tensor, Tensor]]
 """Mean and standard deviation of each teacher's channels over its store, float32 [D] each."""
 
 
-class Segmenter(nn.Module):
+class Segmenter(nn.Module, ABC):
     """A model from images to class logits. A method's row in `kinds.METHODS` names the class of its model.
 
     Attributes:
@@ -29,6 +30,7 @@ class Segmenter(nn.Module):
     patch: int
 
     @classmethod
+    @abstractmethod
     def build(
         cls,
         settings: StudentSettings,
@@ -51,15 +53,14 @@ class Segmenter(nn.Module):
         Raises:
             ConfigError: If the settings do not fit the views.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def normalise(self, images: Tensor) -> Tensor:
         """Convert uint8 images [B, bands, H, W] to the float32 input of `logits`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def logits(self, images_BCHW: Tensor) -> Tensor:
         """Compute logits [B, classes, H, W] of normalized images."""
-        raise NotImplementedError
 
     def pretrained(self) -> Iterable[nn.Parameter]:
         """Return the parameters that start from pretrained weights and have the lower learning rate."""
@@ -70,9 +71,9 @@ class Segmenter(nn.Module):
         return [self.pretrained()]
 
     @property
+    @abstractmethod
     def last_layer(self) -> tuple[str, str]:
         """Names of the tensors whose shape depends on the number of classes: weight and bias."""
-        raise NotImplementedError
 
     def checkpoint_activations(self, enabled: bool) -> None:
         """Enable or disable activation checkpointing.
@@ -91,10 +92,10 @@ class Segmenter(nn.Module):
 class TokenSegmenter(Segmenter):
     """A model that predicts from the teachers' tokens. It contains no teacher; `use` gives it access to them."""
 
+    @abstractmethod
     def use(self, tokens_of: TokensOf) -> None:
         """Set the function that computes the tokens of images in `logits`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_statistics(self, statistics: Statistics) -> None:
         """Set the statistics of the tokens before training; a checkpoint includes them."""
-        raise NotImplementedError

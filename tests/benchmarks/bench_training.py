@@ -33,7 +33,7 @@ from pipeline.extract.run import extract
 from pipeline.pixel_store import find_pixels
 from pipeline.plan import plan_experiment
 from pipeline.train.features import Features, find_features
-from pipeline.train.run import make_accelerator, make_training
+from pipeline.train.setup import make_accelerator, make_training
 from rsmtdf_core.runs.checkpoint import save_checkpoint
 from rsmtdf_core.training.clock import StepClock
 from rsmtdf_core.training.loop import Training

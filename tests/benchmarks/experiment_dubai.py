@@ -68,7 +68,7 @@ def common(data: Path, weights: Path, out: Path) -> list[str]:
     """What all arms share."""
     settings = [f"data.root={data}", f"runtime.cache={out / 'cache'}"]
     settings += [f"teachers.{name}.weights={weights / file}" for name, file in TEACHERS.items()]
-    settings += ["views.vertical_flip=0", "views.quarter_turns=0"]  # as in the README's table
+    settings += ["views.vertical_flip=0", "views.quarter_turns=0"]  # as in docs/results.md
     return [*settings, f"student.weights={weights / TEACHERS['lite0']}"]
 
 

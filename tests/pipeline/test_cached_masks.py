@@ -11,8 +11,9 @@ import yaml
 import pipeline.pixel_store
 from pipeline.config import load_config
 from pipeline.extract.run import extract
-from pipeline.pixel_store import MASKS, find_pixels
+from pipeline.pixel_store import find_pixels
 from pipeline.plan import plan_experiment
+from rsmtdf_core.cache_names import MASKS
 from rsmtdf_core.errors import StoreError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from pipeline.commands import train_command
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "gpus.md"
 
 
 @pytest.mark.parametrize("run", ["runs/a", "runs/with a space"])
@@ -30,8 +30,8 @@ def test_torchrun_takes_the_command_as_it_is_printed(run, words):
     assert arguments_of_torchrun.training_script_args[1:] == alone[1:]
 
 
-def test_help_and_readme_print_the_same_form():
+def test_help_and_docs_print_the_same_form():
     form = "torchrun --nproc-per-node N -- $(which rsmtdf) train"
     help_text = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).output
     assert form in " ".join(help_text.split())
-    assert form in " ".join(README.read_text().split())
+    assert form in " ".join(GUIDE.read_text().split())

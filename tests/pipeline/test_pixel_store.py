@@ -8,7 +8,8 @@ from PIL import Image
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from pipeline.train.features import find_features
-from pipeline.train.run import make_accelerator, make_training, train
+from pipeline.train.run import train
+from pipeline.train.setup import make_accelerator, make_training
 from rsmtdf_core.errors import ConfigError, StoreMismatchError, StoreNotFoundError
 from rsmtdf_core.runs.checkpoint import newest_checkpoint
 from rsmtdf_core.runs.folder import open_run

@@ -361,7 +361,7 @@ WORK = {
     "data check": "pipeline.data.check.check_dataset",
     "data prepare": "pipeline.data.prepare.run.find_source",
     "extract-features": "pipeline.extract.run.plan_experiment",
-    "train": "pipeline.train.run.find_features",
+    "train": "pipeline.train.setup.find_features",
     "evaluate": "pipeline.evaluate.run.count_confusion",
     "compare": "pipeline.runs.compare.run.compare_groups",
     "report": "pipeline.runs.report.run.gather",

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.cache.repair import repair
-from pipeline.pixel_store import FORMAT, MASKS
+from pipeline.pixel_store import FORMAT
 from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
 from rsmtdf_core.cache.usage import PINS, RUNS, begin_run, pin, pins, store_key
+from rsmtdf_core.cache_names import MASKS
 from rsmtdf_core.errors import RsmtdfError, StoreError
 from rsmtdf_core.files import write_json
 from rsmtdf_core.store.locks import reading

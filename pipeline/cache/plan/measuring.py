@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.plan import Experiment
 from pipeline.train.features import Features
-from pipeline.train.run import make_training
+from pipeline.train.setup import make_training
 from rsmtdf_core.arrays import Floats
 from rsmtdf_core.codecs import fit_codec, make_codec
 from rsmtdf_core.codecs.base import Codec, Declared

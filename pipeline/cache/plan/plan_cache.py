@@ -22,7 +22,7 @@ from pipeline.cache.plan.values import CodecMeasured, Measurements, PlanReport, 
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, plan_experiment, require_views
 from pipeline.reporter import Bar, Reporter, Silent
-from pipeline.train.run import make_accelerator, make_schedule
+from pipeline.train.setup import make_accelerator, make_schedule
 from rsmtdf_core.codecs import declare_codec
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.kinds import TOKEN_CODECS

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cache.repair.changes import Changes
-from pipeline.pixel_store import MASKS, read_masks
+from pipeline.pixel_store import read_masks
 from pipeline.reporter import Reporter
-from rsmtdf_core.cache_names import COMMIT, LEDGER
+from rsmtdf_core.cache_names import COMMIT, LEDGER, MASKS
 from rsmtdf_core.errors import StoreDamagedError
 from rsmtdf_core.files import read_file
 from rsmtdf_core.store.commit import Commit, read_commit_file
@@ -81,13 +81,13 @@ def repair_store(path: Path, group: ViewGroup, changes: Changes, reporter: Repor
     ledger = _repair_ledger(path, changes)
     _repair_commit(store, ledger, changes)
     _repair_shards(store, ledger, changes, reporter)
-    if store.holds == "pixels" and is_there(path / MASKS):
+    _set_foreign_aside(store, changes)
+    if is_there(path / MASKS):
         try:
             read_masks(path / MASKS)
         except StoreDamagedError as damage:
             loss = "the digests of the masks: labeled views are rendered and compared instead"
             changes.set_aside(path / MASKS, damage.what, loss)
-    _set_foreign_aside(store, changes)
 
 
 def _commits(path: Path) -> dict[Path, Commit]:
@@ -225,9 +225,8 @@ def _is_folder(path: Path) -> bool:
 
 def _set_foreign_aside(store: FeatureStore, changes: Changes) -> None:
     """Move foreign files out of the store's folder."""
-    kept = {LOCK, "c", MASKS, *_COPIED, *(copy_of(Path(name)).name for name in _COPIED)}
-    if store.holds == "tokens":
-        kept.remove(MASKS)
+    copies = (copy_of(Path(name)).name for name in _COPIED)
+    kept = {LOCK, "c", *_COPIED, *copies, *store.facts.kind.files}
     shards = store.metadata.rows // store.metadata.shard_records
     for item in sorted(store.path.iterdir()):
         if item.name not in kept and ".tmp-" not in item.name:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cache.verify.report import SkippedError
-from pipeline.pixel_store import MASKS
 from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache_names import COMMIT, LEDGER
@@ -150,9 +149,7 @@ def _check_copies(store: FeatureStore) -> None:
 
 def _check_listing(store: FeatureStore, shards: set[int]) -> int:
     """Refuse foreign files; return the number of temporary files of killed processes."""
-    expected = {store.path / name for name in (*_FILES, *_COPIES)}
-    if store.holds == "pixels":
-        expected.add(store.path / MASKS)
+    expected = {store.path / name for name in (*_FILES, *_COPIES, *store.facts.kind.files)}
     listed = {store.shard_path(shard) for shard in shards}
     possible = store.metadata.rows // store.metadata.shard_records
     leftovers, foreign = 0, []

@@ -1,7 +1,7 @@
 """Run all checks of all stores, in order."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -129,18 +129,22 @@ class _Checks:
             return  # the store is still empty
         yield run_check("checksums", self._checksums)
         pixels = not self._broken and self.store.holds == "pixels"
-        others: dict[CheckName, Callable[[], str]] = {
-            "replay": self._pixels if pixels else self._replay,
-            "drawing": lambda: check_drawing(self.store.group, spread(self.rows, _DRAWN)),
-        }
-        if pixels:
-            others["masks"] = self._masks
-        else:
-            others["probe"] = lambda: check_probe(self.store, self._teacher())
-            others["features"] = self._features
-            others["alignment"] = self._alignment
-        for name, check in others.items():
+        for name, check in (self._pixel_checks if pixels else self._token_checks).items():
             yield run_check(name, self._on_sound(check))
+
+    @property
+    def _pixel_checks(self) -> Mapping[CheckName, Callable[[], str]]:
+        return {"replay": self._pixels, "drawing": self._drawing, "masks": self._masks}
+
+    @property
+    def _token_checks(self) -> Mapping[CheckName, Callable[[], str]]:
+        return {
+            "replay": self._replay,
+            "drawing": self._drawing,
+            "probe": lambda: check_probe(self.store, self._teacher()),
+            "features": self._features,
+            "alignment": self._alignment,
+        }
 
     @cached_property
     def store(self) -> FeatureStore:
@@ -178,6 +182,9 @@ class _Checks:
     def _pixels(self) -> str:
         views = self.views_of(self.store.group)
         return check_pixels(self.store, views, self.rows, self.amounts.rendered, self.reporter)
+
+    def _drawing(self) -> str:
+        return check_drawing(self.store.group, spread(self.rows, _DRAWN))
 
     def _masks(self) -> str:
         views = self.views_of(self.store.group)

@@ -13,11 +13,12 @@ from PIL import Image
 from pipeline.cache.verify import verify
 from pipeline.config import load_config
 from pipeline.extract.run import extract
-from pipeline.pixel_store import MASKS, find_pixels
+from pipeline.pixel_store import find_pixels
 from pipeline.plan import plan_experiment
 from pipeline.runs.record import read_run
 from pipeline.train.run import train
 from rsmtdf_core.cache.catalogue import SET_ASIDE, read_catalogue
+from rsmtdf_core.cache_names import MASKS
 from rsmtdf_core.errors import RunError, StoreError
 from rsmtdf_core.store.group import CROPS, SCENES
 from rsmtdf_core.store.metadata import ZARR

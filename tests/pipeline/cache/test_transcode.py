@@ -236,5 +236,5 @@ def test_pixels_are_not_transcoded(make_config):
     config = make_config("runtime.cache_pixels=true", "teachers=[]")
     extract(config)
     [entry] = read_catalogue(config.runtime.cache_folder).stores
-    with pytest.raises(ConfigError, match="pixels are stored unchanged"):
+    with pytest.raises(StoreError, match="pixels, not tokens"):
         transcode(entry.store, INT8)

@@ -16,12 +16,12 @@ import pipeline.extract.cluster
 import pipeline.extract.parts
 import pipeline.extract.run
 import pipeline.extract.tokens
-from pipeline.config import RuntimeSettings
 from pipeline.extract.blocks import Block, Work, extract_block
 from pipeline.extract.cluster import open_cluster, run_task
 from pipeline.extract.run import extract
 from pipeline.extract.tokens import TeacherTokens
 from pipeline.plan import plan_experiment
+from pipeline.sections import RuntimeSettings
 from rsmtdf_core.errors import ConfigError, StoreError, StoreMismatchError, TeacherError
 from rsmtdf_core.teachers.teacher import (
     Teacher,

@@ -10,7 +10,8 @@ from pipeline.cache.plan import plan_cache
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from pipeline.train.features import find_features
-from pipeline.train.run import make_accelerator, make_training, train
+from pipeline.train.run import train
+from pipeline.train.setup import make_accelerator, make_training
 from rsmtdf_core.errors import ConfigError, RunError, StoreError
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.store.group import ViewGroup

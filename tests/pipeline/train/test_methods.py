@@ -8,7 +8,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
-import pipeline.train.run
+import pipeline.train.setup
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from pipeline.train.features import find_features
@@ -281,7 +281,7 @@ def test_recomputed_activations_do_not_change_the_result(extracted, encoder):
     "backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.reliability)]
 )
 def test_a_compiled_student_computes_the_same(extracted, monkeypatch, tmp_path, backend):
-    monkeypatch.setattr(pipeline.train.run, "COMPILER", backend)
+    monkeypatch.setattr(pipeline.train.setup, "COMPILER", backend)
     # A cache shared with other processes may hold code for another instruction set.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled-code"))
     settings = ("optimiser.max_steps=2", "student.encoder=test_vit")

@@ -7,7 +7,8 @@ from safetensors.torch import load_file
 import pipeline.train.session
 from pipeline.plan import plan_experiment
 from pipeline.train.features import find_features
-from pipeline.train.run import make_accelerator, make_training, train
+from pipeline.train.run import train
+from pipeline.train.setup import make_accelerator, make_training
 from rsmtdf_core.runs.checkpoint import newest_checkpoint
 from rsmtdf_core.runs.folder import open_run
 from tests.pipeline.helpers import SUPERVISED, Told

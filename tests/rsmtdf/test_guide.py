@@ -1,4 +1,4 @@
-"""The README's example runs as it is."""
+"""The example of docs/python.md runs as it is."""
 
 import json
 import re
@@ -6,17 +6,16 @@ from pathlib import Path
 
 import torch
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 
 
 def test_the_example_runs(extracted, tmp_path, monkeypatch):
-    section = README.read_text().partition("## From Python")[2].partition("\n## ")[0]
-    [example] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    [example] = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     values = extracted | {"runtime": extracted["runtime"] | {"runs": tmp_path / "runs"}}
     (tmp_path / "mine.yaml").write_text(json.dumps(values, default=str))
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(example, str(README), "exec"), names)
+    exec(compile(example, str(GUIDE), "exec"), names)
     assert names["logits"].shape == (1, len(names["model"].class_names), 500, 300)
     assert isinstance(names["model"], torch.nn.Module)
     assert set(names["view"]) >= {"image", "mask", "tokens"}

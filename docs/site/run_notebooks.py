@@ -1,0 +1,63 @@
+"""Run notebooks, each in an empty folder, and keep their outputs (tests: tests/docs/test_notebooks.py).
+
+python docs/site/run_notebooks.py NOTEBOOK...
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+_LONGEST = 600  # seconds of a cell, on a busy machine
+
+
+def run_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat's nodes have no types
+    """Return the notebook with the outputs of all its cells; messages on stderr are left out.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: If a cell raises an error.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    # Notebooks call `rsmtdf`, which is installed next to Python.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with TemporaryDirectory() as folder:
+        resources = {"metadata": {"path": folder}}
+        NotebookClient(
+            notebook,
+            timeout=_LONGEST,
+            startup_timeout=_LONGEST,
+            kernel_name="python3",
+            resources=resources,
+        ).execute()
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # times of the day
+            if cell.cell_type == "code":
+                shown = (out for out in cell.outputs if out.get("name") != "stderr")
+                cell.outputs = [_portable(output, folder) for output in shown]
+    return notebook
+
+
+def _portable(output: Any, folder: str) -> Any:  # noqa: ANN401
+    """Remove the temporary folder and the colors of a terminal from an output."""
+    for holder, key in ((output, "text"), (output.get("data", {}), "text/plain")):
+        if key in holder:
+            holder[key] = re.sub(r"\x1b\[[\d;]*m", "", holder[key]).replace(f"{folder}/", "")
+    return output
+
+
+def main() -> None:
+    """Run the notebooks that are named on the command line, and replace their files."""
+    for name in sys.argv[1:]:
+        path = Path(name)
+        notebook = run_notebook(path)
+        nbformat.write(notebook, path)
+        print(f"ran {path}")
+
+
+if __name__ == "__main__":
+    main()
