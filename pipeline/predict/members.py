@@ -114,7 +114,8 @@ def averaged(logits: Tensor) -> Block:
 
 def _entropy(probabilities: Tensor) -> Tensor:
     """Return the entropy over the first dimension, in nats."""
-    return torch.special.entr(probabilities).sum(dim=0)
+    entropy: Tensor = torch.special.entr(probabilities).sum(dim=0)
+    return entropy
 
 
 def _require_same(first: TrainedRun, other: TrainedRun) -> None:

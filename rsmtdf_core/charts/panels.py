@@ -107,7 +107,8 @@ def error_colors(truth: Pixels, prediction: Pixels, ignore_id: int) -> Pixels:
     table = np.array([color_rgb(color) for color in (_RIGHT, _WRONG, _IGNORED)], np.uint8)
     codes = (truth != prediction).astype(np.uint8)
     codes[truth == ignore_id] = 2
-    return table[codes]
+    colors: Pixels = table[codes]
+    return colors
 
 
 def _fitted(width: int, height: int) -> tuple[int, int]:
