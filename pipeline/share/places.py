@@ -1,4 +1,4 @@
-"""Where folders are shared: a local folder, an address of fsspec, or the Hugging Face hub (tests: test_run.py)."""
+"""Where folders are shared: a local folder, an address of fsspec, or the Hugging Face hub."""
 
 import re
 import shutil
@@ -54,7 +54,7 @@ class _Folder:
     """A folder of this machine."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self.address = str(Path(address))
         self._path = Path(address)
 
     def put(self, folder: Path, paths: list[str]) -> None:

@@ -1,15 +1,9 @@
-"""Runs and exports are shared with a card, and fetched whole and verified; the hub is a server on this machine."""
+"""Runs and exports are shared with a card, and fetched whole and verified."""
 
-import base64
-import http.server
 import json
-import re
 import shutil
-import threading
-import urllib.parse
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -172,110 +166,6 @@ def test_an_address_of_fsspec(run, tmp_path):
     push(run, "memory://shared/run")
     pull("memory://shared/run", tmp_path / "copy")
     assert_usable(run, tmp_path / "copy")
-
-
-class _Hub(http.server.BaseHTTPRequestHandler):
-    """The parts of the hub's interface that its client uses for regular files."""
-
-    repositories: dict[str, dict[str, bytes]]
-
-    def log_message(self, *arguments):
-        pass
-
-    def do_POST(self):
-        size = int(self.headers.get("Content-Length", 0))
-        body = self.rfile.read(size)
-        path = urllib.parse.urlparse(self.path).path
-        if path == "/api/repos/create":
-            fields = json.loads(body)
-            name = f"{fields['organization']}/{fields['name']}"
-            self.repositories.setdefault(name, {})
-            assert fields["visibility"] == "private"
-            self._answer({"url": f"{self.server.address}/{name}", "name": name})
-        elif path == "/api/validate-yaml":
-            self._answer({"errors": [], "warnings": []})
-        elif path.endswith("/preupload/main"):
-            answer = [
-                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
-                for file in json.loads(body)["files"]
-            ]
-            self._answer({"files": answer})
-        else:
-            name = re.fullmatch(r"/api/models/(.+)/commit/main", path)[1]
-            for line in map(json.loads, body.splitlines()):
-                if line["key"] == "file":
-                    content = base64.b64decode(line["value"]["content"])
-                    self.repositories[name][line["value"]["path"]] = content
-            url = f"{self.server.address}/{name}/commit/{'0' * 40}"
-            self._answer({"commitOid": "0" * 40, "commitUrl": url, "success": True})
-
-    def do_HEAD(self):
-        self._file(send=False)
-
-    def do_GET(self):
-        path = urllib.parse.urlparse(self.path).path
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/main)?", path):
-            self._answer({"id": match[1], "sha": "0" * 40, "siblings": []})
-        else:
-            self._file(send=True)
-
-    def _file(self, *, send):
-        path = urllib.parse.unquote(urllib.parse.urlparse(self.path).path)
-        match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path)
-        content = self.repositories.get(match[1], {}).get(match[2]) if match else None
-        if content is None:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "EntryNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(200)
-        self.send_header("ETag", f'"{hash(content):x}"')
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if send:
-            self.wfile.write(content)
-
-    def _answer(self, value):
-        content = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    """The files of each repository of a stand-in for the hub."""
-    repositories: dict[str, dict[str, bytes]] = {}
-    handler = type("_Here", (_Hub,), {"repositories": repositories})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.address = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.address)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setenv("HF_TOKEN", "hf_none")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield repositories
-        server.shutdown()
-        thread.join()
-
-
-def test_the_hugging_face_hub(run, tmp_path, hub):
-    shared = push(run, "hf://someone/roads")
-    assert LISTING in hub["someone/roads"]
-    assert len(hub["someone/roads"]) == len(shared.listing.files) + 1
-    pull("hf://someone/roads", tmp_path / "copy")
-    assert_usable(run, tmp_path / "copy")
-    assert set(files(tmp_path / "copy")) == set(hub["someone/roads"])
-    hub["someone/roads"]["metrics.jsonl"] += b"x"
-    with pytest.raises(RunError, match="larger than its limit"):
-        pull("hf://someone/roads", tmp_path / "other")
-    with pytest.raises(MissingFileError):
-        pull("hf://someone/else", tmp_path / "other")
-    assert not (tmp_path / "other").exists()
 
 
 def test_the_commands(run, tmp_path):
