@@ -168,9 +168,9 @@ def _require_size(size: int, most: int, address: str, path: str) -> None:
         )
 
 
-def _missing(address: str, path: str) -> MissingFileError:
+def _missing(address: str, path: str, otherwise: str = "") -> MissingFileError:
     return MissingFileError(
-        "the shared file does not exist",
+        f"the shared file does not exist{otherwise}",
         where=f"{address}/{path}",
         remedy="name the address that `rsmtdf push` printed, or push the run again",
     )
@@ -183,8 +183,8 @@ def _explained(address: str, path: str) -> Iterator[None]:
         yield
     except RsmtdfError:
         raise
-    except FileNotFoundError:
-        raise _missing(address, path) from None
+    except FileNotFoundError:  # also raised for a web server that does not answer
+        raise _missing(address, path, ", or its server does not answer") from None
     except Exception as failure:
         raise RunError(
             f"the address cannot be read or written: {type(failure).__name__}: {failure}",

@@ -176,6 +176,6 @@ def test_unknown_addresses_are_refused(address):
 
 def test_a_server_that_does_not_answer_is_reported(tmp_path):
     pytest.importorskip("aiohttp")
-    with pytest.raises(RunError, match="cannot be read or written") as caught:
+    with pytest.raises(MissingFileError, match="or its server does not answer") as caught:
         open_place("http://127.0.0.1:9/shared").get("share.json", tmp_path / "file", 9)
-    assert "check the address" in caught.value.remedy
+    assert "rsmtdf push" in caught.value.remedy
