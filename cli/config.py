@@ -17,9 +17,11 @@ def list_configs() -> None:
     """List the packaged configs."""
     from pipeline.packaged import packaged_configs
 
-    for name, path in packaged_configs().items():
+    configs = packaged_configs()
+    width = max(map(len, configs))
+    for name, path in configs.items():
         first = path.read_text().splitlines()[0].lstrip("# ")
-        out.print(labeled(f"{name:<12}", first))
+        out.print(labeled(f"{name:<{width}}", first))
 
 
 @app.command()
@@ -28,7 +30,7 @@ def show(config: Config, overrides: Overrides = None) -> None:
 
     If the manifest lists its labeled scenes, data.labeled has no effect; a warning reports this.
     """
-    from pipeline.plan import unheeded
+    from pipeline.labeled import unheeded
     from rsmtdf_core.errors import RsmtdfError
     from rsmtdf_core.scenes.manifest import load_manifest
     from rsmtdf_core.validation import dump_yaml

@@ -12,12 +12,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich.text
 import typer
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
@@ -34,7 +32,11 @@ from rich.progress import (
 from rich.style import Style
 from rich.table import Table
 
+from cli.lines import LineBar
 from rsmtdf_core.words import printable
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def _console(*, stderr: bool = False) -> "PlainConsole":
@@ -78,6 +80,9 @@ class PlainConsole(Console):
         return super().render_str(visible(text), **options)
 
 
+LOADING = "loading PyTorch and other libraries"
+"""The status while a verb imports the large libraries."""
+
 out = _console()
 err = _console(stderr=True)
 
@@ -116,11 +121,23 @@ class _Bar:
 
 
 class RichReporter:
-    """Shows progress bars and messages on standard error, so that standard output contains only results."""
+    """Shows progress and messages on standard error, so that standard output contains only results.
+
+    Progress is a bar on a terminal, and lines in a log.
+    """
 
     @contextmanager
-    def bar(self, label: str, total: int, done: int = 0) -> Iterator[_Bar]:
-        """Show a bar with count, speed, elapsed time and remaining time."""
+    def bar(
+        self, label: str, total: int, done: int = 0, *, at_notes: bool = False
+    ) -> Iterator[_Bar | LineBar]:
+        """Show count, speed, elapsed time and remaining time; in a log, with `at_notes`, a line for each note."""
+        if not err.is_terminal:
+            lines = LineBar(label, total, done, self._print_line, at_notes=at_notes)
+            try:
+                yield lines
+            finally:
+                lines.close()
+            return
         with Progress(
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
@@ -137,17 +154,34 @@ class RichReporter:
                 progress, progress.add_task(printable(label), total=total, completed=done, note="")
             )
 
+    @contextmanager
+    def status(self, label: str) -> Iterator[None]:
+        """Show what is being done: until it ends on a terminal, as a line in a log."""
+        if not err.is_terminal:
+            self._print_line(label)
+            yield
+            return
+        with err.status(Text(label)):
+            yield
+
+    def _print_line(self, text: str) -> None:
+        """Print a line at once, at any width."""
+        err.print(text, soft_wrap=True)
+
     def say(self, text: str) -> None:
         """Print a line."""
-        err.print(text, highlight=False)
+        # A log keeps a message in a line.
+        err.print(text, highlight=False, soft_wrap=not err.is_terminal)
 
     def warn(self, text: str) -> None:
         """Print a warning in yellow."""
         err.print(Text("warning: ", style="bold yellow") + Text(text, style="yellow"))
 
 
-def show_json(report: BaseModel) -> None:
+def show_json(report: "BaseModel") -> None:
     """Print a report as JSON, for another program."""
+    from pydantic_core import PydanticSerializationError
+
     try:
         text = report.model_dump_json(indent=2)
     except PydanticSerializationError:  # paths of bytes that are not UTF-8

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, percent, show, table
+from cli.console import LOADING, RichReporter, err, out, percent, show, table
 from cli.options import Checkpoint, InferenceOverrides, Run
 
 if TYPE_CHECKING:
@@ -59,14 +59,16 @@ def evaluate(
     Published tables treat ignored pixels and absent classes differently, which changes mIoU by whole points. Choose
     the protocol of the numbers you compare with; the report describes its rule.
     """
-    from pipeline.evaluate.run import evaluate as score
+    reporter = RichReporter()
+    with reporter.status(LOADING):
+        from pipeline.evaluate.run import evaluate as score
 
     report, folder = score(
         run,
         split.value,
         weights.value if weights else None,
         root,
-        RichReporter(),
+        reporter,
         protocols=protocol or ["rsmtdf"],
         overrides=overrides or [],
         checkpoint=checkpoint,
@@ -111,6 +113,8 @@ def _show_scores(title: str, protocol: "ProtocolScores") -> None:
         f"OA {percent(scores.overall_accuracy)}  kappa {percent(scores.kappa)}  "
         f"protocol {protocol.protocol}",
     )
+    if protocol.crops:
+        out.print(f"scored: {protocol.crops}")
     out.print(protocol.protocol_description, style="dim")
     if scores.unscored:
         out.print(f"excluded from the means: {', '.join(scores.unscored)}")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, out, show, table
+from cli.console import LOADING, RichReporter, err, out, show, table
 from cli.options import Cache, Config, Overrides, read_config
 from rsmtdf_core.words import bytes_text
 
@@ -25,11 +25,11 @@ def extract_features(
 
     Only missing tokens are computed, so a killed extraction continues if started again.
     """
-    from pipeline.extract.run import ExtractReport, extract
+    reporter = RichReporter()
+    with reporter.status(LOADING):
+        from pipeline.extract.run import ExtractReport, extract
 
-    report: ExtractReport = extract(
-        read_config(config, overrides, cache), scheduler, RichReporter()
-    )
+    report: ExtractReport = extract(read_config(config, overrides, cache), scheduler, reporter)
     stores = table("features", "teacher", "views", "new", "size", "teacher s", "views/s")
     for store in report.stores:
         speed = f"{store.new / store.seconds:.1f}" if store.seconds else "-"

@@ -31,6 +31,7 @@ from cli.runs.compare import compare
 from cli.runs.list import runs
 from cli.runs.report import report
 from cli.share import pull, push
+from cli.start import start
 from cli.train import train
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.refusals import refusal
@@ -46,9 +47,10 @@ app = typer.Typer(
     help="""Semi-supervised segmentation of aerial images, taught by foundation models.
 
 [bold]extract-features[/] runs the teachers once and stores their tokens; [bold]train[/] trains the student from
-them; [bold]evaluate[/] scores it. Try [cyan]rsmtdf demo[/], or start from a packaged config:
-[cyan]rsmtdf config copy folder mine.yaml[/].""",
+them; [bold]evaluate[/] scores it. Try [cyan]rsmtdf demo[/], or go from a folder of images to a model:
+[cyan]rsmtdf start DIR[/].""",
 )
+app.command()(start)
 app.command()(probe)
 app.command("extract-features")(extract_features)
 app.command()(train)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, out, percent, show, show_command
+from cli.console import LOADING, RichReporter, out, percent, show, show_command
 from cli.options import Cache, Config, Overrides, read_config
 
 
@@ -53,10 +53,14 @@ def train(
 
     On several GPUs or machines: [cyan]torchrun --nproc-per-node N -- $(which rsmtdf) train CONFIG[/].
     """
-    from pipeline.train.run import train as run_training
-
     if resume and (overwrite or init_from):
         raise typer.BadParameter("--resume excludes --overwrite and --init-from")
+    from pipeline.reporter import Silent
+
+    leads = os.environ.get("RANK", "0") == "0"
+    reporter = RichReporter() if leads else Silent()
+    with reporter.status(LOADING):
+        from pipeline.train.run import train as run_training
     limit = [] if max_steps is None else [f"optimiser.max_steps={max_steps}"]
     report = run_training(
         read_config(config, [*(overrides or []), *limit], cache),
@@ -66,9 +70,9 @@ def train(
         init_from=init_from,
         profile=profile,
         exits=True,
-        reporter=RichReporter(),
+        reporter=reporter,
     )
-    if int(os.environ.get("RANK", "0")) > 0:
+    if not leads:
         # Under torchrun only the first process reports. Exit directly, because the shutdown of the interpreter
         # may abort if a thread of gloo is still running.
         os._exit(0)

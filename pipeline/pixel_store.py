@@ -15,6 +15,7 @@ from rsmtdf_core.errors import StoreDamagedError, StoreMismatchError
 from rsmtdf_core.files import read_json, write_json
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
 from rsmtdf_core.formats import FileFormat
+from rsmtdf_core.scenes.files import mask_digests
 from rsmtdf_core.scenes.images.companions import companions
 from rsmtdf_core.scenes.masks import DECODING
 from rsmtdf_core.scenes.reader import SceneReader
@@ -114,16 +115,17 @@ def _digests(experiment: Experiment) -> dict[str, str]:
     shown = np.unique(plan.table["scene"][plan.table["labeled"]]).tolist()
     labeled = [plan.scenes[index] for index in shown]
     images = {scene.image: _companions_digest(root / scene.image) for scene in labeled}
-    masks = {scene.mask: _mask_digest(root / scene.mask) for scene in labeled if scene.mask}
+    manifest = experiment.dataset.manifest
+    masks = {
+        scene.image: mask_digests(manifest, root, scene.mask, scene.image)
+        for scene in {scene.image: scene for scene in labeled}.values()
+        if scene.mask
+    }
     return {
-        scene.id: fingerprint([DECODING, masks[scene.mask], images[scene.image]])
+        scene.id: fingerprint([DECODING, masks[scene.image], images[scene.image]])
         for scene in labeled
         if scene.mask
     }
-
-
-def _mask_digest(path: Path) -> list[str]:
-    return [file_sha256(path), *_companions_digest(path)]
 
 
 def _companions_digest(path: Path) -> list[str]:

@@ -3,17 +3,17 @@
 from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
+from pipeline.labeled import unheeded
 from pipeline.statistics import uncommon_statistics
 from rsmtdf_core.cache.group import find_group
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.find import (
     Dataset,
     Scene,
-    draw_labeled,
     find_scenes,
-    listed_labeled,
     with_digests,
 )
+from rsmtdf_core.scenes.labeled import draw_labeled, listed_labeled
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
@@ -147,22 +147,3 @@ def require_views(experiment: Experiment) -> None:
         where=f"views.{role}_views",
         remedy=f"--set views.{role}_views=4; or train without features, with another objective.method",
     )
-
-
-def unheeded(config: ExperimentConfig, manifest: Manifest) -> tuple[str, ...]:
-    """Describe settings of the config that the manifest overrides, a sentence each."""
-    if manifest.labeled is None or "labeled" not in config.data.model_fields_set:
-        return ()
-    sentence = (
-        f"data.labeled: {config.data.labeled:g} has no effect, as the manifest {manifest.name} lists its labeled "
-        f"scenes, {len(manifest.labeled):,} of them"
-    )
-    return (sentence,)
-
-
-def labeled_rule(config: ExperimentConfig, manifest: Manifest) -> str:
-    """Describe the selection of labeled training scenes, for reports."""
-    if manifest.labeled is not None:
-        return f"{counted(len(manifest.labeled), 'training scene')} listed as labeled"
-    data = config.data
-    return f"{data.labeled:.3g} of the training scenes labeled (seed {data.labeled_seed})"

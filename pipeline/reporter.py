@@ -15,8 +15,21 @@ class Bar(Protocol):
 class Reporter(Protocol):
     """Shows progress and messages."""
 
-    def bar(self, label: str, total: int, done: int = 0) -> AbstractContextManager[Bar]:
-        """Open a bar of `total` parts of which `done` are complete."""
+    def bar(
+        self, label: str, total: int, done: int = 0, *, at_notes: bool = False
+    ) -> AbstractContextManager[Bar]:
+        """Open a bar of `total` parts of which `done` are complete.
+
+        Args:
+            label: name of the work.
+            total: number of parts.
+            done: number of parts that are complete.
+            at_notes: in a log, which has lines instead of a bar, print one for each note.
+        """
+        ...
+
+    def status(self, label: str) -> AbstractContextManager[object]:
+        """Show that work without a count is going on."""
         ...
 
     def say(self, text: str) -> None:
@@ -37,9 +50,14 @@ class Silent:
     def __exit__(self, *exception: object) -> None:
         return None
 
-    def bar(self, label: str, total: int, done: int = 0) -> "Silent":
+    def bar(self, label: str, total: int, done: int = 0, *, at_notes: bool = False) -> "Silent":
         """Return a bar that is not shown."""
-        del label, total, done
+        del label, total, done, at_notes
+        return self
+
+    def status(self, label: str) -> "Silent":
+        """Show no status."""
+        del label
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:

@@ -55,6 +55,12 @@ class TrainedRun:
         return cautions(state["random_teachers"], state["approximations"])
 
     @property
+    def trained_on(self) -> Manifest | None:
+        """The manifest that lists the training scenes of an imported model; None if they are unknown."""
+        splits = self.folder.splits
+        return load_manifest(str(splits)) if splits.is_file() else None
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Facts about the model that scores need, a sentence each."""
         if self.config.method.predicts_from == "images":

@@ -33,6 +33,7 @@ from rsmtdf.isolation import isolated
 from rsmtdf.results import areas, compare, demo, export, import_official, report, runs
 from rsmtdf.share import pull, push
 from rsmtdf.stages import calibrate, evaluate, extract_features, predict, probe, train
+from rsmtdf.starting import start
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
 
@@ -70,6 +71,7 @@ __all__ = [
     "report",
     "runs",
     "search",
+    "start",
     "suggest",
     "train",
 ]

@@ -41,9 +41,13 @@ class TqdmReporter(LoggingReporter):
     """Logs messages, and shows bars as text or, in a notebook, as widgets."""
 
     @contextmanager
-    def bar(self, label: str, total: int, done: int = 0) -> Iterator[_TqdmBar]:  # type: ignore[override] # closed at exit
+    def bar(  # type: ignore[override] # closed at exit
+        self, label: str, total: int, done: int = 0, *, at_notes: bool = False
+    ) -> Iterator[_TqdmBar]:
         """Show a bar with `total` parts, `done` of which are complete."""
         from tqdm.auto import tqdm
+
+        del at_notes
 
         with tqdm(desc=printable(label), total=total, initial=done) as bar:
             yield _TqdmBar(bar)

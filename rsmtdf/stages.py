@@ -204,6 +204,10 @@ def predict(
     disagreement: bool = False,
     uncalibrated: bool = False,
     polygons: bool = False,
+    geopackage: bool = False,
+    min_area: float = 0.0,
+    simplify: float = 0.0,
+    stac: bool = False,
     cog: bool = False,
     ensemble: PathLike | Sequence[PathLike] = (),
     bands: Sequence[int] | None = None,
@@ -224,6 +228,10 @@ def predict(
         disagreement: also write a raster of how much the runs of an ensemble disagree.
         uncalibrated: do not apply the temperature of `calibrate` to probabilities and confidences.
         polygons: also write GeoJSON of the areas of each class; only for GeoTIFFs.
+        geopackage: also write these areas as a GeoPackage with area and mean confidence, and the confidence.
+        min_area: smallest area of a polygon, m2; smaller ones take the class of their largest neighbor.
+        simplify: size of the corners to remove from polygons, m.
+        stac: also write a STAC item of each map; only for GeoTIFFs.
         cog: write Cloud Optimized GeoTIFFs.
         ensemble: further runs of the same classes and bands; the probabilities of all runs are averaged.
         bands: numbers, from 1, of the bands to read, by default those of the manifest.
@@ -252,6 +260,10 @@ def predict(
         "disagreement": disagreement,
         "uncalibrated": uncalibrated,
         "polygons": polygons,
+        "geopackage": geopackage,
+        "min_area": min_area,
+        "simplify": simplify,
+        "stac": stac,
         "cog": cog,
         "overwrite": overwrite,
         "bands": given or None,

@@ -54,6 +54,7 @@ class Case:
         window: px, of the sliding window.
         unscored: the class that each protocol leaves out.
         truth: a published mask's pixels as class ids.
+        padded: whether protocols of public code pad test windows.
     """
 
     benchmark: str
@@ -73,6 +74,7 @@ class Case:
     window: int
     unscored: dict[str, str | None]
     truth: Callable[[np.ndarray], Ids]
+    padded: bool = False
 
     @property
     def unlabeled(self) -> int:
@@ -125,6 +127,7 @@ CASES = (
         window=320,
         unscored={"rsmtdf": "clutter", "official": "impervious", "dwl": "clutter"},
         truth=_potsdam_colors,
+        padded=True,
     ),
     Case(
         benchmark="deepglobe",

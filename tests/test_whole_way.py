@@ -87,13 +87,14 @@ def prepared(case: Case, source: Path, to: Path) -> tuple[Dataset, str]:
 def config(
     case: Case, files: dict[str, object], weights: Path | None, folder: Path
 ) -> tuple[object, ...]:
-    """The packaged config of LoveDA, made small enough for a test."""
+    """The packaged config of the benchmark, made small enough for a test."""
     values = {
         "name": case.benchmark,
         **files,
         "data.labeled": "1/2",
         "views.crop": 64,
         "views.labeled_views": LABELED_VIEWS,
+        "views.unlabeled_views": 1,
         "teachers": "[" + case.teacher.replace("{weights}", str(weights)) + "]",
         "student.encoder": case.student,
         "student.translator_hidden": 16,
@@ -109,7 +110,7 @@ def config(
         "runtime.runs": folder / "runs",
     }
     overrides = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-    return ("loveda", *overrides, "--cache", folder / "cache")
+    return (case.benchmark, *overrides, "--cache", folder / "cache")
 
 
 def extracted(case: Case, words: Iterable[object]) -> None:
@@ -137,7 +138,12 @@ def evaluated(case: Case, run: Path) -> tuple[dict, str]:
     for scores in scored:
         assert f"protocol {scores['protocol']}" in printed
         assert scores["protocol_description"] in printed
-        expected = ious(case, scores["protocol"], report["confusion"], report["ignored"])
+        assert f"scored: {scores['crops']}" in printed
+        # A report has the pixel counts of its first protocol, and the crops of others may differ.
+        rsmtdf("evaluate", run, "--protocol", scores["protocol"])
+        alone = json.loads((Path(folder) / "report.json").read_text())
+        assert alone["crops"] == scores["crops"]
+        expected = ious(case, scores["protocol"], alone["confusion"], alone["ignored"])
         scored_ious = {
             row["name"]: row["iou"] for row in scores["scores"]["classes"] if row["scored"]
         }
@@ -145,6 +151,8 @@ def evaluated(case: Case, run: Path) -> tuple[dict, str]:
         assert scores["scores"]["miou"] == pytest.approx(
             mean(scores["protocol"], expected), abs=1e-9
         )
+    rsmtdf("evaluate", run, *protocols)
+    assert ("padded at a border" in report["others"][0]["crops"]) == case.padded
     assert len({scores["protocol_description"] for scores in scored}) == len(PROTOCOLS)
     assert report["images"] == case.scenes["test"]
     assert case.note in report["notes"]

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +16,11 @@ from cli.cache.transcode import transcode
 from cli.cache.verify import verify
 from cli.console import RichReporter, Text, err, labeled, out, show, show_command, table
 from cli.options import read_runtime
-from rsmtdf_core.cache.catalogue import Catalogue, StoreEntry, find_entry, read_catalogue
+from cli.rows import show_rows
 from rsmtdf_core.words import bytes_text
+
+if TYPE_CHECKING:
+    from rsmtdf_core.cache.catalogue import Catalogue, StoreEntry
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(plan)
@@ -70,7 +73,7 @@ def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
     shown = table(str(catalogue.cache), *columns)
     for entry in catalogue.stores:
         shown.add_row(
-            Text(entry.key, overflow="fold"),
+            entry.key,
             entry.label,
             entry.codec,
             f"{entry.views} of {entry.rows}",
@@ -79,7 +82,7 @@ def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
             f"{_days(entry)} d ago",
             ", ".join(_keepers(entry)) or "-",
         )
-    out.print(shown)
+    show_rows(shown)
     for entry in catalogue.stores:
         if entry.problem:
             err.print(labeled(f"{entry.key}:", entry.problem, "red"), soft_wrap=True)
@@ -90,7 +93,7 @@ def list_stores(cache: _Cache = None, as_json: _Json = False) -> None:
 @app.command()
 def info(store: _Store, cache: _Cache = None, as_json: _Json = False) -> None:
     """Print all details of a store, from its scenes to the runs that read it."""
-    entry = find_entry(_catalogue(cache), store)
+    entry = _entry(_catalogue(cache), store)
     if as_json:
         typer.echo(json.dumps(_plain(entry), indent=2))
         return
@@ -110,7 +113,7 @@ def pin(
     from rsmtdf_core.cache.usage import pin as set_pin
 
     catalogue = _catalogue(cache)
-    entry = find_entry(catalogue, store)
+    entry = _entry(catalogue, store)
     target = set_pin(catalogue.cache, entry.group if group else entry.key, note).target
     show("pinned", target)
 
@@ -125,7 +128,7 @@ def unpin(
     from rsmtdf_core.cache.usage import unpin as remove_pin
 
     catalogue = _catalogue(cache)
-    entry = find_entry(catalogue, store)
+    entry = _entry(catalogue, store)
     target = entry.group if group else entry.key
     remove_pin(catalogue.cache, target)
     show("no longer pinned", target)
@@ -224,7 +227,7 @@ def export_(
 
     *names, destination = stores
     catalogue = _catalogue(cache)
-    chosen = [find_entry(catalogue, name) for name in names]
+    chosen = [_entry(catalogue, name) for name in names]
     if teacher is not None:
         of_teacher = [entry for entry in catalogue.stores if entry.teacher == teacher]
         chosen = [entry for entry in chosen if entry in of_teacher] if names else of_teacher
@@ -274,27 +277,35 @@ def _folder(cache: Path | None) -> Path:
     return read_runtime(cache).cache_folder
 
 
-def _catalogue(cache: Path | None) -> Catalogue:
+def _catalogue(cache: Path | None) -> "Catalogue":
+    from rsmtdf_core.cache.catalogue import read_catalogue
+
     return read_catalogue(_folder(cache))
 
 
-def _state(entry: StoreEntry) -> Text:
+def _entry(catalogue: "Catalogue", name: str) -> "StoreEntry":
+    from rsmtdf_core.cache.catalogue import find_entry
+
+    return find_entry(catalogue, name)
+
+
+def _state(entry: "StoreEntry") -> Text:
     style = {"committed": "green", "unfinished": "yellow", "damaged": "bold red"}[entry.state]
     return Text(entry.state, style=style)
 
 
-def _days(entry: StoreEntry) -> str:
+def _days(entry: "StoreEntry") -> str:
     return f"{max(0.0, time.time() - entry.last_used) / 86400:.1f}"
 
 
-def _keepers(entry: StoreEntry) -> list[str]:
+def _keepers(entry: "StoreEntry") -> list[str]:
     running = sum(run.locks for run in entry.runs)
     pins = [f"pin ({pin.note})" if pin.note else "pin" for pin in entry.pins]
     plural = "s" if running > 1 else ""
     return pins + ([f"{running} unfinished run{plural}"] if running else [])
 
 
-def _plain(entry: StoreEntry) -> dict[str, object]:
+def _plain(entry: "StoreEntry") -> dict[str, object]:
     return {
         "store": entry.key,
         "path": str(entry.path.absolute()),

@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.tree import Tree
 
 from cli.console import Text, out, table
-from rsmtdf_core.cache.catalogue import StoreEntry
-from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.words import bytes_text
 
+if TYPE_CHECKING:
+    from rsmtdf_core.cache.catalogue import StoreEntry
+    from rsmtdf_core.store.store import FeatureStore
 
-def show_entry(entry: StoreEntry) -> None:
+
+def show_entry(entry: "StoreEntry") -> None:
     """Print a store's scenes, views, teacher, codec, certificate, cost, pins and runs."""
     title = Text(entry.key, style="bold")
     if entry.random_weights:
@@ -34,7 +37,7 @@ def show_entry(entry: StoreEntry) -> None:
     out.print(tree)
 
 
-def _add_views(tree: Tree, entry: StoreEntry) -> None:
+def _add_views(tree: Tree, entry: "StoreEntry") -> None:
     assert entry.store is not None
     group = entry.store.group
     ids = [key.id for key in group.scenes]
@@ -50,7 +53,7 @@ def _add_views(tree: Tree, entry: StoreEntry) -> None:
     )
 
 
-def _add_teacher(tree: Tree, store: FeatureStore) -> None:
+def _add_teacher(tree: Tree, store: "FeatureStore") -> None:
     shape, metadata = store.shape, store.metadata
     grid = f"{shape.height} x {shape.width} tokens of {shape.channels} channels"
     words = " RANDOM WEIGHTS" if metadata.random_weights else ""
@@ -58,7 +61,7 @@ def _add_teacher(tree: Tree, store: FeatureStore) -> None:
     _add_mapping(teacher, metadata.identity)
 
 
-def _add_codec(tree: Tree, entry: StoreEntry) -> None:
+def _add_codec(tree: Tree, entry: "StoreEntry") -> None:
     assert entry.store is not None
     store = entry.store
     branch = tree.add(
@@ -80,7 +83,7 @@ def _add_codec(tree: Tree, entry: StoreEntry) -> None:
         _add_mapping(tree.add("transcoded from"), store.metadata.source)
 
 
-def _certificate(entry: StoreEntry) -> Table:
+def _certificate(entry: "StoreEntry") -> Table:
     certificate = entry.certificate
     rows = table("", "", "mean", "1st percentile", "minimum")
     rows.title = None
@@ -93,7 +96,7 @@ def _certificate(entry: StoreEntry) -> Table:
     return rows
 
 
-def _add_cost(tree: Tree, entry: StoreEntry) -> None:
+def _add_cost(tree: Tree, entry: "StoreEntry") -> None:
     a_view = f", {bytes_text(entry.bytes / entry.views)} per view" if entry.views else ""
     speed = f", {1000 * entry.seconds / entry.views:.1f} ms per view" if entry.views else ""
     cost = tree.add("cost")

@@ -112,6 +112,7 @@ def _choices_table(report: "PlanReport") -> Table:
     row("reading, a step", *(_reading(choice) for choice in estimates))
     row("step from the cache", *(span(choice.step_seconds) for choice in estimates))
     row("step with the teachers", *(span(choice.online_step_seconds) for choice in estimates))
+    row("one training, no validations", *(span(choice.training_seconds) for choice in estimates))
     row("speed-up", *(f"{choice.speed_up:.2f}x" for choice in estimates))
     row("pays after epochs", *(_after(choice.epochs_to_pay) for choice in estimates))
     row("pays after trainings", *(_after(choice.experiments_to_pay) for choice in estimates))

@@ -1,21 +1,21 @@
 """`rsmtdf data`: check whether a dataset on this machine matches its manifest."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-import data_manifests
 from cli.console import RichReporter, Text, labeled, out, percent, show, table
 from cli.data.init import init
 from cli.data.prepare import download, prepare
 from cli.options import copy_file
-from rsmtdf_core.scenes.check import DatasetCheck, grouped
-from rsmtdf_core.scenes.manifest import Manifest, load_manifest, packaged_manifests
 from rsmtdf_core.words import counted
+
+if TYPE_CHECKING:
+    from rsmtdf_core.scenes.check import DatasetCheck
+    from rsmtdf_core.scenes.manifest import Manifest
 
 _MOST = 3  # files named in one line
 
@@ -32,6 +32,8 @@ def data() -> None:
 @app.command("list")
 def list_manifests() -> None:
     """List the manifests that come with the package."""
+    from rsmtdf_core.scenes.manifest import load_manifest, packaged_manifests
+
     for name in packaged_manifests():
         out.print(labeled(f"{name:<18}", load_manifest(name).title))
 
@@ -42,6 +44,11 @@ def copy(
     path: Annotated[Path, typer.Argument(help="The file to write.")],
 ) -> None:
     """Copy a packaged manifest to a file of your own, comments included."""
+    from importlib.resources import files
+
+    import data_manifests
+    from rsmtdf_core.scenes.manifest import load_manifest
+
     load_manifest(name)
     copy_file(Path(str(files(data_manifests))) / f"{name}.yaml", path)
 
@@ -74,6 +81,7 @@ def check(
     another format. Exits with status 1 if there is a problem.
     """
     from pipeline.data.check import check_data
+    from rsmtdf_core.scenes.manifest import load_manifest
 
     spec = load_manifest(manifest)
     result = check_data(spec, root, pictures, RichReporter())
@@ -93,7 +101,7 @@ def check(
     out.print(Text("no problems found", style="green"))
 
 
-def _splits_table(manifest: Manifest, result: DatasetCheck) -> Table:
+def _splits_table(manifest: "Manifest", result: "DatasetCheck") -> Table:
     """The number of scenes in each split, and the percentage of mask pixels of each class."""
     rows = table(manifest.title, "", *(split.name for split in result.splits))
     rows.add_row("scenes", *(str(split.scenes) for split in result.splits))
@@ -108,8 +116,10 @@ def _splits_table(manifest: Manifest, result: DatasetCheck) -> Table:
     return rows
 
 
-def _problems_table(result: DatasetCheck) -> Table:
+def _problems_table(result: "DatasetCheck") -> Table:
     """The first problems of each kind, and the number of further ones."""
+    from rsmtdf_core.scenes.problems import grouped
+
     rows = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
     for problem, more in grouped(result.problems, _MOST):
         rows.add_row(Text(problem.file, overflow="fold"), Text(problem.what))

@@ -16,7 +16,7 @@ def import_official(
     dataset: Annotated[
         str,
         typer.Option(
-            help="The training dataset: a packaged dataset's name, or a manifest's YAML file."
+            help="The dataset with its classes: a packaged dataset's name, or a manifest's YAML file."
         ),
     ],
     root: Annotated[
@@ -30,6 +30,15 @@ def import_official(
         ScoredModel,
         typer.Option(help="The model scored by default; the official code tests the student."),
     ] = ScoredModel.student,
+    splits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="The manifest that lists the scenes that the model was trained on, as written by `rsmtdf data "
+            "prepare --splits`. Reports repeat it.",
+            show_default="unknown",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete the existing run.")
     ] = False,
@@ -46,6 +55,7 @@ def import_official(
         root=root,
         run=run,
         weights=model.value,
+        splits=splits,
         overwrite=overwrite,
         reporter=RichReporter(),
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import Text, err, out, percent, show_json
+from cli.console import Text, err, percent, show_json
+from cli.rows import show_rows
 
 if TYPE_CHECKING:
     from pipeline.runs import RunList, RunSummary
@@ -49,7 +50,7 @@ def runs(
         show_json(listing)
         return
     if listing.runs:
-        out.print(_table(listing))
+        show_rows(_table(listing))
     for problem in listing.problems:
         err.print(Text(f"{problem.run}: {problem.problem}", style="yellow"))
     if any(run.random_teachers for run in listing.runs):
@@ -87,6 +88,8 @@ def _table(listing: "RunList") -> Table:
 
 def _labeled(run: "RunSummary") -> str:
     """Format the labeled share as a fraction if possible, with its seed unless that is 0."""
+    if run.labeled is None:
+        return "unknown"
     parts = 1 / run.labeled
     share = f"1/{round(parts)}" if abs(parts - round(parts)) < 1e-6 else f"{run.labeled:.3g}"
     return share if run.labeled_seed == 0 else f"{share} #{run.labeled_seed}"

@@ -10,14 +10,13 @@ from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.files import require_writable, write_json
 from rsmtdf_core.scenes.check import DatasetCheck, check_dataset
-from rsmtdf_core.scenes.files import image_size
 from rsmtdf_core.scenes.find import (
     Dataset,
     Scene,
     ScenePair,
     choose_scenes,
-    cut_scenes,
     find_pairs,
+    open_scenes,
     split_pairs,
 )
 from rsmtdf_core.scenes.manifest import Manifest, SplitName
@@ -80,10 +79,9 @@ def sample_rows(
 def _cut(dataset: Dataset, pairs: Sequence[ScenePair]) -> Iterator[Scene]:
     for pair in pairs:
         try:
-            size = image_size(dataset.root / pair.image, dataset.manifest.bands)
+            yield from open_scenes(dataset.manifest, dataset.root, pair).scenes
         except RsmtdfError:  # the check lists it among the problems
             continue
-        yield from cut_scenes(pair, size, dataset.manifest.window)
 
 
 def _rows(reader: SceneReader, split: SplitName, scenes: Sequence[Scene]) -> Iterator[PanelRow]:

@@ -6,10 +6,11 @@ from pathlib import Path
 from pipeline.calibration import Calibration, read_calibration
 from pipeline.evaluate.pictures import NAMES, draw_pictures
 from pipeline.evaluate.scenes import SceneLog
-from pipeline.plan import labeled_rule
+from pipeline.labeled import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
 from rsmtdf_core.errors import DataError
+from rsmtdf_core.evaluation.crops import count_crops, crop_readers, score_crops
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import (
     EvaluationReport,
@@ -17,12 +18,7 @@ from rsmtdf_core.evaluation.report import (
     write_report,
     write_scenes_csv,
 )
-from rsmtdf_core.evaluation.scoring import (
-    ScenePrediction,
-    count_confusion,
-    evenly,
-    scored_scenes,
-)
+from rsmtdf_core.evaluation.scoring import ScenePrediction, evenly, scored_scenes
 from rsmtdf_core.files import require_writable
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.best import Choice
@@ -31,8 +27,7 @@ from rsmtdf_core.runs.history import ranked
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import SplitName
-from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.scenes.splits import split_notes
+from rsmtdf_core.scenes.splits import imported_notes, split_notes
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.words import counted
 
@@ -92,21 +87,27 @@ def evaluate(
         )
     report_path = run.folder.report(split, run.weights)
     require_writable(report_path, *(report_path.with_name(name) for name in COMPANIONS))
-    reader = SceneReader(dataset)
+    readers = crop_readers(dataset, rules)
+    main = rules[
+        0
+    ].padded  # pictures, the confusion matrix and scores of scenes are of the first protocol
     calibration = read_calibration(run, reporter.warn)
     temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
     log = SceneLog(rules[0], manifest, evenly(scenes, PANEL_SCENES), temperatures)
     with reporter.bar(f"evaluate {split}", len(scenes)) as bar:
 
-        def record(prediction: ScenePrediction) -> None:
-            log.add(prediction)
-            bar.advance()
+        def record(padded: bool, prediction: ScenePrediction) -> None:
+            if padded == main:
+                log.add(prediction)
+                bar.advance()
 
-        counts = count_confusion(
-            run.student, reader, scenes, run.config.evaluation.inference, record
-        )
+        inference = run.config.evaluation.inference
+        all_counts = count_crops(run.student, readers, scenes, inference, record)
     state = run.checkpoint.state
-    first, *others = (rule(counts, manifest) for rule in rules)
+    counts, reader = all_counts[main], readers[main]
+    first, *others = (
+        score_crops(rule, all_counts[rule.padded], manifest, scenes) for rule in rules
+    )
     report = EvaluationReport(
         **dict(first),
         others=tuple(others),
@@ -115,7 +116,7 @@ def evaluate(
         split=split,
         weights=run.weights,
         parent=run.checkpoint.fingerprint,
-        inference=run.config.evaluation.inference,
+        inference=inference,
         images=len(scenes),
         confusion=tuple(tuple(row) for row in counts.matrix.tolist()),
         ignored=tuple(counts.ignored.tolist()),
@@ -155,6 +156,8 @@ def _notes(
     run: TrainedRun, dataset: Dataset, calibration: Calibration | None, split: SplitName
 ) -> tuple[str, ...]:
     """Describe how scenes were split and labeled, and another model than the best: such scores are not comparable."""
+    if run.folder.imported:
+        return imported_notes(dataset, split, run.trained_on)
     rule, *more = split_notes(dataset)
     notes = [f"{rule}; {labeled_rule(run.config, run.manifest)}", *more, *run.notes]
     step, best = run.checkpoint.state["step"], run.folder.validations

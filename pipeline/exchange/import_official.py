@@ -10,12 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.config import ExperimentConfig, load_config
+from pipeline.packaged import packaged_configs
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError, TeacherError
 from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite, save_checkpoint
 from rsmtdf_core.runs.folder import RunFolder
+from rsmtdf_core.runs.seals import write_sealed_text
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
@@ -23,12 +25,13 @@ from rsmtdf_core.student.official import CROP, OfficialShape, from_official, off
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import make_optimiser
+from rsmtdf_core.validation import dump_yaml
 from rsmtdf_core.weights.files import open_weights, read_tensor
 from rsmtdf_core.weights.pickles import StoredTensor
 
-# The packaged config with the teachers and the recipe of the reference.
-RECIPE = "loveda"
 RUNS = Path("runs")
+PUBLISHED = "-published"
+"""Ends the names of packaged configs that follow the published recipe of a dataset."""
 _KEYS: dict[ModelName, str] = {"student": "model", "ema": "model_ema"}
 _OFFICIAL = "give a file saved by the official RS-MTDF code, such as best.pth"
 
@@ -60,6 +63,7 @@ def import_official(
     root: Path | None = None,
     run: Path | None = None,
     weights: ModelName = "student",
+    splits: str | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
 ) -> ImportReport:
@@ -73,11 +77,14 @@ def import_official(
         root: the dataset's folder; None uses `data/<dataset>`.
         run: the folder of the new run; None uses `runs/<dataset>-<size>-official`.
         weights: the model that is scored by default.
+        splits: name or file of the manifest that lists the scenes that the model was trained on; None if they are
+            unknown, which reports then repeat.
         overwrite: delete an existing run.
         reporter: shows warnings.
 
     Raises:
         MissingFileError: If the checkpoint does not exist.
+        ConfigError: If a manifest is missing or invalid, or `splits` lists no training scenes.
         RunError: If the file is not an official checkpoint, lacks the model, or has other classes than the dataset,
             or the folder has a run already.
         WriteError: If a file cannot be written.
@@ -85,6 +92,7 @@ def import_official(
     reporter = reporter or Silent()
     require_writable_folder(run or RUNS)
     manifest = load_manifest(dataset)
+    trained_on = None if splits is None else _listing(splits)
     content, states = _read(checkpoint)
     if weights not in states:
         raise RunError(
@@ -119,6 +127,8 @@ def import_official(
     }
     try:
         save_checkpoint(folder.best, student, ema, make_optimiser(student, config.optimiser), state)
+        if trained_on is not None:
+            write_sealed_text(folder.splits, dump_yaml(trained_on))
         folder.note(status="finished", steps=0)
     except OSError:
         with suppress(OSError):  # so that the same command works once the disk has space
@@ -136,6 +146,26 @@ def import_official(
         weights=weights,
         official_score=_number(content, "previous_best"),
     )
+
+
+def _listing(splits: str) -> Manifest:
+    """Return the manifest that lists the training scenes of a model."""
+    remedy = (
+        "pass the manifest that `rsmtdf data prepare BENCHMARK --from DIR --splits LISTS --to DIR` writes for the "
+        "lists of its training, such as prepared/potsdam-official-1.yaml"
+    )
+    try:
+        manifest = load_manifest(splits)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"--splits {splits}", remedy=remedy) from None
+    train = manifest.splits.get("train")
+    if train is None or train.scenes is None:
+        raise ConfigError(
+            f"the manifest {manifest.name} does not list its training scenes",
+            where=f"--splits {splits}",
+            remedy=remedy,
+        )
+    return manifest
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[ModelName, dict[str, Tensor]]]:
@@ -205,13 +235,22 @@ def _require_classes(shape: OfficialShape, manifest: Manifest, path: Path) -> No
         )
 
 
+def _recipe(manifest: Manifest) -> ExperimentConfig:
+    """Return the packaged config of the published recipe for the manifest's classes, or else that of any classes."""
+    recipes = [load_config(name) for name in packaged_configs() if name.endswith(PUBLISHED)]
+    for recipe in recipes:
+        if load_manifest(recipe.data.manifest).class_names == manifest.class_names:
+            return recipe
+    return recipes[0]
+
+
 def _config(
     shape: OfficialShape, manifest: Manifest, dataset: str, root: Path | None, weights: ModelName
 ) -> ExperimentConfig:
-    recipe = load_config(RECIPE)
+    recipe = _recipe(manifest)
     expected = {teacher.teacher for teacher in shape.teachers}
     if {teacher.name for teacher in recipe.teachers} != expected:
-        raise ConfigError("the recipe's teachers are not the official ones", where=RECIPE)
+        raise ConfigError("the recipe's teachers are not the official ones", where=recipe.name)
     student = recipe.student.model_copy(
         update={
             "encoder": f"vit_{shape.size}_patch14_dinov2",

@@ -102,7 +102,8 @@ def extract(
     require_writable_folder(config.runtime.cache_folder)
     for teacher in config.teachers:
         fetch_description(teacher)
-    experiment, group = _planned(config)
+    with reporter.status("reading the scenes"):
+        experiment, group = _planned(config)
     for sentence in experiment.cautions:
         reporter.warn(sentence)
     # An impossible student is refused before the teachers run.

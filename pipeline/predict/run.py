@@ -2,28 +2,27 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from pipeline.calibration import Calibration, read_calibration
 from pipeline.memory import memory_errors
 from pipeline.predict.batches import Failures
-from pipeline.predict.inputs import Job, OutputKind, find_jobs, left_out
+from pipeline.predict.inputs import PLACED, Job, OutputKind, find_jobs, left_out
 from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
 from pipeline.predict.members import Members, facts_of, load_members
+from pipeline.predict.predictor import Predictor, find_calibration, predict_blocks
 from pipeline.predict.settings import PredictSettings
-from pipeline.predict.sources import Source, open_source
+from pipeline.predict.sources import open_source
+from pipeline.predict.stac import write_item
 from pipeline.reporter import Bar, Reporter, Silent
 from pipeline.trained import TrainedRun
 from rsmtdf_core.errors import ConfigError, DataError, RunError
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
+from rsmtdf_core.evaluation.tiles import window_starts
 from rsmtdf_core.files import (
     make_folder,
     read_json,
@@ -33,7 +32,7 @@ from rsmtdf_core.files import (
 )
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.formats import FileFormat
-from rsmtdf_core.maps.polygons import require_place
+from rsmtdf_core.maps.polygons import EXACT, require_place
 from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
@@ -44,40 +43,6 @@ from rsmtdf_core.words import counted
 
 FACTS = "predictions.json"
 FORMAT = FileFormat("record of how maps are made")
-
-
-@dataclass(frozen=True, slots=True)
-class _Predictor:
-    """The model and the settings shared by all inputs."""
-
-    members: Members
-    calibration: Calibration | None
-    bands: BandSettings | None
-    settings: PredictSettings
-
-    @property
-    def trained(self) -> TrainedRun:
-        """The first run, whose classes, colors and windows are used."""
-        return self.members.runs[0]
-
-    @property
-    def inference(self) -> InferenceSettings:
-        """How windows are predicted."""
-        return self.members.inference
-
-    @property
-    def temperature(self) -> float:
-        """The divisor of the logits in probabilities and confidences."""
-        return 1.0 if self.calibration is None else self.calibration.temperature
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Facts that a reader of probabilities and confidences must know."""
-        tags = {} if self.calibration is None else {"calibration": self.calibration.describe()}
-        if len(self.members.runs) > 1:
-            names = (run.folder.path.resolve().name for run in self.members.runs)
-            tags["ensemble"] = f"mean probabilities of the runs {', '.join(names)}"
-        return tags
 
 
 def predict(
@@ -93,8 +58,9 @@ def predict(
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them.
 
-    A GeoTIFF becomes `<name>.tif`, a palette raster with the same georeference. Another image becomes
-    `<name>.png`, a palette picture, and `<name>-panel.png`. Files are written atomically. Files that the
+    A GeoTIFF becomes `<name>.tif`, a palette raster with the same georeference, with a style for QGIS, `<name>.qml`.
+    Another image becomes `<name>.png`, a palette picture. Both have a small picture of image and map,
+    `<name>-panel.png`. Files are written atomically. Files that the
     same run wrote before with the same settings are kept, so an interrupted prediction can be resumed.
 
     Args:
@@ -119,12 +85,13 @@ def predict(
         RunError: If there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
+    _require_packages(settings)
     members = load_members(run, ensemble, overrides, checkpoint)
     trained = members.runs[0]
     _require_ensemble(settings, members)
     jobs = find_jobs(inputs, out, settings)
-    calibration = _calibration(members, settings, reporter)
-    predictor = _Predictor(members, calibration, _bands(trained, settings), settings)
+    calibration = find_calibration(members, settings, reporter)
+    predictor = Predictor(members, calibration, _bands(trained, settings), settings)
     make_folder(out, DataError, "name another folder with --out")
     require_writable(out / FACTS, *(path for job in jobs for path in job.files.values()))
     _warn_of_pictures(jobs, settings, reporter)
@@ -151,7 +118,7 @@ def predict(
 def _write_all(
     jobs: Sequence[Job],
     sizes: Mapping[Path, tuple[int, int]],
-    predictor: _Predictor,
+    predictor: Predictor,
     reporter: Reporter,
     failures: Failures,
 ) -> None:
@@ -178,20 +145,36 @@ def _write_all(
 
 
 def _warn_of_pictures(jobs: Sequence[Job], settings: PredictSettings, reporter: Reporter) -> None:
-    """Warn of inputs without a georeference if polygons are requested.
+    """Warn of inputs without a georeference if outputs with coordinates are requested.
 
     Raises:
         DataError: If none of the inputs can have a georeference.
     """
     pictures = [job.source for job in jobs if not job.is_raster]
-    if not settings.polygons or not pictures:
+    if not settings.places or not pictures:
         return
     if len(pictures) == len(jobs):
         require_place(pictures[0], Frame(0, 0))
     reporter.warn(
-        f"no polygons are written for {counted(len(pictures), 'picture')} without a georeference, "
+        f"no polygons and items are written for {counted(len(pictures), 'picture')} without a georeference, "
         f"such as {pictures[0]}"
     )
+
+
+def _require_packages(settings: PredictSettings) -> None:
+    """Check that the packages of the requested outputs are installed.
+
+    Raises:
+        ConfigError: If one is missing.
+    """
+    needed = ["pyogrio", "shapely"] if settings.geopackage else []
+    needed += ["shapely"] if settings.generalization != EXACT else []
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ConfigError(
+            f"the package {missing[0]} is not installed",
+            where="--geopackage" if settings.geopackage else "--min-area, --simplify",
+            remedy="pip install 'rsmtdf[geo]'",
+        )
 
 
 def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | None:
@@ -212,41 +195,23 @@ def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | Non
 
 
 def _require_ensemble(settings: PredictSettings, members: Members) -> None:
-    """Check that there are several runs if their disagreement is requested.
+    """Check that there are several runs if their disagreement is requested, and one for STAC items.
 
     Raises:
-        ConfigError: If there is one.
+        ConfigError: If there are not.
     """
+    if settings.stac and len(members.runs) > 1:
+        raise ConfigError(
+            "a STAC item describes a single model, and an ensemble has several",
+            where="--stac",
+            remedy="leave out --stac, or predict without --ensemble",
+        )
     if settings.disagreement and len(members.runs) == 1:
         raise ConfigError(
             "a single run cannot disagree",
             where="--disagreement",
             remedy="add runs with --ensemble RUN",
         )
-
-
-def _calibration(
-    members: Members, settings: PredictSettings, reporter: Reporter
-) -> Calibration | None:
-    """Return the run's calibration if probabilities or confidences are written; an ensemble has none."""
-    if settings.uncalibrated or not (settings.probabilities or settings.confidence):
-        return None
-    if len(members.runs) > 1:
-        reporter.say("the probabilities of an ensemble are not calibrated")
-        return None
-    calibration = read_calibration(members.runs[0], reporter.warn)
-    if calibration is not None:
-        now, fitted = (
-            deciding(inference, Role.SCORING)
-            for inference in (members.inference, calibration.inference)
-        )
-        if now != fitted:
-            reporter.warn(
-                "the run's temperature was fitted with other inference settings: "
-                + "; ".join(differences(fitted, now))
-            )
-        reporter.say(f"confidences are calibrated: {calibration.describe()}")
-    return calibration
 
 
 def _seams(inference: InferenceSettings) -> Iterator[str]:
@@ -275,7 +240,7 @@ def _too_little(inference: InferenceSettings, detail: str) -> RunError:
 def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> tuple[int, int]:
     """Check the header of an input, and return its height and width in px."""
     with open_raster(job.source, bands) as raster:
-        if "polygons" in job.files:
+        if job.files.keys() & PLACED:
             require_place(job.source, raster.frame)
         georeferenced = (
             raster.frame.crs is not None or raster.frame.gcps or raster.frame.rpcs is not None
@@ -291,7 +256,7 @@ def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> t
         return raster.frame.height, raster.frame.width
 
 
-def _facts(predictor: _Predictor) -> dict[str, Any]:
+def _facts(predictor: Predictor) -> dict[str, Any]:
     """Return the facts that decide the content of the files."""
     first, *others = (facts_of(run) for run in predictor.members.runs)
     facts: dict[str, Any] = {
@@ -300,12 +265,19 @@ def _facts(predictor: _Predictor) -> dict[str, Any]:
         "inference": deciding(predictor.inference, Role.SCORING),
         "bands": None if predictor.bands is None else predictor.bands.model_dump(mode="json"),
         "cog": predictor.settings.cog,
+        **_detail(predictor.settings),
     }
     if others:
         facts["ensemble"] = others
     if predictor.calibration is not None:
         facts["temperature"] = predictor.temperature
     return facts
+
+
+def _detail(settings: PredictSettings) -> dict[str, Any]:
+    """Return how polygons are generalized; nothing for exact ones, as in folders of earlier versions."""
+    detail = settings.generalization
+    return {} if detail == EXACT else {"polygons": asdict(detail)}
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -352,7 +324,7 @@ def _by_blocks(kinds: Sequence[OutputKind]) -> list[OutputKind]:
     return [kind for kind in kinds if kind in BY_BLOCKS]
 
 
-def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Bar) -> None:
+def _write(job: Job, kinds: Sequence[OutputKind], predictor: Predictor, bar: Bar) -> None:
     """Write the missing files of an input: first those written by blocks, then those derived from the map."""
     manifest, by_blocks = predictor.trained.manifest, _by_blocks(kinds)
     if by_blocks:
@@ -371,7 +343,7 @@ def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Ba
                 )
                 for kind in by_blocks
             }
-            for top, left, logits in _logits(predictor, source):
+            for top, left, logits in predict_blocks(predictor, source):
                 block = predictor.members.block(logits)
                 valid = source.valid(top, left, *logits.shape[1:])
                 for kind, writer in writers.items():
@@ -381,15 +353,7 @@ def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Ba
                     writer.write(top, left, values)
                 bar.advance(note=job.source.name)
     for kind in kinds:
-        if kind not in BY_BLOCKS:
-            derive(job, kind, manifest, predictor.bands)
-
-
-def _logits(predictor: _Predictor, source: Source) -> Iterator[tuple[int, int, Tensor]]:
-    members = predictor.members
-
-    def read(top: int, left: int, height: int, width: int) -> Tensor:
-        pixels = source.read(top, left, height, width)
-        return members.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
-
-    return blended_blocks(members.logits, read, source.size, predictor.inference)
+        if kind == "stac":
+            write_item(job, predictor.trained, predictor.inference)
+        elif kind not in BY_BLOCKS:
+            derive(job, kind, manifest, predictor.bands, predictor.settings.generalization)

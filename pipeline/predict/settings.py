@@ -1,7 +1,14 @@
-"""Settings of `rsmtdf predict`."""
+"""Settings of `rsmtdf predict` (tests: test_places.py)."""
 
+from typing import Annotated
+
+from pydantic import Field
+
+from rsmtdf_core.maps.polygons import Generalization
 from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.settings import Settings
+
+Amount = Annotated[float, Field(ge=0, le=1e12)]
 
 
 class PredictSettings(Settings):
@@ -13,6 +20,11 @@ class PredictSettings(Settings):
         disagreement: write a raster of how much the runs of an ensemble disagree.
         uncalibrated: do not apply the run's temperature to probabilities and confidences.
         polygons: write GeoJSON polygons of connected areas of one class, in longitude and latitude.
+        geopackage: write the polygons as a GeoPackage, with their areas and the mean of their confidence, and the
+            confidence layer.
+        min_area: smallest area of a polygon, m2; smaller areas take the class of their largest neighbor.
+        simplify: size of the corners to remove from polygons, m; shared borders stay shared.
+        stac: write a STAC item of the map, with the model in the fields of the extension MLM.
         cog: write Cloud Optimized GeoTIFFs.
         overwrite: recompute existing files.
         bands: bands to read; None reads those of the run's manifest.
@@ -23,6 +35,20 @@ class PredictSettings(Settings):
     disagreement: bool = False
     uncalibrated: bool = False
     polygons: bool = False
+    geopackage: bool = False
+    min_area: Amount = 0.0
+    simplify: Amount = 0.0
+    stac: bool = False
     cog: bool = False
     overwrite: bool = False
     bands: BandSettings | None = None
+
+    @property
+    def generalization(self) -> Generalization:
+        """How much detail polygons show."""
+        return Generalization(self.min_area, self.simplify)
+
+    @property
+    def places(self) -> bool:
+        """Whether an output needs longitude and latitude."""
+        return self.polygons or self.geopackage or self.stac

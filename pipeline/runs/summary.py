@@ -37,7 +37,7 @@ class RunSummary(Settings):
         path: the run's folder.
         method: name of the training method.
         dataset: name of the manifest.
-        labeled: share of the training scenes with masks in use.
+        labeled: share of the training scenes with masks in use; None for an imported model.
         labeled_seed: seed of the choice of labeled scenes.
         seed: seed of the run.
         steps: number of trained steps.
@@ -55,7 +55,7 @@ class RunSummary(Settings):
     path: Path
     method: str
     dataset: str
-    labeled: float
+    labeled: float | None
     labeled_seed: int
     seed: int
     steps: int
@@ -72,12 +72,13 @@ class RunSummary(Settings):
 def summarize(record: RunRecord, name: str) -> RunSummary:
     """Summarize a run under the given name."""
     config, best = record.config, record.best
+    share = record.manifest.labeled_share or config.data.labeled
     return RunSummary(
         run=name,
         path=record.folder.path,
         method=config.objective.method,
         dataset=record.manifest.name,
-        labeled=record.manifest.labeled_share or config.data.labeled,
+        labeled=None if record.folder.imported else share,
         labeled_seed=config.data.labeled_seed,
         seed=config.seed,
         steps=record.steps,
@@ -95,7 +96,7 @@ def summarize(record: RunRecord, name: str) -> RunSummary:
 def _features(record: RunRecord) -> RunFeatures:
     config, lock = record.config, record.lock or {}
     pixels = record.pixels
-    if not record.distils:
+    if not record.distils or record.folder.imported:
         return RunFeatures(source="none", pixels=pixels)
     teachers = tuple(teacher.name for teacher in config.distilled)
     views = config.views.unlabeled_views

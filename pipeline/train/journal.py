@@ -1,6 +1,6 @@
 """The outputs of a training: metrics.jsonl, TensorBoard, trackers and the console; at its end, a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -80,13 +80,14 @@ class Journal:
         self._measures: Measures | None = None
         self._logged = start
         self._phase = ""
+        self._worst = ""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as entering:
             scalars = ScalarFile(self._folder.tensorboard, self._start)
             self._scalars = entering.enter_context(scalars)
-            bar = self._reporter.bar("train", self._total, self._start)
+            bar = self._reporter.bar("train", self._total, self._start, at_notes=True)
             self._bar: Bar = entering.enter_context(bar)
             self._stack = entering.pop_all()
         return self
@@ -151,6 +152,7 @@ class Journal:
     def validation(self, line: dict[str, Any], best: Validation | None) -> None:
         """Log a validation's line of metrics, and show the best validation, which may be this one."""
         self._folder.log(line)
+        self._worst = worst_class(line.get("iou", {}))
         self._add_scalars({"val/miou": line["miou"]}, line["step"])
         self._bar.advance(0, note=self._note(best))
 
@@ -158,7 +160,7 @@ class Journal:
         """Show a line with the validation of an epoch, if any, and the means of the last interval."""
         parts = [f"{self._phase} epoch {record.epoch + 1}, step {record.step + 1:,}".lstrip()]
         if validation is not None:
-            parts[0] += f": val mIoU {100 * validation.miou:.2f}"
+            parts[0] += f": val mIoU {100 * validation.miou:.2f}{self._worst}"
         if self._measures is not None:
             first = self._logged - self._measures.steps + 1
             steps = (
@@ -187,6 +189,19 @@ class Journal:
         if self._accelerator.trackers:
             with tracking(self._folder, self._accelerator.num_processes):
                 self._accelerator.log(values, step=step)
+
+
+def worst_class(scores: Mapping[str, float | None]) -> str:
+    """Describe the class with the lowest IoU, after a space; empty unless several classes have one.
+
+    Args:
+        scores: IoU in 0..1 by class; None for a class that neither masks nor predictions have.
+    """
+    known = {name: iou for name, iou in scores.items() if iou is not None}
+    if len(known) < 2:
+        return ""
+    name = min(known, key=lambda name: known[name])
+    return f" (worst class: {name} {100 * known[name]:.2f})"
 
 
 def measures_text(measures: Measures, classes: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from pipeline.reporter import Reporter, Silent
 from pipeline.statistics import with_statistics
 from pipeline.train.initial import find_initial, start_from
 from pipeline.train.journal import TrainReport
-from pipeline.train.phases import Phase
+from pipeline.train.opening import open_phase
 from pipeline.train.session import Session
 from pipeline.train.setup import make_accelerator, make_phases
 from pipeline.train.signals import end_with_launcher
@@ -29,8 +29,6 @@ from rsmtdf_core.runs.resuming import GlobalBatch
 from rsmtdf_core.store.locks import reading
 from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.loop import Training
-from rsmtdf_core.training.methods.base import hooks_of
-from rsmtdf_core.views.settings import FRESH
 
 
 def train(
@@ -68,15 +66,18 @@ def train(
     end_with_launcher()
     config = with_statistics(config)
     teachers_before = live_teachers()
-    experiment = plan_experiment(config)
+    reporter = reporter or Silent()
+    with reporter.status("reading the scenes"):
+        experiment = plan_experiment(config)
     require_unlabeled(experiment)
     accelerator = make_accelerator(config)
     folder = RunFolder(run or config.run_folder)
     if accelerator.is_main_process:
         require_writable_folder(folder.path)
-    if reporter is None or not accelerator.is_main_process:
+    if not accelerator.is_main_process:
         reporter = Silent()
-    phases = make_phases(experiment, accelerator)
+    with reporter.status("building the student"):
+        phases = make_phases(experiment, accelerator)
     features, training = phases.features, phases.current.training
     for sentence in (*experiment.cautions, *features.cautions):
         reporter.warn(sentence)
@@ -106,7 +107,7 @@ def train(
             )
         accelerator.wait_for_everyone()
         for phase in phases:
-            _open(reporter, phase)
+            open_phase(reporter, phase)
         session = Session(experiment, phases, folder, reporter, profile=profile, exits=exits)
         cache = config.runtime.cache_folder
         if accelerator.is_main_process and features.stores:
@@ -117,13 +118,6 @@ def train(
             _warn(reporter, end_run(cache, folder.path))
         accelerator.end_training()
     return session.report()
-
-
-def _open(reporter: Reporter, phase: Phase) -> None:
-    """Describe the training of a phase, and the choices that its method made from the data."""
-    reporter.say(_opening(phase))
-    for note in hooks_of(phase.training.objective).notes:
-        reporter.say(note)
 
 
 def _caution(
@@ -163,53 +157,6 @@ def _require_same_processes(
             where=folder.path,
             remedy=f"resume it with torchrun --nproc-per-node {started}",
         )
-
-
-def _opening(phase: Phase) -> str:
-    """Describe the training of a phase in a line."""
-    experiment, training = phase.experiment, phase.training
-    config, schedule = experiment.config, training.schedule
-    method = config.objective.method
-    scenes = f"{len(experiment.plan.labeled_scenes)} labeled"
-    unlabeled = f"{len(experiment.plan.unlabeled_scenes)} unlabeled"
-    if config.method.strong_views:
-        scenes += f" and {unlabeled}"
-    if not config.method.trains_head and (samples := config.objective.samples) != "both":
-        scenes = f"the {samples} of {scenes}"
-    processes = training.accelerator.num_processes
-    batch = f"{schedule.total}"
-    if processes > 1:
-        batch += f" ({processes} processes x {schedule.batch})"
-    parts = f" in {training.parts} parts" if training.parts > 1 else ""
-    crops = "crops" if schedule.pooled else "labeled crops"
-    optimiser = config.optimiser
-    rate = f"lr {optimiser.scaled_lr(schedule.total):g}"
-    if optimiser.scale_lr == "linear":
-        rate += f" (linear: {optimiser.lr:g} x {schedule.total} / {optimiser.lr_batch})"
-    else:
-        rate += " (scale_lr: none)"
-    if warmup := optimiser.warmup_steps(training.total_steps):
-        rate += f" after {warmup} steps of warm-up"
-    teachers = ""
-    if config.method.predicts_from == "tokens":
-        names = ", ".join(teacher.name for teacher in config.distilled)
-        teachers = f"; validations load the teachers {names}"
-    device, precision = training.accelerator.device.type, config.runtime.precision
-    return (
-        f"{method} on {scenes} scenes: {training.total_steps} steps of {batch} {crops}{parts}, "
-        f"{rate}, {precision} on {device}{teachers}{_fresh_views(config)}"
-    )
-
-
-def _fresh_views(config: ExperimentConfig) -> str:
-    """Describe the fresh views of a training, with a comma before; empty if there are none."""
-    views = config.views
-    counts = {"labeled": views.labeled_views, "unlabeled": views.unlabeled_views}
-    fresh = [role for role, count in counts.items() if count == FRESH]
-    if not config.method.strong_views:
-        fresh = [role for role in fresh if role == "labeled"]
-    undistilled = ", which are not distilled" if config.teacher_source == "cached" else ""
-    return f", fresh {' and '.join(fresh)} views{undistilled}" if fresh else ""
 
 
 def _warn(reporter: Reporter, warning: str | None) -> None:

@@ -20,7 +20,12 @@ from pipeline.train.phases import Phases
 from pipeline.train.profiling import StepProfiler
 from pipeline.train.signals import Interrupted, Signals, interrupted
 from pipeline.train.trackers import running_trackers
-from pipeline.train.validation import share_buffers, share_tensors, shared_confusion
+from pipeline.train.validation import (
+    share_buffers,
+    share_of,
+    share_tensors,
+    shared_confusion,
+)
 from pipeline.train.watch import Watch
 from rsmtdf_core.errors import RunError, WriteError
 from rsmtdf_core.evaluation.counts import only_class
@@ -272,10 +277,14 @@ class Session:
         which = self._config.evaluation.weights
         model = training.ema if which == "ema" else training.student
         inference = self._config.evaluation.inference
-        with memory_errors(
-            lambda detail: too_little_for_a_validation(
-                inference, self._folder.config, detail, self._processes
-            )
+        share = share_of(self._scenes, accelerator)
+        with (
+            self._reporter.bar("validate", len(share)) as bar,
+            memory_errors(
+                lambda detail: too_little_for_a_validation(
+                    inference, self._folder.config, detail, self._processes
+                )
+            ),
         ):
             counts = shared_confusion(
                 model,
@@ -284,6 +293,7 @@ class Session:
                 inference,
                 accelerator,
                 leaving=lambda: self._signals.number > 0,
+                on_scene=bar.advance,
             )
         if counts is None:
             raise self._interrupted(self._signals.agreed(accelerator))

@@ -27,23 +27,25 @@ def shared_confusion(
     inference: InferenceSettings,
     accelerator: Accelerator,
     leaving: Callable[[], bool],
+    on_scene: Callable[[], None] = lambda: None,
 ) -> PixelCounts | None:
     """Return pixel counts over all scenes, of which each process predicts its share.
 
     Every scene counts once, for any number of processes. Returns None if `leaving` became true in any
-    process; it is called after each scene.
+    process; it is called after each scene, as is `on_scene`.
     """
 
-    def check_leaving(_prediction: ScenePrediction) -> None:
+    def after_scene(_prediction: ScenePrediction) -> None:
+        on_scene()
         if leaving():
             raise _Left
 
     classes = len(reader.dataset.manifest.classes)
     counts, left = PixelCounts.zeros(classes), leaving()
-    share = scenes[accelerator.process_index :: accelerator.num_processes]
+    share = share_of(scenes, accelerator)
     if not left:
         try:
-            counts = count_confusion(student, reader, share, inference, check_leaving)
+            counts = count_confusion(student, reader, share, inference, after_scene)
         except _Left:
             left = True
     rows = np.vstack([counts.matrix, counts.ignored])
@@ -53,6 +55,11 @@ def shared_confusion(
         return None
     summed = total[:-1].reshape(classes + 1, classes)
     return PixelCounts(summed[:classes], summed[classes])
+
+
+def share_of(scenes: Sequence[Scene], accelerator: Accelerator) -> Sequence[Scene]:
+    """Return the scenes that this process predicts."""
+    return scenes[accelerator.process_index :: accelerator.num_processes]
 
 
 def share_buffers(accelerator: Accelerator, *models: nn.Module) -> None:

@@ -25,6 +25,10 @@ class PixelCounts(NamedTuple):
         """Return empty counts."""
         return cls(np.zeros((classes, classes), np.int64), np.zeros(classes, np.int64))
 
+    def plus(self, other: Self) -> Self:
+        """Return the counts of both."""
+        return type(self)(self.matrix + other.matrix, self.ignored + other.ignored)
+
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
         """All predictions by class, including those on ignored pixels, int64 [C]."""

@@ -49,7 +49,7 @@ class EvaluationReport(ProtocolScores):
         inference: settings for predicting whole scenes.
         images: number of scenes with a mask.
         others: scores of the same predictions under further protocols.
-        confusion: pixel counts, with a row for each true class.
+        confusion: pixel counts of `crops`, with a row for each true class. `others` may have scored other crops.
         ignored: predictions by class on pixels that the truth ignores.
         random_teachers: teachers of the run with random weights. If there are any, the scores do not
             reflect the method.
@@ -107,6 +107,7 @@ class EvaluationReport(ProtocolScores):
             protocol=self.protocol,
             protocol_description=self.protocol_description,
             scores=self.scores,
+            crops=self.crops,
         )
         return {scores.protocol: scores for scores in (first, *self.others)}
 

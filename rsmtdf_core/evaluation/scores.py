@@ -90,8 +90,10 @@ class ProtocolScores(Settings):
         protocol: name of the protocol.
         protocol_description: the rule of the protocol in words.
         scores: the scores under this protocol.
+        crops: the scored images in words: their number, sizes and padding; empty in reports of earlier versions.
     """
 
     protocol: str
     protocol_description: str
     scores: Scores
+    crops: str = ""

@@ -1,1 +1,1 @@
-"""GeoTIFFs, read and written in windows; needs rasterio, the extra `geo`."""
+"""GeoTIFFs, read and written in windows."""

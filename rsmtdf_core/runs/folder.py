@@ -7,6 +7,7 @@
   .lock                held by the process that trains
   config.yaml          resolved config
   manifest.yaml        manifest of the dataset
+  splits.yaml          manifest whose training scenes an imported model was trained on, if they are known
   metrics.jsonl        one line per logged step and per validation
   cache.lock.json      the views and stores that the run reads
   checkpoints/step-*   the latest checkpoints
@@ -79,6 +80,17 @@ class RunFolder:
     def manifest(self) -> Path:
         """The dataset's manifest."""
         return self.path / "manifest.yaml"
+
+    @property
+    def splits(self) -> Path:
+        """The manifest whose training scenes an imported model was trained on; missing if they are unknown."""
+        return self.path / "splits.yaml"
+
+    @property
+    def imported(self) -> bool:
+        """Whether another program trained the model: the run is finished without a step."""
+        facts = self.facts
+        return facts.get("status") == "finished" and facts.get("steps") == 0
 
     @property
     def metrics(self) -> Path:

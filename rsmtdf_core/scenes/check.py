@@ -6,23 +6,19 @@ that are in two splits under different names.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from os import cpu_count
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BeforeValidator
 
-from rsmtdf_core.errors import RsmtdfError
-from rsmtdf_core.scenes.duplicates import Content, ContentHash, find_copies, find_duplicates
-from rsmtdf_core.scenes.files import open_mask, strips
+from rsmtdf_core.scenes.check_pair import PairCheck, open_pair
+from rsmtdf_core.scenes.duplicates import Content, find_copies, find_duplicates
 from rsmtdf_core.scenes.find import (
     Scene,
     ScenePair,
     choose_scenes,
-    cut_scenes,
     find_pairs,
     image_id,
     in_threads,
@@ -32,42 +28,17 @@ from rsmtdf_core.scenes.find import (
     split_pairs,
 )
 from rsmtdf_core.scenes.hints import unknown_values_hint
-from rsmtdf_core.scenes.images.frame import Frame, apart
+from rsmtdf_core.scenes.image_labels import (
+    NOWHERE,
+    NOWHERE_REMEDY,
+    label_notes,
+    unplaced,
+)
 from rsmtdf_core.scenes.manifest import Manifest, SplitName
 from rsmtdf_core.scenes.patterns import match_pairs
-from rsmtdf_core.scenes.rasters import open_raster
-from rsmtdf_core.scenes.reader import size_differs, unknown_values
+from rsmtdf_core.scenes.problems import Problem
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.words import counted, readable
-
-
-class Problem(Settings):
-    """A problem with a file.
-
-    Attributes:
-        file: posix path relative to the data root; bytes that are not text are shown as Latin-1.
-        what: a sentence on the problem.
-        kind: a label that problems of one kind share; empty if they share the whole sentence.
-    """
-
-    file: Annotated[str, BeforeValidator(readable)]
-    what: str
-    kind: str = ""
-
-
-def grouped(problems: Sequence[Problem], most: int) -> list[tuple[Problem, int]]:
-    """Return at most `most` problems of each kind, in their order, each with a number of omitted problems.
-
-    That number is 0 except for the last problem of a kind.
-    """
-    kinds: dict[str, list[Problem]] = {}
-    for problem in problems:
-        kinds.setdefault(problem.kind or problem.what, []).append(problem)
-    return [
-        (problem, len(same) - most if number == most else 0)
-        for same in kinds.values()
-        for number, problem in enumerate(same[:most], 1)
-    ]
 
 
 class SplitCheck(Settings):
@@ -77,7 +48,7 @@ class SplitCheck(Settings):
         name: the name of the split.
         scenes: number of scenes.
         labeled: number of scenes with a mask.
-        unlabeled: images without a mask, posix paths relative to the data root.
+        unlabeled: images without any labeled scene, posix paths relative to the data root.
         pixels: number of pixels of each class, in the readable masks.
         ignored: number of pixels of these masks without a class.
     """
@@ -112,31 +83,6 @@ class DatasetCheck(Settings):
     copies: tuple[tuple[Annotated[str, BeforeValidator(readable)], ...], ...] = ()
 
 
-@dataclass
-class _PairCheck:
-    """The contents of a pair.
-
-    Attributes:
-        scenes: the scenes of its image, if it could be opened.
-        pixels: pixel counts of each scene whose mask could be read, int64 [C + 1], ignored pixels last.
-        content: digests of its image, if it could be read.
-        problems: the problems with its files.
-        unknown: number of mask pixels of each value that no class has.
-        frame: size and georeference of its image, if it could be opened.
-        turned: whether the image is shown turned, by its orientation tag.
-        gaps: for strips with missing data, where they have data: packed bits by top row, until the mask is read.
-    """
-
-    scenes: list[Scene] = field(default_factory=list)
-    pixels: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
-    content: Content | None = None
-    problems: list[Problem] = field(default_factory=list)
-    unknown: Counter[str] = field(default_factory=Counter)
-    frame: Frame | None = None
-    turned: bool = False
-    gaps: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
-
-
 def check_dataset(
     manifest: Manifest, root: Path, on_scene: Callable[[], None] | None = None
 ) -> DatasetCheck:
@@ -153,15 +99,19 @@ def check_dataset(
     pairs = find_pairs(manifest, root)
     splits = split_pairs(manifest, pairs)
     used = list({pair.id: pair for members in splits.values() for pair in members}.values())
-    pair_checks: dict[str, _PairCheck] = {}
+    pair_checks: dict[str, PairCheck] = {}
     # Decoding uses a full core, and the memory of a raster, so there are no more threads than cores.
-    opened_pairs = in_threads(lambda pair: _open_pair(manifest, root, pair), used, cpu_count())
+    opened_pairs = in_threads(lambda pair: open_pair(manifest, root, pair), used, cpu_count())
     for pair, pair_check in zip(used, opened_pairs, strict=True):
         pair_checks[pair.id] = pair_check
         if on_scene is not None:
             on_scene()
     problems = [problem for pair_check in pair_checks.values() for problem in pair_check.problems]
     problems += _lone_masks(manifest, root, pairs)
+    labels = [check.labels for check in pair_checks.values() if check.labels is not None]
+    problems += [
+        Problem(file=path, what=f"{NOWHERE}: {NOWHERE_REMEDY}") for path in unplaced(labels)
+    ]
     scenes: dict[SplitName, tuple[Scene, ...]] = {}
     for split, members in splits.items():
         if split != "train":
@@ -194,6 +144,8 @@ def check_dataset(
             *_lacking(split_checks),
             *_left_out(manifest, len(pairs) - len(used), pair_checks),
             *_listed(manifest),
+            *label_notes(labels),
+            *_contested(pair_checks),
         ),
         hints=() if hint is None else (hint,),
         unmatched=unknown.total() if manifest.mask_encoding.tolerant else 0,
@@ -205,7 +157,7 @@ def check_dataset(
     )
 
 
-def _left_out(manifest: Manifest, unused: int, pair_checks: dict[str, _PairCheck]) -> Iterator[str]:
+def _left_out(manifest: Manifest, unused: int, pair_checks: dict[str, PairCheck]) -> Iterator[str]:
     """Yield notes on images and pixels that will not be used."""
     if unused:
         yield f"{unused} images are in no split"
@@ -217,88 +169,21 @@ def _left_out(manifest: Manifest, unused: int, pair_checks: dict[str, _PairCheck
         yield f"{sum(masks):,} pixels of {len(masks)} masks match no class and are ignored"
 
 
+def _contested(pair_checks: Mapping[str, PairCheck]) -> Iterator[str]:
+    """Yield a note on pixels that shapes of different classes cover."""
+    contested = [check for check in pair_checks.values() if check.contested]
+    if contested and (labels := contested[0].labels) is not None:
+        pixels = sum(check.contested for check in contested)
+        yield (
+            f"{pixels:,} pixels of {counted(len(contested), 'image')} are covered by shapes of different classes: "
+            f"the last of {', '.join(labels.mask.order)} wins (`order` under mask_encoding)"
+        )
+
+
 def _listed(manifest: Manifest) -> Iterator[str]:
     if manifest.labeled is not None:
         scenes = counted(len(manifest.labeled), "training scene")
         yield f"listed as labeled: {scenes}; masks of other training scenes are not used"
-
-
-def _open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> _PairCheck:
-    pair_check = _PairCheck()
-    try:
-        _open_image(manifest, root, pair, pair_check)
-    except RsmtdfError as error:
-        pair_check.problems.append(Problem(file=pair.image, what=error.what))
-    if pair.mask is not None:
-        try:
-            _open_mask(manifest, root, pair.mask, pair_check)
-        except RsmtdfError as error:
-            pair_check.problems.append(Problem(file=pair.mask, what=error.what))
-    pair_check.gaps.clear()
-    return pair_check
-
-
-def _open_image(manifest: Manifest, root: Path, pair: ScenePair, pair_check: _PairCheck) -> None:
-    with open_raster(root / pair.image, manifest.bands) as raster:
-        pair_check.frame, size = raster.frame, raster.image.size
-        pair_check.turned = raster.image.turned
-        content = ContentHash(size)
-        has_data = False
-        for part in strips(size):
-            pixels, valid = raster.read(*part)
-            content.add(pixels)
-            has_data |= bool(valid.any())
-            if not valid.all():
-                pair_check.gaps[part[0]] = np.packbits(valid, axis=1)
-    if not has_data:
-        pair_check.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
-    pair_check.content = content.of(root, pair.image)
-    pair_check.scenes = list(cut_scenes(pair, size, manifest.window))
-
-
-def _open_mask(manifest: Manifest, root: Path, path: str, pair_check: _PairCheck) -> None:
-    with open_mask(root / path, manifest) as mask:
-        size, frame = mask.size, mask.image.frame
-        same = pair_check.frame is not None and size == (
-            pair_check.frame.width,
-            pair_check.frame.height,
-        )
-        for part in strips(size):
-            ids, strange = mask.class_ids(part)
-            pair_check.unknown.update(strange)
-            if same and part[0] in pair_check.gaps:
-                valid = np.unpackbits(pair_check.gaps[part[0]], axis=1, count=size[0]).astype(bool)
-                ids[~valid] = manifest.ignore_id
-            _count(manifest, ids, part[0], pair_check)
-    if pair_check.unknown and not manifest.mask_encoding.tolerant:
-        sentence = unknown_values(pair_check.unknown)
-        pair_check.problems.append(Problem(file=path, what=sentence, kind="unknown values"))
-    if pair_check.frame is None:
-        return
-    if not same:
-        image = pair_check.frame.height, pair_check.frame.width
-        sentence = size_differs(size[::-1], image)
-        if pair_check.turned and size[::-1] == image[::-1]:
-            sentence += "; the image is turned by its orientation tag, the mask is not"
-        pair_check.problems.append(Problem(file=path, what=sentence, kind="size differs"))
-    if apart(pair_check.frame, frame):
-        pair_check.problems.append(
-            Problem(file=path, what="the georeferences of the mask and its image do not overlap")
-        )
-
-
-def _count(
-    manifest: Manifest, ids: npt.NDArray[np.uint8], top: int, pair_check: _PairCheck
-) -> None:
-    """Add the rows of a mask, from row `top` on, to the counts of the scenes that contain them."""
-    kept = [*range(len(manifest.classes)), manifest.ignore_id]
-    for scene in pair_check.scenes:
-        left, first = (scene.window.left, scene.window.top) if scene.window else (0, 0)
-        rows = slice(max(0, first - top), max(0, first + scene.height - top))
-        counts = np.bincount(ids[rows, left : left + scene.width].ravel(), minlength=256)[kept]
-        pair_check.pixels[scene.id] = (
-            pair_check.pixels.get(scene.id, np.zeros_like(counts)) + counts
-        )
 
 
 def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> list[Problem]:
@@ -335,7 +220,7 @@ def _labeled_without_mask(manifest: Manifest, train: Sequence[Scene]) -> list[Pr
 
 
 def _duplicates(
-    splits: Mapping[SplitName, Sequence[ScenePair]], pair_checks: Mapping[str, _PairCheck]
+    splits: Mapping[SplitName, Sequence[ScenePair]], pair_checks: Mapping[str, PairCheck]
 ) -> list[Problem]:
     contents: dict[str, list[Content]] = {
         split: [
@@ -353,7 +238,7 @@ def _split_check(
     manifest: Manifest,
     split: SplitName,
     scenes: Sequence[Scene],
-    pair_checks: dict[str, _PairCheck],
+    pair_checks: dict[str, PairCheck],
 ) -> SplitCheck:
     counted = {
         scene: counts for pair in pair_checks.values() for scene, counts in pair.pixels.items()
@@ -361,11 +246,14 @@ def _split_check(
     pixels = np.zeros(len(manifest.classes) + 1, np.int64)
     for scene in scenes:
         pixels += counted.get(scene.id, 0)
+    labeled_images = {scene.image for scene in scenes if scene.mask is not None}
     return SplitCheck(
         name=split,
         scenes=len(scenes),
         labeled=sum(1 for scene in scenes if scene.mask is not None),
-        unlabeled=tuple(dict.fromkeys(scene.image for scene in scenes if scene.mask is None)),
+        unlabeled=tuple(
+            dict.fromkeys(scene.image for scene in scenes if scene.image not in labeled_images)
+        ),
         pixels=dict(zip(manifest.class_names, pixels[:-1].tolist(), strict=True)),
         ignored=int(pixels[-1]),
     )

@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
+from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.scenes.bands import BandSettings
+from rsmtdf_core.scenes.images.companions import companions
 from rsmtdf_core.scenes.images.file import ImageFile, open_image
+from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.labels import (
     Labels,
     holds_colors,
@@ -22,7 +25,10 @@ from rsmtdf_core.scenes.images.labels import (
 from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.manifest import IndexMasks, Manifest, color_rgb
 from rsmtdf_core.scenes.masks import encode_mask
+from rsmtdf_core.scenes.patterns import filled
 from rsmtdf_core.scenes.rasters import choose_bands, first_bands, open_raster, read_values
+from rsmtdf_core.scenes.shapes.mask import ShapeMask, read_labels
+from rsmtdf_core.scenes.shapes.settings import ShapeMasks
 
 _STRIP = 1024  # rows read at a time when the whole image is needed
 
@@ -82,6 +88,11 @@ class MaskFile:
         """Width and height, px."""
         return self.image.size
 
+    @property
+    def frame(self) -> Frame:
+        """Size and georeference."""
+        return self.image.frame
+
     def raw(self, part: Region | None = None) -> Labels:
         """Read the stored values, integers [h, w] for "indices", uint8 [h, w, 3] for "colors", and where it has data.
 
@@ -120,6 +131,55 @@ def open_mask(path: Path, manifest: Manifest) -> Iterator[MaskFile]:
             if not holds_colors(image) and not (holds_grays(image) and _are_gray(colors)):
                 raise _wrong_kind(image, "colors", "indices")
         yield MaskFile(image, manifest)
+
+
+@contextmanager
+def open_labels(
+    manifest: Manifest, root: Path, mask: str, frame: Frame
+) -> Iterator[MaskFile | ShapeMask]:
+    """Open the mask of an image, whatever its encoding; no pixel is decoded yet.
+
+    Args:
+        manifest: the manifest.
+        root: the data root.
+        mask: posix path of the mask relative to the root.
+        frame: size and georeference of the image, on which shapes are drawn.
+
+    Raises:
+        MissingFileError, DataError: As for `open_mask` and `open_shapes`.
+    """
+    if isinstance(manifest.mask_encoding, ShapeMasks):
+        yield open_shapes(manifest, root, mask, frame)
+        return
+    with open_mask(root / mask, manifest) as file:
+        yield file
+
+
+def open_shapes(manifest: Manifest, root: Path, mask: str, frame: Frame) -> ShapeMask:
+    """Open the mask of an image whose labels are geometries, as `open_labels`.
+
+    Raises:
+        MissingFileError: If the labels or the annotated area are missing.
+        DataError: If they cannot be read, do not fit the manifest, or have no place on the image.
+    """
+    encoding, pattern = manifest.mask_encoding, manifest.area_pattern
+    assert isinstance(encoding, ShapeMasks)
+    assert manifest.masks is not None
+    area = None if pattern is None else root / filled(pattern, manifest.masks, mask)
+    labels = read_labels(root / mask, area, encoding, manifest.class_names, manifest.ignore_id)
+    return ShapeMask(labels, frame)
+
+
+def mask_digests(manifest: Manifest, root: Path, mask: str, image: str) -> list[str]:
+    """Return digests of everything that decides the class ids of an image's mask, except manifest and image pixels.
+
+    Raises:
+        MissingFileError, DataError: As for `open_labels`.
+    """
+    if isinstance(manifest.mask_encoding, ShapeMasks):
+        with open_image(root / image) as file:
+            return list(open_shapes(manifest, root, mask, file.frame).digest)
+    return [*map(file_sha256, (root / mask, *companions(root / mask)))]
 
 
 def _are_gray(colors: Iterable[str]) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +10,16 @@ from typing import NamedTuple, TypeVar
 
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.fingerprints import canonical_json, file_sha256, fingerprint
+from rsmtdf_core.scenes.image_labels import (
+    NOWHERE,
+    NOWHERE_REMEDY,
+    ImageLabels,
+    find_labels,
+    label_notes,
+    unplaced,
+)
 from rsmtdf_core.scenes.images.formats import VRT, identify
+from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.images.vrt import vrt_sources
 from rsmtdf_core.scenes.manifest import Manifest, SplitName, SplitSpec, WindowSpec
 from rsmtdf_core.scenes.patterns import match_pairs
@@ -66,17 +75,19 @@ class Dataset:
         root: the data root.
         splits: the scenes of each split.
         turned: images that are shown turned, by their orientation tag.
+        notes: sentences on labels that are not used as they are in their files.
     """
 
     manifest: Manifest
     root: Path
     splits: dict[SplitName, tuple[Scene, ...]]
     turned: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def cautions(self) -> tuple[str, ...]:
         """Sentences on the reading of the files that a user should know."""
-        return orientation_note(self.turned)
+        return (*orientation_note(self.turned), *self.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,36 +105,67 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
 
     Raises:
         MissingFileError: If the root is not a folder, or no image matches the manifest's pattern.
-        DataError: If an image's header cannot be read, two files belong to one scene, a split names a value that no
-            scene has or lists a missing scene, or a scene is in the training split and in another.
+        DataError: If an image's header or labels drawn as shapes cannot be read, shapes meet no image, two files belong
+            to one scene, a split names a value that no scene has or lists a missing scene, or a scene is in the
+            training split and in another.
     """
     members = split_pairs(manifest, find_pairs(manifest, root))
     pairs = {pair.id: pair for split_members in members.values() for pair in split_members}
-    opened = in_threads(lambda pair: _header(manifest, root, pair), list(pairs.values()))
-    headers = dict(zip(pairs, opened, strict=True))
+    opened = in_threads(lambda pair: open_scenes(manifest, root, pair), list(pairs.values()))
+    images = dict(zip(pairs, opened, strict=True))
+    labels = [image.labels for image in images.values() if image.labels is not None]
+    for mask in unplaced(labels):
+        raise DataError(NOWHERE, where=root / mask, remedy=NOWHERE_REMEDY)
     splits = {}
     for split, split_members in members.items():
-        cut = [
-            scene
-            for pair in split_members
-            for scene in cut_scenes(pair, headers[pair.id].size, manifest.window)
-        ]
+        cut = [scene for pair in split_members for scene in images[pair.id].scenes]
         splits[split] = choose_scenes(manifest, split, cut)
         if missing := missing_scenes(manifest, split, splits[split]):
             raise _listed_but_missing(manifest, split, missing)
     refuse_shared(manifest, splits)
-    turned = tuple(pair.image for pair in pairs.values() if headers[pair.id].turned)
-    return Dataset(manifest, root, splits, turned)
+    turned = tuple(pair.image for pair in pairs.values() if images[pair.id].turned)
+    return Dataset(manifest, root, splits, turned, label_notes(labels))
 
 
-class _RasterHeader(NamedTuple):
-    size: tuple[int, int]
+class OpenedImage(NamedTuple):
+    """The scenes of an image, whether it is shown turned, and its labels if they are shapes."""
+
+    scenes: list[Scene]
     turned: bool
+    labels: ImageLabels | None
 
 
-def _header(manifest: Manifest, root: Path, pair: ScenePair) -> _RasterHeader:
+def open_scenes(manifest: Manifest, root: Path, pair: ScenePair) -> OpenedImage:
+    """Read the header of an image, and its labels if they are shapes.
+
+    Raises:
+        MissingFileError, DataError: If a file is missing or cannot be read, or the labels do not fit.
+    """
     with open_raster(root / pair.image, manifest.bands) as raster:
-        return _RasterHeader(raster.image.size, raster.image.turned)
+        scenes = list(cut_scenes(pair, raster.image.size, manifest.window))
+        labels = None if pair.mask is None else find_labels(manifest, root, pair.mask, raster.image)
+        return OpenedImage(labeled_scenes(scenes, labels), raster.image.turned, labels)
+
+
+def labeled_scenes(scenes: Sequence[Scene], labels: ImageLabels | None) -> list[Scene]:
+    """Return the scenes of an image, without a mask if none of their pixels has a label.
+
+    Args:
+        scenes: the scenes.
+        labels: the image's labels, if they are shapes; None leaves the scenes as they are.
+    """
+    if labels is None:
+        return list(scenes)
+    return [
+        scene if labels.mask.labeled(region(scene)) else replace(scene, mask=None)
+        for scene in scenes
+    ]
+
+
+def region(scene: Scene) -> Region:
+    """Return top, left, height and width of a scene in its image, px."""
+    left, top = (0, 0) if scene.window is None else (scene.window.left, scene.window.top)
+    return top, left, scene.height, scene.width
 
 
 def orientation_note(turned: Sequence[str]) -> tuple[str, ...]:
@@ -150,8 +192,14 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
             where=root,
             remedy="name the folder that the pattern is relative to as the root, or edit the pattern",
         )
+    values = {key: dict(zip(fields, key, strict=True)) for key in images}
     return [
-        ScenePair("/".join(key), dict(zip(fields, key, strict=True)), image, masks.get(key))
+        ScenePair(
+            "/".join(key),
+            values[key],
+            image,
+            masks.get(tuple(values[key][field] for field in manifest.mask_fields)),
+        )
         for key, image in images.items()
     ]
 
@@ -262,12 +310,12 @@ def _listed_but_missing(manifest: Manifest, split: SplitName, missing: Sequence[
 
 def _chosen(ids: Iterable[str], spec: SplitSpec) -> set[str]:
     """Return the split's share of the ids."""
-    drawn = sorted(ids, key=lambda name: _rank(spec.seed, name))
+    drawn = sorted(ids, key=lambda name: rank(spec.seed, name))
     low, high = (int(share * len(drawn) + 0.5) for share in spec.share)
     return set(drawn[low:high])
 
 
-def _rank(seed: int, name: str) -> bytes:
+def rank(seed: int, name: str) -> bytes:
     """Return a sort key for an id in a seeded random order, independent of the machine and of other ids."""
     return hashlib.sha256(canonical_json([seed, name])).digest()
 
@@ -295,61 +343,6 @@ def _starts(length: int, spec: WindowSpec) -> range:
     """Starts of the windows along one side; the last window reaches or passes the border."""
     more = max(0, -(-(length - spec.size) // spec.stride))
     return range(0, more * spec.stride + 1, spec.stride)
-
-
-def draw_labeled(
-    scenes: Sequence[Scene], share: float, seed: int
-) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """Draw the scenes whose masks may be used.
-
-    Scenes are ordered by the sha256 of (seed, id), and the first scenes with a mask are labeled, so that a larger share
-    contains a smaller one. The count is rounded down, as in the published lists, but is at least 1.
-
-    Args:
-        scenes: the scenes of the training split.
-        share: share of the scenes with a mask, in (0, 1].
-        seed: seed of the order.
-
-    Returns:
-        Labeled and unlabeled scenes, both in the drawn order; scenes without a mask are unlabeled.
-
-    Raises:
-        DataError: If no scene has a mask.
-    """
-    assert 0 < share <= 1
-    drawn = _drawn(scenes, seed)
-    masked = [scene for scene in drawn if scene.mask is not None]
-    if not masked:
-        raise DataError(
-            f"none of {len(scenes)} training scenes has a mask",
-            remedy="check the masks pattern with `rsmtdf data check MANIFEST --root ROOT`",
-        )
-    # The small addend corrects binary rounding: 0.29 * 100 is 28.999...
-    labeled = masked[: max(1, int(share * len(masked) + 1e-9))]
-    chosen = {scene.id for scene in labeled}
-    return tuple(labeled), tuple(scene for scene in drawn if scene.id not in chosen)
-
-
-def listed_labeled(
-    scenes: Sequence[Scene], listed: Collection[str], seed: int
-) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """Return the scenes listed as labeled, and the others, as `draw_labeled` does.
-
-    Raises:
-        DataError: If a listed scene has no mask.
-    """
-    drawn = _drawn(scenes, seed)
-    labeled = tuple(scene for scene in drawn if scene.id in listed)
-    for scene in labeled:
-        if scene.mask is None:
-            raise DataError(
-                "the manifest lists this scene as labeled, but it has no mask", where=scene.image
-            )
-    return labeled, tuple(scene for scene in drawn if scene.id not in listed)
-
-
-def _drawn(scenes: Sequence[Scene], seed: int) -> list[Scene]:
-    return sorted(scenes, key=lambda scene: _rank(seed, scene.id))
 
 
 def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:

@@ -18,6 +18,7 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.lists import read_scene_list
 from rsmtdf_core.scenes.patterns import pattern_fields
+from rsmtdf_core.scenes.shapes.settings import AnnotatedArea, ShapeMasks, SharedPattern
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
 from rsmtdf_core.words import counted
@@ -166,10 +167,12 @@ class ProtocolFacts(Settings):
     Attributes:
         official_ignores: names of classes whose pixels the official script ignores; None: the unscored classes.
         dwl_counts_ignored: whether the DWL code counts predictions on ignored pixels as wrong.
+        padding: name of the class that the published crops have outside their image; None: they are not padded.
     """
 
     official_ignores: tuple[str, ...] | None = None
     dwl_counts_ignored: bool = False
+    padding: str | None = Field(default=None, exclude_if=lambda padding: padding is None)
 
 
 class Manifest(Settings):
@@ -183,7 +186,8 @@ class Manifest(Settings):
         unscored: names of classes that are learned but excluded from the scores.
         protocols: peculiarities of the dataset in protocols other than ours.
         images: path pattern of the images below the data root (see `patterns`).
-        masks: path pattern of the masks, with the same fields; None without masks.
+        masks: path pattern of the masks, with the same fields; for shapes with some of them or none, as images may
+            share a file or folder; None without masks.
         mask_encoding: the encoding of class ids in the masks' pixels.
         window: size and stride of scenes that are windows of larger rasters.
         bands: the choice and scale of bands, for GeoTIFFs; teachers see the first three, the student all. Omitted if
@@ -203,8 +207,8 @@ class Manifest(Settings):
     unscored: tuple[str, ...] = ()
     protocols: ProtocolFacts = ProtocolFacts()
     images: PathPattern
-    masks: PathPattern | None
-    mask_encoding: Annotated[IndexMasks | ColorMasks, Field(discriminator="encoding")]
+    masks: SharedPattern | None
+    mask_encoding: Annotated[IndexMasks | ColorMasks | ShapeMasks, Field(discriminator="encoding")]
     window: WindowSpec | None = None
     bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
     parent: tuple[str, ...] = ()
@@ -228,6 +232,12 @@ class Manifest(Settings):
         return tuple(i for i, name in enumerate(self.class_names) if name not in self.unscored)
 
     @property
+    def padding_id(self) -> int | None:
+        """The id of the class that published crops have outside their image; None if they are not padded."""
+        padding = self.protocols.padding
+        return None if padding is None else self.class_names.index(padding)
+
+    @property
     def palette(self) -> npt.NDArray[np.uint8]:
         """The colors of the classes, uint8 [C, 3]."""
         return np.array([color_rgb(spec.color) for spec in self.classes], np.uint8)
@@ -236,6 +246,21 @@ class Manifest(Settings):
     def fields(self) -> tuple[str, ...]:
         """The names of the image pattern's fields, in order."""
         return pattern_fields(self.images)
+
+    @property
+    def mask_fields(self) -> tuple[str, ...]:
+        """The names of the masks pattern's fields, in the order of the images pattern; empty without masks."""
+        named = () if self.masks is None else pattern_fields(self.masks, required=False)
+        return (
+            *(field for field in self.fields if field in named),
+            *(field for field in named if field not in self.fields),
+        )
+
+    @property
+    def area_pattern(self) -> str | None:
+        """The path pattern of the files of annotated areas; None without such files."""
+        annotated = getattr(self.mask_encoding, "annotated", None)
+        return annotated.file if isinstance(annotated, AnnotatedArea) else None
 
     @property
     def labeled_share(self) -> float | None:
@@ -256,6 +281,7 @@ class Manifest(Settings):
         for key, names in {
             "unscored": self.unscored,
             "protocols.official_ignores": self.protocols.official_ignores or (),
+            "protocols.padding": (self.protocols.padding,) if self.protocols.padding else (),
         }.items():
             for name in names:
                 if name not in self.class_names:
@@ -264,14 +290,25 @@ class Manifest(Settings):
                     )
         if not self.scored_ids:
             raise ValueError("every class is unscored")
+        if isinstance(self.mask_encoding, ShapeMasks):
+            self.mask_encoding.require_classes(self.class_names)
         return self
 
     @model_validator(mode="after")
     def _has_coherent_fields(self) -> Self:
-        if self.masks is not None and set(pattern_fields(self.masks)) != set(self.fields):
+        shared = isinstance(self.mask_encoding, ShapeMasks) and set(self.mask_fields) < set(
+            self.fields
+        )
+        if self.masks is not None and set(self.mask_fields) != set(self.fields) and not shared:
             raise ValueError(
                 f'images and masks need the same fields: "{self.images}", "{self.masks}"'
             )
+        if (area := self.area_pattern) is not None:
+            for field in pattern_fields(area, required=False):
+                if field not in self.mask_fields:
+                    raise ValueError(
+                        f"mask_encoding.annotated.file: '{field}' is not a field of the masks pattern"
+                    )
         named = {f"splits.{split}.where": spec.where for split, spec in self.splits.items()}
         for key, fields in {"parent": self.parent, **named}.items():
             for field in fields:

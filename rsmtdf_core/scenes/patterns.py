@@ -17,15 +17,19 @@ from rsmtdf_core.words import readable
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 
 
-def pattern_fields(pattern: str) -> tuple[str, ...]:
+def pattern_fields(pattern: str, *, required: bool = True) -> tuple[str, ...]:
     """Return the names of a pattern's fields, in order.
 
+    Args:
+        pattern: the pattern.
+        required: whether there must be a field.
+
     Raises:
-        ValueError: If the pattern has no field, leaves the root, or has a misplaced brace or star.
+        ValueError: If the pattern lacks a required field, leaves the root, or has a misplaced brace or star.
     """
     fields = tuple(dict.fromkeys(_FIELD.findall(pattern)))
     literal = _FIELD.sub("", pattern.removesuffix(".*"))
-    if not fields:
+    if not fields and required:
         raise ValueError(f'a path pattern needs a field such as {{name}}, found "{pattern}"')
     if re.search(r"[{}*?]", literal):
         raise ValueError(
@@ -44,22 +48,36 @@ def match_pairs(
     A file that matches both belongs to the pattern with more fixed characters: a_mask.png to "{name}_mask.png", not
     to "{name}.png".
 
+    Masks whose pattern has only some of the fields are keyed by these, in the order of `fields`.
+
     Raises:
         MissingFileError, DataError: As for `match_files`.
     """
     if masks is None:
         return match_files(root, images, fields), {}
+    named = pattern_fields(masks, required=False)
+    mask_fields = tuple(field for field in fields if field in named)
     if _fixed(masks) < _fixed(images):
         image_files = match_files(root, images, fields)
-        return image_files, match_files(root, masks, fields, without=set(image_files.values()))
-    mask_files = match_files(root, masks, fields)
+        without = set(image_files.values())
+        return image_files, match_files(root, masks, mask_fields, without)
+    mask_files = match_files(root, masks, mask_fields)
     return match_files(root, images, fields, without=set(mask_files.values())), mask_files
+
+
+def filled(pattern: str, other: str, path: str) -> str:
+    """Return a pattern with the field values of a path that matches the pattern `other`."""
+    match = re.fullmatch(_regex(other), path)
+    values = {} if match is None else match.groupdict()
+    return _FIELD.sub(lambda field: values[field[1]], pattern)
 
 
 def match_files(
     root: Path, pattern: str, fields: tuple[str, ...], without: Collection[str] = ()
 ) -> dict[tuple[str, ...], str]:
     """Return the files below `root` that match a pattern, by the values of `fields`, sorted.
+
+    A pattern without fields matches one file or folder.
 
     Args:
         root: the data root.

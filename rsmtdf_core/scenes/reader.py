@@ -14,9 +14,10 @@ from typing import Any
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.bands import SHOWN
-from rsmtdf_core.scenes.files import open_mask
+from rsmtdf_core.scenes.files import open_labels
 from rsmtdf_core.scenes.find import Dataset, Scene, Window
 from rsmtdf_core.scenes.images.decoder import Valid
+from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.rasters import open_raster
 
@@ -28,14 +29,18 @@ class _Decoded:
     Attributes:
         pixels: pixels of the image, uint8 [h, w, C], or class ids of the mask, uint8 [h, w].
         part: the decoded part of the file; None for the whole file.
-        size: width and height of the file, px.
+        frame: size and georeference of the image.
         valid: where the image has data, bool [h, w]; None if all pixels have data.
     """
 
     pixels: Pixels
     part: Region | None
-    size: tuple[int, int]
+    frame: Frame
     valid: Valid | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.frame.width, self.frame.height
 
     @property
     def nbytes(self) -> int:
@@ -43,7 +48,7 @@ class _Decoded:
 
 
 _Key = tuple[str, str, Window | None]
-"""Image or mask, path, and the window if only that was read."""
+"""Image or mask, path of the image, and the window if only that was read."""
 
 
 class SceneReader:
@@ -100,11 +105,11 @@ class SceneReader:
         """
         assert scene.mask is not None, f"{scene.id} has no mask"
         image = self._image(scene)
-        mask = self._cached("mask", scene.mask, scene, lambda: self._decode_mask(scene, image))
+        mask = self._cached("mask", scene, lambda: self._decode_mask(scene, image))
         return _cut(mask.pixels, mask, scene, scene.mask)
 
     def _image(self, scene: Scene) -> _Decoded:
-        return self._cached("image", scene.image, scene, lambda: self._decode_image(scene))
+        return self._cached("image", scene, lambda: self._decode_image(scene))
 
     def _decode_image(self, scene: Scene) -> _Decoded:
         """Decode the scene's window if the file can be read by parts, else the whole file."""
@@ -114,14 +119,14 @@ class SceneReader:
                 raise _changed(scene, *raster.image.size)
             part = _part(scene) if raster.image.by_parts else None
             pixels, valid = raster.read(*(part or raster.image.whole()))
-            return _Decoded(pixels, part, raster.image.size, None if valid.all() else valid)
+            return _Decoded(pixels, part, raster.frame, None if valid.all() else valid)
 
     def _decode_mask(self, scene: Scene, image: _Decoded) -> _Decoded:
         """Decode the class ids of the decoded part of the image; pixels without image data are ignored."""
         manifest = self.dataset.manifest
         assert scene.mask is not None
         path = self.dataset.root / scene.mask
-        with open_mask(path, manifest) as mask:
+        with open_labels(manifest, self.dataset.root, scene.mask, image.frame) as mask:
             if mask.size != image.size:
                 raise DataError(
                     size_differs(mask.size[::-1], image.size[::-1]),
@@ -137,12 +142,11 @@ class SceneReader:
             )
         if image.valid is not None:
             ids[~image.valid] = manifest.ignore_id
-        return _Decoded(ids, image.part, image.size)
+        return _Decoded(ids, image.part, image.frame)
 
-    def _cached(
-        self, kind: str, path: str, scene: Scene, decode: Callable[[], _Decoded]
-    ) -> _Decoded:
-        keys: tuple[_Key, _Key] = (kind, path, None), (kind, path, scene.window)
+    def _cached(self, kind: str, scene: Scene, decode: Callable[[], _Decoded]) -> _Decoded:
+        # Images may share a file of labels, so masks too are kept by image.
+        keys: tuple[_Key, _Key] = (kind, scene.image, None), (kind, scene.image, scene.window)
         with self._lock:
             for key in keys:
                 if key in self._kept:

@@ -5,6 +5,8 @@ in the training split. That inflates scores, so reports mention it.
 """
 
 from rsmtdf_core.scenes.find import Dataset, parent_of
+from rsmtdf_core.scenes.manifest import Manifest, SplitName
+from rsmtdf_core.words import counted
 
 
 def split_notes(dataset: Dataset) -> tuple[str, ...]:
@@ -36,3 +38,39 @@ def _by_crop_or_by_tile(dataset: Dataset) -> str:
             f"({shared} of {len(dataset.splits['test'])})"
         )
     return "by parent tile: no test crop shares its parent tile with a training crop"
+
+
+def imported_notes(
+    dataset: Dataset, split: SplitName, trained_on: Manifest | None
+) -> tuple[str, ...]:
+    """Return sentences on the scenes that score an imported model, and on its training data.
+
+    Args:
+        dataset: the scenes.
+        split: the scored split.
+        trained_on: lists the training scenes of the model; None if they are unknown.
+    """
+    manifest = dataset.manifest
+    scenes = f"{split} of manifest {manifest.name}: {manifest.splits[split].describe()}"
+    if trained_on is None:
+        data = "imported from an official checkpoint: its training data are unknown and may include these scenes"
+        return (scenes, data, *manifest.notes)
+    listed = trained_on.splits["train"].scenes or ()
+    data = (
+        f"imported from an official checkpoint: its training data are, as named with --splits, the "
+        f"{counted(len(listed), 'scene')} of manifest {trained_on.name}"
+    )
+    return (scenes, data, _trained_on(dataset, split, trained_on), *manifest.notes)
+
+
+def _trained_on(dataset: Dataset, split: SplitName, trained_on: Manifest) -> str:
+    """Count the scenes that the model was trained on, and those of parents with such scenes."""
+    listed = set(trained_on.splits["train"].scenes or ())
+    parents = {parent_of(trained_on, scene) for scene in listed}
+    ids = [scene.id for scene in dataset.splits[split]]
+    among = sum(scene in listed for scene in ids)
+    near = sum(parent_of(dataset.manifest, scene) in parents for scene in ids)
+    if not near:
+        return f"no {split} scene shares its image or tile with them"
+    scored = counted(len(ids), f"{split} scene")
+    return f"{near} of {scored} share an image or tile with them, and {among} are among them"

@@ -21,8 +21,9 @@ from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.find import find_protocols
 from rsmtdf_core.evaluation.report import EvaluationReport
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.scenes.check import DatasetCheck, Problem, SplitCheck
+from rsmtdf_core.scenes.check import DatasetCheck, SplitCheck
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.problems import Problem
 from rsmtdf_core.words import one_line, printable
 
 AWKWARD = [
@@ -82,8 +83,12 @@ def test_every_way_to_print_shows_a_name_as_it_is(name: str):
     reporter = console.RichReporter()
 
     def bar() -> None:
-        with reporter.bar(name, 2) as shown:
+        with reporter.bar(name, 2, at_notes=True) as shown:
             shown.advance(2, name)
+
+    def status() -> None:
+        with reporter.status(name):
+            pass
 
     for way in (
         lambda: console.out.print(name),
@@ -94,8 +99,40 @@ def test_every_way_to_print_shows_a_name_as_it_is(name: str):
         lambda: reporter.say(name),
         lambda: reporter.warn(name),
         bar,
+        status,
     ):
         assert_shown(printed(way), name)
+
+
+def test_a_log_has_lines_for_progress_and_no_bar():
+    reporter = console.RichReporter()
+
+    def train() -> None:
+        with reporter.status("reading the scenes"):
+            pass
+        with reporter.bar("train", 40, at_notes=True) as bar:
+            bar.advance(note="loss 1.5")
+            bar.advance(9)
+            bar.advance(note="loss 0.5")
+
+    first, second, third = printed(train).splitlines()
+    assert first == "reading the scenes"
+    assert second.startswith("train: 1 of 40 (2 %), loss 1.5")
+    assert third.startswith("train: 11 of 40 (27 %), loss 0.5")
+
+
+@pytest.mark.parametrize("label", ["reading [the] scenes", "a\x1b[2Jb"])
+def test_a_terminal_shows_a_status(label, monkeypatch):
+    monkeypatch.setattr(console.PlainConsole, "is_terminal", True)
+    reporter = console.RichReporter()
+
+    def show() -> None:
+        with reporter.status(label):
+            reporter.say("a line")
+
+    shown = printed(show)
+    assert console.visible(label) in shown
+    assert "a line" in shown
 
 
 @for_names

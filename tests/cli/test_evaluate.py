@@ -23,7 +23,12 @@ MATRIX[:2, :2] = [[80, 20], [10, 90]]
 def report(**facts):
     ignored = np.zeros(len(MANIFEST.classes), np.int64)
     rules = find_protocols(["rsmtdf", "dwl"])
-    first, second = (rule(PixelCounts(MATRIX, ignored), MANIFEST) for rule in rules)
+    first, second = (
+        rule(PixelCounts(MATRIX, ignored), MANIFEST).model_copy(
+            update={"crops": f"3 windows for {rule.name}"}
+        )
+        for rule in rules
+    )
     return EvaluationReport(
         **dict(first),
         others=(second,),
@@ -122,6 +127,7 @@ def test_each_protocol_has_a_table_with_its_rule(calls):
     for scores in (first, second):
         assert f"protocol {scores.protocol}" in text
         assert " ".join(scores.protocol_description.split()) in text
+        assert f"scored: 3 windows for {scores.protocol}" in text
     assert "72.73" in text, "the IoU of the first class, 80 / 110"
     assert f"mean {100 * first.scores.miou:.2f}" in text
     assert f"absent in truth and prediction: {', '.join(first.scores.absent)}" in text

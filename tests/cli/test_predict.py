@@ -59,6 +59,8 @@ def test_further_runs_are_an_ensemble(asked, others):
         "disagreement",
         "uncalibrated",
         "polygons",
+        "geopackage",
+        "stac",
         "cog",
         "overwrite",
     ],
@@ -66,6 +68,12 @@ def test_further_runs_are_an_ensemble(asked, others):
 def test_each_flag_sets_its_setting(asked, flag):
     assert call(f"--{flag}").exit_code == 0
     assert asked[0][3] == PredictSettings(**{flag: True})
+
+
+def test_the_detail_of_polygons_is_given_in_meters(asked):
+    assert call("--min-area", "25.5", "--simplify", "2").exit_code == 0
+    assert asked[0][3] == PredictSettings(min_area=25.5, simplify=2)
+    assert call("--min-area=-1").exit_code == 2
 
 
 def test_how_windows_pass_through_the_model_may_be_set(asked):

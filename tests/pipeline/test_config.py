@@ -21,8 +21,8 @@ def test_every_packaged_config_is_valid_and_survives_a_round_trip(name, tmp_path
     assert {"views.vertical_flip", "views.quarter_turns", "views.jitter.p"} <= shown
 
 
-def test_dubai_loveda_and_folder_come_with_the_package():
-    assert {"dubai", "loveda", "folder"} <= packaged_configs().keys()
+def test_dubai_and_folder_come_with_the_package():
+    assert {"dubai", "folder"} <= packaged_configs().keys()
 
 
 def test_overrides_reach_nested_keys_and_named_items(config_file):

@@ -362,7 +362,7 @@ WORK = {
     "data prepare": "pipeline.data.prepare.run.find_source",
     "extract-features": "pipeline.extract.run.plan_experiment",
     "train": "pipeline.train.setup.find_features",
-    "evaluate": "pipeline.evaluate.run.count_confusion",
+    "evaluate": "rsmtdf_core.evaluation.crops.count_confusion",
     "compare": "pipeline.runs.compare.run.compare_groups",
     "report": "pipeline.runs.report.run.gather",
     "predict": "pipeline.predict.run._checked_size",

@@ -18,6 +18,7 @@ GROUPS = {"cache", "config", "data"}
 RENAMED = {
     "set": "overrides",
     "from": "source",
+    "for": "program",
     "quick": "depth",
     "deep": "depth",
 }
@@ -46,8 +47,8 @@ def test_every_verb_of_the_command_line_is_a_function_with_its_name_and_options(
             parameter.annotation is not parameter.empty for parameter in parameters.values()
         ), name
         options = {option_name(option) for option in command.params}
-        # A report is a value already, and bars are shown on request.
-        expected = {RENAMED.get(option, option) for option in options} - {"json"}
+        # A report is a value already, functions do not prompt, and bars are shown on request.
+        expected = {RENAMED.get(option, option) for option in options} - {"json", "yes"}
         assert set(parameters) - {"progress"} == expected, name
 
 

@@ -10,6 +10,9 @@ from pipeline.cache.plan.estimates import (
 )
 from pipeline.cache.plan.values import Advice, Estimate, Measurements
 
+LONG_SECONDS = 24 * 3600.0
+"""Time of a training from which on smaller settings are suggested."""
+
 
 def advise(measured: Measurements) -> Advice:
     """Recommend a choice.
@@ -74,7 +77,7 @@ def _reasons(
         f"a step takes {span(best.step_seconds)} from the cache and {span(best.online_step_seconds)} with "
         f"the teachers in the loop: {best.speed_up:.1f} times faster"
     )
-    sentences = [steps, _reading(best)]
+    sentences = [steps, _reading(best), _training(measured, best)]
     if missing:
         sentences.append(
             f"with K = {views} the extraction takes {span(seconds)} (bound by {bound}) and writes "
@@ -93,6 +96,17 @@ def _reasons(
         _passed_over(measured, option, best) for option in estimates if option.choice != best.choice
     ]
     return tuple(sentences)
+
+
+def _training(measured: Measurements, option: Estimate) -> str:
+    """State the time of a training, and how to get smaller settings if it is long."""
+    steps = measured.epochs * measured.steps_per_epoch
+    sentence = (
+        f"a training of {steps:,} steps takes {span(option.training_seconds)} and its validations"
+    )
+    if option.training_seconds > LONG_SECONDS:
+        sentence += "; `rsmtdf start DIR --hours H` proposes settings that fit a time"
+    return sentence
 
 
 def _reading(option: Estimate) -> str:

@@ -63,6 +63,11 @@ class Choice:
         return self.read_seconds <= (1 + READ_SLACK) * self.work_seconds
 
     @property
+    def training_seconds(self) -> float:
+        """Seconds of one training from the cache, without its validations."""
+        return self.measured.epochs * self.measured.steps_per_epoch * self.step_seconds
+
+    @property
     def online_step_seconds(self) -> float:
         """Seconds of a step that runs the teachers instead."""
         return self.measured.step_seconds + self.measured.teacher_step_seconds
@@ -182,6 +187,7 @@ def estimate(choice: Choice) -> Estimate:
         read_seconds=choice.read_seconds,
         hidden=choice.hidden,
         step_seconds=choice.step_seconds,
+        training_seconds=choice.training_seconds,
         online_step_seconds=choice.online_step_seconds,
         speed_up=choice.online_step_seconds / choice.step_seconds,
         epochs_to_pay=epochs,

@@ -165,6 +165,7 @@ class Estimate(Settings):
         read_seconds: reading and unpacking the records of one step.
         hidden: whether reading is hidden behind the student's work.
         step_seconds: a training step from the cache.
+        training_seconds: one training from the cache, without its validations.
         online_step_seconds: a step that runs the teachers instead.
         speed_up: `online_step_seconds / step_seconds`.
         epochs_to_pay: epochs whose saving equals the extraction; None if caching saves no time.
@@ -184,6 +185,7 @@ class Estimate(Settings):
     read_seconds: float
     hidden: bool
     step_seconds: float
+    training_seconds: float
     online_step_seconds: float
     speed_up: float
     epochs_to_pay: float | None

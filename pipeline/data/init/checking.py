@@ -7,9 +7,10 @@ from pipeline.data.check import check_data
 from pipeline.data.init.drafting import Draft, with_splits
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.scenes.check import DatasetCheck, Problem, grouped
+from rsmtdf_core.scenes.check import DatasetCheck
 from rsmtdf_core.scenes.find import find_pairs, split_pairs
 from rsmtdf_core.scenes.guessing import part_copies
+from rsmtdf_core.scenes.problems import Problem, grouped
 from rsmtdf_core.words import counted
 
 _MOST = 3  # problems of a kind in the message

@@ -62,7 +62,6 @@ class Benchmark:
         crop_image: the name of a crop; {crop} counts from 1, row by row.
         crop_mask: the name of a crop's mask.
         crops_from_1: whether published crops keep raw ids: 1 for the first class, 0 for no class.
-        padding_class: the class of the published crops outside the image; None if no crop reaches over it.
         md5: the published md5 of archives, by file name.
         urls: the addresses of archives that need no login, by file name.
         source: the source of the data and its form.
@@ -79,7 +78,6 @@ class Benchmark:
     crop_mask: FileName
     source: str
     crops_from_1: bool = False
-    padding_class: int | None = None
     md5: Mapping[str, str] = field(default_factory=dict)
     urls: Mapping[str, str] = field(default_factory=dict)
 
@@ -141,7 +139,6 @@ BENCHMARKS: dict[str, Benchmark] = {
             counted_by=None,
             crop_image=FileName("image/top_potsdam_{row}_{column}_{crop}_RGB.tif"),
             crop_mask=FileName("label/top_potsdam_{row}_{column}_{crop}_label.tif"),
-            padding_class=5,
             source="ask for it at https://www.isprs.org/education/benchmarks/UrbanSemLab (a form): "
             "2_Ortho_RGB.zip and 5_Labels_all.zip",
         ),
@@ -155,7 +152,6 @@ BENCHMARKS: dict[str, Benchmark] = {
             counted_by=None,
             crop_image=FileName("data_cropped/{tile}_sat_{crop}.jpg"),
             crop_mask=FileName("data_cropped/{tile}_mask_{crop}.png"),
-            padding_class=0,
             source="the land cover track of https://competitions.codalab.org/competitions/18468, "
             "or its copy on Kaggle (balraj98/deepglobe-land-cover-classification-dataset); both need a login",
         ),

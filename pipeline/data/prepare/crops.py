@@ -26,6 +26,7 @@ from rsmtdf_core.refusals import naming, writing
 from rsmtdf_core.scenes.files import open_mask, strips
 from rsmtdf_core.scenes.find import ScenePair, in_threads
 from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.padding import padded
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import size_differs, unknown_values
 
@@ -73,10 +74,10 @@ class Cutter:
                 left, top = self.benchmark.corner(number)
                 if left == 0:  # a tile is read by rows of crops
                     row, _ = raster.read(top, 0, min(CROP, size[1] - top), size[0])
-                _save(self.to / image_path, _padded(row[:, left : left + CROP], 0))
+                _save(self.to / image_path, padded(row[:, left : left + CROP], CROP, 0))
                 if ids is not None:
                     part = ids[top : top + CROP, left : left + CROP]
-                    _save(self.to / mask_path, _padded(part, self.padding))
+                    _save(self.to / mask_path, padded(part, CROP, self.padding))
         sync_files(self.files(pair))
         return unknown
 
@@ -171,13 +172,6 @@ def _is_cut(cutter: Cutter, pair: ScenePair, earlier: Mapping[str, CutTile]) -> 
         and tile.source == cutter.source(pair)
         and all(path.is_file() for path in cutter.files(pair))
     )
-
-
-def _padded(part: Pixels, padding: int) -> Pixels:
-    """Pad a part of a tile [h, w, ...] at its right and bottom to CROP x CROP."""
-    crop = np.full((CROP, CROP, *part.shape[2:]), padding, np.uint8)
-    crop[: part.shape[0], : part.shape[1]] = part
-    return crop
 
 
 def _save(path: Path, pixels: Pixels) -> None:

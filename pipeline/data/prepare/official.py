@@ -14,6 +14,7 @@ from pipeline.data.prepare.layout import BenchmarkFolder
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.find import ScenePair
 from rsmtdf_core.scenes.lists import ListedPair, read_pair_list
+from rsmtdf_core.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +131,36 @@ def require_all(
     """
     missing = [crop for crop in crops if crop not in present]
     if missing:
-        first = missing[0]
-        fields = dict(zip(layout.tile_fields, first.tile.split("/"), strict=True))
         raise DataError(
             f"{len(missing)} of {len(crops)} listed crops are missing; the first needs "
-            f"{layout.root / layout.images.format(**fields, crop=first.number)}",
-            where=first.line,
+            f"{_image(missing[0], layout)}",
+            where=missing[0].line,
             remedy="name the folder that has them with --from, or leave them out with --partial",
         )
+
+
+def no_labeled_crop(lists: OfficialLists, files: int, layout: BenchmarkFolder) -> DataError:
+    """Return the error for lists whose labeled crops are all in files that are absent.
+
+    Args:
+        lists: the lists.
+        files: number of images on disk.
+        layout: the location of the images.
+    """
+    first = lists.labeled[0]
+    return DataError(
+        f"none of the {counted(len(lists.labeled), 'labeled crop')} of {lists.name} is in the "
+        f"{counted(files, 'image')} below {layout.root}, so there would be no labels to train on; the first needs "
+        f"{_image(first, layout)}",
+        where=first.line,
+        remedy="add an image that labeled.txt names, name other lists with --splits, or leave out --splits",
+    )
+
+
+def _image(crop: ListedCrop, layout: BenchmarkFolder) -> Path:
+    """Return the path of the image that a crop is in."""
+    fields = dict(zip(layout.tile_fields, crop.tile.split("/"), strict=True))
+    return layout.root / layout.images.format(**fields, crop=crop.number)
 
 
 def _find(folder: Path, name: str) -> Path:

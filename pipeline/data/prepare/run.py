@@ -15,7 +15,13 @@ from pipeline.data.prepare.manifests import (
     original_manifest,
     write_manifest,
 )
-from pipeline.data.prepare.official import OfficialLists, read_all, require_all, scene_ids
+from pipeline.data.prepare.official import (
+    OfficialLists,
+    no_labeled_crop,
+    read_all,
+    require_all,
+    scene_ids,
+)
 from pipeline.data.prepare.settings import PreparedManifest, PrepareReport, PrepareSettings
 from pipeline.data.prepare.source import find_source
 from pipeline.reporter import Reporter, Silent
@@ -118,6 +124,8 @@ def _listed(
         name: tuple(present[crop] for crop in crops if crop in present)
         for name, crops in (*lists.splits.items(), ("labeled", lists.labeled))
     }
+    if not ids["labeled"]:
+        raise no_labeled_crop(lists, len(tiles.pairs), tiles.layout)
     missing = len(every) - len(present)
     if not missing:
         return ids, ()
@@ -133,12 +141,19 @@ def _cut(
 ) -> tuple[int, list[Manifest]]:
     """Cut the tiles; return the number of unmatched pixels and the manifests of the crops."""
     benchmark = tiles.benchmark
-    published = benchmark.padding_class
+    published = tiles.manifest.padding_id
     padding = 255
     notes: tuple[str, ...] = ()
-    if settings.padding_label == "dwl" and published is not None:
-        padding = published
-        notes = (f"padding is labeled {tiles.manifest.class_names[published]}, as published",)
+    if published is not None:
+        name = tiles.manifest.class_names[published]
+        if settings.padding_label == "dwl":
+            padding, note = published, f"padding is labeled {name}, as published"
+        else:
+            note = (
+                f"padding is ignored, and {name} in the published crops: for the numbers of the protocols official "
+                "and dwl, prepare without --crops, or with --crops --padding-label dwl"
+            )
+        notes = (note,)
     windows = [find_scenes(manifest, tiles.layout.root) for manifest in manifests]
     cutter = Cutter(benchmark, tiles.manifest, tiles.layout.root, root, padding)
     unmatched = cut_all(cutter, tiles.pairs, reporter)

@@ -113,6 +113,10 @@ def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
             "the report scores another step than the best of the curves; run `rsmtdf evaluate` again",
             is_of_another_step,
         ),
+        (
+            "the model was imported, and its training data may differ from those of the other runs",
+            lambda run: run.record.folder.imported,
+        ),
         ("the model predicts a single class everywhere", predicts_one_class),
     )
     for sentence, applies in tests:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.plan import labeled_rule
+from pipeline.labeled import labeled_rule
 from pipeline.runs import RunRecord
 from pipeline.runs.report.costs import Shelf, StoreCost
 from rsmtdf_core.cache.catalogue import disk_bytes
@@ -33,6 +33,10 @@ class Link(Settings):
 
 def chain(record: RunRecord, name: str, report: EvaluationReport, shelf: Shelf) -> tuple[Link, ...]:
     """Return the links from a run's scenes to its report, in the order of their creation."""
+    if (
+        record.folder.imported
+    ):  # the config has the views, teachers and seed of trainings that go on from it
+        return (_scenes(record, report), _official(record, name, report), _report(record, report))
     return (
         _scenes(record, report),
         _plan(record),
@@ -51,9 +55,30 @@ def _scenes(record: RunRecord, report: EvaluationReport) -> Link:
         fingerprint=fingerprint(manifest.model_dump(mode="json")),
         facts=(
             f"manifest {manifest.name}, {len(manifest.classes)} classes",
-            *(f"{split}: {spec.describe()}" for split, spec in manifest.splits.items()),
-            labeled_rule(record.config, manifest),
+            *_split_facts(record, report),
             f"{report.images} scenes of {report.split} scored",
+        ),
+    )
+
+
+def _split_facts(record: RunRecord, report: EvaluationReport) -> tuple[str, ...]:
+    if record.folder.imported:  # the manifest's splits are not those of the training
+        return report.notes
+    splits = record.manifest.splits.items()
+    rules = [f"{split}: {spec.describe()}" for split, spec in splits]
+    return (*rules, labeled_rule(record.config, record.manifest))
+
+
+def _official(record: RunRecord, name: str, report: EvaluationReport) -> Link:
+    source = record.facts.get("initial", {})
+    return Link(
+        step="run",
+        name=name,
+        fingerprint=report.parent,
+        facts=(
+            f"imported from {source.get('path', 'an official checkpoint')}",
+            f"sha256 {source.get('fingerprint', 'unknown')}",
+            f"student {record.config.student.encoder}",
         ),
     )
 

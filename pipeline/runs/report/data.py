@@ -205,8 +205,15 @@ class PageData:
 
     @property
     def notes(self) -> list[str]:
-        """How scenes were split and labeled."""
-        return list(dict.fromkeys(note for report in self.reports for note in report.notes))
+        """How scenes were split and labeled, and which crops each protocol scored."""
+        scored = [
+            f"protocol {name} scored {scores.crops}"
+            for report in self.reports
+            for name, scores in report.by_protocol.items()
+            if name in self.protocols and scores.crops
+        ]
+        notes = [note for report in self.reports for note in report.notes]
+        return list(dict.fromkeys([*scored, *notes]))
 
     @property
     def worst_scenes(self) -> list[WorstScene]:

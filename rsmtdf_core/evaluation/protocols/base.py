@@ -27,11 +27,13 @@ class Protocol:
         name: name of the protocol on the command line and in reports.
         description: the rule in words, for reports.
         score: computes the scores. It raises DataError if no pixel of the ground truth has a scored class.
+        padded: whether windows at the border of a raster are scored as the padded crops that public code scores.
     """
 
     name: str
     description: str
     score: Callable[[PixelCounts, Manifest], Scores]
+    padded: bool = False
 
     def __call__(self, counts: PixelCounts, manifest: Manifest) -> ProtocolScores:
         """Compute the scores of `counts`, with the name and description of the protocol."""

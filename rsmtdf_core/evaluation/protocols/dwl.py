@@ -11,6 +11,8 @@ scored class has no correct pixel, and no mean IoU if a scored class is absent.
 For LoveDA, the code reads raw masks, in which no-data is class 0 of 8, and excludes this class. So predictions on
 ignored pixels are errors of the predicted class (`protocols.dwl_counts_ignored` in the manifest). A model of 7 classes
 never predicts the eighth.
+
+The code scores the crops that its `dataloader/*_crop_split.py` cut, padded as for the protocol `official`.
 """
 
 import numpy as np
@@ -65,6 +67,8 @@ DWL = Protocol(
     "to 0.01 %; their means exclude unscored classes. There is no mean F1 if a scored class has no correct pixel, "
     "and no mean IoU if a scored class is absent. Accuracy and kappa include unscored classes. Predictions on "
     "ignored pixels are not counted, except for LoveDA, whose no-data is a class in this code: there they count as "
-    "errors in IoU, F1, accuracy and kappa.",
+    "errors in IoU, F1, accuracy and kappa. Windows at the border of an image are padded to full size as the "
+    "published crops are, and their padding has a class.",
     _score,
+    padded=True,
 )

@@ -7,6 +7,9 @@ names the class (`protocols.official_ignores`); by default these are its unscore
 
 IoU excludes predictions on ignored pixels. Precision, and therefore F1 and kappa, includes them. The script of
 DeepGlobe reads the config of Potsdam with 6 classes, which a checkpoint of 7 classes does not fit; here it has 7.
+
+The scripts score the crops of RS-DWL. Those at the right and bottom border of a tile are padded to 512 px with black,
+which has a class too (`protocols.padding` in the manifest), so windows of tiles are padded in the same way.
 """
 
 import numpy as np
@@ -57,6 +60,8 @@ OFFICIAL = Protocol(
     "As computed by the official evaluation scripts, faults included. Classes that the dataset's script drops are "
     "ignored in the truth (Potsdam: class 0, so that clutter is scored; DeepGlobe: unknown, with 7 classes "
     "although the script loads 6). IoU excludes predictions on ignored pixels; precision, F1 and kappa include "
-    "them. Absent classes count as 0 in both means.",
+    "them. Absent classes count as 0 in both means. Windows at the border of an image are padded to full size as the "
+    "published crops are, and their padding has a class.",
     _score,
+    padded=True,
 )

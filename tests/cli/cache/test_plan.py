@@ -82,6 +82,7 @@ def test_the_recommendation_can_be_pasted(monkeypatch):
     shown = _shown(_report(2**40, "own"), monkeypatch, "demo")
     assert "cache: --set teachers.dino.codec=fp16 --set views.unlabeled_views=6" in shown
     assert "speed-up" in shown
+    assert "one training, no validations" in shown
     assert "pays after trainings" in shown
     assert "RANDOM" not in shown
 

@@ -91,6 +91,8 @@ def _slow_reads(bandwidth: float) -> tuple[TeacherMeasured, ...]:
     ("changed", "choice", "reason"),
     [
         ({}, "fp16", "hides behind the student's work"),
+        ({}, "fp16", "a training of 7,500 steps takes 37.5 min and its validations"),
+        ({"step_seconds": 20.0}, "fp16", "`rsmtdf start DIR --hours H` proposes settings"),
         ({"disk_free": 5 * GIB}, "int8", "fp16: only K = 1"),
         ({"disk_free": 2 * GIB}, "transform", "int8: only K = 1"),
         ({"teachers": _slow_reads(60e6)}, "int8", "fp16: reading would take"),
@@ -151,6 +153,7 @@ def test_estimates_are_the_arithmetic_they_claim_to_be():
     assert fp16.extraction_seconds == pytest.approx(4400 * 0.021)
     assert fp16.read_seconds == pytest.approx(16 * 2.1e6 / 1e9)
     assert fp16.step_seconds == pytest.approx(0.3)
+    assert fp16.training_seconds == pytest.approx(60 * 125 * 0.3)
     assert fp16.online_step_seconds == pytest.approx(0.3 + 16 * 0.02)
     assert fp16.speed_up == pytest.approx(0.62 / 0.3)
     assert fp16.epochs_to_pay == pytest.approx(4400 * 0.021 / (125 * 0.32))

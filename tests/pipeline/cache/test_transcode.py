@@ -52,7 +52,7 @@ class _Heard:
     def __exit__(self, *exception):
         return None
 
-    def bar(self, label, total, done=0):
+    def bar(self, label, total, done=0, **options):
         self.total = total
         self.moved += done
         return self

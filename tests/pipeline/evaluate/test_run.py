@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import pipeline.evaluate.run
 import pipeline.evaluate.scenes
 import pipeline.train.validation
+import rsmtdf_core.evaluation.crops
 from cli.main import app
 from pipeline.calibrate.run import calibrate
 from pipeline.evaluate.run import evaluate
@@ -54,13 +54,13 @@ def run(trained, make_config, monkeypatch, tmp_path):
 
 def test_several_protocols_score_the_predictions_of_one_pass(run, monkeypatch):
     passes = []
-    count = pipeline.evaluate.run.count_confusion
+    count = rsmtdf_core.evaluation.crops.count_confusion
 
     def counted(*arguments):
         passes.append(arguments)
         return count(*arguments)
 
-    monkeypatch.setattr(pipeline.evaluate.run, "count_confusion", counted)
+    monkeypatch.setattr(rsmtdf_core.evaluation.crops, "count_confusion", counted)
     report, folder = evaluate(run, protocols=ALL)
     assert len(passes) == 1
     assert read_report(folder / "report.json") == report
@@ -69,7 +69,8 @@ def test_several_protocols_score_the_predictions_of_one_pass(run, monkeypatch):
     counts = PixelCounts(report.matrix, np.array(report.ignored))
     manifest = load_run(run).manifest
     for rule in find_protocols(ALL):
-        assert report.by_protocol[rule.name] == rule(counts, manifest)
+        scored = rule(counts, manifest).model_copy(update={"crops": "2 images of 72 x 72 px"})
+        assert report.by_protocol[rule.name] == scored
     with (folder / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["protocol"] for row in rows if row["class"] == "(all scored)"] == list(ALL)
@@ -157,13 +158,13 @@ def test_runs_are_compared_by_the_protocol_named(run):
 def test_a_protocol_without_a_mean_is_reported_and_tables_remain(run, monkeypatch, tmp_path):
     counts = PixelCounts(np.eye(6, dtype=int), np.zeros(6, int))
     counts.matrix[5, 5] = 0
-    count = pipeline.evaluate.run.count_confusion
+    count = rsmtdf_core.evaluation.crops.count_confusion
 
     def counted(*arguments):
         count(*arguments)
         return counts
 
-    monkeypatch.setattr(pipeline.evaluate.run, "count_confusion", counted)
+    monkeypatch.setattr(rsmtdf_core.evaluation.crops, "count_confusion", counted)
     report, _ = evaluate(run, protocols=["dwl"])
     assert (report.scores.miou, report.scores.absent) == (None, ("soil",))
     comparison = compare([run], tmp_path / "out", "test")
@@ -228,7 +229,9 @@ def test_the_step_that_is_scored_is_named(run):
 
 def test_a_model_of_one_class_is_announced(run, monkeypatch):
     monkeypatch.setattr(
-        pipeline.evaluate.run, "count_confusion", only_soil(pipeline.evaluate.run.count_confusion)
+        rsmtdf_core.evaluation.crops,
+        "count_confusion",
+        only_soil(rsmtdf_core.evaluation.crops.count_confusion),
     )
     report, _ = evaluate(run)
     assert report.only_class == "soil"

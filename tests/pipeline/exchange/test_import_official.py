@@ -8,10 +8,13 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.evaluate.run import evaluate
+from pipeline.exchange import import_official as importing
 from pipeline.exchange.import_official import import_official
+from pipeline.runs import read_run, summarize
 from pipeline.train.run import train
 from pipeline.trained import load_run
-from rsmtdf_core.errors import MissingFileError, RunError
+from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
+from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.student.dpt import HEAD_WIDTHS
 from rsmtdf_core.student.official import from_official, official_shape
 from rsmtdf_core.tokens import TokenShape
@@ -92,6 +95,12 @@ def test_an_official_checkpoint_becomes_a_run_that_is_scored_and_trained_on(
             assert torch.equal(loaded[name], tensor), name
     scores, _ = evaluate(report.run)
     assert scores.images == 2
+    notes = " ".join(scores.notes)
+    assert "its training data are unknown and may include these scenes" in notes
+    assert "labeled" not in notes
+    assert "train =" not in notes
+    summary = summarize(read_run(report.run), "official")
+    assert (summary.labeled, summary.features.source) == (None, "none")
     settings = run.config.student
     started = make_config(
         "objective.method=supervised",
@@ -107,6 +116,27 @@ def test_an_official_checkpoint_becomes_a_run_that_is_scored_and_trained_on(
     begun = load_file(newest / "student.safetensors")
     name = "encoder.net.blocks.3.attn.qkv.weight"
     torch.testing.assert_close(begun[name], from_official(student)[name])
+
+
+@pytest.mark.parametrize("dataset", ["loveda-areas", "potsdam", "deepglobe"])
+def test_each_dataset_has_the_recipe_of_its_own_config(dataset):
+    recipe = importing._recipe(load_manifest(dataset))
+    assert recipe.name == f"{dataset.removesuffix('-areas')}-published"
+    assert recipe.evaluation.weights == "student"
+
+
+def test_a_dataset_of_other_classes_has_the_published_recipe_too():
+    assert importing._recipe(load_manifest("synthetic")).name.endswith(importing.PUBLISHED)
+
+
+def test_splits_have_to_list_training_scenes(tmp_path):
+    with pytest.raises(ConfigError, match="synthetic does not list its training scenes") as caught:
+        import_official(tmp_path / "best.pth", "synthetic", splits="synthetic")
+    assert caught.value.where == "--splits synthetic"
+    assert "rsmtdf data prepare" in caught.value.remedy
+    with pytest.raises(ConfigError, match="unknown manifest") as caught:
+        import_official(tmp_path / "best.pth", "synthetic", splits=str(tmp_path))
+    assert "potsdam-official-1.yaml" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

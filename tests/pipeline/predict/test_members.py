@@ -100,11 +100,22 @@ def test_runs_of_other_classes_bands_or_scales_are_refused(run):
         assert caught.value.remedy
 
 
-def test_a_run_given_twice_and_a_single_run_that_should_disagree_are_refused(run, raster, tmp_path):
+def test_a_run_given_twice_and_outputs_that_do_not_fit_are_refused(
+    run, raster, tmp_path, monkeypatch
+):
     with pytest.raises(ConfigError, match="given twice"):
         predict(run, [raster], tmp_path / "out", ensemble=[run])
     with pytest.raises(ConfigError, match="a single run cannot disagree"):
         predict(run, [raster], tmp_path / "out", PredictSettings(disagreement=True))
+    made = load_members(run, (), (), None)
+    pair = replace(
+        made.runs[0], checkpoint=replace(made.runs[0].checkpoint, digests={"b": "0" * 64})
+    )
+    both = Members((*made.runs, pair), made.inference)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.predict.run.load_members", lambda *_: both)
+        with pytest.raises(ConfigError, match="describes a single model"):
+            predict(run, [raster], tmp_path / "out", PredictSettings(stac=True))
     assert not (tmp_path / "out").exists()
 
 

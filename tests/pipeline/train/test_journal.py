@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.train.journal import Journal
+from pipeline.train.journal import Journal, worst_class
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.runs.seals import write_sealed_json
@@ -20,7 +20,7 @@ class Bars(Told):
         super().__init__()
         self.bars, self.notes = [], []
 
-    def bar(self, label, total, done=0):
+    def bar(self, label, total, done=0, **options):
         self.bars.append((label, total, done))
         return self
 
@@ -134,6 +134,25 @@ def test_a_line_of_the_console_sums_up_an_epoch(run):
     )
 
 
+def test_a_validation_names_the_worst_class(run):
+    bars = Bars()
+    with Journal(run, Trackers(), bars, 0, 8) as journal:
+        journal.validation(LINE | {"iou": {"road": 0.5, "water": 0.125, "sand": None}}, None)
+        journal.round(RECORD, Validation(5, 2, 0.25))
+        journal.validation(LINE | {"iou": {"road": 0.5}}, None)
+        journal.round(RECORD, Validation(5, 2, 0.25))
+    assert bars.lines == [
+        "epoch 2, step 5: val mIoU 25.00 (worst class: water 12.50)",
+        "epoch 2, step 5: val mIoU 25.00",
+    ]
+
+
+def test_the_worst_class_needs_another_to_compare_with():
+    assert worst_class({}) == ""
+    assert worst_class({"road": None, "water": 0.5}) == ""
+    assert worst_class({"road": 0.0, "water": 0.5}) == " (worst class: road 0.00)"
+
+
 def test_without_trackers_no_value_is_sent(run):
     trackers = Trackers()
     trackers.trackers.clear()
@@ -144,7 +163,7 @@ def test_without_trackers_no_value_is_sent(run):
 
 def test_a_bar_that_fails_closes_the_event_file(run):
     class Broken(Bars):
-        def bar(self, label, total, done=0):
+        def bar(self, label, total, done=0, **options):
             raise RuntimeError("no terminal")
 
     journal = Journal(run, Trackers(), Broken(), 0, 8)

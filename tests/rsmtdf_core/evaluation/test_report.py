@@ -69,6 +69,7 @@ def test_the_file_names_the_protocol_in_words(report: EvaluationReport, tmp_path
 def test_scores_are_found_by_the_name_of_their_protocol(report: EvaluationReport) -> None:
     assert list(report.by_protocol) == ["rsmtdf", "official"]
     assert report.by_protocol["rsmtdf"].scores == report.scores
+    assert report.by_protocol["rsmtdf"].crops == report.crops
     assert report.by_protocol["official"].scores.classes[0].precision == pytest.approx(80 / 97)
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rsmtdf_core.scenes.check import check_dataset, grouped
+from rsmtdf_core.scenes.check import check_dataset
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.problems import grouped
 
 from .conftest import make_manifest
 

@@ -9,11 +9,11 @@ from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.find import (
     Scene,
     Window,
-    draw_labeled,
     find_scenes,
     in_threads,
     with_digests,
 )
+from rsmtdf_core.scenes.labeled import draw_labeled
 from rsmtdf_core.scenes.manifest import load_manifest
 
 from .conftest import make_manifest

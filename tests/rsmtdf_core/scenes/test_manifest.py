@@ -37,6 +37,10 @@ def test_names_ids_and_palette_follow_the_class_order():
     [
         ({"unscored": ["hihg"]}, "did you mean 'high'"),
         ({"protocols": {"official_ignores": ["lwo"]}}, "did you mean 'low'"),
+        (
+            {"protocols": {"padding": "lwo"}},
+            "protocols.padding names no class: 'lwo', did you mean 'low'",
+        ),
         ({"protocols": {"oficial_ignores": []}}, "did you mean 'official_ignores'"),
         ({"unscored": ["low", "high"]}, "every class is unscored"),
         ({"ignore_id": 1}, "ignore_id 1 is the id of a class"),

@@ -3,9 +3,10 @@ from PIL import Image
 
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.scenes.check import check_dataset
-from rsmtdf_core.scenes.find import find_scenes, listed_labeled
+from rsmtdf_core.scenes.find import find_scenes
+from rsmtdf_core.scenes.labeled import listed_labeled
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
-from rsmtdf_core.scenes.splits import shared_with_training, split_notes
+from rsmtdf_core.scenes.splits import imported_notes, shared_with_training, split_notes
 from rsmtdf_core.validation import validate
 
 from .conftest import make_manifest, manifest_values
@@ -160,3 +161,43 @@ def test_a_labeled_scene_without_a_mask_is_refused(root):
     scenes = find_scenes(make_manifest(splits={"train": {}}), root).splits["train"]
     with pytest.raises(DataError, match=r"images/s1\.png"):
         listed_labeled(scenes, {"s1"}, seed=0)
+
+
+def test_an_imported_model_has_unknown_training_data(root):
+    manifest = make_manifest(window=WINDOW, notes=["half of it is missing"])
+    rule, data, note = imported_notes(find_scenes(manifest, root), "test", None)
+    assert rule == "test of manifest tiny: 50% to 100% by chance (seed 0)"
+    assert "training data are unknown and may include these scenes" in data
+    assert note == "half of it is missing"
+    assert "no test crop" in " ".join(split_notes(find_scenes(manifest, root)))
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (["s0@0,0", "s3@4,0"], "2 of 4 test scenes share an image or tile with them, and 0 are"),
+        (["s0@4,0", "s3@0,0"], "2 of 4 test scenes share an image or tile with them, and 1 are"),
+        (["s3@0,0"], "no test scene shares its image or tile with them"),
+    ],
+)
+def test_named_training_data_of_an_imported_model_are_compared_with_the_scored_scenes(
+    root, listed, expected
+):
+    test = {"scenes": ["s0@4,0", "s0@4,4", "s1@0,0", "s1@4,0"]}
+    splits = {"train": {"scenes": ["s2@0,0"]}, "test": test}
+    dataset = find_scenes(make_manifest(window=WINDOW, splits=splits), root)
+    trained_on = make_manifest(name="lists", window=WINDOW, splits={"train": {"scenes": listed}})
+    _, data, shared = imported_notes(dataset, "test", trained_on)
+    assert data.endswith(f"scene{'s' if len(listed) > 1 else ''} of manifest lists")
+    assert expected in shared
+
+
+def test_crops_and_windows_of_one_tile_are_compared(root):
+    dataset = find_scenes(make_manifest(window=WINDOW, splits={"test": {}}), root)
+    crops = make_manifest(
+        images="c/{tile}_{crop}.png",
+        masks=None,
+        parent=["tile"],
+        splits={"train": {"scenes": ["s1/3"]}},
+    )
+    assert "4 of 16 test scenes share" in imported_notes(dataset, "test", crops)[2]

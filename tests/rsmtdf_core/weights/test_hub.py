@@ -8,7 +8,7 @@ from huggingface_hub import constants
 
 from rsmtdf_core.student.pretrained import fetch_encoder
 from rsmtdf_core.student.settings import StudentSettings
-from rsmtdf_core.weights.hub import cached_file, download
+from rsmtdf_core.weights.hub import cached_file, download, is_available
 
 FILE = "timm/resnet18.a1_in1k", "model.safetensors"
 
@@ -39,6 +39,13 @@ def test_offline_mode_is_one_line(offline, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(OSError, match="offline"):
         download(*FILE)
+
+
+def test_a_file_that_is_neither_cached_nor_reachable_is_not_available(offline, monkeypatch):
+    assert not is_available(*FILE)
+    path = offline / "model.safetensors"
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(path))
+    assert is_available(*FILE)
 
 
 def test_the_students_weights_are_fetched_in_the_same_way(offline):

@@ -254,6 +254,50 @@ def test_listed_crops_that_are_not_on_disk_are_named_or_left_out(tmp_path):
     assert "1 of 8 listed crops are left out" in " ".join(report.manifests[0].notes)
 
 
+def one_green_tile(folder):
+    for path in NAMES["potsdam"]:
+        (folder / path).parent.mkdir(parents=True)
+        Image.new("RGB", (SIZE, SIZE), "#00FF00").save(folder / path)
+    return folder
+
+
+def in_another_tile(*splits):
+    """Return lists whose crops of these splits are of tile 7_13, which is not on disk."""
+
+    def change(share):
+        for split in splits:
+            lines = "\n".join(POTSDAM.format(number) for number in CROPS[split])
+            replaced(split, lines.replace("2_10", "7_13"))(share)
+
+    return change
+
+
+@pytest.mark.parametrize("crops", [False, True], ids=["windows", "crops"])
+def test_without_a_labeled_crop_on_disk_lists_are_refused_in_a_sentence(tmp_path, crops):
+    tiles = one_green_tile(tmp_path / "tiles")
+    share = write_lists(tmp_path, "potsdam")
+    in_another_tile("labeled")(share)
+    with pytest.raises(
+        DataError, match="none of the 2 labeled crops of potsdam-official-1"
+    ) as error:
+        run("potsdam", tiles, tmp_path / "to", splits=(share,), crops=crops)
+    assert "in the 1 image below" in str(error.value)
+    assert "RGB/top_potsdam_7_13_RGB.tif" in str(error.value)
+    assert "labeled.txt, line 1" in error.value.where
+    assert "leave out --splits" in error.value.remedy
+    assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("crops", [False, True], ids=["windows", "crops"])
+def test_other_lists_without_a_crop_on_disk_become_splits_without_scenes(tmp_path, crops):
+    tiles = one_green_tile(tmp_path / "tiles")
+    share = write_lists(tmp_path, "potsdam")
+    in_another_tile("unlabeled", "val", "test")(share)
+    report = run("potsdam", tiles, tmp_path / "to", splits=(share,), crops=crops)
+    assert report.manifests[0].scenes == {"train": 2, "val": 0, "test": 0}
+    assert "6 of 8 listed crops are left out" in " ".join(report.manifests[0].notes)
+
+
 @pytest.mark.parametrize("text", [None, "", "\n  \r\n", "\ufeff"])
 def test_without_unlabeled_crops_all_training_crops_are_labeled(tmp_path, text):
     share = write_lists(tmp_path, "deepglobe")

@@ -9,7 +9,8 @@ from PIL import Image
 
 from pipeline.data.prepare import BENCHMARKS, PrepareSettings, crops, prepare
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError, WriteError
-from rsmtdf_core.scenes.find import draw_labeled, find_pairs, find_scenes, split_pairs
+from rsmtdf_core.scenes.find import find_pairs, find_scenes, split_pairs
+from rsmtdf_core.scenes.labeled import draw_labeled
 from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.validation import validate
@@ -124,9 +125,10 @@ def test_deepglobe_crops_are_padded_at_the_right_and_bottom(deepglobe, tmp_path,
     assert image[408:].max() <= 2  # JPEG blocks beyond the border
     original = opened(deepglobe / "train" / "606_sat.jpg")[2048:, 2048:].astype(int)
     assert np.abs(image[:392, :392] - original[:392, :392]).mean() < 2
-    assert any("padding is labeled urban" in note for note in report.manifests[0].notes) == (
-        label == "dwl"
-    )
+    notes = " ".join(report.manifests[0].notes)
+    assert ("padding is labeled urban" in notes) == (label == "dwl")
+    assert ("padding is ignored, and urban in the published crops" in notes) == (label == "ignore")
+    assert ("--crops --padding-label dwl" in notes) == (label == "ignore")
 
 
 def test_potsdam_has_144_windows_a_tile_and_off_colors_find_their_class(

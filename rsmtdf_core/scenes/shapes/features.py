@@ -1,0 +1,123 @@
+"""The labels of a file as geometries with classes, before they are placed on an image (tests: test_vector.py)."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsmtdf_core.errors import DataError
+from rsmtdf_core.scenes.shapes import GEO
+from rsmtdf_core.words import counted, shortened
+
+Geometries = npt.NDArray[np.object_]
+"""Shapely geometries [N]; those in features are single polygons, lines or points."""
+
+_MOST = 8  # values in a message
+_POLYGON = 3  # shapely's number of the type; higher ones are collections
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """The features of a layer.
+
+    Attributes:
+        geometries: single polygons, lines and points [N], valid and not empty.
+        values: the value of the class field of each geometry, as text [N]; "" for a missing one.
+        crs: rasterio's coordinate reference system.
+        digest: sha256 of everything that decides the pixels of the labels.
+        notes: sentences on features that are not used as they are in the file.
+    """
+
+    geometries: Geometries
+    values: npt.NDArray[np.str_]
+    crs: Any
+    digest: str
+    notes: tuple[str, ...] = ()
+
+
+def require_geo(path: Path) -> None:
+    """Refuse labels if the libraries for geometries are not installed.
+
+    Raises:
+        DataError: If so, with the command that installs them.
+    """
+    try:
+        import pyogrio  # noqa: F401 - only whether it is there
+        import shapely  # noqa: F401
+    except ImportError as missing:
+        raise DataError(
+            f"labels drawn as geometries need the package {missing.name}", where=path, remedy=GEO
+        ) from None
+
+
+def clean(
+    geometries: Geometries, values: Sequence[str], names: Sequence[str]
+) -> tuple[Geometries, npt.NDArray[np.str_], tuple[str, ...]]:
+    """Split geometries into single polygons, lines and points, and repair invalid polygons as QGIS's Fix geometries.
+
+    Args:
+        geometries: geometries of any type [N]; None without one.
+        values: the value of each feature.
+        names: the name of each feature for messages.
+
+    Returns:
+        The parts, their values, and notes on features without a geometry and repaired ones.
+    """
+    import shapely
+
+    notes = []
+    empty = shapely.is_missing(geometries) | shapely.is_empty(geometries)
+    if empty.any():
+        first = names[int(empty.argmax())]
+        notes.append(f"no geometry in {counted(int(empty.sum()), 'feature')}, such as {first}")
+    invalid = ~empty & ~shapely.is_valid(geometries)
+    if invalid.any():
+        number = int(invalid.argmax())
+        why = shortened(str(shapely.is_valid_reason(geometries[number])), 80)
+        notes.append(
+            f"{counted(int(invalid.sum()), 'invalid feature')} repaired, such as {names[number]} ({why}): look at "
+            "the pictures of `rsmtdf data check --out`"
+        )
+        geometries = np.where(invalid, shapely.make_valid(geometries), geometries)
+    parts, index = _single(geometries)
+    # Repairs leave lines where a polygon overlaps itself.
+    kept = ~(invalid[index] & (shapely.get_dimensions(parts) < 2)) & ~shapely.is_empty(parts)
+    return parts[kept], np.array(values, np.str_)[index[kept]], tuple(notes)
+
+
+def _single(geometries: Geometries) -> tuple[Geometries, npt.NDArray[np.intp]]:
+    """Return single geometries and the index of the geometry that each is part of; collections may be nested."""
+    import shapely
+
+    index = np.arange(len(geometries))
+    while True:
+        geometries, inner = shapely.get_parts(geometries, return_index=True)
+        index = index[inner]
+        if not (shapely.get_type_id(geometries) > _POLYGON).any():
+            return geometries, index
+
+
+def require_known(layer: Layer, known: Collection[str], path: Path, field: str) -> None:
+    """Refuse values that no class has.
+
+    Raises:
+        DataError: If there are any, with their numbers of geometries.
+    """
+    unknown = Counter(value for value in layer.values.tolist() if value not in known)
+    if not unknown:
+        return
+    listed = [
+        f"'{shortened(value, 40)}' ({count})" if value else f"no value ({count})"
+        for value, count in unknown.most_common(_MOST)
+    ]
+    more = f" and {len(unknown) - _MOST} more" if len(unknown) > _MOST else ""
+    raise DataError(
+        f"no class has these values of the field '{field}': {', '.join(listed)}{more}",
+        where=path,
+        remedy="add them under mask_encoding.values (VALUE: CLASS) or mask_encoding.ignore in the manifest; "
+        '"" is a missing value',
+    )
