@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.calibration import Calibration, read_calibration
+from pipeline.predict.inputs import OutputKind
 from pipeline.predict.members import Members
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source
@@ -50,10 +51,11 @@ class Predictor:
         """The divisor of the logits in probabilities and confidences."""
         return 1.0 if self.calibration is None else self.calibration.temperature
 
-    @property
-    def tags(self) -> dict[str, str]:
-        """Facts that a reader of probabilities and confidences must know."""
-        tags = {} if self.calibration is None else {"calibration": self.calibration.describe()}
+    def tags(self, kind: OutputKind) -> dict[str, str]:
+        """Facts that a reader of an output must know."""
+        tags = {}
+        if self.calibration is not None and kind in ("probabilities", "confidence"):
+            tags["calibration"] = self.calibration.describe()
         if len(self.members.runs) > 1:
             names = (run.folder.path.resolve().name for run in self.members.runs)
             tags["ensemble"] = f"mean probabilities of the runs {', '.join(names)}"
@@ -68,8 +70,7 @@ def find_calibration(
     Raises:
         RunError: If the run's calibration is damaged.
     """
-    written = settings.probabilities or settings.confidence or settings.geopackage
-    if settings.uncalibrated or not written:
+    if settings.uncalibrated or not settings.soft:
         return None
     if len(members.runs) > 1:
         reporter.say("the probabilities of an ensemble are not calibrated")

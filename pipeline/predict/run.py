@@ -269,7 +269,7 @@ def _facts(predictor: Predictor) -> dict[str, Any]:
     }
     if others:
         facts["ensemble"] = others
-    if predictor.calibration is not None:
+    if predictor.settings.soft:
         facts["temperature"] = predictor.temperature
     return facts
 
@@ -294,7 +294,15 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
     if not overwrite:
         existing = [path for job in jobs for path in job.files.values() if path.exists()]
         has_record = record.is_file()
-        changes = list(differences(_read_record(record), facts)) if has_record else []
+        changes: list[str] = []
+        if has_record:
+            known = _read_record(record)
+            # Maps do not depend on the temperature, nor do folders of earlier versions record one.
+            fitted = known.pop("temperature", 1.0)
+            facts = {"temperature": fitted, **facts}
+            if not _has_soft_files(out):
+                fitted = facts["temperature"]
+            changes = list(differences({**known, "temperature": fitted}, facts))
         if changes or (existing and not has_record):
             raise DataError(
                 "the folder has maps of another run or of other settings: " + "; ".join(changes)
@@ -304,6 +312,13 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
                 remedy="name another folder with --out, or replace the files with --overwrite",
             )
     write_json(record, facts)
+
+
+def _has_soft_files(out: Path) -> bool:
+    """Whether the folder has probabilities or confidences."""
+    return any(
+        path for kind in ("probabilities", "confidence") for path in out.rglob(f"*-{kind}.tif")
+    )
 
 
 def _missing(job: Job, settings: PredictSettings, reporter: Reporter) -> list[OutputKind]:
@@ -338,7 +353,7 @@ def _write(job: Job, kinds: Sequence[OutputKind], predictor: Predictor, bar: Bar
                         frame,
                         manifest,
                         cog=predictor.settings.cog,
-                        tags=predictor.tags,
+                        tags=predictor.tags(kind),
                     )
                 )
                 for kind in by_blocks

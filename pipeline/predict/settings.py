@@ -49,6 +49,11 @@ class PredictSettings(Settings):
         return Generalization(self.min_area, self.simplify)
 
     @property
+    def soft(self) -> bool:
+        """Whether an output has probabilities or confidences, which depend on the run's temperature."""
+        return self.probabilities or self.confidence or self.geopackage
+
+    @property
     def places(self) -> bool:
         """Whether an output needs longitude and latitude."""
         return self.polygons or self.geopackage or self.stac

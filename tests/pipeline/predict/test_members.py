@@ -142,6 +142,10 @@ def test_confidences_are_calibrated_once_a_temperature_was_fitted(run, raster, t
     assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "before" / name).read_bytes()
     with pytest.raises(DataError, match="temperature"):
         predict(run, [raster], tmp_path / "before", settings)
+    predict(run, [raster], tmp_path / "before")  # the map alone does not depend on it
+    predict(run, [raster], tmp_path / "maps")
+    predict(run, [raster], tmp_path / "maps", settings)
+    assert (tmp_path / "maps" / name).read_bytes() == (tmp_path / "after" / name).read_bytes()
 
 
 def test_other_inference_than_that_of_the_fit_is_reported(run, raster, tmp_path):
