@@ -311,6 +311,8 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
                 where=out,
                 remedy="name another folder with --out, or replace the files with --overwrite",
             )
+    if facts.get("temperature") == 1.0:
+        del facts["temperature"]  # as in folders of earlier versions
     write_json(record, facts)
 
 
