@@ -45,6 +45,38 @@ def predict(
             "(EPSG:4326). For GeoTIFFs only.",
         ),
     ] = False,
+    geopackage: Annotated[
+        bool,
+        typer.Option(
+            "--geopackage",
+            help="Also write <name>-polygons.gpkg: the same areas in the raster's CRS, with class, area in m² and mean "
+            "confidence; and <name>-confidence.tif.",
+        ),
+    ] = False,
+    min_area: Annotated[
+        float,
+        typer.Option(
+            metavar="M2",
+            min=0,
+            help="Smallest area of a polygon in m² (minimum mapping unit); smaller areas take the class of their "
+            "largest neighbor. The map itself stays as it is.",
+        ),
+    ] = 0.0,
+    simplify: Annotated[
+        float,
+        typer.Option(
+            metavar="M",
+            min=0,
+            help="Remove corners of polygons of about this size in m. Neighbors keep their common borders.",
+        ),
+    ] = 0.0,
+    stac: Annotated[
+        bool,
+        typer.Option(
+            "--stac",
+            help="Also write <name>-stac.json: a STAC item of the map and its files, with the model in MLM's fields.",
+        ),
+    ] = False,
     cog: Annotated[
         bool, typer.Option("--cog", help="Write Cloud Optimized GeoTIFFs, with overviews.")
     ] = False,
@@ -58,9 +90,10 @@ def predict(
 ) -> None:
     """Predict images and rasters of any size in overlapping windows with blended borders.
 
-    A GeoTIFF becomes a GeoTIFF of class ids with the same georeference and a color table; pixels without data get
-    the manifest's ignore id. Large rasters are read and written in parts. Any other image becomes a palette PNG
-    and a panel with a legend. The run's config sets the windows, and the scales and mirrored copies to average over.
+    A GeoTIFF becomes a GeoTIFF of class ids with the same georeference and a color table, and a style with class
+    names that QGIS applies; pixels without data get the manifest's ignore id. Large rasters are read and written in
+    parts. Any other image becomes a palette PNG. Each map has a small picture with a legend, <name>-panel.png. The
+    run's config sets the windows, and the scales and mirrored copies to average over.
 
     Files are written atomically, and earlier files of the run are kept: after Ctrl-C, run the command again. Images
     that cannot be read are skipped and listed at the end, and the exit status is 1.
@@ -74,6 +107,10 @@ def predict(
         probabilities=probabilities,
         confidence=confidence,
         polygons=polygons,
+        geopackage=geopackage,
+        min_area=min_area,
+        simplify=simplify,
+        stac=stac,
         cog=cog,
         overwrite=overwrite,
         bands=read_bands(bands, scale),

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pipeline.demo.run import DemoResult
     from pipeline.exchange.export import ExportFormat, ExportReport
     from pipeline.exchange.import_official import ImportReport
+    from pipeline.exchange.programs import ProgramName
+    from pipeline.exchange.tile_model import Precision
+    from pipeline.exchange.tiles import TileReport
     from pipeline.runs import RunList, SortKey
     from pipeline.runs.compare import Comparison
     from pipeline.runs.report import Report
@@ -99,27 +102,57 @@ def export(
     out: PathLike,
     *,
     format: ExportFormat = "onnx",  # noqa: A002 - the name on the command line
+    program: ProgramName | None = None,
+    precision: Precision = "fp32",
+    resolution: float | None = None,
+    tile: int | None = None,
+    root: PathLike | None = None,
     weights: Weights | None = None,
     overwrite: bool = False,
     checkpoint: PathLike | int | None = None,
     progress: bool = False,
-) -> ExportReport:
+) -> ExportReport | TileReport:
     """Export a run's best student for other programs, and check that it computes the same as the run's model.
 
     Args:
         run: the run's folder.
         out: folder for the files.
         format: "safetensors", "pt2" or "onnx".
+        program: write ONNX of one tile for "qgis" (Deepness) or "geodeep" instead; `--for` on the command line.
+        precision: "fp32", "fp16" or "int8", for a program.
+        resolution: size of a pixel of the training images in centimeters, for a program; by default from the scenes'
+            georeference.
+        tile: side of a tile in px, for a program; by default the window of the run's config, else its crop.
+        root: the data root, if it has moved since training, for a program.
         weights: the EMA model or the student, by default the model that selected the best checkpoint.
         overwrite: replace existing files.
         checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
         progress: whether bars are shown.
 
     Raises:
-        RsmtdfError: If the run cannot be used, a package is missing, or the exported model computes different logits.
+        RsmtdfError: If the run cannot be used, a package is missing, or the exported model computes something else.
     """
     from pipeline.exchange.export import export_run
+    from pipeline.exchange.tiles import TileSettings, export_tiles
+    from rsmtdf_core.errors import ConfigError
+    from rsmtdf_core.validation import validate
 
+    choices = {"precision": precision, "resolution": resolution, "tile": tile}
+    if program is not None:
+        if format != "onnx":
+            raise ConfigError("a program reads ONNX", remedy="leave format out")
+        return export_tiles(
+            Path(run),
+            Path(out),
+            validate(TileSettings, {"program": program, **choices}, "rsmtdf.export"),
+            weights=weights,
+            root=optional_path(root),
+            overwrite=overwrite,
+            reporter=reporter(progress=progress),
+            checkpoint=checkpoint,
+        )
+    if choices != {"precision": "fp32", "resolution": None, "tile": None} or root is not None:
+        raise ConfigError("precision, resolution, tile and root need a program")
     return export_run(
         Path(run),
         Path(out),

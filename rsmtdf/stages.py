@@ -201,6 +201,10 @@ def predict(
     probabilities: bool = False,
     confidence: bool = False,
     polygons: bool = False,
+    geopackage: bool = False,
+    min_area: float = 0.0,
+    simplify: float = 0.0,
+    stac: bool = False,
     cog: bool = False,
     bands: Sequence[int] | None = None,
     scale: tuple[float, float] | None = None,
@@ -218,6 +222,10 @@ def predict(
         probabilities: also write a raster with a band for each class.
         confidence: also write a raster with the largest probability.
         polygons: also write GeoJSON of the areas of each class; only for GeoTIFFs.
+        geopackage: also write these areas as a GeoPackage with area and mean confidence, and the confidence.
+        min_area: smallest area of a polygon, m2; smaller ones take the class of their largest neighbor.
+        simplify: size of the corners to remove from polygons, m.
+        stac: also write a STAC item of each map; only for GeoTIFFs.
         cog: write Cloud Optimized GeoTIFFs.
         bands: numbers, from 1, of the bands to read, by default those of the manifest.
         scale: values to map to black and white, by default the manifest's.
@@ -243,6 +251,10 @@ def predict(
         "probabilities": probabilities,
         "confidence": confidence,
         "polygons": polygons,
+        "geopackage": geopackage,
+        "min_area": min_area,
+        "simplify": simplify,
+        "stac": stac,
         "cog": cog,
         "overwrite": overwrite,
         "bands": given or None,

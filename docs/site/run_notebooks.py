@@ -43,7 +43,9 @@ def run_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat's nodes have no 
 
 
 def _portable(output: Any, folder: str) -> Any:  # noqa: ANN401
-    """Remove the temporary folder and the colors of a terminal from an output."""
+    """Remove the temporary folder, the colors of a terminal and second copies of pictures from an output."""
+    if "image/png" in output.get("data", {}):
+        output.data.pop("image/jpeg", None)
     for holder, key in ((output, "text"), (output.get("data", {}), "text/plain")):
         if key in holder:
             holder[key] = re.sub(r"\x1b\[[\d;]*m", "", holder[key]).replace(f"{folder}/", "")

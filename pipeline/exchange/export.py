@@ -1,10 +1,7 @@
 """Exports the student as safetensors, torch.export or ONNX, and checks the file against the run's model."""
 
 import shlex
-import shutil
 from collections.abc import Callable
-from dataclasses import asdict
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -13,28 +10,29 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.export import ExportedProgram
 
+from pipeline.exchange.pair import (
+    FORMAT,
+    exportable,
+    facts_path,
+    origin,
+    pair_folder,
+    remove_command,
+    require_free,
+    require_packages,
+    tracing,
+    write_facts,
+)
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
-from rsmtdf_core import __version__
-from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.averaging import Network
-from rsmtdf_core.files import (
-    atomic_file,
-    atomic_path,
-    make_folder,
-    remove_leftovers,
-    require_writable,
-    sync_file,
-    sync_folder,
-    temporary_path,
-)
+from rsmtdf_core.files import atomic_file, atomic_path, sync_file
 from rsmtdf_core.fingerprints import file_sha256
-from rsmtdf_core.formats import FileFormat
-from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite
-from rsmtdf_core.runs.seals import read_sealed_json, write_sealed_json
+from rsmtdf_core.runs.seals import read_sealed_json
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
@@ -50,7 +48,6 @@ from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.weights.saving import save_tensors
 
 ExportFormat = Literal["safetensors", "pt2", "onnx"]
-FORMAT = FileFormat("exported model")
 # The keys of files written by earlier versions, which have no seal.
 _EARLIER = (
     *(
@@ -68,6 +65,10 @@ _EARLIER = (
 )
 TOLERANCE = 1e-4
 """Maximum difference of two logits, in units of the largest logit."""
+
+_OTHER_EXPORTS = (
+    "export tiles of one size with --for qgis, or the weights with --format safetensors"
+)
 
 
 class ExportCheck(Settings):
@@ -129,64 +130,26 @@ def export_run(
         WriteError: If a file cannot be written.
     """
     reporter = reporter or Silent()
-    _require_packages(kind)
+    if kind == "onnx":
+        require_packages("--format onnx")
     file = out / f"student.{kind}"
-    facts_file = out / f"{file.name}.json"
-    for path in (file, facts_file):
-        if path.is_dir():
-            raise RunError("the output path is a folder", where=path, remedy=_remove(path))
-    if file.exists() and not overwrite:
-        raise RunError(
-            "the file exists already", where=file, remedy="name another --out, or use --overwrite"
-        )
-    require_writable(file, facts_file)
+    require_free(file, overwrite=overwrite)
     with reporter.status("loading the run"):
         trained = load_run(run, weights, checkpoint=checkpoint)
-    student = _exportable(trained)
-    portable = PortableStudent(student.cpu())
-    make_folder(out, RunError, "name another --out")
-    remove_leftovers(out)
-    facts = _facts(trained, portable, kind)
-    temporary = temporary_path(file)
-    try:
-        written = temporary / file.name
+    portable = PortableStudent(exportable(trained).cpu())
+    with pair_folder(file) as folder:
+        written = folder / file.name
         with reporter.status(f"writing {file}"):
             _WRITERS[kind](portable, trained, written)
-        facts["sha256"] = file_sha256(written)
-        write_sealed_json(temporary / facts_file.name, facts)
-        with reporter.status("comparing its logits with the run's model"):
+        write_facts(written, _facts(trained, portable, kind))
+        with (
+            reporter.status("comparing its logits with the run's model"),
+            tracing(
+                trained, _OTHER_EXPORTS
+            ),  # a traced program refuses sizes that its trace excludes
+        ):
             checks = _compare(trained, portable, _READERS[kind](written))
-        _replace_pair(temporary, facts_file, file)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return ExportReport(file=file, facts=facts_file, checks=checks, cautions=trained.cautions)
-
-
-def _exportable(trained: TrainedRun) -> Student:
-    """Return the student of a run.
-
-    Raises:
-        RunError: If the run's method trains another model.
-    """
-    if isinstance(trained.student, Student):
-        return trained.student
-    method = trained.config.objective.method
-    raise RunError(
-        f"the model of {method} is a head on the teachers' tokens: it cannot predict without the teachers, which an "
-        "export does not include",
-        where=trained.folder.path,
-        remedy="export a run of another method, such as rs-mtdf",
-    )
-
-
-def _replace_pair(written: Path, facts: Path, file: Path) -> None:
-    """Move both files out of the folder `written`, so that a model never has the JSON of another model."""
-    with writing(file):
-        file.unlink(missing_ok=True)
-    for path in (facts, file):
-        with writing(path, written / path.name):
-            (written / path.name).replace(path)
-    sync_folder(file.parent)
+    return ExportReport(file=file, facts=facts_path(file), checks=checks, cautions=trained.cautions)
 
 
 def load_exported(file: Path) -> Student:
@@ -196,7 +159,7 @@ def load_exported(file: Path) -> Student:
         RunError: If a file is missing or damaged, or the files do not belong together.
     """
     try:
-        facts_file = file.with_name(f"{file.name}.json")
+        facts_file = facts_path(file)
         facts = FORMAT.current(read_sealed_json(facts_file, _EARLIER), facts_file, RunError)
         # Earlier versions did not write a digest.
         _require_digest(file, facts.get("sha256"))
@@ -229,41 +192,17 @@ def _student(facts: dict[str, Any]) -> Student:
 
 def _export_again(file: Path) -> str:
     """Return the commands that write the file and its JSON again."""
-    folders = [path for path in (file, file.with_name(f"{file.name}.json")) if path.is_dir()]
+    folders = [path for path in (file, facts_path(file)) if path.is_dir()]
     out = shlex.quote(str(file.parent))
     export = f"rsmtdf export RUN --out {out} --format safetensors --overwrite"
-    return "; then ".join([*map(_remove, folders), export])
-
-
-def _remove(folder: Path) -> str:
-    return f"rm -r {shlex.quote(str(folder))}"
-
-
-def _require_packages(kind: ExportFormat) -> None:
-    packages = ("onnx", "onnxruntime", "onnxscript") if kind == "onnx" else ()
-    if missing := [name for name in packages if find_spec(name) is None]:
-        raise ConfigError(
-            f"the package {missing[0]} is not installed",
-            where="--format onnx",
-            remedy="pip install 'rsmtdf[export]'",
-        )
+    return "; then ".join([*map(remove_command, folders), export])
 
 
 def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -> dict[str, Any]:
     """Describe the file for programs that use it: input, output, classes and origin."""
-    manifest, student = trained.manifest, portable.student
-    settings = trained.config.student.model_copy(update={"weights": "random"})
-    normalises = kind != "safetensors"
+    student, normalises = portable.student, kind != "safetensors"
     return {
-        "format": FORMAT.number,
-        "rsmtdf": __version__,
-        "torch": torch.__version__,
-        "run": trained.folder.path.name,
-        "checkpoint": trained.checkpoint.fingerprint,
-        "weights": trained.weights,
-        "cautions": list(trained.cautions),
-        "dataset": manifest.name,
-        "classes": [spec.model_dump(mode="json") for spec in manifest.classes],
+        **origin(trained),
         "input": {
             "images": ("uint8" if normalises else "normalised float32")
             + f" [B, {student.bands}, H, W], RGB first",
@@ -277,10 +216,6 @@ def _facts(trained: TrainedRun, portable: PortableStudent, kind: ExportFormat) -
             "most_images": MOST_IMAGES,
         },
         "output": "logits float32 [B, classes, H, W]",
-        "crop": trained.config.views.crop,
-        "inference": trained.config.evaluation.inference.model_dump(mode="json"),
-        "student": settings.model_dump(mode="json"),
-        "teachers": [asdict(TokenShape(**shape)) for shape in trained.checkpoint.state["teachers"]],
     }
 
 
@@ -337,7 +272,7 @@ def _read_safetensors(file: Path) -> Network:
 def _write_program(portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
     # On a full disk torch's writer ends the process with an error that cannot be caught.
     content = BytesIO()
-    torch.export.save(export_program(portable, _side(portable, trained)), content)
+    torch.export.save(_traced(portable, trained), content)
     with atomic_file(file) as written:
         written.write(content.getbuffer())
 
@@ -354,10 +289,11 @@ def _read_program(file: Path) -> Network:
 
 
 def _write_onnx(portable: PortableStudent, trained: TrainedRun, file: Path) -> None:
-    exported = export_program(portable, _side(portable, trained))
-    program = torch.onnx.export(
-        exported, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"]
-    )
+    exported = _traced(portable, trained)
+    with tracing(trained, _OTHER_EXPORTS):
+        program = torch.onnx.export(
+            exported, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"]
+        )
     assert program is not None
     with atomic_path(file) as temporary:
         program.save(temporary)
@@ -369,6 +305,11 @@ def _read_onnx(file: Path) -> Network:
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda pixels: torch.from_numpy(session.run(["logits"], {"images": pixels.numpy()})[0])
+
+
+def _traced(portable: PortableStudent, trained: TrainedRun) -> ExportedProgram:
+    with tracing(trained, _OTHER_EXPORTS):
+        return export_program(portable, _side(portable, trained))
 
 
 def _side(portable: PortableStudent, trained: TrainedRun) -> int:

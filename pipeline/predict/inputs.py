@@ -10,7 +10,12 @@ from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
 
-OutputKind = Literal["map", "panel", "probabilities", "confidence", "polygons"]
+OutputKind = Literal[
+    "map", "panel", "style", "probabilities", "confidence", "polygons", "geopackage", "stac"
+]
+
+PLACED: frozenset[OutputKind] = frozenset({"polygons", "geopackage", "stac"})
+"""Outputs with longitude and latitude."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +110,22 @@ def _inside(folder: Path, out: Path) -> list[Path]:
 
 def _job(source: Path, stem: Path, settings: PredictSettings) -> Job:
     raster = source.suffix.lower() in RASTER_SUFFIXES
-    endings: dict[OutputKind, str] = {"map": ".tif" if raster else ".png"}
-    if not raster:
-        endings["panel"] = "-panel.png"
+    endings: dict[OutputKind, str] = {
+        "map": ".tif" if raster else ".png",
+        "panel": "-panel.png",
+    }
+    if raster:
+        endings["style"] = ".qml"
     if settings.probabilities:
         endings["probabilities"] = "-probabilities.tif"
-    if settings.confidence:
+    if settings.confidence or (settings.geopackage and raster):
         endings["confidence"] = "-confidence.tif"
     if settings.polygons and raster:
         endings["polygons"] = "-polygons.geojson"
+    if settings.geopackage and raster:
+        endings["geopackage"] = "-polygons.gpkg"
+    if settings.stac and raster:
+        endings["stac"] = "-stac.json"
     return Job(
         source, {kind: stem.with_name(stem.name + ending) for kind, ending in endings.items()}
     )

@@ -1,4 +1,4 @@
-"""Writes the output files of a prediction: rasters block by block, panels and polygons from the finished map."""
+"""Writes the output files of a prediction: rasters block by block, others from the finished map."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,13 +10,16 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.predict.inputs import Job, OutputKind
+from pipeline.predict.small import small_image, small_map
+from pipeline.predict.stac import is_item
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.files import atomic_file
+from rsmtdf_core.maps.geopackage import is_geopackage, write_geopackage
 from rsmtdf_core.maps.geotiff import MapLayer, is_readable, raster_file
-from rsmtdf_core.maps.polygons import is_closed, write_polygons
-from rsmtdf_core.scenes.bands import SHOWN, BandSettings
-from rsmtdf_core.scenes.files import read_image
+from rsmtdf_core.maps.polygons import Generalization, is_closed, write_polygons
+from rsmtdf_core.maps.style import is_styled, write_style
+from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.manifest import Manifest
@@ -64,25 +67,51 @@ def layer_block(kind: OutputKind, logits: Tensor, valid: Valid, ignore_id: int) 
     return stored
 
 
-def derive(job: Job, kind: OutputKind, manifest: Manifest, bands: BandSettings | None) -> None:
-    """Write a panel or polygons from the finished map."""
-    if kind == "polygons":
-        write_polygons(job.files[kind], job.files["map"], manifest.class_names)
-        return
-    with Image.open(job.files["map"]) as picture:
-        ids = np.asarray(picture)
-    row = PanelRow(job.source.stem, read_image(job.source, bands)[..., :SHOWN], None, ids)
-    panel_picture(job.files[kind], [row], manifest)
+def derive(
+    job: Job,
+    kind: OutputKind,
+    manifest: Manifest,
+    bands: BandSettings | None,
+    detail: Generalization,
+) -> None:
+    """Write a panel, a style or polygons from the finished map.
+
+    Args:
+        job: the input and its output files.
+        kind: `panel`, `style`, `polygons` or `geopackage`.
+        manifest: names and colors of the classes.
+        bands: the bands that were read.
+        detail: how much detail polygons show.
+    """
+    path, names = job.files[kind], manifest.class_names
+    match kind:
+        case "polygons":
+            write_polygons(path, job.files["map"], names, detail)
+        case "geopackage":
+            write_geopackage(path, job.files["map"], job.files["confidence"], names, detail)
+        case "style":
+            write_style(path, names, _colors(manifest))
+        case "panel":
+            image = small_image(job.source, bands)
+            row = PanelRow(job.source.stem, image, None, small_map(job.files["map"]))
+            panel_picture(path, [row], manifest)
+        case _:
+            raise AssertionError(kind)
 
 
 def is_whole(path: Path) -> bool:
     """Whether a file of an earlier prediction is complete and readable."""
-    return is_closed(path) if path.suffix == ".geojson" else is_readable(path)
+    checks = {".geojson": is_closed, ".gpkg": is_geopackage, ".qml": is_styled, ".json": is_item}
+    return checks.get(path.suffix, is_readable)(path)
+
+
+def _colors(manifest: Manifest) -> list[tuple[int, int, int]]:
+    return [(red, green, blue) for red, green, blue in manifest.palette.tolist()]
 
 
 def _layer(kind: OutputKind, manifest: Manifest) -> MapLayer:
     if kind == "map":
-        colors = {number: tuple(color) for number, color in enumerate(manifest.palette.tolist())}
+        colors = dict(enumerate(_colors(manifest)))
         names = {f"class_{number}": name for number, name in enumerate(manifest.class_names)}
         return MapLayer(["class"], manifest.ignore_id, colors, tags=names)
     bands = manifest.class_names if kind == "probabilities" else ("confidence",)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from pipeline.memory import memory_errors
 from pipeline.predict.batches import Failures
-from pipeline.predict.inputs import Job, OutputKind, find_jobs, left_out
+from pipeline.predict.inputs import PLACED, Job, OutputKind, find_jobs, left_out
 from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source, open_source
+from pipeline.predict.stac import write_item
 from pipeline.reporter import Bar, Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
 from rsmtdf_core.errors import ConfigError, DataError, RunError
@@ -34,7 +36,7 @@ from rsmtdf_core.files import (
 )
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.formats import FileFormat
-from rsmtdf_core.maps.polygons import require_place
+from rsmtdf_core.maps.polygons import EXACT, require_place
 from rsmtdf_core.roles import Role, deciding
 from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
@@ -69,8 +71,9 @@ def predict(
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them.
 
-    A GeoTIFF becomes `<name>.tif`, a palette raster with the same georeference. Another image becomes
-    `<name>.png`, a palette picture, and `<name>-panel.png`. Files are written atomically. Files that the
+    A GeoTIFF becomes `<name>.tif`, a palette raster with the same georeference, with a style for QGIS, `<name>.qml`.
+    Another image becomes `<name>.png`, a palette picture. Both have a small picture of image and map,
+    `<name>-panel.png`. Files are written atomically. Files that the
     same run wrote before with the same settings are kept, so an interrupted prediction can be resumed.
 
     Args:
@@ -94,6 +97,7 @@ def predict(
         RunError: If there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
+    _require_packages(settings)
     trained = load_run(run, overrides=overrides, checkpoint=checkpoint)
     jobs = find_jobs(inputs, out, settings)
     predictor = _Predictor(trained, _inference(trained), _bands(trained, settings), settings)
@@ -149,20 +153,36 @@ def _write_all(
 
 
 def _warn_of_pictures(jobs: Sequence[Job], settings: PredictSettings, reporter: Reporter) -> None:
-    """Warn of inputs without a georeference if polygons are requested.
+    """Warn of inputs without a georeference if outputs with coordinates are requested.
 
     Raises:
         DataError: If none of the inputs can have a georeference.
     """
     pictures = [job.source for job in jobs if not job.is_raster]
-    if not settings.polygons or not pictures:
+    if not settings.places or not pictures:
         return
     if len(pictures) == len(jobs):
         require_place(pictures[0], Frame(0, 0))
     reporter.warn(
-        f"no polygons are written for {counted(len(pictures), 'picture')} without a georeference, "
+        f"no polygons and items are written for {counted(len(pictures), 'picture')} without a georeference, "
         f"such as {pictures[0]}"
     )
+
+
+def _require_packages(settings: PredictSettings) -> None:
+    """Check that the packages of the requested outputs are installed.
+
+    Raises:
+        ConfigError: If one is missing.
+    """
+    needed = ["pyogrio", "shapely"] if settings.geopackage else []
+    needed += ["shapely"] if settings.generalization != EXACT else []
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ConfigError(
+            f"the package {missing[0]} is not installed",
+            where="--geopackage" if settings.geopackage else "--min-area, --simplify",
+            remedy="pip install 'rsmtdf[geo]'",
+        )
 
 
 def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | None:
@@ -217,7 +237,7 @@ def _too_little(inference: InferenceSettings, detail: str) -> RunError:
 def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> tuple[int, int]:
     """Check the header of an input, and return its height and width in px."""
     with open_raster(job.source, bands) as raster:
-        if "polygons" in job.files:
+        if job.files.keys() & PLACED:
             require_place(job.source, raster.frame)
         georeferenced = (
             raster.frame.crs is not None or raster.frame.gcps or raster.frame.rpcs is not None
@@ -244,7 +264,14 @@ def _facts(predictor: _Predictor) -> dict[str, Any]:
         "inference": deciding(predictor.inference, Role.SCORING),
         "bands": None if predictor.bands is None else predictor.bands.model_dump(mode="json"),
         "cog": predictor.settings.cog,
+        **_detail(predictor.settings),
     }
+
+
+def _detail(settings: PredictSettings) -> dict[str, Any]:
+    """Return how polygons are generalized; nothing for exact ones, as in folders of earlier versions."""
+    detail = settings.generalization
+    return {} if detail == EXACT else {"polygons": asdict(detail)}
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -310,8 +337,10 @@ def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Ba
                     writer.write(top, left, layer_block(kind, logits, valid, manifest.ignore_id))
                 bar.advance(note=job.source.name)
     for kind in kinds:
-        if kind not in BY_BLOCKS:
-            derive(job, kind, manifest, predictor.bands)
+        if kind == "stac":
+            write_item(job, predictor.trained, predictor.inference)
+        elif kind not in BY_BLOCKS:
+            derive(job, kind, manifest, predictor.bands, predictor.settings.generalization)
 
 
 def _logits(predictor: _Predictor, source: Source) -> Iterator[tuple[int, int, Tensor]]:

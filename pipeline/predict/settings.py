@@ -1,7 +1,14 @@
-"""Settings of `rsmtdf predict`."""
+"""Settings of `rsmtdf predict` (tests: test_places.py)."""
 
+from typing import Annotated
+
+from pydantic import Field
+
+from rsmtdf_core.maps.polygons import Generalization
 from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.settings import Settings
+
+Amount = Annotated[float, Field(ge=0, le=1e12)]
 
 
 class PredictSettings(Settings):
@@ -11,6 +18,11 @@ class PredictSettings(Settings):
         probabilities: write a raster with one band per class.
         confidence: write a raster of the largest probability.
         polygons: write GeoJSON polygons of connected areas of one class, in longitude and latitude.
+        geopackage: write the polygons as a GeoPackage, with their areas and the mean of their confidence, and the
+            confidence layer.
+        min_area: smallest area of a polygon, m2; smaller areas take the class of their largest neighbor.
+        simplify: size of the corners to remove from polygons, m; shared borders stay shared.
+        stac: write a STAC item of the map, with the model in the fields of the extension MLM.
         cog: write Cloud Optimized GeoTIFFs.
         overwrite: recompute existing files.
         bands: bands to read; None reads those of the run's manifest.
@@ -19,6 +31,20 @@ class PredictSettings(Settings):
     probabilities: bool = False
     confidence: bool = False
     polygons: bool = False
+    geopackage: bool = False
+    min_area: Amount = 0.0
+    simplify: Amount = 0.0
+    stac: bool = False
     cog: bool = False
     overwrite: bool = False
     bands: BandSettings | None = None
+
+    @property
+    def generalization(self) -> Generalization:
+        """How much detail polygons show."""
+        return Generalization(self.min_area, self.simplify)
+
+    @property
+    def places(self) -> bool:
+        """Whether an output needs longitude and latitude."""
+        return self.polygons or self.geopackage or self.stac

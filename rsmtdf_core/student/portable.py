@@ -1,6 +1,7 @@
-"""The student for export: uint8 images in, logits out, with normalization included and dynamic shapes."""
+"""The student for export, with normalization included: images of many sizes to logits, or tiles to probabilities."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,35 @@ class PortableStudent(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of images whose sides are multiples of `unit`."""
         return self.student.logits(self.student.normalise(images)).float()
+
+
+class TileStudent(nn.Module):
+    """Tiles float32 [1, bands, T, T] -> class probabilities float32 [1, classes, T, T].
+
+    A value v of a tile becomes the level round(255 (v - low) / (high - low)), clipped to 0..255, as if the pixel were
+    read by `rsmtdf predict`.
+
+    Args:
+        student: the trained student; it is copied, not changed.
+        ranges: for each band, the values `(low, high)` of a tile that become black and white.
+        half: compute in float16 between the normalization and the softmax.
+    """
+
+    def __init__(
+        self, student: Student, ranges: Sequence[tuple[float, float]], *, half: bool = False
+    ) -> None:
+        super().__init__()
+        self.student = copy.deepcopy(student).cpu().eval()
+        self.dtype = torch.float16 if half else torch.float32
+        self.student.to(self.dtype)
+        low, high = torch.tensor(ranges, dtype=torch.float64).T.reshape(2, 1, -1, 1, 1)
+        self.low, self.span = nn.Buffer(low.float()), nn.Buffer((high - low).float())
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Return the probabilities of tiles whose side is a multiple of the student's patch."""
+        levels = (((tiles - self.low) / self.span).clamp(0, 1) * 255).round()
+        logits = self.student.logits(self.student.normalise(levels).to(self.dtype))
+        return logits.float().softmax(dim=1)
 
 
 def export_program(model: PortableStudent, side: int) -> ExportedProgram:

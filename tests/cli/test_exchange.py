@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 import pipeline.exchange.export
 import pipeline.exchange.import_official
+import pipeline.exchange.tiles
 from cli.main import app
+from pipeline.exchange.tiles import TileSettings
 
 
 @pytest.fixture
@@ -92,3 +94,50 @@ def test_an_import_shows_its_facts_and_the_command_that_scores_it(imported):
 def test_an_import_needs_its_dataset(imported):
     assert call("import-official", "a.pth").exit_code == 2
     assert imported == []
+
+
+@pytest.fixture
+def tiled(monkeypatch, tmp_path):
+    """The arguments that the export for a program was called with."""
+    calls = []
+    (tmp_path / "model.onnx").write_bytes(bytes(2**20))
+    loss = SimpleNamespace(
+        agreement=0.98765, difference=0.0123, mean_difference=1e-4, origin="windows of 8 scenes"
+    )
+
+    def record(*arguments, reporter, **options):
+        calls.append((arguments, options))
+        return SimpleNamespace(
+            file=tmp_path / "model.onnx",
+            facts=tmp_path / "model.json",
+            program="GeoDeep",
+            opset=18,
+            input=(1, 3, 512, 512),
+            output=(1, 6, 512, 512),
+            resolution=30.0,
+            overlap=33,
+            loss=loss,
+            cautions=["teachers had random weights"],
+        )
+
+    monkeypatch.setattr(pipeline.exchange.tiles, "export_tiles", record)
+    return calls
+
+
+def test_an_export_for_a_program_shows_shapes_metadata_and_loss(tiled):
+    words = ["--for", "geodeep", "--precision", "fp16", "--resolution", "30", "--tile", "512"]
+    done = call("export", "run", *words, "--root", "data")
+    assert done.exit_code == 0, done.output
+    settings = TileSettings(program="geodeep", precision="fp16", resolution=30, tile=512)
+    options = {"weights": None, "root": Path("data"), "overwrite": False, "checkpoint": None}
+    assert tiled == [((Path("run"), Path("exported"), settings), options)]
+    for text in ("[1, 3, 512, 512]", "opset 18", "30 cm/px", "33 %", "98.77%", "teachers had"):
+        assert text in done.output
+
+
+@pytest.mark.parametrize(
+    "words", [["--precision", "int8"], ["--tile", "64"], ["--for", "qgis", "--format", "pt2"]]
+)
+def test_options_of_programs_and_of_formats_do_not_mix(tiled, exported, words):
+    assert call("export", "run", *words).exit_code == 2
+    assert tiled == exported == []

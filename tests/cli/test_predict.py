@@ -38,10 +38,19 @@ def test_without_options_maps_alone_are_written(asked):
     assert asked == [(Path("run"), inputs, Path("predictions"), PredictSettings(), [])]
 
 
-@pytest.mark.parametrize("flag", ["probabilities", "confidence", "polygons", "cog", "overwrite"])
+@pytest.mark.parametrize(
+    "flag",
+    ["probabilities", "confidence", "polygons", "geopackage", "stac", "cog", "overwrite"],
+)
 def test_each_flag_sets_its_setting(asked, flag):
     assert call(f"--{flag}").exit_code == 0
     assert asked[0][3] == PredictSettings(**{flag: True})
+
+
+def test_the_detail_of_polygons_is_given_in_meters(asked):
+    assert call("--min-area", "25.5", "--simplify", "2").exit_code == 0
+    assert asked[0][3] == PredictSettings(min_area=25.5, simplify=2)
+    assert call("--min-area=-1").exit_code == 2
 
 
 def test_how_windows_pass_through_the_model_may_be_set(asked):

@@ -25,3 +25,8 @@ def inline_code(page: Path) -> Iterator[str]:
     """Iterate over the code within sentences."""
     for code in _INLINE.findall(_FENCE.sub("", page.read_text())):
         yield " ".join(code.split())
+
+
+def yaml_blocks(page: Path) -> list[str]:
+    """The page's code blocks of YAML."""
+    return [block for language, block in _FENCE.findall(page.read_text()) if language == "yaml"]

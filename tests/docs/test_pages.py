@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from cli.main import app
-from pipeline.config import load_config
+from pipeline.config import ExperimentConfig, load_config
 from pipeline.explain import explain
-from tests.docs.pages import PAGES, ROOT, inline_code, shell_lines
+from pipeline.packaged import packaged_configs
+from tests.docs.pages import PAGES, ROOT, inline_code, shell_lines, yaml_blocks
 
 ROOT_COMMAND = typer.main.get_command(app)
 GROUPS = "data|views|teachers|student|objective|optimiser|evaluation|runtime"
@@ -81,6 +83,15 @@ class TestPage:
         for code in [*inline_code(page), *shell_lines(page)]:
             for names in re.findall(r"^make ([a-z -]+)", code):
                 assert set(names.split()) <= targets, code
+
+
+def test_examples_of_configs_are_valid():
+    examples = [yaml.safe_load(block) for page in PAGES for block in yaml_blocks(page)]
+    configs = [example for example in examples if set(example) & set(ExperimentConfig.model_fields)]
+    assert configs
+    packaged = yaml.safe_load(packaged_configs()["folder"].read_text())
+    for config in configs:
+        load_config(packaged | config)
 
 
 def test_the_checks_find_what_is_wrong(tmp_path):

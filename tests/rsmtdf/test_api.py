@@ -18,6 +18,7 @@ GROUPS = {"cache", "config", "data"}
 RENAMED = {
     "set": "overrides",
     "from": "source",
+    "for": "program",
     "quick": "depth",
     "deep": "depth",
 }

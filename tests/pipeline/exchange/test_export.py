@@ -13,13 +13,16 @@ import pytest
 import torch
 
 import pipeline.exchange.export
+import pipeline.exchange.pair
 from pipeline.exchange.export import export_run, load_exported
+from pipeline.exchange.tiles import TileSettings, export_tiles
 from pipeline.extract.run import extract
 from pipeline.train.run import train
 from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError, RunError, WriteError
 from rsmtdf_core.files import write_json
 from rsmtdf_core.fingerprints import file_sha256
+from tests import tiny_models
 from tests.caches import tree
 from tests.damages import FILE_DAMAGES, run_remedy
 from tests.reliability.tap import tapped
@@ -162,8 +165,57 @@ def test_a_model_that_computes_something_else_is_not_kept(make_run, tmp_path, mo
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["pt2", "onnx"])
+def test_a_student_that_torch_cannot_export_is_refused(make_run, tmp_path, monkeypatch, kind):
+    def fail(*_arguments):
+        raise ValueError("the size depends on data\nand more")
+
+    monkeypatch.setattr(pipeline.exchange.export, "export_program", fail)
+    with pytest.raises(
+        RunError, match=r"test_efficientnet' cannot be exported .*: the size depends on data$"
+    ) as caught:
+        export_run(make_run("cnn"), tmp_path / "out", kind)
+    assert "--format safetensors" in caught.value.remedy
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_that_does_not_run_at_other_sizes_is_refused(make_run, tmp_path, monkeypatch):
+    """As with the windows of Swin, whose trace holds for some sizes alone."""
+
+    def reader(_file):
+        def run(_pixels):
+            raise AssertionError("Guard failed: " + "x" * 1000)
+
+        return run
+
+    monkeypatch.setitem(pipeline.exchange.export._READERS, "safetensors", reader)
+    with pytest.raises(RunError, match="AssertionError: Guard failed") as caught:
+        export_run(make_run("cnn"), tmp_path / "out", "safetensors")
+    assert len(caught.value.what) < 400
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("encoder", [tiny_models.SWIN, "efficientformerv2_s0"])
+def test_windowed_students_and_those_of_one_size_are_exported_right_or_refused(
+    make_config, tmp_path, encoder
+):
+    """No file remains whose logits differ from the run's; tiles of one size are always possible."""
+    words = ["objective.method=supervised", f"student.encoder={encoder}", "optimiser.max_steps=1"]
+    run = train(make_config(*words)).run
+    try:
+        report = export_run(run, tmp_path / "any", "pt2")
+    except RunError:
+        assert list((tmp_path / "any").iterdir()) == []
+    else:
+        assert all(check.difference <= 1e-4 for check in report.checks)
+        assert report.file.is_file()
+    tiles = TileSettings(program="qgis", resolution=30)
+    assert export_tiles(run, tmp_path / "tiles", tiles).loss.difference <= 1e-4
+
+
 def test_missing_packages_are_reported(make_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline.exchange.export, "find_spec", lambda _: None)
+    monkeypatch.setattr(pipeline.exchange.pair, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="onnx is not installed") as caught:
         export_run(make_run("cnn"), tmp_path, "onnx")
     assert "rsmtdf[export]" in caught.value.remedy

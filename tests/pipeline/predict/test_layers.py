@@ -19,6 +19,7 @@ from pipeline.predict.layers import (
     layer_block,
     open_layer,
 )
+from rsmtdf_core.maps.polygons import EXACT
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.manifest import load_manifest
 from tests.rasters import CRS, TRANSFORM, rasterio
@@ -73,7 +74,7 @@ def test_a_pictures_map_is_a_palette_png_of_class_ids(tmp_path):
         assert np.array_equal(np.asarray(picture), values[0])
         colors = np.asarray(picture.convert("RGB"))
     assert np.array_equal(colors[5:], MANIFEST.palette[values[0, 5:]])
-    derive(job, "panel", MANIFEST, None)
+    derive(job, "panel", MANIFEST, None, EXACT)
     assert is_whole(job.files["panel"])
 
 
@@ -100,7 +101,7 @@ def test_polygons_are_made_from_the_map(tmp_path):
     values = np.zeros((1, 20, 30), np.uint8)
     values[0, :, 15:] = 1
     write(job, "map", values, Frame(30, 20, rasterio.crs.CRS.from_user_input(CRS), TRANSFORM))
-    derive(job, "polygons", MANIFEST, None)
+    derive(job, "polygons", MANIFEST, None, EXACT)
     features = json.loads(files["polygons"].read_text())["features"]
     assert {feature["properties"]["class"] for feature in features} == set(MANIFEST.class_names[:2])
     assert is_whole(files["polygons"])

@@ -8,7 +8,7 @@ from rasterio.rpc import RPC
 
 from pipeline.predict import PredictSettings, predict
 from pipeline.trained import load_run
-from rsmtdf_core.errors import DataError
+from rsmtdf_core.errors import ConfigError, DataError
 from tests.pipeline.predict.helpers import ALL, Telling, names, read, reference
 from tests.rasters import CRS, TRANSFORM, ramp, rasterio, write_tiff
 
@@ -37,7 +37,7 @@ def test_a_raster_without_georeference_is_mapped_with_a_warning_but_has_no_polyg
     with rasterio.open(path) as dataset:
         assert dataset.crs is None
     assert any("no coordinate reference system" in text for text in telling.warnings)
-    with pytest.raises(DataError, match="polygons have no coordinates") as caught:
+    with pytest.raises(DataError, match="no longitude and latitude") as caught:
         predict(run, [source], tmp_path / "polygons", ALL)
     assert caught.value.where == str(source)
     assert not list((tmp_path / "polygons").iterdir())
@@ -85,7 +85,7 @@ def test_ground_control_points_and_coefficients_are_kept_in_maps(run, tmp_path):
 )
 def test_coordinates_not_on_the_earth_have_no_polygons_and_cost_no_work(run, tmp_path, crs):
     source = write_tiff(tmp_path / "a.tif", ramp(3, 40, 40, np.uint8), crs=crs)
-    with pytest.raises(DataError, match="polygons have no") as caught:
+    with pytest.raises(DataError, match="no longitude and latitude") as caught:
         predict(run, [source], tmp_path / "out", ALL)
     assert caught.value.where == str(source)
     assert not list((tmp_path / "out").iterdir())
@@ -102,7 +102,7 @@ def test_a_picture_in_a_folder_leaves_polygons_to_the_rasters(run, raster, pixel
     assert {"a-polygons.geojson", "a.tif", "b.png"} <= set(written)
     assert "b-polygons.geojson" not in written
     assert any("no polygons" in text and "b.png" in text for text in telling.warnings)
-    with pytest.raises(DataError, match="polygons have no coordinates"):
+    with pytest.raises(DataError, match="no longitude and latitude"):
         predict(run, [folder / "b.png"], tmp_path / "other", PredictSettings(polygons=True))
 
 
@@ -125,3 +125,18 @@ def test_a_virtual_raster_becomes_a_map_with_its_georeference(run, raster, tmp_p
     (plain,) = predict(run, [raster], tmp_path / "plain")
     labeled = read(plain)[0] != load_run(run).manifest.ignore_id
     assert (read(path)[0] == read(plain)[0])[labeled].all()
+
+
+def test_polygons_are_made_only_if_their_packages_are_installed(run, raster, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.predict.run.find_spec", lambda _: None)
+    for settings, option in (
+        (PredictSettings(geopackage=True), "--geopackage"),
+        (PredictSettings(polygons=True, min_area=3), "--min-area"),
+    ):
+        with pytest.raises(ConfigError, match="is not installed") as caught:
+            predict(run, [raster], tmp_path / "out", settings)
+        assert option in caught.value.where
+        assert caught.value.remedy == "pip install 'rsmtdf[geo]'"
+    assert not (tmp_path / "out").exists()
+    assert PredictSettings(stac=True).places
+    assert not PredictSettings(confidence=True).places

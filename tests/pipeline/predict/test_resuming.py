@@ -38,7 +38,7 @@ def test_stopped_work_leaves_no_partial_file_and_can_be_resumed(run, raster, pix
         predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS, Stopping())
     assert names(tmp_path / "out") == ["predictions.json"]
     predict(run, [raster.parent], tmp_path / "out", ALL_RASTERS)
-    assert len(names(tmp_path / "out")) == 8
+    assert len(names(tmp_path / "out")) == 10
 
 
 @pytest.mark.parametrize("damage", [halved, lambda path: path.write_bytes(b"")])
@@ -77,7 +77,7 @@ def test_maps_that_were_made_in_another_way_are_not_mixed_with_these(run, raster
         predict(run, [raster], out, PredictSettings(cog=True))
     predict(run, [raster], out, PredictSettings(cog=True, overwrite=True))
     (out / "predictions.json").unlink()
-    with pytest.raises(DataError, match="1 output files exist already") as caught:
+    with pytest.raises(DataError, match="3 output files exist already") as caught:
         predict(run, [raster], out)
     assert "--overwrite" in caught.value.remedy
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.maps.polygons import write_polygons
+from rsmtdf_core.maps.polygons import Generalization, write_polygons
 from tests.rasters import CRS, write_tiff
 
 
@@ -35,3 +35,20 @@ def test_a_map_without_georeference_has_no_polygons(tmp_path):
     with pytest.raises(DataError, match="no coordinate reference system"):
         write_polygons(tmp_path / "a.geojson", path, ("field",))
     assert not (tmp_path / "a.geojson").exists()
+
+
+def test_small_areas_are_merged_and_corners_removed(tmp_path):
+    pytest.importorskip("shapely")
+    ids = np.zeros((1, 40, 60), np.uint8)
+    ids[0, 10:20, 10:18], ids[0, 30, 40] = 1, 1
+    path = write_tiff(tmp_path / "a.tif", ids, nodata=255)
+    detail = Generalization(min_area=0.5)
+    assert write_polygons(tmp_path / "exact.geojson", path, ("field", "house")) == 3
+    assert write_polygons(tmp_path / "a.geojson", path, ("field", "house"), detail) == 2
+    exact, merged = (
+        json.loads((tmp_path / name).read_text())["features"]
+        for name in ("exact.geojson", "a.geojson")
+    )
+    (house,) = (item["geometry"] for item in merged if item["properties"]["class"] == "house")
+    corners = [sorted(item["geometry"]["coordinates"][0]) for item in exact]
+    assert sorted(house["coordinates"][0]) in corners

@@ -6,7 +6,12 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from rsmtdf_core.student.model import Student
-from rsmtdf_core.student.portable import LEAST_UNITS, PortableStudent, _pad_by_constants
+from rsmtdf_core.student.portable import (
+    LEAST_UNITS,
+    PortableStudent,
+    TileStudent,
+    _pad_by_constants,
+)
 from rsmtdf_core.student.settings import StudentSettings
 
 
@@ -41,3 +46,24 @@ def test_padding_by_constants_equals_timms_if_strides_divide_the_sides(kernel, s
     _pad_by_constants(model)
     assert not any(isinstance(layer, Conv2dSame) for layer in model.modules())
     assert torch.allclose(model(images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_probabilities_of_a_tile_are_the_students(half):
+    torch.manual_seed(0)
+    student = Student(StudentSettings(encoder="test_efficientnet", weights="random"), 4, 64, [])
+    student.eval()
+    levels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = student.logits(student.normalise(levels)).softmax(dim=1)
+        tile = TileStudent(student, [(0, 1)] * 3, half=half)(levels.float() / 255)
+        # The same levels as 16-bit values of 1000 to 4000, divided by 65535; beyond, they are clipped.
+        stored = levels.float() * (3000 / 255) + 1000
+        stored[levels == 0], stored[levels == 255] = 0, 60_000
+        scaled = TileStudent(student, [(1000 / 65_535, 4000 / 65_535)] * 3, half=half)(
+            stored / 65_535
+        )
+    assert tile.dtype == torch.float32
+    assert torch.equal(tile, scaled)
+    assert torch.allclose(tile, expected, atol=1e-2 if half else 1e-6)
+    assert student.head.output[0].weight.dtype == torch.float32, "the student stays as it is"
