@@ -39,6 +39,37 @@ def init(
         str | None,
         typer.Option(metavar="PATTERN", help="Path pattern of the masks, with the same fields."),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labels drawn as geometries (.gpkg, .shp, .geojson): a file or folder in DIR, or a pattern such as "
+            "'labels/{name}.gpkg'.",
+            show_default="the only such file",
+        ),
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(help="Attribute of these labels with the class.", show_default="guessed"),
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(help="Class of pixels that no label covers, in the annotated area."),
+    ] = None,
+    annotated: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AREA",
+            help="Where everything was labeled: 'everywhere', a layer of the labels or a file in DIR; its outside is "
+            "ignored.",
+        ),
+    ] = None,
+    buffer: Annotated[
+        float | None, typer.Option(help="Distance around lines and points, m.", min=0)
+    ] = None,
+    all_touched: Annotated[
+        bool, typer.Option("--all-touched", help="Label all pixels that a geometry touches.")
+    ] = False,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -77,10 +108,13 @@ def init(
     For GeoTIFFs it chooses the bands named red, green and blue, else the first three, and above 8 bits a range of
     values to show. At a terminal it prompts for class names and ignored values.
 
+    Labels from QGIS need no rasterizing: polygons, and lines and points with a buffer, are drawn on the images.
+
     Masks in colors: names without a color take the mask colors in the order of the color values. Check the table of
     classes, or name the pairs: [cyan]--classes 'water=#0000FF,field=#FFFF00'[/]
     """
     from pipeline.data.init import (
+        ShapeChoice,
         checked_draft,
         draft,
         look,
@@ -98,7 +132,8 @@ def init(
     path = path or root / "manifest.yaml"
     if root.is_dir():
         require_free(path, overwrite=overwrite)
-    looked = look(root, RichReporter(), read_bands(bands, scale), (images, masks))
+    shapes = ShapeChoice(labels, field, background, annotated, buffer, all_touched)
+    looked = look(root, RichReporter(), read_bands(bands, scale), (images, masks), shapes)
     if classes_from is not None:
         named = read_classes(classes_from)
     ignored = None if ignore is None else _values(ignore)

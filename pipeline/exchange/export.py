@@ -142,7 +142,12 @@ def export_run(
         with reporter.status(f"writing {file}"):
             _WRITERS[kind](portable, trained, written)
         write_facts(written, _facts(trained, portable, kind))
-        with reporter.status("comparing its logits with the run's model"):
+        with (
+            reporter.status("comparing its logits with the run's model"),
+            tracing(
+                trained, _OTHER_EXPORTS
+            ),  # a traced program refuses sizes that its trace excludes
+        ):
             checks = _compare(trained, portable, _READERS[kind](written))
     return ExportReport(file=file, facts=facts_path(file), checks=checks, cautions=trained.cautions)
 

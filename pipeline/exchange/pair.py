@@ -27,8 +27,10 @@ from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.seals import write_sealed_json
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.tokens import TokenShape
+from rsmtdf_core.words import shortened
 
 FORMAT = FileFormat("exported model")
+_LONGEST = 200  # characters of torch's reason in an error
 
 
 def facts_path(file: Path) -> Path:
@@ -131,10 +133,10 @@ def pair_folder(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def tracing(trained: TrainedRun, remedy: str) -> Iterator[None]:
-    """Turn the errors of tracing a student, which torch raises in any class, into one that names it.
+    """Turn the errors of tracing a student or of running its trace, which have any class, into one that names it.
 
     Raises:
-        RunError: If torch cannot export the student.
+        RunError: If the student cannot be exported.
     """
     try:
         yield
@@ -142,9 +144,9 @@ def tracing(trained: TrainedRun, remedy: str) -> Iterator[None]:
         raise
     except Exception as failure:  # noqa: BLE001 - torch raises any class
         encoder = trained.config.student.encoder
-        message = str(failure).strip().partition("\n")[0]
+        message = shortened(str(failure).strip().partition("\n")[0], _LONGEST)
         raise RunError(
-            f"torch cannot export the student '{encoder}': {type(failure).__name__}: {message}",
+            f"the student '{encoder}' cannot be exported in this format: {type(failure).__name__}: {message}",
             where=trained.folder.path,
             remedy=remedy,
         ) from None

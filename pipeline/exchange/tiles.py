@@ -155,12 +155,13 @@ def export_tiles(
     shapes = (1, student.bands, side, side), (1, len(names), side, side)
     with pair_folder(file) as folder:
         written = folder / file.name
-        with (
-            reporter.status(f"writing {file}"),
-            tracing(trained, "export the weights with --format safetensors"),
-        ):
+        remedy = "export the weights with --format safetensors"
+        with reporter.status(f"writing {file}"), tracing(trained, remedy):
             write_tile_model(model, side, written, settings.precision, texts)
-        with reporter.status("comparing its probabilities with the run's model"):
+        with (
+            reporter.status("comparing its probabilities with the run's model"),
+            tracing(trained, remedy),
+        ):
             loss = _compare(trained, read_tile_model(written), samples, ranges, settings.precision)
         facts = _facts(shapes, ranges, texts, loss, settings)
         write_facts(written, {**origin(trained), **facts})

@@ -17,6 +17,7 @@ from pipeline.data.init.naming import (
     name_classes,
 )
 from pipeline.data.init.text import manifest_text
+from pipeline.data.init.windows import windowed_splits
 from rsmtdf_core.errors import ConfigError, MissingFileError
 from rsmtdf_core.files import atomic_file, require_writable
 from rsmtdf_core.scenes.bands import SHOWN
@@ -99,9 +100,13 @@ def draft(
         if looked.values is None
         else guess_encoding(looked.values, ignore, are_classes=classes is not None)
     )
+    if classes is None and looked.shapes is not None:
+        classes = [NamedClass(name) for name in looked.shapes.class_names]
     specs = name_classes(masks, classes)
     by_order = assigned_by_order(masks, classes)
-    return _assembled(looked, path, specs, masks, guess_splits(looked.layout), by_order=by_order)
+    splits = None if looked.shapes is None else windowed_splits(looked.sizes)
+    splits = splits or guess_splits(looked.layout)
+    return _assembled(looked, path, specs, masks, splits, by_order=by_order)
 
 
 def with_splits(proposal: Draft, splits: SplitGuess) -> Draft:
@@ -168,22 +173,33 @@ def _guesses(
         ("images", layout.images, layout.why),
         (
             "masks",
-            layout.masks or "none",
-            f"{len(layout.mask_files)} files"
-            if layout.masks
-            else "no mask files next to the images",
+            *_masks(looked),
         ),
         ("sizes", *_sizes(looked.sizes)),
         ("bands", *_bands(looked)),
         (
             "encoding",
-            "-" if masks is None else _encoding(masks),
-            "no masks" if masks is None else masks.why,
+            *_encodings(looked, masks),
         ),
         ("ignored", "-" if masks is None else ", ".join(map(str, masks.ignore)) or "nothing", ""),
         ("classes", names, f"{len(classes)} classes"),
         ("splits", rules, splits.why),
     ]
+
+
+def _masks(looked: Looked) -> tuple[str, str]:
+    if looked.shapes is not None:
+        return looked.shapes.masks, "labels drawn as geometries"
+    layout = looked.layout
+    if layout.masks is None:
+        return "none", "no mask files next to the images"
+    return layout.masks, f"{len(layout.mask_files)} files"
+
+
+def _encodings(looked: Looked, masks: MaskGuess | None) -> tuple[str, str]:
+    if looked.shapes is not None:
+        return "shapes", looked.shapes.why
+    return ("-", "no masks") if masks is None else (_encoding(masks), masks.why)
 
 
 def _encoding(masks: MaskGuess) -> str:

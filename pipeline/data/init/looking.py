@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.data.init.shapes import ShapeChoice, ShapeGuess, guess_shapes
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.bands import BandSettings
@@ -30,6 +31,7 @@ class Looked:
         kinds: number of images of each kind of bands, such as "4 bands of uint16".
         bands: the bands that are shown, and their scale; None if all images have 8 bits and no choice was given.
         values: the values in the masks; None without masks.
+        shapes: the keys of labels that are drawn as geometries; None without them.
         undeclared: image values that look like nodata although no file declares them.
     """
 
@@ -40,6 +42,7 @@ class Looked:
     bands: BandSettings | None
     values: MaskValues | None
     undeclared: tuple[float, ...] = ()
+    shapes: ShapeGuess | None = None
 
 
 def look(
@@ -47,6 +50,7 @@ def look(
     reporter: Reporter | None = None,
     bands: BandSettings | None = None,
     patterns: tuple[str | None, str | None] = (None, None),
+    shapes: ShapeChoice | None = None,
 ) -> Looked:
     """Find images and masks below `root`, and read every image's header and every mask's pixels.
 
@@ -55,6 +59,7 @@ def look(
         reporter: shows progress.
         bands: the bands to show; None guesses them.
         patterns: path patterns of images and masks; None guesses them.
+        shapes: what is known of labels that are drawn as geometries.
 
     Raises:
         MissingFileError: If there is no image.
@@ -71,7 +76,11 @@ def look(
     if bands is not None or any(header.needs_choice for header in headers):
         guess = guess_bands(paths, bands)
         bands, undeclared = guess.bands, guess.undeclared
-    if layout.masks is None and patterns[0] is None:
+    shapes = shapes or ShapeChoice()
+    guess_of_shapes = None
+    if layout.masks is None and (patterns[0] is None or shapes.labels is not None):
+        guess_of_shapes = guess_shapes(root, layout, shapes)
+    if layout.masks is None and patterns[0] is None and guess_of_shapes is None:
         _refuse_unnamed_masks(root, layout)
     sizes = Counter(in_threads(lambda path: image_size(path, bands), paths))
     values = None
@@ -79,7 +88,7 @@ def look(
         with (reporter or Silent()).bar("reading masks", len(layout.mask_files)) as bar:
             values = count_values(root, layout.mask_files, bar.advance)
     kinds = Counter(header.kind for header in headers)
-    return Looked(root, layout, sizes, kinds, bands, values, undeclared)
+    return Looked(root, layout, sizes, kinds, bands, values, undeclared, guess_of_shapes)
 
 
 @dataclass(frozen=True)

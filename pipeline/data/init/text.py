@@ -8,8 +8,11 @@ import yaml
 
 from pipeline.data.init.looking import Looked
 from pipeline.data.init.naming import class_rows
+from pipeline.data.init.shapes import ShapeGuess
+from pipeline.data.init.windows import window_of
 from rsmtdf_core.scenes.guessing import MaskGuess, SplitGuess, Value
 from rsmtdf_core.scenes.manifest import ClassSpec, SplitSpec
+from rsmtdf_core.scenes.shapes.settings import AnnotatedArea
 from rsmtdf_core.words import readable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")
@@ -50,13 +53,15 @@ def manifest_text(
             if by_order
             else []
         ),
-        *_class_lines(classes, masks),
+        *_class_lines(classes, masks, looked.shapes),
         f"images: {_text(layout.images)}",
-        f"masks: {'null' if layout.masks is None else _text(layout.masks)}",
+        f"masks: {'null' if layout.masks is None else _text(layout.masks)}"
+        if looked.shapes is None
+        else f"masks: {_text(looked.shapes.masks)}",
         "mask_encoding:",
-        *_encoding_lines(masks),
+        *(_encoding_lines(masks) if looked.shapes is None else _shape_lines(looked.shapes)),
         *_band_lines(looked),
-        "# window: {size: 512, stride: 512}    # for large rasters: scenes are windows of them",
+        _window_line(looked),
         f"splits:    # {splits.why}",
         *(f"  {split}: {_split(spec)}" for split, spec in splits.splits.items()),
     ]
@@ -69,10 +74,15 @@ def _slug(title: str) -> str:
     return name if re.match(r"[a-z]", name) else f"data-{name}".rstrip("-")
 
 
-def _class_lines(classes: Sequence[ClassSpec], masks: MaskGuess | None) -> Iterator[str]:
+def _class_lines(
+    classes: Sequence[ClassSpec], masks: MaskGuess | None, shapes: ShapeGuess | None
+) -> Iterator[str]:
     for row in class_rows(classes, masks):
-        name, color = _text(row.spec.name), _text(row.spec.color)
-        yield f"  - {{name: {name}, color: {color}}}    # {row.percent:.2f} % of the pixels"
+        note = f"    # {row.percent:.2f} % of the pixels"
+        if shapes is not None:
+            count = shapes.values.get(row.spec.name, 0)
+            note = f"    # {count} shapes" if count else ""
+        yield f"  - {{name: {_text(row.spec.name)}, color: {_text(row.spec.color)}}}{note}"
 
 
 def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
@@ -82,6 +92,39 @@ def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
     if masks is not None and masks.match != "exact":
         yield f"  match: {masks.match}    # below 128 a channel counts as 0, from 128 on as 255"
     yield f"  ignore: {_flow(() if masks is None else masks.ignore)}    # values without a class"
+
+
+def _shape_lines(shapes: ShapeGuess) -> Iterator[str]:
+    encoding = shapes.encoding
+    yield "  encoding: shapes    # polygons, and lines and points with a buffer, drawn on the windows"
+    if encoding.field is not None:
+        yield f"  field: {_text(encoding.field)}    # the attribute with the class"
+    if encoding.layer is not None:
+        yield f"  layer: {_text(encoding.layer)}"
+    yield f"  ignore: {_flow(encoding.ignore)}    # values whose pixels are ignored"
+    yield "  # values: {1: road}    # classes by value, if the values are not their names"
+    if encoding.background is not None:
+        yield f"  background: {_text(encoding.background)}    # in the annotated area, where no shape is"
+    area = encoding.annotated
+    if isinstance(area, AnnotatedArea):
+        key, name = ("layer", area.layer) if area.file is None else ("file", area.file)
+        yield f"  annotated: {{{key}: {_text(name or '')}}}    # its outside is ignored"
+    elif area is not None:
+        yield f"  annotated: {area}    # or an area: {{layer: NAME}}, {{file: NAME}}"
+    else:
+        yield "  # annotated: everywhere    # with background: pixels without a shape are of that class"
+    if encoding.buffer is not None:
+        yield f"  buffer: {encoding.buffer:g}    # m around lines and points"
+    yield f"  all_touched: {str(encoding.all_touched).lower()}    # true: also pixels whose center is outside"
+
+
+def _window_line(looked: Looked) -> str:
+    window = None if looked.shapes is None else window_of(looked.sizes)
+    if window is None:
+        return (
+            "# window: {size: 512, stride: 512}    # for large rasters: scenes are windows of them"
+        )
+    return f"window: {{size: {window.size}, stride: {window.stride}}}    # scenes are windows of the rasters, px"
 
 
 def _band_lines(looked: Looked) -> Iterator[str]:
@@ -103,6 +146,8 @@ def _split(spec: SplitSpec) -> str:
         parts.append(f"where: {{{', '.join(where)}}}")
     if spec.share != (0.0, 1.0):
         parts.append(f"share: [{spec.share[0]:g}, {spec.share[1]:g}]")
+    if spec.by == "crop":
+        parts.append("by: crop")
     return f"{{{', '.join(parts)}}}"
 
 

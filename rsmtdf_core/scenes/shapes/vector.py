@@ -78,6 +78,7 @@ def layer_names(path: Path) -> list[str]:
     Raises:
         MissingFileError, DataError: If the file is missing, damaged or of another format.
     """
+    require_geo(path)
     import pyogrio
 
     _require_format(path)

@@ -172,15 +172,30 @@ def test_a_student_that_torch_cannot_export_is_refused(make_run, tmp_path, monke
 
     monkeypatch.setattr(pipeline.exchange.export, "export_program", fail)
     with pytest.raises(
-        RunError,
-        match=r"cannot export .*test_efficientnet.*: ValueError: the size depends on data$",
+        RunError, match=r"test_efficientnet' cannot be exported .*: the size depends on data$"
     ) as caught:
         export_run(make_run("cnn"), tmp_path / "out", kind)
     assert "--format safetensors" in caught.value.remedy
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.slow
+def test_a_file_that_does_not_run_at_other_sizes_is_refused(make_run, tmp_path, monkeypatch):
+    """As with the windows of Swin, whose trace holds for some sizes alone."""
+
+    def reader(_file):
+        def run(_pixels):
+            raise AssertionError("Guard failed: " + "x" * 1000)
+
+        return run
+
+    monkeypatch.setitem(pipeline.exchange.export._READERS, "safetensors", reader)
+    with pytest.raises(RunError, match="AssertionError: Guard failed") as caught:
+        export_run(make_run("cnn"), tmp_path / "out", "safetensors")
+    assert len(caught.value.what) < 400
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.reliability
 @pytest.mark.parametrize("encoder", [tiny_models.SWIN, "efficientformerv2_s0"])
 def test_windowed_students_and_those_of_one_size_are_exported_right_or_refused(
     make_config, tmp_path, encoder

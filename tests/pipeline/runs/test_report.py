@@ -151,6 +151,23 @@ def test_a_missing_store_is_named(runs, trained):
     assert "Deleted from the cache" in result.path.read_text()
 
 
+def test_an_imported_run_has_no_facts_of_our_training(runs):
+    run = open_run(runs / "f0")
+    assert not run.imported
+    source = {"path": "best.pth", "fingerprint": "ab" * 32}
+    run.note(status="finished", steps=0, initial=source)
+    assert run.imported
+    evaluate(run.path)
+    text = report([run.path], runs.parent / "page.html", scenes=0).path.read_text()
+    assert "imported from best.pth" in text
+    assert f"sha256 {source['fingerprint']}" in text
+    assert "its training data are unknown and may include these scenes" in text
+    for fact in ("of the training scenes labeled", "train: ", "the teachers see", "seed 0"):
+        assert fact not in text
+    (warning,) = [text for text in compare([runs], None, "test").warnings if "imported" in text]
+    assert warning.endswith("of the other runs: f0")
+
+
 def test_the_same_runs_give_the_same_bytes(runs):
     first = report([runs], runs.parent / "a.html", scenes=1).path.read_bytes()
     assert report([runs], runs.parent / "b.html", scenes=1).path.read_bytes() == first
