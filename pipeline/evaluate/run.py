@@ -88,9 +88,8 @@ def evaluate(
     report_path = run.folder.report(split, run.weights)
     require_writable(report_path, *(report_path.with_name(name) for name in COMPANIONS))
     readers = crop_readers(dataset, rules)
-    main = rules[
-        0
-    ].padded  # pictures, the confusion matrix and scores of scenes are of the first protocol
+    # Pictures, the confusion matrix and the scores of scenes are of the first protocol.
+    main = rules[0].padded
     calibration = read_calibration(run, reporter.warn)
     temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
     log = SceneLog(rules[0], manifest, evenly(scenes, PANEL_SCENES), temperatures)
@@ -122,7 +121,7 @@ def evaluate(
         ignored=tuple(counts.ignored.tolist()),
         random_teachers=tuple(state["random_teachers"]),
         approximations=tuple(state["approximations"]),
-        notes=_notes(run, dataset, calibration, split),
+        notes=(*_notes(run, dataset, split), *_calibration_notes(calibration, split)),
         steps=state["step"],
         unfinished=status in UNFINISHED,
         scenes=log.scores,
@@ -152,9 +151,7 @@ def _warnings(run: TrainedRun, metrics: Metrics, status: str | None) -> Iterator
         yield f"{metrics.damage}; the curves lack these lines ({metrics.path})"
 
 
-def _notes(
-    run: TrainedRun, dataset: Dataset, calibration: Calibration | None, split: SplitName
-) -> tuple[str, ...]:
+def _notes(run: TrainedRun, dataset: Dataset, split: SplitName) -> tuple[str, ...]:
     """Describe how scenes were split and labeled, and another model than the best: such scores are not comparable."""
     if run.folder.imported:
         return imported_notes(dataset, split, run.trained_on)
@@ -165,13 +162,18 @@ def _notes(
         notes.append(
             f"the model after {step} steps, not that of the best validation, after {first.steps}"
         )
-    if calibration is not None:
-        notes.append(calibration.describe())
-        if split == calibration.split:
-            notes.append("so the calibration error on these scenes is lower than on others")
-        elif split == "test" and calibration.tested:
-            notes.append(
-                f"{counted(calibration.tested, 'scene')} of the fit are in the test split too, so the calibration "
-                "error is too low"
-            )
     return tuple(notes)
+
+
+def _calibration_notes(calibration: Calibration | None, split: SplitName) -> Iterator[str]:
+    """Yield the origin of the temperature, and a warning if it was fitted on scored scenes."""
+    if calibration is None:
+        return
+    yield calibration.describe()
+    if split == calibration.split:
+        yield "so the calibration error on these scenes is lower than on others"
+    elif split == "test" and calibration.tested:
+        yield (
+            f"{counted(calibration.tested, 'scene')} of the fit are in the test split too, so the calibration error "
+            "is too low"
+        )
