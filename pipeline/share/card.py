@@ -15,6 +15,9 @@ from rsmtdf_core.words import one_line
 
 _TEMPLATES = Path(__file__).with_name("templates")
 UNKNOWN = "not stated; see its page"
+_IMPORTED = (
+    "the checkpoint was imported: its training data are not those of this project's splits",
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def run_card(trained: TrainedRun, terms: str | None) -> Card:
     """Collect the card of a run's best model; `terms` is its license, or None."""
     manifest, config = trained.manifest, trained.config
     calibration = read_calibration(trained, lambda _: None)
+    imported = trained.folder.imported  # the manifest's splits are not those of its training
     student = f"{config.objective.method}, student {config.student.encoder}"
     return Card(
         name=trained.folder.path.resolve().name,
@@ -93,8 +97,10 @@ def run_card(trained: TrainedRun, terms: str | None) -> Card:
         cautions=trained.cautions,
         dataset=manifest.title,
         classes=tuple(manifest.class_names),
-        notes=tuple(manifest.notes),
-        splits=tuple((name, spec.describe()) for name, spec in manifest.splits.items()),
+        notes=(*manifest.notes, *_IMPORTED) if imported else tuple(manifest.notes),
+        splits=tuple(
+            (name, spec.describe()) for name, spec in manifest.splits.items() if not imported
+        ),
         method=f"{student}, seed {config.seed}, {trained.checkpoint.state['step']:,} steps",
         weights=tuple(_weights(trained)),
         reports=tuple(_reports(trained)),
