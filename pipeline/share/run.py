@@ -37,6 +37,7 @@ _RUN_FILES = (
     "run.json",
     "config.yaml",
     "manifest.yaml",
+    "splits.yaml",
     "metrics.jsonl",
     "cache.lock.json",
     "calibration.json",
