@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py rsmtdf rsmtdf_core pipeline cli data_manifests docs tests
 
-.PHONY: help demo test check format docs notebooks bench large-map experiment pictures reliability clean
+.PHONY: help demo test check format docs notebooks bench large-map experiment experiment-teachers pictures reliability clean
 
 help:
 	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
@@ -17,6 +17,7 @@ help:
 	@echo "make pictures  the pictures of README and docs from the demo's scenes; needs chromium or google-chrome"
 	@echo "make large-map  a raster of 20,000 x 20,000 px becomes a map: seconds and peak memory, ten minutes or more"
 	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, an hour or two"
+	@echo "make experiment-teachers  what teachers add on ROADS and at what cost; a night; adds to the results in tests/benchmarks"
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rsmtdf needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -73,6 +74,13 @@ experiment: .venv/ready
 	$(BIN)/python tests/benchmarks/experiment_dubai.py $(DUBAI) $(WEIGHTS) outputs/experiment
 	$(BIN)/python tests/benchmarks/loss_curves.py $(DUBAI) $(WEIGHTS) outputs/experiment > outputs/loss_curves.md
 	cat outputs/loss_curves.md
+
+# Methods with and without teachers, three seeds; options as in `ARGS="--student lite0 --labels 5 25 --hours 8"`.
+ROADS ?= ../shared/data/roads
+RESULTS ?= tests/benchmarks/experiment_teachers.jsonl
+experiment-teachers: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/experiment_teachers.py $(ROADS) $(WEIGHTS) outputs/teachers --results $(RESULTS) $(ARGS)
+	cat outputs/teachers/table.md
 
 pictures: demo
 	$(BIN)/python docs/pictures.py outputs/demo docs

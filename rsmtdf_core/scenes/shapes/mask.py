@@ -221,8 +221,10 @@ class ShapeMask:
 
     @property
     def empty(self) -> bool:
-        """Whether the file has geometries, but none of them meets the image."""
-        return bool(len(self._labels.layer.geometries)) and not self._touched(self._whole())
+        """Whether the file has geometries, but neither they nor the annotated area meet the image."""
+        if not len(self._labels.layer.geometries) or self._touched(self._whole()):
+            return False
+        return self._drawing.area is None or not self.labeled()
 
     def class_ids(self, part: Region | None = None) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
         """Draw the class ids of a part of the image, uint8 [h, w]; the dictionary is empty, as in `encode_mask`."""

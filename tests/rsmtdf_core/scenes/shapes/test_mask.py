@@ -173,6 +173,14 @@ def test_labels_that_meet_no_image_are_refused(root):
     assert problem.what.startswith("the labels meet none of their images")
 
 
+def test_an_annotated_image_without_shapes_is_background(root):
+    path = write_vector(root / "labels.gpkg", [box(900, 3, 950, 6)], ["road"], layer="x")
+    write_vector(path, [box(0, 0, 10, 10)], layer="area")
+    manifest = shapes_manifest(field="class", background="land", annotated={"layer": "area"})
+    dataset = find_scenes(manifest, root)
+    assert (SceneReader(dataset).mask(dataset.splits["train"][0]) == LAND).sum() == 100
+
+
 def test_the_check_reports_overlaps_repairs_and_values(root):
     bow = shapely.Polygon([(0, 0), (4, 4), (4, 0), (0, 4)])
     bow = shapely.transform(bow, lambda xy: xy + np.array([TRANSFORM.c, TRANSFORM.f - 6]))
