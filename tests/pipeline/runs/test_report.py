@@ -162,7 +162,7 @@ def test_an_imported_run_has_no_facts_of_our_training(runs):
     assert "imported from best.pth" in text
     assert f"sha256 {source['fingerprint']}" in text
     assert "its training data are unknown and may include these scenes" in text
-    for fact in ("of the training scenes labeled", "train: ", "the teachers see", "seed 0"):
+    for fact in ("of the training scenes labeled", "train: ", "the teachers see", "fixmatch, seed"):
         assert fact not in text
     (warning,) = [text for text in compare([runs], None, "test").warnings if "imported" in text]
     assert warning.endswith("of the other runs: f0")
