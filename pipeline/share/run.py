@@ -42,7 +42,8 @@ _RUN_FILES = (
     "cache.lock.json",
     "calibration.json",
 )
-_EVALUATION = ("*.json", "*.csv", "*.png")
+# Without the pictures that show images of the data, whose license is not the model's.
+_EVALUATION = ("*.json", "*.csv", "confusion.png", "curves.png", "reliability.png")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 

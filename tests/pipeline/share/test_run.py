@@ -66,6 +66,11 @@ def test_a_run_in_a_folder_is_fetched_whole_with_a_card(run, tmp_path):
     assert not any(
         "optimiser" not in name and "checkpoints/" in name for name in files(tmp_path / "copy")
     )
+    assert {Path(name).name for name in files(tmp_path / "copy") if name.endswith(".png")} == {
+        "confusion.png",
+        "curves.png",
+        "reliability.png",
+    }, "no image of the data is shared"
     card = (tmp_path / "copy" / "README.md").read_text()
     facts = yaml.safe_load(card.split("---")[1])
     assert facts["license"] == "cc-by-4.0"
