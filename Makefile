@@ -51,7 +51,7 @@ docs: .venv/ready
 	@echo "open outputs/site/index.html; for the search: $(BIN)/python -m http.server --directory outputs/site"
 
 notebooks: .venv/ready
-	OMP_NUM_THREADS=2 $(BIN)/python docs/site/run_notebooks.py docs/notebooks/*.ipynb
+	OMP_NUM_THREADS=1 $(BIN)/python docs/site/run_notebooks.py docs/notebooks/*.ipynb
 
 bench: .venv/ready
 	mkdir -p outputs

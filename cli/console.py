@@ -156,7 +156,7 @@ class RichReporter:
 
     @contextmanager
     def status(self, label: str) -> Iterator[None]:
-        """Show what is being done: until it ends on a terminal, as a line in a log."""
+        """Show the name of work without a count: until it ends on a terminal, as a line in a log."""
         if not err.is_terminal:
             self._print_line(label)
             yield

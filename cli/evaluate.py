@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rsmtdf_core.evaluation.report import EvaluationReport
     from rsmtdf_core.evaluation.scores import ProtocolScores
 
+_WORST = 3
+
 
 class Split(StrEnum):
     """The splits of a manifest."""
@@ -77,10 +79,20 @@ def evaluate(
 
 def show_report(report: "EvaluationReport") -> None:
     """Print the scores with their notes and warnings."""
+    from rsmtdf_core.evaluation.scores import worst_scenes
+
     step = "" if report.steps is None else f", step {report.steps}"
     title = f"{report.run} on {report.dataset} {report.split} ({report.images} scenes, {report.weights}{step})"
     for scores in report.by_protocol.values():
         _show_scores(title, scores)
+    if worst := worst_scenes(report.scenes, _WORST):
+        wrong = ", ".join(f"{scene.scene} ({percent(scene.error)} % wrong)" for scene in worst)
+        out.print(f"worst scenes: {wrong}")
+    for entry in report.reliability:
+        model = (
+            "as trained" if entry.temperature == 1 else f"at temperature {entry.temperature:.3g}"
+        )
+        out.print(f"calibration error {percent(entry.ece)} % {model}")
     for sentence in report.notes:
         out.print(sentence, style="dim")
     for sentence in report.cautions:

@@ -14,7 +14,9 @@ import typer
 import rsmtdf_core
 from cli import config
 from cli.archive import search, suggest
+from cli.areas import areas
 from cli.cache import commands as cache
+from cli.calibrate import calibrate
 from cli.console import RichReporter, err, labeled, out
 from cli.data import commands as data
 from cli.demo import demo
@@ -28,6 +30,7 @@ from cli.probe import probe
 from cli.runs.compare import compare
 from cli.runs.list import runs
 from cli.runs.report import report
+from cli.share import pull, push
 from cli.start import start
 from cli.train import train
 from rsmtdf_core.errors import RsmtdfError
@@ -52,12 +55,16 @@ app.command()(probe)
 app.command("extract-features")(extract_features)
 app.command()(train)
 app.command()(evaluate)
+app.command()(calibrate)
 app.command()(predict)
+app.command()(areas)
 app.command()(runs)
 app.command()(compare)
 app.command()(report)
 app.command("import-official")(import_official)
 app.command()(export)
+app.command()(push)
+app.command()(pull)
 app.command()(suggest)
 app.command()(search)
 app.command()(demo)

@@ -37,6 +37,22 @@ def predict(
             help="Also write <name>-confidence.tif: the largest probability, in the same units.",
         ),
     ] = False,
+    disagreement: Annotated[
+        bool,
+        typer.Option(
+            "--disagreement",
+            help="Also write <name>-disagreement.tif: how much the runs of an ensemble disagree, from 0 for equal "
+            "probabilities to 1 for runs that are certain of different classes, in the same units.",
+        ),
+    ] = False,
+    uncalibrated: Annotated[
+        bool,
+        typer.Option(
+            "--uncalibrated",
+            help="Write probabilities and confidences as the model computes them, without the temperature of "
+            "`rsmtdf calibrate`.",
+        ),
+    ] = False,
     polygons: Annotated[
         bool,
         typer.Option(
@@ -80,6 +96,14 @@ def predict(
     cog: Annotated[
         bool, typer.Option("--cog", help="Write Cloud Optimized GeoTIFFs, with overviews.")
     ] = False,
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Average the probabilities with those of another run, of the same classes and bands. May be given "
+            "several times.",
+        ),
+    ] = None,
     bands: Bands = None,
     scale: Scale = None,
     overwrite: Annotated[
@@ -106,6 +130,8 @@ def predict(
     settings = PredictSettings(
         probabilities=probabilities,
         confidence=confidence,
+        disagreement=disagreement,
+        uncalibrated=uncalibrated,
         polygons=polygons,
         geopackage=geopackage,
         min_area=min_area,
@@ -124,6 +150,7 @@ def predict(
             reporter,
             overrides=overrides or [],
             checkpoint=checkpoint,
+            ensemble=ensemble or [],
         )
     except IncompleteError as error:
         _show_paths(error.written)

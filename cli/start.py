@@ -120,7 +120,8 @@ def _table(proposal: "Proposal") -> Table:
     from pipeline.start.text import value_text
 
     rows = Table(title="proposal", title_justify="left", title_style="bold", header_style="bold")
-    for column in ("key", "value", "why"):
+    rows.add_column("key", no_wrap=True)
+    for column in ("value", "why"):
         rows.add_column(column, overflow="fold")
     for choice in proposal.choices:
         value = choice.value

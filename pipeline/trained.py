@@ -13,7 +13,9 @@ from pipeline.models import attach_teachers, build_model
 from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.choices import fields_at
 from rsmtdf_core.errors import ConfigError, RunError
+from rsmtdf_core.evaluation.inference import require_fitting_window
 from rsmtdf_core.evaluation.report import cautions
+from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.roles import Role, role_of
 from rsmtdf_core.runs.best import Choice, chosen_checkpoint
@@ -111,6 +113,19 @@ def load_run(
     attach_teachers(student, config, chosen.state["parent"].get("stores", {}), device)
     student.to(device).eval()
     return TrainedRun(folder, config, chosen, which, student, manifest)
+
+
+def map_inference(trained: TrainedRun) -> InferenceSettings:
+    """Return the inference settings of maps: the run's windows, or else its crop size, with Hann blending.
+
+    Raises:
+        ConfigError: If the windows are not a multiple of the model's patch size.
+    """
+    inference = trained.config.evaluation.inference
+    window = inference.window if inference.mode == "slide" else trained.config.views.crop
+    sliding = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
+    require_fitting_window(sliding, trained.student.patch)
+    return sliding
 
 
 def inference_device(config: ExperimentConfig) -> torch.device:

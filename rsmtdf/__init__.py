@@ -30,8 +30,9 @@ from rsmtdf import cache, data, nested_names
 from rsmtdf.archive import search, suggest
 from rsmtdf.configs import load_config
 from rsmtdf.isolation import isolated
-from rsmtdf.results import compare, demo, export, import_official, report, runs
-from rsmtdf.stages import evaluate, extract_features, predict, probe, train
+from rsmtdf.results import areas, compare, demo, export, import_official, report, runs
+from rsmtdf.share import pull, push
+from rsmtdf.stages import calibrate, evaluate, extract_features, predict, probe, train
 from rsmtdf.starting import start
 from rsmtdf_core import __version__
 from rsmtdf_core.errors import RsmtdfError
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
 __all__ = [
     "RsmtdfError",
     "__version__",
+    "areas",
     "cache",
+    "calibrate",
     "compare",
     "data",
     "demo",
@@ -63,6 +66,8 @@ __all__ = [
     "open_features",
     "predict",
     "probe",
+    "pull",
+    "push",
     "report",
     "runs",
     "search",

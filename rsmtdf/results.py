@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.runs.report import Report
     from rsmtdf.paths import PathLike
     from rsmtdf.stages import Weights
+    from rsmtdf_core.evaluation.areas import AreaReport
 
 
 @translated
@@ -94,6 +95,26 @@ def report(
     return write(
         paths(runs), Path(out), split, scenes, optional_path(root), reporter(progress=progress)
     )
+
+
+@translated
+def areas(
+    maps: PathLike | Sequence[PathLike], truth: PathLike, out: PathLike | None = None
+) -> AreaReport:
+    """Estimate the area of each class of maps from reference pixels, with 95 % confidence intervals.
+
+    Args:
+        maps: a map of `predict`, a folder of maps, or several.
+        truth: a GeoTIFF of class ids at the reference pixels and nodata elsewhere, or a folder with one of the same
+            name for each map.
+        out: a JSON file for the report; None writes no file.
+
+    Raises:
+        RsmtdfError: If a file cannot be used, or a class has too few reference pixels.
+    """
+    from pipeline.areas.run import areas as estimate
+
+    return estimate(paths(maps), Path(truth), optional_path(out))
 
 
 @isolated

@@ -1,4 +1,4 @@
-"""The stages from scenes to maps: probe, extract_features, train, evaluate, predict; named as on the command line."""
+"""The stages from scenes to maps, such as train, evaluate and predict; named as on the command line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rsmtdf.paths import optional_path, paths
 from rsmtdf.progress import reporter
 
 if TYPE_CHECKING:
+    from pipeline.calibration import Calibration
     from pipeline.extract.run import ExtractReport
     from pipeline.probe import ProbeReport
     from pipeline.train.journal import TrainReport
@@ -200,12 +201,15 @@ def predict(
     *,
     probabilities: bool = False,
     confidence: bool = False,
+    disagreement: bool = False,
+    uncalibrated: bool = False,
     polygons: bool = False,
     geopackage: bool = False,
     min_area: float = 0.0,
     simplify: float = 0.0,
     stac: bool = False,
     cog: bool = False,
+    ensemble: PathLike | Sequence[PathLike] = (),
     bands: Sequence[int] | None = None,
     scale: tuple[float, float] | None = None,
     overwrite: bool = False,
@@ -221,12 +225,15 @@ def predict(
         out: folder for the maps.
         probabilities: also write a raster with a band for each class.
         confidence: also write a raster with the largest probability.
+        disagreement: also write a raster of how much the runs of an ensemble disagree.
+        uncalibrated: do not apply the temperature of `calibrate` to probabilities and confidences.
         polygons: also write GeoJSON of the areas of each class; only for GeoTIFFs.
         geopackage: also write these areas as a GeoPackage with area and mean confidence, and the confidence.
         min_area: smallest area of a polygon, m2; smaller ones take the class of their largest neighbor.
         simplify: size of the corners to remove from polygons, m.
         stac: also write a STAC item of each map; only for GeoTIFFs.
         cog: write Cloud Optimized GeoTIFFs.
+        ensemble: further runs of the same classes and bands; the probabilities of all runs are averaged.
         bands: numbers, from 1, of the bands to read, by default those of the manifest.
         scale: values to map to black and white, by default the manifest's.
         overwrite: replace existing maps.
@@ -250,6 +257,8 @@ def predict(
     values = {
         "probabilities": probabilities,
         "confidence": confidence,
+        "disagreement": disagreement,
+        "uncalibrated": uncalibrated,
         "polygons": polygons,
         "geopackage": geopackage,
         "min_area": min_area,
@@ -267,4 +276,33 @@ def predict(
         reporter(progress=progress),
         overrides=override_words(overrides),
         checkpoint=checkpoint,
+        ensemble=paths(ensemble),
+    )
+
+
+@isolated
+def calibrate(
+    run: PathLike,
+    *,
+    weights: Weights | None = None,
+    root: PathLike | None = None,
+    checkpoint: PathLike | int | None = None,
+    progress: bool = False,
+) -> Calibration:
+    """Fit a temperature to a run's best model on the validation scenes, which calibrates its confidences.
+
+    Args:
+        run: the run's folder.
+        weights: the EMA model or the student, by default the model that selected the best checkpoint.
+        root: the data root, if it has moved since training.
+        checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
+        progress: whether a bar is shown.
+
+    Raises:
+        RsmtdfError: If the run or the scenes cannot be used.
+    """
+    from pipeline.calibrate.run import calibrate as fit
+
+    return fit(
+        Path(run), weights, optional_path(root), reporter(progress=progress), checkpoint=checkpoint
     )

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pipeline.calibration import Calibration, read_calibration
+from pipeline.evaluate.pictures import NAMES, draw_pictures
+from pipeline.evaluate.scenes import SceneLog
 from pipeline.labeled import labeled_rule
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
-from rsmtdf_core.arrays import Pixels
-from rsmtdf_core.charts.confusion import confusion_picture
-from rsmtdf_core.charts.panels import PanelRow, legend_picture, panel_picture
-from rsmtdf_core.charts.training import curves_picture
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.crops import count_crops, crop_readers, score_crops
 from rsmtdf_core.evaluation.protocols.find import find_protocols
@@ -17,21 +16,23 @@ from rsmtdf_core.evaluation.report import (
     EvaluationReport,
     write_csv,
     write_report,
+    write_scenes_csv,
 )
-from rsmtdf_core.evaluation.scoring import evenly, scored_scenes
+from rsmtdf_core.evaluation.scoring import ScenePrediction, evenly, scored_scenes
 from rsmtdf_core.files import require_writable
 from rsmtdf_core.refusals import writing
 from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.runs.folder import UNFINISHED
 from rsmtdf_core.runs.history import ranked
 from rsmtdf_core.runs.metrics import Metrics
-from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.splits import imported_notes, split_notes
 from rsmtdf_core.student.settings import ModelName
+from rsmtdf_core.words import counted
 
 PANEL_SCENES = 4
-COMPANIONS = ("scores.csv", "confusion.png", "panel.png", "legend.png", "curves.png")
+COMPANIONS = ("scores.csv", "scenes.csv", *NAMES)
 """The files next to a report."""
 
 
@@ -87,15 +88,16 @@ def evaluate(
     report_path = run.folder.report(split, run.weights)
     require_writable(report_path, *(report_path.with_name(name) for name in COMPANIONS))
     readers = crop_readers(dataset, rules)
-    main = rules[0].padded  # the pictures and the confusion matrix are of the first protocol
-    predictions: dict[str, Pixels] = {}
-    shown = evenly(scenes, PANEL_SCENES)
+    # Pictures, the confusion matrix and the scores of scenes are of the first protocol.
+    main = rules[0].padded
+    calibration = read_calibration(run, reporter.warn)
+    temperatures = (1.0,) if calibration is None else (1.0, calibration.temperature)
+    log = SceneLog(rules[0], manifest, evenly(scenes, PANEL_SCENES), temperatures)
     with reporter.bar(f"evaluate {split}", len(scenes)) as bar:
 
-        def record(padded: bool, scene: Scene, ids: Pixels) -> None:
+        def record(padded: bool, prediction: ScenePrediction) -> None:
             if padded == main:
-                if scene in shown:
-                    predictions[scene.id] = ids
+                log.add(prediction)
                 bar.advance()
 
         inference = run.config.evaluation.inference
@@ -119,28 +121,18 @@ def evaluate(
         ignored=tuple(counts.ignored.tolist()),
         random_teachers=tuple(state["random_teachers"]),
         approximations=tuple(state["approximations"]),
-        notes=_notes(run, dataset, split),
+        notes=(*_notes(run, dataset, split), *_calibration_notes(calibration, split)),
         steps=state["step"],
         unfinished=status in UNFINISHED,
+        scenes=log.scores,
+        reliability=tuple(counter.reliability for counter in log.counters),
     )
     out = report_path.parent
     with writing(report_path):
         report_path.unlink(missing_ok=True)  # an old report must not remain next to the new files
     write_csv(out / "scores.csv", report)
-    warning = " (teachers with RANDOM WEIGHTS)" if report.random_teachers else ""
-    confusion_picture(
-        out / "confusion.png", counts.matrix, manifest.class_names, f"Confusion matrix{warning}"
-    )
-    rows = [
-        PanelRow(
-            scene.id + warning, reader.picture(scene), reader.mask(scene), predictions[scene.id]
-        )
-        for scene in shown
-    ]
-    panel_picture(out / "panel.png", rows, manifest)
-    legend_picture(out / "legend.png", manifest)
-    if metrics.records:  # an imported run has none
-        curves_picture(out / "curves.png", metrics.records, run.config.method.losses)
+    write_scenes_csv(out / "scenes.csv", report)
+    draw_pictures(out, report, run, log, reader, metrics)
     write_report(report_path, report)  # last, so that an existing report has all its files
     return report, out
 
@@ -171,3 +163,17 @@ def _notes(run: TrainedRun, dataset: Dataset, split: SplitName) -> tuple[str, ..
             f"the model after {step} steps, not that of the best validation, after {first.steps}"
         )
     return tuple(notes)
+
+
+def _calibration_notes(calibration: Calibration | None, split: SplitName) -> Iterator[str]:
+    """Yield the origin of the temperature, and a warning if it was fitted on scored scenes."""
+    if calibration is None:
+        return
+    yield calibration.describe()
+    if split == calibration.split:
+        yield "so the calibration error on these scenes is lower than on others"
+    elif split == "test" and calibration.tested:
+        yield (
+            f"{counted(calibration.tested, 'scene')} of the fit are in the test split too, so the calibration error "
+            "is too low"
+        )

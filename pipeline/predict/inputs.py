@@ -11,7 +11,15 @@ from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
 
 OutputKind = Literal[
-    "map", "panel", "style", "probabilities", "confidence", "polygons", "geopackage", "stac"
+    "map",
+    "panel",
+    "style",
+    "probabilities",
+    "confidence",
+    "disagreement",
+    "polygons",
+    "geopackage",
+    "stac",
 ]
 
 PLACED: frozenset[OutputKind] = frozenset({"polygons", "geopackage", "stac"})
@@ -120,6 +128,8 @@ def _job(source: Path, stem: Path, settings: PredictSettings) -> Job:
         endings["probabilities"] = "-probabilities.tif"
     if settings.confidence or (settings.geopackage and raster):
         endings["confidence"] = "-confidence.tif"
+    if settings.disagreement:
+        endings["disagreement"] = "-disagreement.tif"
     if settings.polygons and raster:
         endings["polygons"] = "-polygons.geojson"
     if settings.geopackage and raster:

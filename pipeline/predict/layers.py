@@ -1,6 +1,6 @@
 """Writes the output files of a prediction: rasters block by block, others from the finished map."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.predict.inputs import Job, OutputKind
+from pipeline.predict.members import Block
 from pipeline.predict.small import small_image, small_map
 from pipeline.predict.stac import is_item
 from rsmtdf_core.arrays import Pixels
@@ -26,7 +27,7 @@ from rsmtdf_core.scenes.manifest import Manifest
 
 STEPS = 254  # a probability p is stored as round(254 p); 255 means no data
 NO_DATA = 255
-BY_BLOCKS: tuple[OutputKind, ...] = ("map", "probabilities", "confidence")
+BY_BLOCKS: tuple[OutputKind, ...] = ("map", "probabilities", "confidence", "disagreement")
 
 
 class Writer(Protocol):
@@ -38,33 +39,50 @@ class Writer(Protocol):
 
 
 def open_layer(
-    job: Job, kind: OutputKind, frame: Frame, manifest: Manifest, *, cog: bool
+    job: Job,
+    kind: OutputKind,
+    frame: Frame,
+    manifest: Manifest,
+    *,
+    cog: bool,
+    tags: Mapping[str, str] | None = None,
 ) -> AbstractContextManager[Writer]:
-    """Open a writer for a kind in `BY_BLOCKS`. The file appears when the context ends without an error."""
+    """Open a writer for a kind in `BY_BLOCKS`. The file appears when the context ends without an error.
+
+    GeoTIFFs have `tags` as metadata.
+    """
     if kind == "map" and not job.is_raster:
         return _png_file(job.files[kind], (frame.height, frame.width), manifest)
-    return raster_file(job.files[kind], frame, _layer(kind, manifest), cog=cog)
+    return raster_file(job.files[kind], frame, _layer(kind, manifest, tags or {}), cog=cog)
 
 
-def layer_block(kind: OutputKind, logits: Tensor, valid: Valid, ignore_id: int) -> Pixels:
+def layer_block(
+    kind: OutputKind, block: Block, valid: Valid, ignore_id: int, temperature: float = 1.0
+) -> Pixels:
     """Compute a block of a file, uint8 [bands, rows, columns].
 
     Args:
         kind: a kind in `BY_BLOCKS`.
-        logits: float32 [C, rows, columns].
+        block: the prediction.
         valid: mask of pixels with data, bool [rows, columns].
         ignore_id: value of the map at pixels without data.
+        temperature: divisor of the logits in probabilities and confidences.
     """
     if kind == "map":
-        ids: Pixels = logits.numpy().argmax(axis=0, keepdims=True).astype(np.uint8)
+        ids: Pixels = block.logits.numpy().argmax(axis=0, keepdims=True).astype(np.uint8)
         ids[:, ~valid] = ignore_id
         return ids
-    probabilities = logits.softmax(dim=0)
-    if kind == "confidence":
-        probabilities = probabilities.amax(dim=0, keepdim=True)
-    stored: Pixels = (probabilities * STEPS).round().numpy().astype(np.uint8)
+    stored: Pixels = (_shares(kind, block, temperature) * STEPS).round().numpy().astype(np.uint8)
     stored[:, ~valid] = NO_DATA
     return stored
+
+
+def _shares(kind: OutputKind, block: Block, temperature: float) -> Tensor:
+    """Return the values of a layer, float32 [bands, rows, columns] in [0, 1]."""
+    if kind == "disagreement":
+        return block.disagreement[None]
+    probabilities = (block.logits / temperature).softmax(dim=0)
+    return probabilities.amax(dim=0, keepdim=True) if kind == "confidence" else probabilities
 
 
 def derive(
@@ -109,13 +127,13 @@ def _colors(manifest: Manifest) -> list[tuple[int, int, int]]:
     return [(red, green, blue) for red, green, blue in manifest.palette.tolist()]
 
 
-def _layer(kind: OutputKind, manifest: Manifest) -> MapLayer:
+def _layer(kind: OutputKind, manifest: Manifest, tags: Mapping[str, str]) -> MapLayer:
     if kind == "map":
         colors = dict(enumerate(_colors(manifest)))
         names = {f"class_{number}": name for number, name in enumerate(manifest.class_names)}
-        return MapLayer(["class"], manifest.ignore_id, colors, tags=names)
-    bands = manifest.class_names if kind == "probabilities" else ("confidence",)
-    return MapLayer(bands, NO_DATA, scale=1 / STEPS)
+        return MapLayer(["class"], manifest.ignore_id, colors, tags={**names, **tags})
+    bands = manifest.class_names if kind == "probabilities" else (kind,)
+    return MapLayer(bands, NO_DATA, scale=1 / STEPS, tags=tags)
 
 
 class _Collector:

@@ -2,31 +2,27 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from pipeline.memory import memory_errors
 from pipeline.predict.batches import Failures
 from pipeline.predict.inputs import PLACED, Job, OutputKind, find_jobs, left_out
 from pipeline.predict.layers import BY_BLOCKS, derive, is_whole, layer_block, open_layer
+from pipeline.predict.members import Members, facts_of, load_members
+from pipeline.predict.predictor import Predictor, find_calibration, predict_blocks
 from pipeline.predict.settings import PredictSettings
-from pipeline.predict.sources import Source, open_source
+from pipeline.predict.sources import open_source
 from pipeline.predict.stac import write_item
 from pipeline.reporter import Bar, Reporter, Silent
-from pipeline.trained import TrainedRun, load_run
+from pipeline.trained import TrainedRun
 from rsmtdf_core.errors import ConfigError, DataError, RunError
-from rsmtdf_core.evaluation.averaging import averaged_logits
-from rsmtdf_core.evaluation.inference import require_fitting_window
-from rsmtdf_core.evaluation.scoring import require_finite_output
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.evaluation.tiles import blended_blocks, window_starts
+from rsmtdf_core.evaluation.tiles import window_starts
 from rsmtdf_core.files import (
     make_folder,
     read_json,
@@ -49,16 +45,6 @@ FACTS = "predictions.json"
 FORMAT = FileFormat("record of how maps are made")
 
 
-@dataclass(frozen=True, slots=True)
-class _Predictor:
-    """The model and the settings shared by all inputs."""
-
-    trained: TrainedRun
-    inference: InferenceSettings
-    bands: BandSettings | None
-    settings: PredictSettings
-
-
 def predict(
     run: Path,
     inputs: Sequence[Path],
@@ -68,6 +54,7 @@ def predict(
     *,
     overrides: Sequence[str] = (),
     checkpoint: Choice | None = None,
+    ensemble: Sequence[Path] = (),
 ) -> list[Path]:
     """Predict images, GeoTIFFs and folders of them.
 
@@ -84,6 +71,7 @@ def predict(
         reporter: shows progress.
         overrides: `key=value` for keys of `evaluation.inference` and for `runtime.device`.
         checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; None uses the best.
+        ensemble: further runs, of which the best model is used; the probabilities of all runs are averaged.
 
     Returns:
         The maps of class ids, in the order of the inputs.
@@ -93,14 +81,17 @@ def predict(
             if names clash, or if `out` cannot be written or has files of other runs.
         IncompleteError: If some of several inputs fail; the files of the others are complete.
         WriteError: If a file cannot be written, for example because the disk is full.
-        ConfigError: If an override is invalid.
+        ConfigError: If an override is invalid, or the runs of an ensemble differ in their classes or bands.
         RunError: If there is no run, or the device has too little memory.
     """
     settings, reporter = settings or PredictSettings(), reporter or Silent()
     _require_packages(settings)
-    trained = load_run(run, overrides=overrides, checkpoint=checkpoint)
+    members = load_members(run, ensemble, overrides, checkpoint)
+    trained = members.runs[0]
+    _require_ensemble(settings, members)
     jobs = find_jobs(inputs, out, settings)
-    predictor = _Predictor(trained, _inference(trained), _bands(trained, settings), settings)
+    calibration = find_calibration(members, settings, reporter)
+    predictor = Predictor(members, calibration, _bands(trained, settings), settings)
     make_folder(out, DataError, "name another folder with --out")
     require_writable(out / FACTS, *(path for job in jobs for path in job.files.values()))
     _warn_of_pictures(jobs, settings, reporter)
@@ -115,7 +106,8 @@ def predict(
     _claim(out, jobs, _facts(predictor), overwrite=settings.overwrite)
     for folder in {path.parent for job in jobs for path in job.files.values()}:
         remove_leftovers(folder)
-    for sentence in (*trained.cautions, *_seams(predictor.inference)):
+    cautions = dict.fromkeys(sentence for run in members.runs for sentence in run.cautions)
+    for sentence in (*cautions, *_seams(predictor.inference)):
         reporter.warn(sentence)
     _write_all([job for job in jobs if job.source in sizes], sizes, predictor, reporter, failures)
     maps = [job.files["map"] for job in jobs if not failures.has(job.source)]
@@ -126,7 +118,7 @@ def predict(
 def _write_all(
     jobs: Sequence[Job],
     sizes: Mapping[Path, tuple[int, int]],
-    predictor: _Predictor,
+    predictor: Predictor,
     reporter: Reporter,
     failures: Failures,
 ) -> None:
@@ -202,13 +194,24 @@ def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | Non
     return bands
 
 
-def _inference(trained: TrainedRun) -> InferenceSettings:
-    """Return the inference settings: the run's windows, or else its crop size, with Hann blending."""
-    inference = trained.config.evaluation.inference
-    window = inference.window if inference.mode == "slide" else trained.config.views.crop
-    sliding = inference.model_copy(update={"mode": "slide", "blend": "hann", "window": window})
-    require_fitting_window(sliding, trained.student.patch)
-    return sliding
+def _require_ensemble(settings: PredictSettings, members: Members) -> None:
+    """Check that there are several runs if their disagreement is requested, and one for STAC items.
+
+    Raises:
+        ConfigError: If there are not.
+    """
+    if settings.stac and len(members.runs) > 1:
+        raise ConfigError(
+            "a STAC item describes a single model, and an ensemble has several",
+            where="--stac",
+            remedy="leave out --stac, or predict without --ensemble",
+        )
+    if settings.disagreement and len(members.runs) == 1:
+        raise ConfigError(
+            "a single run cannot disagree",
+            where="--disagreement",
+            remedy="add runs with --ensemble RUN",
+        )
 
 
 def _seams(inference: InferenceSettings) -> Iterator[str]:
@@ -253,19 +256,22 @@ def _checked_size(job: Job, bands: BandSettings | None, reporter: Reporter) -> t
         return raster.frame.height, raster.frame.width
 
 
-def _facts(predictor: _Predictor) -> dict[str, Any]:
+def _facts(predictor: Predictor) -> dict[str, Any]:
     """Return the facts that decide the content of the files."""
-    trained = predictor.trained
-    return {
+    first, *others = (facts_of(run) for run in predictor.members.runs)
+    facts: dict[str, Any] = {
         "format": FORMAT.number,
-        "run": trained.folder.path.resolve().name,
-        "checkpoint": trained.checkpoint.fingerprint,
-        "weights": trained.weights,
+        **first,
         "inference": deciding(predictor.inference, Role.SCORING),
         "bands": None if predictor.bands is None else predictor.bands.model_dump(mode="json"),
         "cog": predictor.settings.cog,
         **_detail(predictor.settings),
     }
+    if others:
+        facts["ensemble"] = others
+    if predictor.settings.soft:
+        facts["temperature"] = predictor.temperature
+    return facts
 
 
 def _detail(settings: PredictSettings) -> dict[str, Any]:
@@ -288,7 +294,15 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
     if not overwrite:
         existing = [path for job in jobs for path in job.files.values() if path.exists()]
         has_record = record.is_file()
-        changes = list(differences(_read_record(record), facts)) if has_record else []
+        changes: list[str] = []
+        if has_record:
+            known = _read_record(record)
+            # Maps do not depend on the temperature, nor do folders of earlier versions record one.
+            fitted = known.pop("temperature", 1.0)
+            facts = {"temperature": fitted, **facts}
+            if not _has_soft_files(out):
+                fitted = facts["temperature"]
+            changes = list(differences({**known, "temperature": fitted}, facts))
         if changes or (existing and not has_record):
             raise DataError(
                 "the folder has maps of another run or of other settings: " + "; ".join(changes)
@@ -297,7 +311,16 @@ def _claim(out: Path, jobs: Sequence[Job], facts: dict[str, Any], *, overwrite: 
                 where=out,
                 remedy="name another folder with --out, or replace the files with --overwrite",
             )
+    if facts.get("temperature") == 1.0:
+        del facts["temperature"]  # as in folders of earlier versions
     write_json(record, facts)
+
+
+def _has_soft_files(out: Path) -> bool:
+    """Whether the folder has probabilities or confidences."""
+    return any(
+        path for kind in ("probabilities", "confidence") for path in out.rglob(f"*-{kind}.tif")
+    )
 
 
 def _missing(job: Job, settings: PredictSettings, reporter: Reporter) -> list[OutputKind]:
@@ -318,7 +341,7 @@ def _by_blocks(kinds: Sequence[OutputKind]) -> list[OutputKind]:
     return [kind for kind in kinds if kind in BY_BLOCKS]
 
 
-def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Bar) -> None:
+def _write(job: Job, kinds: Sequence[OutputKind], predictor: Predictor, bar: Bar) -> None:
     """Write the missing files of an input: first those written by blocks, then those derived from the map."""
     manifest, by_blocks = predictor.trained.manifest, _by_blocks(kinds)
     if by_blocks:
@@ -326,34 +349,28 @@ def _write(job: Job, kinds: Sequence[OutputKind], predictor: _Predictor, bar: Ba
             source, frame = stack.enter_context(open_source(job.source, predictor.bands))
             writers = {
                 kind: stack.enter_context(
-                    open_layer(job, kind, frame, manifest, cog=predictor.settings.cog)
+                    open_layer(
+                        job,
+                        kind,
+                        frame,
+                        manifest,
+                        cog=predictor.settings.cog,
+                        tags=predictor.tags(kind),
+                    )
                 )
                 for kind in by_blocks
             }
-            for top, left, logits in _logits(predictor, source):
-                require_finite_output(logits)
+            for top, left, logits in predict_blocks(predictor, source):
+                block = predictor.members.block(logits)
                 valid = source.valid(top, left, *logits.shape[1:])
                 for kind, writer in writers.items():
-                    writer.write(top, left, layer_block(kind, logits, valid, manifest.ignore_id))
+                    values = layer_block(
+                        kind, block, valid, manifest.ignore_id, predictor.temperature
+                    )
+                    writer.write(top, left, values)
                 bar.advance(note=job.source.name)
     for kind in kinds:
         if kind == "stac":
             write_item(job, predictor.trained, predictor.inference)
         elif kind not in BY_BLOCKS:
             derive(job, kind, manifest, predictor.bands, predictor.settings.generalization)
-
-
-def _logits(predictor: _Predictor, source: Source) -> Iterator[tuple[int, int, Tensor]]:
-    student = predictor.trained.student
-    device = next(student.parameters()).device
-
-    def read(top: int, left: int, height: int, width: int) -> Tensor:
-        pixels = source.read(top, left, height, width)
-        return student.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
-
-    def model(windows: Tensor) -> Tensor:
-        return averaged_logits(
-            student.logits, windows.to(device), predictor.inference, student.patch
-        )
-
-    return blended_blocks(model, read, source.size, predictor.inference)

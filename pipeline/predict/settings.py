@@ -17,6 +17,8 @@ class PredictSettings(Settings):
     Attributes:
         probabilities: write a raster with one band per class.
         confidence: write a raster of the largest probability.
+        disagreement: write a raster of how much the runs of an ensemble disagree.
+        uncalibrated: do not apply the run's temperature to probabilities and confidences.
         polygons: write GeoJSON polygons of connected areas of one class, in longitude and latitude.
         geopackage: write the polygons as a GeoPackage, with their areas and the mean of their confidence, and the
             confidence layer.
@@ -30,6 +32,8 @@ class PredictSettings(Settings):
 
     probabilities: bool = False
     confidence: bool = False
+    disagreement: bool = False
+    uncalibrated: bool = False
     polygons: bool = False
     geopackage: bool = False
     min_area: Amount = 0.0
@@ -43,6 +47,11 @@ class PredictSettings(Settings):
     def generalization(self) -> Generalization:
         """How much detail polygons show."""
         return Generalization(self.min_area, self.simplify)
+
+    @property
+    def soft(self) -> bool:
+        """Whether an output has probabilities or confidences, which depend on the run's temperature."""
+        return self.probabilities or self.confidence or self.geopackage
 
     @property
     def places(self) -> bool:

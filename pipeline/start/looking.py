@@ -97,7 +97,7 @@ def find_weights(folder: Path | None) -> dict[str, str]:
     files = sorted(folder.iterdir()) if folder is not None else []
     models = {kind.encoder: kind.files for kind in STUDENTS}
     models |= {kind.model: kind.files for kind in TEACHERS}
-    found: dict[str, str] = {}
+    weights: dict[str, str] = {}
     for model, words in models.items():
         local = next(
             (
@@ -108,7 +108,7 @@ def find_weights(folder: Path | None) -> dict[str, str]:
             None,
         )
         if local is not None:
-            found[model] = str(local.absolute())
+            weights[model] = str(local.absolute())
         elif is_available(*hub_file(model)):
-            found[model] = "hub"
-    return found
+            weights[model] = "hub"
+    return weights

@@ -46,9 +46,9 @@ class StartReport:
 
 def manifest_of(root: Path, config: Path) -> Path:
     """Return the manifest of a folder, which exists or is yet to be written next to the config."""
-    own = root / "manifest.yaml"
-    if own.exists() or config.parent.resolve() == root.resolve():
-        return own
+    manifest = root / "manifest.yaml"
+    if manifest.exists() or config.parent.resolve() == root.resolve():
+        return manifest
     return config.with_name(f"{config.stem}-manifest.yaml")
 
 

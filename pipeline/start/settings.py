@@ -16,7 +16,7 @@ def proposal(draft: Draft, data: Data, timing: Timing, machine: Machine, hours: 
     """Return all settings with their reasons.
 
     Args:
-        draft: what does not depend on time.
+        draft: the settings that do not depend on time.
         data: the scenes.
         timing: measured times of the draft.
         machine: the machine.

@@ -122,6 +122,7 @@ class Keeper:
             set_aside(checkpoints, start)
         self._set_aside_damaged(start, reporter)
         self.keep_best(folder.validations)
+        self.drop_old()
 
     def _set_aside_damaged(self, start: int, reporter: Reporter) -> None:
         """Rename damaged checkpoints among the best, so that others can replace them, and that of `start`."""

@@ -8,9 +8,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.counts import PixelCounts
-from rsmtdf_core.evaluation.scoring import count_confusion
+from rsmtdf_core.evaluation.scoring import ScenePrediction, count_confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader
@@ -36,7 +35,7 @@ def shared_confusion(
     process; it is called after each scene, as is `on_scene`.
     """
 
-    def after_scene(_scene: Scene, _ids: Pixels) -> None:
+    def after_scene(_prediction: ScenePrediction) -> None:
         on_scene()
         if leaving():
             raise _Left

@@ -1,4 +1,4 @@
-"""Draws scenes side by side with truth and prediction, and legends of the classes."""
+"""Draws scenes side by side with truth, prediction and errors, and legends of the classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.canvas import Canvas, Entry, canvas, legend_height, legend_width
 from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
-from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.manifest import Manifest, color_rgb
 from rsmtdf_core.scenes.masks import colorize
 
 _PANEL = 480  # px, longer side of a panel
 _GAP = 12  # px between panels
+_RIGHT, _WRONG, _IGNORED = "#DCE6EE", "#C81E1E", "#000000"
+ERROR_ENTRIES: tuple[Entry, ...] = (("right", _RIGHT), ("wrong", _WRONG))
+"""The legend of an error map; ignored pixels have the color of those in the truth."""
 
 
 class PanelRow(NamedTuple):
@@ -33,19 +37,23 @@ class PanelRow(NamedTuple):
     prediction: npt.NDArray[np.uint8] | None
 
 
-def panel_picture(path: Path, rows: Sequence[PanelRow], manifest: Manifest) -> None:
+def panel_picture(
+    path: Path, rows: Sequence[PanelRow], manifest: Manifest, *, errors: bool = False
+) -> None:
     """Write image, truth and prediction of each scene side by side, with a legend below.
 
     Columns without any truth or prediction are omitted. The panels of a row have the same size, with a longer side of
-    480 px.
+    480 px. `errors` adds a column with `error_colors`, for rows that have both truth and prediction.
     """
     assert rows, "panel_picture needs at least one row"
     heads = ["Image"]
     heads += ["Truth"] if any(row.truth is not None for row in rows) else []
     heads += ["Prediction"] if any(row.prediction is not None for row in rows) else []
+    heads += ["Errors"] if errors else []
     width = 2 * MARGIN + len(heads) * _PANEL + (len(heads) - 1) * _GAP
     ignored = any(row.truth is not None and (row.truth == manifest.ignore_id).any() for row in rows)
     entries = class_entries(manifest, ignored=ignored)
+    entries += ERROR_ENTRIES if errors else ()
     sizes = [_fitted(row.image.shape[1], row.image.shape[0]) for row in rows]
     body = sum(height for _, height in sizes) + 52 * len(rows)
     height = MARGIN + 24 + body + 34 + legend_height(width - 2 * MARGIN, entries) + MARGIN
@@ -72,18 +80,35 @@ def _panel(
     head: str,
     manifest: Manifest,
 ) -> None:
-    ids = {"Image": None, "Truth": row.truth, "Prediction": row.prediction}[head]
+    colors = _colors(row, head, manifest)
     if head == "Image":
         page.image(left, top, _resized(row.image, size, Image.Resampling.BICUBIC))
-    elif ids is None:
+    elif colors is None:
         page.box(left, top, *size, FAINT)
         page.text(left + size[0] / 2, top + size[1] / 2, "no mask", color=MUTED, align="center")
     else:
-        colors = colorize(ids, manifest)
         # Average the colors when shrinking, because nearest pixels would make ragged edges.
         shrinks = size[0] < colors.shape[1]
         resampling = Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST
         page.image(left, top, _resized(colors, size, resampling))
+
+
+def _colors(row: PanelRow, head: str, manifest: Manifest) -> Pixels | None:
+    if head == "Errors":
+        if row.truth is None or row.prediction is None:
+            return None
+        return error_colors(row.truth, row.prediction, manifest.ignore_id)
+    ids = row.prediction if head == "Prediction" else row.truth
+    return None if ids is None else colorize(ids, manifest)
+
+
+def error_colors(truth: Pixels, prediction: Pixels, ignore_id: int) -> Pixels:
+    """Return the map of right, wrong and ignored pixels, uint8 [H, W, 3], of class ids uint8 [H, W]."""
+    table = np.array([color_rgb(color) for color in (_RIGHT, _WRONG, _IGNORED)], np.uint8)
+    codes = (truth != prediction).astype(np.uint8)
+    codes[truth == ignore_id] = 2
+    colors: Pixels = table[codes]
+    return colors
 
 
 def _fitted(width: int, height: int) -> tuple[int, int]:

@@ -54,8 +54,8 @@ class Confusion:
         self._ignore_id = ignore_id
         self._counts = PixelCounts.zeros(classes)
 
-    def add(self, truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> None:
-        """Add a scene, given the class ids [H, W] of the truth and of the prediction."""
+    def add(self, truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> PixelCounts:
+        """Add a scene, given the class ids [H, W] of the truth and of the prediction; return its counts."""
         import torch
         from torchmetrics.functional.classification import multiclass_confusion_matrix
 
@@ -69,9 +69,12 @@ class Confusion:
             ignore_index=self._ignore_id,
             validate_args=False,  # would sort the pixels of every scene; the reader has checked the ids
         )
-        matrix, ignored = self._counts
-        matrix += counts.numpy()
-        ignored += np.bincount(prediction[truth == self._ignore_id], minlength=self._classes)
+        ignored = np.bincount(prediction[truth == self._ignore_id], minlength=self._classes)
+        scene = PixelCounts(counts.numpy(), ignored)
+        matrix, total_ignored = self._counts
+        matrix += scene.matrix
+        total_ignored += ignored
+        return scene
 
     @property
     def counts(self) -> PixelCounts:

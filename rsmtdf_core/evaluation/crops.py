@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.base import Protocol
 from rsmtdf_core.evaluation.scores import ProtocolScores
-from rsmtdf_core.evaluation.scoring import count_confusion
+from rsmtdf_core.evaluation.scoring import ScenePrediction, count_confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.scenes.find import Dataset, Scene
 from rsmtdf_core.scenes.manifest import Manifest
@@ -30,7 +29,7 @@ def count_crops(
     readers: Mapping[bool, SceneReader],
     scenes: Sequence[Scene],
     inference: InferenceSettings,
-    on_scene: Callable[[bool, Scene, Pixels], None],
+    on_scene: Callable[[bool, ScenePrediction], None],
 ) -> dict[bool, PixelCounts]:
     """Count pixels by true and predicted class for each reader; only windows at a border are predicted for each.
 
@@ -39,8 +38,7 @@ def count_crops(
         readers: the readers, see `crop_readers`.
         scenes: the scenes, all with masks.
         inference: settings for predicting whole scenes.
-        on_scene: called with a reader's key, a scene and its predicted class ids, uint8 [H, W]; once for each reader
-            and scene.
+        on_scene: called with a reader's key, and a scene with its prediction; once for each reader and scene.
 
     Returns:
         The counts by the readers' keys.
@@ -49,9 +47,9 @@ def count_crops(
     border = border_scenes(first.dataset.manifest, scenes) if len(readers) > 1 else ()
     apart = {scene.id for scene in border}
 
-    def on_shared(scene: Scene, ids: Pixels) -> None:
+    def on_shared(prediction: ScenePrediction) -> None:
         for key in readers:
-            on_scene(key, scene, ids)
+            on_scene(key, prediction)
 
     inner = [scene for scene in scenes if scene.id not in apart]
     shared = count_confusion(student, first, inner, inference, on_shared)

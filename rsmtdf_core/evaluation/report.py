@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.counts import PixelCounts, only_class
-from rsmtdf_core.evaluation.scores import ProtocolScores, Scores
+from rsmtdf_core.evaluation.reliability import Reliability
+from rsmtdf_core.evaluation.scores import ProtocolScores, SceneScores, Scores
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.files import atomic_file, read_json, write_json
 from rsmtdf_core.fingerprints import fingerprint
@@ -56,6 +57,8 @@ class EvaluationReport(ProtocolScores):
         notes: further context, such as the rule of the splits.
         steps: training steps of the scored model; None in reports of earlier versions.
         unfinished: whether the training of the run was incomplete.
+        scenes: scores of each scene by the main protocol; empty in reports of earlier versions.
+        reliability: accuracy by confidence: of the model, then with the run's temperature if one was fitted.
     """
 
     run: str
@@ -73,6 +76,8 @@ class EvaluationReport(ProtocolScores):
     notes: tuple[str, ...] = ()
     steps: int | None = None
     unfinished: bool = False
+    scenes: tuple[SceneScores, ...] = ()
+    reliability: tuple[Reliability, ...] = ()
 
     @property
     def cautions(self) -> tuple[str, ...]:
@@ -162,9 +167,26 @@ def write_csv(path: Path, report: EvaluationReport) -> None:
         for name, scores in report.by_protocol.items()
         for row in _rows(scores.scores)
     ]
+    _write_table(path, [*_COLUMNS, *_MEASURES], rows)
+
+
+def write_scenes_csv(path: Path, report: EvaluationReport) -> None:
+    """Write a row for each scene with its scores by the main protocol, and a column for the IoU of each class."""
+    ious = [f"iou {row.name}" for row in report.scores.classes]
+    measures = ("pixels", "wrong", "error", "overall_accuracy", "miou")
+    rows: list[dict[str, object]] = [
+        {"scene": scene.scene}
+        | {measure: getattr(scene, measure) for measure in measures}
+        | dict(zip(ious, scene.iou, strict=True))
+        for scene in report.scenes
+    ]
+    _write_table(path, ["scene", *measures, *ious], rows)
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, object]]) -> None:
     text = io.StringIO()
-    table = csv.DictWriter(text, [*_COLUMNS, *_MEASURES], lineterminator="\n")
-    table.writeheader()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writerow({column: _cell(column) for column in columns})
     table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     with atomic_file(path) as file:
         file.write(text.getvalue().encode())

@@ -1,5 +1,7 @@
 """Scores that a protocol computes from pixel counts, by class and overall (tests: protocols/test_rsmtdf.py)."""
 
+from collections.abc import Sequence
+
 from rsmtdf_core.settings import Settings
 
 
@@ -48,6 +50,37 @@ class Scores(Settings):
     def unscored(self) -> tuple[str, ...]:
         """Names of the classes excluded from the means, whether or not they occur."""
         return tuple(row.name for row in self.classes if not row.scored)
+
+
+class SceneScores(Settings):
+    """The scores of a scene by the main protocol; None if no pixel of its truth has a scored class.
+
+    Attributes:
+        scene: the scene's id.
+        pixels: number of labeled pixels.
+        wrong: number of labeled pixels with another class than the truth.
+        miou: mean IoU over the scored classes.
+        overall_accuracy: share of correct pixels.
+        iou: IoU of each class, in the order of the class ids.
+    """
+
+    scene: str
+    pixels: int
+    wrong: int
+    miou: float | None
+    overall_accuracy: float | None
+    iou: tuple[float | None, ...]
+
+    @property
+    def error(self) -> float:
+        """Share of wrong pixels among the labeled pixels, in [0, 1]; 0 without labeled pixels."""
+        return self.wrong / self.pixels if self.pixels else 0.0
+
+
+def worst_scenes(scores: Sequence[SceneScores], count: int) -> list[SceneScores]:
+    """Return at most `count` scenes with errors, by the share of wrong pixels from the largest."""
+    ranked = sorted(scores, key=lambda scene: (-scene.error, scene.scene))
+    return [scene for scene in ranked if scene.wrong][:count]
 
 
 class ProtocolScores(Settings):

@@ -1,6 +1,7 @@
 """Scores a student on whole scenes, both for validation during training and for evaluation of a run."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,9 +16,38 @@ from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.student.segmenter import Segmenter
 
 
-@torch.inference_mode()
+class ScenePrediction(NamedTuple):
+    """A scene with its prediction.
+
+    Attributes:
+        scene: the scene.
+        truth: class ids of the mask, uint8 [H, W].
+        ids: predicted class ids, uint8 [H, W].
+        logits: float32 [C, H, W] on the CPU.
+        counts: the pixel counts of this scene.
+    """
+
+    scene: Scene
+    truth: Pixels
+    ids: Pixels
+    logits: Tensor
+    counts: PixelCounts
+
+
 def predict_ids(student: Segmenter, image: Pixels, inference: InferenceSettings) -> Pixels:
-    """Predict the class ids, uint8 [H, W], of an image, uint8 [H, W, C] with the bands of the student.
+    """Predict the class ids, uint8 [H, W], of an image; see `predict_image`."""
+    return class_ids(predict_image(student, image, inference))
+
+
+def class_ids(logits: Tensor) -> Pixels:
+    """Return the class ids, uint8 [H, W], of the largest logits of [C, H, W]."""
+    ids: Pixels = logits.argmax(dim=0).to(torch.uint8).numpy()
+    return ids
+
+
+@torch.inference_mode()
+def predict_image(student: Segmenter, image: Pixels, inference: InferenceSettings) -> Tensor:
+    """Predict the logits, float32 [C, H, W], of an image, uint8 [H, W, bands] with the bands of the student.
 
     Raises:
         RunError: If the student's output contains NaN or infinity.
@@ -31,7 +61,7 @@ def predict_ids(student: Segmenter, image: Pixels, inference: InferenceSettings)
         student.patch,
     )
     require_finite_output(logits)
-    return logits.argmax(dim=0).to(torch.uint8).numpy()
+    return logits
 
 
 def require_finite_output(logits: Tensor) -> None:
@@ -52,7 +82,7 @@ def count_confusion(
     reader: SceneReader,
     scenes: Sequence[Scene],
     inference: InferenceSettings,
-    on_scene: Callable[[Scene, Pixels], None] = lambda _scene, _ids: None,
+    on_scene: Callable[[ScenePrediction], None] = lambda _prediction: None,
 ) -> PixelCounts:
     """Predict all scenes and count their pixels by true and predicted class.
 
@@ -63,15 +93,15 @@ def count_confusion(
         reader: reads images and masks.
         scenes: the scenes, all with masks.
         inference: settings for predicting whole scenes.
-        on_scene: called with each scene and its predicted class ids, uint8 [H, W].
+        on_scene: called with each scene and its prediction.
     """
     manifest = reader.dataset.manifest
     confusion = Confusion(len(manifest.classes), manifest.ignore_id)
     student.eval()
     for scene in scenes:
-        ids = predict_ids(student, reader.image(scene), inference)
-        confusion.add(reader.mask(scene), ids)
-        on_scene(scene, ids)
+        logits = predict_image(student, reader.image(scene), inference)
+        ids, truth = class_ids(logits), reader.mask(scene)
+        on_scene(ScenePrediction(scene, truth, ids, logits, confusion.add(truth, ids)))
     return confusion.counts
 
 

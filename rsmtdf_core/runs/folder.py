@@ -15,6 +15,7 @@
   profile/             traces of --profile
   tensorboard/
   evaluation/          <split>-<weights>/report.json, with its tables and pictures
+  calibration.json     the temperature of one model
 
 Files that determine a result carry a checksum of their content (`seals`), and run.json has the fingerprint of each best
 checkpoint.

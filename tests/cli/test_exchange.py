@@ -85,7 +85,8 @@ def test_the_options_of_an_export_are_handed_over(exported, kind):
 def test_an_import_shows_its_facts_and_the_command_that_scores_it(imported):
     done = call("import-official", "a.pth", "--dataset", "loveda", "--root", "data")
     assert done.exit_code == 0, done.output
-    options = {"root": Path("data"), "run": None, "weights": "student", "overwrite": False}
+    options = {"root": Path("data"), "run": None, "weights": "student"}
+    options |= {"splits": None, "overwrite": False}
     assert imported == [((Path("a.pth"), "loveda"), options)]
     for text in ("small student, 24.8 M", "mIoU 61.23", "rsmtdf evaluate runs/official"):
         assert text in done.output

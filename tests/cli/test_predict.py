@@ -13,13 +13,20 @@ from rsmtdf_core.scenes.bands import BandSettings
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def others():
+    """The further runs of the ensemble."""
+    return []
+
+
+@pytest.fixture
+def asked(monkeypatch, others):
     """The arguments that the stage was called with."""
     calls = []
 
-    def record(run, inputs, out, settings, reporter, *, overrides, checkpoint):
+    def record(run, inputs, out, settings, reporter, *, overrides, checkpoint, ensemble):
         assert checkpoint is None
         calls.append((run, inputs, out, settings, overrides))
+        others.extend(ensemble)
         return [out / "a.tif"]
 
     monkeypatch.setattr(pipeline.predict, "predict", record)
@@ -38,9 +45,25 @@ def test_without_options_maps_alone_are_written(asked):
     assert asked == [(Path("run"), inputs, Path("predictions"), PredictSettings(), [])]
 
 
+def test_further_runs_are_an_ensemble(asked, others):
+    assert call("--ensemble", "b", "--ensemble", "c").exit_code == 0
+    assert asked
+    assert others == [Path("b"), Path("c")]
+
+
 @pytest.mark.parametrize(
     "flag",
-    ["probabilities", "confidence", "polygons", "geopackage", "stac", "cog", "overwrite"],
+    [
+        "probabilities",
+        "confidence",
+        "disagreement",
+        "uncalibrated",
+        "polygons",
+        "geopackage",
+        "stac",
+        "cog",
+        "overwrite",
+    ],
 )
 def test_each_flag_sets_its_setting(asked, flag):
     assert call(f"--{flag}").exit_code == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-import pipeline.evaluate.run
+import pipeline.evaluate.pictures
 import pipeline.train.session
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.demo.scenes import draw_scenes
@@ -35,6 +35,13 @@ MANY = 8
 SETTINGS = ("objective.method=supervised", "optimiser.epochs=3", "runtime.keep_checkpoints=3")
 # Folders of files that no result is read from.
 OUTPUTS = ("tensorboard/", "evaluation/")
+_PICTURES = (
+    "panel_picture",
+    "confusion_picture",
+    "curves_picture",
+    "legend_picture",
+    "reliability_picture",
+)
 
 
 class Warned(Silent):
@@ -136,8 +143,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     prepared = Room(config, min((folder / "scenes" / "images").iterdir()), folder)
     ended, killed = prepared.runs
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("panel_picture", "confusion_picture", "curves_picture", "legend_picture"):
-            patch.setattr(pipeline.evaluate.run, name, lambda *_args, **_words: None)
+        for name in _PICTURES:
+            patch.setattr(pipeline.evaluate.pictures, name, lambda *_args, **_words: None)
         train(config, ended)
         evaluate(ended)
         after = pipeline.train.session.Session._after

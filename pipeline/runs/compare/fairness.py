@@ -115,7 +115,7 @@ def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
         ),
         (
             "the model was imported, and its training data may differ from those of the other runs",
-            lambda run: run.record.folder.imported,
+            lambda run: len(runs) > 1 and run.record.folder.imported,
         ),
         ("the model predicts a single class everywhere", predicts_one_class),
     )

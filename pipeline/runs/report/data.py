@@ -15,10 +15,27 @@ from pipeline.runs.report.figures import ConfusionRow, ScoreBar, confusion_rows
 from pipeline.runs.report.swipe import Panel
 from rsmtdf_core.charts.curves import EXPLAINED, TRUSTED, metric_curve, metric_keys
 from rsmtdf_core.charts.lines import LineChart
+from rsmtdf_core.charts.reliability import ReliabilityCurve
+from rsmtdf_core.evaluation.reliability import Reliability
 from rsmtdf_core.evaluation.report import EvaluationReport, cautions
 from rsmtdf_core.scenes.manifest import Manifest
 
 _LAST = 10  # logged lines whose mean is the value at the end of training
+_WORST = 10  # scenes in the table of the worst
+
+
+class WorstScene(NamedTuple):
+    """A scene with many errors: the share of wrong pixels of each group, the mean over its runs.
+
+    Attributes:
+        scene: id of the scene.
+        pixels: number of labeled pixels.
+        spreads: mean and deviation of each group; None if its reports have no scores of scenes.
+    """
+
+    scene: str
+    pixels: int
+    spreads: tuple[MeanStd | None, ...]
 
 
 class TrainingRow(NamedTuple):
@@ -31,6 +48,18 @@ class TrainingRow(NamedTuple):
 
     name: str
     spreads: tuple[MeanStd | None, ...]
+
+
+class Diagram(NamedTuple):
+    """A reliability diagram.
+
+    Attributes:
+        title: which confidences it shows.
+        curves: a curve for each group, in order.
+    """
+
+    title: str
+    curves: tuple[ReliabilityCurve, ...]
 
 
 @dataclass(frozen=True)
@@ -76,6 +105,28 @@ class PageGroup:
     def miou(self, protocol: str) -> MeanStd | None:
         """The mean IoU over its runs by any protocol by which all were scored."""
         return MeanStd.of(report.by_protocol[protocol].scores.miou for report in self.reports)
+
+    def ece(self, *, calibrated: bool) -> MeanStd | None:
+        """The calibration error of its runs, as trained or with their temperatures; None if any has none."""
+        return MeanStd.of(entry.ece for entry in self._reliabilities(calibrated=calibrated))
+
+    def reliability(self, *, calibrated: bool) -> ReliabilityCurve | None:
+        """Accuracy by confidence, the pixels of its runs added up; None if any has none."""
+        entries = self._reliabilities(calibrated=calibrated)
+        if not entries:
+            return None
+        rows = [[(b.pixels, b.confidence, b.accuracy) for b in entry.bins] for entry in entries]
+        pixels, *shares = np.moveaxis(np.array(rows), 2, 0)
+        total = pixels.sum(axis=0)
+        means = [(pixels * share).sum(axis=0) / np.maximum(total, 1) for share in shares]
+        return ReliabilityCurve(self.label, total.tolist(), means[0].tolist(), means[1].tolist())
+
+    def _reliabilities(self, *, calibrated: bool) -> list[Reliability]:
+        """The reliability of each of its runs; empty if any has none."""
+        reports = self.reports
+        if any(len(report.reliability) <= calibrated for report in reports):
+            return []
+        return [report.reliability[calibrated] for report in reports]
 
     def bar(self, class_name: str) -> ScoreBar:
         """The IoU of a class."""
@@ -163,6 +214,47 @@ class PageData:
         ]
         notes = [note for report in self.reports for note in report.notes]
         return list(dict.fromkeys([*scored, *notes]))
+
+    @property
+    def worst_scenes(self) -> list[WorstScene]:
+        """The scenes with the largest shares of wrong pixels, the mean over all runs; none in earlier reports."""
+        pixels = {scene.scene: scene.pixels for scene in self.reports[0].scenes if scene.pixels}
+        errors = [
+            [
+                {scene.scene: scene.error for scene in report.scenes if scene.pixels}
+                for report in group.reports
+            ]
+            for group in self.groups
+        ]
+        rows = [
+            WorstScene(
+                name,
+                count,
+                tuple(MeanStd.of(by_scene.get(name) for by_scene in group) for group in errors),
+            )
+            for name, count in pixels.items()
+        ]
+        means = {
+            row.scene: float(np.mean([spread.mean for spread in row.spreads if spread is not None]))
+            for row in rows
+        }
+        worst = sorted(rows, key=lambda row: (-means[row.scene], row.scene))
+        return [row for row in worst if means[row.scene] > 0][:_WORST]
+
+    @property
+    def diagrams(self) -> list[Diagram]:
+        """Reliability of the groups as trained, and with temperatures if all of their runs have one."""
+        return [
+            Diagram(title, curves)
+            for title, calibrated in (("as trained", False), ("with temperature", True))
+            if (curves := self._curves(calibrated=calibrated))
+        ]
+
+    def _curves(self, *, calibrated: bool) -> tuple[ReliabilityCurve, ...]:
+        curves = [group.reliability(calibrated=calibrated) for group in self.groups]
+        known = tuple(curve for curve in curves if curve is not None)
+        # Colors are those of the groups, so a diagram has all groups or none.
+        return known if len(known) == len(curves) else ()
 
     @property
     def charts(self) -> list[LineChart]:

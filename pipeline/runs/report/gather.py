@@ -1,6 +1,7 @@
 """Collects and checks the data of the page before it is written."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.reporter import Reporter
@@ -11,6 +12,8 @@ from pipeline.runs.report.costs import Shelf
 from pipeline.runs.report.data import PageData, PageGroup
 from pipeline.runs.report.swipe import Panel, make_panels
 from rsmtdf_core.errors import RsmtdfError
+
+_WORST = 2  # scenes with many errors that have panels
 
 
 def gather(
@@ -33,8 +36,9 @@ def gather(
         for group in groups
         for named, run, report in zip(group.scores.runs, group.runs, group.reports, strict=True)
     }
-    panels, why = _panels(groups, split, scenes, root, reporter)
-    return PageData(comparison, groups, split, chains, shelf.costs, panels, why)
+    page = PageData(comparison, groups, split, chains, shelf.costs, (), "")
+    panels, why = _panels(page, scenes, root, reporter)
+    return replace(page, panels=panels, no_panels=why)
 
 
 def _briefly_named(comparison: Comparison) -> Comparison:
@@ -55,8 +59,7 @@ def _briefly_named(comparison: Comparison) -> Comparison:
 
 
 def _panels(
-    groups: Sequence[PageGroup],
-    split: ReportSplit,
+    page: PageData,
     count: int,
     root: Path | None,
     reporter: Reporter,
@@ -64,9 +67,10 @@ def _panels(
     if count == 0:
         return (), "none were requested"
     # The first seed of each group, chosen without regard to scores.
-    shown = [(group.label, group.runs[0].record) for group in groups]
+    shown = [(group.label, group.runs[0].record) for group in page.groups]
+    worst = [row.scene for row in page.worst_scenes[:_WORST]]
     try:
-        return tuple(make_panels(shown, split, count, root, reporter)), ""
+        return tuple(make_panels(shown, page.split, count, root, reporter, worst)), ""
     except RsmtdfError as error:
         # The scores are valid without pictures, and the data may be on another machine.
         reporter.warn(f"the page has no panels: {error.what} ({error.where})")

@@ -9,10 +9,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.runs.compare.tables import spread_text
-from pipeline.runs.report.data import PageData
+from pipeline.runs.report.data import Diagram, PageData
 from rsmtdf_core.charts.confusion import short_count
 from rsmtdf_core.charts.lines import LineChart, lines_svg
-from rsmtdf_core.charts.panels import class_entries
+from rsmtdf_core.charts.panels import ERROR_ENTRIES, class_entries
+from rsmtdf_core.charts.reliability import reliability_svg
 from rsmtdf_core.charts.style import LineStyle
 from rsmtdf_core.words import bytes_text, counted, printable
 
@@ -28,7 +29,7 @@ def render(page: PageData) -> str:
         .render(
             page=page,
             charts=charts,
-            legend=class_entries(page.manifest, ignored=True),
+            legend=[*class_entries(page.manifest, ignored=True), *ERROR_ENTRIES],
             style=_asset("page.css"),
             script=_asset("page.js"),
         )
@@ -49,6 +50,7 @@ def environment() -> Environment:
         "bytes": bytes_text,
         "counted": counted,
         "decimal": lambda value: _formatted(value, ",.1f"),
+        "diagram": _diagram,
         "inks": _inks,
         "percent": lambda share: _formatted(None if share is None else 100 * share, ".2f"),
         "short_count": short_count,
@@ -76,6 +78,11 @@ def _inks(number: int) -> str:
 
 def _svg(chart: LineChart) -> Markup:
     return Markup(lines_svg(chart))  # noqa: S704 - its only text from outside is escaped there
+
+
+def _diagram(diagram: Diagram) -> Markup:
+    label = f"Accuracy by confidence, {diagram.title}, percent"
+    return Markup(reliability_svg(diagram.curves, label))  # noqa: S704 - it has no text from outside
 
 
 def _asset(name: str) -> Markup:

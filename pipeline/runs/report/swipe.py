@@ -14,6 +14,7 @@ from pipeline.runs import RunRecord
 from pipeline.runs.compare.scoring import ReportSplit
 from pipeline.trained import load_run
 from rsmtdf_core.arrays import Pixels
+from rsmtdf_core.charts.panels import error_colors
 from rsmtdf_core.evaluation.scoring import evenly, predict_ids, scored_scenes
 from rsmtdf_core.scenes.find import Scene, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest
@@ -36,12 +37,14 @@ class Panel(NamedTuple):
     Attributes:
         scene: id of the scene.
         size: width and height of the pictures, px.
-        pictures: image, truth, and the prediction of each group.
+        pictures: image, truth, and the errors and the prediction of each group.
+        worst: whether the scene is shown because of its errors.
     """
 
     scene: str
     size: tuple[int, int]
     pictures: tuple[PanelPicture, ...]
+    worst: bool = False
 
 
 def make_panels(
@@ -50,34 +53,47 @@ def make_panels(
     count: int,
     root: Path | None,
     reporter: Reporter,
+    worst: Sequence[str] = (),
 ) -> list[Panel]:
-    """Predict evenly spaced scenes of a split with the best model of each run.
+    """Predict evenly spaced scenes of a split, and the worst ones, with the best model of each run.
 
     Args:
         shown: the runs with the labels of their groups.
         split: split of the scenes.
-        count: maximum number of scenes, at least 1.
+        count: maximum number of evenly spaced scenes, at least 1.
         root: the data root; None uses the root in the config of the first run.
         reporter: shows progress.
+        worst: ids of scenes with many errors; those that are not evenly spaced ones follow in this order.
 
     Raises:
         RsmtdfError: If a scene or the checkpoint of a run is missing.
     """
     first = shown[0][1]
     dataset = find_scenes(first.manifest, root or first.config.data.root)
-    scenes = evenly(scored_scenes(dataset.splits.get(split, ())), count)
+    known = scored_scenes(dataset.splits.get(split, ()))
+    even = evenly(known, count)
+    by_id = {scene.id: scene for scene in known if scene not in even}
+    scenes = [*even, *(by_id[name] for name in worst if name in by_id)]
     reader = SceneReader(dataset)
     pictures = {scene.id: list(_given(reader, scene)) for scene in scenes}
+    predictions: dict[str, list[PanelPicture]] = {scene.id: [] for scene in scenes}
     with reporter.bar("predict scenes", len(shown) * len(scenes)) as bar:
         for label, record in shown:
             run = load_run(record.folder.path)
             inference = run.config.evaluation.inference
             for scene in scenes:
                 ids = predict_ids(run.student, reader.image(scene), inference)
-                pictures[scene.id].append(_classes(f"Prediction, {label}", ids, first.manifest))
+                pictures[scene.id].append(_errors(label, reader.mask(scene), ids, first.manifest))
+                predictions[scene.id].append(_classes(f"Prediction, {label}", ids, first.manifest))
                 bar.advance()
     return [
-        Panel(scene.id, _fitted(scene.width, scene.height), tuple(pictures[scene.id]))
+        Panel(
+            scene.id,
+            _fitted(scene.width, scene.height),
+            # A prediction is last, because the swipe begins with the first and the last picture.
+            (*pictures[scene.id], *predictions[scene.id]),
+            worst=scene.id in by_id,
+        )
         for scene in scenes
     ]
 
@@ -97,6 +113,14 @@ def _classes(name: str, ids: Pixels, manifest: Manifest) -> PanelPicture:
     height, width = ids.shape
     resized = picture.resize(_fitted(width, height), Image.Resampling.NEAREST)
     return PanelPicture(name, _data_uri(_encoded(resized, "PNG"), "image/png"))
+
+
+def _errors(label: str, truth: Pixels, ids: Pixels, manifest: Manifest) -> PanelPicture:
+    colors = Image.fromarray(error_colors(truth, ids, manifest.ignore_id))
+    height, width = ids.shape
+    # Averaged colors show where errors are dense; nearest pixels would hide most of them.
+    resized = colors.resize(_fitted(width, height), Image.Resampling.BOX)
+    return PanelPicture(f"Errors, {label}", _data_uri(_encoded(resized, "PNG"), "image/png"))
 
 
 def _encoded(picture: Image.Image, kind: str) -> bytes:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rsmtdf_core.arrays import Doubles
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.evaluation.counts import PixelCounts
-from rsmtdf_core.evaluation.scores import ClassScores, ProtocolScores, Scores
+from rsmtdf_core.evaluation.scores import ClassScores, ProtocolScores, SceneScores, Scores
 from rsmtdf_core.scenes.manifest import Manifest
 
 Numbers = Doubles | npt.NDArray[np.int64]
@@ -40,6 +40,25 @@ class Protocol:
         scores = self.score(counts, manifest)
         return ProtocolScores(
             protocol=self.name, protocol_description=self.description, scores=scores
+        )
+
+    def scene(self, name: str, counts: PixelCounts, manifest: Manifest) -> SceneScores:
+        """Compute the scores of a single scene from its `counts`; None without scored pixels."""
+        pixels = int(counts.matrix.sum())
+        scores: Scores | None
+        try:
+            scores = self.score(counts, manifest)
+        except DataError:
+            scores = None
+        return SceneScores(
+            scene=name,
+            pixels=pixels,
+            wrong=pixels - int(counts.matrix.trace()),
+            miou=scores and scores.miou,
+            overall_accuracy=scores and scores.overall_accuracy,
+            iou=tuple(row.iou for row in scores.classes)
+            if scores
+            else (None,) * len(manifest.classes),
         )
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import pipeline.evaluate.scenes
 import pipeline.train.validation
 import rsmtdf_core.evaluation.crops
 from cli.main import app
+from pipeline.calibrate.run import calibrate
 from pipeline.evaluate.run import evaluate
 from pipeline.reporter import Silent
 from pipeline.runs.compare import compare
@@ -77,6 +79,53 @@ def test_several_protocols_score_the_predictions_of_one_pass(run, monkeypatch):
 def test_a_report_has_our_protocol_by_default(run):
     report, _ = evaluate(run)
     assert (report.protocol, report.others) == ("rsmtdf", ())
+
+
+def test_each_scene_has_its_scores_and_the_worst_ones_an_error_map(run):
+    report, folder = evaluate(run)
+    assert len(report.scenes) == report.images == 2
+    assert sum(scene.pixels for scene in report.scenes) == report.matrix.sum()
+    wrong = report.matrix.sum() - report.matrix.trace()
+    assert sum(scene.wrong for scene in report.scenes) == wrong > 0
+    with (folder / "scenes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["scene"] for row in rows] == [scene.scene for scene in report.scenes]
+    assert (folder / "errors.png").stat().st_size > 1000
+    result = CliRunner().invoke(app, ["evaluate", str(run)], env={"COLUMNS": "200"})
+    assert "worst scenes: " in result.output
+
+
+def test_without_errors_an_earlier_error_map_is_removed(run, monkeypatch):
+    _, folder = evaluate(run)
+    truth = SceneReader.mask
+    monkeypatch.setattr(pipeline.evaluate.scenes, "worst_scenes", lambda *_: [])
+    monkeypatch.setattr(SceneReader, "mask", truth)
+    evaluate(run)
+    assert not (folder / "errors.png").exists()
+
+
+def test_the_calibration_error_is_reported_with_and_without_a_temperature(run):
+    report, folder = evaluate(run)
+    [plain] = report.reliability
+    assert sum(entry.pixels for entry in plain.bins) == report.matrix.sum()
+    assert (folder / "reliability.png").is_file()
+    calibration = calibrate(run)
+    report, _ = evaluate(run)
+    before, after = report.reliability
+    assert before == plain
+    assert after.temperature == calibration.temperature
+    assert any("fitted on" in note for note in report.notes)
+    report, _ = evaluate(run, "val")
+    assert any("lower than on others" in note for note in report.notes)
+    warnings = []
+
+    class Warned(Silent):
+        def warn(self, text):
+            warnings.append(text)
+
+    report, _ = evaluate(run, weights="student", reporter=Warned())
+    assert len(report.reliability) == 1
+    assert any("belongs to the ema model of step 4" in text for text in warnings)
 
 
 def test_overrides_change_the_inference_and_not_the_run(run):

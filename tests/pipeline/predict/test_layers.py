@@ -19,6 +19,7 @@ from pipeline.predict.layers import (
     layer_block,
     open_layer,
 )
+from pipeline.predict.members import Block
 from rsmtdf_core.maps.polygons import EXACT
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.manifest import load_manifest
@@ -36,8 +37,9 @@ def test_blocks_hold_the_most_likely_class_and_rounded_probabilities(classes, ro
         draws.standard_normal((classes, rows, columns)).astype(np.float32) * 5
     )
     valid = draws.random((rows, columns)) < 0.7
+    block = Block(logits, torch.rand(rows, columns))
     ids, probabilities, confidence = (
-        layer_block(kind, logits, valid, IGNORE) for kind in ("map", "probabilities", "confidence")
+        layer_block(kind, block, valid, IGNORE) for kind in ("map", "probabilities", "confidence")
     )
     assert (ids.shape, probabilities.shape) == ((1, rows, columns), (classes, rows, columns))
     assert np.array_equal(ids[0][valid], logits.argmax(dim=0).numpy()[valid])
@@ -48,6 +50,31 @@ def test_blocks_hold_the_most_likely_class_and_rounded_probabilities(classes, ro
     assert (probabilities[:, ~valid] == NO_DATA).all()
     assert (confidence[:, ~valid] == NO_DATA).all()
     assert probabilities[:, valid].max(initial=0) <= STEPS < NO_DATA
+    disagreement = layer_block("disagreement", block, valid, IGNORE)
+    assert np.abs(disagreement[0] / STEPS - block.disagreement.numpy())[valid].max(initial=0) < 0.01
+
+
+def test_a_temperature_changes_confidences_and_no_class():
+    logits = torch.randn(4, 6, 7, generator=torch.Generator().manual_seed(0))
+    block, valid = Block(logits, torch.zeros(6, 7)), np.ones((6, 7), bool)
+    maps, confidences = (
+        [layer_block(kind, block, valid, IGNORE, temperature) for temperature in (1.0, 2.0)]
+        for kind in ("map", "confidence")
+    )
+    assert np.array_equal(*maps)
+    assert (confidences[0] > confidences[1]).all()
+    exact = (logits / 2).softmax(dim=0).amax(dim=0).numpy()
+    assert np.abs(confidences[1][0] / STEPS - exact).max() <= 0.501 / STEPS
+
+
+def test_facts_are_tags_of_the_layer(tmp_path):
+    job = Job(tmp_path / "a.tif", {"confidence": tmp_path / "layer.tif"})
+    tags = {"calibration": "temperature 2"}
+    frame = Frame(30, 20, rasterio.crs.CRS.from_user_input(CRS), TRANSFORM)
+    with open_layer(job, "confidence", frame, MANIFEST, cog=False, tags=tags) as writer:
+        writer.write(0, 0, blocks(1))
+    with rasterio.open(job.files["confidence"]) as layer:
+        assert layer.tags()["calibration"] == "temperature 2"
 
 
 def blocks(bands):

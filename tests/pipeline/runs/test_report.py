@@ -114,11 +114,11 @@ def test_random_weights_are_named_first(runs):
 def test_each_panel_has_image_truth_and_a_prediction_of_each_group(runs):
     page = written(runs, scenes=2)
     assert page.count("section", "swipe") == 2
-    assert page.count("figure", "layer") == 2 * (2 + 2)
+    assert page.count("figure", "layer") == 2 * (2 + 2 + 2)
     names = [attributes["data-name"] for _, attributes in page.tags if "data-name" in attributes]
     assert names[:2] == ["Image", "Truth"]
     assert {"fixmatch", "rs-mtdf (RANDOM WEIGHTS)"} == {
-        name.removeprefix("Prediction, ") for name in names[2:4]
+        name.removeprefix("Prediction, ") for name in names[4:6]
     }
 
 
@@ -162,7 +162,7 @@ def test_an_imported_run_has_no_facts_of_our_training(runs):
     assert "imported from best.pth" in text
     assert f"sha256 {source['fingerprint']}" in text
     assert "its training data are unknown and may include these scenes" in text
-    for fact in ("of the training scenes labeled", "train: ", "the teachers see", "seed 0"):
+    for fact in ("of the training scenes labeled", "train: ", "the teachers see", "fixmatch, seed"):
         assert fact not in text
     (warning,) = [text for text in compare([runs], None, "test").warnings if "imported" in text]
     assert warning.endswith("of the other runs: f0")

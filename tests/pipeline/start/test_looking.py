@@ -68,8 +68,8 @@ def test_local_files_are_known_by_their_names(tmp_path, monkeypatch):
     monkeypatch.setattr(looking, "is_available", lambda repository, name: False)
     for name in ("dinov2_vits14_pretrain.pth", "notes_dinov2_vitb14.txt", "other.pth"):
         (tmp_path / name).touch()
-    found = find_weights(tmp_path)
-    assert found == dict.fromkeys(
+    weights = find_weights(tmp_path)
+    assert weights == dict.fromkeys(
         (VIT_SMALL.encoder, DINO_SMALL.model), str(tmp_path / "dinov2_vits14_pretrain.pth")
     )
     with pytest.raises(MissingFileError, match="weights"):

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from pipeline.reporter import Silent
+from pipeline.train.checkpoints import Keeper
 from pipeline.train.run import train
 from rsmtdf_core.runs.checkpoint import checkpoints_in, load_checkpoint
 from rsmtdf_core.runs.folder import open_run
@@ -85,3 +86,15 @@ def test_mid_epoch_checkpoints_neither_repeat_nor_move_a_validation(make_config)
     ]
     assert validated_steps == [[3, 7, 11], [3, 7, 11]]
     assert steps_of(often / "checkpoints") == [11, 12]
+
+
+def test_a_run_killed_before_it_deletes_old_checkpoints_deletes_them_when_it_resumes(
+    make_config, monkeypatch
+):
+    config = make_config(*SUPERVISED, "runtime.keep_checkpoints=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "drop_old", lambda _: None)
+        run = open_run(train(config).run)
+    assert steps_of(run.checkpoints) == [4, 8, 12]
+    train(config, resume=True)
+    assert steps_of(run.checkpoints) == [12]

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsmtdf_core.charts.panels import PanelRow, legend_picture, panel_picture
+from rsmtdf_core.charts.panels import PanelRow, error_colors, legend_picture, panel_picture
+from rsmtdf_core.charts.style import MARGIN
 from rsmtdf_core.scenes.manifest import Manifest
 from tests.pictures import assert_margin_is_white, pixels
 
@@ -58,6 +59,27 @@ def test_panels_are_side_by_side_in_the_manifests_colors(
     height, width = bottoms[0] - tops[0] + 1, rights[0] - lefts[0] + 1
     assert max(height, width) == 480
     assert height / width == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+def test_errors_are_a_column_of_right_wrong_and_ignored_pixels(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    truth = np.zeros((48, 96), np.uint8)
+    truth[:, 32:64], truth[:, 64:] = 2, manifest.ignore_id
+    ids = np.zeros_like(truth)
+    colors = error_colors(truth, ids, manifest.ignore_id)
+    right, wrong, ignored = (tuple(colors[0, column]) for column in (0, 40, 90))
+    assert ignored == (0, 0, 0)
+    assert len({right, wrong, ignored}) == 3
+    row = PanelRow("s", np.full((48, 96, 3), 90, np.uint8), truth, ids)
+    panel_picture(tmp_path / "p.png", [row], manifest, errors=True)
+    picture = pixels(tmp_path / "p.png")
+    assert_margin_is_white(picture)
+    column = picture[:, -MARGIN - 480 : -MARGIN]
+    for color in (right, wrong):
+        assert (column == color).all(axis=2).sum() >= 160 * 240
+    bare = draw_row(50, 50, masked=False)
+    panel_picture(tmp_path / "bare.png", [bare, row], manifest, errors=True)
 
 
 def test_the_truth_column_is_omitted_if_no_scene_has_a_mask(

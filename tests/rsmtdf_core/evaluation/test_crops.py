@@ -60,7 +60,7 @@ def test_border_windows_alone_are_predicted_for_each_reader(root, student, monke
     monkeypatch.setattr(rsmtdf_core.evaluation.crops, "count_confusion", counting)
     calls = []
     counts = count_crops(
-        student, readers, scenes, WHOLE, lambda key, scene, ids: calls.append((key, scene, ids))
+        student, readers, scenes, WHOLE, lambda key, prediction: calls.append((key, prediction))
     )
     assert len(scenes) == 12
     assert len(predicted) == 4 + 2 * 8
@@ -68,7 +68,7 @@ def test_border_windows_alone_are_predicted_for_each_reader(root, student, monke
         expected = count_confusion(student, reader, scenes, WHOLE)
         assert np.array_equal(counts[key].matrix, expected.matrix)
         assert np.array_equal(counts[key].ignored, expected.ignored)
-        shown = {scene.id: ids.shape for seen, scene, ids in calls if seen == key}
+        shown = {item.scene.id: item.ids.shape for seen, item in calls if seen == key}
         assert shown == {scene.id: reader.mask(scene).shape for scene in scenes}
     assert counts[True].matrix.sum() == 12 * 32 * 32
     assert counts[False].matrix.sum() == 2 * 48 * 80
@@ -78,7 +78,7 @@ def test_a_single_reader_or_scenes_without_a_border_take_one_pass(root, student)
     dataset, scenes = dataset_of(root, window=16)
     calls = []
     readers = crop_readers(dataset, find_protocols(["rsmtdf", "official"]))
-    counts = count_crops(student, readers, scenes, WHOLE, lambda *call: calls.append(call[:2]))
+    counts = count_crops(student, readers, scenes, WHOLE, lambda *call: calls.append(call))
     assert counts[True] is counts[False]
     assert len(calls) == 2 * len(scenes) == 60
     dataset, scenes = dataset_of(root)

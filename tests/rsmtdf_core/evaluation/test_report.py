@@ -10,7 +10,14 @@ import pytest
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.protocols.find import find_protocols
-from rsmtdf_core.evaluation.report import EvaluationReport, read_report, write_csv, write_report
+from rsmtdf_core.evaluation.report import (
+    EvaluationReport,
+    read_report,
+    write_csv,
+    write_report,
+    write_scenes_csv,
+)
+from rsmtdf_core.evaluation.scores import SceneScores, worst_scenes
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.fingerprints import fingerprint
 
@@ -118,6 +125,40 @@ def test_the_table_has_a_row_for_each_class_and_one_for_the_means(
     assert float(rows[3]["iou"]) == pytest.approx(report.scores.miou, abs=1e-6)
     assert float(rows[3]["overall_accuracy"]) == pytest.approx(0.85)
     assert rows[3]["support"] == "200"
+
+
+def test_scenes_have_a_table_of_their_own(report: EvaluationReport, tmp_path: Path) -> None:
+    (rule,) = find_protocols(["rsmtdf"])
+    counts = PixelCounts(MATRIX, IGNORED)
+    unlabeled = PixelCounts(np.zeros_like(MATRIX), IGNORED)
+    scenes = tuple(
+        rule.scene(name, each, manifest_of(3))
+        for name, each in (("a/1", counts), ("b\r\n", unlabeled))
+    )
+    assert scenes[0].error == pytest.approx(30 / 200)
+    assert (scenes[1].pixels, scenes[1].miou, scenes[1].error) == (0, None, 0)
+    assert [scene.scene for scene in worst_scenes(scenes, 5)] == ["a/1"]
+    scored = report.model_copy(update={"scenes": scenes})
+    write_scenes_csv(tmp_path / "scenes.csv", scored)
+    write_report(tmp_path / "report.json", scored)
+    assert read_report(tmp_path / "report.json").scenes == scenes
+    with (tmp_path / "scenes.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["scene"], first["wrong"], first["pixels"]) == ("a/1", "30", "200")
+    assert float(first["iou water"]) == pytest.approx(80 / 110, abs=1e-6)
+    assert float(first["miou"]) == pytest.approx(report.scores.miou, abs=1e-6)
+    assert (second["scene"], second["miou"]) == ("b\\r\\n", "")
+
+
+def test_the_worst_scenes_have_the_largest_shares_of_wrong_pixels() -> None:
+    scenes = [
+        SceneScores(
+            scene=name, pixels=pixels, wrong=wrong, miou=None, overall_accuracy=None, iou=()
+        )
+        for name, pixels, wrong in (("a", 100, 9), ("b", 10, 5), ("c", 50, 0), ("d", 20, 10))
+    ]
+    assert [scene.scene for scene in worst_scenes(scenes, 3)] == ["b", "d", "a"]
+    assert [scene.scene for scene in worst_scenes(scenes, 1)] == ["b"]
 
 
 def test_a_table_has_a_row_for_each_class_whatever_its_name_is(

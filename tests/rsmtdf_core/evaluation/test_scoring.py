@@ -68,7 +68,7 @@ def test_every_pixel_of_every_scene_is_counted_once(student):
         reader,
         SCENES,
         InferenceSettings(),
-        lambda scene, ids: shown.update({scene.id: ids}),
+        lambda seen: shown.update({seen.scene.id: seen.ids}),
     )
     assert not student.training
     assert list(shown) == ["s0", "s1", "s2"]

@@ -1,0 +1,1 @@
+"""Estimates the area of each class from maps and reference pixels."""

@@ -1,0 +1,1 @@
+"""Fits the temperature that calibrates a run's confidences."""
