@@ -18,6 +18,7 @@ from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite, save_checkpoint
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.runs.seals import write_sealed_text
+from rsmtdf_core.runs.starting import delete_run, prepare_run
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.student.model import Student
@@ -109,7 +110,8 @@ def import_official(
     load_weights(ema, states.get("ema") or states["student"], checkpoint)
     folder = RunFolder(run or RUNS / f"{config.name}-official")
     digest = file_sha256(checkpoint)
-    folder.prepare(
+    prepare_run(
+        folder,
         config,
         manifest,
         resume=False,
@@ -132,7 +134,7 @@ def import_official(
         folder.note(status="finished", steps=0)
     except OSError:
         with suppress(OSError):  # so that the same command works once the disk has space
-            folder.delete()
+            delete_run(folder)
         raise
     if len(states) < len(_KEYS):
         only = next(iter(states))

@@ -26,6 +26,7 @@ from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.runs.lock import hold_run
 from rsmtdf_core.runs.resuming import GlobalBatch
+from rsmtdf_core.runs.starting import prepare_run, require_startable
 from rsmtdf_core.store.locks import reading
 from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.training.loop import Training
@@ -94,10 +95,11 @@ def train(
     # Last, so that a training that cannot start leaves no folder and deletes no run.
     with ExitStack() as held:
         if accelerator.is_main_process:
-            folder.require_startable(resume=resume, overwrite=overwrite)
+            require_startable(folder, resume=resume, overwrite=overwrite)
             _require_same_processes(config, folder, accelerator.num_processes, resume=resume)
             held.enter_context(hold_run(folder.path, reporter.warn))
-            folder.prepare(
+            prepare_run(
+                folder,
                 config,
                 experiment.dataset.manifest,
                 resume=resume,

@@ -23,31 +23,23 @@ checkpoint.
 
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rsmtdf_core.errors import RunError
-from rsmtdf_core.files import PROBE, read_json, sync_file, write_json
+from rsmtdf_core.files import read_json, sync_file, write_json
 from rsmtdf_core.formats import FileFormat
 from rsmtdf_core.refusals import writing
-from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.runs.history import Validation, validations
 from rsmtdf_core.runs.metrics import Metrics, append_metrics, read_metrics, write_metrics
-from rsmtdf_core.runs.resuming import GlobalBatch, changed_settings
 from rsmtdf_core.runs.seals import (
     is_whole_text,
-    promised_text,
     read_sealed_json,
-    sealed_text,
     write_sealed_json,
-    write_sealed_text,
 )
-from rsmtdf_core.settings import Settings
-from rsmtdf_core.store.locks import LOCK, is_locked
-from rsmtdf_core.validation import dump_yaml
+from rsmtdf_core.store.locks import is_locked
 
 FORMAT = FileFormat("run")
 LOCK_FORMAT = FileFormat("list of the stores that a run reads")
@@ -173,131 +165,6 @@ class RunFolder:
         for path in self.path.iterdir():
             if _LEFTOVER.fullmatch(path.name) and path.is_file():
                 path.unlink()
-
-    def prepare(
-        self,
-        config: ConfigSettings,
-        manifest: Settings,
-        *,
-        resume: bool,
-        overwrite: bool,
-        initial: Mapping[str, str] | None = None,
-        batch: GlobalBatch | None = None,
-    ) -> None:
-        """Create the folder of a new run, or verify and update that of the run to resume.
-
-        Args:
-            config: the experiment's config. A resumed run may change `evaluation.inference.batch` and
-                `runtime` except for `runtime.precision`; it keeps the new values. Its
-                `optimiser.batch` may change with the number of processes.
-            manifest: the dataset's manifest. A resumed run may change its `title`, `notes` and `protocols`.
-            resume: whether to resume an existing run.
-            overwrite: whether to delete an existing run.
-            initial: the initial weights of a new run, for run.json.
-            batch: the batch of a step; a resumed run keeps its total.
-
-        Raises:
-            RunError: If `require_startable` raises it, or the run to resume has other settings.
-            ConfigError: If the config or the manifest of the run to resume is damaged.
-        """
-        self.require_startable(resume=resume, overwrite=overwrite)
-        if self.path.is_dir():
-            self.sweep()
-        if self.marker.is_file():
-            if overwrite:
-                self.delete()
-            else:
-                self._restore_settings(config, manifest)
-                self._require_same(config, manifest, batch)
-        is_new = not self.marker.is_file()
-        try:
-            if is_new:
-                started: dict[str, Any] = {} if initial is None else {"initial": dict(initial)}
-                if batch is not None:
-                    started["batch"] = asdict(batch)
-                write_sealed_json(self.marker, FORMAT.stamped({"status": "running", **started}))
-            for path, settings in ((self.config, config), (self.manifest, manifest)):
-                write_sealed_text(path, dump_yaml(settings))
-        except OSError:
-            if is_new:  # so that the same command works once the disk has space
-                for path in (self.config, self.manifest, self.marker):
-                    path.unlink(missing_ok=True)
-            raise
-
-    def require_startable(self, *, resume: bool, overwrite: bool) -> None:
-        """Check that training may start in the folder, without writing to it.
-
-        Raises:
-            RunError: If the folder contains a run that is neither resumed nor overwritten, no run to resume, or
-                files of something else than a run.
-        """
-        if self.marker.is_file():
-            if not (resume or overwrite):
-                raise RunError(
-                    "the folder already contains a run",
-                    where=self.path,
-                    remedy="continue it with --resume, replace it with --overwrite, or choose another --run",
-                )
-        elif self.path.is_dir() and (self.checkpoints.is_dir() or self.best.is_dir()):
-            open_run(self.path)
-        elif self.path.is_dir() and not all(
-            self._is_marker_to_be(path) for path in self.path.iterdir()
-        ):
-            raise RunError(
-                "the folder is not empty and is not a run folder",
-                where=self.path,
-                remedy="choose another folder with --run",
-            )
-        elif resume:
-            raise RunError("there is no run to resume", where=self.path, remedy="omit --resume")
-
-    def _is_marker_to_be(self, path: Path) -> bool:
-        """Whether the file comes from a process that was killed before it had written the marker."""
-        return path.name == LOCK or path.name.startswith(
-            (f"{self.marker.name}.tmp-", f"{PROBE}.tmp-")
-        )
-
-    def delete(self) -> None:
-        """Delete the run's files; the folder stays, with its lock."""
-        # The marker last: after a kill, --overwrite must still recognize the folder as a run.
-        for path in self.path.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path not in (self.marker, self.path / LOCK):
-                path.unlink()
-        self.marker.unlink()
-
-    def _restore_settings(self, config: ConfigSettings, manifest: Settings) -> None:
-        """Rewrite a damaged config or manifest if the given settings match its checksum.
-
-        A missing file is also written if the run was killed before its first checkpoint.
-        """
-        is_untrained = not (self.checkpoints.is_dir() or self.best.is_dir())
-        for path, settings in ((self.config, config), (self.manifest, manifest)):
-            if is_untrained and not os.path.lexists(path):
-                write_sealed_text(path, dump_yaml(settings))
-            promise, content = promised_text(path), sealed_text(dump_yaml(settings))
-            if promise and content.startswith(promise) and not is_whole_text(path):
-                write_sealed_text(path, dump_yaml(settings))
-
-    def _require_same(
-        self, config: ConfigSettings, manifest: Settings, batch: GlobalBatch | None
-    ) -> None:
-        open_run(self.path)
-        noted = self.facts.get("batch")
-        started = None if noted is None else GlobalBatch(**noted)
-        ignored = "" if started is None or batch is None else "optimiser.batch:"
-        changes = changed_settings(self.config, config, self.manifest, manifest)
-        if changes := [
-            change for change in changes if not ignored or not change.startswith(ignored)
-        ]:
-            raise RunError(
-                f"the config differs from the config of the run to resume: {'; '.join(changes)}",
-                where=self.config,
-                remedy="undo the change, or start a new run with --run",
-            )
-        if started and batch:
-            started.require_same_total(batch, self.path)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line of metrics."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.config import ExperimentConfig
 from rsmtdf_core.runs.folder import RunFolder
+from rsmtdf_core.runs.starting import prepare_run
 from rsmtdf_core.scenes.manifest import load_manifest
 
 
@@ -13,7 +14,7 @@ def write_run(
 ) -> RunFolder:
     """A run whose epochs of 4 steps were validated with these scores."""
     run = RunFolder(folder)
-    run.prepare(config, load_manifest(config.data.manifest), resume=False, overwrite=False)
+    prepare_run(run, config, load_manifest(config.data.manifest), resume=False, overwrite=False)
     for epoch, miou in enumerate(scores):
         run.log({"step": 4 * epoch + 1, "epoch": epoch, "loss": 1.0})
         line = {"step": 4 * epoch + 3, "epoch": epoch, "split": "val", "miou": miou, "iou": {}}

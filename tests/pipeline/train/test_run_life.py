@@ -26,6 +26,7 @@ from rsmtdf_core.evaluation.protocols.rsmtdf import RSMTDF
 from rsmtdf_core.runs.checkpoint import checkpoints_in, newest_checkpoint
 from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.runs.resuming import GlobalBatch
+from rsmtdf_core.runs.starting import prepare_run
 from rsmtdf_core.scenes.manifest import load_manifest
 from tests.pipeline.helpers import SUPERVISED, Killed, Told, assert_same
 
@@ -258,8 +259,8 @@ def test_an_interrupted_run_can_be_scored(make_config, kill_after):
 def test_a_resumed_run_keeps_its_global_batch(make_config, tmp_path, started, resumed, proposed):
     def prepare(batch, *, resume):
         config = make_config(f"optimiser.batch={batch.each}")
-        folder.prepare(
-            config, load_manifest("synthetic"), resume=resume, overwrite=False, batch=batch
+        prepare_run(
+            folder, config, load_manifest("synthetic"), resume=resume, overwrite=False, batch=batch
         )
 
     folder = RunFolder(tmp_path / "run")

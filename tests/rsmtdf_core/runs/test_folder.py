@@ -8,6 +8,7 @@ import yaml
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.roles import ConfigSettings, Result, Scoring, Speed
 from rsmtdf_core.runs.folder import RunFolder, open_run
+from rsmtdf_core.runs.starting import prepare_run
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.validation import dump_yaml
 
@@ -57,7 +58,9 @@ def _written(settings: Settings) -> str:
 
 def _prepare(path, config=None, manifest=None, *, resume=False, overwrite=False) -> RunFolder:
     folder = RunFolder(path)
-    folder.prepare(config or _config(), manifest or Manifest(), resume=resume, overwrite=overwrite)
+    prepare_run(
+        folder, config or _config(), manifest or Manifest(), resume=resume, overwrite=overwrite
+    )
     return folder
 
 
@@ -189,7 +192,7 @@ def test_a_kill_before_the_first_file_leaves_a_startable_folder(tmp_path, monkey
 
 def test_notes_are_added_to_earlier_facts(tmp_path):
     run = RunFolder(tmp_path)
-    run.prepare(_config(), Manifest(), resume=False, overwrite=False, initial={"path": "x"})
+    prepare_run(run, _config(), Manifest(), resume=False, overwrite=False, initial={"path": "x"})
     run.note(status="finished", steps=8)
     assert run.facts == {
         "format": 1,
