@@ -13,7 +13,7 @@ from rsmtdf_core.runs.folder import open_run
 SUPERVISED = ("objective.method=supervised", "runtime.keep_checkpoints=9")
 
 
-class Told(Silent):
+class Messages(Silent):
     """Records the messages to the user."""
 
     def __init__(self):

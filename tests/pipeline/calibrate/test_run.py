@@ -14,7 +14,7 @@ from pipeline.train.run import train
 from pipeline.trained import load_run, map_inference
 from rsmtdf_core.errors import DataError, RunError
 from rsmtdf_core.scenes.find import Dataset
-from tests.pipeline.helpers import Told
+from tests.pipeline.helpers import Messages
 
 SHORT = ("objective.method=supervised", "optimiser.epochs=1")
 
@@ -100,10 +100,10 @@ def test_validation_scenes_that_are_tested_too_are_reported(run, monkeypatch):
         return Dataset(dataset.manifest, dataset.root, splits)
 
     monkeypatch.setattr(pipeline.calibrate.run, "find_scenes", same)
-    told = Told()
-    assert calibrate(run, reporter=told).tested == 2
+    messages = Messages()
+    assert calibrate(run, reporter=messages).tested == 2
     assert any(
-        "2 scenes of the split 'val' are in the test split too" in line for line in told.lines
+        "2 scenes of the split 'val' are in the test split too" in line for line in messages.lines
     )
 
 

@@ -58,7 +58,7 @@ def test_reports_note_shared_tiles_and_the_labeled_scenes(make_config, tmp_path)
     assert summary.labeled == 0.25
 
 
-class Told(Silent):
+class Messages(Silent):
     def __init__(self):
         self.warnings = []
 
@@ -70,7 +70,7 @@ def test_a_share_of_labels_without_effect_is_warned_of(config_file, make_config,
     manifest = f"data.manifest={listed_manifest(tmp_path)}"
     settings = (manifest, "objective.method=fixmatch", "optimiser.max_steps=1")
     sentence = "data.labeled: 0.25 has no effect, as the manifest synthetic lists its labeled scenes, 1 of them"
-    recorder = Told()
+    recorder = Messages()
     train(make_config(*settings), reporter=recorder)
     assert recorder.warnings == [sentence]
     assert plan_experiment(make_config()).cautions == (), "here it has"

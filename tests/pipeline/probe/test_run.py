@@ -15,7 +15,7 @@ from rsmtdf_core.probing.cells import class_shares
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.teachers.teacher import live_teachers
 from rsmtdf_core.views.render import ViewRenderer
-from tests.pipeline.helpers import Told
+from tests.pipeline.helpers import Messages
 
 ALL = "data.labeled=1"
 VIEWS = 16
@@ -193,11 +193,11 @@ def test_few_scenes_have_few_folds_and_a_caution(make_config):
 
 
 def test_students_without_their_weights_are_left_out(make_config, tmp_path):
-    told = Told()
+    messages = Messages()
     missing = f"student.weights={tmp_path / 'none.safetensors'}"
-    report = probe(make_config(ALL, missing), views=6, reporter=told)
+    report = probe(make_config(ALL, missing), views=6, reporter=messages)
     assert "student" not in by_name(report)
-    assert any("initial features are not scored" in line for line in told.lines)
+    assert any("initial features are not scored" in line for line in messages.lines)
     assert any("its initial features were not scored" in caution for caution in report.cautions)
 
 

@@ -18,7 +18,7 @@ from pipeline.share.listing import LISTING
 from pipeline.train.run import train
 from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
-from tests.pipeline.helpers import Told
+from tests.pipeline.helpers import Messages
 
 SHORT = ("objective.method=supervised", "optimiser.epochs=1")
 
@@ -56,9 +56,9 @@ def assert_usable(run: Path, copy: Path) -> None:
 
 
 def test_a_run_in_a_folder_is_fetched_whole_with_a_card(run, tmp_path):
-    told = Told()
-    shared = push(run, str(tmp_path / "shared"), told, terms="cc-by-4.0")
-    assert any("paths of this machine" in line for line in told.lines)
+    messages = Messages()
+    shared = push(run, str(tmp_path / "shared"), messages, terms="cc-by-4.0")
+    assert any("paths of this machine" in line for line in messages.lines)
     result = pull(str(tmp_path / "shared"), tmp_path / "copy")
     assert result.listing == shared.listing
     assert files(tmp_path / "copy") == files(tmp_path / "shared")

@@ -14,7 +14,7 @@ from rsmtdf_core.runs.checkpoint import newest_checkpoint
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.model import Student
-from tests.pipeline.helpers import Told
+from tests.pipeline.helpers import Messages
 
 DISTILL = ("objective.method=distill", "optimiser.batch=4", "optimiser.epochs=1")
 
@@ -134,7 +134,7 @@ def test_what_needs_a_head_refuses_the_run_and_names_the_next_command(distilled,
 def test_any_method_goes_on_from_its_encoder_with_a_head_of_its_own(distilled, make_config, method):
     run = distilled().run
     config = make_config(f"objective.method={method}", "optimiser.max_steps=1", "seed=5")
-    reporter = Told()
+    reporter = Messages()
     report = train(config, config.runtime.runs / "next", init_from=run, reporter=reporter)
     (sentence,) = [line for line in reporter.lines if "starting from" in line]
     assert "distill does not train head and fusion, so they are randomly initialized" in sentence

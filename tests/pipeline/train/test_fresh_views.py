@@ -18,7 +18,7 @@ from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ring import Ring
 from rsmtdf_core.training import sources
 from rsmtdf_core.training.sources import CachedPixels, RenderedPixels
-from tests.pipeline.helpers import Told
+from tests.pipeline.helpers import Messages
 
 LABELED, UNLABELED = "views.labeled_views=fresh", "views.unlabeled_views=fresh"
 # 16 steps of a few labeled scenes use fewer views than these of each scene.
@@ -63,9 +63,9 @@ def test_fresh_labeled_views_are_not_distilled_and_need_no_features(make_config)
     plan = plan_experiment(config).plan
     assert report.views == len(plan) == 2 * len(plan.unlabeled_scenes)
     assert not ViewGroup.at(report.group).table["labeled"].any()
-    told = Told()
-    train(config, config.runtime.runs / "told", reporter=told)
-    assert any("fresh labeled views, which are not distilled" in line for line in told.lines)
+    messages = Messages()
+    train(config, config.runtime.runs / "messages", reporter=messages)
+    assert any("fresh labeled views, which are not distilled" in line for line in messages.lines)
     fresh = losses(config, "fresh")
     extract(make_config(*MANY))
     unlabeled = make_config(*MANY, "objective.distillation.samples=unlabeled")

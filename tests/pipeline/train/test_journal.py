@@ -9,11 +9,11 @@ from rsmtdf_core.runs.folder import RunFolder
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.runs.seals import write_sealed_json
 from rsmtdf_core.training.meter import Measures
-from tests.pipeline.helpers import Told
+from tests.pipeline.helpers import Messages
 from tests.pipeline.train.test_scalars import events, scalar
 
 
-class Bars(Told):
+class Bars(Messages):
     """Keeps how bars were moved."""
 
     def __init__(self):

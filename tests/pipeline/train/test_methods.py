@@ -18,7 +18,7 @@ from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD
 from rsmtdf_core.training.schedule import BatchSchedule
-from tests.pipeline.helpers import Told, near
+from tests.pipeline.helpers import Messages, near
 
 SHORT = "optimiser.epochs=1"
 
@@ -75,11 +75,11 @@ def test_a_line_has_the_means_of_its_interval(extracted):
 
 
 def test_pseudo_labels_without_a_trusted_pixel_warn_with_the_remedy(make_config):
-    told = Told()
+    messages = Messages()
     settings = ("objective.method=fixmatch", "objective.confidence=1", "runtime.log_every=2")
     # An epoch has 4 steps, and the warning needs at least 20.
-    train(make_config(*settings, "optimiser.epochs=6"), reporter=told)
-    [line] = [line for line in told.lines if "no pixel was trusted" in line]
+    train(make_config(*settings, "optimiser.epochs=6"), reporter=messages)
+    [line] = [line for line in messages.lines if "no pixel was trusted" in line]
     assert "lower objective.confidence (now 1)" in line
 
 
@@ -163,7 +163,7 @@ ADAPTIVE = ("objective.thresholds=self-adaptive", "objective.threshold_momentum=
 
 
 def test_balanced_weights_are_those_of_the_labeled_masks_and_shown_at_the_start(make_config):
-    reporter = Told()
+    reporter = Messages()
     config = make_config("objective.method=supervised", "optimiser.max_steps=1", *IMBALANCE)
     report = train(config, reporter=reporter)
     experiment = plan_experiment(config)

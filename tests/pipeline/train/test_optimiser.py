@@ -11,7 +11,7 @@ from pipeline.train.run import train
 from pipeline.train.setup import make_accelerator, make_training
 from rsmtdf_core.runs.checkpoint import newest_checkpoint
 from rsmtdf_core.runs.folder import open_run
-from tests.pipeline.helpers import SUPERVISED, Told
+from tests.pipeline.helpers import SUPERVISED, Messages
 
 SETTINGS = (
     "objective.method=fixmatch",
@@ -94,7 +94,7 @@ def test_each_group_trains_at_its_share_of_the_recorded_rate(make_config):
 
 
 def test_the_user_hears_of_the_warm_up_and_of_settings_that_cannot_be_meant(make_config):
-    reporter = Told()
+    reporter = Messages()
     overrides = ("optimiser.max_steps=2", "optimiser.warmup=0.5")
     train(make_config(*SUPERVISED, *overrides), reporter=reporter)
     assert any("lr 0.002 (scale_lr: none) after 1 steps of warm-up" in x for x in reporter.lines)

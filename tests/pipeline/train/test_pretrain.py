@@ -13,7 +13,7 @@ from pipeline.train.run import train
 from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError, RunError, StoreError
 from rsmtdf_core.runs.folder import RunFolder, open_run
-from tests.pipeline.helpers import Killed, Told, assert_same
+from tests.pipeline.helpers import Killed, Messages, assert_same
 
 STEPS = 3
 PRETRAIN = (
@@ -99,7 +99,7 @@ def test_a_kill_between_the_checkpoint_of_the_border_and_the_next_phase(extracte
             train(config, killed)
     with pytest.raises(RunError, match="distill does not train the head"):
         load_run(killed)
-    reporter = Told()
+    reporter = Messages()
     train(config, killed, resume=True, reporter=reporter)
     assert "resuming at step 3 of 7" in reporter.lines
     assert_same(whole, killed)
@@ -122,7 +122,7 @@ def test_both_phases_are_announced_and_need_the_features(make_config):
         train(config)
     assert not config.run_folder.exists()
     extract(config)
-    reporter = Told()
+    reporter = Messages()
     train(config, reporter=reporter)
     openings = [line.partition(",")[0] for line in reporter.lines if " scenes: " in line]
     assert openings == [

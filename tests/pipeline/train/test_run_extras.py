@@ -10,11 +10,11 @@ from pipeline.trained import load_run
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.runs.checkpoint import checkpoints_in
 from rsmtdf_core.runs.folder import open_run
-from tests.pipeline.helpers import SUPERVISED, Told
+from tests.pipeline.helpers import SUPERVISED, Messages
 
 
 def test_a_profile_is_a_trace_of_some_steps(make_config):
-    reporter = Told()
+    reporter = Messages()
     config = make_config(*SUPERVISED, "optimiser.epochs=4")
     run = train(config, profile=True, reporter=reporter).run
     (trace,) = (run / "profile").iterdir()
@@ -24,7 +24,7 @@ def test_a_profile_is_a_trace_of_some_steps(make_config):
 
 
 def test_a_training_too_short_for_a_profile_warns(make_config):
-    reporter = Told()
+    reporter = Messages()
     run = train(
         make_config(*SUPERVISED, "optimiser.max_steps=2"), profile=True, reporter=reporter
     ).run
@@ -59,7 +59,7 @@ def test_too_little_memory_names_settings_that_need_less(
 
 
 def test_the_first_line_describes_the_training(make_config):
-    reporter = Told()
+    reporter = Messages()
     settings = (
         "optimiser.max_steps=1",
         "optimiser.batch=4",

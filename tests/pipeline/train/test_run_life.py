@@ -28,7 +28,7 @@ from rsmtdf_core.runs.folder import RunFolder, open_run
 from rsmtdf_core.runs.resuming import GlobalBatch
 from rsmtdf_core.runs.starting import prepare_run
 from rsmtdf_core.scenes.manifest import load_manifest
-from tests.pipeline.helpers import SUPERVISED, Killed, Told, assert_same
+from tests.pipeline.helpers import SUPERVISED, Killed, Messages, assert_same
 
 STATE = (
     "runtime.checkpoint_every=3",
@@ -142,7 +142,7 @@ def test_a_damaged_newest_checkpoint_is_skipped(make_config):
     newest.unlink()  # it may be one file with the best checkpoint's
     newest.write_bytes(damaged)
     shutil.rmtree(part / "best" / newest.parent.name, ignore_errors=True)
-    reporter = Told()
+    reporter = Messages()
     train(config, part, resume=True, reporter=reporter)
     assert any("skipping a damaged checkpoint" in line for line in reporter.lines)
     assert_same(whole, part)
@@ -165,7 +165,7 @@ def test_a_run_that_gets_no_better_stops_early(make_config):
     validations = [line for line in open_run(report.run).read_metrics() if "miou" in line]
     assert len(validations) == 3
     assert report.best_epoch == 1
-    reporter = Told()
+    reporter = Messages()
     again = train(config, resume=True, reporter=reporter)
     assert again.status == "stopped early"
     assert any("the run is already" in line for line in reporter.lines)
@@ -192,7 +192,7 @@ def test_the_best_checkpoints_are_kept_and_the_very_best_is_scored(make_config, 
 def test_a_new_run_starts_from_anothers_weights(make_config):
     first = train(make_config(*SUPERVISED, "optimiser.epochs=1")).run
     extract(make_config())
-    reporter = Told()
+    reporter = Messages()
     config = make_config("optimiser.epochs=1", "optimiser.lr=1e-12")
     report = train(config, init_from=first, reporter=reporter)
     source, started = load_run(first).student.state_dict(), load_run(report.run, "student").student

@@ -20,7 +20,7 @@ from rsmtdf_core.errors import ConfigError, RsmtdfError, RunError, TeacherError
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import load_teacher
 from rsmtdf_core.weights.saving import save_tensors
-from tests.pipeline.helpers import Told
+from tests.pipeline.helpers import Messages
 
 METHOD = ("objective.method=teacher-head", "data.labeled=1/2", "optimiser.lr=0.01")
 
@@ -51,10 +51,10 @@ def test_a_head_trains_from_the_store_and_is_scored_like_every_run(
         *METHOD, f"objective.head={head}", "optimiser.epochs=6", "evaluation.every=6"
     )
     extract(config)
-    told = Told()
-    result = train(config, reporter=told)
+    messages = Messages()
+    result = train(config, reporter=messages)
     assert loads == ["vit", "cnn"]  # once, for the validation
-    assert any("validations load the teachers vit, cnn" in line for line in told.lines)
+    assert any("validations load the teachers vit, cnn" in line for line in messages.lines)
     measured = losses(result.run)
     assert sum(measured[-3:]) < sum(measured[:3])
     best = next((result.run / "best").iterdir())
@@ -68,7 +68,7 @@ def test_a_head_trains_from_the_store_and_is_scored_like_every_run(
     [written] = predict(result.run, [image], tmp_path / "maps", PredictSettings())
     assert written.is_file()
     assert compare([result.run], None, "test").groups[0].runs[0].miou == scores.scores.miou
-    report([result.run], tmp_path / "report.html", "test", 1, None, Told())
+    report([result.run], tmp_path / "report.html", "test", 1, None, Messages())
     assert "predictions need the teachers" in (tmp_path / "report.html").read_text()
     logits = load_student(result.run, device="cpu")(torch.rand(1, 3, 70, 60))
     assert logits.shape[-2:] == (70, 60)

@@ -4,18 +4,18 @@ import pytest
 
 from pipeline.train.watch import Watch
 from rsmtdf_core.training.meter import Measures
-from tests.pipeline.helpers import Told
+from tests.pipeline.helpers import Messages
 
 
 def warnings(config, intervals, epoch=10, start=0):
     """The number of steps done at each warning, with its text."""
-    told, stop = Told(), start
-    watch = Watch(config, epoch, told)
+    messages, stop = Messages(), start
+    watch = Watch(config, epoch, messages)
     warned = []
     for steps, trusted, explained in intervals:
         stop += steps
         watch.step(stop - 1, Measures(steps, {"loss": 1.0}, trusted, explained))
-        warned += [(stop, line) for line in told.lines[len(warned) :]]
+        warned += [(stop, line) for line in messages.lines[len(warned) :]]
     return warned
 
 
