@@ -98,5 +98,5 @@ def _figure(
     lower.set_ylabel("pixels, %", color=MUTED, size=9)
     lower.set_xlabel("confidence, %", color=MUTED, size=9)
     if legend:
-        figure.legend(loc="outside lower left", frameon=False, fontsize=9)
+        figure.legend(loc="outside lower left", frameon=False, fontsize=9, borderaxespad=2)
     return figure

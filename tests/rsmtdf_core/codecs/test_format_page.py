@@ -9,7 +9,7 @@ import torch
 
 from rsmtdf_core.codecs import declare_codec, fit_codec, make_codec
 
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "format.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "format.md"
 
 
 def smooth(shape: tuple[int, ...]) -> np.ndarray:
