@@ -42,11 +42,11 @@ class Case:
         tiles: how many images that are.
         options: further words for `data prepare`; {source} is that folder.
         manifest: name of the manifest that is trained on.
-        title: what reports call the dataset.
+        title: name of the dataset in reports.
         classes: names in the order of their ids.
         scenes: of each split.
         labeled: how many of the training scenes.
-        note: what every report must say of the split.
+        note: sentence on the split that every report must contain.
         teacher: as the config has it; {weights} is its file.
         weights: the file's name; None for random ones.
         student: its encoder.

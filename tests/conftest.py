@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 # pytest-xdist gives its workers 80 columns, and consoles take their width as they are made.
 os.environ.pop("COLUMNS", None)
 
-# How long an example takes depends on the machine and on what else it does.
+# The time of an example depends on the machine and its load.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

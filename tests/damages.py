@@ -1,4 +1,4 @@
-"""What happens to files and folders on failing disks and by mistake; and remedies, run as they are printed."""
+"""Damage to files and folders, by failing disks and by mistake; and remedies, run as they are printed."""
 
 import os
 import re
@@ -107,10 +107,10 @@ def run_remedy(
         remedy: alternatives are separated by "; or ", commands that follow each other by "; then ".
         names: values of names in capitals, such as CONFIG.
         choice: which of the alternatives.
-        follow: whether to run what the commands propose next.
+        follow: whether to run the commands that they propose.
 
     Returns:
-        What the commands printed.
+        The output of the commands.
     """
     assert remedy, "there is no remedy"
     alternative = remedy.split("; or ")[choice]

@@ -57,7 +57,7 @@ def installed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def used(installed, tmp_path_factory):
-    """What the verbs report of an experiment made of toy parts."""
+    """The verbs' reports on an experiment made of toy parts."""
     folder = tmp_path_factory.mktemp("experiment")
     draw_scenes(folder / "scenes", 14, 72, seed=3)
     text = CONFIG.replace("SCENES", str(folder / "scenes")).replace("CACHE", str(folder / "cache"))

@@ -116,7 +116,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def built(sources: Path, kind: str) -> Path:
-    """What `build_wheel` or `build_sdist` makes of a folder of sources."""
+    """The result of `build_wheel` or `build_sdist` for a folder of sources."""
     folder = sources / kind
     folder.mkdir()
     run(sources, [sys.executable, "-c", BUILD, kind, str(folder)])
@@ -130,7 +130,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def run(folder: Path, command: list[str], *packages: Path) -> str:
-    """What a command prints that runs in `folder` and imports from these folders first, such as the unpacked wheel."""
+    """Output of a command that runs in `folder` and imports from these folders first, such as the unpacked wheel."""
     path = {"PYTHONPATH": os.pathsep.join(map(str, packages))} if packages else {}
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | path
     done = subprocess.run(

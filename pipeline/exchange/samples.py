@@ -1,4 +1,4 @@
-"""Sample windows of a run's scenes, to measure what an export changes, and the size of the scenes' pixels."""
+"""Sample windows of a run's scenes, to measure the loss of an export, and the size of the scenes' pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Exports the student for programs that predict maps tile by tile, and measures what the file changes."""
+"""Exports the student for programs that predict maps tile by tile, and measures the loss of the export."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -25,7 +25,7 @@ class Weights:
     """Weights from others that the model learned from or started from.
 
     Attributes:
-        use: what they were used for, such as "teacher dino".
+        use: their purpose, such as "teacher dino".
         model: name of the model.
         source: the weights: `hub`, `random`, or the name of a file.
         license: license as timm states it.
@@ -73,7 +73,7 @@ class Card:
 
     def text(self, address: str) -> str:
         """Render the card in Markdown, with YAML facts for the hub at the top."""
-        environment = Environment(  # noqa: S701 - Markdown; `plain` escapes what it could interpret
+        environment = Environment(  # noqa: S701 - Markdown; `plain` escapes its markup
             loader=FileSystemLoader(_TEMPLATES),
             undefined=StrictUndefined,
             trim_blocks=True,

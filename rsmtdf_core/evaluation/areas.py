@@ -55,7 +55,7 @@ class AreaReport(Settings):
         total: area of the map.
         overall: share of the map's area that is right.
         classes: one entry for each class, in the order of their ids.
-        notes: what a reader must know, a sentence each.
+        notes: warnings to the reader, a sentence each.
     """
 
     unit: str

@@ -115,7 +115,7 @@ class Encoder(nn.Module):
         return [by_level[tap] for tap in self.taps]
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and eval mode, except for what is frozen."""
+        """Switch between training and eval mode, except for frozen parts."""
         super().train(mode)
         for module in self._held:
             module.eval()

@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_prepare.py
 
 The tile is drawn: 6000 x 6000 px, blobs of the classes' colours, a little off, under noise. Each way is a process of
-its own, a few times in turn; the peak is VmHWM, so this needs Linux. `nothing` has only imported what the others need.
+its own, a few times in turn; the peak is VmHWM, so this needs Linux. `nothing` only imports the modules of the others.
 """
 
 import json

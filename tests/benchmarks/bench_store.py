@@ -250,7 +250,7 @@ def child(task: str, path: Path, *rest: str) -> dict[str, float]:
 
 
 def child_main(task: str, path: Path, *rest: str) -> None:
-    """What a fresh process does: open a store and its first record, or read many records."""
+    """The work of a fresh process: open a store and its first record, or read many records."""
     before, start = memory("Rss"), time.perf_counter()
     group = ViewGroup.at(path.parent)
     store = FeatureStore.open(path, group)

@@ -55,7 +55,7 @@ runtime: {workers: 1, cache: ROOT/cache, cache_pixels: true}
 """
 
 FIXMATCH = ("objective.method=fixmatch",)
-# What each arm changes, and the codec that its tokens are read from.
+# The changes of each arm, and the codec of its tokens.
 ARMS: dict[str, tuple[tuple[str, ...], str]] = {
     "cached": ((), "fp16"),
     "int8": ((), "int8"),
@@ -361,7 +361,7 @@ def with_check(arm: Arm) -> float:
 
 
 def measure_products(device: torch.device) -> list[Line]:
-    """What the processor itself gains from bf16: a product as a ViT-S block has it, for four crops."""
+    """The gain of the processor itself from bf16: a product as a ViT-S block has it, for four crops."""
     arms = {}
     for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         left = torch.randn(5480, 384, device=device, dtype=dtype)

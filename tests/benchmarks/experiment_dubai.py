@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def common(data: Path, weights: Path, out: Path) -> list[str]:
-    """What all arms share."""
+    """The settings of all arms."""
     settings = [f"data.root={data}", f"runtime.cache={out / 'cache'}"]
     settings += [f"teachers.{name}.weights={weights / file}" for name, file in TEACHERS.items()]
     settings += ["views.vertical_flip=0", "views.quarter_turns=0"]  # as in docs/results.md

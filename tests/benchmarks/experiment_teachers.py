@@ -1,4 +1,4 @@
-"""What cached teachers add on real scenes, and at what cost: methods with and without them, over seeds and budgets.
+"""The gain from cached teachers on real scenes, and its cost: methods with and without them, over seeds and budgets.
 
     python tests/benchmarks/experiment_teachers.py DATA WEIGHTS OUT --arms supervised rs-mtdf --steps 250 500
     python tests/benchmarks/experiment_teachers.py DATA WEIGHTS OUT --arms rs-mtdf --views 1 2 4 8 fresh
@@ -97,7 +97,7 @@ class Data(NamedTuple):
 
 
 def main() -> None:
-    """Run what is missing; write table and picture after each run."""
+    """Run the missing arms; write table and picture after each run."""
     options = parser().parse_args()
     torch.set_num_threads(options.threads)
     results = options.results or options.out / "results.jsonl"
@@ -230,7 +230,7 @@ def key_of(config: ExperimentConfig, weights: Path) -> str:
 
 
 def tokens_of(config: ExperimentConfig, weights: Path) -> str:
-    """Return the fingerprint of what decides the cost of a view's tokens."""
+    """Return the fingerprint of the settings that determine the cost of a view's tokens."""
     return portable(deciding(config, Role.VIEWS, Role.TEACHER, Role.CODEC), weights)
 
 

@@ -22,7 +22,7 @@ SHAPES = {
 
 
 def identity(shape: TokenShape) -> dict[str, object]:
-    """What names a store of made-up tokens."""
+    """The identity of a store of made-up tokens."""
     return {"made up": shape.teacher, "weights_sha256": None}
 
 
@@ -56,7 +56,7 @@ def smooth_tokens(shape: TokenShape, row: int) -> np.ndarray:
 
 
 def made_up_features(experiment: Experiment, codec: str, device: torch.device) -> Features:
-    """What a training from the made-up stores knows of its teachers."""
+    """The features of a training from the made-up stores."""
     cache, plan = experiment.config.runtime.cache_folder, experiment.plan
     readers = {}
     for name, shape in SHAPES.items():

@@ -1,4 +1,4 @@
-"""What `rsmtdf config explain` and `rsmtdf config kinds` print."""
+"""Output of `rsmtdf config explain` and `rsmtdf config kinds`."""
 
 import pytest
 from typer.testing import CliRunner

@@ -1,4 +1,4 @@
-"""What `rsmtdf probe` prints."""
+"""Output of `rsmtdf probe`."""
 
 import json
 

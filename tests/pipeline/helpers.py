@@ -1,4 +1,4 @@
-"""What tests of runs share."""
+"""Helpers for the tests of runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Runs both stages with the toy package and prints what the verbs report, as JSON: `use.py CONFIG`."""
+"""Runs both stages with the toy package and prints the verbs' reports as JSON: `use.py CONFIG`."""
 
 import json
 import sys

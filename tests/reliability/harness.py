@@ -70,7 +70,7 @@ def draw(cache: Path, job: Job) -> ViewPlan:
 
 
 def keys_of(plan: ViewPlan) -> list[Key]:
-    """What names each view of a plan, wherever its row is."""
+    """The key of each view of a plan, independent of its row."""
     names = [*(scene.id for scene in plan.scenes), ""]
     return [
         (names[view["scene"]], int(view["number"]), bool(view["labeled"]), names[view["partner_scene"]])
@@ -93,7 +93,7 @@ def crop_of(key: Key) -> int:
 
 
 def extract(cache: Path, job: Job) -> FeatureStore:
-    """What `pipeline.extract.run` does, without teachers and dask."""
+    """Extract like `pipeline.extract.run`, without teachers and dask."""
     plan = None
     while plan is None or draw(cache, job).fingerprint != plan.fingerprint:
         plan = draw(cache, job)

@@ -80,7 +80,7 @@ def _forked(task: dict) -> int:
 def main() -> None:
     """Serve until an empty line, or the end of stdin."""
     torch.set_num_threads(1)
-    # Only a power cut loses what was not synced, and waiting for the disk takes most of the time.
+    # Only a power cut loses unsynced data, and waiting for the disk takes most of the time.
     os.fsync = lambda _: None
     if "pipeline" in sys.argv:
         import pipeline.extract.run  # noqa: F401 - for the children

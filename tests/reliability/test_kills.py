@@ -48,7 +48,7 @@ def _name(path: str, cache: Path) -> str:
 
 
 def _events(run, cache: Path, job) -> list[tuple[str, str]]:
-    """What an undisturbed extraction does, with reading left out."""
+    """The changes of an undisturbed extraction, without reading."""
     noted = cache.with_name(f"{cache.name}.events")
     assert run({"cache": cache, "job": asdict(job), "events": noted}) == [0]
     events = [(op, _name(path, cache)) for op, path in json.loads(noted.read_text())]

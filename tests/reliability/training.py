@@ -20,7 +20,7 @@ from rsmtdf_core.errors import RunError
 from rsmtdf_core.runs.checkpoint import load_checkpoint
 from rsmtdf_core.runs.folder import open_run
 
-# What changes a folder, as Python's audit hooks name it.
+# The audit events of Python that change a folder.
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "shutil.rmtree"}
 
 

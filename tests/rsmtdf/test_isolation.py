@@ -20,7 +20,7 @@ from rsmtdf_core.errors import MissingFileError, RsmtdfError
 
 
 def state() -> dict[str, object]:
-    """What the whole process shares."""
+    """The state that the whole process shares."""
     return {
         "python": random.getstate(),
         "numpy": str(np.random.get_state()),  # noqa: NPY002 - the global generator

@@ -218,7 +218,7 @@ class GroupViews:
         Args:
             rows: store rows.
             same: returns whether the rendered row equals the recorded one.
-            noun: the plural of what a row holds, for messages.
+            noun: plural name of the records, for messages.
             remedy: how to fix a difference.
             reporter: shows progress.
 

@@ -59,7 +59,7 @@ def look(
         reporter: shows progress.
         bands: the bands to show; None guesses them.
         patterns: path patterns of images and masks; None guesses them.
-        shapes: what is known of labels that are drawn as geometries.
+        shapes: facts about labels that are drawn as geometries.
 
     Raises:
         MissingFileError: If there is no image.

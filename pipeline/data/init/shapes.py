@@ -28,7 +28,7 @@ _MOST_VALUES = 100
 
 @dataclass(frozen=True)
 class ShapeChoice:
-    """What a person chose; None is guessed.
+    """The user's choices; None is guessed.
 
     Attributes:
         labels: path pattern of the labels below the root: a file, a folder, or with the fields of the images.

@@ -32,7 +32,7 @@ def call(cache, monkeypatch):
 
 @pytest.fixture
 def say(call):
-    """What a call that goes well prints."""
+    """The output of a successful call."""
 
     def run(*arguments):
         result = call(*arguments)

@@ -1,4 +1,4 @@
-"""What `rsmtdf cache verify` and `transcode` print, and how they end."""
+"""Output and exit status of `rsmtdf cache verify` and `transcode`."""
 
 import json
 

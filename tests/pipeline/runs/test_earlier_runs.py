@@ -27,7 +27,7 @@ from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.settings import Settings
 
 SETTINGS = ("optimiser.epochs=2", "runtime.keep_checkpoints=9")
-# What came last by the time of writing, file by file.
+# The newest keys of each file at the time of writing.
 LATE = {
     "config.yaml": {"scales", "flips", "blend"},
     "manifest.yaml": {"protocols", "parent", "labeled", "notes", "by", "match", "max_distance"},

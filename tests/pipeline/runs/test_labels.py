@@ -42,7 +42,7 @@ def labels(*groups):
             ],
             ["K 1, lr 0.1", "K 1, lr 0.2", "K 2, lr 0.1", "K 2, lr 0.2"],
         ),
-        # The third key alone does what the first two do together.
+        # The third key alone has the effect of the first two together.
         (
             [{"a": i % 2, "b": i // 2, "c.d": i} for i in range(4)],
             ["d 0", "d 1", "d 2", "d 3"],

@@ -1,4 +1,4 @@
-"""What tests of interrupted trainings share."""
+"""Fixtures for the tests of interrupted trainings."""
 
 import pytest
 

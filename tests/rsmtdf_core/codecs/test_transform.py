@@ -41,7 +41,7 @@ def fitted(quality: float = 0.99) -> Codec:
 
 
 def numbers(codec: Codec, tokens: np.ndarray) -> np.ndarray:
-    """What a record holds, through its bytes."""
+    """The contents of a record, through its bytes."""
     out = np.empty(codec.stored_shape, codec.dtype)
     codec.unpack(codec.encode(tokens), out)
     return out

@@ -56,7 +56,7 @@ def test_only_another_number_of_crops_is_refused_and_the_proposals_are_right(
 
 @pytest.fixture
 def changes(tmp_path):
-    """What differs from a run with the default settings."""
+    """The differences from a run with the default settings."""
     (tmp_path / "config.yaml").write_text(dump_yaml(Config()))
     (tmp_path / "manifest.yaml").write_text(dump_yaml(Manifest()))
 

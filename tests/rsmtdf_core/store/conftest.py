@@ -46,7 +46,7 @@ def make() -> PlanMaker:
 
 @pytest.fixture
 def extract(tmp_path: Path) -> Extract:
-    """What stage one does, without a teacher; `shard_bytes` of 512 gives shards of 4 records."""
+    """Stage one without a teacher; `shard_bytes` of 512 gives shards of 4 records."""
 
     def run(
         plan: ViewPlan,

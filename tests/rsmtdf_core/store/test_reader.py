@@ -52,7 +52,7 @@ def tokens_of(row: int) -> np.ndarray:
 
 
 def make_store(path: Path, codec: Codec) -> SimpleNamespace:
-    """What a reader needs of a store, and its shards on disk."""
+    """The parts of a store that a reader needs, and its shards on disk."""
     summaries = {}
     for shard in range(-(-RECORDS // CAPACITY)):
         rows = range(shard * CAPACITY, (shard + 1) * CAPACITY)

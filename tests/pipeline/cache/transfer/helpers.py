@@ -1,4 +1,4 @@
-"""What the tests of exports and imports share."""
+"""Helpers for the tests of exports and imports."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Class ids of images whose labels are geometries: what the reader, the check and the list of scenes see."""
+"""Class ids of images whose labels are geometries, as the reader, the check and the list of scenes see them."""
 
 import itertools
 
