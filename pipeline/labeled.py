@@ -21,4 +21,6 @@ def labeled_rule(config: ExperimentConfig, manifest: Manifest) -> str:
     if manifest.labeled is not None:
         return f"{counted(len(manifest.labeled), 'training scene')} listed as labeled"
     data = config.data
+    if data.labeled == 1:
+        return "masks of all training scenes that have one"
     return f"{data.labeled:.3g} of the training scenes labeled (seed {data.labeled_seed})"

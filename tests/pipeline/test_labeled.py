@@ -25,3 +25,5 @@ def test_reports_name_the_rule_of_labeled_scenes(make_config, listed):
     assert labeled_rule(make_config(), listed) == "2 training scenes listed as labeled"
     rule = labeled_rule(make_config("data.labeled_seed=3"), load_manifest("synthetic"))
     assert rule == "0.25 of the training scenes labeled (seed 3)"
+    rule = labeled_rule(make_config("data.labeled=1"), load_manifest("synthetic"))
+    assert rule == "masks of all training scenes that have one"
