@@ -100,5 +100,5 @@ def test_code_that_cannot_be_imported_is_refused_by_its_path():
         code="rsmtdf_core.codecs.absent:Packed",
         settings=CodecSettings,
     )
-    with pytest.raises(ConfigError, match=r"rsmtdf_core\.store\.codecs\.absent:Packed"):
+    with pytest.raises(ConfigError, match=r"rsmtdf_core\.codecs\.absent:Packed"):
         row.load()

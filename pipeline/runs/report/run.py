@@ -47,7 +47,7 @@ def report(
         paths: folders of runs, or folders that contain runs.
         out: the HTML file; an existing file is replaced.
         split: split of the evaluation reports to show.
-        scenes: number of scenes to show as panels.
+        scenes: number of evenly spaced scenes to show as panels; the worst ones follow. 0 shows none.
         root: the data root; None uses the root in the config of the first run.
         reporter: shows progress.
 

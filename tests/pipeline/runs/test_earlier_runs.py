@@ -101,7 +101,7 @@ def test_it_is_listed_and_compared_with_new_runs(make_config, tmp_path):
     assert [len(group.runs) for group in comparison.groups] == [2], "one configuration, two seeds"
     assert [sentence for sentence in comparison.warnings if str(begun) not in sentence] == []
     page = report([begun, today], tmp_path / "page.html", scenes=1)
-    assert page.panels == 1
+    assert page.panels > 0
     written = read_json(begun / "evaluation" / "test-ema" / "report.json", RunError)
     assert f"fingerprint {written['fingerprint']}" in page.path.read_text()
 
