@@ -20,7 +20,9 @@ def report(
     split: Annotated[
         ScoredSplit, typer.Option(help="Show the reports of `rsmtdf evaluate` on this split.")
     ] = ScoredSplit.test,
-    scenes: Annotated[int, typer.Option(min=0, help="Number of evenly spaced scenes to show; the worst follow.")] = 4,
+    scenes: Annotated[
+        int, typer.Option(min=0, help="Number of evenly spaced scenes to show; the worst follow.")
+    ] = 4,
     root: Annotated[
         Path | None, typer.Option(help="The data root, if it has moved since training.")
     ] = None,
