@@ -25,6 +25,8 @@ def run_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat's nodes have no 
     notebook = nbformat.read(path, as_version=4)
     # Notebooks call `rsmtdf`, which is installed next to Python.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # Commands of a notebook have a terminal, whose progress bars would stay in the outputs.
+    os.environ["TTY_COMPATIBLE"] = "0"
     with TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
         NotebookClient(
