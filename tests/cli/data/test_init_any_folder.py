@@ -41,13 +41,13 @@ FOLDERS = {
 }
 
 
-@settings(max_examples=8)
+@settings(max_examples=40)
 @given(**FOLDERS)
 def test_the_check_accepts_every_manifest_of_init(layout, image, mask, name, folder):
     require_accepted(layout, image, mask, name, folder)
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 @settings(max_examples=300)
 @given(**FOLDERS)
 def test_the_check_accepts_every_manifest_of_init_in_many_folders(
