@@ -28,7 +28,7 @@ from rsmtdf_core.files import (
     temporary_path,
 )
 from rsmtdf_core.fingerprints import file_sha256
-from rsmtdf_core.refusals import writing
+from rsmtdf_core.refusals import naming, writing
 from rsmtdf_core.runs.checkpoint_state import FILES, STATE
 from rsmtdf_core.runs.seals import read_sealed_json
 from rsmtdf_core.settings import Settings
@@ -102,9 +102,11 @@ def push(
         for path in paths:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             copy_file(source / path, folder / path)
-        (folder / CARD).write_text(card.text(place.address), encoding="utf-8")
+        with naming(folder / CARD):
+            (folder / CARD).write_text(card.text(place.address), encoding="utf-8")
         listing = list_files(folder, [*paths, CARD], kind, card.name)
-        (folder / LISTING).write_bytes(listing.content())
+        with naming(folder / LISTING):
+            (folder / LISTING).write_bytes(listing.content())
         place.put(folder, [*(entry.path for entry in listing.files), LISTING])
     return Pushed(address=place.address, listing=listing)
 

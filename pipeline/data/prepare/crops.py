@@ -180,5 +180,5 @@ def _save(path: Path, pixels: Pixels) -> None:
         options = {"compression": "tiff_deflate"}
     encoded = BytesIO()  # Pillow hides the system's reason if it cannot write a file
     Image.fromarray(pixels).save(encoded, kind, **options)
-    with atomic_path(path, sync=False) as temporary:
+    with atomic_path(path, sync=False) as temporary, naming(temporary):
         temporary.write_bytes(encoded.getbuffer())
