@@ -23,10 +23,12 @@ def run_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat's nodes have no 
         nbclient.exceptions.CellExecutionError: If a cell raises an error.
     """
     notebook = nbformat.read(path, as_version=4)
-    # Notebooks call `rsmtdf`, which is installed next to Python.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # Commands of a notebook have a terminal, whose progress bars would stay in the outputs.
-    os.environ["TTY_COMPATIBLE"] = "0"
+    environment = os.environ | {
+        # Notebooks call `rsmtdf`, which is installed next to Python.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        # Commands of a notebook have a terminal, whose progress bars would stay in the outputs.
+        "TTY_COMPATIBLE": "0",
+    }
     with TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
         NotebookClient(
@@ -35,7 +37,7 @@ def run_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat's nodes have no 
             startup_timeout=_LONGEST,
             kernel_name="python3",
             resources=resources,
-        ).execute()
+        ).execute(env=environment)
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times of the day
             if cell.cell_type == "code":

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.remote import open_address
 from rsmtdf_core.errors import ConfigError, MissingFileError, RsmtdfError, RunError
 from rsmtdf_core.files import copy_file, make_folder, require_writable_folder
 
@@ -75,22 +76,8 @@ class _Remote:
     """A folder at an address that fsspec knows; fsspec finds the credentials."""
 
     def __init__(self, address: str) -> None:
-        import fsspec
-
         self.address = address.rstrip("/")
-        try:
-            files, root = fsspec.core.url_to_fs(self.address)
-        except ImportError as absent:
-            raise ConfigError(
-                f"the address needs a package that is not installed: {absent}",
-                where=address,
-                remedy="pip install 'rsmtdf[remote]' for s3:// and https://",
-            ) from None
-        except ValueError as unknown:
-            raise ConfigError(f"the address cannot be used: {unknown}", where=address) from None
-        self._files: Any = files
-        self._root = root.rstrip("/")
-        self._files.invalidate_cache()  # an earlier listing hides later files
+        self._files, self._root = open_address(address)
 
     def put(self, folder: Path, paths: list[str]) -> None:
         for path in paths:

@@ -12,6 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.cache.transfer.listing import export_again
+from pipeline.remote import open_address
 from rsmtdf_core.errors import (
     ConfigError,
     RsmtdfError,
@@ -39,20 +40,8 @@ class Remote:
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
-        try:
-            self._files, root = fsspec.core.url_to_fs(self.address)
-        except ImportError as absent:
-            raise ConfigError(
-                f"the address needs a package that is not installed: {absent}",
-                where=address,
-                remedy="pip install 'rsmtdf[remote]' for s3:// and https://",
-            ) from None
-        except ValueError as unknown:
-            raise ConfigError(f"the address cannot be used: {unknown}", where=address) from None
-        self._root = root.rstrip("/")
+        self._files, self._root = open_address(address)
         self._local = isinstance(self._files, LocalFileSystem)
-        # fsspec caches listings, which would hide later files of another process.
-        self._files.invalidate_cache()
 
     def require_writable(self) -> None:
         """Refuse addresses and folders that are read-only.

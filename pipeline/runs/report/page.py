@@ -82,7 +82,7 @@ def _svg(chart: LineChart) -> Markup:
 
 def _diagram(diagram: Diagram) -> Markup:
     label = f"Accuracy by confidence, {diagram.title}, percent"
-    return Markup(reliability_svg(diagram.curves, label))  # noqa: S704 - it has no text from outside
+    return Markup(reliability_svg(diagram.curves, label))  # noqa: S704 - the label is escaped there
 
 
 def _asset(name: str) -> Markup:
