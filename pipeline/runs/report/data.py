@@ -13,7 +13,7 @@ from pipeline.runs.report.chain import Link
 from pipeline.runs.report.costs import StoreCost
 from pipeline.runs.report.figures import ConfusionRow, ScoreBar, confusion_rows
 from pipeline.runs.report.swipe import Panel
-from rsmtdf_core.charts.curves import EXPLAINED, TRUSTED, metric_curve, metric_keys
+from rsmtdf_core.charts.curves import EXPLAINED, THRESHOLDS, TRUSTED, metric_curve, metric_keys
 from rsmtdf_core.charts.lines import LineChart
 from rsmtdf_core.charts.reliability import ReliabilityCurve
 from rsmtdf_core.evaluation.reliability import Reliability
@@ -266,6 +266,11 @@ class PageData:
     def trusted(self) -> list[TrainingRow]:
         """The share of trusted pseudo-labels of each class at the end of training."""
         return self._training_rows(TRUSTED)
+
+    @property
+    def thresholds(self) -> list[TrainingRow]:
+        """The self-adaptive threshold of each class at the end of training."""
+        return self._training_rows(THRESHOLDS)
 
     @property
     def explained(self) -> list[TrainingRow]:
