@@ -18,7 +18,13 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.lists import read_scene_list
 from rsmtdf_core.scenes.patterns import pattern_fields
-from rsmtdf_core.scenes.shapes.settings import AnnotatedArea, ShapeMasks, SharedPattern
+from rsmtdf_core.scenes.shapes.settings import (
+    AnnotatedArea,
+    AnnotationMasks,
+    DrawnMasks,
+    ShapeMasks,
+    SharedPattern,
+)
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
 from rsmtdf_core.words import counted
@@ -208,7 +214,9 @@ class Manifest(Settings):
     protocols: ProtocolFacts = ProtocolFacts()
     images: PathPattern
     masks: SharedPattern | None
-    mask_encoding: Annotated[IndexMasks | ColorMasks | ShapeMasks, Field(discriminator="encoding")]
+    mask_encoding: Annotated[
+        IndexMasks | ColorMasks | ShapeMasks | AnnotationMasks, Field(discriminator="encoding")
+    ]
     window: WindowSpec | None = None
     bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
     parent: tuple[str, ...] = ()
@@ -290,15 +298,14 @@ class Manifest(Settings):
                     )
         if not self.scored_ids:
             raise ValueError("every class is unscored")
-        if isinstance(self.mask_encoding, ShapeMasks):
+        if isinstance(self.mask_encoding, DrawnMasks):
             self.mask_encoding.require_classes(self.class_names)
         return self
 
     @model_validator(mode="after")
     def _has_coherent_fields(self) -> Self:
-        shared = isinstance(self.mask_encoding, ShapeMasks) and set(self.mask_fields) < set(
-            self.fields
-        )
+        may_share = isinstance(self.mask_encoding, DrawnMasks) and self.mask_encoding.shared
+        shared = may_share and set(self.mask_fields) < set(self.fields)
         if self.masks is not None and set(self.mask_fields) != set(self.fields) and not shared:
             raise ValueError(
                 f'images and masks need the same fields: "{self.images}", "{self.masks}"'
