@@ -35,7 +35,7 @@ from rsmtdf_core.scenes.image_labels import (
     unplaced,
 )
 from rsmtdf_core.scenes.manifest import Manifest, SplitName
-from rsmtdf_core.scenes.patterns import match_pairs
+from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.problems import Problem
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.words import counted, readable
@@ -191,7 +191,7 @@ def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> l
     if manifest.masks is None:
         return []
     paired = {pair.mask for pair in pairs}
-    _, masks = match_pairs(root, manifest.images, manifest.masks, manifest.fields)
+    _, masks = match_stacks(root, manifest.image_patterns, manifest.masks, manifest.fields)
     return [
         Problem(file=mask, what="no image belongs to this mask")
         for mask in masks.values()

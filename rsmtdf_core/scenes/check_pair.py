@@ -57,7 +57,7 @@ def open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> PairCheck:
     try:
         _open_image(manifest, root, pair, pair_check)
     except RsmtdfError as error:
-        pair_check.problems.append(Problem(file=pair.image, what=error.what))
+        pair_check.problems.append(Problem(file=_file_of(error, root, pair), what=error.what))
     if pair.mask is not None:
         try:
             _open_mask(manifest, root, pair, pair.mask, pair_check)
@@ -67,8 +67,13 @@ def open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> PairCheck:
     return pair_check
 
 
+def _file_of(error: RsmtdfError, root: Path, pair: ScenePair) -> str:
+    """Return the file of an image at which an error occurred, as one of several may be damaged."""
+    return next((file for file in pair.files if error.where == str(root / file)), pair.image)
+
+
 def _open_image(manifest: Manifest, root: Path, pair: ScenePair, pair_check: PairCheck) -> None:
-    with open_raster(root / pair.image, manifest.bands) as raster:
+    with open_raster(pair.source(root), manifest.bands) as raster:
         pair_check.frame, size = raster.frame, raster.image.size
         pair_check.turned = raster.image.turned
         content = ContentHash(size)
@@ -81,7 +86,7 @@ def _open_image(manifest: Manifest, root: Path, pair: ScenePair, pair_check: Pai
                 pair_check.gaps[part[0]] = np.packbits(valid, axis=1)
     if not has_data:
         pair_check.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
-    pair_check.content = content.of(root, pair.image)
+    pair_check.content = content.of(root, pair.files)
     pair_check.scenes = list(cut_scenes(pair, size, manifest.window))
 
 

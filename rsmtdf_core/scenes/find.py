@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.fingerprints import canonical_json, file_sha256, fingerprint
+from rsmtdf_core.fingerprints import canonical_json
 from rsmtdf_core.scenes.image_labels import (
     NOWHERE,
     NOWHERE_REMEDY,
@@ -18,11 +18,10 @@ from rsmtdf_core.scenes.image_labels import (
     label_notes,
     unplaced,
 )
-from rsmtdf_core.scenes.images.formats import VRT, identify
 from rsmtdf_core.scenes.images.orientation import Region
-from rsmtdf_core.scenes.images.vrt import vrt_sources
+from rsmtdf_core.scenes.images.source import Source, Stack
 from rsmtdf_core.scenes.manifest import Manifest, SplitName, SplitSpec, WindowSpec
-from rsmtdf_core.scenes.patterns import match_pairs
+from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.validation import suggestion
 from rsmtdf_core.words import counted
@@ -49,12 +48,13 @@ class Scene:
 
     Attributes:
         id: the path fields joined by "/", and "@left,top" for windows.
-        image: posix path of the image relative to the data root.
+        image: posix path of the image relative to the data root; of its first file, if several are stacked.
         mask: posix path of the mask relative to the data root; None without a mask.
         width: width of the scene (of its window), px.
         height: height of the scene (of its window), px.
         window: its window in the raster; None if the scene is the whole image.
-        sha256: digest of the image file and the choice of bands, see `with_digests`; empty until computed.
+        sha256: digest of the image's files and the choice of bands, see `digests`; empty until computed.
+        stacked: posix paths of the further files whose bands follow, if several are stacked.
     """
 
     id: str
@@ -64,6 +64,16 @@ class Scene:
     height: int
     window: Window | None = None
     sha256: str = ""
+    stacked: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Posix paths of the image's files relative to the data root."""
+        return (self.image, *self.stacked)
+
+    def source(self, root: Path) -> Source:
+        """Where the image is read from."""
+        return source_of(root, self.files)
 
 
 @dataclass(frozen=True)
@@ -92,12 +102,36 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class ScenePair:
-    """An image file and its mask file, posix paths relative to the root, not opened yet."""
+    """An image and its mask file, posix paths relative to the root, not opened yet.
+
+    Attributes:
+        id: the path fields joined by "/".
+        fields: the values of the path fields.
+        image: the image's file, or the first of its files.
+        mask: the mask; None without one.
+        stacked: the image's further files, if several are stacked.
+    """
 
     id: str
     fields: dict[str, str]
     image: str
     mask: str | None
+    stacked: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The image's files."""
+        return (self.image, *self.stacked)
+
+    def source(self, root: Path) -> Source:
+        """Where the image is read from."""
+        return source_of(root, self.files)
+
+
+def source_of(root: Path, files: Sequence[str]) -> Source:
+    """Return where an image is read from, given the posix paths of its files relative to `root`."""
+    first, *further = (root / file for file in files)
+    return Stack((first, *further)) if further else first
 
 
 def find_scenes(manifest: Manifest, root: Path) -> Dataset:
@@ -141,7 +175,7 @@ def open_scenes(manifest: Manifest, root: Path, pair: ScenePair) -> OpenedImage:
     Raises:
         MissingFileError, DataError: If a file is missing or cannot be read, or the labels do not fit.
     """
-    with open_raster(root / pair.image, manifest.bands) as raster:
+    with open_raster(pair.source(root), manifest.bands) as raster:
         scenes = list(cut_scenes(pair, raster.image.size, manifest.window))
         labels = None if pair.mask is None else find_labels(manifest, root, pair.mask, raster.image)
         return OpenedImage(labeled_scenes(scenes, labels), raster.image.turned, labels)
@@ -185,10 +219,10 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
         DataError: If two files belong to one scene.
     """
     fields = manifest.fields
-    images, masks = match_pairs(root, manifest.images, manifest.masks, fields)
+    images, masks = match_stacks(root, manifest.image_patterns, manifest.masks, fields)
     if not images:
         raise MissingFileError(
-            f"no image matches '{manifest.images}' of the manifest '{manifest.name}'",
+            f"no image matches '{manifest.image_patterns[0]}' of the manifest '{manifest.name}'",
             where=root,
             remedy="name the folder that the pattern is relative to as the root, or edit the pattern",
         )
@@ -199,8 +233,9 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
             values[key],
             image,
             masks.get(tuple(values[key][field] for field in manifest.mask_fields)),
+            tuple(stacked),
         )
-        for key, image in images.items()
+        for key, (image, *stacked) in images.items()
     ]
 
 
@@ -324,7 +359,7 @@ def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) 
     """Yield the scene of a pair whose image has `size` (width, height), or its windows row by row."""
     width, height = size
     if spec is None:
-        yield Scene(pair.id, pair.image, pair.mask, width, height)
+        yield Scene(pair.id, pair.image, pair.mask, width, height, stacked=pair.stacked)
         return
     for top in _starts(height, spec):
         for left in _starts(width, spec):
@@ -336,6 +371,7 @@ def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) 
                 window.width,
                 window.height,
                 window,
+                stacked=pair.stacked,
             )
 
 
@@ -343,32 +379,6 @@ def _starts(length: int, spec: WindowSpec) -> range:
     """Starts of the windows along one side; the last window reaches or passes the border."""
     more = max(0, -(-(length - spec.size) // spec.stride))
     return range(0, more * spec.stride + 1, spec.stride)
-
-
-def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
-    """Return the scenes with digests of everything that determines their pixels; each file is read once.
-
-    The digest is the sha256 of the image file (for a VRT the fingerprint of its sha256 and those of its sources). If
-    the manifest chooses bands, it is the fingerprint of [that digest, the bands].
-
-    Raises:
-        MissingFileError: If an image is missing.
-    """
-    bands = dataset.manifest.bands
-
-    def digest(image: str) -> str:
-        path = dataset.root / image
-        try:
-            of_file = file_sha256(path)
-            if identify(path) is VRT:
-                of_file = fingerprint([of_file, *map(file_sha256, vrt_sources(path))])
-        except FileNotFoundError:
-            raise MissingFileError("the image is missing", where=path) from None
-        return of_file if bands is None else fingerprint([of_file, bands.model_dump(mode="json")])
-
-    images = list(dict.fromkeys(scene.image for scene in scenes))
-    digests = dict(zip(images, in_threads(digest, images), strict=True))
-    return tuple(replace(scene, sha256=digests[scene.image]) for scene in scenes)
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> Iterator[R]:

@@ -113,8 +113,8 @@ class SceneReader:
 
     def _decode_image(self, scene: Scene) -> _Decoded:
         """Decode the scene's window if the file can be read by parts, else the whole file."""
-        path = self.dataset.root / scene.image
-        with open_raster(path, self.dataset.manifest.bands) as raster:
+        source = scene.source(self.dataset.root)
+        with open_raster(source, self.dataset.manifest.bands) as raster:
             if scene.window is None and raster.image.size != (scene.width, scene.height):
                 raise _changed(scene, *raster.image.size)
             part = _part(scene) if raster.image.by_parts else None

@@ -6,13 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.scenes.find import (
-    Scene,
-    Window,
-    find_scenes,
-    in_threads,
-    with_digests,
-)
+from rsmtdf_core.scenes.digests import with_digests
+from rsmtdf_core.scenes.find import Scene, Window, find_scenes, in_threads
 from rsmtdf_core.scenes.labeled import draw_labeled
 from rsmtdf_core.scenes.manifest import load_manifest
 
