@@ -7,10 +7,10 @@ from pipeline.labeled import unheeded
 from pipeline.statistics import uncommon_statistics
 from rsmtdf_core.cache.group import find_group
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.scenes.digests import with_digests
-from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.find import Dataset, find_scenes, with_digests
 from rsmtdf_core.scenes.labeled import draw_labeled, listed_labeled
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.views.settings import FRESH

@@ -10,9 +10,9 @@ from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.evaluation.scoring import scored_scenes
 from rsmtdf_core.probing.spread import MOST_FOLDS
-from rsmtdf_core.scenes.digests import with_digests
-from rsmtdf_core.scenes.find import Scene, find_scenes
+from rsmtdf_core.scenes.find import find_scenes, with_digests
 from rsmtdf_core.scenes.manifest import SplitName, load_manifest
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.views.draws import key_digest
 from rsmtdf_core.views.settings import FRESH
 from rsmtdf_core.words import counted

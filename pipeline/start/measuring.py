@@ -6,8 +6,7 @@ from pipeline.plan import Experiment, planned
 from pipeline.start.looking import training_scenes
 from pipeline.start.values import Timing
 from pipeline.train.setup import make_accelerator
-from rsmtdf_core.scenes.digests import with_digests
-from rsmtdf_core.scenes.find import Dataset
+from rsmtdf_core.scenes.find import Dataset, with_digests
 
 _SCENES = 64
 _VIEWS = 4

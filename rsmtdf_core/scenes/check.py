@@ -15,18 +15,7 @@ from pydantic import BeforeValidator
 
 from rsmtdf_core.scenes.check_pair import PairCheck, open_pair
 from rsmtdf_core.scenes.duplicates import Content, find_copies, find_duplicates
-from rsmtdf_core.scenes.find import (
-    Scene,
-    ScenePair,
-    choose_scenes,
-    find_pairs,
-    image_id,
-    in_threads,
-    missing_scenes,
-    orientation_note,
-    refuse_shared,
-    split_pairs,
-)
+from rsmtdf_core.scenes.find import find_pairs, in_threads, orientation_note
 from rsmtdf_core.scenes.hints import unknown_values_hint
 from rsmtdf_core.scenes.image_labels import (
     NOWHERE,
@@ -35,8 +24,10 @@ from rsmtdf_core.scenes.image_labels import (
     unplaced,
 )
 from rsmtdf_core.scenes.manifest import Manifest, SplitName
+from rsmtdf_core.scenes.members import choose_scenes, missing_scenes, refuse_shared, split_pairs
 from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.problems import Problem
+from rsmtdf_core.scenes.scene import Scene, ScenePair, image_id
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.words import counted, readable
 

@@ -11,13 +11,14 @@ import numpy.typing as npt
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.scenes.duplicates import Content, ContentHash
 from rsmtdf_core.scenes.files import MaskFile, open_labels, strips
-from rsmtdf_core.scenes.find import Scene, ScenePair, cut_scenes, open_scenes
+from rsmtdf_core.scenes.find import open_scenes
 from rsmtdf_core.scenes.image_labels import ImageLabels
 from rsmtdf_core.scenes.images.frame import Frame, apart
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.problems import Problem
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import size_differs, unknown_values
+from rsmtdf_core.scenes.scene import Scene, ScenePair, cut_scenes
 from rsmtdf_core.scenes.shapes.mask import ShapeMask
 from rsmtdf_core.scenes.shapes.settings import ShapeMasks
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.scenes.find import Scene, rank
+from rsmtdf_core.scenes.members import rank
+from rsmtdf_core.scenes.scene import Scene
 
 
 def draw_labeled(

@@ -15,11 +15,12 @@ from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.scenes.files import open_labels
-from rsmtdf_core.scenes.find import Dataset, Scene, Window
+from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.rasters import open_raster
+from rsmtdf_core.scenes.scene import Scene, Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 from pipeline.data.prepare.benchmarks import Benchmark
 from rsmtdf_core.errors import DataError, RsmtdfError
 from rsmtdf_core.scenes.files import image_size
-from rsmtdf_core.scenes.find import ScenePair, find_pairs, in_threads
+from rsmtdf_core.scenes.find import find_pairs, in_threads
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.patterns import match_files
+from rsmtdf_core.scenes.scene import ScenePair
 
 _SHOWN = 8  # problems that a message lists
 

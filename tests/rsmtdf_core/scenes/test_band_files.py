@@ -5,8 +5,7 @@ import pytest
 
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
 from rsmtdf_core.scenes.check import check_dataset
-from rsmtdf_core.scenes.digests import with_digests
-from rsmtdf_core.scenes.find import find_pairs, find_scenes
+from rsmtdf_core.scenes.find import find_pairs, find_scenes, with_digests
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.validation import validate

@@ -10,8 +10,7 @@ from rasterio.warp import transform_bounds
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.scenes.check import check_dataset
-from rsmtdf_core.scenes.digests import with_digests
-from rsmtdf_core.scenes.find import find_scenes
+from rsmtdf_core.scenes.find import find_scenes, with_digests
 from rsmtdf_core.scenes.images import open_image
 from rsmtdf_core.scenes.images.gdal_decoder import GdalDecoder
 from rsmtdf_core.scenes.manifest import Manifest

@@ -9,8 +9,7 @@ from PIL import Image
 from pipeline.predict.inputs import find_jobs
 from pipeline.predict.settings import PredictSettings
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.scenes.digests import with_digests
-from rsmtdf_core.scenes.find import find_scenes
+from rsmtdf_core.scenes.find import find_scenes, with_digests
 from rsmtdf_core.scenes.images import FORMATS, IMAGE_SUFFIXES, identify, open_image
 from rsmtdf_core.scenes.images.vrt import vrt_sources
 from rsmtdf_core.scenes.patterns import match_files
