@@ -30,15 +30,7 @@ def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -
                 manifest, split, [scene for scene in spec.scenes if image_id(scene) in absent]
             )
         return [pair for pair in pairs if pair.id in wanted]
-    for field, values in spec.where.items():
-        present = sorted({pair.fields[field] for pair in pairs})
-        for value in values:
-            if value not in present:
-                raise DataError(
-                    f"no scene has {field} '{value}'{suggestion(value, present)}",
-                    where=f"splits.{split}.where.{field}; found: {', '.join(present[:20])}",
-                    remedy="edit the manifest, or put the missing files below the root",
-                )
+    require_values(spec.where, [pair.fields for pair in pairs], f"splits.{split}.where")
     matching = [
         pair
         for pair in pairs
@@ -52,6 +44,34 @@ def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -
         units = {pair.id: parent_of(manifest, pair.id) for pair in matching}
     chosen = _chosen(set(units.values()), spec)
     return [pair for pair in matching if units[pair.id] in chosen]
+
+
+def require_values(
+    where: Mapping[str, Sequence[str]],
+    fields: Sequence[Mapping[str, str]],
+    key: str,
+    noun: str = "scene",
+) -> None:
+    """Refuse a condition with a value that no scene has.
+
+    Args:
+        where: the allowed values of each field.
+        fields: the values of each scene.
+        key: the key of the condition, for the message.
+        noun: the kind of scenes, for the message.
+
+    Raises:
+        DataError: If there is such a value.
+    """
+    for field, values in where.items():
+        present = sorted({scene[field] for scene in fields})
+        for value in values:
+            if value not in present:
+                raise DataError(
+                    f"no {noun} has {field} '{value}'{suggestion(value, present)}",
+                    where=f"{key}.{field}; found: {', '.join(present[:20])}",
+                    remedy="correct the value, or put the missing files below the root",
+                )
 
 
 def choose_scenes(
