@@ -1,7 +1,7 @@
 """Read the image and mask files of a manifest: sizes, pixels as uint8 and class ids, opening each file once."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.scenes.images.companions import companions
 from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.grid import same_area
 from rsmtdf_core.scenes.images.labels import (
     Labels,
     holds_colors,
@@ -114,16 +115,25 @@ class MaskFile:
 
 
 @contextmanager
-def open_mask(path: Path, manifest: Manifest) -> Iterator[MaskFile]:
+def open_mask(path: Path, manifest: Manifest, grid: Frame | None = None) -> Iterator[MaskFile]:
     """Open a mask; no pixel is decoded yet.
 
     Gray masks, such as those of 0 and 255, count as colors if all colors of the manifest are gray.
+
+    Args:
+        path: the file.
+        manifest: the manifest.
+        grid: size and georeference of the image. A georeferenced mask of the same area gets its size: pixels of the
+            image have the class of the mask's nearest pixel.
 
     Raises:
         MissingFileError, DataError: If the file is missing, not an image, or does not fit the manifest's encoding.
     """
     encoding = manifest.mask_encoding
-    with open_image(path) as image:
+    with ExitStack() as opened:
+        image = opened.enter_context(open_image(path))
+        if grid is not None and image.frame.bounds and same_area(grid, image.frame):
+            image = opened.enter_context(image.on_grid(grid, "nearest"))
         if isinstance(encoding, IndexMasks):
             if not holds_numbers(image):
                 raise _wrong_kind(image, "one band of class indices", "colors")
@@ -145,7 +155,7 @@ def open_labels(
         root: the data root.
         mask: posix path of the mask relative to the root.
         image: that of the image.
-        frame: size and georeference of the image, on which shapes are drawn.
+        frame: size and georeference of the image, on which shapes are drawn, and the masks of stacked files.
 
     Raises:
         MissingFileError, DataError: As for `open_mask` and `open_shapes`.
@@ -153,7 +163,8 @@ def open_labels(
     if isinstance(manifest.mask_encoding, DrawnMasks):
         yield open_shapes(manifest, root, mask, image, frame)
         return
-    with open_mask(root / mask, manifest) as file:
+    stacked = len(manifest.image_patterns) > 1
+    with open_mask(root / mask, manifest, frame if stacked else None) as file:
         yield file
 
 
