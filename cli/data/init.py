@@ -28,10 +28,11 @@ def init(
         typer.Option("--out", help="The file to write.", show_default="manifest.yaml in DIR"),
     ] = None,
     images: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Path pattern of the images, such as 'images/{name}.png'.",
+            help="Path pattern of the images, such as 'images/{name}.png'. Given several times, the files of a scene "
+            "are stacked to its bands.",
             show_default="guessed",
         ),
     ] = None,
@@ -126,14 +127,14 @@ def init(
 
     if classes is not None and classes_from is not None:
         raise typer.BadParameter("--classes and --classes-from exclude each other")
-    if masks is not None and images is None:
+    if masks is not None and not images:
         raise typer.BadParameter("--masks needs --images, as the two patterns have the same fields")
     named = None if classes is None else parse_classes(classes)
     path = path or root / "manifest.yaml"
     if root.is_dir():
         require_free(path, overwrite=overwrite)
     shapes = ShapeChoice(labels, field, background, annotated, buffer, all_touched)
-    looked = look(root, RichReporter(), read_bands(bands, scale), (images, masks), shapes)
+    looked = look(root, RichReporter(), read_bands(bands, scale), (images or None, masks), shapes)
     if classes_from is not None:
         named = read_classes(classes_from)
     ignored = None if ignore is None else _values(ignore)

@@ -315,9 +315,8 @@ class Manifest(Settings):
 
     @model_validator(mode="after")
     def _has_coherent_fields(self) -> Self:
-        shared = isinstance(self.mask_encoding, ShapeMasks) and set(self.mask_fields) < set(
-            self.fields
-        )
+        may_share = isinstance(self.mask_encoding, ShapeMasks) or len(self.image_patterns) > 1
+        shared = may_share and set(self.mask_fields) < set(self.fields)
         if self.masks is not None and set(self.mask_fields) != set(self.fields) and not shared:
             raise ValueError(
                 f'images and masks need the same fields: "{self.image_patterns[0]}", "{self.masks}"'
