@@ -24,9 +24,10 @@ from pipeline.runs.report import report
 from rsmtdf_core.charts.canvas import canvas
 from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.charts.style import MARGIN, MUTED
-from rsmtdf_core.scenes.find import Dataset, find_pairs, split_pairs
+from rsmtdf_core.scenes.find import Dataset, find_pairs
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.scenes.masks import colorize
+from rsmtdf_core.scenes.members import split_pairs
 from rsmtdf_core.scenes.reader import SceneReader
 
 GAP = 8  # px between an image and its mask

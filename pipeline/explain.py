@@ -151,8 +151,11 @@ def _type(annotation: Any) -> str:  # noqa: ANN401 - any type annotation
     """Describe an annotation in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        bounds = [_bound(limit) for limit in arguments[1:] if type(limit) in _BOUNDS]
+        marks = (mark.metadata if isinstance(mark, FieldInfo) else [mark] for mark in arguments[1:])
+        bounds = [_bound(limit) for limits in marks for limit in limits if type(limit) in _BOUNDS]
         return f"{_type(arguments[0])} {' and '.join(bounds)}".strip()
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return f"mapping with {', '.join(annotation.model_fields)}"
     if annotation in _NAMES:
         return _NAMES[annotation]
     if origin is Literal:

@@ -3,18 +3,15 @@
 from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
-from pipeline.labeled import unheeded
+from pipeline.labeled import labeled_value, unheeded_by_manifest
 from pipeline.statistics import uncommon_statistics
 from rsmtdf_core.cache.group import find_group
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.scenes.find import (
-    Dataset,
-    Scene,
-    find_scenes,
-    with_digests,
-)
-from rsmtdf_core.scenes.labeled import draw_labeled, listed_labeled
+from rsmtdf_core.roles import unheeded
+from rsmtdf_core.scenes.find import Dataset, find_scenes, with_digests
+from rsmtdf_core.scenes.labeled import choose_labeled, listed_labeled
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.views.plan import ViewPlan, drawing_fields, make_plan
 from rsmtdf_core.views.settings import FRESH
@@ -39,7 +36,8 @@ class Experiment:
     def cautions(self) -> tuple[str, ...]:
         """Warnings about settings without effect and about the files, a sentence each."""
         return (
-            *unheeded(self.config, self.dataset.manifest),
+            *unheeded(self.config),
+            *unheeded_by_manifest(self.config, self.dataset.manifest),
             *uncommon_statistics(self.config),
             *self.dataset.cautions,
         )
@@ -103,11 +101,11 @@ def _require_bands(config: ExperimentConfig, manifest: Manifest) -> None:
 def training_scenes(
     dataset: Dataset, config: ExperimentConfig
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """Return labeled and unlabeled training scenes with digests. The manifest's list overrides the config's share."""
+    """Return labeled and unlabeled training scenes with digests. The manifest's list overrides the config."""
     scenes = with_digests(dataset, dataset.splits["train"])
     if (listed := dataset.manifest.labeled) is not None:
         return listed_labeled(scenes, frozenset(listed), config.data.labeled_seed)
-    return draw_labeled(scenes, config.data.labeled, config.data.labeled_seed)
+    return choose_labeled(dataset, scenes, config.data.labeled, config.data.labeled_seed)
 
 
 def require_unlabeled(experiment: Experiment) -> None:
@@ -120,7 +118,7 @@ def require_unlabeled(experiment: Experiment) -> None:
     if not method.strong_views or not method.trains_head or experiment.plan.unlabeled_scenes:
         return
     manifest = experiment.dataset.manifest
-    labeled = f"data.labeled is {experiment.config.data.labeled:g}"
+    labeled = f"data.labeled is {labeled_value(experiment.config)}"
     if manifest.labeled is not None:
         labeled = f"the manifest {manifest.name} lists all of them, so data.labeled has no effect"
     raise ConfigError(

@@ -1,27 +1,17 @@
 """Sections of a config outside `rsmtdf_core`: data, evaluation and runtime (tests: test_config.py)."""
 
 import os
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.roles import ConfigSettings, Place, Result, Speed
+from rsmtdf_core.scenes.labeled import Labeled
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, UserPath
 
-
-def _share(value: object) -> object:
-    """Convert a share in the form of a fraction, such as '1/8'."""
-    try:
-        return float(Fraction(value)) if isinstance(value, str) else value
-    except (ValueError, ZeroDivisionError):
-        return value
-
-
 WholePath = Annotated[UserPath, AfterValidator(Path.absolute)]
-Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 
 
 class DataSettings(ConfigSettings):
@@ -31,14 +21,15 @@ class DataSettings(ConfigSettings):
         manifest: name of a packaged manifest, or path of a manifest.
         root: the folder that the manifest's paths are relative to. Runs store the absolute path, so that they can be
             evaluated from any folder.
-        labeled: share of the training scenes whose masks are used, such as 1/8; has no effect if the manifest lists its
-            labeled scenes.
+        labeled: the training scenes whose masks are used: a share of them, such as 1/8, or those of some images, such
+            as {images: [a, b]} or {where: {area: [north]}, share: 1/4}; has no effect if the manifest lists its labeled
+            scenes.
         labeled_seed: seed of the draw of labeled scenes; a larger share includes the scenes of a smaller share.
     """
 
     manifest: Place[str] = Field(max_length=LONGEST_PATH)
     root: Place[WholePath]
-    labeled: Result[Share] = 0.125
+    labeled: Result[Labeled] = 0.125
     labeled_seed: Result[int] = Field(default=0, ge=-(2**62), le=2**62)
 
 

@@ -1,9 +1,10 @@
 """Base class and shared field types of all settings."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -39,12 +40,21 @@ def user_path(path: Path) -> Path:
         raise ValueError(f"{text}: {unknown}") from None
 
 
+def _share(value: object) -> object:
+    """Convert a share in the form of a fraction, such as '1/8'."""
+    try:
+        return float(Fraction(value)) if isinstance(value, str) else value
+    except (ValueError, ZeroDivisionError):
+        return value
+
+
 def _weights(text: str) -> str:
     if text not in {"hub", "random"}:
         user_path(Path(text))
     return text
 
 
+Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 UserPath = Annotated[Path, AfterValidator(user_path)]
 WeightsName = Annotated[str, Field(min_length=1), AfterValidator(_weights)]
 

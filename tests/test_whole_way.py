@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from rsmtdf_core.fingerprints import file_sha256
-from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.scene import Scene
 from tests.benchmark_cases import CASES, IGNORED, PROTOCOLS, Case, Ids
 from tests.rasters import CRS, TRANSFORM, rasterio, write_tiff
 

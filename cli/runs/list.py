@@ -87,11 +87,13 @@ def _table(listing: "RunList") -> Table:
 
 
 def _labeled(run: "RunSummary") -> str:
-    """Format the labeled share as a fraction if possible, with its seed unless that is 0."""
+    """Format the labeled share as a fraction if possible, with its seed unless that is 0; or the labeled images."""
     if run.labeled is None:
         return "unknown"
-    parts = 1 / run.labeled
-    share = f"1/{round(parts)}" if abs(parts - round(parts)) < 1e-6 else f"{run.labeled:.3g}"
+    share = run.labeled
+    if isinstance(share, float):
+        parts = 1 / share
+        share = f"1/{round(parts)}" if abs(parts - round(parts)) < 1e-6 else f"{share:.3g}"
     return share if run.labeled_seed == 0 else f"{share} #{run.labeled_seed}"
 
 

@@ -12,7 +12,7 @@ from pipeline.plan import Experiment, plan_experiment
 from pipeline.token_store import find_tokens
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore

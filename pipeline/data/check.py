@@ -10,17 +10,11 @@ from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.files import require_writable, write_json
 from rsmtdf_core.scenes.check import DatasetCheck, check_dataset
-from rsmtdf_core.scenes.find import (
-    Dataset,
-    Scene,
-    ScenePair,
-    choose_scenes,
-    find_pairs,
-    open_scenes,
-    split_pairs,
-)
+from rsmtdf_core.scenes.find import Dataset, find_pairs, open_scenes
 from rsmtdf_core.scenes.manifest import Manifest, SplitName
+from rsmtdf_core.scenes.members import choose_scenes, split_pairs
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene, ScenePair
 
 SAMPLES = 3  # scenes of each split
 OUTPUTS = ("samples.png", "classes.png", "check.json")

@@ -8,8 +8,8 @@ from rsmtdf_core.evaluation.protocols.base import Protocol
 from rsmtdf_core.evaluation.reliability import ReliabilityCounter
 from rsmtdf_core.evaluation.scores import SceneScores, worst_scenes
 from rsmtdf_core.evaluation.scoring import ScenePrediction
-from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.scene import Scene
 
 WORST_SCENES = 4
 """Number of scenes with an error map."""

@@ -15,10 +15,11 @@ from pipeline.trained import TrainedRun
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.evaluation.scoring import evenly
 from rsmtdf_core.maps.ground import pixel_size
-from rsmtdf_core.scenes.find import Dataset, Scene, find_scenes
+from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 
 COUNT = 8
 _SPLITS: tuple[SplitName, ...] = ("val", "test", "train")
@@ -82,7 +83,7 @@ def _cut(dataset: Dataset, scenes: Sequence[Scene], split: SplitName, side: int)
     windows, sizes, pixel_sizes = [], [], []
     dtype = np.dtype(np.uint8)
     for scene in scenes:
-        with open_raster(dataset.root / scene.image, dataset.manifest.bands) as raster:
+        with open_raster(scene.source(dataset.root), dataset.manifest.bands) as raster:
             dtype = raster.image.dtypes[0]
             pixel_sizes.append(pixel_size(raster.frame))
         image = torch.from_numpy(reader.image(scene).copy()).permute(2, 0, 1)

@@ -10,8 +10,10 @@ from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.evaluation.scoring import scored_scenes
 from rsmtdf_core.probing.spread import MOST_FOLDS
-from rsmtdf_core.scenes.find import Scene, find_scenes, with_digests
+from rsmtdf_core.scenes.find import find_scenes, with_digests
+from rsmtdf_core.scenes.labeled import LabeledImages
 from rsmtdf_core.scenes.manifest import SplitName, load_manifest
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.views.draws import key_digest
 from rsmtdf_core.views.settings import FRESH
 from rsmtdf_core.words import counted
@@ -115,9 +117,15 @@ def _too_few(experiment: Experiment, split: SplitName, rasters: int) -> DataErro
         remedy = (
             "add masks to training images, or list more under `labeled` of the manifest"
             if experiment.dataset.manifest.labeled is not None
-            else f"label more: --set data.labeled={min(1.0, 4 * data.labeled):g}, or add masks"
+            else f"label more: {_more(data.labeled)}, or add masks"
         )
     else:
         what = f"a probe holds out images with masks, and {count} of the split {split!r} has one"
         remedy = "choose another --split"
     return DataError(what, where=data.root, remedy=remedy)
+
+
+def _more(labeled: float | LabeledImages) -> str:
+    if isinstance(labeled, float):
+        return f"--set data.labeled={min(1.0, 4 * labeled):g}"
+    return "name more images in data.labeled"

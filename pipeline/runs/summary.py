@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.labeled import labeled_value
 from pipeline.runs.record import RunRecord
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.views.settings import ViewCount
@@ -37,7 +38,7 @@ class RunSummary(Settings):
         path: the run's folder.
         method: name of the training method.
         dataset: name of the manifest.
-        labeled: share of the training scenes with masks in use; None for an imported model.
+        labeled: share of the training scenes with masks in use, or their images in words; None for an imported model.
         labeled_seed: seed of the choice of labeled scenes.
         seed: seed of the run.
         steps: number of trained steps.
@@ -55,7 +56,7 @@ class RunSummary(Settings):
     path: Path
     method: str
     dataset: str
-    labeled: float | None
+    labeled: float | str | None
     labeled_seed: int
     seed: int
     steps: int
@@ -72,7 +73,10 @@ class RunSummary(Settings):
 def summarize(record: RunRecord, name: str) -> RunSummary:
     """Summarize a run under the given name."""
     config, best = record.config, record.best
-    share = record.manifest.labeled_share or config.data.labeled
+    labeled = config.data.labeled
+    share = record.manifest.labeled_share or (
+        labeled if isinstance(labeled, float) else labeled_value(config)
+    )
     return RunSummary(
         run=name,
         path=record.folder.path,

@@ -12,7 +12,8 @@ from distributed.system import MEMORY_LIMIT
 from pipeline.start.choosing import STUDENTS, TEACHERS
 from pipeline.start.values import Data, Machine
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.scenes.find import Dataset, Scene
+from rsmtdf_core.scenes.find import Dataset
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.weights.hub import is_available
 from rsmtdf_core.weights.timm_models import hub_file
 

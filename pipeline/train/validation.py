@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from rsmtdf_core.evaluation.counts import PixelCounts
 from rsmtdf_core.evaluation.scoring import ScenePrediction, count_confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.student.segmenter import Segmenter
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rsmtdf_core.cache_names import GROUP_NAME
 from rsmtdf_core.errors import StoreNotFoundError
 from rsmtdf_core.fingerprints import differences
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.group import ViewGroup, holds_stores, read_drawing
 from rsmtdf_core.store.locks import locked

@@ -8,10 +8,11 @@ from rsmtdf_core.evaluation.protocols.base import Protocol
 from rsmtdf_core.evaluation.scores import ProtocolScores
 from rsmtdf_core.evaluation.scoring import ScenePrediction, count_confusion
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.scenes.find import Dataset, Scene
+from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.padding import PaddedReader, border_scenes
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.words import counted
 

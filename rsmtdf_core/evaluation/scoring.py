@@ -11,8 +11,8 @@ from rsmtdf_core.errors import RunError
 from rsmtdf_core.evaluation.averaging import scene_logits
 from rsmtdf_core.evaluation.counts import Confusion, PixelCounts
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.student.segmenter import Segmenter
 
 

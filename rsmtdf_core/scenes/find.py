@@ -1,69 +1,37 @@
 """Find the scenes of a manifest in a folder, reading only file names and image headers."""
 
-import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.fingerprints import canonical_json, file_sha256, fingerprint
+from rsmtdf_core.fingerprints import file_sha256, fingerprint
 from rsmtdf_core.scenes.image_labels import (
-    NOWHERE,
-    NOWHERE_REMEDY,
     ImageLabels,
     find_labels,
     label_notes,
+    listed_images,
     unplaced,
 )
 from rsmtdf_core.scenes.images.formats import VRT, identify
-from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.images.vrt import vrt_sources
-from rsmtdf_core.scenes.manifest import Manifest, SplitName, SplitSpec, WindowSpec
-from rsmtdf_core.scenes.patterns import match_pairs
+from rsmtdf_core.scenes.manifest import Manifest, SplitName
+from rsmtdf_core.scenes.members import (
+    choose_scenes,
+    listed_but_missing,
+    missing_scenes,
+    refuse_shared,
+    split_pairs,
+)
+from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.rasters import open_raster
-from rsmtdf_core.validation import suggestion
+from rsmtdf_core.scenes.scene import Scene, ScenePair, cut_scenes, region
 from rsmtdf_core.words import counted
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_POSITION = re.compile(r"@\d+,\d+$")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A part of a raster, px."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """One image of a dataset, or a window of a larger raster.
-
-    Attributes:
-        id: the path fields joined by "/", and "@left,top" for windows.
-        image: posix path of the image relative to the data root.
-        mask: posix path of the mask relative to the data root; None without a mask.
-        width: width of the scene (of its window), px.
-        height: height of the scene (of its window), px.
-        window: its window in the raster; None if the scene is the whole image.
-        sha256: digest of the image file and the choice of bands, see `with_digests`; empty until computed.
-    """
-
-    id: str
-    image: str
-    mask: str | None
-    width: int
-    height: int
-    window: Window | None = None
-    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,16 +58,6 @@ class Dataset:
         return (*orientation_note(self.turned), *self.notes)
 
 
-@dataclass(frozen=True, slots=True)
-class ScenePair:
-    """An image file and its mask file, posix paths relative to the root, not opened yet."""
-
-    id: str
-    fields: dict[str, str]
-    image: str
-    mask: str | None
-
-
 def find_scenes(manifest: Manifest, root: Path) -> Dataset:
     """Find the scenes of each split, sorted by image id, with windows row by row.
 
@@ -109,22 +67,30 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
             to one scene, a split names a value that no scene has or lists a missing scene, or a scene is in the
             training split and in another.
     """
-    members = split_pairs(manifest, find_pairs(manifest, root))
+    every = find_pairs(manifest, root)
+    members = split_pairs(manifest, every)
     pairs = {pair.id: pair for split_members in members.values() for pair in split_members}
     opened = in_threads(lambda pair: open_scenes(manifest, root, pair), list(pairs.values()))
     images = dict(zip(pairs, opened, strict=True))
     labels = [image.labels for image in images.values() if image.labels is not None]
-    for mask in unplaced(labels):
-        raise DataError(NOWHERE, where=root / mask, remedy=NOWHERE_REMEDY)
+    for path, error in unplaced(manifest, labels):
+        raise DataError(error.what, where=root / path, remedy=error.remedy)
+    listed = listed_images(manifest, root, [(pair.image, pair.mask) for pair in every])
+    for problem in listed.ambiguous:
+        raise DataError(
+            problem.what,
+            where=root / problem.file,
+            remedy="give the images different names, or choose some of them with `images` in the manifest",
+        )
     splits = {}
     for split, split_members in members.items():
         cut = [scene for pair in split_members for scene in images[pair.id].scenes]
         splits[split] = choose_scenes(manifest, split, cut)
         if missing := missing_scenes(manifest, split, splits[split]):
-            raise _listed_but_missing(manifest, split, missing)
+            raise listed_but_missing(manifest, split, missing)
     refuse_shared(manifest, splits)
     turned = tuple(pair.image for pair in pairs.values() if images[pair.id].turned)
-    return Dataset(manifest, root, splits, turned, label_notes(labels))
+    return Dataset(manifest, root, splits, turned, (*label_notes(labels), *listed.notes))
 
 
 class OpenedImage(NamedTuple):
@@ -141,9 +107,13 @@ def open_scenes(manifest: Manifest, root: Path, pair: ScenePair) -> OpenedImage:
     Raises:
         MissingFileError, DataError: If a file is missing or cannot be read, or the labels do not fit.
     """
-    with open_raster(root / pair.image, manifest.bands) as raster:
+    with open_raster(pair.source(root), manifest.bands) as raster:
         scenes = list(cut_scenes(pair, raster.image.size, manifest.window))
-        labels = None if pair.mask is None else find_labels(manifest, root, pair.mask, raster.image)
+        labels = (
+            None
+            if pair.mask is None
+            else find_labels(manifest, root, pair.mask, pair.image, raster.image)
+        )
         return OpenedImage(labeled_scenes(scenes, labels), raster.image.turned, labels)
 
 
@@ -160,12 +130,6 @@ def labeled_scenes(scenes: Sequence[Scene], labels: ImageLabels | None) -> list[
         scene if labels.mask.labeled(region(scene)) else replace(scene, mask=None)
         for scene in scenes
     ]
-
-
-def region(scene: Scene) -> Region:
-    """Return top, left, height and width of a scene in its image, px."""
-    left, top = (0, 0) if scene.window is None else (scene.window.left, scene.window.top)
-    return top, left, scene.height, scene.width
 
 
 def orientation_note(turned: Sequence[str]) -> tuple[str, ...]:
@@ -185,10 +149,10 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
         DataError: If two files belong to one scene.
     """
     fields = manifest.fields
-    images, masks = match_pairs(root, manifest.images, manifest.masks, fields)
+    images, masks = match_stacks(root, manifest.image_patterns, manifest.masks, fields)
     if not images:
         raise MissingFileError(
-            f"no image matches '{manifest.images}' of the manifest '{manifest.name}'",
+            f"no image matches '{manifest.image_patterns[0]}' of the manifest '{manifest.name}'",
             where=root,
             remedy="name the folder that the pattern is relative to as the root, or edit the pattern",
         )
@@ -199,176 +163,42 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
             values[key],
             image,
             masks.get(tuple(values[key][field] for field in manifest.mask_fields)),
+            tuple(stacked),
         )
-        for key, image in images.items()
+        for key, (image, *stacked) in images.items()
     ]
-
-
-def split_pairs(manifest: Manifest, pairs: Sequence[ScenePair]) -> dict[SplitName, list[ScenePair]]:
-    """Assign pairs to the manifest's splits, each sorted by id.
-
-    A split of single windows gets every pair that may contain one of its windows.
-
-    Raises:
-        DataError: If a split names a value that no scene has, or lists a scene of a missing image.
-    """
-    return {name: _members(manifest, name, pairs) for name in manifest.splits}
-
-
-def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -> list[ScenePair]:
-    spec = manifest.splits[split]
-    if spec.scenes is not None:
-        wanted = dict.fromkeys(image_id(scene) for scene in spec.scenes)
-        if absent := wanted.keys() - {pair.id for pair in pairs}:
-            raise _listed_but_missing(
-                manifest, split, [scene for scene in spec.scenes if image_id(scene) in absent]
-            )
-        return [pair for pair in pairs if pair.id in wanted]
-    for field, values in spec.where.items():
-        present = sorted({pair.fields[field] for pair in pairs})
-        for value in values:
-            if value not in present:
-                raise DataError(
-                    f"no scene has {field} '{value}'{suggestion(value, present)}",
-                    where=f"splits.{split}.where.{field}; found: {', '.join(present[:20])}",
-                    remedy="edit the manifest, or put the missing files below the root",
-                )
-    matching = [
-        pair
-        for pair in pairs
-        if all(pair.fields[field] in values for field, values in spec.where.items())
-    ]
-    if spec.by == "crop" and manifest.window is not None:
-        return matching
-    if spec.by == "crop":
-        units = {pair.id: pair.id for pair in matching}
-    else:
-        units = {pair.id: parent_of(manifest, pair.id) for pair in matching}
-    chosen = _chosen(set(units.values()), spec)
-    return [pair for pair in matching if units[pair.id] in chosen]
-
-
-def choose_scenes(
-    manifest: Manifest, split: SplitName, scenes: Sequence[Scene]
-) -> tuple[Scene, ...]:
-    """Select the scenes of a split among those cut from its pairs, in their order."""
-    spec = manifest.splits[split]
-    if spec.scenes is not None:
-        taken = set(spec.scenes)
-    elif spec.by == "crop" and manifest.window is not None:
-        taken = _chosen([scene.id for scene in scenes], spec)
-    else:
-        return tuple(scenes)
-    return tuple(scene for scene in scenes if scene.id in taken)
-
-
-def missing_scenes(manifest: Manifest, split: SplitName, scenes: Sequence[Scene]) -> list[str]:
-    """Return the ids that the split lists but `scenes` lack: windows outside their image."""
-    present = {scene.id for scene in scenes}
-    return [scene for scene in manifest.splits[split].scenes or () if scene not in present]
-
-
-def refuse_shared(manifest: Manifest, splits: Mapping[SplitName, Sequence[Scene]]) -> None:
-    """Refuse scenes that are used both for training and for scores.
-
-    Raises:
-        DataError: If a scene is in the training split and in another.
-    """
-    training = {scene.id for scene in splits.get("train", ())}
-    for name, scenes in splits.items():
-        shared = sorted(training & {scene.id for scene in scenes})
-        if name != "train" and shared:
-            raise DataError(
-                f"{len(shared)} scenes are in both train and {name}, the first is {shared[0]}",
-                where=f"manifest {manifest.name}",
-                remedy="give the splits different values in `where`, other lists, or shares of one seed "
-                "that do not overlap",
-            )
-
-
-def parent_of(manifest: Manifest, scene: str) -> str:
-    """Return the id of the parent of a scene or pair: its tile, or else its image."""
-    image = image_id(scene)
-    if not manifest.parent:
-        return image
-    values = dict(zip(manifest.fields, image.split("/"), strict=True))
-    return "/".join(values[field] for field in manifest.parent)
-
-
-def image_id(scene: str) -> str:
-    """Return the id without the position of a window; the name of an image may also have an @."""
-    return _POSITION.sub("", scene)
-
-
-def _listed_but_missing(manifest: Manifest, split: SplitName, missing: Sequence[str]) -> DataError:
-    return DataError(
-        f"{len(missing)} scenes that splits.{split} lists are missing, the first is {missing[0]}",
-        where=f"manifest {manifest.name}",
-        remedy="put the missing files below the root, or remove the scenes from the list",
-    )
-
-
-def _chosen(ids: Iterable[str], spec: SplitSpec) -> set[str]:
-    """Return the split's share of the ids."""
-    drawn = sorted(ids, key=lambda name: rank(spec.seed, name))
-    low, high = (int(share * len(drawn) + 0.5) for share in spec.share)
-    return set(drawn[low:high])
-
-
-def rank(seed: int, name: str) -> bytes:
-    """Return a sort key for an id in a seeded random order, independent of the machine and of other ids."""
-    return hashlib.sha256(canonical_json([seed, name])).digest()
-
-
-def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) -> Iterator[Scene]:
-    """Yield the scene of a pair whose image has `size` (width, height), or its windows row by row."""
-    width, height = size
-    if spec is None:
-        yield Scene(pair.id, pair.image, pair.mask, width, height)
-        return
-    for top in _starts(height, spec):
-        for left in _starts(width, spec):
-            window = Window(left, top, min(spec.size, width - left), min(spec.size, height - top))
-            yield Scene(
-                f"{pair.id}@{left},{top}",
-                pair.image,
-                pair.mask,
-                window.width,
-                window.height,
-                window,
-            )
-
-
-def _starts(length: int, spec: WindowSpec) -> range:
-    """Starts of the windows along one side; the last window reaches or passes the border."""
-    more = max(0, -(-(length - spec.size) // spec.stride))
-    return range(0, more * spec.stride + 1, spec.stride)
 
 
 def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
     """Return the scenes with digests of everything that determines their pixels; each file is read once.
 
-    The digest is the sha256 of the image file (for a VRT the fingerprint of its sha256 and those of its sources). If
-    the manifest chooses bands, it is the fingerprint of [that digest, the bands].
+    The digest is the sha256 of the image file (for a VRT the fingerprint of its sha256 and those of its sources; for
+    stacked files the fingerprint of their digests). If the manifest chooses bands, it is the fingerprint of [that
+    digest, the bands].
 
     Raises:
         MissingFileError: If an image is missing.
     """
     bands = dataset.manifest.bands
 
-    def digest(image: str) -> str:
-        path = dataset.root / image
-        try:
-            of_file = file_sha256(path)
-            if identify(path) is VRT:
-                of_file = fingerprint([of_file, *map(file_sha256, vrt_sources(path))])
-        except FileNotFoundError:
-            raise MissingFileError("the image is missing", where=path) from None
-        return of_file if bands is None else fingerprint([of_file, bands.model_dump(mode="json")])
+    def digest(files: tuple[str, ...]) -> str:
+        of_files = [_file_digest(dataset.root / file) for file in files]
+        of_image = of_files[0] if len(of_files) == 1 else fingerprint(of_files)
+        return of_image if bands is None else fingerprint([of_image, bands.model_dump(mode="json")])
 
-    images = list(dict.fromkeys(scene.image for scene in scenes))
+    images = list(dict.fromkeys(scene.files for scene in scenes))
     digests = dict(zip(images, in_threads(digest, images), strict=True))
-    return tuple(replace(scene, sha256=digests[scene.image]) for scene in scenes)
+    return tuple(replace(scene, sha256=digests[scene.files]) for scene in scenes)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        of_file = file_sha256(path)
+        if identify(path) is VRT:
+            of_file = fingerprint([of_file, *map(file_sha256, vrt_sources(path))])
+    except FileNotFoundError:
+        raise MissingFileError("the image is missing", where=path) from None
+    return of_file
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> Iterator[R]:

@@ -1,9 +1,158 @@
 """Choose the labeled scenes among those of the training split (tests: test_find.py)."""
 
 from collections.abc import Collection, Sequence
+from typing import Annotated, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.scenes.find import Scene, rank
+from rsmtdf_core.scenes.find import Dataset
+from rsmtdf_core.scenes.members import rank, require_values
+from rsmtdf_core.scenes.scene import Scene, image_id
+from rsmtdf_core.settings import Settings, Share
+from rsmtdf_core.validation import suggestion
+from rsmtdf_core.words import counted
+
+_KEY = "data.labeled"
+_MOST = 3  # images named in a sentence
+
+
+class LabeledImages(Settings):
+    """The images whose training scenes are labeled, by name or by a condition.
+
+    Attributes:
+        images: ids of images (the path fields joined by "/"), or their paths below the data root.
+        where: allowed values of fields of the images pattern; every field must match.
+        share: share of these images' scenes with a mask, in the order of `data.labeled_seed`.
+    """
+
+    images: tuple[str, ...] = ()
+    where: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    share: Share = 1.0
+
+    @model_validator(mode="after")
+    def _chooses(self) -> Self:
+        if bool(self.images) == bool(self.where):
+            raise ValueError("expected either images or where")
+        return self
+
+    def describe(self) -> str:
+        """Return the choice in words."""
+        if self.where:
+            return " and ".join(f"{key} {', '.join(names)}" for key, names in self.where.items())
+        listed = ", ".join(self.images[:_MOST])
+        more = f" and {len(self.images) - _MOST} more" if len(self.images) > _MOST else ""
+        return f"{'image' if len(self.images) == 1 else 'images'} {listed}{more}"
+
+
+Labeled = Annotated[
+    Annotated[Share, Tag("number")] | Annotated[LabeledImages, Tag("LabeledImages")],
+    Discriminator(
+        lambda value: "LabeledImages" if isinstance(value, dict | LabeledImages) else "number"
+    ),
+]
+
+
+def choose_labeled(
+    dataset: Dataset, scenes: Sequence[Scene], labeled: float | LabeledImages, seed: int
+) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+    """Choose the scenes whose masks may be used, by a share or by their images.
+
+    Args:
+        dataset: the dataset.
+        scenes: the scenes of the training split.
+        labeled: share of the scenes with a mask, in (0, 1], or a choice of images.
+        seed: seed of the order.
+
+    Returns:
+        Labeled and unlabeled scenes, as in `draw_labeled`.
+
+    Raises:
+        DataError: If a name is that of no training image, an image that is named has no mask, no scene has a value, or
+            no scene has a mask.
+    """
+    if isinstance(labeled, float):
+        return draw_labeled(scenes, labeled, seed)
+    if labeled.where:
+        chosen = _matching(dataset, scenes, labeled)
+    else:
+        names = {_image(dataset, name) for name in labeled.images}
+        chosen = [scene for scene in scenes if scene.image in names]
+        _require_masks(chosen)
+    drawn, _ = draw_labeled(chosen, labeled.share, seed)
+    kept = {scene.id for scene in drawn}
+    return drawn, tuple(scene for scene in _drawn(scenes, seed) if scene.id not in kept)
+
+
+def _matching(dataset: Dataset, scenes: Sequence[Scene], labeled: LabeledImages) -> list[Scene]:
+    fields = dataset.manifest.fields
+    if unknown := [field for field in labeled.where if field not in fields]:
+        raise DataError(
+            f"'{unknown[0]}' is not a field of the images pattern{suggestion(unknown[0], fields)}",
+            where=f"{_KEY}.where; the fields: {', '.join(fields)}",
+            remedy="name one of them",
+        )
+    values = {
+        scene.image: dict(zip(fields, _name(scene).split("/"), strict=True)) for scene in scenes
+    }
+    require_values(labeled.where, list(values.values()), f"{_KEY}.where", "training scene")
+    return [
+        scene
+        for scene in scenes
+        if all(values[scene.image][field] in names for field, names in labeled.where.items())
+    ]
+
+
+def _image(dataset: Dataset, name: str) -> str:
+    """Return the path of the training image with this id or path.
+
+    Raises:
+        DataError: If there is none.
+    """
+    names = {split: _images(scenes) for split, scenes in dataset.splits.items()}
+    training = names["train"]
+    if name in training:
+        return training[name]
+    where = f"{_KEY}.images"
+    if (image := image_id(name)) in training:
+        raise DataError(
+            f"'{name}' is a window, and images are named here",
+            where=where,
+            remedy=f"write '{image}' for all of its windows, or list windows under `labeled` of the manifest",
+        )
+    for split, images in names.items():
+        if name in images:
+            raise DataError(
+                f"the image '{name}' is in split {split}, so it cannot be labeled for training",
+                where=where,
+                remedy="name images of the training split",
+            )
+    raise DataError(
+        f"no training image is named '{name}'{suggestion(name, training)}",
+        where=f"{where}; found: {', '.join(sorted({*map(_name, dataset.splits['train'])})[:20])}",
+        remedy="name images by their path fields, or by their paths below the data root",
+    )
+
+
+def _images(scenes: Sequence[Scene]) -> dict[str, str]:
+    """Return the path of each image, by its id and by its path."""
+    return {key: scene.image for scene in scenes for key in (_name(scene), scene.image)}
+
+
+def _name(scene: Scene) -> str:
+    """Return the id of the scene's image."""
+    return scene.id if scene.window is None else image_id(scene.id)
+
+
+def _require_masks(scenes: Sequence[Scene]) -> None:
+    masked = {scene.image for scene in scenes if scene.mask is not None}
+    bare = sorted({scene.image for scene in scenes} - masked)
+    if bare:
+        raise DataError(
+            f"{counted(len(bare), 'image')} without a mask, the first is {bare[0]}",
+            where=f"{_KEY}.images",
+            remedy="add the masks, or remove the images from the list",
+        )
 
 
 def draw_labeled(

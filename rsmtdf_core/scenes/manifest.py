@@ -18,7 +18,13 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.lists import read_scene_list
 from rsmtdf_core.scenes.patterns import pattern_fields
-from rsmtdf_core.scenes.shapes.settings import AnnotatedArea, ShapeMasks, SharedPattern
+from rsmtdf_core.scenes.shapes.settings import (
+    AnnotatedArea,
+    AnnotationMasks,
+    DrawnMasks,
+    ShapeMasks,
+    SharedPattern,
+)
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
 from rsmtdf_core.words import counted
@@ -34,6 +40,7 @@ def _checked(pattern: str) -> str:
 
 
 PathPattern = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_checked)]
+BandFiles = Annotated[tuple[PathPattern, ...], Field(min_length=2, max_length=1024)]
 
 
 def color_rgb(color: str) -> tuple[int, int, int]:
@@ -185,7 +192,8 @@ class Manifest(Settings):
         ignore_id: id of pixels that are neither learned nor scored; not a class id.
         unscored: names of classes that are learned but excluded from the scores.
         protocols: peculiarities of the dataset in protocols other than ours.
-        images: path pattern of the images below the data root (see `patterns`).
+        images: path pattern of the images below the data root (see `patterns`); or several with the same fields, of
+            files that are stacked to the bands of an image, on the grid of the first.
         masks: path pattern of the masks, with the same fields; for shapes with some of them or none, as images may
             share a file or folder; None without masks.
         mask_encoding: the encoding of class ids in the masks' pixels.
@@ -206,9 +214,11 @@ class Manifest(Settings):
     ignore_id: int = Field(default=255, ge=0, le=255)
     unscored: tuple[str, ...] = ()
     protocols: ProtocolFacts = ProtocolFacts()
-    images: PathPattern
+    images: PathPattern | BandFiles
     masks: SharedPattern | None
-    mask_encoding: Annotated[IndexMasks | ColorMasks | ShapeMasks, Field(discriminator="encoding")]
+    mask_encoding: Annotated[
+        IndexMasks | ColorMasks | ShapeMasks | AnnotationMasks, Field(discriminator="encoding")
+    ]
     window: WindowSpec | None = None
     bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
     parent: tuple[str, ...] = ()
@@ -243,9 +253,14 @@ class Manifest(Settings):
         return np.array([color_rgb(spec.color) for spec in self.classes], np.uint8)
 
     @property
+    def image_patterns(self) -> tuple[str, ...]:
+        """The path patterns of an image's files: one, or those that are stacked."""
+        return (self.images,) if isinstance(self.images, str) else self.images
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The names of the image pattern's fields, in order."""
-        return pattern_fields(self.images)
+        return pattern_fields(self.image_patterns[0])
 
     @property
     def mask_fields(self) -> tuple[str, ...]:
@@ -290,18 +305,29 @@ class Manifest(Settings):
                     )
         if not self.scored_ids:
             raise ValueError("every class is unscored")
-        if isinstance(self.mask_encoding, ShapeMasks):
+        if isinstance(self.mask_encoding, DrawnMasks):
             self.mask_encoding.require_classes(self.class_names)
         return self
 
     @model_validator(mode="after")
+    def _stacks_files_of_one_image(self) -> Self:
+        first, *further = self.image_patterns
+        for number, pattern in enumerate(further, 1):
+            if pattern in self.image_patterns[:number]:
+                raise ValueError(f'images names "{pattern}" twice; use bands.indices for its bands')
+            if set(pattern_fields(pattern)) != set(self.fields):
+                raise ValueError(
+                    f'the files of an image need the same fields: "{first}", "{pattern}"'
+                )
+        return self
+
+    @model_validator(mode="after")
     def _has_coherent_fields(self) -> Self:
-        shared = isinstance(self.mask_encoding, ShapeMasks) and set(self.mask_fields) < set(
-            self.fields
-        )
+        may_share = isinstance(self.mask_encoding, DrawnMasks) and self.mask_encoding.shared
+        shared = may_share and set(self.mask_fields) < set(self.fields)
         if self.masks is not None and set(self.mask_fields) != set(self.fields) and not shared:
             raise ValueError(
-                f'images and masks need the same fields: "{self.images}", "{self.masks}"'
+                f'images and masks need the same fields: "{self.image_patterns[0]}", "{self.masks}"'
             )
         if (area := self.area_pattern) is not None:
             for field in pattern_fields(area, required=False):

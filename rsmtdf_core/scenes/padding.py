@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from rsmtdf_core.arrays import Pixels
-from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 
 
 def padded(part: Pixels, size: int, value: int) -> Pixels:

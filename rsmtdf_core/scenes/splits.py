@@ -4,8 +4,9 @@ The published lists of Potsdam and DeepGlobe split by crop, so nearly every test
 in the training split. That inflates scores, so reports mention it.
 """
 
-from rsmtdf_core.scenes.find import Dataset, parent_of
+from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.manifest import Manifest, SplitName
+from rsmtdf_core.scenes.members import parent_of
 from rsmtdf_core.words import counted
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.arrays import Rows
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 
 Table = npt.NDArray[np.void]
 

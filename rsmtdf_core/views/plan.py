@@ -20,7 +20,7 @@ import numpy.typing as npt
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.fingerprints import fingerprint
 from rsmtdf_core.roles import Role, deciding
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.views.fresh import FreshViews
 from rsmtdf_core.views.known import (
     KnownViews,

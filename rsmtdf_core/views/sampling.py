@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.views.draws import KeyedDraws, key_digest
 from rsmtdf_core.views.geometric import draw_box, draw_geometry, draw_orientation
 from rsmtdf_core.views.photometric import draw_photometric

@@ -20,10 +20,11 @@ from timing import Line, alternate, table
 from pipeline.demo.scenes import draw_scenes
 from rsmtdf_core.scenes import files
 from rsmtdf_core.scenes import rasters as reading
-from rsmtdf_core.scenes.find import Scene, find_scenes
+from rsmtdf_core.scenes.find import find_scenes
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.scenes.masks import encode_mask
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.views.render import render_image, render_mask
 from rsmtdf_core.views.view import Geometry
 

@@ -28,7 +28,7 @@ from timing import Line, alternate, table
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.codecs import declare_codec
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.reader import ChecksumPolicy, FeatureReader
 from rsmtdf_core.store.ring import Ring

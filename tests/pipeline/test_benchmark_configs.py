@@ -8,7 +8,7 @@ import pytest
 from pipeline.config import load_config
 from pipeline.data.prepare import BENCHMARKS
 from pipeline.packaged import find_config
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.views.plan import make_plan
 

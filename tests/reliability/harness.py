@@ -18,7 +18,7 @@ from rsmtdf_core.cache.group import find_group, grow_group
 from rsmtdf_core.codecs import Tokens, declare_codec
 from rsmtdf_core.errors import StoreError
 from rsmtdf_core.kinds import TOKEN_CODECS
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.store.copies import COPY
 from rsmtdf_core.store.reader import FeatureReader
 from rsmtdf_core.store.store import FeatureStore

@@ -11,8 +11,9 @@ from pipeline.cache.verify.report import SkippedError
 from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import StoreMismatchError
-from rsmtdf_core.scenes.find import Dataset, Scene, with_digests
+from rsmtdf_core.scenes.find import Dataset, with_digests
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.store.group import VIEWS, ViewGroup
 from rsmtdf_core.store.metadata import EXTRACT
 from rsmtdf_core.views.known import SceneKey, find_keys, view_keys

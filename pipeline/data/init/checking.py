@@ -8,8 +8,9 @@ from pipeline.data.init.drafting import Draft, with_splits
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.check import DatasetCheck
-from rsmtdf_core.scenes.find import find_pairs, split_pairs
+from rsmtdf_core.scenes.find import find_pairs
 from rsmtdf_core.scenes.guessing import part_copies
+from rsmtdf_core.scenes.members import split_pairs
 from rsmtdf_core.scenes.problems import Problem, grouped
 from rsmtdf_core.words import counted
 

@@ -24,11 +24,12 @@ from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import atomic_path, sync_files
 from rsmtdf_core.refusals import naming, writing
 from rsmtdf_core.scenes.files import open_mask, strips
-from rsmtdf_core.scenes.find import ScenePair, in_threads
+from rsmtdf_core.scenes.find import in_threads
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.padding import padded
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import size_differs, unknown_values
+from rsmtdf_core.scenes.scene import ScenePair
 
 # Cutting a tile of 6000 px takes 300 MB, so more threads cost more memory than they save time.
 _MOST_THREADS = 8

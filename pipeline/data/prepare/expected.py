@@ -7,9 +7,10 @@ from pathlib import Path
 from pipeline.data.prepare.benchmarks import Benchmark
 from rsmtdf_core.errors import DataError, RsmtdfError
 from rsmtdf_core.scenes.files import image_size
-from rsmtdf_core.scenes.find import ScenePair, find_pairs, in_threads
+from rsmtdf_core.scenes.find import find_pairs, in_threads
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.patterns import match_files
+from rsmtdf_core.scenes.scene import ScenePair
 
 _SHOWN = 8  # problems that a message lists
 
@@ -89,7 +90,7 @@ def _unpaired(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> Ite
     for key, mask in match_files(root, manifest.masks, manifest.fields).items():
         if mask not in paired and key not in images:
             fields = dict(zip(manifest.fields, key, strict=True))
-            yield f"{mask}: its image {manifest.images.format(**fields)} is missing"
+            yield f"{mask}: its image {manifest.image_patterns[0].format(**fields)} is missing"
 
 
 def _sizes(benchmark: Benchmark, root: Path, pair: ScenePair) -> Iterator[str]:

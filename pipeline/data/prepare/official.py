@@ -12,8 +12,8 @@ from pathlib import Path
 from pipeline.data.prepare.benchmarks import Benchmark, FileName
 from pipeline.data.prepare.layout import BenchmarkFolder
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.scenes.find import ScenePair
 from rsmtdf_core.scenes.lists import ListedPair, read_pair_list
+from rsmtdf_core.scenes.scene import ScenePair
 from rsmtdf_core.words import counted
 
 

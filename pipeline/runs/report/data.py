@@ -17,7 +17,7 @@ from pipeline.runs.report.ground import Ground
 from pipeline.runs.report.group import PageGroup, ranked
 from pipeline.runs.report.swipe import Panel
 from pipeline.suggestions import Suggestion
-from rsmtdf_core.charts.curves import EXPLAINED, TRUSTED, metric_keys
+from rsmtdf_core.charts.curves import EXPLAINED, THRESHOLDS, TRUSTED, metric_keys
 from rsmtdf_core.charts.lines import LineChart
 from rsmtdf_core.charts.reliability import ReliabilityCurve
 from rsmtdf_core.evaluation.report import EvaluationReport, cautions
@@ -250,6 +250,11 @@ class PageData:
     def trusted(self) -> list[TrainingRow]:
         """The share of trusted pseudo-labels of each class at the end of training."""
         return self._training_rows(TRUSTED)
+
+    @property
+    def thresholds(self) -> list[TrainingRow]:
+        """The self-adaptive threshold of each class at the end of training."""
+        return self._training_rows(THRESHOLDS)
 
     @property
     def explained(self) -> list[TrainingRow]:

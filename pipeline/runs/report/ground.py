@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.maps.ground import pixel_area
-from rsmtdf_core.scenes.find import Dataset, Scene, parent_of
+from rsmtdf_core.scenes.find import Dataset
+from rsmtdf_core.scenes.images.source import Source
 from rsmtdf_core.scenes.manifest import SplitName
+from rsmtdf_core.scenes.members import parent_of
 from rsmtdf_core.scenes.rasters import open_raster
+from rsmtdf_core.scenes.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,13 @@ def ground(dataset: Dataset, split: SplitName, scenes: tuple[Scene, ...]) -> Gro
 
 def _area(dataset: Dataset, scenes: tuple[Scene, ...]) -> float | None:
     """Add up the areas of scenes, m2; windows of an image that overlap count no more than the image."""
-    pixels: dict[str, int] = defaultdict(int)
+    pixels: dict[Source, int] = defaultdict(int)
     for scene in scenes:
-        pixels[scene.image] += scene.width * scene.height
+        pixels[scene.source(dataset.root)] += scene.width * scene.height
     total = 0.0
-    for image, count in pixels.items():
+    for source, count in pixels.items():
         try:
-            with open_raster(dataset.root / image, dataset.manifest.bands) as raster:
+            with open_raster(source, dataset.manifest.bands) as raster:
                 frame = raster.frame
         except (RsmtdfError, OSError):
             return None

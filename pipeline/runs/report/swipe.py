@@ -14,9 +14,10 @@ from pipeline.trained import load_run
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.panels import error_colors
 from rsmtdf_core.evaluation.scoring import evenly, predict_ids
-from rsmtdf_core.scenes.find import Dataset, Scene
+from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 
 _LONGEST = 720  # px, longer side of a panel; screens show panels no larger than this
 _QUALITY = 85

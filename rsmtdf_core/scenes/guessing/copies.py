@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.scenes.find import ScenePair
 from rsmtdf_core.scenes.guessing.splits import SplitGuess
 from rsmtdf_core.scenes.manifest import SplitName, SplitSpec
+from rsmtdf_core.scenes.scene import ScenePair
 from rsmtdf_core.words import counted
 
 _Members = Mapping[SplitName, Sequence[ScenePair]]

@@ -6,8 +6,9 @@ from typer.testing import CliRunner
 from cli.data.commands import app
 from pipeline.demo.scenes import draw_scenes
 from rsmtdf_core.errors import ConfigError, RsmtdfError
-from rsmtdf_core.scenes.find import find_pairs, split_pairs
+from rsmtdf_core.scenes.find import find_pairs
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.members import split_pairs
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rsmtdf_core.scenes.find import Dataset, Scene, find_pairs
+from rsmtdf_core.scenes.find import Dataset, find_pairs
 from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.scene import Scene
 from tests.any_folder import (
     HEIGHT,
     IMAGES,

@@ -7,8 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsmtdf_core.scenes.find import find_pairs, split_pairs
+from rsmtdf_core.scenes.find import find_pairs
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.members import split_pairs
 from tests.any_folder import AREAS, IMAGES, LAYOUTS, SCENES, SPLITS, filled, lay_out, run
 
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from pipeline.data.check import check_data, sample_rows
 from pipeline.demo.scenes import draw_scenes
-from rsmtdf_core.scenes.find import Dataset, find_pairs, find_scenes, split_pairs
+from rsmtdf_core.scenes.find import Dataset, find_pairs, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.members import split_pairs
 from rsmtdf_core.scenes.reader import SceneReader
 
 

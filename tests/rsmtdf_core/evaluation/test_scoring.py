@@ -18,8 +18,8 @@ from rsmtdf_core.evaluation.scoring import (
     scored_scenes,
 )
 from rsmtdf_core.evaluation.settings import InferenceSettings
-from rsmtdf_core.scenes.find import Scene
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.settings import StudentSettings
 

@@ -6,15 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.scenes.find import (
-    Scene,
-    Window,
-    find_scenes,
-    in_threads,
-    with_digests,
-)
+from rsmtdf_core.scenes.find import find_scenes, in_threads, with_digests
 from rsmtdf_core.scenes.labeled import draw_labeled
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.scene import Scene, Window
 
 from .conftest import make_manifest
 

@@ -9,7 +9,7 @@ import pytest
 from rsmtdf_core.cache.creation import create_store
 from rsmtdf_core.cache.group import grow_group
 from rsmtdf_core.codecs import declare_codec
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.store.writing import write_block
 from rsmtdf_core.tokens import TokenShape

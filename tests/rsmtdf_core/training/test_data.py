@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rsmtdf_core.errors import StoreMismatchError
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.training.ahead import ahead
 from rsmtdf_core.training.data import StepDataset, batches, weak_view
 from rsmtdf_core.training.schedule import BatchSchedule

@@ -13,7 +13,7 @@ from torch import nn
 
 from rsmtdf_core.choices import OneOf
 from rsmtdf_core.kinds import METHODS
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.settings import StudentSettings
 from rsmtdf_core.tokens import TokenShape

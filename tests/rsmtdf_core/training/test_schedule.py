@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rsmtdf_core.errors import ConfigError
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.training.schedule import BatchSchedule, PooledSchedule
 from rsmtdf_core.views.plan import ViewPlan, make_plan
 from rsmtdf_core.views.settings import ViewSettings

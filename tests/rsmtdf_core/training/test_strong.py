@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.training.strong import change_of, mix, pasted_pixels
 from rsmtdf_core.views.plan import make_plan
 from rsmtdf_core.views.settings import CutMixSettings, ViewSettings

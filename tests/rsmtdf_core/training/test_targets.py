@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rsmtdf_core.codecs import declare_codec, make_codec
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.tokens import TokenShape
 from rsmtdf_core.training.schedule import BatchSchedule
 from rsmtdf_core.training.standardise import TokenMap

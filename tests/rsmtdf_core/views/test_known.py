@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsmtdf_core.scenes.find import Scene
+from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.views.known import KnownViews, SceneKey, find_keys, view_keys
 from rsmtdf_core.views.plan import VIEW_DTYPE, ViewPlan, make_plan
 from rsmtdf_core.views.settings import ViewSettings

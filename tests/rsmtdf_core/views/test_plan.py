@@ -6,7 +6,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from rsmtdf_core.scenes.find import Window
+from rsmtdf_core.scenes.scene import Window
 from rsmtdf_core.views.plan import VIEW_DTYPE, Geometry, drawing_fields, make_plan
 from rsmtdf_core.views.settings import ViewSettings
 

@@ -9,9 +9,10 @@ from PIL import Image
 
 from pipeline.data.prepare import BENCHMARKS, PrepareSettings, crops, prepare
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError, WriteError
-from rsmtdf_core.scenes.find import find_pairs, find_scenes, split_pairs
+from rsmtdf_core.scenes.find import find_pairs, find_scenes
 from rsmtdf_core.scenes.labeled import draw_labeled
 from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.members import split_pairs
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.validation import validate
 from tests.refusals import largest_file

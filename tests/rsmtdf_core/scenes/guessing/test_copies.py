@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.scenes.find import ScenePair, split_pairs
 from rsmtdf_core.scenes.guessing import Layout, guess_splits, part_copies
 from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.members import split_pairs
+from rsmtdf_core.scenes.scene import ScenePair
 
 LAYOUTS = {
     "{name}": lambda number: {"name": f"t{number}"},
