@@ -11,7 +11,8 @@ from PIL import Image
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.canvas import Canvas, Entry, canvas, legend_height, legend_width
 from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
-from rsmtdf_core.scenes.manifest import Manifest, color_rgb
+from rsmtdf_core.scenes.encodings import color_rgb
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.masks import colorize
 
 _PANEL = 480  # px, longer side of a panel

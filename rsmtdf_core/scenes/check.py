@@ -17,12 +17,7 @@ from rsmtdf_core.scenes.check_pair import PairCheck, open_pair
 from rsmtdf_core.scenes.duplicates import Content, find_copies, find_duplicates
 from rsmtdf_core.scenes.find import find_pairs, in_threads, orientation_note
 from rsmtdf_core.scenes.hints import unknown_values_hint
-from rsmtdf_core.scenes.image_labels import (
-    NOWHERE,
-    NOWHERE_REMEDY,
-    label_notes,
-    unplaced,
-)
+from rsmtdf_core.scenes.image_labels import label_notes, listed_images, unplaced
 from rsmtdf_core.scenes.manifest import Manifest, SplitName
 from rsmtdf_core.scenes.members import choose_scenes, missing_scenes, refuse_shared, split_pairs
 from rsmtdf_core.scenes.patterns import match_stacks
@@ -101,8 +96,11 @@ def check_dataset(
     problems += _lone_masks(manifest, root, pairs)
     labels = [check.labels for check in pair_checks.values() if check.labels is not None]
     problems += [
-        Problem(file=path, what=f"{NOWHERE}: {NOWHERE_REMEDY}") for path in unplaced(labels)
+        Problem(file=path, what=f"{error.what}: {error.remedy}")
+        for path, error in unplaced(manifest, labels)
     ]
+    listed = listed_images(manifest, root, [(pair.image, pair.mask) for pair in pairs])
+    problems += listed.ambiguous
     scenes: dict[SplitName, tuple[Scene, ...]] = {}
     for split, members in splits.items():
         if split != "train":
@@ -136,6 +134,7 @@ def check_dataset(
             *_left_out(manifest, len(pairs) - len(used), pair_checks),
             *_listed(manifest),
             *label_notes(labels),
+            *listed.notes,
             *_contested(pair_checks),
         ),
         hints=() if hint is None else (hint,),

@@ -20,7 +20,7 @@ from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import size_differs, unknown_values
 from rsmtdf_core.scenes.scene import Scene, ScenePair, cut_scenes
 from rsmtdf_core.scenes.shapes.mask import ShapeMask
-from rsmtdf_core.scenes.shapes.settings import ShapeMasks
+from rsmtdf_core.scenes.shapes.settings import DrawnMasks
 
 
 @dataclass
@@ -94,12 +94,13 @@ def _open_image(manifest: Manifest, root: Path, pair: ScenePair, pair_check: Pai
 def _open_mask(
     manifest: Manifest, root: Path, pair: ScenePair, path: str, pair_check: PairCheck
 ) -> None:
-    if isinstance(manifest.mask_encoding, ShapeMasks):
+    if isinstance(manifest.mask_encoding, DrawnMasks):
         if pair_check.frame is None:
             return  # shapes are drawn on the pixels of the image, which cannot be read
         opened = open_scenes(manifest, root, pair)
         pair_check.scenes, pair_check.labels = opened.scenes, opened.labels
-    with open_labels(manifest, root, path, pair_check.frame or Frame(0, 0)) as mask:
+    frame = pair_check.frame or Frame(0, 0)
+    with open_labels(manifest, root, path, pair.image, frame) as mask:
         _count_strips(manifest, mask, pair_check)
         frame = mask.frame
     if pair_check.unknown and not manifest.mask_encoding.tolerant:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.scenes.bands import BandSettings
+from rsmtdf_core.scenes.encodings import IndexMasks, color_rgb
 from rsmtdf_core.scenes.images.companions import companions
 from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.images.frame import Frame
@@ -25,12 +26,13 @@ from rsmtdf_core.scenes.images.labels import (
 )
 from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.images.source import Source
-from rsmtdf_core.scenes.manifest import IndexMasks, Manifest, color_rgb
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.masks import encode_mask
 from rsmtdf_core.scenes.patterns import filled
 from rsmtdf_core.scenes.rasters import choose_bands, first_bands, open_raster, read_values
-from rsmtdf_core.scenes.shapes.mask import ShapeMask, read_labels
-from rsmtdf_core.scenes.shapes.settings import ShapeMasks
+from rsmtdf_core.scenes.shapes.labels import read_image_labels, read_labels
+from rsmtdf_core.scenes.shapes.mask import ShapeMask
+from rsmtdf_core.scenes.shapes.settings import AnnotationMasks, DrawnMasks, ShapeMasks
 
 _STRIP = 1024  # rows read at a time when the whole image is needed
 
@@ -146,7 +148,7 @@ def open_mask(path: Path, manifest: Manifest, grid: Frame | None = None) -> Iter
 
 @contextmanager
 def open_labels(
-    manifest: Manifest, root: Path, mask: str, frame: Frame
+    manifest: Manifest, root: Path, mask: str, image: str, frame: Frame
 ) -> Iterator[MaskFile | ShapeMask]:
     """Open the mask of an image, whatever its encoding; no pixel is decoded yet.
 
@@ -154,32 +156,36 @@ def open_labels(
         manifest: the manifest.
         root: the data root.
         mask: posix path of the mask relative to the root.
+        image: that of the image.
         frame: size and georeference of the image, on which shapes are drawn, and the masks of stacked files.
 
     Raises:
         MissingFileError, DataError: As for `open_mask` and `open_shapes`.
     """
-    if isinstance(manifest.mask_encoding, ShapeMasks):
-        yield open_shapes(manifest, root, mask, frame)
+    if isinstance(manifest.mask_encoding, DrawnMasks):
+        yield open_shapes(manifest, root, mask, image, frame)
         return
     stacked = len(manifest.image_patterns) > 1
     with open_mask(root / mask, manifest, frame if stacked else None) as file:
         yield file
 
 
-def open_shapes(manifest: Manifest, root: Path, mask: str, frame: Frame) -> ShapeMask:
-    """Open the mask of an image whose labels are geometries, as `open_labels`.
+def open_shapes(manifest: Manifest, root: Path, mask: str, image: str, frame: Frame) -> ShapeMask:
+    """Open the mask of an image whose labels are shapes, as `open_labels`.
 
     Raises:
         MissingFileError: If the labels or the annotated area are missing.
         DataError: If they cannot be read, do not fit the manifest, or have no place on the image.
     """
     encoding, pattern = manifest.mask_encoding, manifest.area_pattern
+    classes = manifest.class_names, manifest.ignore_id
+    if isinstance(encoding, AnnotationMasks):
+        labels = read_image_labels(root / mask, image, frame, encoding, *classes)
+        return ShapeMask(labels, frame)
     assert isinstance(encoding, ShapeMasks)
     assert manifest.masks is not None
     area = None if pattern is None else root / filled(pattern, manifest.masks, mask)
-    labels = read_labels(root / mask, area, encoding, manifest.class_names, manifest.ignore_id)
-    return ShapeMask(labels, frame)
+    return ShapeMask(read_labels(root / mask, area, encoding, *classes), frame)
 
 
 def mask_digests(manifest: Manifest, root: Path, mask: str, image: str) -> list[str]:
@@ -188,9 +194,9 @@ def mask_digests(manifest: Manifest, root: Path, mask: str, image: str) -> list[
     Raises:
         MissingFileError, DataError: As for `open_labels`.
     """
-    if isinstance(manifest.mask_encoding, ShapeMasks):
+    if isinstance(manifest.mask_encoding, DrawnMasks):
         with open_image(root / image) as file:
-            return list(open_shapes(manifest, root, mask, file.frame).digest)
+            return list(open_shapes(manifest, root, mask, image, file.frame).digest)
     return [*map(file_sha256, (root / mask, *companions(root / mask)))]
 
 

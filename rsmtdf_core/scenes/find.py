@@ -9,11 +9,10 @@ from typing import NamedTuple, TypeVar
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
 from rsmtdf_core.scenes.image_labels import (
-    NOWHERE,
-    NOWHERE_REMEDY,
     ImageLabels,
     find_labels,
     label_notes,
+    listed_images,
     unplaced,
 )
 from rsmtdf_core.scenes.images.formats import VRT, identify
@@ -68,13 +67,21 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
             to one scene, a split names a value that no scene has or lists a missing scene, or a scene is in the
             training split and in another.
     """
-    members = split_pairs(manifest, find_pairs(manifest, root))
+    every = find_pairs(manifest, root)
+    members = split_pairs(manifest, every)
     pairs = {pair.id: pair for split_members in members.values() for pair in split_members}
     opened = in_threads(lambda pair: open_scenes(manifest, root, pair), list(pairs.values()))
     images = dict(zip(pairs, opened, strict=True))
     labels = [image.labels for image in images.values() if image.labels is not None]
-    for mask in unplaced(labels):
-        raise DataError(NOWHERE, where=root / mask, remedy=NOWHERE_REMEDY)
+    for path, error in unplaced(manifest, labels):
+        raise DataError(error.what, where=root / path, remedy=error.remedy)
+    listed = listed_images(manifest, root, [(pair.image, pair.mask) for pair in every])
+    for problem in listed.ambiguous:
+        raise DataError(
+            problem.what,
+            where=root / problem.file,
+            remedy="give the images different names, or choose some of them with `images` in the manifest",
+        )
     splits = {}
     for split, split_members in members.items():
         cut = [scene for pair in split_members for scene in images[pair.id].scenes]
@@ -83,7 +90,7 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
             raise listed_but_missing(manifest, split, missing)
     refuse_shared(manifest, splits)
     turned = tuple(pair.image for pair in pairs.values() if images[pair.id].turned)
-    return Dataset(manifest, root, splits, turned, label_notes(labels))
+    return Dataset(manifest, root, splits, turned, (*label_notes(labels), *listed.notes))
 
 
 class OpenedImage(NamedTuple):
@@ -102,7 +109,11 @@ def open_scenes(manifest: Manifest, root: Path, pair: ScenePair) -> OpenedImage:
     """
     with open_raster(pair.source(root), manifest.bands) as raster:
         scenes = list(cut_scenes(pair, raster.image.size, manifest.window))
-        labels = None if pair.mask is None else find_labels(manifest, root, pair.mask, raster.image)
+        labels = (
+            None
+            if pair.mask is None
+            else find_labels(manifest, root, pair.mask, pair.image, raster.image)
+        )
         return OpenedImage(labeled_scenes(scenes, labels), raster.image.turned, labels)
 
 

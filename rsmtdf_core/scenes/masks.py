@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.scenes.manifest import ColorMasks, IndexMasks, Manifest, color_rgb
-from rsmtdf_core.scenes.shapes.settings import ShapeMasks
+from rsmtdf_core.scenes.encodings import ColorMasks, IndexMasks, color_rgb
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.shapes.settings import DrawnMasks
 
 DECODING = 1
 """The version of the conversion from mask files to class ids; raised whenever a file gets different ids.
@@ -52,7 +53,7 @@ def _encode_band(
 ) -> Counter[str]:
     """Write the class ids of some rows into `ids`; return the pixel counts of values that no class has."""
     encoding = manifest.mask_encoding
-    assert not isinstance(encoding, ShapeMasks), "shapes have no raw pixels"
+    assert not isinstance(encoding, DrawnMasks), "shapes have no raw pixels"
     if isinstance(encoding, IndexMasks):
         values: npt.NDArray[np.integer] = raw
         class_values: Sequence[int] = range(

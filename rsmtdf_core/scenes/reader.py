@@ -127,7 +127,8 @@ class SceneReader:
         manifest = self.dataset.manifest
         assert scene.mask is not None
         path = self.dataset.root / scene.mask
-        with open_labels(manifest, self.dataset.root, scene.mask, image.frame) as mask:
+        root = self.dataset.root
+        with open_labels(manifest, root, scene.mask, scene.image, image.frame) as mask:
             if mask.size != image.size:
                 raise DataError(
                     size_differs(mask.size[::-1], image.size[::-1]),

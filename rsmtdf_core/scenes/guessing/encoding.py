@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rsmtdf_core.errors import DataError
+from rsmtdf_core.scenes.encodings import color_rgb
 from rsmtdf_core.scenes.guessing.values import MaskValues, Value
-from rsmtdf_core.scenes.manifest import color_rgb
 
 _MOST = 255  # classes
 _MOST_COLORS = 64  # masks with more colors are pictures, or labels in a lossy format
