@@ -42,6 +42,12 @@ class SemiSupervisedSettings(MethodSettings):
     thresholds: Result[Literal["fixed", "self-adaptive"]] = "fixed"
     threshold_momentum: Result[float] = Field(default=0.999, ge=0, lt=1)
 
+    @property
+    def overruled(self) -> dict[str, str]:
+        """The keys of the other kind of thresholds."""
+        unused = "threshold_momentum" if self.thresholds == "fixed" else "confidence"
+        return super().overruled | {unused: f"with thresholds: {self.thresholds}"}
+
 
 class FixMatchSettings(SemiSupervisedSettings, SupervisedLossSettings):
     """Pseudo-labels of the EMA model for unlabeled views."""
