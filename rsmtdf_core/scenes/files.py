@@ -11,7 +11,6 @@ import numpy.typing as npt
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.scenes.bands import BandSettings
-from rsmtdf_core.scenes.encodings import IndexMasks, color_rgb
 from rsmtdf_core.scenes.images.companions import companions
 from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.images.frame import Frame
@@ -29,6 +28,7 @@ from rsmtdf_core.scenes.images.source import Source
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.masks import encode_mask
 from rsmtdf_core.scenes.patterns import filled
+from rsmtdf_core.scenes.pixel_masks import IndexMasks, color_rgb
 from rsmtdf_core.scenes.rasters import choose_bands, first_bands, open_raster, read_values
 from rsmtdf_core.scenes.shapes.labels import read_image_labels, read_labels
 from rsmtdf_core.scenes.shapes.mask import ShapeMask
@@ -140,7 +140,8 @@ def open_mask(path: Path, manifest: Manifest, grid: Frame | None = None) -> Iter
             if not holds_numbers(image):
                 raise _wrong_kind(image, "one band of class indices", "colors")
         else:
-            colors = [*(spec.color for spec in manifest.classes), *encoding.ignore]
+            assert not isinstance(encoding, DrawnMasks), "shapes have no file of pixels"
+            colors = [*encoding.class_ids(manifest.classes), *encoding.ignore]
             if not holds_colors(image) and not (holds_grays(image) and _are_gray(colors)):
                 raise _wrong_kind(image, "colors", "indices")
         yield MaskFile(image, manifest)

@@ -16,15 +16,16 @@ from pydantic import AfterValidator, Field, model_validator
 import data_manifests
 from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
-from rsmtdf_core.scenes.encodings import Color, ColorMasks, IndexMasks, color_rgb
 from rsmtdf_core.scenes.lists import read_scene_list
 from rsmtdf_core.scenes.patterns import pattern_fields
+from rsmtdf_core.scenes.pixel_masks import ClassSpec, ColorMasks, IndexMasks, color_rgb
 from rsmtdf_core.scenes.shapes.settings import (
     AnnotatedArea,
     AnnotationMasks,
     DrawnMasks,
     ShapeMasks,
     SharedPattern,
+    require_named,
 )
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
@@ -40,13 +41,6 @@ def _checked(pattern: str) -> str:
 
 PathPattern = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_checked)]
 BandFiles = Annotated[tuple[PathPattern, ...], Field(min_length=2, max_length=1024)]
-
-
-class ClassSpec(Settings):
-    """A class; its id is its index in the manifest's list."""
-
-    name: str = Field(min_length=1)
-    color: Color
 
 
 class WindowSpec(Settings):
@@ -259,6 +253,8 @@ class Manifest(Settings):
             raise ValueError("every class is unscored")
         if isinstance(self.mask_encoding, DrawnMasks):
             self.mask_encoding.require_classes(self.class_names)
+        else:
+            require_named("values", self.mask_encoding.values.values(), self.class_names)
         return self
 
     @model_validator(mode="after")
@@ -302,7 +298,7 @@ class Manifest(Settings):
     def _matches_colors_that_can_be_told_apart(self) -> Self:
         encoding = self.mask_encoding
         if isinstance(encoding, ColorMasks) and encoding.match == "threshold":
-            for color in (*(spec.color for spec in self.classes), *encoding.ignore):
+            for color in (*encoding.class_ids(self.classes), *encoding.ignore):
                 if not set(color_rgb(color)) <= {0, 255}:
                     raise ValueError(f"mask_encoding.match: threshold cannot match {color}")
         return self
