@@ -39,7 +39,9 @@ def show(config: Config, overrides: Overrides = None) -> None:
     typer.echo(dump_yaml(settings, excluded=True), nl=False)
     # The manifest may not exist yet.
     with suppress(RsmtdfError):
-        for sentence in unheeded(settings, load_manifest(settings.data.manifest)):
+        for sentence in unheeded(
+            settings, load_manifest(settings.data.manifest, settings.data.fold)
+        ):
             err.print(sentence, style="yellow", soft_wrap=True)
 
 

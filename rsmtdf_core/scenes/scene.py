@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rsmtdf_core.scenes.images.orientation import Region
-from rsmtdf_core.scenes.manifest import WindowSpec
+from rsmtdf_core.scenes.window_settings import WindowSpec
 
 _POSITION = re.compile(r"@\d+,\d+$")
 
