@@ -28,21 +28,22 @@ def list_configs() -> None:
 def show(config: Config, overrides: Overrides = None) -> None:
     """Validate a config and print all keys with their values, including defaults.
 
-    If the manifest lists its labeled scenes, data.labeled has no effect; a warning reports this.
+    Warnings name keys that other keys or the manifest make ineffective.
     """
-    from pipeline.labeled import unheeded
+    from pipeline.labeled import unheeded_by_manifest
     from rsmtdf_core.errors import RsmtdfError
+    from rsmtdf_core.roles import unheeded
     from rsmtdf_core.scenes.manifest import load_manifest
     from rsmtdf_core.validation import dump_yaml
 
     settings = read_config(config, overrides)
     typer.echo(dump_yaml(settings, excluded=True), nl=False)
-    # The manifest may not exist yet.
-    with suppress(RsmtdfError):
-        for sentence in unheeded(
-            settings, load_manifest(settings.data.manifest, settings.data.fold)
-        ):
-            err.print(sentence, style="yellow", soft_wrap=True)
+    sentences = [*unheeded(settings)]
+    with suppress(RsmtdfError):  # the manifest may not exist yet
+        manifest = load_manifest(settings.data.manifest, settings.data.fold)
+        sentences += unheeded_by_manifest(settings, manifest)
+    for sentence in sentences:
+        err.print(sentence, style="yellow", soft_wrap=True)
 
 
 @app.command()

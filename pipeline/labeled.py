@@ -5,7 +5,7 @@ from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.words import counted
 
 
-def unheeded(config: ExperimentConfig, manifest: Manifest) -> tuple[str, ...]:
+def unheeded_by_manifest(config: ExperimentConfig, manifest: Manifest) -> tuple[str, ...]:
     """Describe settings of the config that the manifest overrides, a sentence each."""
     if manifest.labeled is None or "labeled" not in config.data.model_fields_set:
         return ()

@@ -114,7 +114,10 @@ def _digests(experiment: Experiment) -> dict[str, str]:
     # Only scenes with masks in the store: fresh labeled views are not in the plan's table.
     shown = np.unique(plan.table["scene"][plan.table["labeled"]]).tolist()
     labeled = [plan.scenes[index] for index in shown]
-    images = {scene.image: _companions_digest(root / scene.image) for scene in labeled}
+    images = {
+        scene.image: [digest for file in scene.files for digest in _companions_digest(root / file)]
+        for scene in labeled
+    }
     manifest = experiment.dataset.manifest
     masks = {
         scene.image: mask_digests(manifest, root, scene.mask, scene.image)

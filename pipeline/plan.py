@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 
 from pipeline.config import ExperimentConfig
-from pipeline.labeled import labeled_value, unheeded
+from pipeline.labeled import labeled_value, unheeded_by_manifest
 from pipeline.statistics import uncommon_statistics
 from rsmtdf_core.cache.group import find_group
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.roles import unheeded
 from rsmtdf_core.scenes.find import Dataset, find_scenes, with_digests
 from rsmtdf_core.scenes.labeled import choose_labeled, listed_labeled
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
@@ -35,7 +36,8 @@ class Experiment:
     def cautions(self) -> tuple[str, ...]:
         """Warnings about settings without effect and about the files, a sentence each."""
         return (
-            *unheeded(self.config, self.dataset.manifest),
+            *unheeded(self.config),
+            *unheeded_by_manifest(self.config, self.dataset.manifest),
             *uncommon_statistics(self.config),
             *self.dataset.cautions,
         )

@@ -75,6 +75,22 @@ class ConfigSettings(Settings):
                         f"{role_of(field)}"
                     )
 
+    @property
+    def overruled(self) -> dict[str, str]:
+        """The keys of this group that others make ineffective, each with the reason, such as "with loss: mse"."""
+        return {}
+
+    def chosen(self, name: str) -> bool:
+        """Return whether a config chose the value of a key.
+
+        The config of a run has all keys; there, the values that differ from their defaults are chosen.
+        """
+        fields, given = type(self).model_fields, self.model_fields_set
+        if given >= fields.keys():
+            default = fields[name].get_default(call_default_factory=True)
+            return bool(getattr(self, name) != default)
+        return name in given
+
 
 def role_of(field: FieldInfo) -> Role | None:
     """Return the role of a field, or None for a group of fields."""
@@ -85,6 +101,21 @@ def _has_groups(annotation: object) -> bool:
     if isinstance(annotation, type):
         return issubclass(annotation, ConfigSettings)
     return any(map(_has_groups, get_args(annotation)))
+
+
+def unheeded(settings: ConfigSettings, prefix: str = "") -> Iterator[str]:
+    """Describe the keys that a config chose and other keys make ineffective, a sentence each.
+
+    Args:
+        settings: the config, or a group of it.
+        prefix: the dotted key of the group, with a dot at its end.
+    """
+    for name, reason in settings.overruled.items():
+        if settings.chosen(name):
+            yield f"{prefix}{name} has no effect {reason}"
+    for name in type(settings).model_fields:
+        if isinstance(group := getattr(settings, name), ConfigSettings):
+            yield from unheeded(group, f"{prefix}{name}.")
 
 
 def deciding(settings: ConfigSettings, *roles: Role) -> dict[str, Any]:

@@ -12,6 +12,15 @@ def bytes_text(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def span(seconds: float) -> str:
+    """Format a duration: 12 ms, 8.5 s, 12.0 min, 3.5 h."""
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def counted(count: int, word: str) -> str:
     """Format a count with its noun: 1 run, 2 runs."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"

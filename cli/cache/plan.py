@@ -46,7 +46,7 @@ def show_plan(report: "PlanReport") -> None:
 
 
 def _measured_table(report: "PlanReport") -> Table:
-    from pipeline.cache.plan import span
+    from rsmtdf_core.words import span
 
     measured = report.measurements
     rows = table(f"measured in {report.seconds:.0f} s on {measured.device}", "", "")
@@ -63,7 +63,7 @@ def _measured_table(report: "PlanReport") -> Table:
 
 def _stores_table(report: "PlanReport") -> Table:
     """Tabulate the size and speed of each teacher's records in each codec."""
-    from pipeline.cache.plan import span
+    from rsmtdf_core.words import span
 
     measured = report.measurements
     views = measured.views(measured.unlabeled_views)
@@ -93,7 +93,7 @@ def _stores_table(report: "PlanReport") -> Table:
 
 def _choices_table(report: "PlanReport") -> Table:
     """Tabulate the estimates, one column per choice of codecs."""
-    from pipeline.cache.plan import span
+    from rsmtdf_core.words import span
 
     estimates = report.advice.estimates
     rows = table(
@@ -144,7 +144,7 @@ def _missing(choice: "Estimate") -> str:
 
 
 def _reading(choice: "Estimate") -> str:
-    from pipeline.cache.plan import span
+    from rsmtdf_core.words import span
 
     return f"{span(choice.read_seconds)} ({'hidden' if choice.hidden else 'not hidden'})"
 

@@ -15,6 +15,7 @@ from pipeline.reporter import Reporter
 from rsmtdf_core.arrays import Doubles, Mask, Pixels, Rows
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
 from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.scenes.images.source import Source
 from rsmtdf_core.scenes.rasters import Raster, open_raster
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.teachers.teacher import Teacher, load_teacher
@@ -82,14 +83,14 @@ def find_query(
     name, box = parse_like(like)
     scene = archive.found.get(name)
     if scene is not None and archive.experiment is not None:
-        path = archive.experiment.dataset.root / scene.image
+        source = scene.source(archive.experiment.dataset.root)
         if box is not None and scene.window is not None:
             offset = scene.window
             _require_inside(box, scene.width, scene.height, like)
             box = Box(box.left + offset.left, box.top + offset.top, box.width, box.height)
     else:
-        path = Path(name)
-        if not path.is_file():
+        source = Path(name)
+        if not source.is_file():
             near = suggestion(name, numbers)
             raise MissingFileError(
                 f"{name} is neither a file nor one of the archive's {len(numbers):,} scenes{near}",
@@ -97,7 +98,7 @@ def find_query(
                 remedy="give an image, IMAGE:x,y,w,h, or a scene id such as "
                 f"{min(numbers, default='none')}",
             )
-    return _of_image(archive, path, box, like, numbers.get(name), reporter)
+    return _of_image(archive, source, box, like, numbers.get(name), reporter)
 
 
 def _of_scene(archive: Archive, number: int, means: Doubles, counts: Rows) -> Query:
@@ -115,7 +116,7 @@ def _of_scene(archive: Archive, number: int, means: Doubles, counts: Rows) -> Qu
 
 def _of_image(
     archive: Archive,
-    path: Path,
+    source: Source,
     box: Box | None,
     name: str,
     scene: int | None,
@@ -128,7 +129,7 @@ def _of_image(
             remedy="give the config in place of the store, or the id of a scene of the archive",
         )
     config = archive.experiment.config
-    with open_raster(path, archive.experiment.dataset.manifest.bands) as raster:
+    with open_raster(source, archive.experiment.dataset.manifest.bands) as raster:
         region = box or Box(0, 0, raster.frame.width, raster.frame.height)
         _require_inside(region, raster.frame.width, raster.frame.height, name)
         reporter.say(f"the teacher {archive.teacher.name} computes the tokens of the query")

@@ -18,7 +18,7 @@ from rsmtdf_core.arrays import Doubles, Rows
 from rsmtdf_core.charts.contact import MOST_CELLS, Cell, contact_sheet
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.scenes.bands import SHOWN
-from rsmtdf_core.scenes.rasters import open_raster
+from rsmtdf_core.scenes.images.file import open_image
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.views.view import Box, from_record
@@ -226,9 +226,9 @@ def _places(
     places = []
     for match in matches:
         assert match.image is not None
-        with open_raster(dataset.root / match.image, dataset.manifest.bands) as raster:
+        with open_image(dataset.root / match.image) as image:
             box = Box(match.left, match.top, match.width, match.height)
-            geometry = polygon(box, raster.frame)
+            geometry = polygon(box, image.frame)
         if geometry is not None:
             places.append((geometry, match.model_dump(mode="json")))
     return places

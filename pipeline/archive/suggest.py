@@ -1,7 +1,5 @@
 """The suggest verb: the scenes to label next, which cover the cached tokens of all scenes best."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,37 +11,15 @@ from pipeline.archive.vectors import on_one_scale, scene_vectors, view_vectors
 from pipeline.config import ExperimentConfig
 from pipeline.plan import Experiment, plan_experiment
 from pipeline.reporter import Reporter, Silent
+from pipeline.suggestions import SHEET, Suggestion, write_suggestions
 from rsmtdf_core.arrays import Doubles, Rows
 from rsmtdf_core.charts.contact import MOST_CELLS, Cell, contact_sheet
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.files import atomic_file
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.words import counted, one_line
 
 OUT = Path("suggestions")
-LIST = "suggestions.csv"
-SHEET = "suggestions.png"
-
-
-class Suggestion(Settings):
-    """A scene to label.
-
-    Attributes:
-        rank: 1 for the first.
-        scene: id of the scene.
-        image: its image, relative to the data root.
-        has_mask: whether the scene has a mask that the config does not use.
-        distance: distance to the nearest scene that is labeled or has a better rank; 1 is typical of two scenes' mean.
-        nearest: id of that scene.
-    """
-
-    rank: int
-    scene: str
-    image: str
-    has_mask: bool
-    distance: float
-    nearest: str
 
 
 class SuggestReport(Settings):
@@ -112,7 +88,7 @@ def suggest(
         random += [teacher.name] if archive.random_weights else []
     scenes = _ranked(experiment, np.concatenate(vectors, axis=1), count)
     if out is not None:
-        _write_list(out / LIST, scenes)
+        write_suggestions(out, scenes)
         _write_sheet(out / SHEET, scenes, experiment, random)
     return SuggestReport(
         scenes=scenes,
@@ -157,17 +133,6 @@ def _ranked(experiment: Experiment, points: Doubles, count: int) -> tuple[Sugges
         )
         for rank, center in enumerate(centers, 1)
     )
-
-
-def _write_list(path: Path, scenes: Sequence[Suggestion]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(list(Suggestion.model_fields))
-    for scene in scenes:
-        row = scene.model_dump(mode="json") | {"distance": f"{scene.distance:.6f}"}
-        writer.writerow(row.values())
-    with atomic_file(path) as file:
-        file.write(text.getvalue().encode(errors="surrogateescape"))
 
 
 def _write_sheet(

@@ -83,7 +83,7 @@ def _cut(dataset: Dataset, scenes: Sequence[Scene], split: SplitName, side: int)
     windows, sizes, pixel_sizes = [], [], []
     dtype = np.dtype(np.uint8)
     for scene in scenes:
-        with open_raster(dataset.root / scene.image, dataset.manifest.bands) as raster:
+        with open_raster(scene.source(dataset.root), dataset.manifest.bands) as raster:
             dtype = raster.image.dtypes[0]
             pixel_sizes.append(pixel_size(raster.frame))
         image = torch.from_numpy(reader.image(scene).copy()).permute(2, 0, 1)

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from pipeline.reporter import Bar, Reporter
 from pipeline.train.scalars import ScalarFile
 from pipeline.train.trackers import tracking
-from rsmtdf_core.charts.curves import EXPLAINED, TRUSTED
+from rsmtdf_core.charts.curves import EXPLAINED, THRESHOLDS, TRUSTED
 from rsmtdf_core.runs.folder import RunFolder, Status
 from rsmtdf_core.runs.history import Validation
 from rsmtdf_core.settings import Settings
@@ -145,6 +145,8 @@ class Journal:
         groups: dict[str, dict[str, float | None]] = {}
         if measures.trusted:
             groups[TRUSTED] = dict(zip(self._classes, measures.trusted, strict=True))
+        if measures.thresholds:
+            groups[THRESHOLDS] = dict(zip(self._classes, measures.thresholds, strict=True))
         if measures.explained:
             groups[EXPLAINED] = dict(measures.explained)
         return groups
@@ -205,25 +207,25 @@ def worst_class(scores: Mapping[str, float | None]) -> str:
 
 
 def measures_text(measures: Measures, classes: Sequence[str]) -> str:
-    """Format the means of an interval in a line: all scalars, the least trusted classes, and each teacher."""
+    """Format the means of an interval in a line: all scalars, the lowest values by class, and each teacher."""
     scalars = dict(measures.losses)
     loss = f"loss {scalars.pop('loss'):.4g}"
     if scalars:
         loss += f" ({', '.join(f'{name} {value:.4g}' for name, value in scalars.items())})"
     texts = [loss]
-    shares = [
-        (share, name)
-        for share, name in zip(measures.trusted, classes, strict=False)
-        if share is not None
-    ]
-    if shares:
-        least = sorted(shares, key=lambda pair: pair[0])[:_SHOWN]
-        listed = ", ".join(f"{name} {100 * share:.1f} %" for share, name in least)
-        which = "trusted by class" if len(least) == len(shares) else "least trusted classes"
-        texts.append(f"{which}: {listed}")
+    for values, every, lowest in (
+        (measures.trusted, "trusted by class", "least trusted classes"),
+        (measures.thresholds, "thresholds by class", "lowest thresholds"),
+    ):
+        by_class = zip(classes, values, strict=False)
+        shares = {name: share for name, share in by_class if share is not None}
+        least = dict(sorted(shares.items(), key=lambda item: item[1])[:_SHOWN])
+        if least:
+            texts.append(f"{every if len(least) == len(shares) else lowest}: {_percent(least)}")
     if measures.explained:
-        listed = ", ".join(
-            f"{name} {100 * share:.1f} %" for name, share in measures.explained.items()
-        )
-        texts.append(f"explained variance: {listed}")
+        texts.append(f"explained variance: {_percent(measures.explained)}")
     return "; ".join(texts)
+
+
+def _percent(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items())

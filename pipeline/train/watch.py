@@ -57,11 +57,15 @@ class Watch:
             self._reporter.warn(sentence)
 
     def _untrusted(self, steps: int) -> str:
-        confidence = getattr(self._config.objective, "confidence", None)
+        objective = self._config.objective
+        confidence = getattr(objective, "confidence", None)
         now = f" (now {confidence:g})" if isinstance(confidence, float) else ""
+        remedy = f"lower objective.confidence{now}"
+        if getattr(objective, "thresholds", "fixed") != "fixed":
+            remedy = "set objective.thresholds: fixed with a low objective.confidence"
         return (
             f"no pixel was trusted in the last {counted(steps, 'step')}, an epoch or more, so pseudo-labels have no "
-            f"effect; if this does not change, lower objective.confidence{now}"
+            f"effect; if this does not change, {remedy}"
         )
 
     def _unexplained(self, teacher: str, share: float, steps: int) -> str:

@@ -12,6 +12,8 @@ Curve = Sequence[tuple[float, float]]
 
 TRUSTED = "trusted_by_class"
 """The key in a line of metrics for the share of trusted pseudo-labels, in 0..1 by class name."""
+THRESHOLDS = "threshold_by_class"
+"""The key in a line of metrics for the self-adaptive thresholds of pseudo-labels, in 0..1 by class name."""
 EXPLAINED = "explained_variance"
 """The key in a line of metrics for the explained variance of the tokens, at most 1, by teacher."""
 

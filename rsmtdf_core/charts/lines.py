@@ -43,6 +43,7 @@ _LONGEST = 80  # characters of a name in the legend
 _MOST_POINTS = {"png": 100_000, "svg": 20_000}  # drawn points of a chart
 _LEAST_POINTS = 20  # drawn points of a curve with more
 _MOST_RUNS = 30  # thin lines of a series
+_DESCRIBED = 6  # series in the description of a chart
 _OTHERS = "#C4CBD2"
 
 
@@ -117,12 +118,25 @@ def lines_picture(path: Path, charts: Sequence[LineChart]) -> None:
 def lines_svg(chart: LineChart) -> str:
     """Draw a chart with at least one point as an `<svg>` element, without title and legend; see `svg_element`."""
     steps = [step for step, _ in chart.points]
-    label = f"{chart.title}, {chart.unit}, from step {min(steps):,g} to {max(steps):,g}"
+    label = (
+        f"{chart.title}, {chart.unit}, from step {min(steps):,g} to {max(steps):,g}. {_ends(chart)}"
+    )
     with look():
         figure = new_figure(*_EMBEDDED)
         _draw(figure.add_subplot(), chart, _MOST_POINTS["svg"], titled=False)
         figure.patch.set_visible(False)
         return svg_element(figure, label)
+
+
+def _ends(chart: LineChart) -> str:
+    """Describe the last value of each series, the mean over its runs, and its highest value."""
+    texts = []
+    for series in chart.series[:_DESCRIBED]:
+        if curves := [curve for curve in series.curves if curve]:
+            last = np.mean([curve[-1][1] for curve in curves])
+            highest = max(value for curve in curves for _, value in curve)
+            texts.append(f"{series.name}: {last:.3g} at the end, at most {highest:.3g}")
+    return "; ".join(texts)
 
 
 def _legend(charts: Sequence[LineChart]) -> dict[int, str]:

@@ -11,8 +11,9 @@ from PIL import Image
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.canvas import Canvas, Entry, canvas, legend_height, legend_width
 from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
-from rsmtdf_core.scenes.manifest import Manifest, color_rgb
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.masks import colorize
+from rsmtdf_core.scenes.pixel_masks import color_rgb
 
 _PANEL = 480  # px, longer side of a panel
 _GAP = 12  # px between panels

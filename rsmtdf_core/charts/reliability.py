@@ -43,6 +43,12 @@ class ReliabilityCurve(NamedTuple):
     confidences: Sequence[float]
     accuracies: Sequence[float]
 
+    @property
+    def error(self) -> float:
+        """The mean distance of confidence and accuracy, weighted by pixels, 0 to 1."""
+        distances = np.abs(np.subtract(self.confidences, self.accuracies))
+        return float(np.dot(self.pixels, distances) / max(1, sum(self.pixels)))
+
 
 def reliability_picture(path: Path, curves: Sequence[ReliabilityCurve], title: str) -> None:
     """Write a diagram of at least one curve as PNG. Bins without pixels have no point."""

@@ -59,8 +59,9 @@ class LineStyle(NamedTuple):
 
     @classmethod
     def of(cls, number: int) -> "LineStyle":
-        """Return the style of series `number`; 24 styles are distinct."""
-        return cls(number % len(SERIES), number // len(SERIES) % len(DASHES))
+        """Return the style of series `number`: 24 are distinct, and neighbors differ in both color and dash."""
+        dash = number + number // (2 * len(SERIES))
+        return cls(number % len(SERIES), dash % len(DASHES))
 
     @property
     def color(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rsmtdf_core.charts.curves import (
     EXPLAINED,
+    THRESHOLDS,
     TRUSTED,
     Curve,
     metric_curve,
@@ -19,13 +20,13 @@ from rsmtdf_core.errors import RunError
 EXPLAINED_FLOOR = -25.0
 """Percent, where the axis of explained variance ends: a student's first tokens may be off by any factor."""
 
-_MOST_CLASSES = 8  # curves in the chart of trusted pixels
+_MOST_CLASSES = 8  # curves in a chart of values by class
 
 
 def curves_picture(
     path: Path, metrics: Sequence[Mapping[str, Any]], captions: Mapping[str, str] | None = None
 ) -> None:
-    """Write curves of the losses, the mIoU, the trusted pseudo-labels and the explained variance of a run.
+    """Write curves of the losses, the mIoU, the pseudo-labels and the explained variance of a run.
 
     Args:
         path: the PNG file.
@@ -53,15 +54,17 @@ def curves_picture(
     )
     if not losses and not scores:
         raise RunError("no loss or mIoU was recorded", remedy="continue the training")
-    trusted, note = _trusted(metrics)
+    overall = metric_curve(metrics, "trusted", scale=100)
+    trusted, least_trusted = _by_class(metrics, TRUSTED, "trusted", "least trusted")
+    thresholds, lowest = _by_class(metrics, THRESHOLDS, "threshold", "lowest")
     charts = [
         LineChart("Loss", "mean per step", losses, _phases(metrics)),
         LineChart("mIoU", "percent", scores, _best(scores) if scores else ""),
         LineChart(
             "Trusted pseudo-labels",
             "percent of the pixels labeled as each class",
-            series(trusted),
-            note,
+            series(({"trusted, all pixels": overall} if overall else {}) | trusted),
+            least_trusted,
         ),
         LineChart(
             "Explained variance of the teachers' tokens",
@@ -74,26 +77,27 @@ def curves_picture(
             ),
             floor=EXPLAINED_FLOOR,
         ),
+        LineChart("Self-adaptive thresholds", "percent confidence", series(thresholds), lowest),
     ]
     lines_picture(path, [chart for chart in charts if chart.series])
 
 
-def _trusted(metrics: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Curve], str]:
-    """Return the curves of trusted pixels in percent, for all classes together and each class, and a note.
+def _by_class(
+    metrics: Sequence[Mapping[str, Any]], metric: str, noun: str, least: str
+) -> tuple[dict[str, Curve], str]:
+    """Return the curve of each class in percent, and a note.
 
-    With many classes only those with the smallest shares at the end are drawn.
+    With many classes only those with the smallest values at the end are drawn.
     """
     curves = {
-        f"trusted, {name}": metric_curve(metrics, TRUSTED, name, scale=100)
-        for name in metric_keys(metrics, TRUSTED)
+        f"{noun}, {name}": metric_curve(metrics, metric, name, scale=100)
+        for name in metric_keys(metrics, metric)
     }
-    note = ""
-    if len(curves) > _MOST_CLASSES:
-        note = f"the {_MOST_CLASSES} least trusted of {len(curves)} classes"
-        least = sorted(curves, key=lambda name: curves[name][-1][1])[:_MOST_CLASSES]
-        curves = {name: curve for name, curve in curves.items() if name in least}
-    overall = metric_curve(metrics, "trusted", scale=100)
-    return ({"trusted, all pixels": overall} if overall else {}) | curves, note
+    if len(curves) <= _MOST_CLASSES:
+        return curves, ""
+    smallest = sorted(curves, key=lambda name: curves[name][-1][1])[:_MOST_CLASSES]
+    drawn = {name: curve for name, curve in curves.items() if name in smallest}
+    return drawn, f"the {_MOST_CLASSES} {least} of {len(curves)} classes"
 
 
 def _phases(metrics: Sequence[Mapping[str, Any]]) -> str:

@@ -16,6 +16,7 @@
   tensorboard/
   evaluation/          <split>-<weights>/report.json, with its tables and pictures
   calibration.json     the temperature of one model
+  suggestions/         scenes to label next, of `rsmtdf suggest CONFIG --out RUN/suggestions`
 
 Files that determine a result carry a checksum of their content (`seals`), and run.json has the fingerprint of each best
 checkpoint.
@@ -108,6 +109,11 @@ class RunFolder:
     def profile(self) -> Path:
         """The folder of step traces."""
         return self.path / "profile"
+
+    @property
+    def suggestions(self) -> Path:
+        """The folder of the scenes to label next."""
+        return self.path / "suggestions"
 
     def report(self, split: str, weights: str) -> Path:
         """Return the path of the report of a model (`ema` or `student`) on a split."""

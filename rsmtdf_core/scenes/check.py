@@ -17,15 +17,10 @@ from rsmtdf_core.scenes.check_pair import PairCheck, open_pair
 from rsmtdf_core.scenes.duplicates import Content, find_copies, find_duplicates
 from rsmtdf_core.scenes.find import find_pairs, in_threads, orientation_note
 from rsmtdf_core.scenes.hints import unknown_values_hint
-from rsmtdf_core.scenes.image_labels import (
-    NOWHERE,
-    NOWHERE_REMEDY,
-    label_notes,
-    unplaced,
-)
+from rsmtdf_core.scenes.image_labels import label_notes, listed_images, unplaced
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.members import missing_scenes, refuse_shared, split_pairs, split_scenes
-from rsmtdf_core.scenes.patterns import match_pairs
+from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.problems import Problem
 from rsmtdf_core.scenes.scene import Scene, ScenePair, image_id
 from rsmtdf_core.scenes.split_settings import SplitName
@@ -105,8 +100,11 @@ def check_dataset(
     problems += _lone_masks(manifest, root, pairs)
     labels = [check.labels for check in pair_checks.values() if check.labels is not None]
     problems += [
-        Problem(file=path, what=f"{NOWHERE}: {NOWHERE_REMEDY}") for path in unplaced(labels)
+        Problem(file=path, what=f"{error.what}: {error.remedy}")
+        for path, error in unplaced(manifest, labels)
     ]
+    listed = listed_images(manifest, root, [(pair.image, pair.mask) for pair in pairs])
+    problems += listed.ambiguous
     scenes, left_out = split_scenes(manifest, splits, pair_checks)
     for split, members in splits.items():
         if split != "train":
@@ -140,6 +138,7 @@ def check_dataset(
             *block_notes(manifest, left_out),
             *_listed(manifest),
             *label_notes(labels),
+            *listed.notes,
             *_contested(pair_checks),
         ),
         hints=() if hint is None else (hint,),
@@ -186,7 +185,7 @@ def _lone_masks(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> l
     if manifest.masks is None:
         return []
     paired = {pair.mask for pair in pairs}
-    _, masks = match_pairs(root, manifest.images, manifest.masks, manifest.fields)
+    _, masks = match_stacks(root, manifest.image_patterns, manifest.masks, manifest.fields)
     return [
         Problem(file=mask, what="no image belongs to this mask")
         for mask in masks.values()

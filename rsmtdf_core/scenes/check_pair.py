@@ -20,7 +20,7 @@ from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import size_differs, unknown_values
 from rsmtdf_core.scenes.scene import Scene, ScenePair, cut_scenes
 from rsmtdf_core.scenes.shapes.mask import ShapeMask
-from rsmtdf_core.scenes.shapes.settings import ShapeMasks
+from rsmtdf_core.scenes.shapes.settings import DrawnMasks
 
 
 @dataclass
@@ -58,7 +58,7 @@ def open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> PairCheck:
     try:
         _open_image(manifest, root, pair, pair_check)
     except RsmtdfError as error:
-        pair_check.problems.append(Problem(file=pair.image, what=error.what))
+        pair_check.problems.append(Problem(file=_file_of(error, root, pair), what=error.what))
     if pair.mask is not None:
         try:
             _open_mask(manifest, root, pair, pair.mask, pair_check)
@@ -68,8 +68,13 @@ def open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> PairCheck:
     return pair_check
 
 
+def _file_of(error: RsmtdfError, root: Path, pair: ScenePair) -> str:
+    """Return the file of an image at which an error occurred, as one of several may be damaged."""
+    return next((file for file in pair.files if error.where == str(root / file)), pair.image)
+
+
 def _open_image(manifest: Manifest, root: Path, pair: ScenePair, pair_check: PairCheck) -> None:
-    with open_raster(root / pair.image, manifest.bands) as raster:
+    with open_raster(pair.source(root), manifest.bands) as raster:
         pair_check.frame, size = raster.frame, raster.image.size
         pair_check.turned = raster.image.turned
         content = ContentHash(size)
@@ -82,19 +87,20 @@ def _open_image(manifest: Manifest, root: Path, pair: ScenePair, pair_check: Pai
                 pair_check.gaps[part[0]] = np.packbits(valid, axis=1)
     if not has_data:
         pair_check.problems.append(Problem(file=pair.image, what="every pixel is nodata"))
-    pair_check.content = content.of(root, pair.image)
+    pair_check.content = content.of(root, pair.files)
     pair_check.scenes = list(cut_scenes(pair, size, manifest.window))
 
 
 def _open_mask(
     manifest: Manifest, root: Path, pair: ScenePair, path: str, pair_check: PairCheck
 ) -> None:
-    if isinstance(manifest.mask_encoding, ShapeMasks):
+    if isinstance(manifest.mask_encoding, DrawnMasks):
         if pair_check.frame is None:
             return  # shapes are drawn on the pixels of the image, which cannot be read
         opened = open_scenes(manifest, root, pair)
         pair_check.scenes, pair_check.labels = opened.scenes, opened.labels
-    with open_labels(manifest, root, path, pair_check.frame or Frame(0, 0)) as mask:
+    frame = pair_check.frame or Frame(0, 0)
+    with open_labels(manifest, root, path, pair.image, frame) as mask:
         _count_strips(manifest, mask, pair_check)
         frame = mask.frame
     if pair_check.unknown and not manifest.mask_encoding.tolerant:

@@ -13,11 +13,11 @@ from rsmtdf_core.fingerprints import file_sha256
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Digests of an image file.
+    """Digests of an image.
 
     Attributes:
-        file: posix path relative to the data root.
-        file_sha256: digest of its bytes.
+        file: posix path of its (first) file relative to the data root.
+        file_sha256: digests of the bytes of its files.
         pixels_sha256: digest of its decoded pixels and their shape: equal for a PNG and a TIFF of one image.
     """
 
@@ -40,9 +40,10 @@ class ContentHash:
         """Add the next rows, uint8 [rows, W, 3]."""
         self._pixels.update(np.ascontiguousarray(strip).data)
 
-    def of(self, root: Path, file: str) -> Content:
-        """Return the digests of the file whose pixels were added."""
-        return Content(file, file_sha256(root / file), self._pixels.hexdigest())
+    def of(self, root: Path, files: Sequence[str]) -> Content:
+        """Return the digests of the files whose pixels were added."""
+        digests = " ".join(file_sha256(root / file) for file in files)
+        return Content(files[0], digests, self._pixels.hexdigest())
 
 
 def find_duplicates(splits: Mapping[str, Sequence[Content]]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Read the image and mask files of a manifest: sizes, pixels as uint8 and class ids, opening each file once."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.scenes.images.companions import companions
 from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.grid import same_area
 from rsmtdf_core.scenes.images.labels import (
     Labels,
     holds_colors,
@@ -23,12 +24,14 @@ from rsmtdf_core.scenes.images.labels import (
     read_numbers,
 )
 from rsmtdf_core.scenes.images.orientation import Region
-from rsmtdf_core.scenes.manifest import IndexMasks, Manifest, color_rgb
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.masks import encode_mask
 from rsmtdf_core.scenes.patterns import filled
+from rsmtdf_core.scenes.pixel_masks import IndexMasks, color_rgb
 from rsmtdf_core.scenes.rasters import choose_bands, first_bands, open_raster, read_values
-from rsmtdf_core.scenes.shapes.mask import ShapeMask, read_labels
-from rsmtdf_core.scenes.shapes.settings import ShapeMasks
+from rsmtdf_core.scenes.shapes.labels import read_image_labels, read_labels
+from rsmtdf_core.scenes.shapes.mask import ShapeMask
+from rsmtdf_core.scenes.shapes.settings import AnnotationMasks, DrawnMasks, ShapeMasks
 
 _STRIP = 1024  # rows read at a time when the whole image is needed
 
@@ -113,21 +116,31 @@ class MaskFile:
 
 
 @contextmanager
-def open_mask(path: Path, manifest: Manifest) -> Iterator[MaskFile]:
+def open_mask(path: Path, manifest: Manifest, grid: Frame | None = None) -> Iterator[MaskFile]:
     """Open a mask; no pixel is decoded yet.
 
     Gray masks, such as those of 0 and 255, count as colors if all colors of the manifest are gray.
+
+    Args:
+        path: the file.
+        manifest: the manifest.
+        grid: size and georeference of the image. A georeferenced mask of the same area gets its size: pixels of the
+            image have the class of the mask's nearest pixel.
 
     Raises:
         MissingFileError, DataError: If the file is missing, not an image, or does not fit the manifest's encoding.
     """
     encoding = manifest.mask_encoding
-    with open_image(path) as image:
+    with ExitStack() as opened:
+        image = opened.enter_context(open_image(path))
+        if grid is not None and image.frame.bounds and same_area(grid, image.frame):
+            image = opened.enter_context(image.on_grid(grid, "nearest"))
         if isinstance(encoding, IndexMasks):
             if not holds_numbers(image):
                 raise _wrong_kind(image, "one band of class indices", "colors")
         else:
-            colors = [*(spec.color for spec in manifest.classes), *encoding.ignore]
+            assert not isinstance(encoding, DrawnMasks), "shapes have no file of pixels"
+            colors = [*encoding.class_ids(manifest.classes), *encoding.ignore]
             if not holds_colors(image) and not (holds_grays(image) and _are_gray(colors)):
                 raise _wrong_kind(image, "colors", "indices")
         yield MaskFile(image, manifest)
@@ -135,7 +148,7 @@ def open_mask(path: Path, manifest: Manifest) -> Iterator[MaskFile]:
 
 @contextmanager
 def open_labels(
-    manifest: Manifest, root: Path, mask: str, frame: Frame
+    manifest: Manifest, root: Path, mask: str, image: str, frame: Frame
 ) -> Iterator[MaskFile | ShapeMask]:
     """Open the mask of an image, whatever its encoding; no pixel is decoded yet.
 
@@ -143,31 +156,36 @@ def open_labels(
         manifest: the manifest.
         root: the data root.
         mask: posix path of the mask relative to the root.
-        frame: size and georeference of the image, on which shapes are drawn.
+        image: that of the image.
+        frame: size and georeference of the image, on which shapes are drawn, and the masks of stacked files.
 
     Raises:
         MissingFileError, DataError: As for `open_mask` and `open_shapes`.
     """
-    if isinstance(manifest.mask_encoding, ShapeMasks):
-        yield open_shapes(manifest, root, mask, frame)
+    if isinstance(manifest.mask_encoding, DrawnMasks):
+        yield open_shapes(manifest, root, mask, image, frame)
         return
-    with open_mask(root / mask, manifest) as file:
+    stacked = len(manifest.image_patterns) > 1
+    with open_mask(root / mask, manifest, frame if stacked else None) as file:
         yield file
 
 
-def open_shapes(manifest: Manifest, root: Path, mask: str, frame: Frame) -> ShapeMask:
-    """Open the mask of an image whose labels are geometries, as `open_labels`.
+def open_shapes(manifest: Manifest, root: Path, mask: str, image: str, frame: Frame) -> ShapeMask:
+    """Open the mask of an image whose labels are shapes, as `open_labels`.
 
     Raises:
         MissingFileError: If the labels or the annotated area are missing.
         DataError: If they cannot be read, do not fit the manifest, or have no place on the image.
     """
     encoding, pattern = manifest.mask_encoding, manifest.area_pattern
+    classes = manifest.class_names, manifest.ignore_id
+    if isinstance(encoding, AnnotationMasks):
+        labels = read_image_labels(root / mask, image, frame, encoding, *classes)
+        return ShapeMask(labels, frame)
     assert isinstance(encoding, ShapeMasks)
     assert manifest.masks is not None
     area = None if pattern is None else root / filled(pattern, manifest.masks, mask)
-    labels = read_labels(root / mask, area, encoding, manifest.class_names, manifest.ignore_id)
-    return ShapeMask(labels, frame)
+    return ShapeMask(read_labels(root / mask, area, encoding, *classes), frame)
 
 
 def mask_digests(manifest: Manifest, root: Path, mask: str, image: str) -> list[str]:
@@ -176,9 +194,9 @@ def mask_digests(manifest: Manifest, root: Path, mask: str, image: str) -> list[
     Raises:
         MissingFileError, DataError: As for `open_labels`.
     """
-    if isinstance(manifest.mask_encoding, ShapeMasks):
+    if isinstance(manifest.mask_encoding, DrawnMasks):
         with open_image(root / image) as file:
-            return list(open_shapes(manifest, root, mask, file.frame).digest)
+            return list(open_shapes(manifest, root, mask, image, file.frame).digest)
     return [*map(file_sha256, (root / mask, *companions(root / mask)))]
 
 

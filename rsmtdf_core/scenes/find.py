@@ -9,11 +9,10 @@ from typing import NamedTuple, TypeVar
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.fingerprints import file_sha256, fingerprint
 from rsmtdf_core.scenes.image_labels import (
-    NOWHERE,
-    NOWHERE_REMEDY,
     ImageLabels,
     find_labels,
     label_notes,
+    listed_images,
     unplaced,
 )
 from rsmtdf_core.scenes.images.formats import VRT, identify
@@ -27,7 +26,7 @@ from rsmtdf_core.scenes.members import (
     split_pairs,
     split_scenes,
 )
-from rsmtdf_core.scenes.patterns import match_pairs
+from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.scene import Scene, ScenePair, cut_scenes, region
 from rsmtdf_core.scenes.split_settings import SplitName
@@ -72,20 +71,29 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
             to one scene, a split names a value that no scene has or lists a missing scene, or a scene is in the
             training split and in another.
     """
-    members = split_pairs(manifest, find_pairs(manifest, root))
+    every = find_pairs(manifest, root)
+    members = split_pairs(manifest, every)
     pairs = {pair.id: pair for split_members in members.values() for pair in split_members}
     opened = in_threads(lambda pair: open_scenes(manifest, root, pair), list(pairs.values()))
     images = dict(zip(pairs, opened, strict=True))
     labels = [image.labels for image in images.values() if image.labels is not None]
-    for mask in unplaced(labels):
-        raise DataError(NOWHERE, where=root / mask, remedy=NOWHERE_REMEDY)
+    for path, error in unplaced(manifest, labels):
+        raise DataError(error.what, where=root / path, remedy=error.remedy)
+    listed = listed_images(manifest, root, [(pair.image, pair.mask) for pair in every])
+    for problem in listed.ambiguous:
+        raise DataError(
+            problem.what,
+            where=root / problem.file,
+            remedy="give the images different names, or choose some of them with `images` in the manifest",
+        )
     splits, left_out = split_scenes(manifest, members, images)
     for split, scenes in splits.items():
         if missing := missing_scenes(manifest, split, scenes):
             raise listed_but_missing(manifest, split, missing)
     refuse_shared(manifest, splits)
     turned = tuple(pair.image for pair in pairs.values() if images[pair.id].turned)
-    return Dataset(manifest, root, splits, turned, label_notes(labels), left_out)
+    notes = (*label_notes(labels), *listed.notes)
+    return Dataset(manifest, root, splits, turned, notes, left_out)
 
 
 class OpenedImage(NamedTuple):
@@ -103,9 +111,13 @@ def open_scenes(manifest: Manifest, root: Path, pair: ScenePair) -> OpenedImage:
     Raises:
         MissingFileError, DataError: If a file is missing or cannot be read, or the labels do not fit.
     """
-    with open_raster(root / pair.image, manifest.bands) as raster:
+    with open_raster(pair.source(root), manifest.bands) as raster:
         scenes = list(cut_scenes(pair, raster.image.size, manifest.window))
-        labels = None if pair.mask is None else find_labels(manifest, root, pair.mask, raster.image)
+        labels = (
+            None
+            if pair.mask is None
+            else find_labels(manifest, root, pair.mask, pair.image, raster.image)
+        )
         return OpenedImage(
             labeled_scenes(scenes, labels), raster.frame, raster.image.turned, labels
         )
@@ -143,10 +155,10 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
         DataError: If two files belong to one scene.
     """
     fields = manifest.fields
-    images, masks = match_pairs(root, manifest.images, manifest.masks, fields)
+    images, masks = match_stacks(root, manifest.image_patterns, manifest.masks, fields)
     if not images:
         raise MissingFileError(
-            f"no image matches '{manifest.images}' of the manifest '{manifest.name}'",
+            f"no image matches '{manifest.image_patterns[0]}' of the manifest '{manifest.name}'",
             where=root,
             remedy="name the folder that the pattern is relative to as the root, or edit the pattern",
         )
@@ -157,35 +169,42 @@ def find_pairs(manifest: Manifest, root: Path) -> list[ScenePair]:
             values[key],
             image,
             masks.get(tuple(values[key][field] for field in manifest.mask_fields)),
+            tuple(stacked),
         )
-        for key, image in images.items()
+        for key, (image, *stacked) in images.items()
     ]
 
 
 def with_digests(dataset: Dataset, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
     """Return the scenes with digests of everything that determines their pixels; each file is read once.
 
-    The digest is the sha256 of the image file (for a VRT the fingerprint of its sha256 and those of its sources). If
-    the manifest chooses bands, it is the fingerprint of [that digest, the bands].
+    The digest is the sha256 of the image file (for a VRT the fingerprint of its sha256 and those of its sources; for
+    stacked files the fingerprint of their digests). If the manifest chooses bands, it is the fingerprint of [that
+    digest, the bands].
 
     Raises:
         MissingFileError: If an image is missing.
     """
     bands = dataset.manifest.bands
 
-    def digest(image: str) -> str:
-        path = dataset.root / image
-        try:
-            of_file = file_sha256(path)
-            if identify(path) is VRT:
-                of_file = fingerprint([of_file, *map(file_sha256, vrt_sources(path))])
-        except FileNotFoundError:
-            raise MissingFileError("the image is missing", where=path) from None
-        return of_file if bands is None else fingerprint([of_file, bands.model_dump(mode="json")])
+    def digest(files: tuple[str, ...]) -> str:
+        of_files = [_file_digest(dataset.root / file) for file in files]
+        of_image = of_files[0] if len(of_files) == 1 else fingerprint(of_files)
+        return of_image if bands is None else fingerprint([of_image, bands.model_dump(mode="json")])
 
-    images = list(dict.fromkeys(scene.image for scene in scenes))
+    images = list(dict.fromkeys(scene.files for scene in scenes))
     digests = dict(zip(images, in_threads(digest, images), strict=True))
-    return tuple(replace(scene, sha256=digests[scene.image]) for scene in scenes)
+    return tuple(replace(scene, sha256=digests[scene.files]) for scene in scenes)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        of_file = file_sha256(path)
+        if identify(path) is VRT:
+            of_file = fingerprint([of_file, *map(file_sha256, vrt_sources(path))])
+    except FileNotFoundError:
+        raise MissingFileError("the image is missing", where=path) from None
+    return of_file
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], most: int | None = None) -> Iterator[R]:

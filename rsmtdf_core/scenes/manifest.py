@@ -6,7 +6,7 @@ split is hidden in code.
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,19 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.lists import read_scene_list
 from rsmtdf_core.scenes.patterns import pattern_fields
-from rsmtdf_core.scenes.shapes.settings import AnnotatedArea, ShapeMasks, SharedPattern
+from rsmtdf_core.scenes.pixel_masks import ClassSpec, ColorMasks, IndexMasks, color_rgb
+from rsmtdf_core.scenes.shapes.settings import (
+    AnnotatedArea,
+    AnnotationMasks,
+    DrawnMasks,
+    ShapeMasks,
+    SharedPattern,
+    require_named,
+)
 from rsmtdf_core.scenes.split_settings import BlockSpec, SceneIds, SplitName, SplitSpec
 from rsmtdf_core.scenes.window_settings import WindowSpec
 from rsmtdf_core.settings import LONGEST_PATH, Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
-
-Color = Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$"), AfterValidator(str.upper)]
 
 
 def _checked(pattern: str) -> str:
@@ -32,60 +38,7 @@ def _checked(pattern: str) -> str:
 
 
 PathPattern = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_checked)]
-
-
-def color_rgb(color: str) -> tuple[int, int, int]:
-    """Return red, green and blue, 0 to 255, of a color "#RRGGBB"."""
-    red, green, blue = bytes.fromhex(color.removeprefix("#"))
-    return red, green, blue
-
-
-class ClassSpec(Settings):
-    """A class; its id is its index in the manifest's list."""
-
-    name: str = Field(min_length=1)
-    color: Color
-
-
-class IndexMasks(Settings):
-    """Masks of one band: a value minus `offset` is the class id; values in `ignore` are ignored."""
-
-    encoding: Literal["indices"]
-    offset: int = Field(default=0, ge=-(2**31), le=2**31)
-    ignore: tuple[Annotated[int, Field(ge=-(2**63), lt=2**63)], ...] = ()
-
-    @property
-    def tolerant(self) -> bool:
-        """Whether values that no class has are ignored rather than refused."""
-        return False
-
-
-class ColorMasks(Settings):
-    """Masks in the classes' colors; pixels with a color in `ignore` are ignored.
-
-    Attributes:
-        encoding: the name of the encoding.
-        ignore: colors without a class.
-        match: the rule that matches a pixel with a class color. exact: the colors are equal; other colors are refused.
-            threshold: the colors are equal after each channel below 128 becomes 0, else 255. nearest: the nearest class
-            color within `max_distance`. Except for exact, colors without a match are counted and ignored.
-        max_distance: Euclidean distance in RGB of 0 to 255.
-
-    `match` and `max_distance` are serialized only if they differ from the defaults, so that pixels cached before these
-    keys existed keep their address.
-    """
-
-    encoding: Literal["colors"]
-    ignore: tuple[Color, ...] = ()
-    match: Literal["exact", "threshold", "nearest"] = Field(
-        default="exact", exclude_if=lambda match: match == "exact"
-    )
-    max_distance: float = Field(default=100.0, gt=0, lt=442, exclude_if=lambda most: most == 100.0)
-
-    @property
-    def tolerant(self) -> bool:
-        """Whether colors that no class has are ignored rather than refused."""
-        return self.match != "exact"
+BandFiles = Annotated[tuple[PathPattern, ...], Field(min_length=2, max_length=1024)]
 
 
 class ProtocolFacts(Settings):
@@ -112,7 +65,8 @@ class Manifest(Settings):
         ignore_id: id of pixels that are neither learned nor scored; not a class id.
         unscored: names of classes that are learned but excluded from the scores.
         protocols: peculiarities of the dataset in protocols other than ours.
-        images: path pattern of the images below the data root (see `patterns`).
+        images: path pattern of the images below the data root (see `patterns`); or several with the same fields, of
+            files that are stacked to the bands of an image, on the grid of the first.
         masks: path pattern of the masks, with the same fields; for shapes with some of them or none, as images may
             share a file or folder; None without masks.
         mask_encoding: the encoding of class ids in the masks' pixels.
@@ -137,9 +91,11 @@ class Manifest(Settings):
     ignore_id: int = Field(default=255, ge=0, le=255)
     unscored: tuple[str, ...] = ()
     protocols: ProtocolFacts = ProtocolFacts()
-    images: PathPattern
+    images: PathPattern | BandFiles
     masks: SharedPattern | None
-    mask_encoding: Annotated[IndexMasks | ColorMasks | ShapeMasks, Field(discriminator="encoding")]
+    mask_encoding: Annotated[
+        IndexMasks | ColorMasks | ShapeMasks | AnnotationMasks, Field(discriminator="encoding")
+    ]
     window: WindowSpec | None = None
     bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
     parent: tuple[str, ...] = ()
@@ -176,9 +132,14 @@ class Manifest(Settings):
         return np.array([color_rgb(spec.color) for spec in self.classes], np.uint8)
 
     @property
+    def image_patterns(self) -> tuple[str, ...]:
+        """The path patterns of an image's files: one, or those that are stacked."""
+        return (self.images,) if isinstance(self.images, str) else self.images
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The names of the image pattern's fields, in order."""
-        return pattern_fields(self.images)
+        return pattern_fields(self.image_patterns[0])
 
     @property
     def mask_fields(self) -> tuple[str, ...]:
@@ -249,18 +210,31 @@ class Manifest(Settings):
                     )
         if not self.scored_ids:
             raise ValueError("every class is unscored")
-        if isinstance(self.mask_encoding, ShapeMasks):
+        if isinstance(self.mask_encoding, DrawnMasks):
             self.mask_encoding.require_classes(self.class_names)
+        else:
+            require_named("values", self.mask_encoding.values.values(), self.class_names)
+        return self
+
+    @model_validator(mode="after")
+    def _stacks_files_of_one_image(self) -> Self:
+        first, *further = self.image_patterns
+        for number, pattern in enumerate(further, 1):
+            if pattern in self.image_patterns[:number]:
+                raise ValueError(f'images names "{pattern}" twice; use bands.indices for its bands')
+            if set(pattern_fields(pattern)) != set(self.fields):
+                raise ValueError(
+                    f'the files of an image need the same fields: "{first}", "{pattern}"'
+                )
         return self
 
     @model_validator(mode="after")
     def _has_coherent_fields(self) -> Self:
-        shared = isinstance(self.mask_encoding, ShapeMasks) and set(self.mask_fields) < set(
-            self.fields
-        )
+        may_share = isinstance(self.mask_encoding, DrawnMasks) and self.mask_encoding.shared
+        shared = may_share and set(self.mask_fields) < set(self.fields)
         if self.masks is not None and set(self.mask_fields) != set(self.fields) and not shared:
             raise ValueError(
-                f'images and masks need the same fields: "{self.images}", "{self.masks}"'
+                f'images and masks need the same fields: "{self.image_patterns[0]}", "{self.masks}"'
             )
         if (area := self.area_pattern) is not None:
             for field in pattern_fields(area, required=False):
@@ -307,7 +281,7 @@ class Manifest(Settings):
     def _matches_colors_that_can_be_told_apart(self) -> Self:
         encoding = self.mask_encoding
         if isinstance(encoding, ColorMasks) and encoding.match == "threshold":
-            for color in (*(spec.color for spec in self.classes), *encoding.ignore):
+            for color in (*encoding.class_ids(self.classes), *encoding.ignore):
                 if not set(color_rgb(color)) <= {0, 255}:
                     raise ValueError(f"mask_encoding.match: threshold cannot match {color}")
         return self

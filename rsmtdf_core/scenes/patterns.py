@@ -40,9 +40,12 @@ def pattern_fields(pattern: str, *, required: bool = True) -> tuple[str, ...]:
     return fields
 
 
+Key = tuple[str, ...]
+
+
 def match_pairs(
     root: Path, images: str, masks: str | None, fields: tuple[str, ...]
-) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], str]]:
+) -> tuple[dict[Key, str], dict[Key, str]]:
     """Return the files of two patterns, each as in `match_files`.
 
     A file that matches both belongs to the pattern with more fixed characters: a_mask.png to "{name}_mask.png", not
@@ -63,6 +66,31 @@ def match_pairs(
         return image_files, match_files(root, masks, mask_fields, without)
     mask_files = match_files(root, masks, mask_fields)
     return match_files(root, images, fields, without=set(mask_files.values())), mask_files
+
+
+def match_stacks(
+    root: Path, images: tuple[str, ...], masks: str | None, fields: tuple[str, ...]
+) -> tuple[dict[Key, tuple[str, ...]], dict[Key, str]]:
+    """Return the files of each image, one of each pattern, and the masks, as `match_pairs` does for one pattern.
+
+    Raises:
+        MissingFileError: Also if an image lacks a file.
+        DataError: As for `match_files`.
+    """
+    pairs = [match_pairs(root, pattern, masks, fields) for pattern in images]
+    found = [files for files, _ in pairs]
+    for key in sorted(set().union(*found)):
+        for pattern, files in zip(images, found, strict=True):
+            if key not in files:
+                raise MissingFileError(
+                    f"the file of '{pattern}' is missing for the scene {'/'.join(key)}",
+                    where=root,
+                    remedy="restore the file, or move the other files of this scene away",
+                )
+    taken = {path for files in found for path in files.values()}
+    stacks = {key: tuple(files[key] for files in found) for key in found[0]}
+    lone = {key: mask for key, mask in pairs[0][1].items() if mask not in taken}
+    return stacks, lone
 
 
 def filled(pattern: str, other: str, path: str) -> str:

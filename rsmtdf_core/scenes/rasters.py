@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from rsmtdf_core.scenes.images.file import ImageFile, open_image
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.labels import spread
 from rsmtdf_core.scenes.images.orientation import Region
+from rsmtdf_core.scenes.images.source import Source
 
 _ROWS = 128  # scaled at a time, as scaling takes several times the memory of its result
 _SAMPLE = 1024  # px; side of the part whose values an error message proposes as a scale
@@ -95,20 +95,20 @@ def read_values(
 
 
 @contextmanager
-def open_raster(path: Path, bands: BandSettings | None = None) -> Iterator[Raster]:
+def open_raster(source: Source, bands: BandSettings | None = None) -> Iterator[Raster]:
     """Open an image for reading through a choice of bands.
 
     Args:
-        path: the file.
+        source: the file, or the files that are stacked.
         bands: the bands to read; by default the first three, or a single one three times, without bands tagged as
             alpha.
 
     Raises:
         MissingFileError: If the file is missing.
         DataError: If the file is not an image, is truncated, lacks a chosen band, or has more than 8 bits per band
-            and no scale is given.
+            and no scale is given; or if files cannot be stacked (see `open_image`).
     """
-    with open_image(path) as image:
+    with open_image(source) as image:
         yield choose_bands(image, bands)
 
 

@@ -114,8 +114,8 @@ class SceneReader:
 
     def _decode_image(self, scene: Scene) -> _Decoded:
         """Decode the scene's window if the file can be read by parts, else the whole file."""
-        path = self.dataset.root / scene.image
-        with open_raster(path, self.dataset.manifest.bands) as raster:
+        source = scene.source(self.dataset.root)
+        with open_raster(source, self.dataset.manifest.bands) as raster:
             if scene.window is None and raster.image.size != (scene.width, scene.height):
                 raise _changed(scene, *raster.image.size)
             part = _part(scene) if raster.image.by_parts else None
@@ -127,7 +127,8 @@ class SceneReader:
         manifest = self.dataset.manifest
         assert scene.mask is not None
         path = self.dataset.root / scene.mask
-        with open_labels(manifest, self.dataset.root, scene.mask, image.frame) as mask:
+        root = self.dataset.root
+        with open_labels(manifest, root, scene.mask, scene.image, image.frame) as mask:
             if mask.size != image.size:
                 raise DataError(
                     size_differs(mask.size[::-1], image.size[::-1]),

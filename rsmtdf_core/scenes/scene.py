@@ -1,10 +1,12 @@
 """A scene: one image of a dataset, or a window of a larger raster."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rsmtdf_core.scenes.images.orientation import Region
+from rsmtdf_core.scenes.images.source import Source, Stack
 from rsmtdf_core.scenes.window_settings import WindowSpec
 
 _POSITION = re.compile(r"@\d+,\d+$")
@@ -26,12 +28,13 @@ class Scene:
 
     Attributes:
         id: the path fields joined by "/", and "@left,top" for windows.
-        image: posix path of the image relative to the data root.
+        image: posix path of the image relative to the data root; of its first file, if several are stacked.
         mask: posix path of the mask relative to the data root; None without a mask.
         width: width of the scene (of its window), px.
         height: height of the scene (of its window), px.
         window: its window in the raster; None if the scene is the whole image.
-        sha256: digest of the image file and the choice of bands, see `with_digests`; empty until computed.
+        sha256: digest of the image's files and the choice of bands, see `with_digests`; empty until computed.
+        stacked: posix paths of the further files whose bands follow, if several are stacked.
     """
 
     id: str
@@ -41,16 +44,50 @@ class Scene:
     height: int
     window: Window | None = None
     sha256: str = ""
+    stacked: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Posix paths of the image's files relative to the data root."""
+        return (self.image, *self.stacked)
+
+    def source(self, root: Path) -> Source:
+        """Where the image is read from."""
+        return source_of(root, self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class ScenePair:
-    """An image file and its mask file, posix paths relative to the root, not opened yet."""
+    """An image and its mask file, posix paths relative to the root, not opened yet.
+
+    Attributes:
+        id: the path fields joined by "/".
+        fields: the values of the path fields.
+        image: the image's file, or the first of its files.
+        mask: the mask; None without one.
+        stacked: the image's further files, if several are stacked.
+    """
 
     id: str
     fields: dict[str, str]
     image: str
     mask: str | None
+    stacked: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Posix paths of the image's files relative to the data root."""
+        return (self.image, *self.stacked)
+
+    def source(self, root: Path) -> Source:
+        """Where the image is read from."""
+        return source_of(root, self.files)
+
+
+def source_of(root: Path, files: Sequence[str]) -> Source:
+    """Return where an image is read from, given the posix paths of its files relative to `root`."""
+    first, *further = (root / file for file in files)
+    return Stack((first, *further)) if further else first
 
 
 def region(scene: Scene) -> Region:
@@ -68,7 +105,7 @@ def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) 
     """Yield the scene of a pair whose image has `size` (width, height), or its windows row by row."""
     width, height = size
     if spec is None:
-        yield Scene(pair.id, pair.image, pair.mask, width, height)
+        yield Scene(pair.id, pair.image, pair.mask, width, height, stacked=pair.stacked)
         return
     for top in _starts(height, spec):
         for left in _starts(width, spec):
@@ -80,6 +117,7 @@ def cut_scenes(pair: ScenePair, size: tuple[int, int], spec: WindowSpec | None) 
                 window.width,
                 window.height,
                 window,
+                stacked=pair.stacked,
             )
 
 

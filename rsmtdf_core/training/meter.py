@@ -1,4 +1,4 @@
-"""Means over a logging interval: losses, trusted pseudo-labels by class, and explained variance by teacher.
+"""Means over a logging interval: losses, pseudo-labels by class, and explained variance by teacher.
 
 A step only queues additions on the device. The host reads the sums when it waits for the device anyway: before a line
 is logged or a checkpoint is saved. All values are sums, so that those of a step's parts, of several processes and of
@@ -14,6 +14,7 @@ from torch import Tensor
 _STEPS = "steps"
 _LOSS = "loss/"
 _LABELED, _TRUSTED = "pseudo-labels/all", "pseudo-labels/trusted"
+_THRESHOLDS, _SAMPLES = "thresholds/sum", "thresholds/samples"
 _ROUNDING = 1e-7  # of a square in float32
 _TOKENS, _ERRORS, _MEANS, _SQUARES = "tokens/", "errors/", "means/", "squares/"
 
@@ -30,12 +31,14 @@ class Measures:
         explained: for each teacher, the explained variance of its tokens, at most 1: 1 - mse / variance, where the mse
             and the variance are sums over channels, and the variance is about each channel's mean over the interval.
             0 is the score of a student that predicts these means. Empty for methods that do not distill.
+        thresholds: for each class, the mean of its self-adaptive threshold in 0..1. Empty without such thresholds.
     """
 
     steps: int
     losses: dict[str, float]
     trusted: tuple[float | None, ...] = ()
     explained: dict[str, float] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, sums: Mapping[str, Tensor]) -> "Measures":
@@ -50,7 +53,10 @@ class Measures:
         if _LABELED in sums:
             pairs = zip(sums[_TRUSTED].tolist(), sums[_LABELED].tolist(), strict=True)
             trusted = tuple(part / whole if whole else None for part, whole in pairs)
-        return cls(steps, losses, trusted, _explained(sums))
+        thresholds: tuple[float, ...] = ()
+        if _THRESHOLDS in sums:
+            thresholds = tuple((sums[_THRESHOLDS] / sums[_SAMPLES]).tolist())
+        return cls(steps, losses, trusted, _explained(sums), thresholds)
 
 
 def _explained(sums: Mapping[str, Tensor]) -> dict[str, float]:
@@ -116,6 +122,11 @@ class Meter:
             counts = rows.new_zeros(len(rows), classes)
             counts.scatter_add_(1, rows, mask.flatten(0, 1).to(rows.dtype))
             self._add(name, counts.sum(dim=0).double())
+
+    def thresholds(self, by_class: Tensor, samples: int) -> None:
+        """Add the threshold of each class, float32 [C], in a part of a step with this many unlabeled samples."""
+        self._add(_THRESHOLDS, samples * by_class.double())
+        self._add(_SAMPLES, torch.full_like(by_class[0], samples, dtype=torch.float64))
 
     @torch.no_grad()
     def tokens(

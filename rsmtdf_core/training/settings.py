@@ -66,6 +66,13 @@ class DistillationSettings(ConfigSettings):
             )
         return self
 
+    @property
+    def overruled(self) -> dict[str, str]:
+        """The schedule of a constant factor."""
+        if self.final_weight is not None:
+            return {}
+        return {"schedule": "without final_weight, as the weight is then constant"}
+
     def weight_at(self, progress: float) -> float:
         """Return the factor on the loss.
 
@@ -137,6 +144,11 @@ class PretrainSettings(ConfigSettings):
     batch: Taught[int | None] = Field(default=None, ge=2, le=131_072, multiple_of=2)
     distillation: DistillationSettings | None = None
 
+    @property
+    def overruled(self) -> dict[str, str]:
+        """All other keys, if there are no steps."""
+        return {} if self.steps else dict.fromkeys(("lr", "batch", "distillation"), "with steps: 0")
+
     def require_usable(self, names: Sequence[str]) -> None:
         """Check the settings against the names of the teachers in the config.
 
@@ -193,6 +205,12 @@ class SupervisedLossSettings(MethodSettings):
     class_weights: Result[Literal["none", "balanced"] | dict[str, _Weight]] = "none"
     region_loss: Result[Literal["none", "dice", "lovasz"]] = "none"
     region_weight: Result[float] = Field(default=1.0, gt=0, le=1e6)
+
+    @property
+    def overruled(self) -> dict[str, str]:
+        """The weight of a region loss that is off."""
+        off = {"region_weight": "with region_loss: none"} if self.region_loss == "none" else {}
+        return super().overruled | off
 
 
 class TaughtSettings(MethodSettings):

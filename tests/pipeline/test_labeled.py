@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.labeled import labeled_rule, labeled_value, unheeded
+from pipeline.labeled import labeled_rule, labeled_value, unheeded_by_manifest
 from pipeline.plan import plan_experiment
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.scenes.manifest import load_manifest
@@ -15,12 +15,12 @@ def listed():
 
 def test_a_share_has_no_effect_with_a_list_and_a_warning(make_config, listed):
     config = make_config()
-    (sentence,) = unheeded(config, listed)
+    (sentence,) = unheeded_by_manifest(config, listed)
     assert "data.labeled: 0.25" in sentence
     assert "2 of them" in sentence
-    assert unheeded(config, load_manifest("synthetic")) == ()
+    assert unheeded_by_manifest(config, load_manifest("synthetic")) == ()
     data = type(config.data)(manifest="synthetic", root=config.data.root)
-    assert unheeded(config.model_copy(update={"data": data}), listed) == ()
+    assert unheeded_by_manifest(config.model_copy(update={"data": data}), listed) == ()
 
 
 def test_reports_name_the_rule_of_labeled_scenes(make_config, listed):

@@ -14,6 +14,7 @@ from rsmtdf_core.roles import (
     deciding,
     flat,
     role_of,
+    unheeded,
 )
 
 
@@ -109,3 +110,34 @@ def test_fields_are_found_by_their_dotted_key(key, roles):
 
 def test_nested_values_become_dotted_keys():
     assert dict(flat({"a": {"b": 1, "c": {"d": [2]}}, "e": {}})) == {"a.b": 1, "a.c.d": [2]}
+
+
+class Switched(ConfigSettings):
+    on: Result[bool] = False
+    rate: Result[float] = 1.0
+
+    @property
+    def overruled(self) -> dict[str, str]:
+        return {} if self.on else {"rate": "with on: false"}
+
+
+class Holder(ConfigSettings):
+    switched: Switched = Switched()
+    name: Place[str] = ""
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, []),
+        ({"switched": {"on": False}}, []),
+        ({"switched": {"rate": 2.0}}, ["switched.rate has no effect with on: false"]),
+        ({"switched": {"rate": 1.0}}, ["switched.rate has no effect with on: false"]),
+        ({"switched": {"rate": 2.0, "on": True}}, []),
+        # The config of a run has every key.
+        ({"switched": {"rate": 1.0, "on": False}}, []),
+        ({"switched": {"rate": 2.0, "on": False}}, ["switched.rate has no effect with on: false"]),
+    ],
+)
+def test_chosen_keys_without_effect_are_described(values, expected):
+    assert list(unheeded(Holder.model_validate(values))) == expected

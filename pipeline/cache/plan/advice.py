@@ -9,6 +9,7 @@ from pipeline.cache.plan.estimates import (
     estimate,
 )
 from pipeline.cache.plan.values import Advice, Estimate, Measurements
+from rsmtdf_core.words import span
 
 LONG_SECONDS = 24 * 3600.0
 """Time of a training from which on smaller settings are suggested."""
@@ -204,15 +205,6 @@ def _caveats(measured: Measurements) -> tuple[str, ...]:
     if AS_CONFIGURED in {choice.name for choice in choices(measured)}:
         sentences.append(f"{AS_CONFIGURED}: each teacher in its codec from the config")
     return tuple(sentences)
-
-
-def span(seconds: float) -> str:
-    """Format a duration."""
-    if seconds < 1:
-        return f"{1000 * seconds:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _size(count: float) -> str:

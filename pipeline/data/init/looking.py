@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.data.init.shapes import ShapeChoice, ShapeGuess, guess_shapes
+from pipeline.data.init.choice import ShapeChoice, ShapeGuess
+from pipeline.data.init.labels import guess_labels
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.bands import BandSettings
@@ -77,9 +78,17 @@ def look(
         guess = guess_bands(paths, bands)
         bands, undeclared = guess.bands, guess.undeclared
     shapes = shapes or ShapeChoice()
+    if shapes.labels is not None and layout.masks is not None:
+        raise DataError(
+            f"the images have masks, {layout.masks}, so labels drawn as shapes are not used",
+            where=root,
+            remedy=f"omit --labels; or, to use them, add --images {layout.images!r}",
+        )
     guess_of_shapes = None
     if layout.masks is None and (patterns[0] is None or shapes.labels is not None):
-        guess_of_shapes = guess_shapes(root, layout, shapes)
+        guess_of_shapes = guess_labels(root, layout, shapes)
+    if guess_of_shapes is not None and guess_of_shapes.labeled is not None:
+        layout = _with_labels(layout, guess_of_shapes.labeled)
     if layout.masks is None and patterns[0] is None and guess_of_shapes is None:
         _refuse_unnamed_masks(root, layout)
     sizes = Counter(in_threads(lambda path: image_size(path, bands), paths))
@@ -89,6 +98,16 @@ def look(
             values = count_values(root, layout.mask_files, bar.advance)
     kinds = Counter(header.kind for header in headers)
     return Looked(root, layout, sizes, kinds, bands, values, undeclared, guess_of_shapes)
+
+
+def _with_labels(layout: Layout, labeled: frozenset[str]) -> Layout:
+    """Return the layout with the images that have labels."""
+    pairs = tuple(
+        (values, image in labeled)
+        for (values, _), image in zip(layout.pairs, layout.image_files, strict=True)
+    )
+    why = f"{len(pairs)} images, {len(labeled)} of them labeled"
+    return replace(layout, pairs=pairs, why=why)
 
 
 @dataclass(frozen=True)

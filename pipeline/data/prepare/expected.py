@@ -90,7 +90,7 @@ def _unpaired(manifest: Manifest, root: Path, pairs: Sequence[ScenePair]) -> Ite
     for key, mask in match_files(root, manifest.masks, manifest.fields).items():
         if mask not in paired and key not in images:
             fields = dict(zip(manifest.fields, key, strict=True))
-            yield f"{mask}: its image {manifest.images.format(**fields)} is missing"
+            yield f"{mask}: its image {manifest.image_patterns[0].format(**fields)} is missing"
 
 
 def _sizes(benchmark: Benchmark, root: Path, pair: ScenePair) -> Iterator[str]:

@@ -10,7 +10,8 @@ from pipeline.data.prepare.official import OfficialLists
 from pipeline.data.prepare.settings import MaskKind
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.scenes.find import Dataset
-from rsmtdf_core.scenes.manifest import IndexMasks, Manifest, load_manifest
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
+from rsmtdf_core.scenes.pixel_masks import IndexMasks
 from rsmtdf_core.scenes.split_settings import SplitName, SplitSpec
 
 MASKS_REMEDY = (

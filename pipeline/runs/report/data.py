@@ -1,26 +1,30 @@
 """The data that the page's templates show: runs in groups, their reports, and the numbers derived from them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.runs.compare import Comparison, GroupScores, MeanStd, RunScore
+from pipeline.runs import RunRecord
+from pipeline.runs.compare import Comparison, MeanStd, RunScore
 from pipeline.runs.compare.pictures import line_charts
-from pipeline.runs.compare.scoring import ReportSplit, ScoredRun
+from pipeline.runs.compare.scoring import ReportSplit
 from pipeline.runs.report.chain import Link
 from pipeline.runs.report.costs import StoreCost
-from pipeline.runs.report.figures import ConfusionRow, ScoreBar, confusion_rows
+from pipeline.runs.report.ground import Ground
+from pipeline.runs.report.group import PageGroup, ranked
 from pipeline.runs.report.swipe import Panel
-from rsmtdf_core.charts.curves import EXPLAINED, TRUSTED, metric_curve, metric_keys
+from pipeline.suggestions import Suggestion
+from rsmtdf_core.charts.curves import EXPLAINED, THRESHOLDS, TRUSTED, metric_keys
 from rsmtdf_core.charts.lines import LineChart
 from rsmtdf_core.charts.reliability import ReliabilityCurve
-from rsmtdf_core.evaluation.reliability import Reliability
 from rsmtdf_core.evaluation.report import EvaluationReport, cautions
 from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.words import shortened
 
-_LAST = 10  # logged lines whose mean is the value at the end of training
+_LONGEST = 60  # characters of a setting's value
 _WORST = 10  # scenes in the table of the worst
 
 
@@ -62,75 +66,16 @@ class Diagram(NamedTuple):
     curves: tuple[ReliabilityCurve, ...]
 
 
-@dataclass(frozen=True)
-class PageGroup:
-    """Runs that differ only in the seed, and their scores."""
+class SettingRow(NamedTuple):
+    """A config key that decides the result.
 
-    scores: GroupScores
-    runs: tuple[ScoredRun, ...]
+    Attributes:
+        key: the dotted key.
+        values: its value in each group; empty if a group does not have it.
+    """
 
-    @property
-    def label(self) -> str:
-        """The group's name, with a warning if teachers are random."""
-        return self.scores.title
-
-    @property
-    def seeds(self) -> int:
-        """How many seeds its runs have."""
-        return len({run.seed for run in self.scores.runs})
-
-    @property
-    def class_names(self) -> list[str]:
-        """The classes, by id."""
-        return [score.name for score in self.reports[0].scores.classes]
-
-    @property
-    def reports(self) -> list[EvaluationReport]:
-        """The report of each run: runs of a split are scored by their reports."""
-        return [run.report for run in self.runs if run.report is not None]
-
-    @property
-    def confusion(self) -> list[ConfusionRow]:
-        """The confusion matrix, the pixels of its runs added up."""
-        matrix = np.sum([report.matrix for report in self.reports], axis=0)
-        return confusion_rows(matrix, self.class_names)
-
-    def at_the_end(self, metric: str, key: str) -> MeanStd | None:
-        """The value of a metric of a class or teacher at the end of training, over its runs."""
-        curves = (metric_curve(run.record.lines, metric, key)[-_LAST:] for run in self.runs)
-        return MeanStd.of(
-            float(np.mean([value for _, value in curve])) if curve else None for curve in curves
-        )
-
-    def miou(self, protocol: str) -> MeanStd | None:
-        """The mean IoU over its runs by any protocol by which all were scored."""
-        return MeanStd.of(report.by_protocol[protocol].scores.miou for report in self.reports)
-
-    def ece(self, *, calibrated: bool) -> MeanStd | None:
-        """The calibration error of its runs, as trained or with their temperatures; None if any has none."""
-        return MeanStd.of(entry.ece for entry in self._reliabilities(calibrated=calibrated))
-
-    def reliability(self, *, calibrated: bool) -> ReliabilityCurve | None:
-        """Accuracy by confidence, the pixels of its runs added up; None if any has none."""
-        entries = self._reliabilities(calibrated=calibrated)
-        if not entries:
-            return None
-        rows = [[(b.pixels, b.confidence, b.accuracy) for b in entry.bins] for entry in entries]
-        pixels, *shares = np.moveaxis(np.array(rows), 2, 0)
-        total = pixels.sum(axis=0)
-        means = [(pixels * share).sum(axis=0) / np.maximum(total, 1) for share in shares]
-        return ReliabilityCurve(self.label, total.tolist(), means[0].tolist(), means[1].tolist())
-
-    def _reliabilities(self, *, calibrated: bool) -> list[Reliability]:
-        """The reliability of each of its runs; empty if any has none."""
-        reports = self.reports
-        if any(len(report.reliability) <= calibrated for report in reports):
-            return []
-        return [report.reliability[calibrated] for report in reports]
-
-    def bar(self, class_name: str) -> ScoreBar:
-        """The IoU of a class."""
-        return ScoreBar(self.scores.classes[class_name])
+    key: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -143,6 +88,8 @@ class PageData:
         split: the split that was scored.
         chains: the origin of each run's scores, link by link, by the run's name.
         costs: the cost of stage one for the stores of all runs.
+        ground: facts about the scored scenes from their files; None if the data are not at hand.
+        suggestions: scenes to label next, from the folder of the best group's first run.
         panels: some scenes with their predictions.
         no_panels: the reason if there are none; otherwise empty.
     """
@@ -152,8 +99,45 @@ class PageData:
     split: ReportSplit
     chains: Mapping[str, tuple[Link, ...]]
     costs: tuple[StoreCost, ...]
-    panels: tuple[Panel, ...]
-    no_panels: str
+    ground: Ground | None = None
+    suggestions: tuple[Suggestion, ...] = ()
+    panels: tuple[Panel, ...] = ()
+    no_panels: str = ""
+
+    @property
+    def best(self) -> PageGroup:
+        """The group with the highest mean IoU; the first of equal ones."""
+        return ranked(self.groups)[0]
+
+    @property
+    def others(self) -> list[PageGroup]:
+        """The other groups, from the highest mean IoU on."""
+        return ranked(self.groups)[1:]
+
+    @property
+    def trained(self) -> list[RunRecord]:
+        """The runs that were trained, without imported models."""
+        return [record for record in self._records if not record.folder.imported]
+
+    @property
+    def imported(self) -> list[RunRecord]:
+        """The imported models."""
+        return [record for record in self._records if record.folder.imported]
+
+    @property
+    def supervised(self) -> bool:
+        """Whether a run learns from labeled scenes alone: the baseline of all other methods."""
+        methods = [record.config.method for record in self.trained if not record.distils]
+        return any(not method.strong_views for method in methods)
+
+    @property
+    def unvalidated(self) -> bool:
+        """Whether a training had no validation, so that its last model is the best."""
+        return any(not record.validations for record in self.trained)
+
+    @property
+    def _records(self) -> list[RunRecord]:
+        return [run.record for group in self.groups for run in group.runs]
 
     @property
     def scores(self) -> list[RunScore]:
@@ -268,6 +252,11 @@ class PageData:
         return self._training_rows(TRUSTED)
 
     @property
+    def thresholds(self) -> list[TrainingRow]:
+        """The self-adaptive threshold of each class at the end of training."""
+        return self._training_rows(THRESHOLDS)
+
+    @property
     def explained(self) -> list[TrainingRow]:
         """The explained variance of each teacher's tokens at the end of training."""
         return self._training_rows(EXPLAINED)
@@ -281,6 +270,15 @@ class PageData:
         ]
 
     @property
+    def settings(self) -> list[SettingRow]:
+        """The config keys that decide the results of the groups."""
+        groups = [group.settings for group in self.groups]
+        return [
+            SettingRow(key, tuple(_text(group[key]) if key in group else "" for group in groups))
+            for key in dict.fromkeys(key for group in groups for key in group)
+        ]
+
+    @property
     def protocols(self) -> dict[str, str]:
         """The rules in words: of the scores' protocol, and of others by which every run was scored."""
         first = self.reports[0]
@@ -289,3 +287,7 @@ class PageData:
             for name, scores in first.by_protocol.items()
             if name == first.protocol or all(name in report.by_protocol for report in self.reports)
         }
+
+
+def _text(value: object) -> str:
+    return shortened(value if isinstance(value, str) else json.dumps(value), _LONGEST)

@@ -9,9 +9,14 @@ from pipeline.runs.compare import Comparison, compare_groups
 from pipeline.runs.compare.scoring import ReportSplit
 from pipeline.runs.report.chain import chain
 from pipeline.runs.report.costs import Shelf
-from pipeline.runs.report.data import PageData, PageGroup
-from pipeline.runs.report.swipe import Panel, make_panels
+from pipeline.runs.report.data import PageData
+from pipeline.runs.report.ground import ground
+from pipeline.runs.report.group import PageGroup
+from pipeline.runs.report.swipe import make_panels
+from pipeline.suggestions import read_suggestions
 from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.evaluation.scoring import scored_scenes
+from rsmtdf_core.scenes.find import find_scenes
 
 _WORST = 2  # scenes with many errors that have panels
 
@@ -36,9 +41,9 @@ def gather(
         for group in groups
         for named, run, report in zip(group.scores.runs, group.runs, group.reports, strict=True)
     }
-    page = PageData(comparison, groups, split, chains, shelf.costs, (), "")
-    panels, why = _panels(page, scenes, root, reporter)
-    return replace(page, panels=panels, no_panels=why)
+    page = PageData(comparison, groups, split, chains, shelf.costs)
+    suggestions = read_suggestions(page.best.runs[0].record.folder.suggestions)
+    return _with_scenes(replace(page, suggestions=suggestions), scenes, root, reporter)
 
 
 def _briefly_named(comparison: Comparison) -> Comparison:
@@ -58,20 +63,22 @@ def _briefly_named(comparison: Comparison) -> Comparison:
     return comparison.model_copy(update={"groups": tuple(groups)})
 
 
-def _panels(
-    page: PageData,
-    count: int,
-    root: Path | None,
-    reporter: Reporter,
-) -> tuple[tuple[Panel, ...], str]:
-    if count == 0:
-        return (), "none were requested"
+def _with_scenes(page: PageData, count: int, root: Path | None, reporter: Reporter) -> PageData:
+    """Add facts about the scored scenes, and `count` evenly spaced ones as panels, if the data are at hand."""
     # The first seed of each group, chosen without regard to scores.
     shown = [(group.label, group.runs[0].record) for group in page.groups]
-    worst = [row.scene for row in page.worst_scenes[:_WORST]]
+    first = shown[0][1]
+    worst = [row.scene for row in page.worst_scenes[:_WORST]] if count else []
     try:
-        return tuple(make_panels(shown, page.split, count, root, reporter, worst)), ""
+        dataset = find_scenes(first.manifest, root or first.config.data.root)
+        scenes = scored_scenes(dataset.splits.get(page.split, ()))
+        page = replace(page, ground=ground(dataset, page.split, scenes))
+        if not count:
+            return replace(page, no_panels="none were requested")
+        panels = make_panels(shown, dataset, scenes, count, reporter, worst)
+        return replace(page, panels=tuple(panels))
     except RsmtdfError as error:
         # The scores are valid without pictures, and the data may be on another machine.
-        reporter.warn(f"the page has no panels: {error.what} ({error.where})")
-        return (), error.what
+        if count:
+            reporter.warn(f"the page has no panels: {error.what} ({error.where})")
+        return replace(page, no_panels=error.what)

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.runs.compare.tables import spread_text
+from pipeline.runs.report.answers import answers
 from pipeline.runs.report.data import Diagram, PageData
 from rsmtdf_core.charts.confusion import short_count
 from rsmtdf_core.charts.lines import LineChart, lines_svg
@@ -28,6 +29,7 @@ def render(page: PageData) -> str:
         .get_template("page.html")
         .render(
             page=page,
+            answers=answers(page),
             charts=charts,
             legend=[*class_entries(page.manifest, ignored=True), *ERROR_ENTRIES],
             style=_asset("page.css"),
@@ -81,7 +83,8 @@ def _svg(chart: LineChart) -> Markup:
 
 
 def _diagram(diagram: Diagram) -> Markup:
-    label = f"Accuracy by confidence, {diagram.title}, percent"
+    errors = "; ".join(f"{curve.name} {100 * curve.error:.1f}" for curve in diagram.curves)
+    label = f"Accuracy by confidence, {diagram.title}, percent. Calibration error: {errors}"
     return Markup(reliability_svg(diagram.curves, label))  # noqa: S704 - the label is escaped there
 
 

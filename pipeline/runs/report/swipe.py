@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,24 +10,25 @@ from PIL import Image
 
 from pipeline.reporter import Reporter
 from pipeline.runs import RunRecord
-from pipeline.runs.compare.scoring import ReportSplit
 from pipeline.trained import load_run
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.panels import error_colors
-from rsmtdf_core.evaluation.scoring import evenly, predict_ids, scored_scenes
-from rsmtdf_core.scenes.find import find_scenes
+from rsmtdf_core.evaluation.scoring import evenly, predict_ids
+from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.scene import Scene
 
 _LONGEST = 720  # px, longer side of a panel; screens show panels no larger than this
 _QUALITY = 85
+_NAMED = 3  # classes in the description of a map
 
 
 class PanelPicture(NamedTuple):
-    """A picture of a panel: its name and its data URI."""
+    """A picture of a panel: its name, its content in words, and its data URI."""
 
     name: str
+    content: str
     uri: str
 
 
@@ -50,28 +50,26 @@ class Panel(NamedTuple):
 
 def make_panels(
     shown: Sequence[tuple[str, RunRecord]],
-    split: ReportSplit,
+    dataset: Dataset,
+    known: Sequence[Scene],
     count: int,
-    root: Path | None,
     reporter: Reporter,
     worst: Sequence[str] = (),
 ) -> list[Panel]:
-    """Predict evenly spaced scenes of a split, and the worst ones, with the best model of each run.
+    """Predict evenly spaced scenes, and the worst ones, with the best model of each run.
 
     Args:
         shown: the runs with the labels of their groups.
-        split: split of the scenes.
+        dataset: the dataset of the runs.
+        known: its scored scenes.
         count: maximum number of evenly spaced scenes, at least 1.
-        root: the data root; None uses the root in the config of the first run.
         reporter: shows progress.
         worst: ids of scenes with many errors; those that are not evenly spaced ones follow in this order.
 
     Raises:
         RsmtdfError: If a scene or the checkpoint of a run is missing.
     """
-    first = shown[0][1]
-    dataset = find_scenes(first.manifest, root or first.config.data.root)
-    known = scored_scenes(dataset.splits.get(split, ()))
+    manifest = dataset.manifest
     even = evenly(known, count)
     by_id = {scene.id: scene for scene in known if scene not in even}
     scenes = [*even, *(by_id[name] for name in worst if name in by_id)]
@@ -84,8 +82,8 @@ def make_panels(
             inference = run.config.evaluation.inference
             for scene in scenes:
                 ids = predict_ids(run.student, reader.image(scene), inference)
-                pictures[scene.id].append(_errors(label, reader.mask(scene), ids, first.manifest))
-                predictions[scene.id].append(_classes(f"Prediction, {label}", ids, first.manifest))
+                pictures[scene.id].append(_errors(label, reader.mask(scene), ids, manifest))
+                predictions[scene.id].append(_classes(f"Prediction, {label}", ids, manifest))
                 bar.advance()
     return [
         Panel(
@@ -102,7 +100,7 @@ def make_panels(
 def _given(reader: SceneReader, scene: Scene) -> Iterator[PanelPicture]:
     size = _fitted(scene.width, scene.height)
     image = Image.fromarray(reader.picture(scene)).resize(size, Image.Resampling.BICUBIC)
-    yield PanelPicture("Image", _data_uri(_encoded(image, "JPEG"), "image/jpeg"))
+    yield PanelPicture("Image", "aerial image", _data_uri(_encoded(image, "JPEG"), "image/jpeg"))
     yield _classes("Truth", reader.mask(scene), reader.dataset.manifest)
 
 
@@ -113,7 +111,17 @@ def _classes(name: str, ids: Pixels, manifest: Manifest) -> PanelPicture:
     picture.putpalette(colors.tobytes())
     height, width = ids.shape
     resized = picture.resize(_fitted(width, height), Image.Resampling.NEAREST)
-    return PanelPicture(name, _data_uri(_encoded(resized, "PNG"), "image/png"))
+    uri = _data_uri(_encoded(resized, "PNG"), "image/png")
+    return PanelPicture(name, _shares(ids, manifest), uri)
+
+
+def _shares(ids: Pixels, manifest: Manifest) -> str:
+    """Describe a map by the shares of its most frequent classes."""
+    counts = np.bincount(ids.ravel(), minlength=256)[: len(manifest.classes)]
+    names = manifest.class_names
+    order = [int(index) for index in np.argsort(-counts, kind="stable")[:_NAMED] if counts[index]]
+    shares = [f"{100 * counts[index] / counts.sum():.0f} % {names[index]}" for index in order]
+    return ", ".join(shares) or "no labeled pixel"
 
 
 def _errors(label: str, truth: Pixels, ids: Pixels, manifest: Manifest) -> PanelPicture:
@@ -121,7 +129,10 @@ def _errors(label: str, truth: Pixels, ids: Pixels, manifest: Manifest) -> Panel
     height, width = ids.shape
     # Averaged colors show where errors are dense; nearest pixels would hide most of them.
     resized = colors.resize(_fitted(width, height), Image.Resampling.BOX)
-    return PanelPicture(f"Errors, {label}", _data_uri(_encoded(resized, "PNG"), "image/png"))
+    labeled = truth != manifest.ignore_id
+    share = 100 * np.mean((truth != ids)[labeled]) if labeled.any() else 0.0
+    uri = _data_uri(_encoded(resized, "PNG"), "image/png")
+    return PanelPicture(f"Errors, {label}", f"{share:.1f} % of the labeled pixels are wrong", uri)
 
 
 def _encoded(picture: Image.Image, kind: str) -> bytes:

@@ -5,7 +5,7 @@ that needs pixels opens files here, so that checks, training and prediction see 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,12 @@ from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.decoder import Decoder, Header, Valid, Values
 from rsmtdf_core.scenes.images.formats import PNG, ImageFormat, identify
 from rsmtdf_core.scenes.images.frame import Frame
-from rsmtdf_core.scenes.images.gdal_decoder import open_with_gdal
+from rsmtdf_core.scenes.images.gdal_decoder import GdalDecoder, open_with_gdal
+from rsmtdf_core.scenes.images.grid import Method, open_resampled
 from rsmtdf_core.scenes.images.orientation import Orientation, Region
 from rsmtdf_core.scenes.images.pillow_decoder import open_with_pillow
+from rsmtdf_core.scenes.images.source import Source, source_files
+from rsmtdf_core.scenes.images.stack import StackDecoder, require_same_area
 from rsmtdf_core.scenes.images.tags import png_tags
 
 _PALETTE_BANDS = ("red", "green", "blue")
@@ -33,7 +36,7 @@ class ImageFile:
     Sizes and parts refer to the image as viewers show it, turned by its orientation tag.
 
     Attributes:
-        path: the file.
+        path: the file; the first one of a stack.
         format: the format of its content.
         frame: size and georeference.
     """
@@ -184,6 +187,34 @@ class ImageFile:
         some: Valid = np.any(valid, axis=2)
         return self._shown(some)
 
+    def lacks_data(self, bands: tuple[int, ...]) -> bool:
+        """Whether the file excludes pixels of these bands."""
+        return any(self._leaves_out(bands if self.palette is None else (1,)))
+
+    @contextmanager
+    def on_grid(self, grid: Frame, method: Method) -> Iterator["ImageFile"]:
+        """Yield this image on the grid of another one of the same area; see `open_resampled`.
+
+        An image of the grid's size is yielded as it is.
+
+        Raises:
+            DataError: If the file cannot be resampled: it is not a raster, or bilinear means of its colors' numbers
+                would be other colors.
+        """
+        if self.size == (grid.width, grid.height):
+            yield self
+            return
+        if not isinstance(self._decoder, GdalDecoder) or (
+            method == "bilinear" and self.palette is not None
+        ):
+            raise DataError(
+                f"only rasters of values can be resampled, found {self.format.name} of {self.describe()}",
+                where=self.path,
+                remedy="gdal_translate -expand rgb converts a palette",
+            )
+        with open_resampled(self._decoder, grid, method) as decoder:
+            yield ImageFile(self.path, self.format, decoder)
+
     def _leaves_out(self, bands: tuple[int, ...]) -> list[bool]:
         """Whether the file excludes pixels, for each band."""
         header = self._header
@@ -223,13 +254,33 @@ class ImageFile:
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[ImageFile]:
-    """Open an image file by its content; no pixel is decoded yet.
+def open_image(source: Source) -> Iterator[ImageFile]:
+    """Open an image file by its content, or the files of a stack; no pixel is decoded yet.
+
+    A stack has the grid of its first file. Other files of the same area are resampled to it: bilinear, as bands are
+    measurements. A pixel has data where all of the files have.
 
     Raises:
-        MissingFileError: If the file or a VRT's source is missing.
-        DataError: If the format is not supported, the file is damaged, or a VRT refers to more than local images.
+        MissingFileError: If a file or a VRT's source is missing.
+        DataError: If the format is not supported, the file is damaged, a VRT refers to more than local images, or the
+            files of a stack have different reference systems or extents.
     """
+    files = source_files(source)
+    with ExitStack() as opened:
+        images = [opened.enter_context(_open_file(file)) for file in files]
+        if len(images) == 1:
+            yield images[0]
+            return
+        for image in images[1:]:
+            require_same_area(images[0], image)
+        aligned = [
+            opened.enter_context(image.on_grid(images[0].frame, "bilinear")) for image in images
+        ]
+        yield ImageFile(images[0].path, images[0].format, StackDecoder(aligned))
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[ImageFile]:
     form = identify(path)
     orientation = None
     by_pillow = form.pillow is not None

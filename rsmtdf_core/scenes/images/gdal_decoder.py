@@ -35,11 +35,17 @@ _OPTIONS = {
 
 
 class GdalDecoder:
-    """An open raster; see `Decoder`."""
+    """An open raster; see `Decoder`.
+
+    Attributes:
+        path: its file.
+        dataset: rasterio's dataset.
+        header: the metadata of its pixels.
+    """
 
     def __init__(self, path: Path, dataset: RasterioDataset, orientation: Orientation) -> None:
-        self._path = path
-        self._dataset = dataset
+        self.path = path
+        self.dataset = dataset
         with gdal_errors(path):
             self.header = _header(dataset, orientation)
 
@@ -48,18 +54,18 @@ class GdalDecoder:
         dtype = np.result_type(*(self.header.dtypes[band - 1] for band in bands))
         _, _, height, width = part
         values = np.empty((height, width, len(bands)), dtype)
-        with gdal_errors(self._path):
-            self._dataset.read(list(bands), window=_window(part), out=np.moveaxis(values, 2, 0))
+        with gdal_errors(self.path):
+            self.dataset.read(list(bands), window=_window(part), out=np.moveaxis(values, 2, 0))
         return values
 
     def valid(self, bands: tuple[int, ...], part: Region) -> Valid:
         """Read where each band has data by its nodata value, the internal mask or alpha, bool [h, w, C]."""
-        with gdal_errors(self._path):  # rasterio returns masks only as [C, h, w]
-            mask = self._dataset.read_masks(list(bands), window=_window(part))
+        with gdal_errors(self.path):  # rasterio returns masks only as [C, h, w]
+            mask = self.dataset.read_masks(list(bands), window=_window(part))
             valid: Valid = np.moveaxis(mask > 0, 0, 2)
-            alpha = _plain_alpha(self.header.interpretation, self._dataset)
+            alpha = _plain_alpha(self.header.interpretation, self.dataset)
             if alpha is not None:
-                opaque = self._dataset.read(alpha, window=_window(part)) > 0
+                opaque = self.dataset.read(alpha, window=_window(part)) > 0
                 valid &= opaque[..., None] | (np.array(bands) == alpha)
         return valid
 

@@ -1,8 +1,10 @@
 """The labels of a file as geometries with classes, before they are placed on an image (tests: test_vector.py)."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,32 @@ _MOST = 8  # values in a message
 _POLYGON = 3  # shapely's number of the type; higher ones are collections
 
 
+UNOUTLINED = "\0box"
+"""The value of shapes whose outline is unknown, so that their pixels are ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A fact about shapes that are not used as they are in their file.
+
+    Attributes:
+        text: a sentence, which may have {count} for the number of shapes with their noun, and {example}.
+        count: the number of shapes.
+        noun: the word for one of them.
+        example: the name of the first one.
+    """
+
+    text: str
+    count: int = 0
+    noun: str = "feature"
+    example: str = ""
+
+    def sentence(self, count: int | None = None) -> str:
+        """Return the sentence; `count` replaces the number of shapes, as of several files."""
+        number = self.count if count is None else count
+        return self.text.format(count=counted(number, self.noun), example=self.example)
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """The features of a layer.
@@ -27,27 +55,41 @@ class Layer:
     Attributes:
         geometries: single polygons, lines and points [N], valid and not empty.
         values: the value of the class field of each geometry, as text [N]; "" for a missing one.
-        crs: rasterio's coordinate reference system.
+        crs: rasterio's coordinate reference system; None for coordinates in the pixels of an image.
         digest: sha256 of everything that decides the pixels of the labels.
-        notes: sentences on features that are not used as they are in the file.
+        notes: facts about features that are not used as they are in the file.
     """
 
     geometries: Geometries
     values: npt.NDArray[np.str_]
     crs: Any
     digest: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
-def require_geo(path: Path) -> None:
+def digest_of(geometries: Geometries, values: Sequence[str], system: str) -> str:
+    """Return the sha256 of geometries [N] with their values [N], and of the text of their coordinate system."""
+    import shapely
+
+    digest = hashlib.sha256(system.encode())
+    for part, value in zip(shapely.to_wkb(geometries), values, strict=True):
+        digest.update(b"%d %d " % (len(part), len(value.encode())) + part + value.encode())
+    return digest.hexdigest()
+
+
+def require_geo(path: Path, *packages: str) -> None:
     """Refuse labels if the libraries for geometries are not installed.
+
+    Args:
+        path: the file of the labels.
+        packages: the libraries.
 
     Raises:
         DataError: If so, with the command that installs them.
     """
     try:
-        import pyogrio  # noqa: F401 - only whether it is there
-        import shapely  # noqa: F401
+        for package in packages:
+            import_module(package)
     except ImportError as missing:
         raise DataError(
             f"labels drawn as geometries need the package {missing.name}", where=path, remedy=GEO
@@ -55,14 +97,15 @@ def require_geo(path: Path) -> None:
 
 
 def clean(
-    geometries: Geometries, values: Sequence[str], names: Sequence[str]
-) -> tuple[Geometries, npt.NDArray[np.str_], tuple[str, ...]]:
+    geometries: Geometries, values: Sequence[str], names: Sequence[str], noun: str = "feature"
+) -> tuple[Geometries, npt.NDArray[np.str_], tuple[Note, ...]]:
     """Split geometries into single polygons, lines and points, and repair invalid polygons as QGIS's Fix geometries.
 
     Args:
         geometries: geometries of any type [N]; None without one.
         values: the value of each feature.
         names: the name of each feature for messages.
+        noun: the word for a feature.
 
     Returns:
         The parts, their values, and notes on features without a geometry and repaired ones.
@@ -73,15 +116,18 @@ def clean(
     empty = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     if empty.any():
         first = names[int(empty.argmax())]
-        notes.append(f"no geometry in {counted(int(empty.sum()), 'feature')}, such as {first}")
+        notes.append(
+            Note("no geometry in {count}, such as {example}", int(empty.sum()), noun, first)
+        )
     invalid = ~empty & ~shapely.is_valid(geometries)
     if invalid.any():
         number = int(invalid.argmax())
         why = shortened(str(shapely.is_valid_reason(geometries[number])), 80)
-        notes.append(
-            f"{counted(int(invalid.sum()), 'invalid feature')} repaired, such as {names[number]} ({why}): look at "
-            "the pictures of `rsmtdf data check --out`"
+        text = (
+            "{count} repaired, such as {example}: look at the pictures of `rsmtdf data check --out`"
         )
+        total = int(invalid.sum())
+        notes.append(Note(text, total, f"invalid {noun}", f"{names[number]} ({why})"))
         geometries = np.where(invalid, shapely.make_valid(geometries), geometries)
     parts, index = _single(geometries)
     # Repairs leave lines where a polygon overlaps itself.
@@ -101,13 +147,19 @@ def _single(geometries: Geometries) -> tuple[Geometries, npt.NDArray[np.intp]]:
             return geometries, index
 
 
-def require_known(layer: Layer, known: Collection[str], path: Path, field: str) -> None:
+def require_known(counts: Mapping[str, int], known: Collection[str], path: Path, noun: str) -> None:
     """Refuse values that no class has.
+
+    Args:
+        counts: number of geometries of each value.
+        known: the values with a class, and those that are ignored.
+        path: the file of the labels.
+        noun: the word for the values.
 
     Raises:
         DataError: If there are any, with their numbers of geometries.
     """
-    unknown = Counter(value for value in layer.values.tolist() if value not in known)
+    unknown = Counter({value: count for value, count in counts.items() if value not in known})
     if not unknown:
         return
     listed = [
@@ -116,7 +168,7 @@ def require_known(layer: Layer, known: Collection[str], path: Path, field: str) 
     ]
     more = f" and {len(unknown) - _MOST} more" if len(unknown) > _MOST else ""
     raise DataError(
-        f"no class has these values of the field '{field}': {', '.join(listed)}{more}",
+        f"no class has these {noun}: {', '.join(listed)}{more}",
         where=path,
         remedy="add them under mask_encoding.values (VALUE: CLASS) or mask_encoding.ignore in the manifest; "
         '"" is a missing value',

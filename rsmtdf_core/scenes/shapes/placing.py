@@ -41,15 +41,22 @@ def placed(
 
     Args:
         geometries: single polygons, lines and points [N] in `crs`.
-        crs: rasterio's coordinate reference system.
+        crs: rasterio's coordinate reference system; None for coordinates in the image's pixels.
         frame: the image; x is 0 at its left border and its width at the right one, y grows downward.
-        buffer: distance on the ground around lines and points, m; None leaves them as they are.
+        buffer: distance around lines and points, on the ground in m, or in px without a `crs`; None leaves them as they
+            are.
 
     Raises:
         DataError: If the image has no georeference, or there is no transformation between the two systems.
     """
     import shapely
 
+    if crs is None:
+        wide = geometries.copy()
+        thin = shapely.get_dimensions(wide) < 2
+        if buffer is not None:
+            wide[thin] = shapely.buffer(wide[thin], buffer)
+        return wide, np.arange(len(wide))
     require_georeference(frame)
     thick = buffer is not None and bool((shapely.get_dimensions(geometries) < 2).any())
     local = _local(frame) if thick or crs != frame.crs else None

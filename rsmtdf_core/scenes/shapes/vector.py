@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.images.quiet import quiet_decoders
-from rsmtdf_core.scenes.shapes.features import Geometries, Layer, clean, require_geo
+from rsmtdf_core.scenes.shapes.features import (
+    Geometries,
+    Layer,
+    Note,
+    clean,
+    digest_of,
+    require_geo,
+)
 from rsmtdf_core.words import counted
 
 VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
@@ -44,7 +51,7 @@ def read_layer(
         DataError: If it is of another format or damaged, lacks the layer, the field or a CRS, or has coordinates that
             its CRS cannot have.
     """
-    require_geo(path)
+    require_geo(path, "shapely", "pyogrio")
     quiet_decoders()
     layers = [_read(file, layer, field, crs, without) for file in vector_files(path)]
     return layers[0] if len(layers) == 1 else _joined(layers, path)
@@ -78,7 +85,7 @@ def layer_names(path: Path) -> list[str]:
     Raises:
         MissingFileError, DataError: If the file is missing, damaged or of another format.
     """
-    require_geo(path)
+    require_geo(path, "shapely", "pyogrio")
     import pyogrio
 
     _require_format(path)
@@ -173,10 +180,8 @@ def _read(
     parts, values_of_parts, notes = clean(geometries, values, [f"feature {fid}" for fid in fids])
     reference = _crs(meta["crs"] if crs is None else crs, path)
     _require_degrees(parts, reference, path)
-    digest = hashlib.sha256(reference.to_wkt().encode())
-    for part, value in zip(shapely.to_wkb(parts), values_of_parts.tolist(), strict=True):
-        digest.update(b"%d %d " % (len(part), len(value.encode())) + part + value.encode())
-    return Layer(parts, values_of_parts, reference, digest.hexdigest(), notes)
+    digest = digest_of(parts, values_of_parts.tolist(), reference.to_wkt())
+    return Layer(parts, values_of_parts, reference, digest, notes)
 
 
 def _text(value: object) -> str:
@@ -270,8 +275,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     )
 
 
-def described(layer: Layer) -> Iterator[str]:
-    """Yield sentences on the types of a layer's geometries, if there are several, and its notes."""
+def described(layer: Layer) -> Iterator[Note]:
+    """Yield a note on the types of a layer's geometries, if there are several, and its notes."""
     import shapely
 
     kinds = shapely.get_dimensions(layer.geometries)
@@ -281,5 +286,5 @@ def described(layer: Layer) -> Iterator[str]:
         if (kinds == dimension).any()
     ]
     if len(counts) > 1:
-        yield f"mixed geometries: {', '.join(counts)}"
+        yield Note(f"mixed geometries: {', '.join(counts)}")
     yield from layer.notes

@@ -182,14 +182,19 @@ def pixel_counts(batch: Batch, ignore_id: int, labeled_loss: LabeledLoss | None 
 
 @torch.no_grad()
 def pseudo_labels(models: Models, batch: Batch, confidence: Confidence) -> list[PseudoLabels]:
-    """Label the weak views and mix the labels in the same way as the strong views (FixMatch with CutMix)."""
+    """Label the weak views and mix the labels in the same way as the strong views (FixMatch with CutMix).
+
+    Self-adaptive thresholds are measured, and learn from the probabilities.
+    """
     models.clock.begin("ema")
     logits = models.label(models.ema.normalise(batch.weak))
     chances = logits.float().softmax(dim=1)
     top, labels = chances.max(dim=1)
     if isinstance(confidence, SelfAdaptiveThresholds):
         confidence.observe(chances, batch.valid[len(batch.images) :])
-        reached = top >= confidence.by_class[labels]
+        by_class = confidence.by_class
+        models.meter.thresholds(by_class, len(batch.weak))
+        reached = top >= by_class[labels]
     else:
         reached = top >= confidence
     return [

@@ -86,13 +86,23 @@ def test_its_scores_are_those_of_comparison_and_reports(runs):
         assert f"{count:,} pixels" in titles, "the seeds of a group are added up"
 
 
+def test_it_has_the_thresholds_of_each_class_at_the_end_of_training(runs):
+    assert "Self-adaptive" not in written(runs, scenes=0).text
+    open_run(runs / "f0").log({"step": 99, "threshold_by_class": {"road": 0.625, "sand": 0.25}})
+    text = " ".join(written(runs, scenes=0).text.split())
+    _, _, table = text.partition("Self-adaptive thresholds at the end of training")
+    assert re.search(r"road 62\.50 .*sand 25\.00", table)
+
+
 def test_it_has_the_protocols_that_every_run_was_scored_by(runs):
     for name in ("f0", "f1"):
         evaluate(runs / name, protocols=["rsmtdf", "dwl", "official"])
     evaluate(runs / "r", protocols=["rsmtdf", "official"])
     page = written(runs, scenes=0)
     comparison = compare([runs], None, "test", protocol="official")
-    assert "mIoU by other protocols group official fixmatch" in " ".join(page.text.split())
+    assert "mIoU of each group by other protocols group official fixmatch" in " ".join(
+        page.text.split()
+    )
     for group in comparison.groups:
         assert spread_text(group.miou) in page.text
     rules = read_report(runs / "f0" / "evaluation" / "test-ema" / "report.json").by_protocol
@@ -102,7 +112,7 @@ def test_it_has_the_protocols_that_every_run_was_scored_by(runs):
 
 def test_random_weights_are_named_first(runs):
     page = written(runs, scenes=0)
-    before, _, _ = page.text.partition("Scores")
+    before, _, _ = page.text.partition("How good")
     assert "RANDOM WEIGHTS in teachers cnn, vit" in before
     assert page.count("p", "alarm") == 1
     only_labels = report([runs / "f0"], runs.parent / "labels.html", scenes=0)

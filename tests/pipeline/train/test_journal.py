@@ -36,8 +36,8 @@ class Trackers:
         self.logged.append((step, values))
 
 
-def measured(steps=1, trusted=(), explained=None, **losses):
-    return Measures(steps, losses, trusted, explained or {})
+def measured(steps=1, trusted=(), explained=None, thresholds=(), **losses):
+    return Measures(steps, losses, trusted, explained or {}, thresholds)
 
 
 RECORD = SimpleNamespace(
@@ -62,7 +62,7 @@ def test_steps_and_validations_reach_metrics_tensorboard_trackers_and_the_bar(ru
     best = Validation(4, 1, 0.125, only_class="water")
     with Journal(run, trackers, bars, start=3, total=8, classes=("road", "water")) as journal:
         journal.passed()
-        whole = measured(2, (0.25, None), {"dino": -0.5}, loss=0.75, supervised=0.5)
+        whole = measured(2, (0.25, None), {"dino": -0.5}, (0.5, 0.125), loss=0.75, supervised=0.5)
         journal.step(RECORD, whole, None)
         journal.step(RECORD, measured(loss=0.75), best)
         journal.validation(LINE, Validation(6, 2, 0.25))
@@ -80,19 +80,21 @@ def test_steps_and_validations_reach_metrics_tensorboard_trackers_and_the_bar(ru
         "loss": 0.75,
         "supervised": 0.5,
         "trusted_by_class": {"road": 0.25, "water": None},
+        "threshold_by_class": {"road": 0.5, "water": 0.125},
         "explained_variance": {"dino": -0.5},
         "weight_distill": 0.25,
         "seconds": {"step": 2.0},
     }
     assert "supervised" not in second
-    assert not {"trusted_by_class", "explained_variance"} & second.keys()
+    assert not {"trusted_by_class", "threshold_by_class", "explained_variance"} & second.keys()
     assert last == LINE
     written = [scalar(event) for event in events(run.tensorboard) if event.summary.value]
     assert (4, "train/supervised", 0.5) in written
     assert (4, "train/lr", 0.5) in written
     assert (4, "train/trusted_by_class/road", 0.25) in written
     assert (4, "train/explained_variance/dino", -0.5) in written
-    assert not any("water" in name for _, name, _ in written)
+    assert (4, "train/threshold_by_class/water", 0.125) in written
+    assert not any("trusted_by_class/water" in name for _, name, _ in written)
     assert written[-1] == (5, "val/miou", 0.25)
     assert trackers.logged[1] == (
         4,

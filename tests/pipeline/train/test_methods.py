@@ -195,6 +195,11 @@ def test_adaptive_thresholds_trust_other_pixels_than_a_fixed_confidence(make_con
     adaptive = trained(make_config(*settings, *ADAPTIVE), "adaptive")
     assert adaptive[0]["trusted"] > fixed[0]["trusted"], "the first threshold is 1 / classes"
     assert all(0 < line["trusted"] <= 1 for line in adaptive)
+    first, *later = (line["threshold_by_class"] for line in adaptive)
+    assert first == dict.fromkeys(first, pytest.approx(1 / len(first)))
+    assert all(0 < threshold <= 1 for line in later for threshold in line.values())
+    assert later[-1] != first
+    assert not any("threshold_by_class" in line for line in fixed)
 
 
 @pytest.mark.parametrize("key", ["loss=standardised-mse", "targets=centered", "targets=phi-s"])
@@ -263,7 +268,11 @@ def test_a_step_in_parts_is_the_step_in_one_piece(extracted, method, options):
             "trusted",
         }:
             assert line[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
-        for name in expected.keys() & {"trusted_by_class", "explained_variance"}:
+        for name in expected.keys() & {
+            "trusted_by_class",
+            "threshold_by_class",
+            "explained_variance",
+        }:
             assert near(line[name], expected[name]), name
 
 

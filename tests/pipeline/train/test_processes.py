@@ -87,7 +87,11 @@ def require_equal_losses(alone, together):
         for name in expected.keys() & {"step", "lr", "loss", "loss_x", "loss_u", "loss_distill"}:
             close = pytest.approx(expected[name], rel=1e-4, abs=1e-6)
             assert line[name] == close, (expected["step"], name)
-        for name in expected.keys() & {"trusted_by_class", "explained_variance"}:
+        for name in expected.keys() & {
+            "trusted_by_class",
+            "threshold_by_class",
+            "explained_variance",
+        }:
             assert near(line[name], expected[name]), (expected["step"], name)
 
 

@@ -39,13 +39,14 @@ def test_shares_by_class_and_teacher_have_a_chart_each(tmp_path, monkeypatch):
             "loss_x": 2.0,
             "trusted": 0.25,
             "trusted_by_class": {f"class {n}": n / 20 if step else None for n in range(20)},
+            "threshold_by_class": {"road": 0.5, "water": 0.25},
             "explained_variance": {"dino": -70.0 if step == 0 else 0.5},
         }
         for step in range(3)
     ]
     earlier = [{"step": 0, "loss": 3.0, "trusted": 0.5}]
     curves_picture(tmp_path / "c.png", earlier + lines, {"loss_x": "labeled"})
-    loss, trusted, explained = drawn
+    loss, trusted, explained, thresholds = drawn
     assert [series.name for series in loss.series] == ["loss", "loss_x: labeled"]
     assert [series.name for series in trusted.series] == [
         "trusted, all pixels",
@@ -53,6 +54,8 @@ def test_shares_by_class_and_teacher_have_a_chart_each(tmp_path, monkeypatch):
     ]
     assert trusted.note == "the 8 least trusted of 20 classes"
     assert trusted.series[2].curves == ([(2, 5.0), (3, 5.0)],)
+    assert [series.name for series in thresholds.series] == ["threshold, road", "threshold, water"]
+    assert thresholds.series[1].curves == ([(1, 25.0), (2, 25.0), (3, 25.0)],)
     assert explained.series[0].curves == ([(1, -7000.0), (2, 50.0), (3, 50.0)],)
     assert explained.floor == training.EXPLAINED_FLOOR
     numbers = [series.number for chart in drawn for series in chart.series]

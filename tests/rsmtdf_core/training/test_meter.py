@@ -31,6 +31,7 @@ class Steps:
         self.teacher = torch.randn(*shape, CHANNELS, generator=random) + offset
         self.student = self.teacher + torch.randn(*shape, CHANNELS, generator=random)
         self.kept = torch.rand(shape, generator=random) > 0.3
+        self.thresholds = torch.rand(count, CLASSES, generator=random)
 
     def measure(self, meter, step, samples=slice(None)):
         holed = torch.where(self.kept[step][..., None], self.teacher[step], torch.nan)
@@ -40,6 +41,7 @@ class Steps:
             self.valid[step][samples],
             CLASSES,
         )
+        meter.thresholds(self.thresholds[step], len(self.labels[step][samples]))
         meter.tokens(
             {"whole": self.student[step][samples], "holed": self.student[step][samples]},
             {"whole": self.teacher[step][samples], "holed": holed[samples]},
@@ -65,6 +67,8 @@ def assert_right(measures, steps):
         labeled = (steps.labels == number) & steps.valid
         assert share == pytest.approx(float(steps.trusted[labeled].double().mean()))
     assert measures.trusted[-1] is None, "no pixel has the last class"
+    expected = steps.thresholds.double().mean(0).tolist()
+    assert measures.thresholds == pytest.approx(expected)
     student, teacher = steps.student.double().numpy(), steps.teacher.double().numpy()
     for name, mask in (("whole", np.ones(steps.kept.shape, bool)), ("holed", steps.kept.numpy())):
         expected = expected_variance(student[mask], teacher[mask])
@@ -100,6 +104,7 @@ def test_one_step_in_one_process_has_its_exact_losses():
     measures = Measures.of(meter.sums)
     assert measures.losses == {"loss": float(loss)}
     assert measures.trusted == ()
+    assert measures.thresholds == ()
     assert measures.explained == {}
 
 

@@ -7,6 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rsmtdf_core.kinds import METHODS
+from rsmtdf_core.roles import unheeded
 from rsmtdf_core.training.settings import DistillationSettings, OptimiserSettings, TaughtSettings
 
 
@@ -141,3 +143,48 @@ def test_weights_of_teachers_that_are_not_used_are_refused(values, problem):
     with pytest.raises(ValueError, match=problem):
         DistillationSettings(**values).used_teachers(["a", "b"])
     assert DistillationSettings(teacher_weights={"a": 0}).used_teachers(["a", "b"]) == ("a", "b")
+
+
+@pytest.mark.parametrize("method", ["fixmatch", "unimatch-v2", "rs-mtdf"])
+@pytest.mark.parametrize(
+    ("keys", "ineffective"),
+    [
+        ({}, None),
+        ({"confidence": 0.9}, None),
+        ({"confidence": 0.95, "thresholds": "self-adaptive"}, "confidence"),
+        ({"thresholds": "self-adaptive", "threshold_momentum": 0.9}, None),
+        ({"threshold_momentum": 0.9}, "threshold_momentum"),
+        ({"region_weight": 2.0}, "region_weight"),
+        ({"region_weight": 2.0, "region_loss": "dice"}, None),
+        ({"pretrain": {"lr": 1e-3}}, "pretrain.lr"),
+        ({"pretrain": {"lr": 1e-3, "steps": 2}}, None),
+        (
+            {"pretrain": {"steps": 2, "distillation": {"schedule": "cosine"}}},
+            "pretrain.distillation.schedule",
+        ),
+    ],
+)
+def test_keys_that_others_make_ineffective_are_named(method, keys, ineffective):
+    settings = METHODS[method].settings.model_validate({"method": method, **keys})
+    sentences = list(unheeded(settings))
+    assert [sentence.split(" has no effect ")[0] for sentence in sentences] == (
+        [ineffective] if ineffective else []
+    )
+
+
+@pytest.mark.parametrize("final", [None, 0.5])
+def test_a_schedule_needs_a_final_weight(final):
+    keys = {"schedule": "linear"} | ({} if final is None else {"final_weight": final})
+    settings = METHODS["distill"].settings
+    settings = settings.model_validate({"method": "distill", "distillation": keys})
+    expected = (
+        "distillation.schedule has no effect without final_weight, as the weight is then constant"
+    )
+    assert list(unheeded(settings)) == ([] if final else [expected])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_defaults_of_a_method_have_no_key_without_effect_when_a_run_records_them(method):
+    settings = METHODS[method].settings
+    recorded = settings.model_validate({"method": method}).model_dump(mode="json")
+    assert list(unheeded(settings.model_validate(recorded))) == []

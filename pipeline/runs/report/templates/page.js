@@ -1,6 +1,12 @@
-// Without this script the pictures of a panel stand side by side; with it one is swiped over another.
+// Without this script the sections open by a click alone, and the pictures of a panel are next to each other.
 "use strict";
 
+// A link to a section opens it, and a printed page has all of them open.
+const open = (details) => { details.open = true; };
+addEventListener("hashchange", () => document.querySelectorAll(`${location.hash} > details`).forEach(open));
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(open));
+
+// One picture of a panel is swiped over another.
 for (const panel of document.querySelectorAll(".swipe")) {
   const stage = panel.querySelector(".stage");
   const layers = [...stage.querySelectorAll(".layer")];

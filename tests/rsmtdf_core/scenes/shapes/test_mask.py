@@ -43,7 +43,9 @@ def root(tmp_path):
 def ids_of(root, **encoding) -> np.ndarray:
     manifest = shapes_manifest(**({"field": "class"} | encoding))
     with open_image(root / "images" / "a.tif") as image:
-        return open_shapes(manifest, root, "labels.gpkg", image.frame).class_ids()[0]
+        return open_shapes(manifest, root, "labels.gpkg", "images/a.tif", image.frame).class_ids()[
+            0
+        ]
 
 
 def test_pixels_without_a_polygon_are_ignored_by_default(root):

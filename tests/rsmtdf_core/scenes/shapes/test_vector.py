@@ -1,6 +1,7 @@
 """Features of GeoPackage, Shapefile and GeoJSON files."""
 
 import json
+from collections import Counter
 
 import pytest
 import shapely
@@ -42,14 +43,16 @@ def test_parts_of_collections_keep_the_value(tmp_path):
     both = shapely.GeometryCollection([shapely.MultiPolygon(BOXES[:1]), shapely.Point(1, 1)])
     layer = read(write_vector(tmp_path / "a.gpkg", [both, BOXES[1]], ["a", "b"]))
     assert layer.values.tolist() == ["a", "a", "b"]
-    assert list(described(layer)) == ["mixed geometries: 2 polygons, 1 point"]
+    assert [note.sentence() for note in described(layer)] == [
+        "mixed geometries: 2 polygons, 1 point"
+    ]
 
 
 def test_invalid_and_empty_geometries_are_reported(tmp_path):
     layer = read(write_vector(tmp_path / "a.gpkg", [BOW_TIE, None, BOXES[0]], list("abc")))
     assert shapely.area(layer.geometries).sum() == pytest.approx(8 + 16)
     assert shapely.is_valid(layer.geometries).all()
-    empty, repaired = layer.notes
+    empty, repaired = (note.sentence() for note in layer.notes)
     assert empty == "no geometry in 1 feature, such as feature 2"
     assert repaired.startswith("1 invalid feature repaired, such as feature 1 (Self-intersection")
 
@@ -134,9 +137,10 @@ def test_an_unknown_field_is_refused_with_those_of_the_file(tmp_path):
 
 def test_values_of_no_class_are_refused(tmp_path):
     layer = read(write_vector(tmp_path / "a.gpkg", BOXES, ["road", None]))
-    require_known(layer, ["road", ""], tmp_path, "class")
+    counts = Counter(layer.values.tolist())
+    require_known(counts, ["road", ""], tmp_path, "values of the field 'class'")
     with pytest.raises(DataError, match=r"field 'class': no value \(1\)"):
-        require_known(layer, ["road"], tmp_path, "class")
+        require_known(counts, ["road"], tmp_path, "values of the field 'class'")
 
 
 @pytest.mark.parametrize(
