@@ -28,10 +28,11 @@ def init(
         typer.Option("--out", help="The file to write.", show_default="manifest.yaml in DIR"),
     ] = None,
     images: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Path pattern of the images, such as 'images/{name}.png'.",
+            help="Path pattern of the images, such as 'images/{name}.png'. Given several times, the files of a scene "
+            "are stacked to its bands.",
             show_default="guessed",
         ),
     ] = None,
@@ -138,7 +139,7 @@ def init(
 
     if classes is not None and classes_from is not None:
         raise typer.BadParameter("--classes and --classes-from exclude each other")
-    if masks is not None and images is None:
+    if masks is not None and not images:
         raise typer.BadParameter("--masks needs --images, as the two patterns have the same fields")
     named = None if classes is None else parse_classes(classes)
     path = path or root / "manifest.yaml"
@@ -149,7 +150,7 @@ def init(
     shapes = ShapeChoice(
         labels, field, background, annotated, buffer, all_touched, tuple(merged.items()), words
     )
-    looked = look(root, RichReporter(), read_bands(bands, scale), (images, masks), shapes)
+    looked = look(root, RichReporter(), read_bands(bands, scale), (images or None, masks), shapes)
     if classes_from is not None:
         named = read_classes(classes_from)
     of_masks = looked.values is not None
@@ -250,8 +251,11 @@ def _show_classes(proposal: "Draft") -> None:
     """Print the mask value, the color and the share of the pixels of each class, if there are masks."""
     if not proposal.class_rows:
         return
+    from rsmtdf_core.scenes.colors import picture_colors
+
     classes = table("classes", "class", "mask value", "pixels")
-    for row in proposal.class_rows:
-        name = Text.assemble(("\u2588\u2588 ", row.spec.color), row.spec.name)
+    colors = picture_colors(proposal.manifest).classes
+    for row, color in zip(proposal.class_rows, colors, strict=True):
+        name = Text.assemble(("\u2588\u2588 ", color), row.spec.name)
         classes.add_row(name, str(row.value), f"{row.percent:.2f} %")
     out.print(classes)

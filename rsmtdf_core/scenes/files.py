@@ -24,6 +24,7 @@ from rsmtdf_core.scenes.images.labels import (
     read_numbers,
 )
 from rsmtdf_core.scenes.images.orientation import Region
+from rsmtdf_core.scenes.images.source import Source
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.masks import encode_mask
 from rsmtdf_core.scenes.patterns import filled
@@ -36,13 +37,13 @@ from rsmtdf_core.scenes.shapes.settings import AnnotationMasks, DrawnMasks, Shap
 _STRIP = 1024  # rows read at a time when the whole image is needed
 
 
-def image_size(path: Path, bands: BandSettings | None = None) -> tuple[int, int]:
+def image_size(source: Source, bands: BandSettings | None = None) -> tuple[int, int]:
     """Return width and height, px, from the header.
 
     Raises:
         MissingFileError, DataError: If the file is missing, not an image, or lacks a band.
     """
-    with open_raster(path, bands) as raster:
+    with open_raster(source, bands) as raster:
         return raster.image.size
 
 

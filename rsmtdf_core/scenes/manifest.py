@@ -230,7 +230,8 @@ class Manifest(Settings):
 
     @model_validator(mode="after")
     def _has_coherent_fields(self) -> Self:
-        may_share = isinstance(self.mask_encoding, DrawnMasks) and self.mask_encoding.shared
+        drawn = isinstance(self.mask_encoding, DrawnMasks) and self.mask_encoding.shared
+        may_share = drawn or len(self.image_patterns) > 1
         shared = may_share and set(self.mask_fields) < set(self.fields)
         if self.masks is not None and set(self.mask_fields) != set(self.fields) and not shared:
             raise ValueError(

@@ -47,9 +47,7 @@ def guess_annotations(
         DataError: If a file cannot be read, or a choice does not fit.
     """
     fields = tuple(
-        field
-        for field in pattern_fields(layout.images)
-        if field in pattern_fields(masks, required=False)
+        field for field in layout.fields if field in pattern_fields(masks, required=False)
     )
     paths = match_files(root, masks, fields) or {(): masks}
     files = {key: read_annotations(root / path, encoding) for key, path in paths.items()}
@@ -104,7 +102,7 @@ def _labeled(
         fields: the fields of the images that decide their file.
         empty: whether an image without shapes is labeled, if a file lists it.
     """
-    for (values, _), image in zip(layout.pairs, layout.image_files, strict=True):
+    for (values, _), (image, *_more) in zip(layout.pairs, layout.image_files, strict=True):
         file = files.get(tuple(values[field] for field in fields))
         entry = None if file is None else file.find(image)
         if file is not None and entry is not None and (empty or entry.number in file.nonempty):
@@ -136,7 +134,7 @@ def label_pattern(root: Path, layout: Layout, paths: Sequence[str]) -> str:
         return paths[0]
     images = [values for values, _ in layout.pairs]
     by_stem: dict[str, list[Mapping[str, str]]] = {}
-    for values, image in zip(images, layout.image_files, strict=True):
+    for values, (image, *_more) in zip(images, layout.image_files, strict=True):
         by_stem.setdefault(PurePosixPath(image).stem, []).append(values)
     without_name = [{**values, "name": ""} for values in images]
     shared = list({tuple(values.items()): values for values in without_name}.values())

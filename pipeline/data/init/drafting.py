@@ -180,7 +180,7 @@ def _guesses(
     names = ", ".join(spec.name for spec in classes)
     rules = "; ".join(f"{name}: {spec.describe()}" for name, spec in splits.splits.items())
     return [
-        ("images", layout.images, layout.why),
+        ("images", ", ".join(layout.images), layout.why),
         (
             "masks",
             *_masks(looked),

@@ -87,7 +87,7 @@ def label_files(root: Path, layout: Layout, masks: str) -> list[Path]:
         fields = pattern_fields(masks, required=False)
     except ValueError as error:
         raise DataError(str(error), where=root, remedy="--labels labels.gpkg") from None
-    matching = [field for field in pattern_fields(layout.images) if field in fields]
+    matching = [field for field in layout.fields if field in fields]
     matches = match_files(root, masks, tuple(matching))
     paths = [root / path for path in matches.values()] or [root / masks]
     return [file for path in paths for file in vector_files(path)]

@@ -55,7 +55,7 @@ def manifest_text(
             else []
         ),
         *_class_lines(classes, masks, looked.shapes),
-        f"images: {_text(layout.images)}",
+        *_image_lines(layout.images),
         f"masks: {'null' if layout.masks is None else _text(layout.masks)}"
         if looked.shapes is None
         else f"masks: {_text(looked.shapes.masks)}",
@@ -73,6 +73,15 @@ def _slug(title: str) -> str:
     """A valid manifest name, which starts with a letter."""
     name = re.sub(r"[^a-z0-9_-]+", "-", title.lower()).strip("-_")
     return name if re.match(r"[a-z]", name) else f"data-{name}".rstrip("-")
+
+
+def _image_lines(patterns: Sequence[str]) -> Iterator[str]:
+    if len(patterns) == 1:
+        yield f"images: {_text(patterns[0])}"
+        return
+    yield "images:    # the bands of an image, on the grid of the first file"
+    for number, pattern in enumerate(patterns, 1):
+        yield f"  - {_text(pattern)}    # band {number}"
 
 
 def _class_lines(

@@ -137,6 +137,6 @@ def test_masks_and_labels_exclude_each_other(tmp_path):
     with pytest.raises(DataError, match=r"the images have masks, masks/\{name\}\.png"):
         look(tmp_path, shapes=ShapeChoice(labels="labels.json"))
     manifest = proposed(
-        tmp_path, patterns=("images/{name}.png", None), labels="labels.json"
+        tmp_path, patterns=(["images/{name}.png"], None), labels="labels.json"
     ).manifest
     assert manifest.masks == "labels.json"
