@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,10 +28,11 @@ def init(
         typer.Option("--out", help="The file to write.", show_default="manifest.yaml in DIR"),
     ] = None,
     images: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Path pattern of the images, such as 'images/{name}.png'.",
+            help="Path pattern of the images, such as 'images/{name}.png'. Given several times, the files of a scene "
+            "are stacked to its bands.",
             show_default="guessed",
         ),
     ] = None,
@@ -43,9 +44,9 @@ def init(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Labels drawn as geometries (.gpkg, .shp, .geojson): a file or folder in DIR, or a pattern such as "
-            "'labels/{name}.gpkg'.",
-            show_default="the only such file",
+            help="Labels drawn as shapes (.gpkg, .shp, .geojson, COCO or LabelMe .json): a file or folder in DIR, or a "
+            "pattern such as 'labels/{name}.json'.",
+            show_default="such files, if there are no masks",
         ),
     ] = None,
     field: Annotated[
@@ -60,12 +61,13 @@ def init(
         str | None,
         typer.Option(
             metavar="AREA",
-            help="Where everything was labeled: 'everywhere', a layer of the labels or a file in DIR; its outside is "
-            "ignored.",
+            help="Where everything was labeled: 'everywhere', 'nonempty' (COCO and LabelMe: images with a shape), a "
+            "layer of the labels or a file in DIR; its outside is ignored.",
         ),
     ] = None,
     buffer: Annotated[
-        float | None, typer.Option(help="Distance around lines and points, m.", min=0)
+        float | None,
+        typer.Option(help="Distance around lines and points, m; px for COCO and LabelMe.", min=0),
     ] = None,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Label all pixels that a geometry touches.")
@@ -88,8 +90,17 @@ def init(
         str | None,
         typer.Option(
             metavar="VALUES",
-            help="Mask values without a class: 0,255 or '#000000' or --ignore=-9999; 'none' ignores no value.",
+            help="Values without a class: 0,255 or '#000000' or --ignore=-9999 in masks, names of shapes as in "
+            "'unsure,other'; 'none' ignores no value.",
             show_default="guessed",
+        ),
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE=CLASS,...",
+            help="Class of each mask value, color, attribute, category or label; several may be of one class: "
+            "1=road,7=road or 'car=vehicle,bus=vehicle'.",
         ),
     ] = None,
     bands: Bands = None,
@@ -108,7 +119,8 @@ def init(
     For GeoTIFFs it chooses the bands named red, green and blue, else the first three, and above 8 bits a range of
     values to show. At a terminal it prompts for class names and ignored values.
 
-    Labels from QGIS need no rasterizing: polygons, and lines and points with a buffer, are drawn on the images.
+    Labels from QGIS, and COCO or LabelMe files, need no rasterizing: polygons, and lines and points with a buffer, are
+    drawn on the images.
 
     Masks in colors: names without a color take the mask colors in the order of the color values. Check the table of
     classes, or name the pairs: [cyan]--classes 'water=#0000FF,field=#FFFF00'[/]
@@ -119,6 +131,7 @@ def init(
         draft,
         look,
         parse_classes,
+        parse_values,
         read_classes,
         require_free,
         write_manifest,
@@ -126,23 +139,29 @@ def init(
 
     if classes is not None and classes_from is not None:
         raise typer.BadParameter("--classes and --classes-from exclude each other")
-    if masks is not None and images is None:
+    if masks is not None and not images:
         raise typer.BadParameter("--masks needs --images, as the two patterns have the same fields")
     named = None if classes is None else parse_classes(classes)
     path = path or root / "manifest.yaml"
     if root.is_dir():
         require_free(path, overwrite=overwrite)
-    shapes = ShapeChoice(labels, field, background, annotated, buffer, all_touched)
-    looked = look(root, RichReporter(), read_bands(bands, scale), (images, masks), shapes)
+    merged = {} if values is None else parse_values(values)
+    words = () if ignore in (None, "none") else tuple(map(str.strip, (ignore or "").split(",")))
+    shapes = ShapeChoice(
+        labels, field, background, annotated, buffer, all_touched, tuple(merged.items()), words
+    )
+    looked = look(root, RichReporter(), read_bands(bands, scale), (images or None, masks), shapes)
     if classes_from is not None:
         named = read_classes(classes_from)
-    ignored = None if ignore is None else _values(ignore)
+    of_masks = looked.values is not None
+    ignored = _values(ignore) if of_masks and ignore is not None else None
+    of_values = {_value(value): name for value, name in merged.items()} if of_masks else {}
     if yes or not _at_terminal():
-        proposal = draft(looked, path, named, ignored)
+        proposal = draft(looked, path, named, ignored, of_values)
         out.print(_guess_table(proposal))
         _show_classes(proposal)
     else:
-        proposal = _prompted(looked, path, named, ignored)
+        proposal = _prompted(looked, path, named, ignored, of_values)
     proposal, checked = checked_draft(proposal, RichReporter())
     for note in checked.notes:
         out.print(Text(f"note: {note}"))
@@ -158,6 +177,7 @@ def _prompted(
     path: Path,
     named: "list[NamedClass] | None",
     ignored: list[int | str] | None,
+    values: Mapping[int | str, str],
 ) -> "Draft":
     """Prompt for everything that the flags left open, and return the draft.
 
@@ -166,17 +186,17 @@ def _prompted(
     """
     from pipeline.data.init import draft
 
-    proposal = draft(looked, path, None, ignored)
+    proposal = draft(looked, path, None, ignored, values)
     out.print(_guess_table(proposal))
-    if looked.values is not None and ignored is None:
+    if looked.values is not None and ignored is None and not values:
         guess = ",".join(map(str, proposal.manifest.mask_encoding.ignore)) or "none"
         ignored = _values(typer.prompt("Mask values without a class", default=guess))
         proposal = draft(looked, path, None, ignored)
-    if named is None:
+    if named is None and not values:
         _show_classes(proposal)
         proposal = _prompted_names(looked, path, ignored, proposal.manifest.class_names)
     else:
-        proposal = draft(looked, path, named, ignored)
+        proposal = draft(looked, path, named, ignored, values)
     _show_classes(proposal)
     typer.confirm(printable(f"Write {path}?"), default=True, abort=True)
     return proposal
@@ -203,10 +223,14 @@ def _values(text: str) -> list[int | str]:
     words = [word.strip() for word in text.split(",")]
     if words in ([""], ["none"]):
         return []
-    wrong = [word for word in words if not _VALUE.fullmatch(word)]
-    if wrong:
-        raise typer.BadParameter(f"expected numbers or colors as #RRGGBB, found {wrong[0]!r}")
-    return [word.upper() if word.startswith("#") else int(word) for word in words]
+    return list(map(_value, words))
+
+
+def _value(word: str) -> int | str:
+    """Parse a mask value: a whole number, or a color "#RRGGBB"."""
+    if not _VALUE.fullmatch(word):
+        raise typer.BadParameter(f"expected numbers or colors as #RRGGBB, found {word!r}")
+    return word.upper() if word.startswith("#") else int(word)
 
 
 def _at_terminal() -> bool:
@@ -227,8 +251,11 @@ def _show_classes(proposal: "Draft") -> None:
     """Print the mask value, the color and the share of the pixels of each class, if there are masks."""
     if not proposal.class_rows:
         return
+    from rsmtdf_core.scenes.colors import picture_colors
+
     classes = table("classes", "class", "mask value", "pixels")
-    for row in proposal.class_rows:
-        name = Text.assemble(("\u2588\u2588 ", row.spec.color), row.spec.name)
+    colors = picture_colors(proposal.manifest).classes
+    for row, color in zip(proposal.class_rows, colors, strict=True):
+        name = Text.assemble(("\u2588\u2588 ", color), row.spec.name)
         classes.add_row(name, str(row.value), f"{row.percent:.2f} %")
     out.print(classes)

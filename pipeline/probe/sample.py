@@ -83,9 +83,10 @@ def sample_views(
 
 
 def _experiment(config: ExperimentConfig, split: SplitName) -> Experiment:
-    if config.views.labeled_views == FRESH:
+    views = config.views_in_force
+    if views.labeled_views == FRESH:
         # Training draws such views without end; a probe takes the first ones.
-        views = config.views.model_copy(update={"labeled_views": _FRESH_VIEWS})
+        views = views.model_copy(update={"labeled_views": _FRESH_VIEWS})
         config = config.model_copy(update={"views": views})
     if split == "train":
         return plan_experiment(config)

@@ -24,9 +24,11 @@ from rsmtdf_core.scenes.images.labels import (
     read_numbers,
 )
 from rsmtdf_core.scenes.images.orientation import Region
-from rsmtdf_core.scenes.manifest import IndexMasks, Manifest, color_rgb
+from rsmtdf_core.scenes.images.source import Source
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.masks import encode_mask
 from rsmtdf_core.scenes.patterns import filled
+from rsmtdf_core.scenes.pixel_masks import IndexMasks, color_rgb
 from rsmtdf_core.scenes.rasters import choose_bands, first_bands, open_raster, read_values
 from rsmtdf_core.scenes.shapes.labels import read_image_labels, read_labels
 from rsmtdf_core.scenes.shapes.mask import ShapeMask
@@ -35,13 +37,13 @@ from rsmtdf_core.scenes.shapes.settings import AnnotationMasks, DrawnMasks, Shap
 _STRIP = 1024  # rows read at a time when the whole image is needed
 
 
-def image_size(path: Path, bands: BandSettings | None = None) -> tuple[int, int]:
+def image_size(source: Source, bands: BandSettings | None = None) -> tuple[int, int]:
     """Return width and height, px, from the header.
 
     Raises:
         MissingFileError, DataError: If the file is missing, not an image, or lacks a band.
     """
-    with open_raster(path, bands) as raster:
+    with open_raster(source, bands) as raster:
         return raster.image.size
 
 
@@ -138,7 +140,8 @@ def open_mask(path: Path, manifest: Manifest, grid: Frame | None = None) -> Iter
             if not holds_numbers(image):
                 raise _wrong_kind(image, "one band of class indices", "colors")
         else:
-            colors = [*(spec.color for spec in manifest.classes), *encoding.ignore]
+            assert not isinstance(encoding, DrawnMasks), "shapes have no file of pixels"
+            colors = [*encoding.class_ids(manifest.classes), *encoding.ignore]
             if not holds_colors(image) and not (holds_grays(image) and _are_gray(colors)):
                 raise _wrong_kind(image, "colors", "indices")
         yield MaskFile(image, manifest)

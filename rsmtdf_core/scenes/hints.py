@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.scenes.manifest import ColorMasks, IndexMasks, Manifest, color_rgb
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.pixel_masks import ColorMasks, IndexMasks, color_rgb
 from rsmtdf_core.scenes.shapes.settings import DrawnMasks
 
 _HALF = 128  # lower channels count as 0, others as 255
@@ -30,7 +31,7 @@ def unknown_values_hint(unknown: Mapping[str, int], manifest: Manifest) -> str |
 
 
 def _of_numbers(values: list[int], manifest: Manifest, encoding: IndexMasks) -> str | None:
-    last = encoding.offset + len(manifest.classes) - 1
+    last = max(encoding.class_ids(manifest.classes))
     if min(values) < 0 or max(values) > 255 or last >= _HALF:
         return None
     threshold = (
@@ -45,7 +46,7 @@ def _of_numbers(values: list[int], manifest: Manifest, encoding: IndexMasks) -> 
 
 
 def _of_colors(colors: list[str], manifest: Manifest, encoding: ColorMasks) -> str | None:
-    classes = (spec.color for spec in manifest.classes)
+    classes = encoding.class_ids(manifest.classes)
     meant = np.array([color_rgb(color) for color in (*classes, *encoding.ignore)])
     values = np.array([color_rgb(color) for color in colors])
     if colors == ["#010101"]:

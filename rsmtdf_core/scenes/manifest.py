@@ -18,20 +18,20 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.lists import read_scene_list
 from rsmtdf_core.scenes.patterns import pattern_fields
+from rsmtdf_core.scenes.pixel_masks import ClassSpec, ColorMasks, IndexMasks, color_rgb
 from rsmtdf_core.scenes.shapes.settings import (
     AnnotatedArea,
     AnnotationMasks,
     DrawnMasks,
     ShapeMasks,
     SharedPattern,
+    require_named,
 )
 from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
 from rsmtdf_core.words import counted
 
 SplitName = Literal["train", "val", "test"]
-
-Color = Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$"), AfterValidator(str.upper)]
 
 
 def _checked(pattern: str) -> str:
@@ -41,60 +41,6 @@ def _checked(pattern: str) -> str:
 
 PathPattern = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_checked)]
 BandFiles = Annotated[tuple[PathPattern, ...], Field(min_length=2, max_length=1024)]
-
-
-def color_rgb(color: str) -> tuple[int, int, int]:
-    """Return red, green and blue, 0 to 255, of a color "#RRGGBB"."""
-    red, green, blue = bytes.fromhex(color.removeprefix("#"))
-    return red, green, blue
-
-
-class ClassSpec(Settings):
-    """A class; its id is its index in the manifest's list."""
-
-    name: str = Field(min_length=1)
-    color: Color
-
-
-class IndexMasks(Settings):
-    """Masks of one band: a value minus `offset` is the class id; values in `ignore` are ignored."""
-
-    encoding: Literal["indices"]
-    offset: int = Field(default=0, ge=-(2**31), le=2**31)
-    ignore: tuple[Annotated[int, Field(ge=-(2**63), lt=2**63)], ...] = ()
-
-    @property
-    def tolerant(self) -> bool:
-        """Whether values that no class has are ignored rather than refused."""
-        return False
-
-
-class ColorMasks(Settings):
-    """Masks in the classes' colors; pixels with a color in `ignore` are ignored.
-
-    Attributes:
-        encoding: the name of the encoding.
-        ignore: colors without a class.
-        match: the rule that matches a pixel with a class color. exact: the colors are equal; other colors are refused.
-            threshold: the colors are equal after each channel below 128 becomes 0, else 255. nearest: the nearest class
-            color within `max_distance`. Except for exact, colors without a match are counted and ignored.
-        max_distance: Euclidean distance in RGB of 0 to 255.
-
-    `match` and `max_distance` are serialized only if they differ from the defaults, so that pixels cached before these
-    keys existed keep their address.
-    """
-
-    encoding: Literal["colors"]
-    ignore: tuple[Color, ...] = ()
-    match: Literal["exact", "threshold", "nearest"] = Field(
-        default="exact", exclude_if=lambda match: match == "exact"
-    )
-    max_distance: float = Field(default=100.0, gt=0, lt=442, exclude_if=lambda most: most == 100.0)
-
-    @property
-    def tolerant(self) -> bool:
-        """Whether colors that no class has are ignored rather than refused."""
-        return self.match != "exact"
 
 
 class WindowSpec(Settings):
@@ -307,6 +253,8 @@ class Manifest(Settings):
             raise ValueError("every class is unscored")
         if isinstance(self.mask_encoding, DrawnMasks):
             self.mask_encoding.require_classes(self.class_names)
+        else:
+            require_named("values", self.mask_encoding.values.values(), self.class_names)
         return self
 
     @model_validator(mode="after")
@@ -323,7 +271,8 @@ class Manifest(Settings):
 
     @model_validator(mode="after")
     def _has_coherent_fields(self) -> Self:
-        may_share = isinstance(self.mask_encoding, DrawnMasks) and self.mask_encoding.shared
+        drawn = isinstance(self.mask_encoding, DrawnMasks) and self.mask_encoding.shared
+        may_share = drawn or len(self.image_patterns) > 1
         shared = may_share and set(self.mask_fields) < set(self.fields)
         if self.masks is not None and set(self.mask_fields) != set(self.fields) and not shared:
             raise ValueError(
@@ -349,7 +298,7 @@ class Manifest(Settings):
     def _matches_colors_that_can_be_told_apart(self) -> Self:
         encoding = self.mask_encoding
         if isinstance(encoding, ColorMasks) and encoding.match == "threshold":
-            for color in (*(spec.color for spec in self.classes), *encoding.ignore):
+            for color in (*encoding.class_ids(self.classes), *encoding.ignore):
                 if not set(color_rgb(color)) <= {0, 255}:
                     raise ValueError(f"mask_encoding.match: threshold cannot match {color}")
         return self

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.scenes.manifest import ColorMasks, IndexMasks, Manifest, color_rgb
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.pixel_masks import ColorMasks, IndexMasks, color_rgb
 from rsmtdf_core.scenes.shapes.settings import DrawnMasks
 
 DECODING = 1
@@ -55,16 +56,14 @@ def _encode_band(
     assert not isinstance(encoding, DrawnMasks), "shapes have no raw pixels"
     if isinstance(encoding, IndexMasks):
         values: npt.NDArray[np.integer] = raw
-        class_values: Sequence[int] = range(
-            encoding.offset, encoding.offset + len(manifest.classes)
-        )
+        meaning = encoding.class_ids(manifest.classes)
         ignored: Sequence[int] = encoding.ignore
     else:
         values = _packed(raw)
-        class_values = [_code(spec.color) for spec in manifest.classes]
+        by_color = encoding.class_ids(manifest.classes)
+        meaning = {_code(color): class_id for color, class_id in by_color.items()}
         ignored = [_code(color) for color in encoding.ignore]
     # A value may both belong to a class and be ignored, such as an unused class 255: ignoring, set last, wins.
-    meaning = dict(zip(class_values, range(len(manifest.classes)), strict=True))
     meaning |= dict.fromkeys(ignored, manifest.ignore_id)
     ids[:] = 0
     matched = np.zeros(values.shape, bool)

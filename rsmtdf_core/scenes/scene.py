@@ -1,12 +1,12 @@
 """A scene: one image of a dataset, or a window of a larger raster."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.scenes.images.orientation import Region
-from rsmtdf_core.scenes.images.source import Source, Stack
+from rsmtdf_core.scenes.images.source import Source, source_of
 from rsmtdf_core.scenes.manifest import WindowSpec
 
 _POSITION = re.compile(r"@\d+,\d+$")
@@ -82,12 +82,6 @@ class ScenePair:
     def source(self, root: Path) -> Source:
         """Where the image is read from."""
         return source_of(root, self.files)
-
-
-def source_of(root: Path, files: Sequence[str]) -> Source:
-    """Return where an image is read from, given the posix paths of its files relative to `root`."""
-    first, *further = (root / file for file in files)
-    return Stack((first, *further)) if further else first
 
 
 def region(scene: Scene) -> Region:

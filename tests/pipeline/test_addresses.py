@@ -30,6 +30,7 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "views.scale": ([0.7, 1.2], {VIEWS}),
     "views.unlabeled_views": (3, set()),
     "views.labeled_views": (3, set()),
+    "views.without_teachers": ("fresh", set()),
     "views.flip": (0.4, {VIEWS}),
     "views.vertical_flip": (0.4, {VIEWS}),
     "views.quarter_turns": (1, {VIEWS}),

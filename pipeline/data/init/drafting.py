@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,10 @@ from rsmtdf_core.scenes.guessing import (
     Value,
     guess_encoding,
     guess_splits,
+    named_encoding,
 )
-from rsmtdf_core.scenes.manifest import ClassSpec, Manifest
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.pixel_masks import ClassSpec
 from rsmtdf_core.validation import validate
 
 _LARGE = 2048  # px; longer images are mostly rasters to be cut into windows
@@ -66,6 +68,12 @@ class Draft:
     @property
     def cautions(self) -> tuple[str, ...]:
         """Sentences about guesses that need a person's review before the manifest is used."""
+        if (shapes := self.looked.shapes) is not None and shapes.encoding.annotated is None:
+            caution = (
+                "pixels without a shape are ignored, and no class is learned there: if everything was labeled, name "
+                "the class of these pixels and run the command again with --overwrite --background NAME"
+            )
+            return (caution,)
         if not self.by_order:
             return ()
         pairs = ",".join(f"{spec.name}={spec.color}" for spec in self.manifest.classes)
@@ -82,6 +90,7 @@ def draft(
     path: Path,
     classes: Sequence[NamedClass] | None = None,
     ignore: Sequence[Value] | None = None,
+    values: Mapping[Value, str] | None = None,
 ) -> Draft:
     """Turn the contents of a folder into a manifest.
 
@@ -90,22 +99,23 @@ def draft(
         path: the file that will be written; the comments name it.
         classes: classes in the order of the ids; None gives them numbers for names.
         ignore: mask values without a class; None guesses them.
+        values: the class of each mask value; None guesses them. Those of shapes are in `looked`.
 
     Raises:
         ConfigError: If the names do not fit the masks.
         DataError: If no manifest can describe the masks.
     """
-    masks = (
-        None
-        if looked.values is None
-        else guess_encoding(looked.values, ignore, are_classes=classes is not None)
-    )
+    masks = None
+    if looked.values is not None and values:
+        masks = named_encoding(looked.values, values, ignore)
+    elif looked.values is not None:
+        masks = guess_encoding(looked.values, ignore, are_classes=classes is not None)
     if classes is None and looked.shapes is not None:
         classes = [NamedClass(name) for name in looked.shapes.class_names]
     specs = name_classes(masks, classes)
     by_order = assigned_by_order(masks, classes)
-    splits = None if looked.shapes is None else windowed_splits(looked.sizes)
-    splits = splits or guess_splits(looked.layout)
+    windows = looked.shapes is not None and looked.layout.split_field is None
+    splits = (windowed_splits(looked.sizes) if windows else None) or guess_splits(looked.layout)
     return _assembled(looked, path, specs, masks, splits, by_order=by_order)
 
 
@@ -170,7 +180,7 @@ def _guesses(
     names = ", ".join(spec.name for spec in classes)
     rules = "; ".join(f"{name}: {spec.describe()}" for name, spec in splits.splits.items())
     return [
-        ("images", layout.images, layout.why),
+        ("images", ", ".join(layout.images), layout.why),
         (
             "masks",
             *_masks(looked),
@@ -189,7 +199,7 @@ def _guesses(
 
 def _masks(looked: Looked) -> tuple[str, str]:
     if looked.shapes is not None:
-        return looked.shapes.masks, "labels drawn as geometries"
+        return looked.shapes.masks, "labels drawn as shapes"
     layout = looked.layout
     if layout.masks is None:
         return "none", "no mask files next to the images"
@@ -198,7 +208,7 @@ def _masks(looked: Looked) -> tuple[str, str]:
 
 def _encodings(looked: Looked, masks: MaskGuess | None) -> tuple[str, str]:
     if looked.shapes is not None:
-        return "shapes", looked.shapes.why
+        return looked.shapes.encoding.encoding, looked.shapes.why
     return ("-", "no masks") if masks is None else (_encoding(masks), masks.why)
 
 

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.data.init.shapes import ShapeChoice, ShapeGuess, guess_shapes
+from pipeline.data.init.choice import ShapeChoice, ShapeGuess
+from pipeline.data.init.labels import guess_labels
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.bands import BandSettings
@@ -15,6 +16,7 @@ from rsmtdf_core.scenes.guessing import Layout, MaskValues, count_values, guess_
 from rsmtdf_core.scenes.guessing.bands import guess_bands
 from rsmtdf_core.scenes.images.file import open_image
 from rsmtdf_core.scenes.images.folder import files_below, unread_files, unread_note
+from rsmtdf_core.scenes.images.source import Source
 
 _SEEN = 16  # images whose values are counted if no file name identifies the masks
 _FEW_VALUES = 16
@@ -49,7 +51,7 @@ def look(
     root: Path,
     reporter: Reporter | None = None,
     bands: BandSettings | None = None,
-    patterns: tuple[str | None, str | None] = (None, None),
+    patterns: tuple[Sequence[str] | None, str | None] = (None, None),
     shapes: ShapeChoice | None = None,
 ) -> Looked:
     """Find images and masks below `root`, and read every image's header and every mask's pixels.
@@ -58,7 +60,7 @@ def look(
         root: the folder.
         reporter: shows progress.
         bands: the bands to show; None guesses them.
-        patterns: path patterns of images and masks; None guesses them.
+        patterns: path patterns of an image's files, and that of the masks; None guesses them.
         shapes: facts about labels that are drawn as geometries.
 
     Raises:
@@ -68,27 +70,46 @@ def look(
     layout = guess_layout(root, *patterns)
     if reporter is not None and (unread := unread_files(files_below(root))):
         reporter.warn(unread_note(unread))
-    paths = [root / file for file in layout.image_files]
-    headers = list(in_threads(_header, paths))
+    sources = layout.sources(root)
+    headers = list(in_threads(_header, sources))
     if bands is None or bands.scale is None:
-        _require_one_depth(paths, [header.depth for header in headers])
+        _require_one_depth(sources, [header.depth for header in headers])
     undeclared: tuple[float, ...] = ()
     if bands is not None or any(header.needs_choice for header in headers):
-        guess = guess_bands(paths, bands)
+        guess = guess_bands(sources, bands)
         bands, undeclared = guess.bands, guess.undeclared
     shapes = shapes or ShapeChoice()
+    if shapes.labels is not None and layout.masks is not None:
+        raise DataError(
+            f"the images have masks, {layout.masks}, so labels drawn as shapes are not used",
+            where=root,
+            remedy="omit --labels; or, to use them, add "
+            + " ".join(f"--images {pattern!r}" for pattern in layout.images),
+        )
     guess_of_shapes = None
     if layout.masks is None and (patterns[0] is None or shapes.labels is not None):
-        guess_of_shapes = guess_shapes(root, layout, shapes)
+        guess_of_shapes = guess_labels(root, layout, shapes)
+    if guess_of_shapes is not None and guess_of_shapes.labeled is not None:
+        layout = _with_labels(layout, guess_of_shapes.labeled)
     if layout.masks is None and patterns[0] is None and guess_of_shapes is None:
         _refuse_unnamed_masks(root, layout)
-    sizes = Counter(in_threads(lambda path: image_size(path, bands), paths))
+    sizes = Counter(in_threads(lambda source: image_size(source, bands), sources))
     values = None
     if layout.mask_files:
         with (reporter or Silent()).bar("reading masks", len(layout.mask_files)) as bar:
             values = count_values(root, layout.mask_files, bar.advance)
     kinds = Counter(header.kind for header in headers)
     return Looked(root, layout, sizes, kinds, bands, values, undeclared, guess_of_shapes)
+
+
+def _with_labels(layout: Layout, labeled: frozenset[str]) -> Layout:
+    """Return the layout with the images that have labels."""
+    pairs = tuple(
+        (values, image in labeled)
+        for (values, _), (image, *_more) in zip(layout.pairs, layout.image_files, strict=True)
+    )
+    why = f"{len(pairs)} images, {len(labeled)} of them labeled"
+    return replace(layout, pairs=pairs, why=why)
 
 
 @dataclass(frozen=True)
@@ -100,24 +121,24 @@ class _ImageHeader:
     needs_choice: bool
 
 
-def _header(path: Path) -> _ImageHeader:
-    with open_image(path) as image:
+def _header(source: Source) -> _ImageHeader:
+    with open_image(source) as image:
         floats = any(dtype.kind == "f" for dtype in image.dtypes)
         depth = "8 bits" if image.eight_bits else "floating point" if floats else "more than 8 bits"
         needs_choice = not image.eight_bits or len(image.color_bands) == 2
         return _ImageHeader(image.describe(), depth, needs_choice)
 
 
-def _require_one_depth(paths: Sequence[Path], depths: Sequence[str]) -> None:
+def _require_one_depth(sources: Sequence[Source], depths: Sequence[str]) -> None:
     """Refuse a mix of 8-bit and deeper images: a common range would show some of them black."""
     counts = Counter(depths)
     if len(counts) < 2:
         return
     common, rare = counts.most_common()[0][0], counts.most_common()[-1][0]
     raise DataError(
-        f"{counts[rare]} of {len(paths)} images are of {rare}, others of {common}, such as "
-        f"{paths[depths.index(common)]}",
-        where=paths[depths.index(rare)],
+        f"{counts[rare]} of {len(sources)} images are of {rare}, others of {common}, such as "
+        f"{sources[depths.index(common)]}",
+        where=sources[depths.index(rare)],
         remedy="keep images of one kind in a folder: convert these or move them away; or, if all values have the "
         "same range, name it with --scale",
     )
@@ -129,7 +150,8 @@ def _refuse_unnamed_masks(root: Path, layout: Layout) -> None:
     Raises:
         DataError: If so; the message names one of them.
     """
-    seen = layout.image_files[:: -(-len(layout.image_files) // _SEEN)]
+    files = [files[0] for files in layout.image_files]
+    seen = files[:: -(-len(files) // _SEEN)]
     alike = [
         path
         for path, few in zip(

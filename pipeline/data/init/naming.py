@@ -1,16 +1,15 @@
 """Names and colors of classes: given by a person, or defaults to be edited."""
 
-import colorsys
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.scenes.colors import default_color
 from rsmtdf_core.scenes.guessing import MaskGuess, Value
-from rsmtdf_core.scenes.manifest import ClassSpec
+from rsmtdf_core.scenes.pixel_masks import ClassSpec
 
-_COLORS = ("#4C78A8", "#F2C14E", "#54A24B", "#E45756", "#B279A2", "#9D755D", "#72B7B2", "#FF9DA6")
 _LINE = re.compile(r"(?P<name>.+?)[\s,;=]+(?P<color>#[0-9A-Fa-f]{6})")
 _PAIR = re.compile(r"(?P<name>[^=]*?)\s*=\s*(?P<color>#.*)")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
@@ -35,7 +34,7 @@ class ClassRow:
 
     Attributes:
         spec: name and color.
-        value: the mask value of the class, an index or a color "#RRGGBB".
+        value: the mask value of the class, an index or a color "#RRGGBB", or several as text.
         percent: share of the pixels of all classes, 0 to 100.
     """
 
@@ -64,6 +63,25 @@ def parse_classes(text: str) -> list[NamedClass]:
             )
         classes.append(NamedClass(pair["name"], pair["color"].upper()))
     return classes
+
+
+def parse_values(text: str) -> dict[str, str]:
+    """Parse pairs of a value and its class: `1=road,7=road`, `#FF0000=road` or `car=vehicle,bus=vehicle`.
+
+    Raises:
+        ConfigError: If a pair is malformed, or a value occurs twice.
+    """
+    values: dict[str, str] = {}
+    for word in map(str.strip, text.split(",")):
+        value, equals, name = (part.strip() for part in word.rpartition("="))
+        if not equals or not name or value in values:
+            raise ConfigError(
+                f"expected VALUE=CLASS, each value once, found '{word}'",
+                where="--values",
+                remedy="separate pairs by commas: --values 'car=vehicle,bus=vehicle'",
+            )
+        values[value] = name
+    return values
 
 
 def read_classes(path: Path) -> list[NamedClass]:
@@ -99,6 +117,8 @@ def name_classes(masks: MaskGuess | None, named: Sequence[NamedClass] | None) ->
         ConfigError: If the names do not fit the masks.
     """
     values = () if masks is None else masks.classes
+    if masks is not None and masks.values:
+        return _with_values(named, tuple(dict.fromkeys(masks.values.values())))
     if named is None:
         named = [NamedClass(name) for name in _default_names(values)]
     if masks is not None and masks.encoding == "colors":
@@ -110,7 +130,7 @@ def name_classes(masks: MaskGuess | None, named: Sequence[NamedClass] | None) ->
             remedy="name all of them with --classes, in this order, or ignore values with --ignore",
         )
     return [
-        ClassSpec(name=spec.name, color=spec.color or _default_color(number))
+        ClassSpec(name=spec.name, color=spec.color or default_color(number))
         for number, spec in enumerate(named)
     ]
 
@@ -120,7 +140,7 @@ def assigned_by_order(masks: MaskGuess | None, named: Sequence[NamedClass] | Non
 
     That order means nothing to the person who named the classes, so the assignment needs a review.
     """
-    if masks is None or named is None or masks.encoding != "colors":
+    if masks is None or named is None or masks.encoding != "colors" or masks.values:
         return False
     return sum(spec.color is None for spec in named) > 1
 
@@ -129,6 +149,12 @@ def class_rows(classes: Sequence[ClassSpec], masks: MaskGuess | None) -> Iterato
     """Yield the mask value and the share of pixels of each class, in the order of the ids."""
     counts = {} if masks is None else masks.counts
     total = sum(counts.values()) or 1
+    if masks is not None and masks.values:
+        for spec in classes:
+            own = [value for value, name in masks.values.items() if name == spec.name]
+            percent = 100 * sum(counts.get(value, 0) for value in own) / total
+            yield ClassRow(spec, ", ".join(map(str, own)), percent)
+        return
     first = None if masks is None or masks.encoding == "colors" else masks.offset
     for number, spec in enumerate(classes):
         value: Value = spec.color if first is None else first + number
@@ -158,19 +184,24 @@ def _with_mask_colors(named: Sequence[NamedClass], colors: Sequence[str]) -> lis
     return [ClassSpec(name=spec.name, color=spec.color or next(remaining)) for spec in named]
 
 
+def _with_values(named: Sequence[NamedClass] | None, used: Sequence[str]) -> list[ClassSpec]:
+    """Classes whose mask values were named: those that a person listed, or all in the order of their values."""
+    classes = [NamedClass(name) for name in used] if named is None else named
+    names = [spec.name for spec in classes]
+    if absent := [name for name in used if name not in names]:
+        raise ConfigError(
+            f"--values names classes that --classes lacks: {', '.join(absent)}",
+            where="the classes",
+            remedy="add them to --classes, or omit --classes",
+        )
+    return [
+        ClassSpec(name=spec.name, color=spec.color or default_color(number))
+        for number, spec in enumerate(classes)
+    ]
+
+
 def _default_names(values: Sequence[Value]) -> Sequence[str]:
     if len(values) <= 2:
         return ("background", "foreground")[: max(1, len(values))]
     numbers = (value if isinstance(value, int) else number for number, value in enumerate(values))
     return [f"class_{number}" for number in numbers]
-
-
-def _default_color(number: int) -> str:
-    """A color for a class without one, different from those of its neighbors."""
-    if number < len(_COLORS):
-        return _COLORS[number]
-    # Steps of the golden ratio go around the circle of hues without ever meeting.
-    rgb = colorsys.hsv_to_rgb(
-        number * 0.618034 % 1, 0.45 + 0.1 * (number % 5), 0.6 + 0.07 * (number % 6)
-    )
-    return "#" + "".join(f"{round(255 * band):02X}" for band in rgb)

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.data.init.choice import ShapeChoice, ShapeGuess
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.guessing import Layout
 from rsmtdf_core.scenes.images.folder import files_below
@@ -17,7 +17,6 @@ from rsmtdf_core.scenes.shapes.vector import (
     read_layer,
     vector_files,
 )
-from rsmtdf_core.words import counted
 
 _SUFFIXES = (".gpkg", ".shp", ".geojson")
 _FIELDS = ("class", "classname", "class_name", "label", "category", "type", "kind", "landcover")
@@ -26,88 +25,29 @@ _BACKGROUND = "background"
 _MOST_VALUES = 100
 
 
-@dataclass(frozen=True)
-class ShapeChoice:
-    """The user's choices; None is guessed.
-
-    Attributes:
-        labels: path pattern of the labels below the root: a file, a folder, or with the fields of the images.
-        field: the attribute with the classes.
-        background: the class of pixels without a shape.
-        annotated: "everywhere", the name of a layer, or the path of a file below the root.
-        buffer: distance around lines and points, m.
-        all_touched: whether all touched pixels are labeled.
-    """
-
-    labels: str | None = None
-    field: str | None = None
-    background: str | None = None
-    annotated: str | None = None
-    buffer: float | None = None
-    all_touched: bool = False
-
-
-@dataclass(frozen=True)
-class ShapeGuess:
-    """The proposed keys for labels that are drawn as geometries.
-
-    Attributes:
-        masks: path pattern of the labels.
-        encoding: the keys of the encoding.
-        values: number of shapes of each value of the class field.
-        why: the reason, as text.
-    """
-
-    masks: str
-    encoding: ShapeMasks
-    values: Mapping[str, int]
-    why: str
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The background, and then the values of the field."""
-        marks = self.encoding.annotated
-        area = marks.values if isinstance(marks, AnnotatedArea) else ()
-        background = self.encoding.background
-        values = sorted(value for value in self.values if value and value not in area)
-        names = values if self.encoding.field is not None else ["foreground"]
-        if background is None or background in names:
-            return tuple(names)
-        return (background, *names)
-
-
-def find_shapes(root: Path) -> str | None:
-    """Return the only vector file below a folder, a posix path relative to it; None without one.
-
-    Raises:
-        DataError: If there are several.
-    """
-    files = [
+def find_shapes(root: Path) -> list[str]:
+    """Return the vector files below a folder, posix paths relative to it."""
+    return [
         path.relative_to(root).as_posix()
         for path in files_below(root)
         if path.name.lower().endswith(_SUFFIXES)
     ]
-    if len(files) > 1:
-        raise DataError(
-            f"no masks, but {counted(len(files), 'file')} with shapes: {', '.join(files[:3])}",
-            where=root,
-            remedy="name the labels: --labels labels.gpkg, a folder, or 'labels/{name}.gpkg'; or --images for images "
-            "without labels",
-        )
-    return files[0] if files else None
 
 
-def guess_shapes(root: Path, layout: Layout, choice: ShapeChoice) -> ShapeGuess | None:
-    """Guess the keys for the labels of images without masks; None if there are no labels either.
+def guess_shapes(root: Path, layout: Layout, masks: str, choice: ShapeChoice) -> ShapeGuess:
+    """Guess the keys for labels in vector files.
+
+    Args:
+        root: the data root.
+        layout: the images.
+        masks: path pattern of the labels.
+        choice: the user's choices.
 
     Raises:
         MissingFileError: If the labels are missing.
         DataError: If they cannot be read, or need a choice.
     """
-    masks = find_shapes(root) if choice.labels is None else choice.labels.rstrip("/")
-    if masks is None:
-        return None
-    files = _label_files(root, layout, masks)
+    files = label_files(root, layout, masks)
     layers = layer_names(files[0])
     annotated = _annotated(root, choice, layers)
     without = (
@@ -126,7 +66,8 @@ def guess_shapes(root: Path, layout: Layout, choice: ShapeChoice) -> ShapeGuess 
         encoding="shapes",
         field=field,
         layer=layer if len(layers) > 1 else None,
-        ignore=("",) if field is not None and values[""] else (),
+        values=dict(choice.values),
+        ignore=choice.ignore or (("",) if field is not None and values[""] else ()),
         background=background,
         annotated=annotated,
         buffer=choice.buffer,
@@ -135,12 +76,18 @@ def guess_shapes(root: Path, layout: Layout, choice: ShapeChoice) -> ShapeGuess 
     return ShapeGuess(masks, encoding, values, _why(values, field, annotated))
 
 
-def _label_files(root: Path, layout: Layout, masks: str) -> list[Path]:
+def label_files(root: Path, layout: Layout, masks: str) -> list[Path]:
+    """Return the files of labels that a pattern names, at least one.
+
+    Raises:
+        MissingFileError: If there is none.
+        DataError: If the pattern is none.
+    """
     try:
         fields = pattern_fields(masks, required=False)
     except ValueError as error:
         raise DataError(str(error), where=root, remedy="--labels labels.gpkg") from None
-    matching = [field for field in pattern_fields(layout.images) if field in fields]
+    matching = [field for field in layout.fields if field in fields]
     matches = match_files(root, masks, tuple(matching))
     paths = [root / path for path in matches.values()] or [root / masks]
     return [file for path in paths for file in vector_files(path)]

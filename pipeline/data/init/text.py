@@ -6,13 +6,14 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.data.init.choice import ShapeGuess
 from pipeline.data.init.looking import Looked
 from pipeline.data.init.naming import class_rows
-from pipeline.data.init.shapes import ShapeGuess
 from pipeline.data.init.windows import window_of
 from rsmtdf_core.scenes.guessing import MaskGuess, SplitGuess, Value
-from rsmtdf_core.scenes.manifest import ClassSpec, SplitSpec
-from rsmtdf_core.scenes.shapes.settings import AnnotatedArea
+from rsmtdf_core.scenes.manifest import SplitSpec
+from rsmtdf_core.scenes.pixel_masks import ClassSpec
+from rsmtdf_core.scenes.shapes.settings import AnnotatedArea, DrawnMasks, ShapeMasks
 from rsmtdf_core.words import readable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")
@@ -54,7 +55,7 @@ def manifest_text(
             else []
         ),
         *_class_lines(classes, masks, looked.shapes),
-        f"images: {_text(layout.images)}",
+        *_image_lines(layout.images),
         f"masks: {'null' if layout.masks is None else _text(layout.masks)}"
         if looked.shapes is None
         else f"masks: {_text(looked.shapes.masks)}",
@@ -74,20 +75,33 @@ def _slug(title: str) -> str:
     return name if re.match(r"[a-z]", name) else f"data-{name}".rstrip("-")
 
 
+def _image_lines(patterns: Sequence[str]) -> Iterator[str]:
+    if len(patterns) == 1:
+        yield f"images: {_text(patterns[0])}"
+        return
+    yield "images:    # the bands of an image, on the grid of the first file"
+    for number, pattern in enumerate(patterns, 1):
+        yield f"  - {_text(pattern)}    # band {number}"
+
+
 def _class_lines(
     classes: Sequence[ClassSpec], masks: MaskGuess | None, shapes: ShapeGuess | None
 ) -> Iterator[str]:
     for row in class_rows(classes, masks):
         note = f"    # {row.percent:.2f} % of the pixels"
         if shapes is not None:
-            count = shapes.values.get(row.spec.name, 0)
+            count = shapes.shapes_of(row.spec.name)
             note = f"    # {count} shapes" if count else ""
         yield f"  - {{name: {_text(row.spec.name)}, color: {_text(row.spec.color)}}}{note}"
 
 
 def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
     yield f"  encoding: {'indices' if masks is None else masks.encoding}"
-    if masks is not None and masks.encoding == "indices":
+    if masks is not None and masks.values:
+        yield "  values:    # the class of each value; others are refused"
+        for value, name in masks.values.items():
+            yield f"    {value if isinstance(value, int) else _text(value)}: {_text(name)}"
+    elif masks is not None and masks.encoding == "indices":
         yield f"  offset: {masks.offset}    # the value of the first class in the masks"
     if masks is not None and masks.match != "exact":
         yield f"  match: {masks.match}    # below 128 a channel counts as 0, from 128 on as 255"
@@ -96,13 +110,17 @@ def _encoding_lines(masks: MaskGuess | None) -> Iterator[str]:
 
 def _shape_lines(shapes: ShapeGuess) -> Iterator[str]:
     encoding = shapes.encoding
-    yield "  encoding: shapes    # polygons, and lines and points with a buffer, drawn on the windows"
-    if encoding.field is not None:
+    yield f"  encoding: {encoding.encoding}    # polygons, and lines and points with a buffer, drawn on the images"
+    if isinstance(encoding, ShapeMasks) and encoding.field is not None:
         yield f"  field: {_text(encoding.field)}    # the attribute with the class"
-    if encoding.layer is not None:
+    if isinstance(encoding, ShapeMasks) and encoding.layer is not None:
         yield f"  layer: {_text(encoding.layer)}"
     yield f"  ignore: {_flow(encoding.ignore)}    # values whose pixels are ignored"
-    yield "  # values: {1: road}    # classes by value, if the values are not their names"
+    if encoding.values:
+        yield "  values:    # classes by value; class names need no entry"
+        yield from (f"    {_text(value)}: {_text(of)}" for value, of in encoding.values.items())
+    else:
+        yield "  # values: {1: road, 2: road}    # classes by value, if the values are not their names"
     if encoding.background is not None:
         yield f"  background: {_text(encoding.background)}    # in the annotated area, where no shape is"
     area = encoding.annotated
@@ -110,16 +128,25 @@ def _shape_lines(shapes: ShapeGuess) -> Iterator[str]:
         key, name = ("layer", area.layer) if area.file is None else ("file", area.file)
         yield f"  annotated: {{{key}: {_text(name or '')}}}    # its outside is ignored"
     elif area is not None:
-        yield f"  annotated: {area}    # or an area: {{layer: NAME}}, {{file: NAME}}"
+        yield f"  annotated: {area}    # or {_others(encoding)}"
     else:
-        yield "  # annotated: everywhere    # with background: pixels without a shape are of that class"
+        yield f"  # annotated: everywhere    # with background, pixels without a shape; or {_others(encoding)}"
     if encoding.buffer is not None:
-        yield f"  buffer: {encoding.buffer:g}    # m around lines and points"
+        unit = "m" if isinstance(encoding, ShapeMasks) else "px"
+        yield f"  buffer: {encoding.buffer:g}    # {unit} around lines and points"
     yield f"  all_touched: {str(encoding.all_touched).lower()}    # true: also pixels whose center is outside"
 
 
+def _others(encoding: DrawnMasks) -> str:
+    """Return other values of `annotated`, for a comment."""
+    if isinstance(encoding, ShapeMasks):
+        return "an area: {layer: NAME}, {file: NAME}"
+    return "nonempty: in images with a shape"
+
+
 def _window_line(looked: Looked) -> str:
-    window = None if looked.shapes is None else window_of(looked.sizes)
+    windows = looked.shapes is not None and looked.layout.split_field is None
+    window = window_of(looked.sizes) if windows else None
     if window is None:
         return (
             "# window: {size: 512, stride: 512}    # for large rasters: scenes are windows of them"

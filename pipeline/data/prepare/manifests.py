@@ -10,13 +10,8 @@ from pipeline.data.prepare.official import OfficialLists
 from pipeline.data.prepare.settings import MaskKind
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.scenes.find import Dataset
-from rsmtdf_core.scenes.manifest import (
-    IndexMasks,
-    Manifest,
-    SplitName,
-    SplitSpec,
-    load_manifest,
-)
+from rsmtdf_core.scenes.manifest import Manifest, SplitName, SplitSpec, load_manifest
+from rsmtdf_core.scenes.pixel_masks import IndexMasks
 
 MASKS_REMEDY = (
     "download or correct the files named above; if the masks hold class ids, add --masks ids (from 0, 255 is no "

@@ -6,7 +6,7 @@ Each guess comes with its reason, for a person to review.
 """
 
 from rsmtdf_core.scenes.guessing.copies import part_copies
-from rsmtdf_core.scenes.guessing.encoding import MaskGuess, guess_encoding
+from rsmtdf_core.scenes.guessing.encoding import MaskGuess, guess_encoding, named_encoding
 from rsmtdf_core.scenes.guessing.layout import Layout, guess_layout
 from rsmtdf_core.scenes.guessing.splits import SplitGuess, guess_splits
 from rsmtdf_core.scenes.guessing.values import MaskValues, Value, count_values
@@ -21,5 +21,6 @@ __all__ = [
     "guess_encoding",
     "guess_layout",
     "guess_splits",
+    "named_encoding",
     "part_copies",
 ]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.bands import BandSettings, middle_range
 from rsmtdf_core.scenes.images.file import ImageFile, open_image
+from rsmtdf_core.scenes.images.source import Source
 from rsmtdf_core.scenes.rasters import middle_values
 
 _SEEN = 16  # rasters whose values are read, evenly spaced through the folder
@@ -31,30 +31,30 @@ class BandGuess:
     undeclared: tuple[float, ...] = ()
 
 
-def guess_bands(paths: Sequence[Path], given: BandSettings | None = None) -> BandGuess:
+def guess_bands(sources: Sequence[Source], given: BandSettings | None = None) -> BandGuess:
     """Choose the bands named red, green and blue, else the first three, and the middle range of their values.
 
     The range of each band spans the 2nd to the 98th percentile of the values in the middle of up to 16 rasters. 8-bit
     bands need no range.
 
     Args:
-        paths: the rasters, at least one.
+        sources: the rasters, at least one.
         given: the user's choice; its explicit settings are kept.
 
     Raises:
         MissingFileError, DataError: As for `open_raster`; also if a raster lacks a band that others have.
     """
     explicit = {} if given is None else given.model_dump(include=given.model_fields_set)
-    seen = paths[:: -(-len(paths) // _SEEN)]
-    with open_image(paths[0]) as image:
+    seen = sources[:: -(-len(sources) // _SEEN)]
+    with open_image(sources[0]) as image:
         bands = BandSettings.model_validate({"indices": _indices(image), **explicit})
     values = []
-    for path in seen:
-        with open_image(path) as image:
+    for source in seen:
+        with open_image(source) as image:
             if max(bands.indices) > image.count:
                 raise DataError(
                     f"expected band {max(bands.indices)}, found {image.count} bands",
-                    where=path,
+                    where=source,
                     remedy="name bands that all images have with --bands",
                 )
             values.append(middle_values(image, bands))

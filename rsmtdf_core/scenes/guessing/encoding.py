@@ -9,7 +9,7 @@ from typing import Literal
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.guessing.values import MaskValues, Value
-from rsmtdf_core.scenes.manifest import color_rgb
+from rsmtdf_core.scenes.pixel_masks import color_rgb
 
 _MOST = 255  # classes
 _MOST_COLORS = 64  # masks with more colors are pictures, or labels in a lossy format
@@ -46,6 +46,7 @@ class MaskGuess:
         why: the reasons, as text.
         match: the rule that maps colors to classes, as named in a manifest.
         counts: number of pixels of each class, by its value.
+        values: the class of each value, if they were named instead of guessed.
     """
 
     encoding: Literal["indices", "colors"]
@@ -54,11 +55,49 @@ class MaskGuess:
     why: str
     match: Literal["exact", "threshold"] = "exact"
     counts: Mapping[Value, int] = field(default_factory=dict)
+    values: Mapping[Value, str] = field(default_factory=dict)
 
     @property
     def offset(self) -> int:
         """The value of class 0 in masks of indices; 0 for colors."""
         return int(self.classes[0]) if self.encoding == "indices" else 0
+
+
+def named_encoding(
+    values: MaskValues, names: Mapping[Value, str], ignore: Sequence[Value] | None = None
+) -> MaskGuess:
+    """Return the encoding of masks whose values a person named.
+
+    Args:
+        values: the values in the masks.
+        names: the class of each value; several values may be of one class.
+        ignore: the values without a class; None: there is none.
+
+    Raises:
+        DataError: If the masks hold another value, or the names are those of colors and the values are numbers.
+    """
+    kind = "numbers" if values.kind == "indices" else "colors"
+    if any(isinstance(value, int) != (values.kind == "indices") for value in names):
+        raise DataError(
+            f"the masks hold {kind}: {_listed(list(values.counts))}",
+            where="--values",
+            remedy="name the class of each of them: --values 0=land,1=road,2=road or '#FF0000=road'",
+        )
+    if left := [
+        value for value in values.counts if value not in names and value not in (ignore or ())
+    ]:
+        raise DataError(
+            f"the masks also hold {_listed(left)}",
+            where=values.first.get(left[0], "--values"),
+            remedy=f"add their classes to --values, or --ignore={','.join(map(str, left[:_MOST_COLORS]))}",
+        )
+    absent = [value for value in names if value not in values.counts]
+    why = f"{len(names)} named {kind}"
+    why += f"; no mask holds {_listed(absent)}" if absent else ""
+    counts = {value: values.counts.get(value, 0) for value in names}
+    return MaskGuess(
+        values.kind, tuple(names), tuple(ignore or ()), why, counts=counts, values=names
+    )
 
 
 def guess_encoding(

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.scenes.guessing.band_files import find_band_files
 from rsmtdf_core.scenes.guessing.names import HOLE, Form, SceneName, readings
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES
-from rsmtdf_core.scenes.patterns import match_pairs, pattern_fields
+from rsmtdf_core.scenes.images.source import Source, source_of
+from rsmtdf_core.scenes.patterns import match_stacks, pattern_fields
 
 _TRAIN_WORDS = frozenset({"train", "training"})
 _SPLIT_WORDS = _TRAIN_WORDS | {"val", "valid", "validation", "test", "testing"}
@@ -33,38 +35,51 @@ class Layout:
     """The images and masks below a data root.
 
     Attributes:
-        images: path pattern of the images.
+        images: path patterns of an image's files: one, or those that are stacked.
         masks: path pattern of the masks; None without masks.
         pairs: field values of each image, and whether it has a mask.
-        image_files: posix paths of the images, relative to the root.
+        image_files: posix paths of the files of each image, relative to the root.
         mask_files: posix paths of the masks that belong to an image.
         why: the reason for the guess, as text.
     """
 
-    images: str
+    images: tuple[str, ...]
     masks: str | None
     pairs: tuple[tuple[dict[str, str], bool], ...]
-    image_files: tuple[str, ...]
+    image_files: tuple[tuple[str, ...], ...]
     mask_files: tuple[str, ...]
     why: str
 
     @property
     def split_field(self) -> str | None:
         """The field whose values name splits."""
-        return "split" if "split" in pattern_fields(self.images) else None
+        return "split" if "split" in self.fields else None
 
     @property
     def area_field(self) -> str | None:
         """The first field that is a folder but not a split."""
-        return next((field for field in pattern_fields(self.images) if field in _FIELDS), None)
+        return next((field for field in self.fields if field in _FIELDS), None)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the images' patterns."""
+        return pattern_fields(self.images[0])
+
+    def sources(self, root: Path) -> list[Source]:
+        """Where each image is read from."""
+        return [source_of(root, files) for files in self.image_files]
 
 
-def guess_layout(root: Path, images: str | None = None, masks: str | None = None) -> Layout:
+def guess_layout(
+    root: Path, images: Sequence[str] | None = None, masks: str | None = None
+) -> Layout:
     """Find the two patterns that give the most images a mask.
+
+    Of scenes with one file for each band (see `find_band_files`), each band has a pattern.
 
     Args:
         root: the data root.
-        images: the pattern of the images; None guesses both patterns.
+        images: the patterns of an image's files; None guesses all patterns.
         masks: the pattern of the masks; None with `images` means images without masks.
 
     Raises:
@@ -87,11 +102,14 @@ def guess_layout(root: Path, images: str | None = None, masks: str | None = None
             remedy="convert them first" if unread else "name the folder of the data",
         )
     if images is not None:
-        return _matched(root, images, masks, files)
-    forms = _by_form(files)
+        return _matched(root, tuple(images), masks, files)
+    bands = find_band_files(root, files)
+    seen = files if bands is None else bands.files
+    forms = _by_form(seen)
     pair = _most_pairs(root, forms)
     if pair is None:
-        return _matched(root, _pattern_of_all(root, forms, files), None, files)
+        pattern = _pattern_of_all(root, forms, seen)
+        return _matched(root, (pattern,) if bands is None else bands.patterns(pattern), None, files)
     image, mask = pair
     mask_files = {path for paths in forms[mask].values() for path in paths}
     image_scenes = {
@@ -100,12 +118,12 @@ def guess_layout(root: Path, images: str | None = None, masks: str | None = None
         if (left := [path for path in paths if path not in mask_files])
     }
     fields = _fields(root, [*image_scenes, *forms[mask]])
-    layout = _matched(
-        root,
-        _pattern(root, image, image_scenes, fields),
-        _pattern(root, mask, forms[mask], fields),
-        files,
-    )
+    image_pattern = _pattern(root, image, image_scenes, fields)
+    mask_pattern = _pattern(root, mask, forms[mask], fields)
+    if bands is not None:
+        patterns, masks = bands.patterns(image_pattern), bands.mask_pattern(mask_pattern)
+        return _matched(root, patterns, masks, files)
+    layout = _matched(root, (image_pattern,), mask_pattern, files)
     _require_one_kind_of_masks(root, layout, forms, image)
     return layout
 
@@ -269,7 +287,9 @@ def _pattern(
     return text + (suffixes.pop() if len(suffixes) == 1 else ".*")
 
 
-def _matched(root: Path, images: str, masks: str | None, files: Sequence[str]) -> Layout:
+def _matched(
+    root: Path, images: tuple[str, ...], masks: str | None, files: Sequence[str]
+) -> Layout:
     """Return the layout of the files that the patterns match.
 
     Raises:
@@ -277,37 +297,52 @@ def _matched(root: Path, images: str, masks: str | None, files: Sequence[str]) -
         DataError: If two files belong to one scene, a pattern is invalid, or masks have no image.
     """
     try:
-        fields = pattern_fields(images)
-        mask_fields = fields if masks is None else pattern_fields(masks)
+        fields = pattern_fields(images[0])
+        for pattern in (*images[1:], *([] if masks is None else [masks])):
+            _require_fields(pattern, fields, images)
     except ValueError as error:
         raise DataError(str(error), where=root, remedy=_BY_HAND) from None
-    if set(mask_fields) != set(fields):
-        raise DataError(
-            f'images and masks need the same fields: "{images}", "{masks}"',
-            where=root,
-            remedy=_BY_HAND,
-        )
-    image_of, mask_of = match_pairs(root, images, masks, fields)
+    image_of, mask_of = match_stacks(root, images, masks, fields)
     if not image_of:
-        raise MissingFileError(f"no image matches '{images}'", where=root, remedy=_BY_HAND)
-    if lone := [path for key, path in mask_of.items() if key not in image_of]:
+        raise MissingFileError(f"no image matches '{images[0]}'", where=root, remedy=_BY_HAND)
+    mask_fields = fields if masks is None else pattern_fields(masks)
+    pairs = [dict(zip(fields, key, strict=True)) for key in image_of]
+    keys = [tuple(pair[field] for field in fields if field in mask_fields) for pair in pairs]
+    if lone := [path for key, path in mask_of.items() if key not in keys]:
         raise DataError(
             f"{len(lone)} of {len(mask_of)} masks have no image, for example {lone[0]}",
             where=root,
             remedy=f"add their images, move these masks out of the folder, or {_BY_HAND}",
         )
-    left = sorted(set(files) - {*image_of.values(), *mask_of.values()})
-    why = f"{len(image_of)} images, {len(mask_of)} of them with a mask"
+    used = {path for paths in image_of.values() for path in paths}
+    left = sorted(set(files) - {*used, *mask_of.values()})
+    masked = [key in mask_of for key in keys]
+    why = f"{len(image_of)} images, {sum(masked)} of them with a mask"
+    if len(images) > 1:
+        why += f"; {len(images)} files for the bands of each"
     if left:
         why += f"; {len(left)} other image files are not used, for example {left[0]}"
     return Layout(
         images=images,
         masks=masks if mask_of else None,
-        pairs=tuple((dict(zip(fields, key, strict=True)), key in mask_of) for key in image_of),
+        pairs=tuple(zip(pairs, masked, strict=True)),
         image_files=tuple(image_of.values()),
         mask_files=tuple(mask_of.values()),
         why=why,
     )
+
+
+def _require_fields(pattern: str, fields: tuple[str, ...], images: Sequence[str]) -> None:
+    """Check the fields of a further pattern; masks of stacked files may have only some of the fields.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
+    found = set(pattern_fields(pattern))
+    some = len(images) > 1 and pattern not in images and found < set(fields)
+    if found != set(fields) and not some:
+        noun = "the files of an image" if pattern in images else "images and masks"
+        raise ValueError(f'{noun} need the same fields: "{images[0]}", "{pattern}"')
 
 
 def _require_one_kind_of_masks(root: Path, layout: Layout, forms: _Forms, image: Form) -> None:
@@ -317,9 +352,11 @@ def _require_one_kind_of_masks(root: Path, layout: Layout, forms: _Forms, image:
         DataError: If there is such a mask; the message names it.
     """
     used = set(layout.mask_files)
-    images = set(layout.image_files)
+    images = {path for (path,) in layout.image_files}
     bare = images - {
-        path for path, (_, masked) in zip(layout.image_files, layout.pairs, strict=True) if masked
+        path
+        for (path,), (_, masked) in zip(layout.image_files, layout.pairs, strict=True)
+        if masked
     }
     for form, scenes in forms.items():
         if not form.is_mask_of(image):

@@ -82,7 +82,7 @@ def _named(layout: Layout, field: str) -> SplitGuess:
     if "train" not in folders:
         raise DataError(
             "no folder is named train",
-            where=layout.images,
+            where=layout.images[0],
             remedy="write the manifest by hand: rsmtdf data copy folder mine.yaml",
         )
     whole = {split: SplitSpec(where={field: values}) for split, values in folders.items()}

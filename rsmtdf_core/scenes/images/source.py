@@ -1,5 +1,6 @@
 """Where an image is read from: one file, or several that are stacked to its bands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,3 +25,9 @@ Source = Path | Stack
 def source_files(source: Source) -> tuple[Path, ...]:
     """Return the files of an image, in the order of its bands."""
     return source.files if isinstance(source, Stack) else (source,)
+
+
+def source_of(root: Path, files: Sequence[str]) -> Source:
+    """Return where an image is read from, given the posix paths of its files relative to `root`."""
+    first, *further = (root / file for file in files)
+    return Stack((first, *further)) if further else first

@@ -104,6 +104,7 @@ class AnnotationFile:
         noun: the word for the values of its shapes, such as categories.
         entries: the listed images.
         counts: number of shapes of each value.
+        nonempty: numbers of the entries with at least one shape.
         shapes: returns the shapes of an entry, whose image has a size.
         notes: facts about shapes that are not used.
         paired: whether the file is that of one image by its own name, so that the name of its entry does not matter.
@@ -113,6 +114,7 @@ class AnnotationFile:
     noun: str
     entries: tuple[Entry, ...]
     counts: Mapping[str, int]
+    nonempty: frozenset[int]
     shapes: Callable[[Entry, Size], Shapes]
     notes: tuple[Note, ...] = ()
     paired: bool = False

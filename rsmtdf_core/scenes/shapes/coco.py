@@ -101,7 +101,7 @@ def interpret(document: Document, path: Path) -> AnnotationFile:
     outlined = (annotation for annotation in document.annotations if not annotation.is_box)
 
     def shapes(entry: Entry, size: Size) -> Shapes:
-        own = members[entry.number]
+        own = members.get(entry.number, ())
         return Shapes(
             np.array([_geometry(annotation, size, path) for annotation in own], object),
             [
@@ -116,6 +116,7 @@ def interpret(document: Document, path: Path) -> AnnotationFile:
         noun="categories",
         entries=tuple(map(_entry, range(len(document.images)), document.images)),
         counts=Counter(categories[annotation.category_id] for annotation in outlined),
+        nonempty=frozenset(members),
         shapes=shapes,
         notes=_notes(boxes),
     )

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +77,19 @@ def digest_of(geometries: Geometries, values: Sequence[str], system: str) -> str
     return digest.hexdigest()
 
 
-def require_geo(path: Path) -> None:
+def require_geo(path: Path, *packages: str) -> None:
     """Refuse labels if the libraries for geometries are not installed.
+
+    Args:
+        path: the file of the labels.
+        packages: the libraries.
 
     Raises:
         DataError: If so, with the command that installs them.
     """
     try:
-        import pyogrio  # noqa: F401 - only whether it is there
-        import shapely  # noqa: F401
+        for package in packages:
+            import_module(package)
     except ImportError as missing:
         raise DataError(
             f"labels drawn as geometries need the package {missing.name}", where=path, remedy=GEO

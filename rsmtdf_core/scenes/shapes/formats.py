@@ -3,6 +3,7 @@
 A format is a module with a `Document`, the parts of a JSON file that matter, and `interpret`, which returns its labels.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,8 @@ from rsmtdf_core.scenes.shapes import coco, labelme
 from rsmtdf_core.scenes.shapes.annotations import AnnotationFile
 from rsmtdf_core.scenes.shapes.vector import Stamp, stamp
 
+_START = 64  # bytes that show whether a file may be JSON
+
 
 @dataclass(frozen=True)
 class Format:
@@ -23,7 +26,7 @@ class Format:
 
     Attributes:
         title: its name for people.
-        keys: keys that only its files have, all of them.
+        keys: keys at the top of its files, which tell them from other JSON.
         document: the parts of a file.
         interpret: returns the labels of the parts.
     """
@@ -36,9 +39,14 @@ class Format:
 
 FORMATS = {
     "coco": Format(
-        "COCO instances", frozenset({"images", "annotations"}), coco.Document, coco.interpret
+        "COCO instances",
+        frozenset({"images", "annotations", "categories"}),
+        coco.Document,
+        coco.interpret,
     ),
-    "labelme": Format("LabelMe", frozenset({"shapes"}), labelme.Document, labelme.interpret),
+    "labelme": Format(
+        "LabelMe", frozenset({"shapes", "imagePath"}), labelme.Document, labelme.interpret
+    ),
 }
 """The formats by their names in a manifest, those of `AnnotationMasks.encoding`."""
 
@@ -76,3 +84,15 @@ def _read(path: Path, stamped: Stamp, encoding: str) -> AnnotationFile:  # noqa:
             f"({', '.join(FORMATS)}, or shapes for GeoJSON)",
         ) from None
     return form.interpret(document, path)
+
+
+def recognized(path: Path) -> str | None:
+    """Return the name of the format of a file; None if it is of another kind or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            if file.read(_START).lstrip()[:1] != b"{":
+                return None
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return next((name for name, form in FORMATS.items() if form.keys <= set(document)), None)

@@ -63,6 +63,7 @@ def interpret(document: Document, path: Path) -> AnnotationFile:
         noun="labels",
         entries=(Entry(0, document.image or "", size),),
         counts=Counter(values),
+        nonempty=frozenset({0} if values else ()),
         shapes=shapes,
         paired=True,
     )

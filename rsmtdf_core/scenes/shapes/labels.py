@@ -17,6 +17,7 @@ from rsmtdf_core.scenes.shapes.features import (
     Note,
     clean,
     digest_of,
+    require_geo,
     require_known,
 )
 from rsmtdf_core.scenes.shapes.formats import read_annotations
@@ -134,6 +135,7 @@ def read_image_labels(
         DataError: If it cannot be read, has values that no class has, lists the image twice or with another size, or
             has lines without a buffer.
     """
+    require_geo(path, "shapely")
     size = frame.width, frame.height
     with _READING:
         return _read_image_labels(
@@ -192,7 +194,8 @@ def _require_buffer(layer: Layer, encoding: ShapeMasks | AnnotationMasks, path: 
     if thin and encoding.buffer is None:
         unit = "pixels" if layer.crs is None else "meters"
         raise DataError(
-            f"{thin} of {counted(len(layer.geometries), 'shape')} are lines or points, which have no area",
+            f"{thin} of {counted(len(layer.geometries), 'shape')} are lines or points, which have no area without a "
+            "buffer",
             where=path,
             remedy=f"set mask_encoding.buffer in the manifest, the distance around them in {unit}, or remove them",
         )

@@ -51,7 +51,7 @@ def read_layer(
         DataError: If it is of another format or damaged, lacks the layer, the field or a CRS, or has coordinates that
             its CRS cannot have.
     """
-    require_geo(path)
+    require_geo(path, "shapely", "pyogrio")
     quiet_decoders()
     layers = [_read(file, layer, field, crs, without) for file in vector_files(path)]
     return layers[0] if len(layers) == 1 else _joined(layers, path)
@@ -85,7 +85,7 @@ def layer_names(path: Path) -> list[str]:
     Raises:
         MissingFileError, DataError: If the file is missing, damaged or of another format.
     """
-    require_geo(path)
+    require_geo(path, "shapely", "pyogrio")
     import pyogrio
 
     _require_format(path)

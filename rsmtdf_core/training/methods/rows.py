@@ -94,19 +94,20 @@ class DistillingSettings(TaughtSettings):
         self.distillation.require_online()
 
 
-HeadKind = Literal["linear", "dpt"]
+HeadKind = Literal["linear", "conv", "dpt"]
 
 
 class TeacherHeadSettings(SupervisedLossSettings, TaughtSettings):
     """A head on the teachers' tokens, without an encoder.
 
     Attributes:
-        head: linear, a 1x1 convolution; or dpt, the student's head (`student.head` is its size).
+        head: linear, a 1x1 convolution; conv, a few convolutions with upsampling; or dpt, the student's head
+            (`student.head` is its size).
         tokens: names of the teachers whose tokens are concatenated; None uses all teachers of the config.
     """
 
     method: Result[Literal["teacher-head"]]
-    head: Result[HeadKind] = "dpt"
+    head: Result[HeadKind] = "conv"
     tokens: Selection[tuple[str, ...] | None] = Field(default=None, min_length=1)
 
     def used_teachers(self, names: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ the size of the training views. They belong to no state dict, EMA copy or optimi
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Self, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.roles import ConfigSettings
 from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.student.conv_head import ConvHead
 from rsmtdf_core.student.dpt import DPTHead
 from rsmtdf_core.student.resizing import resize_map
 from rsmtdf_core.student.segmenter import Statistics, TokenSegmenter, TokensOf
@@ -32,7 +33,8 @@ class TeacherHead(TokenSegmenter):
     """Standardized tokens of all teachers, concatenated on the finest grid -> logits.
 
     Args:
-        head: `linear`, a 1x1 convolution; or `dpt`, the student's head with the same map as all four of its inputs.
+        head: `linear`, a 1x1 convolution; `conv`, the head of `student.conv_head`; or `dpt`, the student's head with
+            the same map as all four of its inputs.
         size: size of the DPT head.
         classes: number of classes.
         crop: side of the training views, px.
@@ -57,12 +59,7 @@ class TeacherHead(TokenSegmenter):
             {shape.teacher: Standardise(shape.channels) for shape in teachers}
         )
         channels = sum(shape.channels for shape in teachers)
-        self.kind = head
-        self.head: nn.Module = (
-            nn.Conv2d(channels, classes, 1)
-            if head == "linear"
-            else DPTHead([channels] * 4, size, classes, reassemble=True)
-        )
+        self.head = _make_head(head, size, channels, classes)
         self._tokens_of: TokensOf | None = None
 
     @classmethod
@@ -98,9 +95,7 @@ class TeacherHead(TokenSegmenter):
             resize_map(layer(tokens[name].to(device)).permute(0, 3, 1, 2), self.grid)
             for name, layer in self.standardise.items()
         ]
-        features = torch.cat(maps, dim=1)
-        scores: Tensor = self.head(features if self.kind == "linear" else [features] * 4)
-        return resize_map(scores, size)
+        return resize_map(self.head(torch.cat(maps, dim=1)), size)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Convert images to float32 in 0..255; each teacher has its own normalization."""
@@ -130,9 +125,29 @@ class TeacherHead(TokenSegmenter):
 
     @property
     def last_layer(self) -> tuple[str, str]:
-        """Names of the head's last tensors."""
-        last = "head" if self.kind == "linear" else "head.output.2"
+        """Names of the tensors of the head's last convolution."""
+        *_, last = (
+            name
+            for name, module in self.head.named_modules(prefix="head")
+            if isinstance(module, nn.Conv2d)
+        )
         return f"{last}.weight", f"{last}.bias"
+
+
+def _make_head(kind: HeadKind, size: HeadSize, channels: int, classes: int) -> nn.Module:
+    match kind:
+        case "linear":
+            return nn.Conv2d(channels, classes, 1)
+        case "conv":
+            return ConvHead(channels, classes)
+        case "dpt":
+            return _DPTHeadOnTokens([channels] * 4, size, classes, reassemble=True)
+    assert_never(kind)
+
+
+class _DPTHeadOnTokens(DPTHead):
+    def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]  # one map instead of four
+        return super().forward([maps] * 4)
 
 
 class Standardise(nn.Module):

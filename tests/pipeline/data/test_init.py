@@ -25,7 +25,8 @@ from pipeline.data.init.naming import assigned_by_order, name_classes
 from pipeline.data.init.text import manifest_text
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
 from rsmtdf_core.scenes.guessing import Layout, MaskGuess, SplitGuess
-from rsmtdf_core.scenes.manifest import ClassSpec, SplitSpec, load_manifest
+from rsmtdf_core.scenes.manifest import SplitSpec, load_manifest
+from rsmtdf_core.scenes.pixel_masks import ClassSpec
 from rsmtdf_core.words import readable
 
 
@@ -296,7 +297,7 @@ SPOKEN_FOR = st.sampled_from(["NO", "off", "null", "~", "1e3", "2024-01-01", "0x
 @given(title=FILE_NAMES | SPOKEN_FOR, names=st.lists(ANY_TEXT | SPOKEN_FOR, min_size=2, max_size=2))
 def test_every_name_is_read_back_from_the_yaml_as_it_was(title, names):
     layout = Layout(
-        "images/{name}.png", "masks/{name}.png", (({"name": names[0]}, True),), (), (), ""
+        ("images/{name}.png",), "masks/{name}.png", (({"name": names[0]}, True),), (), (), ""
     )
     looked = Looked(Path(title), layout, Counter(), Counter(), None, None)
     masks = MaskGuess("indices", (0, 1), (), "")
@@ -345,4 +346,4 @@ def test_masks_that_no_name_identifies_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"B/s 0.png looks like a mask") as caught:
         look(tmp_path)
     assert "--masks" in caught.value.remedy
-    assert look(tmp_path, patterns=("A/{name}.png", None)).layout.masks is None
+    assert look(tmp_path, patterns=(["A/{name}.png"], None)).layout.masks is None

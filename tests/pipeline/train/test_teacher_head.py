@@ -81,7 +81,8 @@ def test_a_head_trains_from_the_store_and_is_scored_like_every_run(
 
 
 def test_a_resumed_training_has_the_same_bits(make_config, tmp_path):
-    imagenet = (  # with which the best checkpoint is that of step 2
+    imagenet = (  # with which, and this head, the best checkpoint is that of step 2
+        "objective.head=dpt",
         "teachers.vit.mean=[0.485, 0.456, 0.406]",
         "teachers.vit.std=[0.229, 0.224, 0.225]",
     )

@@ -5,7 +5,8 @@ import pytest
 from pipeline.data.prepare.benchmarks import BENCHMARKS
 from pipeline.data.prepare.layout import BenchmarkFolder
 from pipeline.data.prepare.manifests import crop_id, original_manifest, write_manifest
-from rsmtdf_core.scenes.manifest import IndexMasks, SplitSpec, load_manifest
+from rsmtdf_core.scenes.manifest import SplitSpec, load_manifest
+from rsmtdf_core.scenes.pixel_masks import IndexMasks
 
 DEEPGLOBE = BENCHMARKS["deepglobe"]
 

@@ -31,7 +31,7 @@ def proposed(pattern: str, contents: list[int], bare: set[int]):
         mask = None if number in bare else f"masks/{path}.png"
         pairs.append(ScenePair(path, fields, f"images/{path}.png", mask))
     masked = tuple((pair.fields, pair.mask is not None) for pair in pairs)
-    layout = Layout(f"images/{pattern}.png", f"masks/{pattern}.png", masked, (), (), "")
+    layout = Layout((f"images/{pattern}.png",), f"masks/{pattern}.png", masked, (), (), "")
     guess = guess_splits(layout)
     groups: dict[int, list[str]] = {}
     for pair, content in zip(pairs, contents, strict=True):
@@ -46,7 +46,7 @@ def members_of(guess, pairs, layout):
             "name": "t",
             "title": "t",
             "classes": [{"name": "a", "color": "#000000"}],
-            "images": layout.images,
+            "images": layout.images[0],
             "masks": layout.masks,
             "mask_encoding": {"encoding": "indices"},
             "splits": {name: spec.model_dump() for name, spec in guess.splits.items()},

@@ -164,7 +164,7 @@ def test_common_layouts_are_found(tmp_path, name):
     paths, (images, masks) = LAYOUTS[name]
     put(tmp_path, *paths)
     layout = guess_layout(tmp_path)
-    assert (layout.images, layout.masks) == (images, masks)
+    assert (layout.images, layout.masks) == ((images,), masks)
     assert all(masked for _, masked in layout.pairs)
     assert len(layout.pairs) == len(layout.mask_files) == len(paths) // 2
 
@@ -173,18 +173,18 @@ def test_folders_of_splits_may_be_next_to_others(tmp_path):
     for split in ("train", "val", "unlabeled"):
         put(tmp_path, f"{split}/images/{split}.png")
         put(tmp_path, *([] if split == "unlabeled" else [f"{split}/masks/{split}.png"]))
-    assert guess_layout(tmp_path).images == "{split}/images/{name}.png"
+    assert guess_layout(tmp_path).images == ("{split}/images/{name}.png",)
     put(
         tmp_path / "b",
         *(f"{kind}/{area}/a.png" for area in ("train", "more") for kind in ("images", "masks")),
     )
-    assert guess_layout(tmp_path / "b").images == "images/{area}/{name}.png"
+    assert guess_layout(tmp_path / "b").images == ("images/{area}/{name}.png",)
 
 
 def test_images_alone_are_a_dataset_too(tmp_path):
     put(tmp_path, "north/a.png", "south/b.png")
     layout = guess_layout(tmp_path)
-    assert (layout.images, layout.masks) == ("{area}/{name}.png", None)
+    assert (layout.images, layout.masks) == (("{area}/{name}.png",), None)
     assert layout.area_field == "area"
     assert layout.split_field is None
 
@@ -197,7 +197,7 @@ def test_cityscapes_has_several_pictures_of_each_mask(tmp_path):
             for kind in ("color", "instanceIds", "labelIds", "labelTrainIds"):
                 put(tmp_path, f"gtFine/{name}_gtFine_{kind}.png")
     layout = guess_layout(tmp_path)
-    assert layout.images == "leftImg8bit/{split}/{area}/{name}_leftImg8bit.png"
+    assert layout.images == ("leftImg8bit/{split}/{area}/{name}_leftImg8bit.png",)
     assert layout.masks == "gtFine/{split}/{area}/{name}_gtFine_labelIds.png"
     assert len(layout.mask_files) == 4
     assert "12 other image files are not used" in layout.why
@@ -212,7 +212,7 @@ def test_potsdam_shows_the_same_scene_in_other_colors(tmp_path):
         put(tmp_path, f"{kind}/top_potsdam_2_10_{tail}.tif")
     put(tmp_path, "5_Labels_all/top_potsdam_2_10_label.tif")
     layout = guess_layout(tmp_path)
-    assert layout.images == "2_Ortho_RGB/{name}_RGB.tif"
+    assert layout.images == ("2_Ortho_RGB/{name}_RGB.tif",)
     assert layout.masks == "5_Labels_all/{name}_label.tif"
 
 
@@ -225,14 +225,14 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     (tmp_path / "disk" / "pictures" / "back").symlink_to(root)
     (root / "itself").symlink_to(root / "itself")
     layout = guess_layout(root)
-    assert (layout.image_files, layout.mask_files) == (("images/a.png",), ("masks/a.png",))
+    assert (layout.image_files, layout.mask_files) == ((("images/a.png",),), ("masks/a.png",))
 
 
 def test_names_that_are_not_unicode_identify_scenes(tmp_path):
     latin = os.fsdecode("straße".encode("latin-1")), os.fsdecode("café".encode("latin-1"))
     put(tmp_path, *(f"{latin[0]}/{kind}/{latin[1]}.png" for kind in ("images", "masks")))
     layout = guess_layout(tmp_path)
-    assert layout.images == "{area}/images/{name}.png"
+    assert layout.images == ("{area}/images/{name}.png",)
     assert layout.pairs == (({"area": "straße", "name": "café"}, True),)
 
 
@@ -244,16 +244,16 @@ def test_the_same_patterns_are_chosen_whatever_the_order_of_the_files(tmp_path):
 
 def test_patterns_may_be_given(tmp_path):
     put(tmp_path, "A/a.png", "B/a.png", "C/a.png")
-    layout = guess_layout(tmp_path, "A/{name}.png", "B/{name}.png")
-    assert (layout.image_files, layout.mask_files) == (("A/a.png",), ("B/a.png",))
-    assert guess_layout(tmp_path, "A/{name}.png").masks is None
+    layout = guess_layout(tmp_path, ["A/{name}.png"], "B/{name}.png")
+    assert (layout.image_files, layout.mask_files) == ((("A/a.png",),), ("B/a.png",))
+    assert guess_layout(tmp_path, ["A/{name}.png"]).masks is None
     for images, masks, message in (
         ("A/{name}.png", "B/{area}.png", "need the same fields"),
         ("A/a.png", None, "needs a field"),
         ("D/{name}.png", None, "no image matches"),
     ):
         with pytest.raises((DataError, MissingFileError), match=message):
-            guess_layout(tmp_path, images, masks)
+            guess_layout(tmp_path, [images], masks)
 
 
 REFUSED = {

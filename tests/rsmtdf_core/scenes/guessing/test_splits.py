@@ -7,7 +7,7 @@ from rsmtdf_core.scenes.guessing import Layout, guess_splits
 
 
 def layout(pattern: str, *pairs: tuple[dict[str, str], bool]) -> Layout:
-    return Layout(pattern, "masks/{name}.png", pairs, (), (), "")
+    return Layout((pattern,), "masks/{name}.png", pairs, (), (), "")
 
 
 def named(*counts: tuple[str, int, bool]) -> Layout:

@@ -1,13 +1,14 @@
 """The head on tokens: one crop or many, and its normalization."""
 
 import copy
+from typing import get_args
 
 import pytest
 import torch
 
 from rsmtdf_core.errors import ConfigError, RunError
 from rsmtdf_core.tokens import TokenShape
-from rsmtdf_core.training.methods.rows import TeacherHeadSettings
+from rsmtdf_core.training.methods.rows import HeadKind, TeacherHeadSettings
 from rsmtdf_core.training.methods.teacher_head import TeacherHead
 
 CROP, CLASSES = 8, 3
@@ -26,7 +27,7 @@ def tokens_of(images):
     }
 
 
-@pytest.fixture(params=["linear", "dpt"])
+@pytest.fixture(params=get_args(HeadKind))
 def head(request):
     torch.manual_seed(0)
     model = TeacherHead(request.param, "small", CLASSES, CROP, SHAPES, bands=4).eval()
