@@ -24,10 +24,9 @@ from pipeline.runs.report import report
 from rsmtdf_core.charts.canvas import canvas
 from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.charts.style import MARGIN, MUTED
-from rsmtdf_core.scenes.find import Dataset, find_pairs
+from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.scenes.masks import colorize
-from rsmtdf_core.scenes.members import split_pairs
 from rsmtdf_core.scenes.reader import SceneReader
 
 GAP = 8  # px between an image and its mask
@@ -58,8 +57,8 @@ def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> Non
     with Image.open(scratch / "classes.png") as picture:
         shares = np.asarray(picture.convert("RGB"))
     reader = SceneReader(Dataset(manifest, root, {}))
-    splits = split_pairs(manifest, find_pairs(manifest, root))
-    samples = [sample_rows(reader, split, pairs)[0] for split, pairs in splits.items()]
+    splits = find_scenes(manifest, root).splits
+    samples = [sample_rows(reader, split, scenes)[0] for split, scenes in splits.items()]
     width = shares.shape[1]
     column = (width - 2 * MARGIN + 3 * GAP) // len(samples)
     side = column // 2 - 2 * GAP

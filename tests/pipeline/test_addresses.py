@@ -23,6 +23,7 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "views_seed": (1, {VIEWS}),
     "data.manifest": ("COPY OF THE MANIFEST", set()),
     "data.root": ("COPY OF THE SCENES", set()),
+    "data.fold": (None, set()),  # another fold is another set of scenes
     "data.labeled": ("1/2", set()),
     "data.labeled_seed": (1, set()),
     # The teacher's position embeddings follow the size of the crop.

@@ -13,10 +13,10 @@ from rsmtdf_core.maps.ground import equal_area_crs, pixel_area
 from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.source import Source
-from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.members import parent_of
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.scene import Scene
+from rsmtdf_core.scenes.split_settings import SplitName
 
 
 @dataclass(frozen=True, slots=True)
