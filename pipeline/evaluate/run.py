@@ -126,6 +126,7 @@ def evaluate(
         unfinished=status in UNFINISHED,
         scenes=log.scores,
         reliability=tuple(counter.reliability for counter in log.counters),
+        interval=log.interval,
     )
     out = report_path.parent
     with writing(report_path):
