@@ -1,12 +1,13 @@
-"""`rsmtdf demo`: extract, train and evaluate on small scenes."""
+"""`rsmtdf demo`: both stages and a baseline without teachers, on small scenes."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.console import RichReporter, err, show, show_command
+from cli.console import RichReporter, show, show_command
 from cli.evaluate import show_report
+from cli.runs.compare import show_comparison
 
 
 def demo(
@@ -25,22 +26,19 @@ def demo(
         "outputs/demo"
     ),
 ) -> None:
-    """Extract, train and evaluate on small drawn scenes with tiny random teachers; takes minutes on a CPU.
+    """Train a student on small drawn scenes, first from labels alone, then with a teacher; minutes on a CPU.
 
-    With --data and --weights, use real scenes and real teachers instead.
+    Both trainings have the same labeled scenes and the same number of steps on labels. The teacher is tiny, and was
+    trained on other drawn scenes. With --data and --weights, use real scenes and real teachers instead.
     """
     from pipeline.demo.run import run_demo
 
     if (data is None) != (weights is None):
         raise typer.BadParameter("--data and --weights go together")
-    if data is None:
-        err.print(
-            "The demo's teachers have RANDOM WEIGHTS: the demo shows that everything runs, "
-            "and its scores do not reflect the method.",
-            style="bold yellow",
-        )
     result = run_demo(folder, data, weights, RichReporter())
     show_report(result.report)
+    show_comparison(result.comparison, classes=True)
     show("picture", result.folder / "panel.png")
-    show("confusion", result.folder / "confusion.png")
-    show_command("try it on an image", "rsmtdf", "predict", result.run, "IMAGE")
+    show("report page", result.page)
+    show_command("a map of an image", "rsmtdf", "predict", result.run, "IMAGE")
+    show_command("a model for your own images", "rsmtdf", "start", "FOLDER")

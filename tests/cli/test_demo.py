@@ -17,10 +17,17 @@ def calls(monkeypatch):
 
     def record(folder, data, weights, reporter):
         calls.append((folder, data, weights))
-        return SimpleNamespace(report=None, folder=folder, run=folder / "run")
+        return SimpleNamespace(
+            report=None,
+            folder=folder,
+            run=folder / "run",
+            comparison=None,
+            page=folder / "report.html",
+        )
 
     monkeypatch.setattr(pipeline.demo.run, "run_demo", record)
     monkeypatch.setattr(cli.demo, "show_report", lambda report: None)
+    monkeypatch.setattr(cli.demo, "show_comparison", lambda comparison, classes: None)
     return calls
 
 
@@ -28,18 +35,18 @@ def call(*words):
     return CliRunner().invoke(app, ["demo", *words], env={"COLUMNS": "200"})
 
 
-def test_drawn_scenes_come_with_a_warning_and_the_next_command(calls):
+def test_the_page_and_the_next_commands_follow_the_scores(calls):
     done = call()
     assert done.exit_code == 0, done.output
     assert calls == [(Path("outputs/demo"), None, None)]
-    assert "RANDOM WEIGHTS" in done.output
+    assert "outputs/demo/report.html" in done.output
     assert "rsmtdf predict outputs/demo/run" in done.output
+    assert "rsmtdf start FOLDER" in done.output
 
 
 def test_real_scenes_need_real_teachers(calls):
     assert call("--data", "dubai").exit_code == 2
     assert call("--weights", "weights").exit_code == 2
     assert calls == []
-    done = call("--data", "dubai", "--weights", "weights", "--out", "to")
+    call("--data", "dubai", "--weights", "weights", "--out", "to")
     assert calls == [(Path("to"), Path("dubai"), Path("weights"))]
-    assert "RANDOM WEIGHTS" not in done.output

@@ -1,8 +1,12 @@
+"""The demo names the files that it was given; on drawn scenes it trains without and with its teacher."""
+
 import pytest
 
 import pipeline.demo.run
-from pipeline.demo.run import run_demo
+from pipeline.config import load_config
+from pipeline.demo.run import TEACHER, run_demo
 from pipeline.reporter import Silent
+from pipeline.runs import read_run
 
 
 class _ReachedError(Exception):
@@ -10,30 +14,41 @@ class _ReachedError(Exception):
 
 
 def test_the_demo_on_real_scenes_names_the_files_it_was_given(tmp_path, monkeypatch):
-    def stop(config, reporter):
+    def stop(config, **_):
         raise _ReachedError(config)
 
-    monkeypatch.setattr(pipeline.demo.run, "extract", stop)
+    for stage in ("train", "extract"):
+        monkeypatch.setattr(pipeline.demo.run, stage, stop)
     with pytest.raises(_ReachedError) as reached:
         run_demo(tmp_path / "out", tmp_path / "dubai", tmp_path / "weights", Silent())
     (config,) = reached.value.args
     assert config.data.root == tmp_path / "dubai"
-    named = {config.student.weights, *(teacher.weights for teacher in config.teachers)}
-    assert named == {
-        str(tmp_path / "weights" / pipeline.demo.run.DINO),
-        str(tmp_path / "weights" / pipeline.demo.run.LITE0),
-    }
+    assert config.objective.method == "supervised"
+    assert config.student.weights == str(tmp_path / "weights" / pipeline.demo.run.LITE0)
     assert config.runtime.cache_folder == tmp_path / "out" / "cache"
 
 
-def test_the_demo_on_drawn_scenes_names_random_weights(tmp_path, monkeypatch):
-    def stop(config, reporter):
-        raise _ReachedError(config)
+@pytest.mark.slow
+def test_the_demo_on_drawn_scenes_trains_without_and_with_its_teacher(tmp_path, monkeypatch):
+    def shorter(name, overrides):
+        short = ("objective.pretrain.steps=2", "optimiser.max_steps=2", "optimiser.epochs=1")
+        alone = "objective.pretrain={}" in overrides
+        return load_config(name, [*overrides, *short[alone:], "evaluation.every=1"])
 
-    monkeypatch.setattr(pipeline.demo.run, "SCENES", 4)
-    monkeypatch.setattr(pipeline.demo.run, "extract", stop)
-    with pytest.raises(_ReachedError) as reached:
-        run_demo(tmp_path, None, None, Silent())
-    (config,) = reached.value.args
-    assert {teacher.weights for teacher in config.teachers} == {"random"}
-    assert len(list((config.data.root / "images").iterdir())) == 4
+    monkeypatch.setattr(pipeline.demo.run, "SCENES", 20)
+    monkeypatch.setattr(pipeline.demo.run, "SCENE_SIDE", 96)
+    monkeypatch.setattr(pipeline.demo.run, "load_config", shorter)
+    result = run_demo(tmp_path, None, None, Silent())
+    taught, alone = (group.runs[0].run for group in result.comparison.groups)
+    assert result.run.name == taught
+    assert (result.folder / "panel.png").is_file()
+    assert taught in result.page.read_text()
+    assert alone in result.page.read_text()
+    config = read_run(result.run).config
+    (teacher,) = config.teachers
+    assert (tmp_path / "teacher.safetensors").read_bytes() == TEACHER.read_bytes()
+    assert teacher.weights == str(tmp_path / "teacher.safetensors")
+    baseline = read_run(result.run.parent / alone).config
+    assert not baseline.teachers
+    assert baseline.data == config.data
+    assert baseline.optimiser == config.optimiser
