@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := setup.py rsmtdf rsmtdf_core pipeline cli data_manifests docs tests
 
-.PHONY: help demo test check format docs notebooks bench large-map experiment experiment-teachers pictures reliability clean
+.PHONY: help demo test check format docs notebooks bench large-map experiment experiment-teachers demo-teacher pictures reliability clean
 
 help:
-	@echo "make demo    both stages on small drawn scenes, with scores and a picture"
+	@echo "make demo    trains on small drawn scenes without and with a teacher: scores, pictures, a report page"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types and the direction of imports"
 	@echo "make format  format the code and apply safe fixes"
@@ -14,6 +14,7 @@ help:
 	@echo "make notebooks  runs the notebooks of docs/ and keeps their outputs"
 	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
+	@echo "make demo-teacher  trains the demo's teacher again, half an hour"
 	@echo "make pictures  the pictures of README and docs from the demo's scenes; needs chromium or google-chrome"
 	@echo "make large-map  a raster of 20,000 x 20,000 px becomes a map: seconds and peak memory, ten minutes or more"
 	@echo "make experiment  every method on the real scenes of DUBAI with the weights of WEIGHTS, an hour or two"
@@ -37,7 +38,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/mypy docs/pictures.py setup.py
+	$(BIN)/mypy docs/pictures.py docs/demo_teacher.py setup.py
 	MYPYPATH=docs/site $(BIN)/mypy docs/site/*.py
 	$(BIN)/lint-imports
 
@@ -81,6 +82,10 @@ RESULTS ?= tests/benchmarks/experiment_teachers.jsonl
 experiment-teachers: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/experiment_teachers.py $(ROADS) $(WEIGHTS) outputs/teachers --results $(RESULTS) $(ARGS)
 	cat outputs/teachers/table.md
+
+# Replaces the weights of the demo's teacher, in half an hour.
+demo-teacher: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python docs/demo_teacher.py outputs/demo-teacher
 
 pictures: demo
 	$(BIN)/python docs/pictures.py outputs/demo docs

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import rsmtdf
 from pipeline.demo.run import TEACHER
 from pipeline.demo.scenes import draw_scenes
-from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.validation import dump_yaml
 
 SCENES, SIDE, SEED = 400, 320, 1
@@ -55,9 +55,9 @@ def main() -> None:
     """Draw the scenes, train, score, and keep the encoder."""
     out = Path(sys.argv[1])
     draw_scenes(out / "scenes", SCENES, SIDE, SEED)
-    manifest = load_manifest("synthetic").model_dump(mode="json", exclude_defaults=True)
-    manifest["splits"] = {split: {"share": share} for split, share in SPLITS.items()}
-    (out / "manifest.yaml").write_text(dump_yaml(manifest))
+    fields = load_manifest("synthetic").model_dump(mode="json", exclude_defaults=True)
+    fields["splits"] = {split: {"share": share} for split, share in SPLITS.items()}
+    (out / "manifest.yaml").write_text(dump_yaml(Manifest.model_validate(fields)))
     data = {"manifest": str(out / "manifest.yaml"), "root": out / "scenes", "labeled": 1}
     report = rsmtdf.train(CONFIG, out / "run", overrides={"data": data}, overwrite=True)
     print(f"test mIoU {rsmtdf.evaluate(report.run).scores.miou:.4f}")
