@@ -108,6 +108,8 @@ def _splits_table(manifest: "Manifest", result: "DatasetCheck") -> Table:
     rows = table(manifest.title, "", *(split.name for split in result.splits))
     rows.add_row("scenes", *(str(split.scenes) for split in result.splits))
     rows.add_row("labeled", *(str(split.labeled) for split in result.splits))
+    if any(split.left_out for split in result.splits):
+        rows.add_row("left out", *(str(split.left_out) for split in result.splits))
     totals = [sum(split.pixels.values()) + split.ignored for split in result.splits]
     rows.add_row("mask pixels", *(f"{total:,}" for total in totals), end_section=True)
     for spec, color in zip(manifest.classes, picture_colors(manifest).classes, strict=True):

@@ -25,8 +25,9 @@ from pipeline.data.init.naming import assigned_by_order, name_classes
 from pipeline.data.init.text import manifest_text
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
 from rsmtdf_core.scenes.guessing import Layout, MaskGuess, SplitGuess
-from rsmtdf_core.scenes.manifest import SplitSpec, load_manifest
+from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.scenes.pixel_masks import ClassSpec
+from rsmtdf_core.scenes.split_settings import SplitSpec
 from rsmtdf_core.words import readable
 
 
