@@ -198,7 +198,8 @@ class ExperimentConfig(ConfigSettings):
     @property
     def run_folder(self) -> Path:
         """Default folder of this config's run."""
-        return self.runtime.runs / f"{self.name}-{self.objective.method}-seed{self.seed}"
+        fold = "" if self.data.fold is None else f"-fold{self.data.fold}"
+        return self.runtime.runs / f"{self.name}-{self.objective.method}{fold}-seed{self.seed}"
 
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | ExperimentConfig

@@ -62,7 +62,7 @@ def plan_experiment(config: ExperimentConfig) -> Experiment:
         DataError: If the scenes do not match the manifest.
         StoreDamagedError: If the tables of the cache are damaged.
     """
-    manifest = load_manifest(config.data.manifest)
+    manifest = load_manifest(config.data.manifest, config.data.fold)
     _require_bands(config, manifest)
     dataset = find_scenes(manifest, config.data.root)
     return planned(config, dataset, *training_scenes(dataset, config))
