@@ -1,4 +1,4 @@
-"""A small convolutional head for one coarse map, such as the tokens of a transformer."""
+"""A small convolutional head for one coarse map (tests: training/methods/test_teacher_head.py)."""
 
 from torch import nn
 
