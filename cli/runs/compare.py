@@ -1,7 +1,7 @@
 """`rsmtdf compare`: scores of runs side by side, over their seeds (tests: pipeline/runs/test_compare.py)."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -9,9 +9,6 @@ from rich.table import Table
 from cli.console import err, out, show, table
 from cli.options import ScoredSplit
 from cli.rows import show_rows
-
-if TYPE_CHECKING:
-    from pipeline.runs.compare import Comparison
 
 _MOST_GROUPS = 20  # groups whose settings are printed; table.md has all
 
@@ -42,25 +39,18 @@ def compare(
         bool, typer.Option("--classes", help="Add a column for each class.")
     ] = False,
 ) -> None:
-    """Compare runs by mean and sample standard deviation over the seeds of each configuration.
+    """Compare runs by mean and sample standard deviation over the seeds and folds of each configuration.
 
-    Runs that differ only in the seed form a group, named by the fewest settings that distinguish the groups; a table
-    lists all settings that differ. Writes table.csv, table.json, table.md, curves.png and scores.png, and lists
+    Runs that differ only in seed and fold form a group, named by the fewest settings that distinguish the groups; a
+    table lists all settings that differ. Writes table.csv, table.json, table.md, curves.png and scores.png, and lists
     differences that make the comparison unfair.
     """
+    from pipeline.runs.compare import cells, columns
     from pipeline.runs.compare import compare as compare_runs
 
     comparison = compare_runs(
         runs, folder, split.value if split else None, classes=classes, protocol=protocol
     )
-    show_comparison(comparison, classes=classes)
-    show("tables and curves", folder)
-
-
-def show_comparison(comparison: "Comparison", *, classes: bool) -> None:
-    """Print the scores of the groups, the settings in which they differ, and the warnings."""
-    from pipeline.runs.compare import cells, columns
-
     heads = columns(comparison, classes=classes)
     shown = table(f"{comparison.measure} on {comparison.dataset}, percent", *heads)
     for group in comparison.groups:
@@ -75,3 +65,4 @@ def show_comparison(comparison: "Comparison", *, classes: bool) -> None:
         out.print(settings)
     for sentence in comparison.warnings:
         err.print(sentence, style="yellow", soft_wrap=True)
+    show("tables and curves", folder)

@@ -4,12 +4,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import ExperimentConfig, load_config
+from pipeline.config import load_config
 from pipeline.demo.scenes import draw_scenes
 from pipeline.evaluate.run import evaluate
 from pipeline.extract.run import extract
 from pipeline.reporter import Reporter
-from pipeline.runs.compare import Comparison
 from pipeline.runs.report import report as write_page
 from pipeline.train.run import train
 from rsmtdf_core.evaluation.report import EvaluationReport
@@ -21,8 +20,8 @@ SCENES = 40
 SCENE_SIDE = 320
 TEACHER = Path(__file__).with_name("teacher.safetensors")
 """Weights of timm's `test_resnet`, trained on other drawn scenes by docs/demo_teacher.py."""
-# The same training without teachers: no distillation, from the first step on.
-_BASELINE = ("objective.method=supervised", "objective.pretrain={}", "teachers=[]")
+# The same training without teachers.
+_WITHOUT = ("objective.method=supervised", "objective.pretrain={}", "teachers=[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +32,14 @@ class DemoResult:
         report: the scores of the run with teachers on the test split.
         folder: the folder of that report and its pictures.
         run: the folder of the run with teachers.
-        comparison: scores of both runs.
+        alone: the scores of the run from labels alone.
         page: the report page of both runs.
     """
 
     report: EvaluationReport
     folder: Path
     run: Path
-    comparison: Comparison
+    alone: EvaluationReport
     page: Path
 
 
@@ -55,21 +54,16 @@ def run_demo(
     name, overrides = _drawn(folder, reporter) if data is None else _real(data, weights)
     places = [f"runtime.cache={folder / 'cache'}", f"runtime.runs={folder / 'runs'}"]
     config = load_config(name, overrides + places)
-    alone = load_config(name, [*overrides, *places, *_alone(config)])
+    without = [*overrides, *places, *_WITHOUT, f"name={config.name}-labels"]
     reporter.say("1 of 2: training from the labeled scenes alone")
-    baseline = train(alone, overwrite=True, reporter=reporter).run
-    evaluate(baseline, reporter=reporter)
+    baseline = train(load_config(name, without), overwrite=True, reporter=reporter).run
+    alone, _ = evaluate(baseline, reporter=reporter)
     reporter.say("2 of 2: training with teachers")
     extract(config, reporter=reporter)
     run = train(config, overwrite=True, reporter=reporter).run
     report, pictures = evaluate(run, reporter=reporter)
     page = write_page([run, baseline], folder / "report.html", reporter=reporter)
-    return DemoResult(report, pictures, run, page.comparison, page.path)
-
-
-def _alone(config: ExperimentConfig) -> list[str]:
-    """Return the overrides of the baseline, which has a name of its own if the method is the same."""
-    return [*_BASELINE, f"name={config.name}-labels"]
+    return DemoResult(report, pictures, run, alone, page.path)
 
 
 def _drawn(folder: Path, reporter: Reporter) -> tuple[str, list[str]]:

@@ -18,17 +18,20 @@ def calls(monkeypatch):
     def record(folder, data, weights, reporter):
         calls.append((folder, data, weights))
         return SimpleNamespace(
-            report=None,
+            report=scored(0.7),
+            alone=scored(0.6),
             folder=folder,
             run=folder / "run",
-            comparison=None,
             page=folder / "report.html",
         )
 
     monkeypatch.setattr(pipeline.demo.run, "run_demo", record)
     monkeypatch.setattr(cli.demo, "show_report", lambda report: None)
-    monkeypatch.setattr(cli.demo, "show_comparison", lambda comparison, classes: None)
     return calls
+
+
+def scored(miou):
+    return SimpleNamespace(scores=SimpleNamespace(miou=miou))
 
 
 def call(*words):
@@ -39,6 +42,7 @@ def test_the_page_and_the_next_commands_follow_the_scores(calls):
     done = call()
     assert done.exit_code == 0, done.output
     assert calls == [(Path("outputs/demo"), None, None)]
+    assert "60.0 from labels alone, 70.0 with the teacher" in done.output
     assert "outputs/demo/report.html" in done.output
     assert "rsmtdf predict outputs/demo/run" in done.output
     assert "rsmtdf start FOLDER" in done.output
