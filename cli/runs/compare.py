@@ -38,10 +38,10 @@ def compare(
         bool, typer.Option("--classes", help="Add a column for each class.")
     ] = False,
 ) -> None:
-    """Compare runs by mean and sample standard deviation over the seeds of each configuration.
+    """Compare runs by mean and sample standard deviation over the seeds and folds of each configuration.
 
-    Runs that differ only in the seed form a group, named by the fewest settings that distinguish the groups; a table
-    lists all settings that differ. Writes table.csv, table.json, table.md, curves.png and scores.png, and lists
+    Runs that differ only in seed and fold form a group, named by the fewest settings that distinguish the groups; a
+    table lists all settings that differ. Writes table.csv, table.json, table.md, curves.png and scores.png, and lists
     differences that make the comparison unfair.
     """
     from pipeline.runs.compare import cells, columns
