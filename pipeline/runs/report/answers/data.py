@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.labeled import labeled_rule
+from pipeline.origin import begun_from
 from pipeline.runs.report.answers.answer import Answer, meters
 from pipeline.runs.report.data import PageData
 from pipeline.runs.report.ground import Ground
@@ -55,6 +56,12 @@ def _distance(ground: Ground, split: str, scenes: int) -> Iterator[str]:
 def _separation(page: PageData) -> Iterator[str]:
     """Say whether training scenes show the scored areas, as far as the manifest or the files know."""
     ground, split = page.ground, page.split
+    yield from dict.fromkeys(
+        f"{begun[:1].upper()}{begun[1:]}."
+        for group in page.groups
+        for run in group.runs
+        if (begun := begun_from(run.record.folder)) is not None
+    )
     if page.imported:
         # The notes of an import describe its training data, which the manifest does not know.
         for note in page.reports[0].notes[: 3 if page.imported[0].folder.splits.exists() else 2]:
