@@ -88,7 +88,9 @@ def page_of(name: str) -> PageData:
         ),
         config=CONFIG,
         facts={},
-        folder=SimpleNamespace(imported=False, path=PLACE, config=PLACE, suggestions=PLACE),
+        folder=SimpleNamespace(
+            imported=False, origin=None, path=PLACE, config=PLACE, suggestions=PLACE
+        ),
         lines=[{"step": 0, f"loss {name}": 1.0, "seconds": {"step": 1.0}}],
         steps=1,
         distils=True,
