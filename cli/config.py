@@ -40,7 +40,8 @@ def show(config: Config, overrides: Overrides = None) -> None:
     typer.echo(dump_yaml(settings, excluded=True), nl=False)
     sentences = [*unheeded(settings)]
     with suppress(RsmtdfError):  # the manifest may not exist yet
-        sentences += unheeded_by_manifest(settings, load_manifest(settings.data.manifest))
+        manifest = load_manifest(settings.data.manifest, settings.data.fold)
+        sentences += unheeded_by_manifest(settings, manifest)
     for sentence in sentences:
         err.print(sentence, style="yellow", soft_wrap=True)
 

@@ -24,16 +24,15 @@ from pipeline.runs.report import report
 from rsmtdf_core.charts.canvas import canvas
 from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.charts.style import MARGIN, MUTED
-from rsmtdf_core.scenes.find import Dataset, find_pairs
+from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.scenes.masks import colorize
-from rsmtdf_core.scenes.members import split_pairs
 from rsmtdf_core.scenes.reader import SceneReader
 
 GAP = 8  # px between an image and its mask
 SIDE = 640  # px of the GeoTIFF's sides, one meter each
 PAGE = (1280, 2400)  # px of the browser's window
-LEFT_OUT = "#classes, #curves, #cost, #provenance, footer { display: none }"
+LEFT_OUT = "main > section:not(#scenes), #scenes details details, .swipe:nth-child(n+3), footer { display: none }"
 EXACT = (
     64  # the most frequent colors of a picture, which stay exact along with those of the classes
 )
@@ -58,8 +57,8 @@ def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> Non
     with Image.open(scratch / "classes.png") as picture:
         shares = np.asarray(picture.convert("RGB"))
     reader = SceneReader(Dataset(manifest, root, {}))
-    splits = split_pairs(manifest, find_pairs(manifest, root))
-    samples = [sample_rows(reader, split, pairs)[0] for split, pairs in splits.items()]
+    splits = find_scenes(manifest, root).splits
+    samples = [sample_rows(reader, split, scenes)[0] for split, scenes in splits.items()]
     width = shares.shape[1]
     column = (width - 2 * MARGIN + 3 * GAP) // len(samples)
     side = column // 2 - 2 * GAP

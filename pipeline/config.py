@@ -77,8 +77,9 @@ class ExperimentConfig(ConfigSettings):
 
     @model_validator(mode="after")
     def _fresh_views_fit(self) -> Self:
+        views = self.views_in_force
         labeled, unlabeled = (
-            views == FRESH for views in (self.views.labeled_views, self.views.unlabeled_views)
+            count == FRESH for count in (views.labeled_views, views.unlabeled_views)
         )
         sources = {phase.teacher_source: phase.objective for phase in self.phases}
         cached = sources.get("cached")
@@ -93,7 +94,7 @@ class ExperimentConfig(ConfigSettings):
                 f"views.labeled_views: fresh views have no cached tokens, and {self.method.name} with these settings "
                 f"needs those of labeled samples; {remedy}"
             )
-        if unlabeled and self.runtime.cache_pixels:
+        if self.views.unlabeled_views == FRESH and self.runtime.cache_pixels:
             raise ValueError(
                 "runtime.cache_pixels: fresh views are drawn during training and cannot be cached; set a number of "
                 "views.unlabeled_views such as 4, or cache_pixels: false"
@@ -129,7 +130,8 @@ class ExperimentConfig(ConfigSettings):
     def phases(self) -> tuple["ExperimentConfig", ...]:
         """The config of each phase of a run, in order.
 
-        These are distillation, if `objective.pretrain` has steps, and the method, without `objective.pretrain`.
+        These are distillation, if `objective.pretrain` has steps, and the method, without `objective.pretrain`; both
+        draw the same views.
         """
         pretrain = self.objective.pretrain
         if not pretrain.steps:
@@ -146,9 +148,10 @@ class ExperimentConfig(ConfigSettings):
         }
         optimiser = self.optimiser.model_copy(update=changes)
         alone = self.objective.model_copy(update={"pretrain": PretrainSettings()})
+        shared = self.model_copy(update={"views": self.views_in_force})
         return (
-            self.model_copy(update={"objective": distill, "optimiser": optimiser}),
-            self.model_copy(update={"objective": alone}),
+            shared.model_copy(update={"objective": distill, "optimiser": optimiser}),
+            shared.model_copy(update={"objective": alone}),
         )
 
     @property
@@ -170,15 +173,33 @@ class ExperimentConfig(ConfigSettings):
         return "cached" if self.objective.pretrain.steps else "none"
 
     @property
+    def views_in_force(self) -> ViewSettings:
+        """The settings of views, with those of a method without teachers if no phase uses any."""
+        return self.views.in_force(teachers=self.teacher_source != "none")
+
+    @property
     def trains_from_cached_pixels(self) -> bool:
-        """Whether training reads cached pixels; not if its only views are fresh ones of labeled scenes."""
-        fresh_only = self.views.labeled_views == FRESH and not self.method.strong_views
-        return self.runtime.cache_pixels and not fresh_only
+        """Whether any phase reads cached pixels; not if all of its views are fresh."""
+        views = self.views_in_force
+        planned = [
+            views.labeled_views != FRESH
+            or (phase.method.strong_views and views.unlabeled_views != FRESH)
+            for phase in self.phases
+        ]
+        return self.runtime.cache_pixels and any(planned)
+
+    @property
+    def overruled(self) -> dict[str, str]:
+        """Cached pixels that no training reads."""
+        if not self.runtime.cache_pixels or self.trains_from_cached_pixels:
+            return {}
+        return {"runtime.cache_pixels": f"as {self.method.name} draws fresh views"}
 
     @property
     def run_folder(self) -> Path:
         """Default folder of this config's run."""
-        return self.runtime.runs / f"{self.name}-{self.objective.method}-seed{self.seed}"
+        fold = "" if self.data.fold is None else f"-fold{self.data.fold}"
+        return self.runtime.runs / f"{self.name}-{self.objective.method}{fold}-seed{self.seed}"
 
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | ExperimentConfig

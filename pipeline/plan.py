@@ -62,7 +62,7 @@ def plan_experiment(config: ExperimentConfig) -> Experiment:
         DataError: If the scenes do not match the manifest.
         StoreDamagedError: If the tables of the cache are damaged.
     """
-    manifest = load_manifest(config.data.manifest)
+    manifest = load_manifest(config.data.manifest, config.data.fold)
     _require_bands(config, manifest)
     dataset = find_scenes(manifest, config.data.root)
     return planned(config, dataset, *training_scenes(dataset, config))
@@ -79,10 +79,11 @@ def planned(
     Raises:
         StoreDamagedError: If the tables of the cache are damaged.
     """
-    drawing = drawing_fields(config.views, config.views_seed)
+    views = config.views_in_force
+    drawing = drawing_fields(views, config.views_seed)
     group = find_group(config.runtime.cache_folder, drawing, (*labeled, *unlabeled))
     known = None if group is None else group.known
-    plan = make_plan(labeled, unlabeled, config.views, config.views_seed, known)
+    plan = make_plan(labeled, unlabeled, views, config.views_seed, known)
     return Experiment(config, dataset, plan)
 
 
@@ -136,9 +137,19 @@ def require_views(experiment: Experiment) -> None:
     Raises:
         ConfigError: If all views are drawn during training.
     """
-    views = experiment.config.views
+    views = experiment.config.views_in_force
     if views.unlabeled_views != FRESH and len(experiment.plan):
         return
+    if (
+        experiment.config.views.without_teachers == FRESH
+        and experiment.config.teacher_source == "none"
+    ):
+        raise ConfigError(
+            f"{experiment.config.method.name} uses no teachers, and its views are fresh, so there are no features to "
+            "extract",
+            where="views.without_teachers",
+            remedy="train without features; or --set views.without_teachers=planned",
+        )
     role = "unlabeled" if views.unlabeled_views == FRESH else "labeled"
     raise ConfigError(
         f"views of {role} scenes are fresh, so they are drawn during training and have no features to extract",

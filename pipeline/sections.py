@@ -24,11 +24,15 @@ class DataSettings(ConfigSettings):
         labeled: the training scenes whose masks are used: a share of them, such as 1/8, or those of some images, such
             as {images: [a, b]} or {where: {area: [north]}, share: 1/4}; has no effect if the manifest lists its labeled
             scenes.
+        fold: the fold of the manifest's splits, from 0, for cross-validation; None takes the splits as written.
         labeled_seed: seed of the draw of labeled scenes; a larger share includes the scenes of a smaller share.
     """
 
     manifest: Place[str] = Field(max_length=LONGEST_PATH)
     root: Place[WholePath]
+    fold: Result[int | None] = Field(
+        default=None, ge=0, lt=1000, exclude_if=lambda fold: fold is None
+    )
     labeled: Result[Labeled] = 0.125
     labeled_seed: Result[int] = Field(default=0, ge=-(2**62), le=2**62)
 

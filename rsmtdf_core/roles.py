@@ -8,6 +8,7 @@ predictions are derived from these roles. So there is no separate list of keys t
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from functools import reduce
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic.fields import FieldInfo
@@ -77,7 +78,7 @@ class ConfigSettings(Settings):
 
     @property
     def overruled(self) -> dict[str, str]:
-        """The keys of this group that others make ineffective, each with the reason, such as "with loss: mse"."""
+        """The dotted keys in this group that others make ineffective, each with the reason, as in "with loss: mse"."""
         return {}
 
     def chosen(self, name: str) -> bool:
@@ -86,7 +87,7 @@ class ConfigSettings(Settings):
         The config of a run has all keys; there, the values that differ from their defaults are chosen.
         """
         fields, given = type(self).model_fields, self.model_fields_set
-        if given >= fields.keys():
+        if all(key in given or field.exclude_if for key, field in fields.items()):
             default = fields[name].get_default(call_default_factory=True)
             return bool(getattr(self, name) != default)
         return name in given
@@ -110,9 +111,11 @@ def unheeded(settings: ConfigSettings, prefix: str = "") -> Iterator[str]:
         settings: the config, or a group of it.
         prefix: the dotted key of the group, with a dot at its end.
     """
-    for name, reason in settings.overruled.items():
-        if settings.chosen(name):
-            yield f"{prefix}{name} has no effect {reason}"
+    for key, reason in settings.overruled.items():
+        *groups, name = key.split(".")
+        holder: ConfigSettings = reduce(getattr, groups, settings)
+        if holder.chosen(name):
+            yield f"{prefix}{key} has no effect {reason}"
     for name in type(settings).model_fields:
         if isinstance(group := getattr(settings, name), ConfigSettings):
             yield from unheeded(group, f"{prefix}{name}.")

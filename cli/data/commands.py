@@ -103,14 +103,18 @@ def check(
 
 def _splits_table(manifest: "Manifest", result: "DatasetCheck") -> Table:
     """The number of scenes in each split, and the percentage of mask pixels of each class."""
+    from rsmtdf_core.scenes.colors import picture_colors
+
     rows = table(manifest.title, "", *(split.name for split in result.splits))
     rows.add_row("scenes", *(str(split.scenes) for split in result.splits))
     rows.add_row("labeled", *(str(split.labeled) for split in result.splits))
+    if any(split.left_out for split in result.splits):
+        rows.add_row("left out", *(str(split.left_out) for split in result.splits))
     totals = [sum(split.pixels.values()) + split.ignored for split in result.splits]
     rows.add_row("mask pixels", *(f"{total:,}" for total in totals), end_section=True)
-    for spec in manifest.classes:
+    for spec, color in zip(manifest.classes, picture_colors(manifest).classes, strict=True):
         counts = [split.pixels[spec.name] for split in result.splits]
-        swatch = Text.assemble(("\u2588\u2588 ", spec.color), spec.name, " %")
+        swatch = Text.assemble(("\u2588\u2588 ", color), spec.name, " %")
         rows.add_row(swatch, *map(_share, counts, totals))
     rows.add_row("ignored %", *map(_share, [split.ignored for split in result.splits], totals))
     return rows

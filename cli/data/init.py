@@ -251,8 +251,11 @@ def _show_classes(proposal: "Draft") -> None:
     """Print the mask value, the color and the share of the pixels of each class, if there are masks."""
     if not proposal.class_rows:
         return
+    from rsmtdf_core.scenes.colors import picture_colors
+
     classes = table("classes", "class", "mask value", "pixels")
-    for row in proposal.class_rows:
-        name = Text.assemble(("\u2588\u2588 ", row.spec.color), row.spec.name)
+    colors = picture_colors(proposal.manifest).classes
+    for row, color in zip(proposal.class_rows, colors, strict=True):
+        name = Text.assemble(("\u2588\u2588 ", color), row.spec.name)
         classes.add_row(name, str(row.value), f"{row.percent:.2f} %")
     out.print(classes)

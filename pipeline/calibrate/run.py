@@ -11,8 +11,8 @@ from rsmtdf_core.evaluation.temperature import LIMITS, PixelSample
 from rsmtdf_core.files import require_writable
 from rsmtdf_core.runs.best import Choice
 from rsmtdf_core.scenes.find import find_scenes
-from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.words import counted
 

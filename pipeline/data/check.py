@@ -1,6 +1,7 @@
 """Check a dataset against its manifest, and draw sample scenes with their masks and the classes of each split."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from rsmtdf_core.charts.panels import PanelRow, panel_picture
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.files import require_writable, write_json
 from rsmtdf_core.scenes.check import DatasetCheck, check_dataset
-from rsmtdf_core.scenes.find import Dataset, find_pairs, open_scenes
-from rsmtdf_core.scenes.manifest import Manifest, SplitName
-from rsmtdf_core.scenes.members import choose_scenes, split_pairs
+from rsmtdf_core.scenes.find import Dataset, OpenedImage, find_pairs, open_scenes
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.members import split_pairs, split_scenes
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.scene import Scene, ScenePair
+from rsmtdf_core.scenes.split_settings import SplitName
 
 SAMPLES = 3  # scenes of each split
 OUTPUTS = ("samples.png", "classes.png", "check.json")
@@ -44,7 +46,8 @@ def check_data(
     if out is None:
         return result
     reader = SceneReader(Dataset(manifest, root, {}))
-    rows = [row for name, members in splits.items() for row in sample_rows(reader, name, members)]
+    scenes = _readable_scenes(reader.dataset, splits)
+    rows = [row for name, members in scenes.items() for row in sample_rows(reader, name, members)]
     if rows:
         panel_picture(out / "samples.png", rows, manifest)
     class_shares_picture(out / "classes.png", manifest, result.splits)
@@ -52,30 +55,31 @@ def check_data(
     return result
 
 
-def sample_rows(
-    reader: SceneReader, split: SplitName, members: Sequence[ScenePair]
-) -> list[PanelRow]:
-    """Return evenly spaced scenes of a split, with masks if any scene has one.
-
-    Rasters contribute windows of the split. Unreadable files are skipped.
+def sample_rows(reader: SceneReader, split: SplitName, scenes: Sequence[Scene]) -> list[PanelRow]:
+    """Return evenly spaced scenes of a split, with masks if any scene has one. Unreadable files are skipped.
 
     Args:
         reader: reads the dataset.
         split: the name of the split.
-        members: the pairs of the split, see `split_pairs`.
+        scenes: the scenes of the split.
     """
-    scenes = choose_scenes(reader.dataset.manifest, split, list(_cut(reader.dataset, members)))
     shown = [scene for scene in scenes if scene.mask is not None] or list(scenes)
     step = max(1, len(shown) // SAMPLES)
     return list(islice(_rows(reader, split, shown[step // 2 :: step]), SAMPLES))
 
 
-def _cut(dataset: Dataset, pairs: Sequence[ScenePair]) -> Iterator[Scene]:
-    for pair in pairs:
-        try:
-            yield from open_scenes(dataset.manifest, dataset.root, pair).scenes
-        except RsmtdfError:  # the check lists it among the problems
-            continue
+def _readable_scenes(
+    dataset: Dataset, members: Mapping[SplitName, Sequence[ScenePair]]
+) -> Mapping[SplitName, Sequence[Scene]]:
+    """Return the scenes of each split, without those of images that cannot be opened."""
+    images: dict[str, OpenedImage] = {}
+    for pair in {pair.id: pair for pairs in members.values() for pair in pairs}.values():
+        with suppress(RsmtdfError):  # the check lists it among the problems
+            images[pair.id] = open_scenes(dataset.manifest, dataset.root, pair)
+    readable = {
+        split: [pair for pair in pairs if pair.id in images] for split, pairs in members.items()
+    }
+    return split_scenes(dataset.manifest, readable, images).splits
 
 
 def _rows(reader: SceneReader, split: SplitName, scenes: Sequence[Scene]) -> Iterator[PanelRow]:

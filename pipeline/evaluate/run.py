@@ -26,7 +26,7 @@ from rsmtdf_core.runs.folder import UNFINISHED
 from rsmtdf_core.runs.history import ranked
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, find_scenes
-from rsmtdf_core.scenes.manifest import SplitName
+from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.scenes.splits import imported_notes, split_notes
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.words import counted
@@ -126,6 +126,7 @@ def evaluate(
         unfinished=status in UNFINISHED,
         scenes=log.scores,
         reliability=tuple(counter.reliability for counter in log.counters),
+        interval=log.interval,
     )
     out = report_path.parent
     with writing(report_path):

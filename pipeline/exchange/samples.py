@@ -16,10 +16,10 @@ from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.evaluation.scoring import evenly
 from rsmtdf_core.maps.ground import pixel_size
 from rsmtdf_core.scenes.find import Dataset, find_scenes
-from rsmtdf_core.scenes.manifest import SplitName
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.scene import Scene
+from rsmtdf_core.scenes.split_settings import SplitName
 
 COUNT = 8
 _SPLITS: tuple[SplitName, ...] = ("val", "test", "train")

@@ -9,4 +9,4 @@ from pipeline.extract.view_pixels import ViewPixels
 def producers_of(config: ExperimentConfig) -> tuple[Producer, ...]:
     """Return the producers of a config, in the order of reports."""
     teachers = tuple(TeacherTokens(teacher) for teacher in config.teachers)
-    return (*teachers, ViewPixels()) if config.runtime.cache_pixels else teachers
+    return (*teachers, ViewPixels()) if config.trains_from_cached_pixels else teachers

@@ -97,7 +97,14 @@ def extract(
     began = time.perf_counter()
     reporter = reporter or Silent()
     if not producers_of(config):
-        raise ConfigError("the config names no teacher", remedy="list some under `teachers`")
+        unread = (
+            f", and {config.method.name} reads no cached views"
+            if config.runtime.cache_pixels
+            else ""
+        )
+        raise ConfigError(
+            f"the config names no teacher{unread}", remedy="list some under `teachers`"
+        )
     config = _absolute(config)
     require_writable_folder(config.runtime.cache_folder)
     for teacher in config.teachers:

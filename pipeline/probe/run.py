@@ -24,7 +24,7 @@ from pipeline.sections import RuntimeSettings
 from pipeline.trained import TrainedRun, inference_device, load_run
 from rsmtdf_core.errors import ConfigError, MissingFileError, RunError
 from rsmtdf_core.runs.best import Choice
-from rsmtdf_core.scenes.manifest import SplitName
+from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.student.model import Student
 from rsmtdf_core.student.pretrained import fetch_encoder
 from rsmtdf_core.teachers.teacher import declared_shape

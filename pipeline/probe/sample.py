@@ -12,8 +12,9 @@ from rsmtdf_core.evaluation.scoring import scored_scenes
 from rsmtdf_core.probing.spread import MOST_FOLDS
 from rsmtdf_core.scenes.find import find_scenes, with_digests
 from rsmtdf_core.scenes.labeled import LabeledImages
-from rsmtdf_core.scenes.manifest import SplitName, load_manifest
+from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.scenes.scene import Scene
+from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.views.draws import key_digest
 from rsmtdf_core.views.settings import FRESH
 from rsmtdf_core.words import counted
@@ -83,13 +84,14 @@ def sample_views(
 
 
 def _experiment(config: ExperimentConfig, split: SplitName) -> Experiment:
-    if config.views.labeled_views == FRESH:
+    views = config.views_in_force
+    if views.labeled_views == FRESH:
         # Training draws such views without end; a probe takes the first ones.
-        views = config.views.model_copy(update={"labeled_views": _FRESH_VIEWS})
+        views = views.model_copy(update={"labeled_views": _FRESH_VIEWS})
         config = config.model_copy(update={"views": views})
     if split == "train":
         return plan_experiment(config)
-    dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
+    dataset = find_scenes(load_manifest(config.data.manifest, config.data.fold), config.data.root)
     return planned(
         config, dataset, with_digests(dataset, scored_scenes(dataset.splits.get(split, ())))
     )

@@ -169,7 +169,7 @@ def run_all(
     if config.teachers:
         extract(config, reporter=reporter)
     run = train(config, overwrite=overwrite, exits=exits, reporter=reporter).run
-    dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
+    dataset = find_scenes(load_manifest(config.data.manifest, config.data.fold), config.data.root)
     scores = None
     if any(scene.mask is not None for scene in dataset.splits.get("test", ())):
         scores, _ = evaluate(run, reporter=reporter)

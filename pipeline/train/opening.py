@@ -52,7 +52,7 @@ def _opening(phase: Phase) -> str:
 
 def _fresh_views(config: ExperimentConfig) -> str:
     """Describe the fresh views of a training, with a comma before; empty if there are none."""
-    views = config.views
+    views = config.views_in_force
     counts = {"labeled": views.labeled_views, "unlabeled": views.unlabeled_views}
     fresh = [role for role, count in counts.items() if count == FRESH]
     if not config.method.strong_views:

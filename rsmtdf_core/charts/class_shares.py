@@ -6,6 +6,7 @@ from pathlib import Path
 from rsmtdf_core.charts.canvas import Canvas, canvas, text_width
 from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
 from rsmtdf_core.scenes.check import SplitCheck
+from rsmtdf_core.scenes.colors import picture_colors
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.words import one_line, shortened
 
@@ -64,10 +65,10 @@ def _class_rows(manifest: Manifest, splits: Sequence[SplitCheck]) -> list[_Row]:
     rows = [
         (
             shortened(one_line(spec.name), _LONGEST),
-            spec.color,
+            color,
             [split.pixels[spec.name] for split in splits],
         )
-        for spec in manifest.classes
+        for spec, color in zip(manifest.classes, picture_colors(manifest).classes, strict=True)
     ]
     if len(rows) < _MOST_ROWS:
         return rows

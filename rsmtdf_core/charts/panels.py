@@ -11,13 +11,13 @@ from PIL import Image
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.canvas import Canvas, Entry, canvas, legend_height, legend_width
 from rsmtdf_core.charts.style import FAINT, MARGIN, MUTED
+from rsmtdf_core.scenes.colors import picture_colors
 from rsmtdf_core.scenes.manifest import Manifest
-from rsmtdf_core.scenes.masks import colorize
 from rsmtdf_core.scenes.pixel_masks import color_rgb
 
 _PANEL = 480  # px, longer side of a panel
 _GAP = 12  # px between panels
-_RIGHT, _WRONG, _IGNORED = "#DCE6EE", "#C81E1E", "#000000"
+_RIGHT, _WRONG = "#DCE6EE", "#C81E1E"
 ERROR_ENTRIES: tuple[Entry, ...] = (("right", _RIGHT), ("wrong", _WRONG))
 """The legend of an error map; ignored pixels have the color of those in the truth."""
 
@@ -98,16 +98,17 @@ def _colors(row: PanelRow, head: str, manifest: Manifest) -> Pixels | None:
     if head == "Errors":
         if row.truth is None or row.prediction is None:
             return None
-        return error_colors(row.truth, row.prediction, manifest.ignore_id)
+        return error_colors(row.truth, row.prediction, manifest)
     ids = row.prediction if head == "Prediction" else row.truth
-    return None if ids is None else colorize(ids, manifest)
+    return None if ids is None else picture_colors(manifest).painted(ids)
 
 
-def error_colors(truth: Pixels, prediction: Pixels, ignore_id: int) -> Pixels:
+def error_colors(truth: Pixels, prediction: Pixels, manifest: Manifest) -> Pixels:
     """Return the map of right, wrong and ignored pixels, uint8 [H, W, 3], of class ids uint8 [H, W]."""
-    table = np.array([color_rgb(color) for color in (_RIGHT, _WRONG, _IGNORED)], np.uint8)
+    unlabeled = picture_colors(manifest).unlabeled
+    table = np.array([color_rgb(color) for color in (_RIGHT, _WRONG, unlabeled)], np.uint8)
     codes = (truth != prediction).astype(np.uint8)
-    codes[truth == ignore_id] = 2
+    codes[truth == manifest.ignore_id] = 2
     colors: Pixels = table[codes]
     return colors
 
@@ -125,7 +126,7 @@ def _resized(
 
 def legend_picture(path: Path, manifest: Manifest) -> None:
     """Write a legend of the classes' colors and names, to accompany colored predictions."""
-    entries = class_entries(manifest, ignored=False)
+    entries = list(zip(_names(manifest), (spec.color for spec in manifest.classes), strict=True))
     inner = min(legend_width(entries), 3 * _PANEL)
     height = 2 * MARGIN + legend_height(inner, entries)
     with canvas(path, inner + 2 * MARGIN, height) as page:
@@ -133,9 +134,14 @@ def legend_picture(path: Path, manifest: Manifest) -> None:
 
 
 def class_entries(manifest: Manifest, *, ignored: bool) -> list[Entry]:
-    """Return the legend entries of the classes; `ignored` adds an entry for unlabeled pixels."""
-    entries = [
-        (f"{spec.name} (not scored)" if spec.name in manifest.unscored else spec.name, spec.color)
-        for spec in manifest.classes
+    """Return the legend entries of the classes in pictures; `ignored` adds an entry for unlabeled pixels."""
+    colors = picture_colors(manifest)
+    entries = list(zip(_names(manifest), colors.classes, strict=True))
+    return [*entries, ("not labeled", colors.unlabeled)] if ignored else entries
+
+
+def _names(manifest: Manifest) -> list[str]:
+    return [
+        f"{name} (not scored)" if name in manifest.unscored else name
+        for name in manifest.class_names
     ]
-    return [*entries, ("not labeled", "#000000")] if ignored else entries

@@ -18,11 +18,13 @@ from rsmtdf_core.scenes.duplicates import Content, find_copies, find_duplicates
 from rsmtdf_core.scenes.find import find_pairs, in_threads, orientation_note
 from rsmtdf_core.scenes.hints import unknown_values_hint
 from rsmtdf_core.scenes.image_labels import label_notes, listed_images, unplaced
-from rsmtdf_core.scenes.manifest import Manifest, SplitName
-from rsmtdf_core.scenes.members import choose_scenes, missing_scenes, refuse_shared, split_pairs
+from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.members import missing_scenes, refuse_shared, split_pairs, split_scenes
 from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.problems import Problem
 from rsmtdf_core.scenes.scene import Scene, ScenePair, image_id
+from rsmtdf_core.scenes.split_settings import SplitName
+from rsmtdf_core.scenes.splits import block_notes
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.words import counted, readable
 
@@ -37,6 +39,7 @@ class SplitCheck(Settings):
         unlabeled: images without any labeled scene, posix paths relative to the data root.
         pixels: number of pixels of each class, in the readable masks.
         ignored: number of pixels of these masks without a class.
+        left_out: number of further scenes in its blocks, which are too near to a block of another split.
     """
 
     name: str
@@ -45,6 +48,7 @@ class SplitCheck(Settings):
     unlabeled: tuple[Annotated[str, BeforeValidator(readable)], ...]
     pixels: dict[str, int]
     ignored: int
+    left_out: int = 0
 
 
 class DatasetCheck(Settings):
@@ -101,12 +105,10 @@ def check_dataset(
     ]
     listed = listed_images(manifest, root, [(pair.image, pair.mask) for pair in pairs])
     problems += listed.ambiguous
-    scenes: dict[SplitName, tuple[Scene, ...]] = {}
+    scenes, left_out = split_scenes(manifest, splits, pair_checks)
     for split, members in splits.items():
         if split != "train":
             problems += _missing_masks(split, members)
-        cut = [scene for pair in members for scene in pair_checks[pair.id].scenes]
-        scenes[split] = choose_scenes(manifest, split, cut)
         opened = {pair.id for pair in members if pair_checks[pair.id].scenes}
         problems += [
             Problem(
@@ -119,7 +121,8 @@ def check_dataset(
     problems += _labeled_without_mask(manifest, scenes.get("train", ()))
     problems += _duplicates(splits, pair_checks)
     split_checks = tuple(
-        _split_check(manifest, split, members, pair_checks) for split, members in scenes.items()
+        _split_check(manifest, split, members, pair_checks, left_out.get(split, 0))
+        for split, members in scenes.items()
     )
     unknown: Counter[str] = Counter()
     for pair_check in pair_checks.values():
@@ -132,6 +135,7 @@ def check_dataset(
         notes=(
             *_lacking(split_checks),
             *_left_out(manifest, len(pairs) - len(used), pair_checks),
+            *block_notes(manifest, left_out),
             *_listed(manifest),
             *label_notes(labels),
             *listed.notes,
@@ -229,6 +233,7 @@ def _split_check(
     split: SplitName,
     scenes: Sequence[Scene],
     pair_checks: dict[str, PairCheck],
+    left_out: int,
 ) -> SplitCheck:
     counted = {
         scene: counts for pair in pair_checks.values() for scene, counts in pair.pixels.items()
@@ -246,6 +251,7 @@ def _split_check(
         ),
         pixels=dict(zip(manifest.class_names, pixels[:-1].tolist(), strict=True)),
         ignored=int(pixels[-1]),
+        left_out=left_out,
     )
 
 

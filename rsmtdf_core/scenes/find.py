@@ -1,8 +1,8 @@
 """Find the scenes of a manifest in a folder, reading only file names and image headers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -16,18 +16,20 @@ from rsmtdf_core.scenes.image_labels import (
     unplaced,
 )
 from rsmtdf_core.scenes.images.formats import VRT, identify
+from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.vrt import vrt_sources
-from rsmtdf_core.scenes.manifest import Manifest, SplitName
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.members import (
-    choose_scenes,
     listed_but_missing,
     missing_scenes,
     refuse_shared,
     split_pairs,
+    split_scenes,
 )
 from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.scene import Scene, ScenePair, cut_scenes, region
+from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.words import counted
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class Dataset:
         splits: the scenes of each split.
         turned: images that are shown turned, by their orientation tag.
         notes: sentences on labels that are not used as they are in their files.
+        left_out: for splits by block, the number of scenes that are too near to a block of another split.
     """
 
     manifest: Manifest
@@ -51,6 +54,7 @@ class Dataset:
     splits: dict[SplitName, tuple[Scene, ...]]
     turned: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: Mapping[SplitName, int] = field(default_factory=dict)
 
     @property
     def cautions(self) -> tuple[str, ...]:
@@ -82,21 +86,21 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
             where=root / problem.file,
             remedy="give the images different names, or choose some of them with `images` in the manifest",
         )
-    splits = {}
-    for split, split_members in members.items():
-        cut = [scene for pair in split_members for scene in images[pair.id].scenes]
-        splits[split] = choose_scenes(manifest, split, cut)
-        if missing := missing_scenes(manifest, split, splits[split]):
+    splits, left_out = split_scenes(manifest, members, images)
+    for split, scenes in splits.items():
+        if missing := missing_scenes(manifest, split, scenes):
             raise listed_but_missing(manifest, split, missing)
     refuse_shared(manifest, splits)
     turned = tuple(pair.image for pair in pairs.values() if images[pair.id].turned)
-    return Dataset(manifest, root, splits, turned, (*label_notes(labels), *listed.notes))
+    notes = (*label_notes(labels), *listed.notes)
+    return Dataset(manifest, root, splits, turned, notes, left_out)
 
 
 class OpenedImage(NamedTuple):
-    """The scenes of an image, whether it is shown turned, and its labels if they are shapes."""
+    """The scenes of an image, its frame, whether it is shown turned, and its labels if they are shapes."""
 
     scenes: list[Scene]
+    frame: Frame
     turned: bool
     labels: ImageLabels | None
 
@@ -114,7 +118,9 @@ def open_scenes(manifest: Manifest, root: Path, pair: ScenePair) -> OpenedImage:
             if pair.mask is None
             else find_labels(manifest, root, pair.mask, pair.image, raster.image)
         )
-        return OpenedImage(labeled_scenes(scenes, labels), raster.image.turned, labels)
+        return OpenedImage(
+            labeled_scenes(scenes, labels), raster.frame, raster.image.turned, labels
+        )
 
 
 def labeled_scenes(scenes: Sequence[Scene], labels: ImageLabels | None) -> list[Scene]:

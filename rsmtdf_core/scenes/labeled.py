@@ -6,8 +6,9 @@ from typing import Annotated, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from rsmtdf_core.errors import DataError
+from rsmtdf_core.scenes.draws import rank
 from rsmtdf_core.scenes.find import Dataset
-from rsmtdf_core.scenes.members import rank, require_values
+from rsmtdf_core.scenes.members import require_values
 from rsmtdf_core.scenes.scene import Scene, image_id
 from rsmtdf_core.settings import Settings, Share
 from rsmtdf_core.validation import suggestion

@@ -4,10 +4,9 @@ A manifest has everything that turns a folder of images into scenes with class i
 split is hidden in code.
 """
 
-from collections import Counter
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +26,10 @@ from rsmtdf_core.scenes.shapes.settings import (
     SharedPattern,
     require_named,
 )
-from rsmtdf_core.settings import LONGEST_PATH, MOST_COUNT, Settings
+from rsmtdf_core.scenes.split_settings import BlockSpec, SceneIds, SplitName, SplitSpec
+from rsmtdf_core.scenes.window_settings import WindowSpec
+from rsmtdf_core.settings import LONGEST_PATH, Settings
 from rsmtdf_core.validation import load_yaml, suggestion, validate
-from rsmtdf_core.words import counted
-
-SplitName = Literal["train", "val", "test"]
 
 
 def _checked(pattern: str) -> str:
@@ -41,77 +39,6 @@ def _checked(pattern: str) -> str:
 
 PathPattern = Annotated[str, Field(max_length=LONGEST_PATH), AfterValidator(_checked)]
 BandFiles = Annotated[tuple[PathPattern, ...], Field(min_length=2, max_length=1024)]
-
-
-class WindowSpec(Settings):
-    """Scenes are windows of `size` px, `stride` px apart; the last of a row may be smaller."""
-
-    size: int = Field(gt=0, le=MOST_COUNT)
-    stride: int = Field(gt=0, le=MOST_COUNT)
-
-    @model_validator(mode="after")
-    def _leaves_no_gaps(self) -> Self:
-        if self.stride > self.size:
-            raise ValueError(
-                f"stride {self.stride} is larger than size {self.size}: pixels would be skipped"
-            )
-        return self
-
-
-def _each_once(scenes: tuple[str, ...]) -> tuple[str, ...]:
-    for scene, times in Counter(scenes).most_common(1):
-        if times > 1:
-            raise ValueError(f"the scene {scene!r} is listed {times} times")
-    return scenes
-
-
-SceneIds = Annotated[tuple[str, ...], AfterValidator(_each_once)]
-
-
-class SplitSpec(Settings):
-    """The scenes of a split, by a list or by a rule.
-
-    Attributes:
-        where: allowed values of fields of the path pattern; every field must match.
-        share: the slice of the matching scenes between two shares, 0 to 1, in a random order.
-        seed: seed of that order; splits of the same scenes use the same seed.
-        by: the unit of the order: parents (all crops of a tile or raster stay together), or single crops.
-        scenes: the ids of the scenes, instead of a rule; in a file, the name of a list next to the manifest.
-    """
-
-    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    share: tuple[float, float] = (0.0, 1.0)
-    seed: int = Field(default=0, ge=-(2**62), le=2**62)
-    by: Literal["parent", "crop"] = "parent"
-    scenes: SceneIds | None = None
-
-    @model_validator(mode="after")
-    def _is_a_slice(self) -> Self:
-        low, high = self.share
-        if not 0 <= low < high <= 1:
-            raise ValueError(
-                f"share must be two increasing numbers between 0 and 1, found [{low}, {high}]"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _is_a_list_or_a_rule(self) -> Self:
-        if self.scenes is not None and self.model_copy(update={"scenes": None}) != SplitSpec():
-            raise ValueError("scenes are listed, so where, share, seed and by cannot be set")
-        return self
-
-    def describe(self) -> str:
-        """Return the list or rule in words, for reports."""
-        if self.scenes is not None:
-            return counted(len(self.scenes), "listed scene")
-        where = " and ".join(f"{key} {', '.join(names)}" for key, names in self.where.items())
-        low, high = self.share
-        if (low, high) == (0.0, 1.0):
-            return where or "all scenes"
-        drawn = f"{low:.0%} to {high:.0%} by chance (seed {self.seed})"
-        if self.by == "crop":
-            drawn = f"{drawn}, crop by crop"
-        return f"{where}, {drawn}" if where else drawn
 
 
 class ProtocolFacts(Settings):
@@ -148,7 +75,11 @@ class Manifest(Settings):
             not set, as in manifests from before the key existed.
         parent: names of the fields that identify the tile from which an image was cut; empty for images that are not
             crops.
-        splits: the scenes for training, validation and testing; by default crops of one parent stay together.
+        splits: the scenes for training, validation and testing; by default crops of one parent stay together. If they
+            are drawn by block or fold, images without a mask are for training only.
+        blocks: the blocks of splits with `by: block`.
+        folds: number of folds of splits with `folds`, for cross-validation. Fold k of the dataset adds k to the numbers
+            of each split, modulo this number, see `with_fold`.
         labeled: ids of the training scenes whose masks may be used, if they are listed instead of drawn; in a file,
             the name of a list next to the manifest.
         notes: facts that a reader of scores must know; every report repeats them.
@@ -169,6 +100,8 @@ class Manifest(Settings):
     bands: BandSettings | None = Field(default=None, exclude_if=lambda bands: bands is None)
     parent: tuple[str, ...] = ()
     splits: dict[SplitName, SplitSpec] = Field(min_length=1)
+    blocks: BlockSpec | None = Field(default=None, exclude_if=lambda blocks: blocks is None)
+    folds: int | None = Field(default=None, ge=2, le=1000, exclude_if=lambda folds: folds is None)
     labeled: SceneIds | None = None
     notes: tuple[str, ...] = ()
 
@@ -228,6 +161,32 @@ class Manifest(Settings):
         """The share of the training scenes that is listed as labeled; None if none is listed."""
         listed = self.splits["train"].scenes if "train" in self.splits else None
         return None if self.labeled is None or not listed else len(self.labeled) / len(listed)
+
+    def with_fold(self, fold: int) -> "Manifest":
+        """Return the manifest with the folds of each split moved on by `fold`.
+
+        Raises:
+            ConfigError: If the manifest has no folds, or not that many.
+        """
+        if self.folds is None:
+            raise ConfigError(
+                f"the manifest {self.name} has no folds",
+                where="data.fold",
+                remedy="set `folds: 5` in the manifest, and folds of the splits, such as `test: {folds: [0]}`",
+            )
+        if not 0 <= fold < self.folds:
+            raise ConfigError(
+                f"expected a fold from 0 to {self.folds - 1}, found {fold}", where="data.fold"
+            )
+        splits = {
+            name: spec
+            if spec.folds is None
+            else spec.model_copy(
+                update={"folds": tuple((number + fold) % self.folds for number in spec.folds)}
+            )
+            for name, spec in self.splits.items()
+        }
+        return self.model_copy(update={"splits": splits})
 
     @model_validator(mode="after")
     def _has_coherent_classes(self) -> Self:
@@ -295,6 +254,31 @@ class Manifest(Settings):
         return self
 
     @model_validator(mode="after")
+    def _has_coherent_blocks_and_folds(self) -> Self:
+        by_block = [name for name, spec in self.splits.items() if spec.by == "block"]
+        if by_block and self.blocks is None:
+            raise ValueError(
+                f"splits.{by_block[0]} is drawn by block, so `blocks` must be set, such as {{size: 500, buffer: 50}}"
+            )
+        if self.blocks is not None and not by_block:
+            raise ValueError("blocks are set, but no split has `by: block`")
+        named = [
+            (number, split) for split, spec in self.splits.items() for number in spec.folds or ()
+        ]
+        if self.folds is None and named:
+            raise ValueError(f"splits.{named[0][1]} names folds, so `folds` must be set")
+        if self.folds is not None and not named:
+            raise ValueError("folds are set, but no split names any")
+        for number, split in named:
+            if number >= (self.folds or 0):
+                raise ValueError(
+                    f"splits.{split}.folds: expected numbers below {self.folds}, found {number}"
+                )
+            if [other for other, _ in named].count(number) > 1:
+                raise ValueError(f"fold {number} is named twice")
+        return self
+
+    @model_validator(mode="after")
     def _matches_colors_that_can_be_told_apart(self) -> Self:
         encoding = self.mask_encoding
         if isinstance(encoding, ColorMasks) and encoding.match == "threshold":
@@ -325,12 +309,18 @@ def packaged_manifests() -> tuple[str, ...]:
     return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".yaml")))
 
 
-def load_manifest(name_or_path: str) -> Manifest:
+def load_manifest(name_or_path: str, fold: int | None = None) -> Manifest:
     """Load a packaged manifest by a name such as "dubai", or a manifest in a YAML file.
 
+    Args:
+        name_or_path: a name, or a path that ends in .yaml.
+        fold: the fold of its splits, see `Manifest.with_fold`; None leaves them as they are.
+
     Raises:
-        ConfigError: If the name is unknown, or the file is missing or invalid.
+        ConfigError: If the name is unknown, the file is missing or invalid, or the manifest has no such fold.
     """
+    if fold is not None:
+        return load_manifest(name_or_path).with_fold(fold)
     if name_or_path.endswith((".yaml", ".yml")):
         path = Path(name_or_path)
         return validate(Manifest, _with_lists(load_yaml(path), path.parent), str(path))

@@ -1,19 +1,25 @@
 """The scenes of each split, by the lists and rules of the manifest (tests: test_find.py, test_splits.py)."""
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
+import numpy as np
+
+from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.fingerprints import canonical_json
-from rsmtdf_core.scenes.manifest import Manifest, SplitName, SplitSpec
+from rsmtdf_core.scenes.blocks import CutImage, Placement, place_scenes
+from rsmtdf_core.scenes.draws import Draw
+from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.scene import Scene, ScenePair, image_id
+from rsmtdf_core.scenes.split_settings import SplitName, SplitSpec
 from rsmtdf_core.validation import suggestion
 
 
 def split_pairs(manifest: Manifest, pairs: Sequence[ScenePair]) -> dict[SplitName, list[ScenePair]]:
     """Assign pairs to the manifest's splits, each sorted by id.
 
-    A split of single windows gets every pair that may contain one of its windows.
+    A split that draws windows or blocks gets every pair that may contain one of its scenes.
 
     Raises:
         DataError: If a split names a value that no scene has, or lists a scene of a missing image.
@@ -36,14 +42,34 @@ def _members(manifest: Manifest, split: SplitName, pairs: Sequence[ScenePair]) -
         for pair in pairs
         if all(pair.fields[field] in values for field, values in spec.where.items())
     ]
-    if spec.by == "crop" and manifest.window is not None:
-        return matching
+    scored = _scored(spec, split, matching)
+    if _draws_scenes(manifest, spec):
+        return scored
     if spec.by == "crop":
         units = {pair.id: pair.id for pair in matching}
     else:
         units = {pair.id: parent_of(manifest, pair.id) for pair in matching}
-    chosen = _chosen(set(units.values()), spec)
-    return [pair for pair in matching if units[pair.id] in chosen]
+    draw = Draw(manifest, split)
+    for pair in matching:
+        draw.add(units[pair.id], masked=pair.mask is not None)
+    chosen = draw.chosen()
+    return [pair for pair in scored if units[pair.id] in chosen]
+
+
+T = TypeVar("T", Scene, ScenePair)
+
+
+def _scored(spec: SplitSpec, split: SplitName, members: list[T]) -> list[T]:
+    """Return the members of a split without those that have no mask, if only masks make them useful."""
+    if split == "train" or (spec.folds is None and spec.by != "block"):
+        return members
+    masked = [member for member in members if member.mask is not None]
+    return masked or members
+
+
+def _draws_scenes(manifest: Manifest, spec: SplitSpec) -> bool:
+    """Whether a split draws single scenes or blocks, so that images may have scenes in several splits."""
+    return spec.by == "block" or (spec.by == "crop" and manifest.window is not None)
 
 
 def require_values(
@@ -74,15 +100,114 @@ def require_values(
                 )
 
 
-def choose_scenes(
-    manifest: Manifest, split: SplitName, scenes: Sequence[Scene]
-) -> tuple[Scene, ...]:
-    """Select the scenes of a split among those cut from its pairs, in their order."""
+class OpenImage(Protocol):
+    """The scenes of an image, and its size and georeference; None if it could not be opened."""
+
+    @property
+    def scenes(self) -> Sequence[Scene]: ...  # noqa: D102
+    @property
+    def frame(self) -> Frame | None: ...  # noqa: D102
+
+
+class SplitScenes(NamedTuple):
+    """The scenes of each split.
+
+    Attributes:
+        splits: the scenes, in the order of their images.
+        left_out: for splits by block, the number of scenes that are too near to a block of another split.
+    """
+
+    splits: dict[SplitName, tuple[Scene, ...]]
+    left_out: dict[SplitName, int]
+
+
+def split_scenes(
+    manifest: Manifest,
+    members: Mapping[SplitName, Sequence[ScenePair]],
+    images: Mapping[str, OpenImage],
+) -> SplitScenes:
+    """Select the scenes of each split among those cut from its pairs.
+
+    Args:
+        manifest: the manifest.
+        members: the pairs of each split, from `split_pairs`.
+        images: the opened image of each pair, by the pair's id.
+
+    Raises:
+        ConfigError, DataError: If a split by block has no scene, or a scene has no place on the grid of blocks.
+    """
+    cut = {
+        split: [scene for pair in pairs for scene in images[pair.id].scenes]
+        for split, pairs in members.items()
+    }
+    blocks = {split: cut[split] for split in cut if manifest.splits[split].by == "block"}
+    splits = {split: _choose(manifest, split, cut[split]) for split in cut if split not in blocks}
+    if manifest.blocks is None or not any(blocks.values()):
+        return SplitScenes({**splits, **dict.fromkeys(blocks, ())}, {})
+    pairs = {pair.id for split in blocks for pair in members[split]}
+    placement = place_scenes(
+        manifest.blocks,
+        [
+            CutImage(pair, image.frame, image.scenes)
+            for pair, image in images.items()
+            if pair in pairs and image.frame is not None and image.scenes
+        ],
+    )
+    drawn = {
+        split: _drawn_rows(manifest, split, scenes, placement) for split, scenes in blocks.items()
+    }
+    left_out = {}
+    for split, kept in placement.apart(drawn).items():
+        chosen = set(kept.tolist())
+        splits[split] = tuple(
+            scene for scene in blocks[split] if placement.row_of[scene.id] in chosen
+        )
+        left_out[split] = len(drawn[split]) - len(kept)
+        _require_scenes(manifest, split, len(drawn[split]), len(kept))
+    return SplitScenes({split: splits[split] for split in members}, left_out)
+
+
+def _drawn_rows(
+    manifest: Manifest, split: SplitName, scenes: Sequence[Scene], placement: Placement
+) -> Rows:
+    """Return the rows of the scenes in the split's blocks."""
+    draw = Draw(manifest, split)
+    block_of = {
+        scene.id: placement.names[placement.home[placement.row_of[scene.id]]] for scene in scenes
+    }
+    for scene in scenes:
+        draw.add(block_of[scene.id], masked=scene.mask is not None)
+    chosen = draw.chosen()
+    inside = [scene for scene in scenes if block_of[scene.id] in chosen]
+    kept = _scored(manifest.splits[split], split, inside)
+    return np.array([placement.row_of[scene.id] for scene in kept], np.int64)
+
+
+def _require_scenes(manifest: Manifest, split: SplitName, drawn: int, kept: int) -> None:
+    assert manifest.blocks is not None
+    if kept:
+        return
+    raise DataError(
+        f"every scene of split {split} is too near to a block of another split ({drawn:,} scenes, "
+        f"{manifest.blocks.describe()})"
+        if drawn
+        else f"the scenes are in too few blocks: none is drawn for split {split} ({manifest.blocks.describe()})",
+        where=f"manifest {manifest.name}",
+        remedy="lower blocks.buffer, or set another size of blocks, several times that of a scene",
+    )
+
+
+def _choose(manifest: Manifest, split: SplitName, scenes: list[Scene]) -> tuple[Scene, ...]:
+    """Select the scenes of a split that lists or draws single scenes, or return all of them, in their order."""
     spec = manifest.splits[split]
     if spec.scenes is not None:
         taken = set(spec.scenes)
-    elif spec.by == "crop" and manifest.window is not None:
-        taken = _chosen([scene.id for scene in scenes], spec)
+    elif _draws_scenes(manifest, spec):
+        draw = Draw(manifest, split)
+        for scene in scenes:
+            draw.add(scene.id, masked=scene.mask is not None)
+        taken = draw.chosen()
+        scenes = _scored(spec, split, scenes)
     else:
         return tuple(scenes)
     return tuple(scene for scene in scenes if scene.id in taken)
@@ -128,15 +253,3 @@ def listed_but_missing(manifest: Manifest, split: SplitName, missing: Sequence[s
         where=f"manifest {manifest.name}",
         remedy="put the missing files below the root, or remove the scenes from the list",
     )
-
-
-def _chosen(ids: Iterable[str], spec: SplitSpec) -> set[str]:
-    """Return the split's share of the ids."""
-    drawn = sorted(ids, key=lambda name: rank(spec.seed, name))
-    low, high = (int(share * len(drawn) + 0.5) for share in spec.share)
-    return set(drawn[low:high])
-
-
-def rank(seed: int, name: str) -> bytes:
-    """Return a sort key for an id in a seeded random order, independent of the machine and of other ids."""
-    return hashlib.sha256(canonical_json([seed, name])).digest()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.images.source import Source, source_of
-from rsmtdf_core.scenes.manifest import WindowSpec
+from rsmtdf_core.scenes.window_settings import WindowSpec
 
 _POSITION = re.compile(r"@\d+,\d+$")
 

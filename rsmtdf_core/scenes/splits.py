@@ -4,9 +4,12 @@ The published lists of Potsdam and DeepGlobe split by crop, so nearly every test
 in the training split. That inflates scores, so reports mention it.
 """
 
+from collections.abc import Mapping
+
 from rsmtdf_core.scenes.find import Dataset
-from rsmtdf_core.scenes.manifest import Manifest, SplitName
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.members import parent_of
+from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.words import counted
 
 
@@ -19,7 +22,10 @@ def split_notes(dataset: Dataset) -> tuple[str, ...]:
         if name in ("train", "test")
     ]
     notes = [f"split of manifest {manifest.name}: {'; '.join(rules)}"]
-    if (manifest.window is not None or manifest.parent) and dataset.splits.get("test"):
+    notes += block_notes(manifest, dataset.left_out)
+    test = manifest.splits.get("test")
+    by_block = test is not None and test.by == "block"
+    if not by_block and (manifest.window or manifest.parent) and dataset.splits.get("test"):
         notes.append(_by_crop_or_by_tile(dataset))
     return (*notes, *manifest.notes)
 
@@ -30,6 +36,22 @@ def shared_with_training(dataset: Dataset) -> int:
     training = {parent_of(manifest, scene.id) for scene in dataset.splits.get("train", ())}
     test = dataset.splits.get("test", ())
     return sum(parent_of(manifest, scene.id) in training for scene in test)
+
+
+def block_notes(manifest: Manifest, left_out: Mapping[SplitName, int]) -> tuple[str, ...]:
+    """Return a sentence on the scenes that are left out between blocks; empty if no split is drawn by block.
+
+    Args:
+        manifest: the manifest.
+        left_out: number of scenes of each split by block that are too near to a block of another split.
+    """
+    if manifest.blocks is None:
+        return ()
+    counts = ", ".join(f"{count:,} of {split}" for split, count in left_out.items() if count)
+    note = f"by block: {manifest.blocks.describe()}"
+    return (
+        f"{note}; scenes too near to a block of another split are in no split: {counts or 'none'}",
+    )
 
 
 def _by_crop_or_by_tile(dataset: Dataset) -> str:

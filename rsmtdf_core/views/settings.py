@@ -111,6 +111,8 @@ class ViewSettings(ConfigSettings):
         labeled_views: number of views per labeled scene; more views leave the existing views unchanged. With fresh,
             each use of a labeled scene draws a new view. Fresh views have no cached tokens, so labeled samples are then
             only distilled with objective.teachers: online.
+        without_teachers: views of methods that use no teachers, and therefore need no cache: planned, the numbers
+            above; or fresh, a new view at each use of any scene. Other methods ignore it.
         flip: probability of a horizontal flip.
         vertical_flip: probability of a vertical flip. Images that are taken from above have no upright side.
         quarter_turns: probability of a rotation by 0, 90, 180 or 270 degrees, with equal shares.
@@ -126,6 +128,9 @@ class ViewSettings(ConfigSettings):
     scale: Views[_Range] = (0.5, 2.0)
     unlabeled_views: Result[ViewCount] = 4
     labeled_views: Result[ViewCount] = 4
+    without_teachers: Result[Literal["planned", "fresh"]] = Field(
+        "planned", exclude_if=lambda views: views == "planned"
+    )
     flip: Views[Probability] = 0.5
     vertical_flip: Views[Probability] = Field(0.0, exclude_if=lambda p: p == 0)
     quarter_turns: Views[Probability] = Field(0.0, exclude_if=lambda p: p == 0)
@@ -134,6 +139,13 @@ class ViewSettings(ConfigSettings):
     blur: BlurSettings = BlurSettings()
     cutmix: CutMixSettings = CutMixSettings()
     teacher_sees: Views[Literal["mixed", "strong", "weak"]] = "mixed"
+
+    def in_force(self, *, teachers: bool) -> "ViewSettings":
+        """Return the settings that training uses, with or without teachers: `without_teachers` is applied and reset."""
+        if self.without_teachers == "planned":
+            return self
+        counts = {} if teachers else {"unlabeled_views": FRESH, "labeled_views": FRESH}
+        return self.model_copy(update={**counts, "without_teachers": "planned"})
 
     @property
     def planned_unlabeled(self) -> int:

@@ -14,6 +14,7 @@ from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.weights.files import Weights, open_weights, read_tensor
 from rsmtdf_core.weights.finite import not_finite
 from rsmtdf_core.weights.pickles import StoredTensor, Stub
+from rsmtdf_core.weights.transformers_names import meta_names
 
 if TYPE_CHECKING:
     from rsmtdf_core.weights.timm_models import Created
@@ -192,9 +193,10 @@ def timm_names(state: Mapping[str, Tensor]) -> StateDict:
 def timm_state(created: "Created", state: Mapping[str, Tensor]) -> StateDict:
     """Convert a state to the names and sizes of a timm model.
 
-    timm knows the names in the original checkpoints of DINOv3, Swin, ConvNeXt and others, and each architecture's way
-    to resize position embeddings and bias tables to the model's grid. If timm cannot convert the state, it is returned
-    unchanged, and `load_exactly` reports the mismatches.
+    DINOv2 and DINOv3 in the names of Hugging Face Transformers first get Meta's names. timm knows the names in the
+    original checkpoints of DINOv3, Swin, ConvNeXt and others, and each architecture's way to resize position embeddings
+    and bias tables to the model's grid. If timm cannot convert the state, it is returned unchanged, and `load_exactly`
+    reports the mismatches.
     """
     from timm.models import VisionTransformer
 
@@ -204,7 +206,7 @@ def timm_state(created: "Created", state: Mapping[str, Tensor]) -> StateDict:
         for name, tensor in net.state_dict().items()
         if not name.endswith(_COUNTS)
     }
-    inner = without_prefixes(state, expected=expected)
+    inner = without_prefixes(meta_names(state), expected=expected)
     is_vit = isinstance(net, VisionTransformer)
     # Conversions expect the original names. They also resize: the positions of every ViT, and all sizes of a model
     # for another size of images. Other files with sizes of their own belong to another model.

@@ -23,6 +23,7 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "views_seed": (1, {VIEWS}),
     "data.manifest": ("COPY OF THE MANIFEST", set()),
     "data.root": ("COPY OF THE SCENES", set()),
+    "data.fold": (None, set()),  # another fold is another set of scenes
     "data.labeled": ("1/2", set()),
     "data.labeled_seed": (1, set()),
     # The teacher's position embeddings follow the size of the crop.
@@ -30,6 +31,7 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "views.scale": ([0.7, 1.2], {VIEWS}),
     "views.unlabeled_views": (3, set()),
     "views.labeled_views": (3, set()),
+    "views.without_teachers": ("fresh", set()),
     "views.flip": (0.4, {VIEWS}),
     "views.vertical_flip": (0.4, {VIEWS}),
     "views.quarter_turns": (1, {VIEWS}),
@@ -69,6 +71,7 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "student.frozen_batch_norm": (True, set()),
     "student.head": ("large", set()),
     "student.second_encoding": ("shared", set()),
+    "student.translator_input": ("pyramid", set()),
     "student.translator_hidden": (32, set()),
     "student.fusion.mode": ("off", set()),
     "student.fusion.student_weight": (0.4, set()),
@@ -189,7 +192,7 @@ def test_keys_that_may_change_during_a_run_and_that_other_methods_ignore():
         *(key for key in FIELDS if key.startswith(("objective.distillation.", "student.fusion."))),
         *(key for key in FIELDS if key.startswith("objective.pretrain.") and key[-6:] != ".steps"),
         *("objective.teachers", "objective.tokens"),
-        *("student.second_encoding", "student.translator_hidden"),
+        *("student.second_encoding", "student.translator_input", "student.translator_hidden"),
     }
 
 

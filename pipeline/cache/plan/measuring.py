@@ -17,7 +17,8 @@ from pipeline.train.features import Features
 from pipeline.train.setup import make_training
 from rsmtdf_core.arrays import Floats
 from rsmtdf_core.codecs import fit_codec, make_codec
-from rsmtdf_core.codecs.base import Codec, Declared
+from rsmtdf_core.codecs.base import Codec, Declared, Packed
+from rsmtdf_core.errors import StoreError
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.teachers.teacher import declared_shape, load_teacher
@@ -126,14 +127,20 @@ def run_teacher(
 
 
 def run_codec(declared: Declared, tokens: Floats, device: torch.device) -> CodecTiming:
-    """Fit a codec on half of the tokens and measure it on the others."""
+    """Fit a codec on half of the tokens and measure it on the others.
+
+    If these differ too much, because the experiment has few views, it is fitted on and measured on all.
+
+    Raises:
+        StoreError: If the tokens are not finite, or the codec cannot reach its quality.
+    """
     half = max(1, len(tokens) // 2)
-    shape = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
-    codec = make_codec(declared, shape, fit_codec(declared, tokens[:half]))
     others = tokens[half:] if len(tokens) > half else tokens
-    began = time.perf_counter()
-    packed = [codec.encode(record) for record in others]
-    encode = (time.perf_counter() - began) / len(others)
+    try:
+        codec, packed, encode = _packed(declared, tokens[:half], others)
+    except StoreError:
+        others = tokens
+        codec, packed, encode = _packed(declared, tokens, others)
     numbers = np.empty((len(others), *codec.stored_shape), codec.dtype)
 
     def unpack(_: int) -> None:
@@ -149,8 +156,19 @@ def run_codec(declared: Declared, tokens: Floats, device: torch.device) -> Codec
     return CodecTiming(codec, size, encode, unpacking, decoding)
 
 
+def _packed(
+    declared: Declared, sample: Floats, tokens: Floats
+) -> tuple[Codec, list[Packed], float]:
+    """Fit a codec on a sample and pack tokens; return the codec, the records and the seconds per record."""
+    shape = (tokens.shape[1], tokens.shape[2], tokens.shape[3])
+    codec = make_codec(declared, shape, fit_codec(declared, sample))
+    began = time.perf_counter()
+    packed = [codec.encode(record) for record in tokens]
+    return codec, packed, (time.perf_counter() - began) / len(tokens)
+
+
 class _RandomTargets:
-    """Replacement for the cache: the same random tokens at every step, without reading."""
+    """Replacement for the cache: the same random tokens of unit spread at every step, without reading."""
 
     def __init__(self, shapes: tuple[TokenShape, ...], device: torch.device) -> None:
         self._shapes = shapes
@@ -168,13 +186,16 @@ class _RandomTargets:
             for shape in self._shapes:
                 size = (len(images), *shape.record_shape)
                 self._tokens[shape.teacher] = torch.randn(size, device=self._device)
-        return Targets(self._tokens, None)
+        spreads = {
+            shape.teacher: torch.ones(shape.channels, device=self._device) for shape in self._shapes
+        }
+        return Targets(self._tokens, None, spreads)
 
 
 def step_seconds(experiment: Experiment, accelerator: Accelerator) -> float:
     """Return the median seconds of the student's training step with rendering; no run is written."""
     config = experiment.config
-    shapes = tuple(declared_shape(teacher, config.views.crop) for teacher in config.teachers)
+    shapes = tuple(declared_shape(teacher, config.views.crop) for teacher in config.distilled)
     # The time does not depend on the weights, and those of the hub may not be on this machine.
     student = config.student.model_copy(update={"weights": "random"})
     experiment = replace(experiment, config=config.model_copy(update={"student": student}))

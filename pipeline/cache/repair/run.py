@@ -140,7 +140,7 @@ def _hold(folder: Path, changes: Changes, locks: ExitStack) -> None:
 
 def _experiment(config: ExperimentConfig) -> Experiment:
     """Plan the config's experiment without reading the cache."""
-    dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
+    dataset = find_scenes(load_manifest(config.data.manifest, config.data.fold), config.data.root)
     labeled, unlabeled = training_scenes(dataset, config)
-    plan = make_plan(labeled, unlabeled, config.views, config.views_seed)
+    plan = make_plan(labeled, unlabeled, config.views_in_force, config.views_seed)
     return Experiment(config, dataset, plan)

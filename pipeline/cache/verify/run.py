@@ -78,7 +78,9 @@ def verify(
     entries = list(named.values()) if stores else list(catalogue.stores)
     dataset = None
     if config is not None:
-        dataset = find_scenes(load_manifest(config.data.manifest), config.data.root)
+        dataset = find_scenes(
+            load_manifest(config.data.manifest, config.data.fold), config.data.root
+        )
     views = _views_of(dataset)
     try:
         checked = tuple(

@@ -1,16 +1,15 @@
 """Names and colors of classes: given by a person, or defaults to be edited."""
 
-import colorsys
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import ConfigError
+from rsmtdf_core.scenes.colors import default_color
 from rsmtdf_core.scenes.guessing import MaskGuess, Value
 from rsmtdf_core.scenes.pixel_masks import ClassSpec
 
-_COLORS = ("#4C78A8", "#F2C14E", "#54A24B", "#E45756", "#B279A2", "#9D755D", "#72B7B2", "#FF9DA6")
 _LINE = re.compile(r"(?P<name>.+?)[\s,;=]+(?P<color>#[0-9A-Fa-f]{6})")
 _PAIR = re.compile(r"(?P<name>[^=]*?)\s*=\s*(?P<color>#.*)")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
@@ -131,7 +130,7 @@ def name_classes(masks: MaskGuess | None, named: Sequence[NamedClass] | None) ->
             remedy="name all of them with --classes, in this order, or ignore values with --ignore",
         )
     return [
-        ClassSpec(name=spec.name, color=spec.color or _default_color(number))
+        ClassSpec(name=spec.name, color=spec.color or default_color(number))
         for number, spec in enumerate(named)
     ]
 
@@ -196,7 +195,7 @@ def _with_values(named: Sequence[NamedClass] | None, used: Sequence[str]) -> lis
             remedy="add them to --classes, or omit --classes",
         )
     return [
-        ClassSpec(name=spec.name, color=spec.color or _default_color(number))
+        ClassSpec(name=spec.name, color=spec.color or default_color(number))
         for number, spec in enumerate(classes)
     ]
 
@@ -206,14 +205,3 @@ def _default_names(values: Sequence[Value]) -> Sequence[str]:
         return ("background", "foreground")[: max(1, len(values))]
     numbers = (value if isinstance(value, int) else number for number, value in enumerate(values))
     return [f"class_{number}" for number in numbers]
-
-
-def _default_color(number: int) -> str:
-    """A color for a class without one, different from those of its neighbors."""
-    if number < len(_COLORS):
-        return _COLORS[number]
-    # Steps of the golden ratio go around the circle of hues without ever meeting.
-    rgb = colorsys.hsv_to_rgb(
-        number * 0.618034 % 1, 0.45 + 0.1 * (number % 5), 0.6 + 0.07 * (number % 6)
-    )
-    return "#" + "".join(f"{round(255 * band):02X}" for band in rgb)

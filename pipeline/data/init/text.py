@@ -11,9 +11,9 @@ from pipeline.data.init.looking import Looked
 from pipeline.data.init.naming import class_rows
 from pipeline.data.init.windows import window_of
 from rsmtdf_core.scenes.guessing import MaskGuess, SplitGuess, Value
-from rsmtdf_core.scenes.manifest import SplitSpec
 from rsmtdf_core.scenes.pixel_masks import ClassSpec
 from rsmtdf_core.scenes.shapes.settings import AnnotatedArea, DrawnMasks, ShapeMasks
+from rsmtdf_core.scenes.split_settings import SplitSpec
 from rsmtdf_core.words import readable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from rsmtdf_core.scenes.guessing import SplitGuess
-from rsmtdf_core.scenes.manifest import SplitSpec, WindowSpec
+from rsmtdf_core.scenes.split_settings import SplitSpec
+from rsmtdf_core.scenes.window_settings import WindowSpec
 
 _FEW = 7  # with fewer images, splits of images are too coarse
 _SMALLEST, _LARGEST = 64, 512  # px

@@ -10,8 +10,9 @@ from pipeline.data.prepare.official import OfficialLists
 from pipeline.data.prepare.settings import MaskKind
 from rsmtdf_core.files import atomic_file
 from rsmtdf_core.scenes.find import Dataset
-from rsmtdf_core.scenes.manifest import Manifest, SplitName, SplitSpec, load_manifest
+from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.scenes.pixel_masks import IndexMasks
+from rsmtdf_core.scenes.split_settings import SplitName, SplitSpec
 
 MASKS_REMEDY = (
     "download or correct the files named above; if the masks hold class ids, add --masks ids (from 0, 255 is no "

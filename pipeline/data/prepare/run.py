@@ -29,8 +29,9 @@ from rsmtdf_core.errors import DataError
 from rsmtdf_core.files import make_folder, require_writable_folder
 from rsmtdf_core.scenes.check import check_dataset
 from rsmtdf_core.scenes.find import find_pairs, find_scenes
-from rsmtdf_core.scenes.manifest import Manifest, SplitSpec
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.scene import ScenePair
+from rsmtdf_core.scenes.split_settings import SplitSpec
 from rsmtdf_core.scenes.splits import split_notes
 
 

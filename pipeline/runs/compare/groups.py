@@ -46,7 +46,7 @@ def group_runs(runs: Sequence[ScoredRun]) -> list[RunGroup]:
 
 def deciding_settings(record: RunRecord) -> Flat:
     """Return the settings that decide a run's result, without the seed and settings unused by its method."""
-    config = record.config
+    config = record.config.model_copy(update={"views": record.config.views_in_force})
     roles = {Role.VIEWS, Role.RESULT, Role.SCORING} | ({Role.TAUGHT} if record.distils else set())
     values = deciding(config, *roles)
     settings = {key: value for key, value in flat(values) if key not in {"seed", "teachers"}}

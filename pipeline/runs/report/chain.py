@@ -84,7 +84,7 @@ def _official(record: RunRecord, name: str, report: EvaluationReport) -> Link:
 
 
 def _plan(record: RunRecord) -> Link:
-    views, lock = record.config.views, record.lock or {}
+    views, lock = record.config.views_in_force, record.lock or {}
     counts = f"{views.unlabeled_views} views of each unlabeled scene, {views.labeled_views} of each labeled scene"
     return Link(
         step="view plan",

@@ -3,10 +3,11 @@
 The templates are the files of `templates/`. Jinja escapes everything except `Markup`, so that names cannot inject HTML.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.runs.compare.tables import spread_text
 from pipeline.runs.report.answers import answers
@@ -54,6 +55,7 @@ def environment() -> Environment:
         "decimal": lambda value: _formatted(value, ",.1f"),
         "diagram": _diagram,
         "inks": _inks,
+        "prose": _prose,
         "percent": lambda share: _formatted(None if share is None else 100 * share, ".2f"),
         "short_count": short_count,
         "spread": spread_text,
@@ -66,6 +68,12 @@ def environment() -> Environment:
 def _visible(value: object) -> object:
     """Escape the invisible characters of a value."""
     return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _prose(sentences: Iterable[str]) -> Markup:
+    """Join sentences, without line breaks before percent signs."""
+    text = escape(printable(" ".join(sentences)))
+    return text.replace(" %", Markup("&nbsp;%"))
 
 
 def _formatted(value: float | None, form: str) -> str:

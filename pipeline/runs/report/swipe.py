@@ -14,6 +14,7 @@ from pipeline.trained import load_run
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.charts.panels import error_colors
 from rsmtdf_core.evaluation.scoring import evenly, predict_ids
+from rsmtdf_core.scenes.colors import picture_colors
 from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.reader import SceneReader
@@ -106,9 +107,7 @@ def _given(reader: SceneReader, scene: Scene) -> Iterator[PanelPicture]:
 
 def _classes(name: str, ids: Pixels, manifest: Manifest) -> PanelPicture:
     picture = Image.fromarray(ids)
-    colors = np.zeros((256, 3), np.uint8)
-    colors[: len(manifest.classes)] = manifest.palette
-    picture.putpalette(colors.tobytes())
+    picture.putpalette(picture_colors(manifest).table.tobytes())
     height, width = ids.shape
     resized = picture.resize(_fitted(width, height), Image.Resampling.NEAREST)
     uri = _data_uri(_encoded(resized, "PNG"), "image/png")
@@ -125,7 +124,7 @@ def _shares(ids: Pixels, manifest: Manifest) -> str:
 
 
 def _errors(label: str, truth: Pixels, ids: Pixels, manifest: Manifest) -> PanelPicture:
-    colors = Image.fromarray(error_colors(truth, ids, manifest.ignore_id))
+    colors = Image.fromarray(error_colors(truth, ids, manifest))
     height, width = ids.shape
     # Averaged colors show where errors are dense; nearest pixels would hide most of them.
     resized = colors.resize(_fitted(width, height), Image.Resampling.BOX)

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.guessing.splits import SplitGuess
-from rsmtdf_core.scenes.manifest import SplitName, SplitSpec
 from rsmtdf_core.scenes.scene import ScenePair
+from rsmtdf_core.scenes.split_settings import SplitName, SplitSpec
 from rsmtdf_core.words import counted
 
 _Members = Mapping[SplitName, Sequence[ScenePair]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.guessing.layout import Layout
-from rsmtdf_core.scenes.manifest import SplitName, SplitSpec
+from rsmtdf_core.scenes.split_settings import SplitName, SplitSpec
 
 _MEANING: Mapping[str, SplitName] = {
     "train": "train", "training": "train",

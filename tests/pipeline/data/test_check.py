@@ -8,9 +8,8 @@ from PIL import Image
 
 from pipeline.data.check import check_data, sample_rows
 from pipeline.demo.scenes import draw_scenes
-from rsmtdf_core.scenes.find import Dataset, find_pairs, find_scenes
+from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
-from rsmtdf_core.scenes.members import split_pairs
 from rsmtdf_core.scenes.reader import SceneReader
 
 
@@ -79,11 +78,10 @@ def test_each_split_of_single_crops_shows_its_windows(tmp_path):
             },
         }
     )
-    splits = split_pairs(manifest, find_pairs(manifest, root))
     reader = SceneReader(Dataset(manifest, root, {}))
     members = find_scenes(manifest, root).splits
-    for split, pairs in splits.items():
-        rows = sample_rows(reader, split, pairs)
+    for split, scenes in members.items():
+        rows = sample_rows(reader, split, scenes)
         shown = {row.title.removeprefix(f"{split}: ") for row in rows}
         assert len(shown) == len(rows) == 3
-        assert shown <= {scene.id for scene in members[split]}
+        assert shown <= {scene.id for scene in scenes}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline.cache.plan import plan_cache
+from pipeline.extract.producers import producers_of
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from pipeline.train.features import find_features
@@ -18,9 +19,11 @@ from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.ring import Ring
 from rsmtdf_core.training import sources
 from rsmtdf_core.training.sources import CachedPixels, RenderedPixels
+from rsmtdf_core.views.records import PIXELS
 from tests.pipeline.helpers import Messages
 
 LABELED, UNLABELED = "views.labeled_views=fresh", "views.unlabeled_views=fresh"
+ANEW = "views.without_teachers=fresh"
 # 16 steps of a few labeled scenes use fewer views than these of each scene.
 MANY = ("views.labeled_views=20", "optimiser.epochs=4")
 LOSSES = ("loss", "loss_x", "loss_u")
@@ -117,6 +120,46 @@ def test_fresh_labeled_views_join_cached_pixels(make_config, monkeypatch, sees, 
 def test_labels_alone_do_not_need_the_cached_pixels(make_config):
     config = make_config("objective.method=supervised", LABELED, "runtime.cache_pixels=true")
     assert np.isfinite([line["loss"] for line in losses(config, "run")]).all()
+    messages = Messages()
+    with pytest.raises(ConfigError, match="names no teacher, and supervised reads no cached views"):
+        extract(config.model_copy(update={"teachers": ()}))
+    report = extract(config, reporter=messages)
+    assert [store.teacher for store in report.stores] == ["vit", "cnn"], "no pixels"
+    assert any("runtime.cache_pixels has no effect" in line for line in messages.lines)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "read"),
+    [
+        (("objective.method=supervised",), True),
+        (("objective.method=supervised", LABELED), False),
+        (("objective.method=supervised", LABELED, "objective.pretrain.steps=2"), True),
+        (("objective.method=fixmatch", LABELED), True),
+        (("objective.method=fixmatch", ANEW), False),
+        (("objective.method=fixmatch", ANEW, "objective.pretrain.steps=2"), True),
+        (("objective.method=rs-mtdf", ANEW), True),
+        (("objective.method=distill", LABELED), True),
+    ],
+)
+def test_pixels_are_extracted_if_and_only_if_a_phase_reads_them(make_config, overrides, read):
+    config = make_config(*overrides, "runtime.cache_pixels=true")
+    phases = [phase for phase in config.phases if phase.trains_from_cached_pixels]
+    assert bool(phases) == config.trains_from_cached_pixels == read
+    assert any(producer.name == PIXELS for producer in producers_of(config)) == read
+
+
+def test_a_method_without_teachers_may_draw_its_views_anew_in_a_config_with_numbers(make_config):
+    settings = ("objective.method=fixmatch", "optimiser.epochs=3")
+    anew = make_config(*settings, ANEW)
+    messages = Messages()
+    run = train(anew, anew.runtime.runs / "anew", reporter=messages).run
+    assert any("fresh labeled and unlabeled views" in line for line in messages.lines)
+    fresh = losses(make_config(*settings, LABELED, UNLABELED), "fresh")
+    assert_alike([line for line in open_run(run).read_metrics() if "loss" in line], fresh, LOSSES)
+    with pytest.raises(RunError, match="without_teachers"):
+        train(make_config(*settings), run, resume=True)
+    with pytest.raises(ConfigError, match="fixmatch uses no teachers, and its views are fresh"):
+        extract(anew)
 
 
 def test_a_mask_that_changes_while_its_views_are_fresh_is_noticed_later(

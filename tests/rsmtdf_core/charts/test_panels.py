@@ -67,7 +67,7 @@ def test_errors_are_a_column_of_right_wrong_and_ignored_pixels(
     truth = np.zeros((48, 96), np.uint8)
     truth[:, 32:64], truth[:, 64:] = 2, manifest.ignore_id
     ids = np.zeros_like(truth)
-    colors = error_colors(truth, ids, manifest.ignore_id)
+    colors = error_colors(truth, ids, manifest)
     right, wrong, ignored = (tuple(colors[0, column]) for column in (0, 40, 90))
     assert ignored == (0, 0, 0)
     assert len({right, wrong, ignored}) == 3

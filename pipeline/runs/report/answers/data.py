@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from pipeline.labeled import labeled_rule
-from pipeline.runs.report.answers.answer import Answer
+from pipeline.runs.report.answers.answer import Answer, meters
 from pipeline.runs.report.data import PageData
+from pipeline.runs.report.ground import Ground
 from rsmtdf_core.charts.confusion import short_count
 from rsmtdf_core.words import counted
 
@@ -32,8 +33,23 @@ def _training(page: PageData) -> Iterator[str]:
     if not rules:
         return
     rule = rules.pop() if len(rules) == 1 else "the groups differ in their labeled scenes"
-    scenes = f" with {counted(page.ground.training, 'scene')}" if page.ground else ""
-    yield f"The training split{scenes}: {rule}."
+    if page.ground:
+        yield f"The training split has {counted(page.ground.training, 'scene')}."
+    yield f"Labels: {rule}."
+
+
+def _distance(ground: Ground, split: str, scenes: int) -> Iterator[str]:
+    """Say how near the scored scenes are to training scenes on the ground."""
+    if ground.overlapping:
+        yield (
+            f"By their georeference, {ground.overlapping:,} of {counted(scenes, f'{split} scene')} overlap a training "
+            "image, which inflates the scores."
+        )
+    elif ground.distance is not None:
+        yield (
+            f"By their georeference, no {split} image overlaps a training image; the smallest distance is "
+            f"{meters(ground.distance)}."
+        )
 
 
 def _separation(page: PageData) -> Iterator[str]:
@@ -53,7 +69,9 @@ def _separation(page: PageData) -> Iterator[str]:
         )
     elif ground.tiles:
         yield f"The areas are separate: no {split} scene shares its tile or image with a training scene."
-    else:
+    if ground is not None and ground.distance is not None:
+        yield from _distance(ground, split, page.reports[0].images)
+    elif ground is not None and not ground.shared and not ground.tiles:
         yield (
             f"No {split} image is a training image. The manifest does not name their tiles (key parent), so "
             "neighboring images may be in both splits."

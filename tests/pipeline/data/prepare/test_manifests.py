@@ -5,8 +5,9 @@ import pytest
 from pipeline.data.prepare.benchmarks import BENCHMARKS
 from pipeline.data.prepare.layout import BenchmarkFolder
 from pipeline.data.prepare.manifests import crop_id, original_manifest, write_manifest
-from rsmtdf_core.scenes.manifest import SplitSpec, load_manifest
+from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.scenes.pixel_masks import IndexMasks
+from rsmtdf_core.scenes.split_settings import SplitSpec
 
 DEEPGLOBE = BENCHMARKS["deepglobe"]
 

@@ -14,9 +14,9 @@ from rsmtdf_core.scenes.check import check_dataset
 from rsmtdf_core.scenes.files import mask_digests, open_shapes
 from rsmtdf_core.scenes.find import find_scenes
 from rsmtdf_core.scenes.images import open_image
-from rsmtdf_core.scenes.manifest import WindowSpec
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.shapes.mask import burn
+from rsmtdf_core.scenes.window_settings import WindowSpec
 from tests.rasters import CRS, TRANSFORM, ramp, write_tiff
 from tests.vectors import write_vector
 
