@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.labeled import labeled_rule
+from pipeline.origin import begun_from
 from pipeline.runs.report.answers.answer import Answer, meters
 from pipeline.runs.report.data import PageData
 from pipeline.runs.report.ground import Ground
@@ -43,11 +44,11 @@ def _distance(ground: Ground, split: str, scenes: int) -> Iterator[str]:
     if ground.overlapping:
         yield (
             f"By their georeference, {ground.overlapping:,} of {counted(scenes, f'{split} scene')} overlap a training "
-            "image, which inflates the scores."
+            "scene, which inflates the scores."
         )
     elif ground.distance is not None:
         yield (
-            f"By their georeference, no {split} image overlaps a training image; the smallest distance is "
+            f"By their georeference, no {split} scene overlaps a training scene; the smallest distance is "
             f"{meters(ground.distance)}."
         )
 
@@ -55,6 +56,12 @@ def _distance(ground: Ground, split: str, scenes: int) -> Iterator[str]:
 def _separation(page: PageData) -> Iterator[str]:
     """Say whether training scenes show the scored areas, as far as the manifest or the files know."""
     ground, split = page.ground, page.split
+    yield from dict.fromkeys(
+        f"{begun[:1].upper()}{begun[1:]}."
+        for group in page.groups
+        for run in group.runs
+        if (begun := begun_from(run.record.folder)) is not None
+    )
     if page.imported:
         # The notes of an import describe its training data, which the manifest does not know.
         for note in page.reports[0].notes[: 3 if page.imported[0].folder.splits.exists() else 2]:
@@ -62,6 +69,8 @@ def _separation(page: PageData) -> Iterator[str]:
         return
     if ground is None:
         yield "The images are not at hand, so the page does not compare the areas of the splits."
+    elif ground.blocks:
+        yield f"The areas are separate: the {split} split is drawn by {ground.blocks}."
     elif ground.shared:
         yield (
             f"The areas are not separate: {ground.shared:,} of {counted(page.reports[0].images, f'{split} scene')} "

@@ -81,6 +81,7 @@ def page_of(name: str) -> PageData:
         manifest=SimpleNamespace(
             title=name,
             classes=specs,
+            class_names=classes,
             unscored=classes[:1],
             labeled=None,
             model_dump=lambda **_: {},
