@@ -8,6 +8,7 @@ import typer
 
 from cli.console import LOADING, RichReporter, err, out, percent, show, table
 from cli.options import Checkpoint, InferenceOverrides, Run
+from rsmtdf_core.words import counted
 
 if TYPE_CHECKING:
     from rsmtdf_core.evaluation.report import EvaluationReport
@@ -82,9 +83,14 @@ def show_report(report: "EvaluationReport") -> None:
     from rsmtdf_core.evaluation.scores import worst_scenes
 
     step = "" if report.steps is None else f", step {report.steps}"
-    title = f"{report.run} on {report.dataset} {report.split} ({report.images} scenes, {report.weights}{step})"
+    # Not as a table's title, which would be wrapped at the table's width.
+    out.print(f"{report.run} on {report.dataset} {report.split}", style="bold")
+    out.print(f"{counted(report.images, 'scene')}, {report.weights} model{step}")
     for scores in report.by_protocol.values():
-        _show_scores(title, scores)
+        _show_scores(scores)
+    if report.interval is not None:
+        low, high = map(percent, report.interval)
+        out.print(f"95 % interval of the mIoU over scenes: {low} to {high}")
     if worst := worst_scenes(report.scenes, _WORST):
         wrong = ", ".join(f"{scene.scene} ({percent(scene.error)} % wrong)" for scene in worst)
         out.print(f"worst scenes: {wrong}")
@@ -99,9 +105,9 @@ def show_report(report: "EvaluationReport") -> None:
         err.print(sentence, style="bold yellow")
 
 
-def _show_scores(title: str, protocol: "ProtocolScores") -> None:
+def _show_scores(protocol: "ProtocolScores") -> None:
     scores = protocol.scores
-    shown = table(title, "class", "IoU", "F1", "precision", "recall", "pixels")
+    shown = table("", "class", "IoU", "F1", "precision", "recall", "pixels")
     for row in scores.classes:
         name = row.name if row.scored else f"{row.name} (not scored)"
         numbers = (percent(row.iou), percent(row.f1), percent(row.precision), percent(row.recall))

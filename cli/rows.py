@@ -15,12 +15,14 @@ def show_rows(rows: Table, console: PlainConsole = out) -> None:
 
     A name, the first cell of a row, is never broken or shortened, so that it can be copied into a command.
     """
+    if rows.title:
+        # Not as the table's title, which would be wrapped at the table's width.
+        console.print(rows.title, style="bold", soft_wrap=True)
+        rows.title = None
     unlimited = console.options.update_width(10_000)
     if console.measure(rows, options=unlimited).maximum <= console.width:
         console.print(rows)
         return
-    if rows.title:
-        console.print(rows.title, style="bold", soft_wrap=True)
     for name, *cells in zip(*(column.cells for column in rows.columns), strict=True):
         console.print(name, style="bold", soft_wrap=True)
         heads = [column.header for column in rows.columns[1:]]

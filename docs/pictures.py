@@ -32,7 +32,7 @@ from rsmtdf_core.scenes.reader import SceneReader
 GAP = 8  # px between an image and its mask
 SIDE = 640  # px of the GeoTIFF's sides, one meter each
 PAGE = (1280, 2400)  # px of the browser's window
-LEFT_OUT = "#classes, #curves, #cost, #provenance, footer { display: none }"
+LEFT_OUT = "main > section:not(#scenes), #scenes details details, .swipe:nth-child(n+3), footer { display: none }"
 EXACT = (
     64  # the most frequent colors of a picture, which stay exact along with those of the classes
 )

@@ -10,6 +10,7 @@ import torch
 from pipeline.commands import train_command
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.models import attach_teachers, build_model
+from pipeline.origin import trained_on
 from rsmtdf_core.allocator import keep_freed_memory
 from rsmtdf_core.choices import fields_at
 from rsmtdf_core.errors import ConfigError, RunError
@@ -56,9 +57,8 @@ class TrainedRun:
 
     @property
     def trained_on(self) -> Manifest | None:
-        """The manifest that lists the training scenes of an imported model; None if they are unknown."""
-        splits = self.folder.splits
-        return load_manifest(str(splits)) if splits.is_file() else None
+        """The manifest that lists the training scenes of another program's model; None if they are unknown."""
+        return trained_on(self.folder)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -58,6 +58,30 @@ class DataError(RsmtdfError, ValueError):
     """A scene, mask or manifest is wrong."""
 
 
+class UnknownValuesError(DataError):
+    """Labels have values that no class has.
+
+    Args:
+        what: a sentence with the values.
+        values: the values.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        values: Sequence[str] = (),
+        *,
+        where: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.values = tuple(values)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Support pickling, like the base class, with the values as state."""
+        return *super().__reduce__(), {"values": self.values}
+
+
 class IncompleteError(DataError):
     """Some of many files are wrong; the others were written.
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from cli.console import err, out, show, table
 from cli.options import ScoredSplit
+from cli.rows import show_rows
 
 _MOST_GROUPS = 20  # groups whose settings are printed; table.md has all
 
@@ -54,7 +55,7 @@ def compare(
     shown = table(f"{comparison.measure} on {comparison.dataset}, percent", *heads)
     for group in comparison.groups:
         shown.add_row(*cells(group, classes=classes))
-    out.print(shown)
+    show_rows(shown)
     if comparison.has_more_settings and len(comparison.groups) <= _MOST_GROUPS:
         settings = Table(title="settings that differ", title_justify="left", title_style="bold")
         settings.add_column("group", overflow="fold")

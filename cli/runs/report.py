@@ -29,9 +29,9 @@ def report(
 ) -> None:
     """Write an HTML page about evaluated runs, in a single file that needs no network.
 
-    The page has a table over seeds with warnings about unfair comparisons, bars for each class, confusion matrices,
-    curves, scenes with a swipe between image and prediction, the cost of stage one, and the chain of fingerprints
-    from scenes to scores.
+    The page begins with answers in sentences: how good, on which data, compared with what, what to label next, at what
+    cost. Scores, classes, confusion, scenes, curves, calibration, settings and the origin of the scores follow. Scenes
+    to label next are read from the folder suggestions of the best run, where `rsmtdf suggest` wrote them.
     """
     from pipeline.runs.report import report as write
 

@@ -7,6 +7,7 @@ from pipeline.calibration import Calibration, read_calibration
 from pipeline.evaluate.pictures import NAMES, draw_pictures
 from pipeline.evaluate.scenes import SceneLog
 from pipeline.labeled import labeled_rule
+from pipeline.origin import begun_from
 from pipeline.reporter import Reporter, Silent
 from pipeline.trained import TrainedRun, load_run
 from rsmtdf_core.errors import DataError
@@ -27,7 +28,7 @@ from rsmtdf_core.runs.history import ranked
 from rsmtdf_core.runs.metrics import Metrics
 from rsmtdf_core.scenes.find import Dataset, find_scenes
 from rsmtdf_core.scenes.split_settings import SplitName
-from rsmtdf_core.scenes.splits import imported_notes, split_notes
+from rsmtdf_core.scenes.splits import imported_notes, shared_with, split_notes
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.words import counted
 
@@ -126,6 +127,7 @@ def evaluate(
         unfinished=status in UNFINISHED,
         scenes=log.scores,
         reliability=tuple(counter.reliability for counter in log.counters),
+        interval=log.interval,
     )
     out = report_path.parent
     with writing(report_path):
@@ -157,6 +159,9 @@ def _notes(run: TrainedRun, dataset: Dataset, split: SplitName) -> tuple[str, ..
         return imported_notes(dataset, split, run.trained_on)
     rule, *more = split_notes(dataset)
     notes = [f"{rule}; {labeled_rule(run.config, run.manifest)}", *more, *run.notes]
+    if (begun := begun_from(run.folder)) is not None:
+        notes.append(begun)
+        notes += [shared_with(dataset, split, run.trained_on)] if run.trained_on else []
     step, best = run.checkpoint.state["step"], run.folder.validations
     if best and (first := ranked(best)[0]).steps != step:
         notes.append(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rsmtdf_core.arrays import Pixels
+from rsmtdf_core.evaluation.interval import SceneBootstrap
 from rsmtdf_core.evaluation.protocols.base import Protocol
 from rsmtdf_core.evaluation.reliability import ReliabilityCounter
 from rsmtdf_core.evaluation.scores import SceneScores, worst_scenes
@@ -48,6 +49,7 @@ class SceneLog:
         self._chosen = {scene.id for scene in chosen}
         self._kept: dict[str, Shown] = {}
         self._scores: dict[str, SceneScores] = {}
+        self._bootstrap = SceneBootstrap(len(manifest.classes))
         self._counters = [
             ReliabilityCounter(temperature, manifest.ignore_id) for temperature in temperatures
         ]
@@ -56,6 +58,7 @@ class SceneLog:
         """Add a scene with its prediction."""
         scene = prediction.scene
         self._scores[scene.id] = self._rule.scene(scene.id, prediction.counts, self._manifest)
+        self._bootstrap.add(prediction.counts)
         for counter in self._counters:
             counter.add(prediction.logits, prediction.truth)
         self._kept[scene.id] = Shown(scene, prediction.ids)
@@ -70,6 +73,11 @@ class SceneLog:
     def scores(self) -> tuple[SceneScores, ...]:
         """The scores of all scenes, in order."""
         return tuple(self._scores.values())
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean IoU over scenes; None with few scenes."""
+        return self._bootstrap.interval(self._rule, self._manifest)
 
     @property
     def chosen(self) -> list[Shown]:

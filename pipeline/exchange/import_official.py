@@ -17,7 +17,6 @@ from rsmtdf_core.files import require_writable_folder
 from rsmtdf_core.fingerprints import file_sha256
 from rsmtdf_core.runs.checkpoint import load_weights, require_finite, save_checkpoint
 from rsmtdf_core.runs.folder import RunFolder
-from rsmtdf_core.runs.seals import write_sealed_text
 from rsmtdf_core.runs.starting import delete_run, prepare_run
 from rsmtdf_core.scenes.manifest import Manifest, load_manifest
 from rsmtdf_core.settings import Settings
@@ -26,7 +25,6 @@ from rsmtdf_core.student.official import CROP, OfficialShape, from_official, off
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.training.ema import ema_copy
 from rsmtdf_core.training.loop import make_optimiser
-from rsmtdf_core.validation import dump_yaml
 from rsmtdf_core.weights.files import open_weights, read_tensor
 from rsmtdf_core.weights.pickles import StoredTensor
 
@@ -117,6 +115,7 @@ def import_official(
         resume=False,
         overwrite=overwrite,
         initial={"path": str(checkpoint.resolve()), "fingerprint": digest},
+        trained_on=trained_on,
     )
     state: dict[str, Any] = {
         "step": 0,
@@ -129,8 +128,6 @@ def import_official(
     }
     try:
         save_checkpoint(folder.best, student, ema, make_optimiser(student, config.optimiser), state)
-        if trained_on is not None:
-            write_sealed_text(folder.splits, dump_yaml(trained_on))
         folder.note(status="finished", steps=0)
     except OSError:
         with suppress(OSError):  # so that the same command works once the disk has space

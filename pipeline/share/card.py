@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.calibration import read_calibration
+from pipeline.origin import begun_from
 from pipeline.trained import TrainedRun
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.evaluation.report import EvaluationReport, read_report
@@ -88,6 +89,7 @@ def run_card(trained: TrainedRun, terms: str | None) -> Card:
     """Collect the card of a run's best model; `terms` is its license, or None."""
     manifest, config = trained.manifest, trained.config
     calibration = read_calibration(trained, lambda _: None)
+    begun = begun_from(trained.folder)
     imported = trained.folder.imported  # the manifest's splits are not those of its training
     student = f"{config.objective.method}, student {config.student.encoder}"
     return Card(
@@ -97,7 +99,7 @@ def run_card(trained: TrainedRun, terms: str | None) -> Card:
         cautions=trained.cautions,
         dataset=manifest.title,
         classes=tuple(manifest.class_names),
-        notes=(*manifest.notes, *_IMPORTED) if imported else tuple(manifest.notes),
+        notes=(*manifest.notes, *(_IMPORTED if imported else ()), *([begun] if begun else [])),
         splits=tuple(
             (name, spec.describe()) for name, spec in manifest.splits.items() if not imported
         ),

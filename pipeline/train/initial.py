@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from pipeline.config import load_config
+from pipeline.origin import trained_on
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import MissingFileError, RunError, TeacherError
 from rsmtdf_core.fingerprints import differences, file_sha256
@@ -13,6 +14,7 @@ from rsmtdf_core.kinds import METHODS
 from rsmtdf_core.runs.best import best_checkpoint
 from rsmtdf_core.runs.checkpoint import Checkpoint, load_checkpoint, require_finite
 from rsmtdf_core.runs.folder import RunFolder, open_run
+from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.student.segmenter import Segmenter
 from rsmtdf_core.student.settings import ModelName
 from rsmtdf_core.weights.states import read_state
@@ -32,6 +34,7 @@ class Initial:
         which: the model of the checkpoint; None for a file.
         weights: tensors by our names.
         headless: the method of the checkpoint if it does not train the head, else None.
+        run: the run of the checkpoint; None for a file, or a checkpoint outside a run.
     """
 
     path: Path
@@ -39,12 +42,22 @@ class Initial:
     which: ModelName | None
     weights: dict[str, Tensor]
     headless: str | None = None
+    run: RunFolder | None = None
 
     @property
     def facts(self) -> dict[str, str]:
         """The description of the initial weights in run.json."""
-        named = {} if self.which is None else {"weights": str(self.which)}
-        return {"path": str(self.path.resolve()), "fingerprint": self.fingerprint, **named}
+        facts = {"path": str(self.path.resolve()), "fingerprint": self.fingerprint}
+        if self.which is not None:
+            facts["weights"] = str(self.which)
+        if self.run is not None and self.run.origin is not None:
+            facts["origin"] = self.run.origin
+        return facts
+
+    @property
+    def trained_on(self) -> Manifest | None:
+        """The manifest with the training scenes of another program's model; None without such a model or manifest."""
+        return None if self.run is None else trained_on(self.run)
 
 
 def find_initial(path: Path) -> Initial:
@@ -58,12 +71,11 @@ def find_initial(path: Path) -> Initial:
     """
     if (path / "run.json").is_file():
         folder = open_run(path)
-        return _of_checkpoint(best_checkpoint(folder, "--init-from"), _selected_by(folder))
+        return _of_checkpoint(best_checkpoint(folder, "--init-from"), folder)
     if (path / "state.json").is_file():
         run = RunFolder(path.resolve().parent.parent)
         return _of_checkpoint(
-            load_checkpoint(path),
-            _selected_by(open_run(run.path)) if run.marker.is_file() else "ema",
+            load_checkpoint(path), open_run(run.path) if run.marker.is_file() else None
         )
     if not path.exists():
         raise MissingFileError(
@@ -85,15 +97,12 @@ def find_initial(path: Path) -> Initial:
     return Initial(path, file_sha256(path), None, weights)
 
 
-def _selected_by(run: RunFolder) -> ModelName:
-    return load_config(str(run.config)).evaluation.weights
-
-
-def _of_checkpoint(checkpoint: Checkpoint, which: ModelName) -> Initial:
+def _of_checkpoint(checkpoint: Checkpoint, run: RunFolder | None) -> Initial:
+    which = "ema" if run is None else load_config(str(run.config)).evaluation.weights
     weights = checkpoint.weights(which)
     method = METHODS.get(checkpoint.state.get("method", ""))
     headless = method.name if method and not method.trains_head else None
-    return Initial(checkpoint.path, checkpoint.fingerprint, which, weights, headless)
+    return Initial(checkpoint.path, checkpoint.fingerprint, which, weights, headless, run)
 
 
 def start_from(initial: Initial, student: Segmenter, ema: Segmenter, reporter: Reporter) -> None:

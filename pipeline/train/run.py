@@ -105,6 +105,7 @@ def train(
                 resume=resume,
                 overwrite=overwrite,
                 initial=None if initial is None else initial.facts,
+                trained_on=None if initial is None else initial.trained_on,
                 batch=GlobalBatch(accelerator.num_processes, config.optimiser.batch),
             )
         accelerator.wait_for_everyone()

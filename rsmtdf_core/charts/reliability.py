@@ -104,5 +104,8 @@ def _figure(
     lower.set_ylabel("pixels, %", color=MUTED, size=9)
     lower.set_xlabel("confidence, %", color=MUTED, size=9)
     if legend:
-        figure.legend(loc="outside lower left", frameon=False, fontsize=9, borderaxespad=2)
+        # A legend of the axes, because one of the figure would cover the label of the lower axis.
+        upper.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, frameon=False, fontsize=9
+        )
     return figure

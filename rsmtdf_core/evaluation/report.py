@@ -59,6 +59,8 @@ class EvaluationReport(ProtocolScores):
         unfinished: whether the training of the run was incomplete.
         scenes: scores of each scene by the main protocol; empty in reports of earlier versions.
         reliability: accuracy by confidence: of the model, then with the run's temperature if one was fitted.
+        interval: 95 % interval of the main protocol's mean IoU over resampled scenes, see `interval`; None with few
+            scenes and in reports of earlier versions.
     """
 
     run: str
@@ -78,6 +80,7 @@ class EvaluationReport(ProtocolScores):
     unfinished: bool = False
     scenes: tuple[SceneScores, ...] = ()
     reliability: tuple[Reliability, ...] = ()
+    interval: tuple[float, float] | None = None
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -7,7 +7,8 @@
   .lock                held by the process that trains
   config.yaml          resolved config
   manifest.yaml        manifest of the dataset
-  splits.yaml          manifest whose training scenes an imported model was trained on, if they are known
+  splits.yaml          manifest whose training scenes an imported model was trained on, if they are known; also in
+                       runs that began from it
   metrics.jsonl        one line per logged step and per validation
   cache.lock.json      the views and stores that the run reads
   checkpoints/step-*   the latest checkpoints
@@ -76,7 +77,7 @@ class RunFolder:
 
     @property
     def splits(self) -> Path:
-        """The manifest whose training scenes an imported model was trained on; missing if they are unknown."""
+        """The manifest whose training scenes the model of `origin` was trained on; missing if they are unknown."""
         return self.path / "splits.yaml"
 
     @property
@@ -84,6 +85,19 @@ class RunFolder:
         """Whether another program trained the model: the run is finished without a step."""
         facts = self.facts
         return facts.get("status") == "finished" and facts.get("steps") == 0
+
+    @property
+    def origin(self) -> str | None:
+        """The file of another program that the model is or that its training began from, also through other runs.
+
+        None for a training that began from no such file.
+        """
+        initial = self.facts.get("initial")
+        if not initial:
+            return None
+        # The weights of a checkpoint have the name of their model.
+        known = initial.get("origin") or (None if "weights" in initial else initial["path"])
+        return None if known is None else str(known)
 
     @property
     def metrics(self) -> Path:

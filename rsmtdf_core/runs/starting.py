@@ -32,6 +32,7 @@ def prepare_run(
     resume: bool,
     overwrite: bool,
     initial: Mapping[str, str] | None = None,
+    trained_on: Settings | None = None,
     batch: GlobalBatch | None = None,
 ) -> None:
     """Create the folder of a new run, or verify and update that of the run to resume.
@@ -45,6 +46,7 @@ def prepare_run(
         resume: whether to resume an existing run.
         overwrite: whether to delete an existing run.
         initial: the initial weights of a new run, for run.json.
+        trained_on: the manifest that lists the training scenes of the initial weights, if another program trained them.
         batch: the batch of a step; a resumed run keeps its total.
 
     Raises:
@@ -67,13 +69,22 @@ def prepare_run(
             if batch is not None:
                 started["batch"] = asdict(batch)
             write_sealed_json(folder.marker, FORMAT.stamped({"status": "running", **started}))
-        for path, settings in ((folder.config, config), (folder.manifest, manifest)):
-            write_sealed_text(path, dump_yaml(settings))
+        for path, settings in (
+            (folder.config, config),
+            (folder.manifest, manifest),
+            (folder.splits, trained_on),
+        ):
+            _write(path, settings)
     except OSError:
         if is_new:  # so that the same command works once the disk has space
-            for path in (folder.config, folder.manifest, folder.marker):
+            for path in (folder.config, folder.manifest, folder.splits, folder.marker):
                 path.unlink(missing_ok=True)
         raise
+
+
+def _write(path: Path, settings: Settings | None) -> None:
+    if settings is not None:
+        write_sealed_text(path, dump_yaml(settings))
 
 
 def require_startable(folder: RunFolder, *, resume: bool, overwrite: bool) -> None:

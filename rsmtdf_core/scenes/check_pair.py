@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.errors import RsmtdfError
+from rsmtdf_core.errors import RsmtdfError, UnknownValuesError
 from rsmtdf_core.scenes.duplicates import Content, ContentHash
 from rsmtdf_core.scenes.files import MaskFile, open_labels, strips
 from rsmtdf_core.scenes.find import open_scenes
@@ -62,6 +62,11 @@ def open_pair(manifest: Manifest, root: Path, pair: ScenePair) -> PairCheck:
     if pair.mask is not None:
         try:
             _open_mask(manifest, root, pair, pair.mask, pair_check)
+        except UnknownValuesError as error:
+            pair_check.unknown.update(error.values)
+            pair_check.problems.append(
+                Problem(file=pair.mask, what=error.what, kind="unknown values")
+            )
         except RsmtdfError as error:
             pair_check.problems.append(Problem(file=pair.mask, what=error.what))
     pair_check.gaps.clear()

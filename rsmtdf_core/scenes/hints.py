@@ -8,10 +8,12 @@ import numpy.typing as npt
 from rsmtdf_core.scenes.manifest import Manifest
 from rsmtdf_core.scenes.pixel_masks import ColorMasks, IndexMasks, color_rgb
 from rsmtdf_core.scenes.shapes.settings import DrawnMasks
+from rsmtdf_core.words import shortened
 
 _HALF = 128  # lower channels count as 0, others as 255
 _LOSSY = 64  # more different colors come from smoothing or JPEG, not from drawing
 _GRAYS = 8  # different values that no class has
+_LONGEST = 40  # characters of a value
 _MIDDLE = range(32, 224)  # grays that are neither black nor white
 
 
@@ -19,12 +21,15 @@ def unknown_values_hint(unknown: Mapping[str, int], manifest: Manifest) -> str |
     """Return a sentence on the values of all masks that no class has; None without an explanation.
 
     Args:
-        unknown: number of pixels of each value, as in `encode_mask`.
+        unknown: number of pixels of each value, as in `encode_mask`; values of shapes with any number.
         manifest: the manifest of the masks.
     """
     encoding = manifest.mask_encoding
-    if not unknown or encoding.tolerant or isinstance(encoding, DrawnMasks):
+    if not unknown or encoding.tolerant:
         return None
+    if isinstance(encoding, DrawnMasks):
+        listed = ", ".join(shortened(repr(value), _LONGEST) for value in sorted(unknown))
+        return f"all values without a class: {listed}; add them under values (VALUE: CLASS) or ignore of mask_encoding"
     if isinstance(encoding, IndexMasks):
         return _of_numbers([int(value) for value in unknown], manifest, encoding)
     return _of_colors(list(unknown), manifest, encoding)

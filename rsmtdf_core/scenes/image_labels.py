@@ -57,7 +57,8 @@ def find_labels(
     try:
         return ImageLabels(mask, open_shapes(manifest, root, mask, image, file.frame))
     except DataError as error:
-        raise DataError(error.what, where=error.where or file.path, remedy=error.remedy) from None
+        error.where = error.where or str(file.path)
+        raise
 
 
 def unplaced(manifest: Manifest, labels: Sequence[ImageLabels]) -> Iterator[tuple[str, DataError]]:

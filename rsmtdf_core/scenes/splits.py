@@ -75,18 +75,23 @@ def imported_notes(
     """
     manifest = dataset.manifest
     scenes = f"{split} of manifest {manifest.name}: {manifest.splits[split].describe()}"
+    data = f"imported from an official checkpoint: its {data_of_origin(trained_on)}"
+    shared = () if trained_on is None else (shared_with(dataset, split, trained_on),)
+    return (scenes, data, *shared, *manifest.notes)
+
+
+def data_of_origin(trained_on: Manifest | None) -> str:
+    """Describe the training data of a model from another program; None if they are unknown."""
     if trained_on is None:
-        data = "imported from an official checkpoint: its training data are unknown and may include these scenes"
-        return (scenes, data, *manifest.notes)
+        return "training data are unknown and may include these scenes"
     listed = trained_on.splits["train"].scenes or ()
-    data = (
-        f"imported from an official checkpoint: its training data are, as named with --splits, the "
-        f"{counted(len(listed), 'scene')} of manifest {trained_on.name}"
+    return (
+        f"training data are, as named with --splits, the {counted(len(listed), 'scene')} of manifest "
+        f"{trained_on.name}"
     )
-    return (scenes, data, _trained_on(dataset, split, trained_on), *manifest.notes)
 
 
-def _trained_on(dataset: Dataset, split: SplitName, trained_on: Manifest) -> str:
+def shared_with(dataset: Dataset, split: SplitName, trained_on: Manifest) -> str:
     """Count the scenes that the model was trained on, and those of parents with such scenes."""
     listed = set(trained_on.splits["train"].scenes or ())
     parents = {parent_of(trained_on, scene) for scene in listed}

@@ -7,6 +7,8 @@ checkpoints nor its EMA copy include one, and it predicts without teachers.
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rsmtdf_core.normalization import normalise
@@ -44,7 +46,8 @@ class Student(Segmenter):
     Most teachers' tokens are translated from the last tap. A teacher may instead see crops resized to
     a size at which the student's grid equals its grid (the reference's CLIP). Its tokens are
     translated from a second pass of the encoder at that size or, with `second_encoding` "shared",
-    from the last tap resampled to that grid.
+    from the last tap resampled to that grid. With `translator_input` "pyramid", all tokens are translated
+    from all four taps on the teacher's grid.
 
     Args:
         settings: settings of the encoder, head and fusion.
@@ -74,12 +77,14 @@ class Student(Segmenter):
         self.mean = (*mean, *[_OTHER_MEAN] * (bands - SHOWN))
         self.std = (*std, *[_OTHER_STD] * (bands - SHOWN))
         self.patch = self.encoder.patch
-        width = self.encoder.channels[-1]
         self._crop = crop
+        self._pyramid = settings.translator_input == "pyramid"
+        width = sum(self.encoder.channels) if self._pyramid else self.encoder.channels[-1]
         self._shares_pass = settings.second_encoding == "shared"
         self.grids = {teacher.teacher: teacher.grid for teacher in teachers}
         self.second_sizes = {
-            teacher.teacher: _second_size(teacher, self.encoder, crop) for teacher in teachers
+            teacher.teacher: None if self._pyramid else _second_size(teacher, self.encoder, crop)
+            for teacher in teachers
         }
         self.translators = nn.ModuleDict(
             {
@@ -88,7 +93,12 @@ class Student(Segmenter):
             }
         )
         fused = {teacher.teacher: teacher.channels for teacher in teachers}
-        self.fusion = make_fusion(width, fused, settings.fusion)
+        *finer, last = self.encoder.channels
+        self.fusion = make_fusion(last, fused, settings.fusion)
+        fusions = (make_fusion(channels, fused, settings.fusion) for channels in finer)
+        self.finer_fusions = nn.ModuleList(
+            fusion for fusion in fusions if self._pyramid and fusion is not None
+        )
         reassemble = len(set(self.encoder.reductions)) == 1
         self.head = DPTHead(self.encoder.channels, settings.head, classes, reassemble=reassemble)
 
@@ -134,7 +144,7 @@ class Student(Segmenter):
                 narrower taps use the first channels.
         """
         taps = self._taps(images_BCHW, channel_scale)
-        tokens = self._translate(images_BCHW, taps[-1], channel_scale)
+        tokens = self._translate(images_BCHW, taps, channel_scale)
         logits = self._decode(images_BCHW, taps, tokens)
         return StudentOutput(logits, self._on_grids(tokens))
 
@@ -143,10 +153,10 @@ class Student(Segmenter):
 
         Skips the head, the fusion and each pass of the encoder that no translator reads.
         """
-        last = None
+        taps: list[Tensor] = []
         if self._shares_pass or None in self.second_sizes.values():
-            last = self._taps(images_BCHW)[-1]
-        return self._on_grids(self._translate(images_BCHW, last))
+            taps = self._taps(images_BCHW)
+        return self._on_grids(self._translate(images_BCHW, taps))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Normalize uint8 images [B, bands, H, W] to the float32 input of the student."""
@@ -155,7 +165,7 @@ class Student(Segmenter):
     def logits(self, images_BCHW: Tensor) -> Tensor:
         """Compute only the logits; without fusion this skips the translators and the second pass."""
         taps = self._taps(images_BCHW)
-        tokens = {} if self.fusion is None else self._translate(images_BCHW, taps[-1])
+        tokens = {} if self.fusion is None else self._translate(images_BCHW, taps)
         return self._decode(images_BCHW, taps, tokens)
 
     def _taps(self, images_BCHW: Tensor, channel_scale: Tensor | None = None) -> list[Tensor]:
@@ -169,28 +179,43 @@ class Student(Segmenter):
     def _translate(
         self,
         images_BCHW: Tensor,
-        last_BCHW: Tensor | None,
+        taps: Sequence[Tensor],
         channel_scale: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Translate tokens, by teacher name, on the grid of their source map.
 
-        `last_BCHW` may be None if no teacher's tokens are translated from the last tap.
+        `taps` may be empty if each teacher's tokens are translated from a second pass.
         """
-        maps: dict[int | None, Tensor] = {} if last_BCHW is None else {None: last_BCHW}
+        maps: dict[int | tuple[int, int] | None, Tensor] = {}
+        if taps and not self._pyramid:
+            maps[None] = taps[-1]
         tokens = {}
         for name, translator in self.translators.items():
-            size = self.second_sizes[name]
-            if size not in maps:
-                assert size is not None
-                if self._shares_pass:
-                    assert last_BCHW is not None
-                    maps[size] = self._resampled(last_BCHW, images_BCHW, self.grids[name])
+            source = self.grids[name] if self._pyramid else self.second_sizes[name]
+            if source not in maps:
+                assert source is not None
+                if isinstance(source, tuple):
+                    maps[source] = self._pyramid_on(taps, images_BCHW, source)
+                elif self._shares_pass:
+                    maps[source] = self._resampled(taps[-1], images_BCHW, self.grids[name])
                 else:
                     # A square at every image size, as in the reference.
-                    smaller = resize_map(images_BCHW, (size, size))
-                    maps[size] = self._taps(smaller, channel_scale)[-1]
-            tokens[name] = translator(maps[size].permute(0, 2, 3, 1))
+                    smaller = resize_map(images_BCHW, (source, source))
+                    maps[source] = self._taps(smaller, channel_scale)[-1]
+            tokens[name] = translator(maps[source].permute(0, 2, 3, 1))
         return tokens
+
+    def _pyramid_on(
+        self, taps: Sequence[Tensor], images_BCHW: Tensor, grid: tuple[int, int]
+    ) -> Tensor:
+        """Concatenate all taps on a teacher's grid; finer ones are averaged before the resize."""
+        maps = []
+        for tap, reduction in zip(taps, self.encoder.reductions, strict=True):
+            # Depends on the crop alone, not on the size of the images, so that an export can trace it.
+            cells = self._crop // (reduction * max(grid))
+            pooled = F.avg_pool2d(tap, cells) if cells > 1 else tap
+            maps.append(self._resampled(pooled, images_BCHW, grid))
+        return torch.cat(maps, dim=1)
 
     def _on_grids(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
         """Resize translated tokens to the grids of their teachers."""
@@ -199,22 +224,28 @@ class Student(Segmenter):
             for name, tokens_BHWD in tokens.items()
         }
 
-    def _resampled(self, last_BCHW: Tensor, images_BCHW: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Resize the last tap to a teacher's grid, scaled by the size of the images relative to the crop."""
+    def _resampled(self, tap_BCHW: Tensor, images_BCHW: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Resize a tap to a teacher's grid, scaled by the size of the images relative to the crop."""
         sides = images_BCHW.shape[-2:]
         # Round in integer arithmetic, which an export can trace.
         rows, columns = (
             max(1, (2 * cells * side + self._crop) // (2 * self._crop))
             for cells, side in zip(grid, sides, strict=True)
         )
-        return resize_map(last_BCHW, (rows, columns))
+        return resize_map(tap_BCHW, (rows, columns))
 
     def _decode(
         self, images_BCHW: Tensor, taps: Sequence[Tensor], tokens: dict[str, Tensor]
     ) -> Tensor:
-        last = taps[-1] if self.fusion is None else self.fusion(taps[-1], tokens)
+        *finer, last = taps
+        if self.fusion is not None:
+            last = self.fusion(last, tokens)
+        if self.finer_fusions:
+            finer = [
+                fusion(tap, tokens) for fusion, tap in zip(self.finer_fusions, finer, strict=True)
+            ]
         height, width = images_BCHW.shape[-2:]
-        return resize_map(self.head([*taps[:-1], last]), (height, width))
+        return resize_map(self.head([*finer, last]), (height, width))
 
 
 class TokenModel(nn.Module):

@@ -60,6 +60,10 @@ class StudentSettings(ConfigSettings):
         second_encoding: features that are translated to a teacher with a smaller input size (CLIP in the reference):
             "own" runs the encoder again at that size, as in the reference; "shared" resamples the last tap of the
             first pass, which is cheaper.
+        translator_input: features that are translated to teachers' tokens: "last", the last tap, as in the reference;
+            or "pyramid", all four taps on each teacher's grid. The last tap of a CNN has cells of 32 px, too coarse for
+            the tokens of a transformer. With "pyramid", tokens are fused into all four taps, and no teacher has a
+            second pass.
         translator_hidden: width of the hidden layer of each teacher's translator.
         fusion: fusion of translated tokens into the last tap.
     """
@@ -75,5 +79,6 @@ class StudentSettings(ConfigSettings):
     frozen_batch_norm: Result[bool] = False
     head: Result[HeadSize] = "small"
     second_encoding: Taught[Literal["own", "shared"]] = "own"
+    translator_input: Taught[Literal["last", "pyramid"]] = "last"
     translator_hidden: Taught[int] = Field(default=1024, ge=1, le=65_536)
     fusion: FusionSettings = FusionSettings()

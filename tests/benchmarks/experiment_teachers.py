@@ -59,6 +59,9 @@ ARMS: dict[str, dict[str, object]] = {
         "thresholds": "self-adaptive",
         "region_loss": "dice",
     },
+    "distill pyramid, supervised": {"method": "supervised"},
+    "distill pyramid, fixmatch": {"method": "fixmatch"},
+    "distill pyramid, rs-mtdf": {"method": "rs-mtdf", "distillation": CENTERED},
 }
 CODECS: dict[str, object] = {
     "fp16": "fp16",
@@ -212,6 +215,7 @@ def config_of(arm: Arm, seed: int, data: Data, options: argparse.Namespace) -> E
         "teachers.dino.codec": CODECS[arm.codec],
         "student.encoder": encoder,
         "student.weights": weights if weights == "random" else options.weights / weights,
+        "student.translator_input": "pyramid" if "pyramid" in arm.arm else "last",
         "objective": objective,
         "optimiser.lr": lr,
         "optimiser.multiplier": multiplier,

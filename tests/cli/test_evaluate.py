@@ -122,7 +122,7 @@ def test_each_protocol_has_a_table_with_its_rule(calls):
     done = CliRunner().invoke(app, ["evaluate", "runs/loveda-1"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     text = words(done.output)
-    assert text.count("loveda-1 on loveda test (3 scenes, ema)") == 2
+    assert text.count("loveda-1 on loveda test 3 scenes, ema model") == 1
     first, second = report().by_protocol.values()
     for scores in (first, second):
         assert f"protocol {scores.protocol}" in text
@@ -136,7 +136,12 @@ def test_each_protocol_has_a_table_with_its_rule(calls):
 
 
 def test_warnings_go_to_standard_error(monkeypatch):
-    facts = {"random_teachers": ("clip [x]",), "steps": 7, "unfinished": True}
+    facts = {
+        "random_teachers": ("clip [x]",),
+        "steps": 7,
+        "unfinished": True,
+        "interval": (0.4, 0.6),
+    }
     answer = (report(**facts, notes=("split by area",)), Path("out"))
     monkeypatch.setattr(pipeline.evaluate.run, "evaluate", lambda *_args, **_words: answer)
     done = CliRunner().invoke(app, ["evaluate", "run"], env={"COLUMNS": "200"})
@@ -144,5 +149,6 @@ def test_warnings_go_to_standard_error(monkeypatch):
     assert "RANDOM WEIGHTS in teachers clip [x]" in done.stderr
     assert "the run is unfinished: these are the scores of step 7" in done.stderr
     assert "split by area" in done.stdout
-    assert "(3 scenes, ema, step 7)" in done.stdout
+    assert "3 scenes, ema model, step 7" in done.stdout
+    assert "95 % interval of the mIoU over scenes: 40.00 to 60.00" in done.stdout
     assert "RANDOM" not in done.stdout

@@ -47,9 +47,10 @@ def test_a_table_that_fits_stays_a_table():
     assert "\u2502" in printed(120, *NAMES)
 
 
-def test_a_long_title_is_not_broken():
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_long_title_is_not_broken(width):
     title = "/" + "folder/" * 30
-    assert title in printed(80, *NAMES, title=title)
+    assert title in printed(width, *NAMES, title=title)
 
 
 def test_control_sequences_are_escaped():

@@ -71,6 +71,7 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "student.frozen_batch_norm": (True, set()),
     "student.head": ("large", set()),
     "student.second_encoding": ("shared", set()),
+    "student.translator_input": ("pyramid", set()),
     "student.translator_hidden": (32, set()),
     "student.fusion.mode": ("off", set()),
     "student.fusion.student_weight": (0.4, set()),
@@ -191,7 +192,7 @@ def test_keys_that_may_change_during_a_run_and_that_other_methods_ignore():
         *(key for key in FIELDS if key.startswith(("objective.distillation.", "student.fusion."))),
         *(key for key in FIELDS if key.startswith("objective.pretrain.") and key[-6:] != ".steps"),
         *("objective.teachers", "objective.tokens"),
-        *("student.second_encoding", "student.translator_hidden"),
+        *("student.second_encoding", "student.translator_input", "student.translator_hidden"),
     }
 
 

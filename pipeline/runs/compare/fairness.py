@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from pipeline.origin import begun_from
 from pipeline.runs.compare.groups import RunGroup
 from pipeline.runs.compare.scoring import (
     ScoredRun,
@@ -107,6 +108,7 @@ def _seed_text(run: ScoredRun) -> str:
 
 
 def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
+    origins = {run.record.folder.origin for run in runs}
     tests: tuple[tuple[str, Callable[[ScoredRun], bool]], ...] = (
         ("the training is not complete", lambda run: not run.record.ended),
         ("there is no score yet", lambda run: run.score.miou is None and run.report is None),
@@ -122,6 +124,10 @@ def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
         (
             "the model was imported, and its training data may differ from those of the other runs",
             lambda run: len(runs) > 1 and run.record.folder.imported,
+        ),
+        (
+            "the training began from another program's model, whose training data may differ from those of other runs",
+            lambda run: len(origins) > 1 and begun_from(run.record.folder) is not None,
         ),
         ("the model predicts a single class everywhere", predicts_one_class),
     )

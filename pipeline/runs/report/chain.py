@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.labeled import labeled_rule
+from pipeline.origin import begun_from
 from pipeline.runs import RunRecord
 from pipeline.runs.report.costs import Shelf, StoreCost
 from rsmtdf_core.cache.catalogue import disk_bytes
@@ -66,7 +67,8 @@ def _split_facts(record: RunRecord, report: EvaluationReport) -> tuple[str, ...]
         return report.notes
     splits = record.manifest.splits.items()
     rules = [f"{split}: {spec.describe()}" for split, spec in splits]
-    return (*rules, labeled_rule(record.config, record.manifest))
+    begun = begun_from(record.folder)
+    return (*rules, labeled_rule(record.config, record.manifest), *([begun] if begun else []))
 
 
 def _official(record: RunRecord, name: str, report: EvaluationReport) -> Link:

@@ -60,7 +60,11 @@ def _briefly_named(comparison: Comparison) -> Comparison:
         )
         for group in comparison.groups
     )
-    return comparison.model_copy(update={"groups": tuple(groups)})
+    warnings = list(comparison.warnings)
+    # Longer paths first, because one may begin with another.
+    for run in sorted(runs, key=lambda run: -len(run.run)):
+        warnings = [text.replace(run.run, names[run.path]) for text in warnings]
+    return comparison.model_copy(update={"groups": tuple(groups), "warnings": tuple(warnings)})
 
 
 def _with_scenes(page: PageData, count: int, root: Path | None, reporter: Reporter) -> PageData:

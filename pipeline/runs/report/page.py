@@ -3,10 +3,12 @@
 The templates are the files of `templates/`. Jinja escapes everything except `Markup`, so that names cannot inject HTML.
 """
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.runs.compare.tables import spread_text
 from pipeline.runs.report.answers import answers
@@ -18,6 +20,7 @@ from rsmtdf_core.charts.reliability import reliability_svg
 from rsmtdf_core.charts.style import LineStyle
 from rsmtdf_core.words import bytes_text, counted, printable
 
+_PERCENT = re.compile(r"(?<=\d) %(?=[ .,;)])")
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -54,6 +57,7 @@ def environment() -> Environment:
         "decimal": lambda value: _formatted(value, ",.1f"),
         "diagram": _diagram,
         "inks": _inks,
+        "prose": _prose,
         "percent": lambda share: _formatted(None if share is None else 100 * share, ".2f"),
         "short_count": short_count,
         "spread": spread_text,
@@ -66,6 +70,12 @@ def environment() -> Environment:
 def _visible(value: object) -> object:
     """Escape the invisible characters of a value."""
     return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _prose(sentences: Iterable[str]) -> Markup:
+    """Join sentences, without line breaks between numbers and percent signs."""
+    text = str(escape(printable(" ".join(sentences))))
+    return Markup(_PERCENT.sub("&nbsp;%", text))  # noqa: S704 - escaped above
 
 
 def _formatted(value: float | None, form: str) -> str:

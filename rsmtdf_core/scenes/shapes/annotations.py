@@ -1,4 +1,4 @@
-"""Labels of named images in their pixels: the parts that files of all annotation tools share.
+"""Labels of named images in their pixels: the parts that files of all annotation tools share (tests: test_coco.py).
 
 A file lists images by names that tools write in many ways: with folders of the machine they ran on, backslashes, or
 suffixes of their own. `AnnotationFile.find` finds the entry of an image on disk.

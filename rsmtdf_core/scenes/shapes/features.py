@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.errors import DataError
+from rsmtdf_core.errors import DataError, UnknownValuesError
 from rsmtdf_core.scenes.shapes import GEO
 from rsmtdf_core.words import counted, shortened
 
@@ -157,7 +157,7 @@ def require_known(counts: Mapping[str, int], known: Collection[str], path: Path,
         noun: the word for the values.
 
     Raises:
-        DataError: If there are any, with their numbers of geometries.
+        UnknownValuesError: If there are any, with their numbers of geometries.
     """
     unknown = Counter({value: count for value, count in counts.items() if value not in known})
     if not unknown:
@@ -167,8 +167,9 @@ def require_known(counts: Mapping[str, int], known: Collection[str], path: Path,
         for value, count in unknown.most_common(_MOST)
     ]
     more = f" and {len(unknown) - _MOST} more" if len(unknown) > _MOST else ""
-    raise DataError(
+    raise UnknownValuesError(
         f"no class has these {noun}: {', '.join(listed)}{more}",
+        list(unknown),
         where=path,
         remedy="add them under mask_encoding.values (VALUE: CLASS) or mask_encoding.ignore in the manifest; "
         '"" is a missing value',

@@ -1,4 +1,4 @@
-"""Read the labels of an image with the settings that give them class ids (tests: test_mask.py, test_annotations.py)."""
+"""Read the labels of an image with the settings that give them class ids (tests: test_mask.py)."""
 
 from collections import Counter
 from dataclasses import dataclass, replace

@@ -35,12 +35,13 @@ class SemiSupervisedSettings(MethodSettings):
         confidence: minimum softmax probability of a trusted pseudo-label.
         thresholds: fixed, the same `confidence` for every class and step; or self-adaptive, thresholds of each class
             that follow the EMA model's probabilities and replace `confidence` (FreeMatch, Wang et al. 2023).
-        threshold_momentum: weight of the earlier steps in self-adaptive thresholds.
+        threshold_momentum: weight m of the earlier steps in self-adaptive thresholds. They start at 1 / classes, where
+            they trust every pixel, and take about 1 / (1 - m) steps to rise. The paper has 0.999 for a million steps.
     """
 
     confidence: Result[float] = Field(default=0.95, ge=0, le=1)
     thresholds: Result[Literal["fixed", "self-adaptive"]] = "fixed"
-    threshold_momentum: Result[float] = Field(default=0.999, ge=0, lt=1)
+    threshold_momentum: Result[float] = Field(default=0.99, ge=0, lt=1)
 
     @property
     def overruled(self) -> dict[str, str]:

@@ -46,6 +46,29 @@ def test_it_shows_its_guesses_and_the_check_passes(root):
     assert run("check", path, "--root", root).exit_code == 0
 
 
+def test_several_values_may_be_of_one_class(root):
+    assert run("init", root, "--values", "0=land,1=road,2=land", "--yes").exit_code == 0
+    path = root / "manifest.yaml"
+    manifest = load_manifest(str(path))
+    assert manifest.class_names == ("land", "road")
+    assert manifest.mask_encoding.values == {0: "land", 1: "road", 2: "land"}
+    assert run("check", path, "--root", root).exit_code == 0
+    again = ("--overwrite", "--yes")
+    words = ("--values", "0=land,1=road", "--ignore", "2", "--classes", "road=#FF0000,land")
+    assert run("init", root, *words, *again).exit_code == 0
+    assert load_manifest(str(path)).classes[0].color == "#FF0000"
+    for values, message in (
+        ("0=land,1=road", "the masks also hold 2"),
+        ("#FF0000=land", "the masks hold numbers: 0, 1, 2"),
+        ("0=land,0=road,1=a,2=b", "each value once"),
+        ("land", "expected VALUE=CLASS"),
+    ):
+        result = run("init", root, "--values", values, *again)
+        assert isinstance(result.exception, DataError | ConfigError)
+        assert message in str(result.exception)
+    assert run("init", root, "--values", "a=land", *again).exit_code == 2
+
+
 def test_flags_replace_prompts(root, tmp_path):
     words = ["--classes", "road, roof", "--ignore", "0", "--out", tmp_path / "mine.yaml", "--yes"]
     assert run("init", root, *words).exit_code == 0

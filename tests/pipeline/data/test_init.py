@@ -348,3 +348,22 @@ def test_masks_that_no_name_identifies_are_refused(tmp_path):
         look(tmp_path)
     assert "--masks" in caught.value.remedy
     assert look(tmp_path, patterns=(["A/{name}.png"], None)).layout.masks is None
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([0, 40, 200], {0: "low", 40: "high", 200: "low"}),
+        (RGB[:3], {"#FF0000": "low", "#00FF00": "high", "#0000FF": "low"}),
+    ],
+)
+def test_named_values_are_merged_whatever_they_are(tmp_path, values, names):
+    draw(tmp_path, values)
+    path = tmp_path / "manifest.yaml"
+    proposal = draft(look(tmp_path), path, None, None, names)
+    write_manifest(proposal, path)
+    manifest = load_manifest(str(path))
+    assert manifest.class_names == ("low", "high")
+    assert dict(manifest.mask_encoding.values) == names
+    [train, *_] = check_data(manifest, tmp_path).splits
+    assert train.pixels["low"] == 2 * train.pixels["high"] > 0

@@ -39,6 +39,7 @@ KINDS = {
     "second pass": ("student.encoder=test_vit",),
     "shared pass": ("student.encoder=test_vit", "student.second_encoding=shared"),
     "attention": ("student.encoder=test_vit", "student.fusion.mode=attention"),
+    "pyramid": ("student.translator_input=pyramid",),
 }
 # A teacher of which a second pass at 32 px gives a ViT of patch 16 the grid.
 SMALLER = "teachers.vit.input_size=32"

@@ -98,6 +98,8 @@ SWITCHES = {
     "padding": ["objective.distillation.padding=false"],
     "fusion off": ["student.fusion.mode=off"],
     "attention": ["student.fusion.mode=attention"],
+    "pyramid": ["student.translator_input=pyramid"],
+    "pyramid of a transformer": ["student.translator_input=pyramid", "student.encoder=test_vit"],
     "weights": ["student.fusion.teacher_weights={vit: 0.15, cnn: 0.05}"],
     "one teacher": ["objective.distillation.teachers=[cnn]"],
     # The encoder with a grid that a second pass at the teacher's size would give.

@@ -32,8 +32,9 @@ _WITH_TEACHERS = make("test_vit", teachers=ALL)
 
 @pytest.mark.parametrize(("encoder", "crop"), ENCODERS.items())
 @pytest.mark.parametrize("mode", ["weighted", "attention", "off"])
-def test_gradients_reach_every_parameter(encoder, crop, mode):
-    student = make(encoder, crop, ALL, fusion=FusionSettings(mode=mode))
+@pytest.mark.parametrize("source", ["last", "pyramid"])
+def test_gradients_reach_every_parameter(encoder, crop, mode, source):
+    student = make(encoder, crop, ALL, fusion=FusionSettings(mode=mode), translator_input=source)
     output = student(torch.randn(2, 3, crop, crop))
     assert output.logits.shape == (2, 3, crop, crop)
     assert {name: tuple(tokens.shape) for name, tokens in output.tokens.items()} == {
@@ -169,6 +170,55 @@ def test_a_shared_pass_serves_all_teachers():
     )
     student(torch.randn(1, 3, 128, 64))
     assert seen == [(6, 3)]
+
+
+@torch.inference_mode()
+def test_tokens_from_the_pyramid_average_finer_taps_on_the_grid_of_the_teacher():
+    fine = TokenShape("fine", 4, 4, 12)
+    student = make("resnet18", teachers=[fine, *ALL[1:]], translator_input="pyramid").eval()
+    sizes, images = count_passes(student), torch.randn(1, 3, 64, 64)
+    tokens = student(images).tokens
+    assert sizes == [(64, 64)]
+    # Maps of 16, 8, 4 and 2 cells a side.
+    finest, finer, equal, coarser = student.encoder(images)
+    features = torch.cat(
+        [
+            finest.unflatten(3, (4, 4)).unflatten(2, (4, 4)).mean(dim=(3, 5)),
+            finer.unflatten(3, (4, 2)).unflatten(2, (4, 2)).mean(dim=(3, 5)),
+            equal,
+            resize_map(coarser, (4, 4)),
+        ],
+        dim=1,
+    )
+    expected = student.translators["fine"](features.permute(0, 2, 3, 1))
+    torch.testing.assert_close(tokens["fine"], expected)
+
+
+@torch.inference_mode()
+def test_tokens_from_the_pyramid_are_fused_into_every_tap():
+    student = make("resnet18", teachers=[OWN], translator_input="pyramid").eval()
+    images = torch.randn(1, 3, 64, 64)
+    before = student.logits(images)
+    for fusion in (*student.finer_fusions, student.fusion):
+        weight = fusion.projections["own"].weight
+        kept = weight.clone()
+        weight.add_(1)
+        assert not torch.equal(student.logits(images), before)
+        weight.copy_(kept)
+    torch.testing.assert_close(student.logits(images), before)
+
+
+@given(st.integers(1, 4), st.integers(1, 4))
+@settings(max_examples=8, deadline=None)
+@torch.inference_mode()
+def test_the_pyramid_fits_images_of_other_sizes_than_the_crop(rows, columns):
+    student = make("resnet18", teachers=ALL, translator_input="pyramid").eval()
+    height, width = 32 * rows, 32 * columns
+    output = student(torch.randn(1, 3, height, width))
+    assert output.logits.shape == (1, 3, height, width)
+    assert {name: tuple(tokens.shape[1:]) for name, tokens in output.tokens.items()} == {
+        teacher.teacher: teacher.record_shape for teacher in ALL
+    }
 
 
 @torch.inference_mode()

@@ -7,8 +7,6 @@ from typing import NamedTuple
 from pipeline.runs.compare import MeanStd
 from pipeline.runs.compare.tables import spread_text
 
-_PERCENT = "\N{NO-BREAK SPACE}%"
-
 
 class Answer(NamedTuple):
     """The answer to a question about the runs.
@@ -29,8 +27,13 @@ class Answer(NamedTuple):
 def percent(spread: MeanStd | float) -> str:
     """Format a share in 0..1, or its mean and deviation, in percent."""
     if isinstance(spread, MeanStd):
-        return f"{spread_text(spread)}{_PERCENT}"
-    return f"{100 * spread:.1f}{_PERCENT}"
+        return f"{spread_text(spread)} %"
+    return f"{100 * spread:.1f} %"
+
+
+def meters(length: float) -> str:
+    """Format a length on the ground."""
+    return f"{length / 1000:,.3g} km" if length >= 1000 else f"{length:.0f} m"
 
 
 def command(*words: object) -> str:

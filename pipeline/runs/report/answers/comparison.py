@@ -20,14 +20,14 @@ def comparison(page: PageData) -> Answer:
     """Compare the best group with the others, and name the commands for a baseline that is missing."""
     sentences = [*_others(page)]
     commands: list[str] = []
-    if not page.supervised and page.trained:
+    if not page.supervised:
         sentences.append(
             "No run learns from the labeled scenes alone, so the gain from unlabeled scenes and teachers is unknown. "
             "The commands below train, score and compare this baseline."
         )
         commands += _baseline(page, "supervised")
-    elif len(page.groups) == 1 and page.trained:
-        method = "rs-mtdf" if page.trained[0].config.teachers else "fixmatch"
+    elif len(page.groups) == 1:
+        method = "rs-mtdf" if page.best.runs[0].record.config.teachers else "fixmatch"
         sentences.append(
             "The run learns from the labeled scenes alone. The commands below train a run that also learns from "
             f"unlabeled scenes: {METHODS[method].summary}."
@@ -84,7 +84,7 @@ def _published(dataset: str) -> tuple[str, list[str]]:
 
 
 def _baseline(page: PageData, method: str) -> Iterator[str]:
-    record = page.trained[0]
+    record = page.best.runs[0].record
     run, config = record.folder.path, record.config
     baseline = run.with_name(f"{config.name}-{method}-seed{config.seed}")
     options = ["--set", f"objective.method={method}", "--run", baseline]

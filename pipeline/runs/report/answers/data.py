@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from pipeline.labeled import labeled_rule
-from pipeline.runs.report.answers.answer import Answer
+from pipeline.origin import begun_from
+from pipeline.runs.report.answers.answer import Answer, meters
 from pipeline.runs.report.data import PageData
+from pipeline.runs.report.ground import Ground
 from rsmtdf_core.charts.confusion import short_count
 from rsmtdf_core.words import counted
 
@@ -32,13 +34,34 @@ def _training(page: PageData) -> Iterator[str]:
     if not rules:
         return
     rule = rules.pop() if len(rules) == 1 else "the groups differ in their labeled scenes"
-    scenes = f" with {counted(page.ground.training, 'scene')}" if page.ground else ""
-    yield f"The training split{scenes}: {rule}."
+    if page.ground:
+        yield f"The training split has {counted(page.ground.training, 'scene')}."
+    yield f"Labels: {rule}."
+
+
+def _distance(ground: Ground, split: str, scenes: int) -> Iterator[str]:
+    """Say how near the scored scenes are to training scenes on the ground."""
+    if ground.overlapping:
+        yield (
+            f"By their georeference, {ground.overlapping:,} of {counted(scenes, f'{split} scene')} overlap a training "
+            "scene, which inflates the scores."
+        )
+    elif ground.distance is not None:
+        yield (
+            f"By their georeference, no {split} scene overlaps a training scene; the smallest distance is "
+            f"{meters(ground.distance)}."
+        )
 
 
 def _separation(page: PageData) -> Iterator[str]:
     """Say whether training scenes show the scored areas, as far as the manifest or the files know."""
     ground, split = page.ground, page.split
+    yield from dict.fromkeys(
+        f"{begun[:1].upper()}{begun[1:]}."
+        for group in page.groups
+        for run in group.runs
+        if (begun := begun_from(run.record.folder)) is not None
+    )
     if page.imported:
         # The notes of an import describe its training data, which the manifest does not know.
         for note in page.reports[0].notes[: 3 if page.imported[0].folder.splits.exists() else 2]:
@@ -46,6 +69,8 @@ def _separation(page: PageData) -> Iterator[str]:
         return
     if ground is None:
         yield "The images are not at hand, so the page does not compare the areas of the splits."
+    elif ground.blocks:
+        yield f"The areas are separate: the {split} split is drawn by {ground.blocks}."
     elif ground.shared:
         yield (
             f"The areas are not separate: {ground.shared:,} of {counted(page.reports[0].images, f'{split} scene')} "
@@ -53,7 +78,9 @@ def _separation(page: PageData) -> Iterator[str]:
         )
     elif ground.tiles:
         yield f"The areas are separate: no {split} scene shares its tile or image with a training scene."
-    else:
+    if ground is not None and ground.distance is not None:
+        yield from _distance(ground, split, page.reports[0].images)
+    elif ground is not None and not ground.shared and not ground.tiles:
         yield (
             f"No {split} image is a training image. The manifest does not name their tiles (key parent), so "
             "neighboring images may be in both splits."

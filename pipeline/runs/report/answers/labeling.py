@@ -22,6 +22,8 @@ def labeling(page: PageData) -> Answer:
             f"Label {names} first: their cached tokens differ most from those of the labeled scenes. "
             f"The list has {counted(len(suggested), 'scene')}."
         )
+        if record.random_teachers:
+            sentences.append("The teachers' weights are random, so this order has little meaning.")
     elif page.trained and record.config.teachers:
         sentences.append(
             "No suggestions are in the run's folder. The command below ranks the unlabeled training scenes by how much "

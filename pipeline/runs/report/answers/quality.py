@@ -22,20 +22,20 @@ def quality(page: PageData) -> Answer:
 
 
 def _score(page: PageData, group: PageGroup) -> Iterator[str]:
-    miou, accuracy = group.scores.miou, group.scores.overall_accuracy
-    best = f", the best of {len(page.groups)} groups," if len(page.groups) > 1 else ""
+    miou, accuracy, label = group.scores.miou, group.scores.overall_accuracy, group.label
+    who = f"The best of {len(page.groups)} groups, {label}," if len(page.groups) > 1 else label
     if miou is None:
-        yield f"{group.label}{best} has no mean IoU by this protocol, because a class does not occur."
-    elif group.seeds > 1:
-        yield (
-            f"{group.label}{best} has a mean IoU of {percent(miou)} on the {page.split} scenes: mean ± standard "
-            f"deviation over {group.seeds} seeds."
-        )
-    else:
-        yield (
-            f"{group.label}{best} has a mean IoU of {percent(miou)} on the {page.split} scenes. It is a single "
-            "training, so the spread over seeds is unknown."
-        )
+        yield f"{who} has no mean IoU by this protocol, because a class does not occur."
+        return
+    yield f"{who} has a mean IoU of {percent(miou)} on the {page.split} scenes."
+    if interval := group.reports[0].interval:
+        low, high = map(percent, interval)
+        seed = f" of seed {group.scores.runs[0].seed}" if group.seeds > 1 else ""
+        yield f"The 95 % interval{seed} over the choice of scenes is {low} to {high}."
+    if group.seeds > 1:
+        yield f"The spread is the standard deviation over {group.seeds} seeds."
+    elif page.trained:
+        yield "It is a single training, so the spread over seeds is unknown."
     if accuracy is not None:
         yield f"Of all pixels, {percent(accuracy.mean)} are right."
     if page.unvalidated:

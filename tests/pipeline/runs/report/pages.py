@@ -73,6 +73,7 @@ def page_of(name: str) -> PageData:
                 scene=name, pixels=6, wrong=1, miou=0.5, overall_accuracy=0.5, iou=(0.5, 0.5)
             ),
         ),
+        interval=(0.4, 0.6),
         reliability=(Reliability(temperature=1, ece=0.1, bins=BINS),),
     )
     specs = [SimpleNamespace(name=c, color="#FF0000") for c in classes]
@@ -80,16 +81,20 @@ def page_of(name: str) -> PageData:
         manifest=SimpleNamespace(
             title=name,
             classes=specs,
+            class_names=classes,
             unscored=classes[:1],
             labeled=None,
             model_dump=lambda **_: {},
         ),
         config=CONFIG,
         facts={},
-        folder=SimpleNamespace(imported=False, path=PLACE, config=PLACE, suggestions=PLACE),
+        folder=SimpleNamespace(
+            imported=False, origin=None, path=PLACE, config=PLACE, suggestions=PLACE
+        ),
         lines=[{"step": 0, f"loss {name}": 1.0, "seconds": {"step": 1.0}}],
         steps=1,
         distils=True,
+        random_teachers=(name,),
         validations=(),
     )
     link = Link(step="store", name=name, fingerprint="ab", facts=(name,), caution=name)

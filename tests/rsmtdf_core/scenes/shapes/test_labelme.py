@@ -162,3 +162,14 @@ def test_a_file_of_another_image_and_degenerate_shapes_are_reported(root):
     assert "labels/a.json: no geometry in 1 shape, such as shape 1" in notes
     ids_of(root, shapes[1:], {"imagePath": "..\\images\\a.jpg"})
     assert not any("another image" in note for note in check_dataset(manifest(), root).notes)
+
+
+def test_labels_without_a_class_are_collected(root):
+    for name, label in (("a", "path"), ("b", "pool"), ("c", "path")):
+        write_image(root / "images" / f"{name}.png")
+        shape = {"points": SQUARE, "label": label}
+        write_json(root / "labels" / f"{name}.json", labelme([shape], f"{name}.png"))
+    result = check_dataset(manifest(), root)
+    assert {problem.kind for problem in result.problems} == {"unknown values"}
+    [hint] = result.hints
+    assert hint.startswith("all values without a class: 'path', 'pool'; add them")
