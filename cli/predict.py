@@ -14,9 +14,11 @@ from rsmtdf_core.errors import IncompleteError
 def predict(
     run: Run,
     inputs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="INPUT...", help="PNG, JPEG or GeoTIFF files, and folders of them at any depth."
+            metavar="INPUT...",
+            help="PNG, JPEG or GeoTIFF files, folders of them at any depth, and addresses of rasters (http://, "
+            "https://, s3://).",
         ),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the maps.")] = Path(
@@ -104,8 +106,24 @@ def predict(
             "several times.",
         ),
     ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="In folders, predict scenes of several files that are stacked to their bands: a path pattern for each "
+            "file, such as '{name}_B04.tif', or B04.tif in a folder for each scene. May be given several times.",
+            show_default="the manifest's, if it has several",
+        ),
+    ] = None,
     bands: Bands = None,
     scale: Scale = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Processes that predict different images, each with its own copy of the model.",
+        ),
+    ] = 1,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Recompute files that exist.")
     ] = False,
@@ -126,31 +144,35 @@ def predict(
     with reporter.status(LOADING):
         from pipeline.predict import PredictSettings
         from pipeline.predict import predict as predict_inputs
+        from rsmtdf_core.scenes.images.source import parse_file
+        from rsmtdf_core.validation import validate
 
-    settings = PredictSettings(
-        probabilities=probabilities,
-        confidence=confidence,
-        disagreement=disagreement,
-        uncalibrated=uncalibrated,
-        polygons=polygons,
-        geopackage=geopackage,
-        min_area=min_area,
-        simplify=simplify,
-        stac=stac,
-        cog=cog,
-        overwrite=overwrite,
-        bands=read_bands(bands, scale),
-    )
+    values = {
+        "probabilities": probabilities,
+        "confidence": confidence,
+        "disagreement": disagreement,
+        "uncalibrated": uncalibrated,
+        "polygons": polygons,
+        "geopackage": geopackage,
+        "min_area": min_area,
+        "simplify": simplify,
+        "stac": stac,
+        "cog": cog,
+        "overwrite": overwrite,
+        "bands": read_bands(bands, scale),
+        "images": tuple(images or ()),
+    }
     try:
         maps = predict_inputs(
             run,
-            inputs,
+            [parse_file(text) for text in inputs],
             folder,
-            settings,
+            validate(PredictSettings, values, "predict"),
             reporter,
             overrides=overrides or [],
             checkpoint=checkpoint,
             ensemble=ensemble or [],
+            workers=workers,
         )
     except IncompleteError as error:
         _show_paths(error.written)

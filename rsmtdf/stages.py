@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -210,8 +211,10 @@ def predict(
     stac: bool = False,
     cog: bool = False,
     ensemble: PathLike | Sequence[PathLike] = (),
+    images: Sequence[str] = (),
     bands: Sequence[int] | None = None,
     scale: tuple[float, float] | None = None,
+    workers: int = 1,
     overwrite: bool = False,
     overrides: Overrides = None,
     checkpoint: PathLike | int | None = None,
@@ -221,7 +224,7 @@ def predict(
 
     Args:
         run: the run's folder.
-        inputs: a file or folder, or several.
+        inputs: a file, a folder or the address of a raster, or several.
         out: folder for the maps.
         probabilities: also write a raster with a band for each class.
         confidence: also write a raster with the largest probability.
@@ -234,8 +237,11 @@ def predict(
         stac: also write a STAC item of each map; only for GeoTIFFs.
         cog: write Cloud Optimized GeoTIFFs.
         ensemble: further runs of the same classes and bands; the probabilities of all runs are averaged.
+        images: in folders, path patterns of the files of a scene that are stacked to its bands; by default those of the
+            manifest, if it has several.
         bands: numbers, from 1, of the bands to read, by default those of the manifest.
         scale: values to map to black and white, by default the manifest's.
+        workers: number of processes that predict different images.
         overwrite: replace existing maps.
         overrides: overrides of `evaluation.inference` keys and `runtime.device`.
         checkpoint: `best`, `last`, a number of trained steps, or the folder of a checkpoint; by default the best.
@@ -250,8 +256,10 @@ def predict(
     """
     from pipeline.predict import PredictSettings
     from pipeline.predict import predict as predict_inputs
+    from rsmtdf_core.scenes.images.source import parse_file
     from rsmtdf_core.validation import validate
 
+    named = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     band_values = {"indices": bands, "scale": scale}
     given = {key: list(value) for key, value in band_values.items() if value is not None}
     values = {
@@ -267,16 +275,18 @@ def predict(
         "cog": cog,
         "overwrite": overwrite,
         "bands": given or None,
+        "images": tuple(images),
     }
     return predict_inputs(
         Path(run),
-        paths(inputs),
+        [parse_file(os.fspath(value)) for value in named],
         Path(out),
         validate(PredictSettings, values, "rsmtdf.predict"),
         reporter(progress=progress),
         overrides=override_words(overrides),
         checkpoint=checkpoint,
         ensemble=paths(ensemble),
+        workers=workers,
     )
 
 

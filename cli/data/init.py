@@ -105,6 +105,19 @@ def init(
     ] = None,
     bands: Bands = None,
     scale: Scale = None,
+    blocks: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Draw the splits by blocks of this side, in m if the images have a georeference, else in px.",
+        ),
+    ] = None,
+    block_buffer: Annotated[
+        float,
+        typer.Option(
+            metavar="DISTANCE", help="Least distance of scenes of different splits.", min=0
+        ),
+    ] = 0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists.")
@@ -139,6 +152,8 @@ def init(
 
     if classes is not None and classes_from is not None:
         raise typer.BadParameter("--classes and --classes-from exclude each other")
+    if block_buffer and blocks is None:
+        raise typer.BadParameter("--block-buffer needs --blocks")
     if masks is not None and not images:
         raise typer.BadParameter("--masks needs --images, as the two patterns have the same fields")
     named = None if classes is None else parse_classes(classes)
@@ -150,7 +165,10 @@ def init(
     shapes = ShapeChoice(
         labels, field, background, annotated, buffer, all_touched, tuple(merged.items()), words
     )
-    looked = look(root, RichReporter(), read_bands(bands, scale), (images or None, masks), shapes)
+    chosen = None if blocks is None else (blocks, block_buffer)
+    looked = look(
+        root, RichReporter(), read_bands(bands, scale), (images or None, masks), shapes, chosen
+    )
     if classes_from is not None:
         named = read_classes(classes_from)
     of_masks = looked.values is not None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.reporter import Reporter
 from rsmtdf_core.errors import DataError, IncompleteError, MissingFileError, RsmtdfError
+from rsmtdf_core.scenes.images.source import Source
 from rsmtdf_core.words import counted
 
 
@@ -20,21 +21,21 @@ class Failures:
 
     def __init__(self, reporter: Reporter, noun: str, total: int) -> None:
         self._reporter, self._noun, self._total = reporter, noun, total
-        self._errors: dict[Path, RsmtdfError] = {}
+        self._errors: dict[Source, RsmtdfError] = {}
 
     @contextmanager
-    def of(self, path: Path) -> Iterator[None]:
-        """Collect an error of the file `path`; other errors, such as a full disk, end the batch."""
+    def of(self, source: Source) -> Iterator[None]:
+        """Collect an error of the image `source`; other errors, such as a full disk, end the batch."""
         try:
             yield
         except (DataError, MissingFileError) as error:
-            self._errors[path] = error
+            self._errors[source] = error
             if self._total > 1:
-                self._reporter.warn(f"skipped {path}: {error.what}")
+                self._reporter.warn(f"skipped {source}: {error.what}")
 
-    def has(self, path: Path) -> bool:
-        """Whether the file `path` had an error."""
-        return path in self._errors
+    def has(self, source: Source) -> bool:
+        """Whether the image `source` had an error."""
+        return source in self._errors
 
     def raise_if_all(self) -> None:
         """Raise if every file has failed.

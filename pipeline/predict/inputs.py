@@ -1,4 +1,4 @@
-"""Finds the images to predict in files and folders, and names their output files."""
+"""Finds the images to predict among files, folders and addresses, and names their output files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.predict.settings import PredictSettings
+from pipeline.predict.stacks import find_stacks, is_band
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
+from rsmtdf_core.scenes.images.source import File, RemoteFile, Source, source_files
 
 OutputKind = Literal[
     "map",
@@ -35,30 +37,43 @@ class Job:
         files: output files by kind, always including `map`.
     """
 
-    source: Path
+    source: Source
     files: dict[OutputKind, Path]
+
+    @property
+    def first(self) -> File:
+        """The image's file, or the first of its files."""
+        return source_files(self.source)[0]
 
     @property
     def is_raster(self) -> bool:
         """Whether the map is a GeoTIFF rather than a PNG, because the input's format can have a georeference."""
-        return self.source.suffix.lower() in RASTER_SUFFIXES
+        return _is_raster(self.source)
 
 
-def find_jobs(inputs: Sequence[Path], out: Path, settings: PredictSettings) -> list[Job]:
+def find_jobs(
+    inputs: Sequence[File], out: Path, settings: PredictSettings, patterns: Sequence[str] = ()
+) -> list[Job]:
     """Find the images among the inputs and in input folders, except those in `out`.
 
     An image in a folder keeps its path relative to that folder.
+
+    Args:
+        inputs: files, folders and addresses.
+        out: the output folder.
+        settings: selects the outputs.
+        patterns: path patterns of the files of a scene; if a folder has such scenes, they are its images.
 
     Raises:
         MissingFileError: If an input does not exist.
         DataError: If a folder has no image, or if an output would replace an input or another output.
     """
     jobs = [
-        _job(source, out / relative.parent / relative.stem, settings)
-        for source, relative in _sources(inputs, out)
+        _job(source, out / relative, settings)
+        for source, relative in _sources(inputs, out, patterns)
     ]
-    sources = {job.source.resolve() for job in jobs}
-    owners: dict[Path, Path] = {}
+    sources = {file for job in jobs for file in _identity(job.source)}
+    owners: dict[Path, Source] = {}
     for job in jobs:
         for path in job.files.values():
             if path.resolve() in sources:
@@ -68,9 +83,9 @@ def find_jobs(inputs: Sequence[Path], out: Path, settings: PredictSettings) -> l
     return jobs
 
 
-def left_out(inputs: Sequence[Path], out: Path) -> list[Path]:
+def left_out(inputs: Sequence[File], out: Path) -> list[Path]:
     """List the files in input folders whose formats are not supported; see `unread_files`."""
-    folders = [path for path in inputs if path.is_dir()]
+    folders = [path for path in inputs if isinstance(path, Path) and path.is_dir()]
     return [path for folder in folders for path in unread_files(_inside(folder, out))]
 
 
@@ -78,20 +93,48 @@ def _clash(message: str, path: Path) -> DataError:
     return DataError(message, where=path, remedy="predict into another folder with --out")
 
 
-def _sources(inputs: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield each image once, with its path relative to `out`."""
+def _sources(
+    inputs: Sequence[File], out: Path, patterns: Sequence[str]
+) -> Iterator[tuple[Source, Path]]:
+    """Yield each image once, with its path relative to `out`, without a suffix."""
     seen = set()
-    for path in inputs:
-        for image in [path] if not path.is_dir() else _images(path, out):
-            if not image.is_file():
-                raise MissingFileError(
-                    "the image or folder does not exist",
-                    where=image,
-                    remedy="correct the path",
-                )
-            if image.resolve() not in seen:
-                seen.add(image.resolve())
-                yield image, image.relative_to(path) if path.is_dir() else Path(image.name)
+    for given in inputs:
+        for source, relative in _found(given, out, patterns):
+            if (identity := _identity(source)) not in seen:
+                seen.add(identity)
+                yield source, relative
+
+
+def _found(given: File, out: Path, patterns: Sequence[str]) -> Iterator[tuple[Source, Path]]:
+    if isinstance(given, RemoteFile):
+        yield given, Path(given.stem)
+    elif given.is_dir():
+        stacks = list(find_stacks(given, _inside(given, out), patterns)) if patterns else []
+        yield from stacks
+        if not stacks:
+            for image in _images(given, out):
+                yield image, image.relative_to(given).with_suffix("")
+    elif not given.is_file():
+        raise MissingFileError(
+            "the image or folder does not exist", where=given, remedy="correct the path"
+        )
+    elif is_band(given, patterns):
+        raise DataError(
+            "this file has one band of a scene", where=given, remedy="name the folder of the scene"
+        )
+    else:
+        yield given, Path(given.name).with_suffix("")
+
+
+def _identity(source: Source) -> tuple[File, ...]:
+    return tuple(
+        file.resolve() if isinstance(file, Path) else file for file in source_files(source)
+    )
+
+
+def _is_raster(source: Source) -> bool:
+    first = source_files(source)[0]
+    return isinstance(first, RemoteFile) or first.suffix.lower() in RASTER_SUFFIXES
 
 
 def _images(folder: Path, out: Path) -> list[Path]:
@@ -116,8 +159,8 @@ def _inside(folder: Path, out: Path) -> list[Path]:
     return sorted(path for path in files_below(folder) if not path.resolve().is_relative_to(target))
 
 
-def _job(source: Path, stem: Path, settings: PredictSettings) -> Job:
-    raster = source.suffix.lower() in RASTER_SUFFIXES
+def _job(source: Source, stem: Path, settings: PredictSettings) -> Job:
+    raster = _is_raster(source)
     endings: dict[OutputKind, str] = {
         "map": ".tif" if raster else ".png",
         "panel": "-panel.png",

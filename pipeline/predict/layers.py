@@ -111,7 +111,7 @@ def derive(
             write_style(path, names, _colors(manifest))
         case "panel":
             image = small_image(job.source, bands)
-            row = PanelRow(job.source.stem, image, None, small_map(job.files["map"]))
+            row = PanelRow(job.files["map"].stem, image, None, small_map(job.files["map"]))
             panel_picture(path, [row], manifest)
         case _:
             raise AssertionError(kind)

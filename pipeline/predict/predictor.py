@@ -2,22 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pipeline.calibration import Calibration, read_calibration
 from pipeline.predict.inputs import OutputKind
-from pipeline.predict.members import Members
+from pipeline.predict.members import Members, load_members
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.sources import Source
 from pipeline.reporter import Reporter
 from pipeline.trained import TrainedRun
+from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.evaluation.settings import InferenceSettings
 from rsmtdf_core.evaluation.tiles import blended_blocks
 from rsmtdf_core.fingerprints import differences
 from rsmtdf_core.roles import Role, deciding
-from rsmtdf_core.scenes.bands import BandSettings
+from rsmtdf_core.runs.best import Choice
+from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,52 @@ class Predictor:
             names = (run.folder.path.resolve().name for run in self.members.runs)
             tags["ensemble"] = f"mean probabilities of the runs {', '.join(names)}"
         return tags
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The names of the models, with which any process can load them.
+
+    Attributes:
+        run: the run's folder.
+        ensemble: further runs.
+        overrides: `key=value` for keys of `evaluation.inference` and for `runtime.device`.
+        checkpoint: the checkpoint of the first run; see `load_run`.
+    """
+
+    run: Path
+    ensemble: tuple[Path, ...]
+    overrides: tuple[str, ...]
+    checkpoint: Choice | None
+
+
+def load_predictor(models: Models, settings: PredictSettings, reporter: Reporter) -> Predictor:
+    """Load the models and their calibration.
+
+    Raises:
+        RunError: If there is no such run or checkpoint, or the calibration is damaged.
+        ConfigError: If an override is invalid, the runs cannot predict together, or the number of bands differs.
+    """
+    members = load_members(models.run, models.ensemble, models.overrides, models.checkpoint)
+    calibration = find_calibration(members, settings, reporter)
+    return Predictor(members, calibration, _bands(members.runs[0], settings), settings)
+
+
+def _bands(trained: TrainedRun, settings: PredictSettings) -> BandSettings | None:
+    """Choose the bands to read, as many as the student expects.
+
+    Raises:
+        ConfigError: If the number of bands differs.
+    """
+    bands = settings.bands or trained.manifest.bands
+    count = SHOWN if bands is None else len(bands.indices)
+    if count != trained.student.bands:
+        raise ConfigError(
+            f"the run's student expects {trained.student.bands} bands, found {count}",
+            where="--bands",
+            remedy=f"name {trained.student.bands} bands in the order of the manifest's bands.indices",
+        )
+    return bands
 
 
 def find_calibration(

@@ -2,12 +2,20 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from rsmtdf_core.maps.polygons import Generalization
 from rsmtdf_core.scenes.bands import BandSettings
+from rsmtdf_core.scenes.patterns import pattern_fields
 from rsmtdf_core.settings import Settings
 
+
+def _checked(pattern: str) -> str:
+    pattern_fields(pattern, required=False)
+    return pattern
+
+
+FilePattern = Annotated[str, AfterValidator(_checked)]
 Amount = Annotated[float, Field(ge=0, le=1e12)]
 
 
@@ -28,6 +36,8 @@ class PredictSettings(Settings):
         cog: write Cloud Optimized GeoTIFFs.
         overwrite: recompute existing files.
         bands: bands to read; None reads those of the run's manifest.
+        images: path patterns of the files of a scene in input folders; empty takes those of the run's manifest, if it
+            has several.
     """
 
     probabilities: bool = False
@@ -42,6 +52,7 @@ class PredictSettings(Settings):
     cog: bool = False
     overwrite: bool = False
     bands: BandSettings | None = None
+    images: tuple[FilePattern, ...] = ()
 
     @property
     def generalization(self) -> Generalization:

@@ -7,6 +7,7 @@ import numpy as np
 from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.scenes.bands import SHOWN, BandSettings
 from rsmtdf_core.scenes.images.file import open_image
+from rsmtdf_core.scenes.images.source import Source
 from rsmtdf_core.scenes.rasters import open_raster
 
 SIDE = 960  # px, longer side of a small image, twice that of a panel
@@ -18,7 +19,7 @@ def _factor(height: int, width: int) -> int:
     return max(1, -(-max(height, width) // SIDE))
 
 
-def small_image(path: Path, bands: BandSettings | None) -> Pixels:
+def small_image(source: Source, bands: BandSettings | None) -> Pixels:
     """Read the RGB bands of an image, uint8 [h, w, 3], with means of squares so that no side exceeds `SIDE`.
 
     Incomplete squares at the right and lower border are left out.
@@ -26,7 +27,7 @@ def small_image(path: Path, bands: BandSettings | None) -> Pixels:
     Raises:
         MissingFileError, DataError: If the file cannot be read.
     """
-    with open_raster(path, bands) as raster:
+    with open_raster(source, bands) as raster:
         height, width = raster.frame.height, raster.frame.width
         factor = _factor(height, width)
         if factor == 1:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from rsmtdf_core.arrays import Pixels
 from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.scenes.images.decoder import Valid
 from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.source import Source as Origin
 from rsmtdf_core.scenes.rasters import Raster, open_raster
 
 
@@ -58,11 +58,11 @@ class _RasterSource:
 
 
 @contextmanager
-def open_source(path: Path, bands: BandSettings | None) -> Iterator[tuple[Source, Frame]]:
+def open_source(source: Origin, bands: BandSettings | None) -> Iterator[tuple[Source, Frame]]:
     """Open an input for reading by rows, and return it with its georeference.
 
     Raises:
         MissingFileError, DataError: As raised by `open_raster`.
     """
-    with open_raster(path, bands) as raster:
+    with open_raster(source, bands) as raster:
         yield _RasterSource(raster), raster.frame

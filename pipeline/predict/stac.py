@@ -17,6 +17,7 @@ from rsmtdf_core.files import write_json
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.gdal_decoder import open_dataset
+from rsmtdf_core.scenes.images.source import File, source_files
 from rsmtdf_core.scenes.manifest import Manifest
 
 EXTENSIONS = (
@@ -40,8 +41,8 @@ _TYPES: Mapping[OutputKind, tuple[str, str]] = {
 def write_item(job: Job, trained: TrainedRun, inference: InferenceSettings) -> None:
     """Write the item of a finished map, whose raster must have longitude and latitude.
 
-    `datetime` is the modification time of the image, as few rasters state when they were taken. Paths are relative to
-    the item.
+    `datetime` is the modification time of the image, as few rasters state when they were taken; for an image at an
+    address, that of the map. Paths are relative to the item.
 
     Args:
         job: the input and its output files, including `stac`.
@@ -54,7 +55,8 @@ def write_item(job: Job, trained: TrainedRun, inference: InferenceSettings) -> N
     path, manifest = job.files["stac"], trained.manifest
     with open_dataset(job.files["map"]) as dataset:
         frame = Frame(dataset.width, dataset.height, dataset.crs, dataset.transform)
-    changed = datetime.fromtimestamp(job.source.stat().st_mtime, UTC)
+    dated = job.first if isinstance(job.first, Path) else job.files["map"]
+    changed = datetime.fromtimestamp(dated.stat().st_mtime, UTC)
     item = {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -63,12 +65,14 @@ def write_item(job: Job, trained: TrainedRun, inference: InferenceSettings) -> N
         **_place(frame),
         "properties": {
             "datetime": changed.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "title": f"Land-cover map of {job.source.name}",
+            "title": f"Land-cover map of {job.first.name}",
             **_projection(frame),
             **_model(trained, inference),
             "bands": [{"name": name} for name in _band_names(trained)],
         },
-        "links": [{"rel": "derived_from", "href": _relative(job.source, path)}],
+        "links": [
+            {"rel": "derived_from", "href": _href(file, path)} for file in source_files(job.source)
+        ],
         "assets": {
             **_assets(job, manifest),
             "model": {
@@ -89,6 +93,10 @@ def is_item(path: Path) -> bool:
         return bool(json.loads(path.read_bytes())["type"] == "Feature")
     except (ValueError, TypeError, KeyError):
         return False
+
+
+def _href(file: File, item: Path) -> str:
+    return _relative(file, item) if isinstance(file, Path) else str(file)
 
 
 def _relative(target: Path, item: Path) -> str:

@@ -14,6 +14,7 @@ from rsmtdf_core.maps.areas import find_areas, on_ground
 from rsmtdf_core.maps.ground import pixel_area
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.gdal_decoder import RasterioDataset, open_dataset
+from rsmtdf_core.scenes.images.source import File
 
 _END = b"\n]}\n"
 _PLACED = "--polygons, --geopackage and --stac"
@@ -81,7 +82,7 @@ def is_closed(path: Path) -> bool:
         return file.read() == _END
 
 
-def require_place(path: Path, frame: Frame) -> None:
+def require_place(path: File, frame: Frame) -> None:
     """Refuse a raster whose pixels have no longitude and latitude.
 
     Raises:

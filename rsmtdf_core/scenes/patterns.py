@@ -7,7 +7,7 @@ image suffix.
 
 import glob
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
@@ -93,6 +93,34 @@ def match_stacks(
     return stacks, lone
 
 
+def without_common_folders(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return patterns without the folders with which all of them begin."""
+    parts = [pattern.split("/") for pattern in patterns]
+    common = 0
+    while all(len(part) > common + 1 for part in parts) and len({p[common] for p in parts}) == 1:
+        common += 1
+    return tuple("/".join(part[common:]) for part in parts)
+
+
+def match_below(paths: Sequence[str], pattern: str) -> dict[tuple[str, Key], str]:
+    """Return the paths that end in a pattern, by the folder before it and the values of its fields.
+
+    Raises:
+        DataError: If two paths have the same folder and values.
+    """
+    regex = re.compile(f"(?:(.*)/)?{_regex(pattern)}")
+    fields = pattern_fields(pattern, required=False)
+    found: dict[tuple[str, Key], str] = {}
+    for path in paths:
+        if (match := regex.fullmatch(path)) is None:
+            continue
+        key = match[1] or "", tuple(match[field] for field in sorted(fields))
+        if key in found:
+            raise _two_files(found[key], path, None)
+        found[key] = path
+    return found
+
+
 def filled(pattern: str, other: str, path: str) -> str:
     """Return a pattern with the field values of a path that matches the pattern `other`."""
     match = re.fullmatch(_regex(other), path)
@@ -134,13 +162,17 @@ def match_files(
             continue
         key = tuple(readable(match[field]) for field in fields)
         if key in files:
-            raise DataError(
-                f"two files belong to one scene: {files[key]} and {path}",
-                where=root,
-                remedy="remove one of them, or name one image suffix in the manifest's pattern",
-            )
+            raise _two_files(files[key], path, root)
         files[key] = path
     return dict(sorted(files.items()))
+
+
+def _two_files(first: str, second: str, root: Path | None) -> DataError:
+    return DataError(
+        f"two files belong to one scene: {first} and {second}",
+        where=root,
+        remedy="remove one of them, or name one image suffix in the manifest's pattern",
+    )
 
 
 def _fixed(pattern: str) -> int:

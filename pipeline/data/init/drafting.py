@@ -17,7 +17,7 @@ from pipeline.data.init.naming import (
     name_classes,
 )
 from pipeline.data.init.text import manifest_text
-from pipeline.data.init.windows import windowed_splits
+from pipeline.data.init.windows import blocked_splits, windowed_splits
 from rsmtdf_core.errors import ConfigError, MissingFileError
 from rsmtdf_core.files import atomic_file, require_writable
 from rsmtdf_core.scenes.bands import SHOWN
@@ -116,6 +116,8 @@ def draft(
     by_order = assigned_by_order(masks, classes)
     windows = looked.shapes is not None and looked.layout.split_field is None
     splits = (windowed_splits(looked.sizes) if windows else None) or guess_splits(looked.layout)
+    if looked.blocks is not None:
+        splits = blocked_splits(looked.sizes, looked.blocks)
     return _assembled(looked, path, specs, masks, splits, by_order=by_order)
 
 

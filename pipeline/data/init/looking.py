@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pipeline.data.init.choice import ShapeChoice, ShapeGuess
 from pipeline.data.init.labels import guess_labels
+from pipeline.data.init.windows import block_spec
 from pipeline.reporter import Reporter, Silent
-from rsmtdf_core.errors import DataError
+from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.scenes.files import image_size
 from rsmtdf_core.scenes.find import in_threads
@@ -16,7 +17,9 @@ from rsmtdf_core.scenes.guessing import Layout, MaskValues, count_values, guess_
 from rsmtdf_core.scenes.guessing.bands import guess_bands
 from rsmtdf_core.scenes.images.file import open_image
 from rsmtdf_core.scenes.images.folder import files_below, unread_files, unread_note
+from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.source import Source
+from rsmtdf_core.scenes.split_settings import BlockSpec
 
 _SEEN = 16  # images whose values are counted if no file name identifies the masks
 _FEW_VALUES = 16
@@ -35,6 +38,7 @@ class Looked:
         values: the values in the masks; None without masks.
         shapes: the keys of labels that are drawn as geometries; None without them.
         undeclared: image values that look like nodata although no file declares them.
+        blocks: the blocks of the splits, if they were chosen.
     """
 
     root: Path
@@ -45,6 +49,7 @@ class Looked:
     values: MaskValues | None
     undeclared: tuple[float, ...] = ()
     shapes: ShapeGuess | None = None
+    blocks: BlockSpec | None = None
 
 
 def look(
@@ -53,6 +58,7 @@ def look(
     bands: BandSettings | None = None,
     patterns: tuple[Sequence[str] | None, str | None] = (None, None),
     shapes: ShapeChoice | None = None,
+    blocks: tuple[float, float] | None = None,
 ) -> Looked:
     """Find images and masks below `root`, and read every image's header and every mask's pixels.
 
@@ -62,14 +68,22 @@ def look(
         bands: the bands to show; None guesses them.
         patterns: path patterns of an image's files, and that of the masks; None guesses them.
         shapes: facts about labels that are drawn as geometries.
+        blocks: side and buffer of blocks for the splits, in m if all images have a georeference, else px.
 
     Raises:
+        ConfigError: If folders name the splits, so that there is no use for blocks.
         MissingFileError: If there is no image.
         DataError: If a file is damaged or does not fit the others.
     """
     layout = guess_layout(root, *patterns)
     if reporter is not None and (unread := unread_files(files_below(root))):
         reporter.warn(unread_note(unread))
+    if blocks is not None and layout.split_field is not None:
+        raise ConfigError(
+            "the folders name the splits, so none are drawn by block",
+            where=root,
+            remedy="omit --blocks",
+        )
     sources = layout.sources(root)
     headers = list(in_threads(_header, sources))
     if bands is None or bands.scale is None:
@@ -99,7 +113,8 @@ def look(
         with (reporter or Silent()).bar("reading masks", len(layout.mask_files)) as bar:
             values = count_values(root, layout.mask_files, bar.advance)
     kinds = Counter(header.kind for header in headers)
-    return Looked(root, layout, sizes, kinds, bands, values, undeclared, guess_of_shapes)
+    spec = None if blocks is None else block_spec(*blocks, [header.frame for header in headers])
+    return Looked(root, layout, sizes, kinds, bands, values, undeclared, guess_of_shapes, spec)
 
 
 def _with_labels(layout: Layout, labeled: frozenset[str]) -> Layout:
@@ -114,11 +129,12 @@ def _with_labels(layout: Layout, labeled: frozenset[str]) -> Layout:
 
 @dataclass(frozen=True)
 class _ImageHeader:
-    """The bands of an image in words, their depth, and whether they must be chosen: two bands, or more than 8 bits."""
+    """An image's bands in words, their depth, whether they must be chosen (two, or above 8 bits), and its frame."""
 
     kind: str
     depth: str
     needs_choice: bool
+    frame: Frame
 
 
 def _header(source: Source) -> _ImageHeader:
@@ -126,7 +142,7 @@ def _header(source: Source) -> _ImageHeader:
         floats = any(dtype.kind == "f" for dtype in image.dtypes)
         depth = "8 bits" if image.eight_bits else "floating point" if floats else "more than 8 bits"
         needs_choice = not image.eight_bits or len(image.color_bands) == 2
-        return _ImageHeader(image.describe(), depth, needs_choice)
+        return _ImageHeader(image.describe(), depth, needs_choice, image.frame)
 
 
 def _require_one_depth(sources: Sequence[Source], depths: Sequence[str]) -> None:

@@ -9,11 +9,10 @@ import yaml
 from pipeline.data.init.choice import ShapeGuess
 from pipeline.data.init.looking import Looked
 from pipeline.data.init.naming import class_rows
-from pipeline.data.init.windows import window_of
 from rsmtdf_core.scenes.guessing import MaskGuess, SplitGuess, Value
 from rsmtdf_core.scenes.pixel_masks import ClassSpec
 from rsmtdf_core.scenes.shapes.settings import AnnotatedArea, DrawnMasks, ShapeMasks
-from rsmtdf_core.scenes.split_settings import SplitSpec
+from rsmtdf_core.scenes.split_settings import BlockSpec, SplitSpec
 from rsmtdf_core.words import readable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+=:@-]+")
@@ -62,9 +61,10 @@ def manifest_text(
         "mask_encoding:",
         *(_encoding_lines(masks) if looked.shapes is None else _shape_lines(looked.shapes)),
         *_band_lines(looked),
-        _window_line(looked),
+        _window_line(splits),
         f"splits:    # {splits.why}",
         *(f"  {split}: {_split(spec)}" for split, spec in splits.splits.items()),
+        *_block_lines(splits.blocks),
     ]
     return "\n".join(lines) + "\n"
 
@@ -144,9 +144,17 @@ def _others(encoding: DrawnMasks) -> str:
     return "nonempty: in images with a shape"
 
 
-def _window_line(looked: Looked) -> str:
-    windows = looked.shapes is not None and looked.layout.split_field is None
-    window = window_of(looked.sizes) if windows else None
+def _block_lines(blocks: BlockSpec | None) -> Iterator[str]:
+    if blocks is not None:
+        crs = "" if blocks.crs is None else f", crs: {_text(blocks.crs)}"
+        yield (
+            f"blocks: {{size: {blocks.size:g}, buffer: {blocks.buffer:g}, unit: {blocks.unit}{crs}}}    "
+            "# scenes nearer than the buffer to another split are left out"
+        )
+
+
+def _window_line(splits: SplitGuess) -> str:
+    window = splits.window
     if window is None:
         return (
             "# window: {size: 512, stride: 512}    # for large rasters: scenes are windows of them"
@@ -173,8 +181,8 @@ def _split(spec: SplitSpec) -> str:
         parts.append(f"where: {{{', '.join(where)}}}")
     if spec.share != (0.0, 1.0):
         parts.append(f"share: [{spec.share[0]:g}, {spec.share[1]:g}]")
-    if spec.by == "crop":
-        parts.append("by: crop")
+    if spec.by != "parent":
+        parts.append(f"by: {spec.by}")
     return f"{{{', '.join(parts)}}}"
 
 

@@ -88,17 +88,23 @@ def _of_length(groups: Sequence[RunGroup], labels: Sequence[str]) -> Iterator[st
 
 
 def _of_seeds(groups: Sequence[RunGroup], labels: Sequence[str]) -> Iterator[str]:
-    seeds = [[run.record.config.seed for run in group.runs] for group in groups]
+    seeds = [[_seed_text(run) for run in group.runs] for group in groups]
     for label, group_seeds in zip(labels, seeds, strict=True):
         repeated = [seed for seed, count in Counter(group_seeds).items() if count > 1]
         if repeated:
-            yield f"{label}: several runs have seed {_some(map(str, repeated))} and are not independent"
+            yield f"{label}: several runs have seed {_some(repeated)} and are not independent"
     if len({frozenset(group_seeds) for group_seeds in seeds}) > 1:
+        folds = any(run.score.fold is not None for group in groups for run in group.runs)
         lists = (
-            f"{label}: {', '.join(map(str, group_seeds))}"
+            f"{label}: {', '.join(group_seeds)}"
             for label, group_seeds in zip(labels, seeds, strict=True)
         )
-        yield f"the groups have different seeds ({'; '.join(lists)})"
+        yield f"the groups have different seeds{' or folds' if folds else ''} ({'; '.join(lists)})"
+
+
+def _seed_text(run: ScoredRun) -> str:
+    fold = run.score.fold
+    return str(run.score.seed) if fold is None else f"{run.score.seed} of fold {fold}"
 
 
 def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
@@ -132,8 +138,13 @@ def _of_runs(runs: Sequence[ScoredRun]) -> Iterator[str]:
         yield cautions(sorted(random), ())[0]
     reports = [run.report for run in runs if run.report is not None]
     inferences = {fingerprint(deciding(report.inference, Role.SCORING)) for report in reports}
+    images: dict[int | None, set[int]] = {}
+    for run in runs:
+        if run.report is not None:
+            images.setdefault(run.score.fold, set()).add(run.report.images)
+    if any(len(counts) > 1 for counts in images.values()):
+        yield "the reports differ in scenes"
     for noun, values in (
-        ("scenes", {report.images for report in reports}),
         ("protocol", {run.protocol for run in runs}),
         ("inference", inferences),
     ):

@@ -1,4 +1,4 @@
-"""Groups runs whose settings are the same, except for the seed and settings that do not affect the result."""
+"""Groups runs whose settings are the same, except for seed, fold and settings that do not affect the result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class RunGroup:
 
     Attributes:
         settings: the settings that decide the result.
-        runs: the runs, sorted by seed.
+        runs: the runs, sorted by fold and seed.
     """
 
     settings: Flat
@@ -38,22 +38,28 @@ def group_runs(runs: Sequence[ScoredRun]) -> list[RunGroup]:
     return [
         RunGroup(
             settings[key],
-            tuple(sorted(group, key=lambda run: (run.record.config.seed, run.score.run))),
+            tuple(
+                sorted(group, key=lambda run: (run.score.fold or 0, run.score.seed, run.score.run))
+            ),
         )
         for key, group in members.items()
     ]
 
 
 def deciding_settings(record: RunRecord) -> Flat:
-    """Return the settings that decide a run's result, without the seed and settings unused by its method."""
+    """Return the settings that decide a run's result, without seed, fold and settings unused by its method."""
     config = record.config.model_copy(update={"views": record.config.views_in_force})
     roles = {Role.VIEWS, Role.RESULT, Role.SCORING} | ({Role.TAUGHT} if record.distils else set())
     values = deciding(config, *roles)
-    settings = {key: value for key, value in flat(values) if key not in {"seed", "teachers"}}
-    manifest = record.manifest.model_dump(
-        mode="json", exclude={"title", "classes", "name", "notes"}
-    )
-    settings |= dict(flat({"manifest": manifest}))
+    settings = {
+        key: value for key, value in flat(values) if key not in {"seed", "data.fold", "teachers"}
+    }
+    manifest = record.manifest
+    if config.data.fold is not None and manifest.folds is not None:
+        # The run's manifest has the splits of its fold: return to those of fold 0.
+        manifest = manifest.with_fold(-config.data.fold % manifest.folds)
+    facts = manifest.model_dump(mode="json", exclude={"title", "classes", "name", "notes"})
+    settings |= dict(flat({"manifest": facts}))
     if initial := record.facts.get("initial"):
         name, weights = Path(str(initial["path"])).name, initial.get("weights", "")
         settings["initial"] = f"{name} {weights} {str(initial['fingerprint'])[:8]}".replace(

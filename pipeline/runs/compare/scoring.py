@@ -103,6 +103,7 @@ def _scored(
         run=name,
         path=record.folder.path,
         seed=record.config.seed,
+        fold=record.config.data.fold,
         status=record.status,
         steps=record.steps,
         miou=miou,

@@ -42,7 +42,7 @@ def cells(group: GroupScores, *, classes: bool) -> list[str]:
     class_cells = [spread_text(spread) for spread in group.classes.values()] if classes else []
     return [
         group.title,
-        str(len({run.seed for run in group.runs})),
+        group.seeds_text,
         spread_text(group.miou),
         group.best_steps,
         spread_text(group.overall_accuracy),
@@ -54,6 +54,7 @@ def _csv(comparison: Comparison, *, classes: bool) -> str:
     """Format the table as CSV: one row per group, scores in 0..1, empty cells for missing scores."""
     text = io.StringIO()
     writer: csv.DictWriter[str] | None = None
+    folded = any(run.fold is not None for group in comparison.groups for run in group.runs)
     for group in comparison.groups:
         row: dict[str, object] = {
             "group": one_line(group.label),
@@ -65,6 +66,10 @@ def _csv(comparison: Comparison, *, classes: bool) -> str:
             **_pair("miou", group.miou),
             **_pair("overall_accuracy", group.overall_accuracy),
         }
+        if folded:
+            row["folds"] = " ".join(
+                "-" if run.fold is None else str(run.fold) for run in group.runs
+            )
         for name, spread in group.classes.items() if classes else ():
             row |= _pair(f"iou {one_line(name)}", spread)
         if writer is None:
@@ -86,9 +91,11 @@ def _pair(name: str, spread: MeanStd | None) -> dict[str, str]:
 def _markdown(comparison: Comparison, *, classes: bool) -> str:
     """Format the table as Markdown, followed by its warnings."""
     heads = columns(comparison, classes=classes)
+    folded = any(run.fold is not None for group in comparison.groups for run in group.runs)
+    units = "the seeds and folds" if folded else "the seeds"
     measure = f"{comparison.measure[0].upper()}{comparison.measure[1:]}"
     lines = [
-        f"{measure} on {comparison.dataset}, percent: mean ± sample standard deviation over the seeds.",
+        f"{measure} on {comparison.dataset}, percent: mean ± sample standard deviation over {units}.",
         "",
         _row(heads),
         _row(["---", *["---:"] * (len(heads) - 1)]),

@@ -1,4 +1,4 @@
-"""The values of a comparison: groups of runs that differ only in the seed, and their scores."""
+"""The values of a comparison: groups of runs that differ only in seed and fold, and their scores."""
 
 import json
 import statistics
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from rsmtdf_core.settings import Settings
+from rsmtdf_core.words import counted
 
 
 class RunScore(Settings):
@@ -16,6 +17,7 @@ class RunScore(Settings):
         run: name of the run.
         path: the run's folder.
         seed: seed of the run.
+        fold: fold of the data; None without folds.
         status: status of the training.
         steps: number of trained steps.
         miou: mIoU in 0..1; None before the first validation.
@@ -33,6 +35,7 @@ class RunScore(Settings):
     overall_accuracy: float | None
     best_steps: int | None
     classes: dict[str, float | None]
+    fold: int | None = None
 
 
 class MeanStd(Settings):
@@ -65,7 +68,7 @@ class GroupScores(Settings):
         label: text that distinguishes the group from the others.
         settings: the keys that differ between groups, with the values of this group.
         random_teachers: teachers with random weights.
-        runs: scores of the runs, sorted by seed.
+        runs: scores of the runs, sorted by fold and seed.
         miou: mIoU over the runs.
         overall_accuracy: share of correct pixels over the runs.
         classes: IoU of each class over the runs, in the order of the class ids.
@@ -83,6 +86,13 @@ class GroupScores(Settings):
     def title(self) -> str:
         """The label, with a warning if teachers have random weights."""
         return f"{self.label} (RANDOM WEIGHTS)" if self.random_teachers else self.label
+
+    @property
+    def seeds_text(self) -> str:
+        """The number of seeds, and of folds if there are any."""
+        seeds = len({run.seed for run in self.runs})
+        folds = len({run.fold for run in self.runs} - {None})
+        return f"{seeds} x {counted(folds, 'fold')}" if folds else str(seeds)
 
     @property
     def settings_text(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from rsmtdf_core.scenes.rasters import open_raster
 from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.scenes.split_settings import SplitName
 
+_MOST_PAIRS = 10**8  # of a scored and a training scene, whose distances take seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -28,8 +30,9 @@ class Ground:
         training: number of training scenes.
         shared: number of scored scenes that share their tile or image with a training scene.
         tiles: whether the manifest knows parts of the same tile or image, as windows or by `parent`.
-        overlapping: number of scored scenes whose image overlaps a training image on the ground.
-        distance: smallest distance of a scored from a training image, m; None unless all have a georeference.
+        overlapping: number of scored scenes that overlap a training scene on the ground.
+        distance: smallest distance of a scored from a training scene, m; None unless all have a georeference.
+        blocks: the blocks that separate the splits, in words; empty if the split is not drawn by block.
     """
 
     area: float | None
@@ -38,12 +41,14 @@ class Ground:
     tiles: bool
     overlapping: int = 0
     distance: float | None = None
+    blocks: str = ""
 
 
 def ground(dataset: Dataset, split: SplitName, scenes: Sequence[Scene]) -> Ground:
     """Read the georeferences of the scored scenes, and compare their places with those of the training scenes."""
     manifest = dataset.manifest
     training = dataset.splits.get("train", ()) if split != "train" else ()
+    blocks = manifest.blocks if manifest.splits[split].by == "block" else None
     parents = {parent_of(manifest, scene.id) for scene in training}
     frames = _frames(dataset, scenes)
     near = None if frames is None else _near(dataset, scenes, training, frames)
@@ -51,10 +56,11 @@ def ground(dataset: Dataset, split: SplitName, scenes: Sequence[Scene]) -> Groun
     return Ground(
         area=None if frames is None else _area(dataset, scenes, frames),
         training=len(dataset.splits.get("train", ())),
-        shared=sum(parent_of(manifest, scene.id) in parents for scene in scenes),
+        shared=0 if blocks else sum(parent_of(manifest, scene.id) in parents for scene in scenes),
         tiles=manifest.window is not None or bool(manifest.parent),
         overlapping=overlapping,
         distance=distance,
+        blocks=blocks.describe() if blocks else "",
     )
 
 
@@ -92,26 +98,36 @@ def _near(
     training: Sequence[Scene],
     frames: dict[Source, Frame],
 ) -> tuple[int, float] | None:
-    """Count the scenes whose image overlaps a training image, and find the smallest distance of the others, m."""
+    """Count the scenes that overlap a training scene, and find the smallest distance of the others, m."""
     others = _frames(dataset, training)
-    if others is None:
+    if others is None or len(scenes) * len(training) > _MOST_PAIRS:
         return None
     first = next(iter(frames.values()))
     crs = equal_area_crs(first)
-    boxes, training_boxes = _boxes(frames.values(), crs), _boxes(others.values(), crs)
+    boxes = _boxes([_part(frames[scene.source(dataset.root)], scene) for scene in scenes], crs)
+    training_boxes = _boxes(
+        [_part(others[scene.source(dataset.root)], scene) for scene in training], crs
+    )
     if boxes is None or training_boxes is None:
         return None
-    tolerance = pixel_area(first) ** 0.5
-    gaps = dict(zip(frames, (_gap(box, training_boxes) for box in boxes), strict=True))
-    overlapping = sum(gaps[scene.source(dataset.root)] < -tolerance for scene in scenes)
-    return overlapping, max(0.0, min(gaps.values()))
+    gaps = [_gap(box, training_boxes) for box in boxes]
+    return sum(gap < -(pixel_area(first) ** 0.5) for gap in gaps), max(0.0, min(gaps))
 
 
-def _boxes(frames: Iterable[Frame], crs: Any) -> Doubles | None:  # noqa: ANN401 - rasterio has no types
-    """Return west, south, east and north of images in a CRS, float64 [images, 4]; None if one has no such bounds."""
-    bounds = [frame.bounds_in(crs) for frame in frames]
-    known = [box for box in bounds if box is not None]
-    return np.array(known, np.float64) if len(known) == len(bounds) else None
+def _part(frame: Frame, scene: Scene) -> Frame:
+    """Return the frame of a scene, which may be a window of its image."""
+    if scene.window is None:
+        return frame
+    a, b, c, d, e, f = frame.transform[:6]
+    left, top = scene.window.left, scene.window.top
+    moved = type(frame.transform)(a, b, a * left + b * top + c, d, e, d * left + e * top + f)
+    return replace(frame, width=scene.width, height=scene.height, transform=moved)
+
+
+def _boxes(frames: Sequence[Frame], crs: Any) -> Doubles | None:  # noqa: ANN401 - rasterio has no types
+    """Return west, south, east and north of scenes in a CRS, float64 [scenes, 4]; None if one has no such bounds."""
+    boxes = [box for frame in frames if (box := frame.bounds_in(crs)) is not None]
+    return np.array(boxes, np.float64) if len(boxes) == len(frames) else None
 
 
 def _gap(box: Doubles, others: Doubles) -> float:

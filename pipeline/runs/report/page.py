@@ -3,6 +3,7 @@
 The templates are the files of `templates/`. Jinja escapes everything except `Markup`, so that names cannot inject HTML.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from rsmtdf_core.charts.reliability import reliability_svg
 from rsmtdf_core.charts.style import LineStyle
 from rsmtdf_core.words import bytes_text, counted, printable
 
+_PERCENT = re.compile(r"(?<=\d) %(?=[ .,;)])")
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -71,9 +73,9 @@ def _visible(value: object) -> object:
 
 
 def _prose(sentences: Iterable[str]) -> Markup:
-    """Join sentences, without line breaks before percent signs."""
-    text = escape(printable(" ".join(sentences)))
-    return text.replace(" %", Markup("&nbsp;%"))
+    """Join sentences, without line breaks between numbers and percent signs."""
+    text = str(escape(printable(" ".join(sentences))))
+    return Markup(_PERCENT.sub("&nbsp;%", text))  # noqa: S704 - escaped above
 
 
 def _formatted(value: float | None, form: str) -> str:

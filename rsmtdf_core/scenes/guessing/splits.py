@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.guessing.layout import Layout
-from rsmtdf_core.scenes.split_settings import SplitName, SplitSpec
+from rsmtdf_core.scenes.split_settings import BlockSpec, SplitName, SplitSpec
+from rsmtdf_core.scenes.window_settings import WindowSpec
 
 _MEANING: Mapping[str, SplitName] = {
     "train": "train", "training": "train",
@@ -29,12 +30,16 @@ class SplitGuess:
         why: the reason, as text.
         drawn: the splits that were drawn at random, as no folder distinguishes them.
         unit: the field whose values were drawn as a whole; None if single scenes were drawn.
+        window: the windows that are scenes; None for whole images.
+        blocks: the blocks of splits by block.
     """
 
     splits: dict[SplitName, SplitSpec]
     why: str
     drawn: tuple[SplitName, ...] = ()
     unit: str | None = None
+    window: WindowSpec | None = None
+    blocks: BlockSpec | None = None
 
 
 def guess_splits(layout: Layout) -> SplitGuess:

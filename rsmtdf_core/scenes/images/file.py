@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,16 @@ from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.decoder import Decoder, Header, Valid, Values
 from rsmtdf_core.scenes.images.formats import PNG, ImageFormat, identify
 from rsmtdf_core.scenes.images.frame import Frame
-from rsmtdf_core.scenes.images.gdal_decoder import GdalDecoder, open_with_gdal
+from rsmtdf_core.scenes.images.gdal_decoder import (
+    GdalDecoder,
+    open_remote,
+    open_with_gdal,
+    remote_format,
+)
 from rsmtdf_core.scenes.images.grid import Method, open_resampled
 from rsmtdf_core.scenes.images.orientation import Orientation, Region
 from rsmtdf_core.scenes.images.pillow_decoder import open_with_pillow
-from rsmtdf_core.scenes.images.source import Source, source_files
+from rsmtdf_core.scenes.images.source import File, RemoteFile, Source, source_files
 from rsmtdf_core.scenes.images.stack import StackDecoder, require_same_area
 from rsmtdf_core.scenes.images.tags import png_tags
 
@@ -41,7 +45,7 @@ class ImageFile:
         frame: size and georeference.
     """
 
-    def __init__(self, path: Path, form: ImageFormat, decoder: Decoder) -> None:
+    def __init__(self, path: File, form: ImageFormat, decoder: Decoder) -> None:
         self.path = path
         self.format = form
         self._decoder = decoder
@@ -280,7 +284,11 @@ def open_image(source: Source) -> Iterator[ImageFile]:
 
 
 @contextmanager
-def _open_file(path: Path) -> Iterator[ImageFile]:
+def _open_file(path: File) -> Iterator[ImageFile]:
+    if isinstance(path, RemoteFile):
+        with open_remote(path) as remote:
+            yield ImageFile(path, remote_format(path), remote)
+        return
     form = identify(path)
     orientation = None
     by_pillow = form.pillow is not None

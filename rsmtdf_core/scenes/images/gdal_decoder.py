@@ -1,7 +1,7 @@
 """Decode rasters with GDAL: all TIFFs, 16-bit PNGs, VRTs, ERDAS Imagine and JPEG 2000 (tests: test_matrix.py).
 
 Only the driver of the identified format may open a file, which excludes drivers that use the network or run code (see
-`vrt`).
+`vrt`). Rasters at addresses are read by ranges; they must be GeoTIFFs or JPEG 2000.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.decoder import Header, Valid, Values
-from rsmtdf_core.scenes.images.formats import TIFF, VRT, ImageFormat
+from rsmtdf_core.scenes.images.formats import JP2, TIFF, VRT, ImageFormat
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.orientation import Orientation, Region
 from rsmtdf_core.scenes.images.quiet import quiet_decoders
+from rsmtdf_core.scenes.images.source import File, RemoteFile
 from rsmtdf_core.scenes.images.tags import tiff_orientation
 from rsmtdf_core.scenes.images.vrt import require_local_sources
 
@@ -32,6 +33,15 @@ _OPTIONS = {
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{noext}",
 }
+_REMOTE_OPTIONS = {
+    **_OPTIONS,
+    # No list of the folder, and no look for files next to the raster.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_CONNECTTIMEOUT": 20,
+    "GDAL_HTTP_TIMEOUT": 120,
+    "GDAL_HTTP_MAX_RETRY": 4,
+    "GDAL_HTTP_RETRY_DELAY": 1,
+}
 
 
 class GdalDecoder:
@@ -43,7 +53,7 @@ class GdalDecoder:
         header: the metadata of its pixels.
     """
 
-    def __init__(self, path: Path, dataset: RasterioDataset, orientation: Orientation) -> None:
+    def __init__(self, path: File, dataset: RasterioDataset, orientation: Orientation) -> None:
         self.path = path
         self.dataset = dataset
         with gdal_errors(path):
@@ -95,6 +105,37 @@ def open_with_gdal(
         yield decoder
 
 
+def remote_format(file: RemoteFile) -> ImageFormat:
+    """Return the format of a raster at an address: JPEG 2000 by its name, else GeoTIFF."""
+    return JP2 if file.suffix.lower() in JP2.suffixes else TIFF
+
+
+@contextmanager
+def open_remote(file: RemoteFile) -> Iterator[GdalDecoder]:
+    """Open a raster at an address; only its header is read yet.
+
+    Raises:
+        DataError: If it cannot be read, is not a GeoTIFF or JPEG 2000, or has no georeference.
+    """
+    import rasterio
+
+    quiet_decoders()
+    path = file.gdal_path
+    with rasterio.Env(**_REMOTE_OPTIONS, CPL_VSIL_CURL_ALLOWED_FILENAME=path):
+        with gdal_errors(file):
+            dataset = rasterio.open(path, driver=remote_format(file).driver)
+        with dataset:
+            decoder = GdalDecoder(file, dataset, Orientation())
+            if not decoder.header.frame.georeferenced:
+                # GDAL does not tell how such an image is turned.
+                raise DataError(
+                    "a raster at an address needs a georeference",
+                    where=file,
+                    remedy="download it, and name the local file",
+                )
+            yield decoder
+
+
 @contextmanager
 def open_dataset(path: Path, form: ImageFormat = TIFF) -> Iterator[RasterioDataset]:
     """Open a file as rasterio's dataset.
@@ -120,7 +161,7 @@ def open_dataset(path: Path, form: ImageFormat = TIFF) -> Iterator[RasterioDatas
 
 
 @contextmanager
-def gdal_errors(path: Path) -> Iterator[None]:
+def gdal_errors(path: File) -> Iterator[None]:
     """Turn rasterio's errors into an error that names the file."""
     from rasterio._err import CPLE_BaseError  # rasterio passes some of GDAL's errors on unchanged
     from rasterio.errors import RasterioError
@@ -134,7 +175,10 @@ def gdal_errors(path: Path) -> Iterator[None]:
         raise DataError(
             f"the raster cannot be read: {cause}",
             where=path,
-            remedy="download or export the file again",
+            remedy="download or export the file again"
+            if isinstance(path, Path)
+            else "check the address and the connection; s3:// needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "AWS_NO_SIGN_REQUEST=YES for public buckets",
         ) from None
 
 

@@ -55,7 +55,7 @@ def test_maps_of_an_ensemble_are_those_of_the_mean(run, raster, tmp_path, monkey
 
     def members(*runs):
         made = Members(tuple(runs), load_members(run, (), (), None).inference)
-        monkeypatch.setattr("pipeline.predict.run.load_members", lambda *_: made)
+        monkeypatch.setattr("pipeline.predict.predictor.load_members", lambda *_: made)
         only = settings.model_copy(update={"disagreement": len(runs) > 1})
         out = tmp_path / f"out{len(runs)}-{runs[0] is second}"
         predict(run, [raster], out, only)
@@ -113,7 +113,7 @@ def test_a_run_given_twice_and_outputs_that_do_not_fit_are_refused(
     )
     both = Members((*made.runs, pair), made.inference)
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.predict.run.load_members", lambda *_: both)
+        patch.setattr("pipeline.predict.predictor.load_members", lambda *_: both)
         with pytest.raises(ConfigError, match="describes a single model"):
             predict(run, [raster], tmp_path / "out", PredictSettings(stac=True))
     assert not (tmp_path / "out").exists()

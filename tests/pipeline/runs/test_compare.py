@@ -22,6 +22,9 @@ from pipeline.train.run import train
 from rsmtdf_core.errors import RunError
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.runs.metrics import write_metrics
+from rsmtdf_core.scenes.manifest import load_manifest
+
+from .written import write_run
 
 SHORT = "optimiser.epochs=1"
 
@@ -189,3 +192,29 @@ def test_the_command_prints_the_table_and_the_paths_of_the_other_files(runs, tmp
     assert result.exit_code == 0, result.output
     assert "best validation mIoU on synthetic" in result.output
     assert "fixmatch" in result.output
+
+
+def test_runs_of_several_folds_are_one_group(make_config, tmp_path):
+    values = load_manifest("synthetic").model_dump(mode="json")
+    splits = {"train": {"folds": [2]}, "val": {"folds": [1]}, "test": {"folds": [0]}}
+    path = tmp_path / "folded.yaml"
+    path.write_text(yaml.safe_dump({**values, "folds": 3, "splits": splits}))
+    for fold, miou in enumerate((0.2, 0.4, 0.6)):
+        config = make_config(
+            f"data.manifest={path}", f"data.fold={fold}", "objective.method=supervised"
+        )
+        assert config.run_folder.name == f"tiny-supervised-fold{fold}-seed0"
+        write_run(tmp_path / "folds" / config.run_folder.name, config, (miou,))
+    comparison = compare([tmp_path / "folds"], tmp_path / "out")
+    (group,) = comparison.groups
+    assert group.miou.mean == pytest.approx(0.4)
+    assert group.miou.runs == 3
+    assert [run.fold for run in group.runs] == [0, 1, 2]
+    assert group.seeds_text == "1 x 3 folds"
+    assert not any(
+        "different seeds" in sentence or "independent" in sentence
+        for sentence in comparison.warnings
+    )
+    assert not any("manifest" in sentence for sentence in comparison.warnings)
+    assert "over the seeds and folds" in (tmp_path / "out" / "table.md").read_text()
+    assert "folds" in (tmp_path / "out" / "table.csv").read_text().splitlines()[0]

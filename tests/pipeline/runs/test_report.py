@@ -276,7 +276,7 @@ addEventListener("message", (event) => { document.querySelector("pre").textConte
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
-@pytest.mark.parametrize("width", [1280, 390, 360])
+@pytest.mark.parametrize("width", [1280, 768, 360])
 def test_a_browser_shows_it_without_overflow_errors_or_requests(runs, tmp_path, width):
     text = report([runs], tmp_path / "page.html", scenes=1).path.read_text()
     watched = tmp_path / "watched.html"

@@ -14,7 +14,13 @@ def write_run(
 ) -> RunFolder:
     """A run whose epochs of 4 steps were validated with these scores."""
     run = RunFolder(folder)
-    prepare_run(run, config, load_manifest(config.data.manifest), resume=False, overwrite=False)
+    prepare_run(
+        run,
+        config,
+        load_manifest(config.data.manifest, config.data.fold),
+        resume=False,
+        overwrite=False,
+    )
     for epoch, miou in enumerate(scores):
         run.log({"step": 4 * epoch + 1, "epoch": epoch, "loss": 1.0})
         line = {"step": 4 * epoch + 3, "epoch": epoch, "split": "val", "miou": miou, "iou": {}}

@@ -1,6 +1,7 @@
 """The look: the same bytes whatever the user has set, and SVG that shares a page with others."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -47,7 +48,12 @@ def test_an_svg_is_well_formed_and_its_inks_are_variables_of_the_page(count: int
     drawn = chart("loss", count)
     root = ET.fromstring(f'<page xmlns:xlink="x">{drawn}</page>')
     assert [element.tag for element in root] == ["svg"]
-    assert root[0].attrib["aria-label"] == f"loss, per <step>, from step 1 to {count}"
+    high, low = count**0.5, count**0.4
+    ends = (("a", high, high), ("b", (high + low) / 2, high), ("c", low, low))
+    content = "; ".join(
+        f"{name}: {end:.3g} at the end, at most {most:.3g}" for name, end, most in ends
+    )
+    assert root[0].attrib["aria-label"] == f"loss, per <step>, from step 1 to {count}. {content}"
     tags = {element.tag for element in root.iter()}
     assert not tags & {"style", "metadata", "script", "image"}
     inks = set(re.findall(r"(?:fill|stroke): ([^;\"]+)", drawn))
@@ -71,3 +77,10 @@ def test_ids_of_two_charts_of_a_page_differ_and_every_reference_has_its_id() -> 
 def test_styles_of_the_first_series_all_differ() -> None:
     styles = [LineStyle.of(number) for number in range(len(SERIES) * len(DASHES))]
     assert len({(style.color, style.pattern) for style in styles}) == len(styles)
+
+
+def test_neighbors_differ_in_color_and_in_dash() -> None:
+    styles = [LineStyle.of(number) for number in range(len(SERIES) * len(DASHES))]
+    for first, second in pairwise(styles):
+        assert first.color != second.color
+        assert first.pattern != second.pattern

@@ -44,11 +44,11 @@ def _distance(ground: Ground, split: str, scenes: int) -> Iterator[str]:
     if ground.overlapping:
         yield (
             f"By their georeference, {ground.overlapping:,} of {counted(scenes, f'{split} scene')} overlap a training "
-            "image, which inflates the scores."
+            "scene, which inflates the scores."
         )
     elif ground.distance is not None:
         yield (
-            f"By their georeference, no {split} image overlaps a training image; the smallest distance is "
+            f"By their georeference, no {split} scene overlaps a training scene; the smallest distance is "
             f"{meters(ground.distance)}."
         )
 
@@ -69,6 +69,8 @@ def _separation(page: PageData) -> Iterator[str]:
         return
     if ground is None:
         yield "The images are not at hand, so the page does not compare the areas of the splits."
+    elif ground.blocks:
+        yield f"The areas are separate: the {split} split is drawn by {ground.blocks}."
     elif ground.shared:
         yield (
             f"The areas are not separate: {ground.shared:,} of {counted(page.reports[0].images, f'{split} scene')} "

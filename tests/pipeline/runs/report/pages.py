@@ -81,13 +81,16 @@ def page_of(name: str) -> PageData:
         manifest=SimpleNamespace(
             title=name,
             classes=specs,
+            class_names=classes,
             unscored=classes[:1],
             labeled=None,
             model_dump=lambda **_: {},
         ),
         config=CONFIG,
         facts={},
-        folder=SimpleNamespace(imported=False, path=PLACE, config=PLACE, suggestions=PLACE),
+        folder=SimpleNamespace(
+            imported=False, origin=None, path=PLACE, config=PLACE, suggestions=PLACE
+        ),
         lines=[{"step": 0, f"loss {name}": 1.0, "seconds": {"step": 1.0}}],
         steps=1,
         distils=True,

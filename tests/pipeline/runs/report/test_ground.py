@@ -84,6 +84,34 @@ def test_windows_that_overlap_count_once_and_share_their_image(tmp_path):
     assert found.tiles
 
 
+def test_windows_in_blocks_are_apart_by_the_buffer(tmp_path):
+    """Blocks of a single image separate its windows: they share the image, but no ground."""
+    place(tmp_path / "all_0.tif", 500_000, 5e6, 2, "EPSG:32632")
+    splits = {
+        "train": {"share": [0, 0.5], "by": "block"},
+        "test": {"share": [0.5, 1], "by": "block"},
+    }
+    blocks = {"size": 32, "buffer": 4, "unit": "px"}
+    windows = {"size": 8, "stride": 8}
+    found = ground_of(tmp_path, splits=splits, blocks=blocks, window=windows)
+    assert found.shared == found.overlapping == 0
+    assert found.blocks == "blocks of 32 px with a buffer of 4 px"
+    # The first window whose side is at least 4 px away from the border of a block begins 8 px away from it.
+    assert found.distance == pytest.approx(2 * 8 * 2, rel=2e-3)
+
+
+def test_a_window_and_its_neighbor_share_the_image_and_touch(tmp_path):
+    place(tmp_path / "all_0.tif", 500_000, 5e6, 2, "EPSG:32632")
+    splits = {
+        "train": {"share": [0, 0.5], "by": "crop"},
+        "test": {"share": [0.5, 1], "by": "crop"},
+    }
+    found = ground_of(tmp_path, splits=splits, window={"size": 16, "stride": 16})
+    assert (found.shared, found.overlapping) == (8, 0)
+    assert found.distance == pytest.approx(0, abs=1e-3)
+    assert found.area == pytest.approx(8 * (16 * 2) ** 2, rel=2e-3)
+
+
 def test_without_a_georeference_there_is_no_area_and_no_distance(tmp_path):
     place(tmp_path / "train_0.tif", 500_000, 5e6, 1, "EPSG:32632")
     place(tmp_path / "test_0.tif", 500_000, 5e6, 1, None)
