@@ -1,4 +1,4 @@
-"""Finds scenes of one file for each band below a folder, by the patterns of the run's manifest."""
+"""Finds scenes of one file for each band, by the patterns of the manifest (tests: test_scenes_of_files.py)."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

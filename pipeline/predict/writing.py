@@ -1,4 +1,4 @@
-"""Writes the files of all inputs, one after the other or in several processes (tests: test_run.py, test_workers.py)."""
+"""Writes the files of all inputs, one after the other or in several processes (tests: test_run.py)."""
 
 import multiprocessing
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Draws of tiles, crops or blocks for splits, in a random order that is the same on every machine."""
+"""Draws of tiles, crops or blocks for splits, the same on every machine (tests: test_splits.py)."""
 
 import hashlib
 from collections import Counter

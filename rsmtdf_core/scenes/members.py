@@ -1,4 +1,4 @@
-"""The scenes of each split, by the lists and rules of the manifest (tests: test_find.py, test_splits.py)."""
+"""The scenes of each split, by the lists and rules of the manifest (tests: test_splits.py)."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar

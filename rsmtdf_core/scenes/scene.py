@@ -1,4 +1,4 @@
-"""A scene: one image of a dataset, or a window of a larger raster."""
+"""A scene: one image of a dataset, or a window of a larger raster (tests: test_find.py)."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The splits of a dataset, as a manifest declares them (tests: test_splits.py, test_blocks.py, test_folds.py)."""
+"""The splits of a dataset, as a manifest declares them (tests: test_splits.py)."""
 
 from collections import Counter
 from typing import Annotated, Literal, Self

@@ -1,4 +1,4 @@
-"""The windows of large rasters that are scenes, as a manifest declares them."""
+"""The windows of large rasters that are scenes, as a manifest declares them (tests: test_manifest.py)."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""Where an image is read from: a file, a raster at an address, or several of them that are stacked to its bands."""
+"""The place of an image: a file, an address, or several files stacked to its bands (tests: test_stack.py)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
