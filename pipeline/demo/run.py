@@ -9,7 +9,7 @@ from pipeline.demo.scenes import draw_scenes
 from pipeline.evaluate.run import evaluate
 from pipeline.extract.run import extract
 from pipeline.reporter import Reporter
-from pipeline.runs.report import report as write_page
+from pipeline.runs.report.run import report as write_page
 from pipeline.train.run import train
 from rsmtdf_core.evaluation.report import EvaluationReport
 from rsmtdf_core.files import atomic_file
