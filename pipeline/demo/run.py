@@ -73,7 +73,7 @@ def _drawn(folder: Path, reporter: Reporter) -> tuple[str, list[str]]:
     draw_scenes(root, SCENES, SCENE_SIDE, seed=0)
     with atomic_file(teacher) as file, TEACHER.open("rb") as packaged:
         shutil.copyfileobj(packaged, file)
-    return "demo", [f"data.root={root}", f"teachers.tiny.weights={teacher}"]
+    return "demo", [f"data.root={root}", f"teachers.teacher.weights={teacher}"]
 
 
 def _real(data: Path, weights: Path | None) -> tuple[str, list[str]]:

@@ -110,7 +110,7 @@ def test_the_verbs_run_in_order_on_a_users_folder(tmp_path):
         *("--set", "views.crop=64", "--set", "optimiser.epochs=1", "--set", "optimiser.batch=2"),
         *("--set", "student.encoder=test_efficientnet"),
         *("--set", "evaluation.inference.window=64"),
-        *("--set", "teachers.tiny.weights=random", "--set", "objective.pretrain.steps=2"),
+        *("--set", "teachers.teacher.weights=random", "--set", "objective.pretrain.steps=2"),
         *("--cache", tmp_path / "cache"),
     ]
     run = tmp_path / "run"
@@ -128,7 +128,7 @@ def test_the_verbs_run_in_order_on_a_users_folder(tmp_path):
     assert "protocol rsmtdf" in scored.stdout
     assert "RANDOM WEIGHTS" in scored.stderr
     report = json.loads((run / "evaluation" / "test-ema" / "report.json").read_text())
-    assert report["random_teachers"] == ["tiny"]
+    assert report["random_teachers"] == ["teacher"]
     image = next((tmp_path / "scenes" / "images").iterdir())
     predicted = _rsmtdf("predict", run, image, "--out", tmp_path / "maps")
     assert predicted.returncode == 0, predicted.stderr

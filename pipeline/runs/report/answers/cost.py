@@ -63,4 +63,5 @@ def _teachers(page: PageData, seconds: float, training: float | None) -> Iterato
     share = "" if training is None else f", {percent(seconds / (seconds + training))} of the total"
     yield f"The teachers took {span(seconds)}{share}, once for all runs that read the cache."
     size = sum(store.bytes for store in page.costs)
-    yield f"Their {counted(len(page.costs), 'store')} take {bytes_text(size)} on disk."
+    count = len(page.costs)
+    yield f"Their {counted(count, 'store')} {'takes' if count == 1 else 'take'} {bytes_text(size)} on disk."
