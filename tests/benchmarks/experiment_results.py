@@ -94,12 +94,13 @@ def write_report(lines: Sequence[Line], out: Path) -> None:
 
 
 def rows_of(lines: Sequence[Line]) -> list[Row]:
-    """Group runs by arm."""
-    groups: dict[Arm, list[Line]] = {}
+    """Group runs by arm. A later run of a seed replaces an earlier one, whose config had fewer keys."""
+    groups: dict[Arm, dict[int, Line]] = {}
     extracted: dict[str, list[Line]] = {}
     for line in lines:
         if "arm" in line:
-            groups.setdefault(Arm(*(line[name] for name in Arm._fields)), []).append(line)
+            arm = Arm(*(line[name] for name in Arm._fields))
+            groups.setdefault(arm, {})[line["seed"]] = line
         else:
             extracted.setdefault(line["tokens"], []).append(line)
     rates = {
@@ -109,10 +110,13 @@ def rows_of(lines: Sequence[Line]) -> list[Row]:
     return [
         Row(
             arm,
-            tuple(runs),
-            tuple(100 * run["miou"] for run in runs),
-            tuple(run["seconds"] for run in runs),
-            fmean(run["seconds"] + run["records"] * rates.get(run["tokens"], 0) for run in runs),
+            tuple(runs.values()),
+            tuple(100 * run["miou"] for run in runs.values()),
+            tuple(run["seconds"] for run in runs.values()),
+            fmean(
+                run["seconds"] + run["records"] * rates.get(run["tokens"], 0)
+                for run in runs.values()
+            ),
         )
         for arm, runs in groups.items()
     ]
