@@ -141,7 +141,8 @@ def test_ctrl_c_lists_what_is_kept_and_ends_at_once(tmp_path):
     draw_scenes(tmp_path / "scenes", 14, 72, seed=1)
     command = [sys.executable, "-m", "cli.main", "train", "demo", "--run", str(tmp_path / "run")]
     command += ["--set", f"data.root={tmp_path / 'scenes'}", "--set", "views.crop=64"]
-    command += ["--set", "objective.method=supervised", "--set", "optimiser.epochs=5000"]
+    command += ["--set", "teachers=[]", "--set", "objective.pretrain={}"]
+    command += ["--set", "optimiser.epochs=5000"]
     command += ["--set", "optimiser.batch=2", "--set", "evaluation.inference.window=64"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "run" / "metrics.jsonl"

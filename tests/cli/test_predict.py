@@ -23,8 +23,9 @@ def asked(monkeypatch, others):
     """The arguments that the stage was called with."""
     calls = []
 
-    def record(run, inputs, out, settings, reporter, *, overrides, checkpoint, ensemble):
+    def record(run, inputs, out, settings, reporter, *, overrides, checkpoint, ensemble, workers):
         assert checkpoint is None
+        assert workers == 1
         calls.append((run, inputs, out, settings, overrides))
         others.extend(ensemble)
         return [out / "a.tif"]
