@@ -37,7 +37,7 @@ def demo(
     result = run_demo(folder, data, weights, RichReporter())
     show_report(result.report)
     alone, taught = (100 * (report.scores.miou or 0) for report in (result.alone, result.report))
-    show("mIoU", f"{alone:.1f} from labels alone, {taught:.1f} with the teacher first")
+    show("mIoU", f"{alone:.1f} from labels alone, {taught:.1f} with teachers")
     show("picture", result.folder / "panel.png")
     show("report page", result.page)
     show_command("a map of an image", "rsmtdf", "predict", result.run, "IMAGE")

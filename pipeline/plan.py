@@ -51,6 +51,16 @@ class Experiment:
         return replace(self, plan=drawn)
 
 
+def find_dataset(config: ExperimentConfig) -> Dataset:
+    """Find the scenes of a config's manifest, with the splits of its fold.
+
+    Raises:
+        ConfigError: If the manifest is invalid, or does not have the fold.
+        MissingFileError, DataError: As for `find_scenes`.
+    """
+    return find_scenes(load_manifest(config.data.manifest, config.data.fold), config.data.root)
+
+
 def plan_experiment(config: ExperimentConfig) -> Experiment:
     """Find the scenes, draw the labeled ones and write out every view.
 

@@ -51,7 +51,10 @@ def run_demo(
     Raises:
         MissingFileError, TeacherError: If `data` or `weights` lacks a file or has an invalid one.
     """
-    name, overrides = _drawn(folder, reporter) if data is None else _real(data, weights)
+    if data is None or weights is None:
+        name, overrides = _drawn(folder, reporter)
+    else:
+        name, overrides = _real(data, weights)
     places = [f"runtime.cache={folder / 'cache'}", f"runtime.runs={folder / 'runs'}"]
     config = load_config(name, overrides + places)
     without = [*overrides, *places, *_WITHOUT, f"name={config.name}-labels"]
@@ -76,9 +79,8 @@ def _drawn(folder: Path, reporter: Reporter) -> tuple[str, list[str]]:
     return "demo", [f"data.root={root}", f"teachers.teacher.weights={teacher}"]
 
 
-def _real(data: Path, weights: Path | None) -> tuple[str, list[str]]:
+def _real(data: Path, weights: Path) -> tuple[str, list[str]]:
     """Return the config for real scenes and weights, and its overrides."""
-    assert weights is not None, "the command requires both"
     return "dubai-small", [
         f"data.root={data}",
         f"teachers.dino.weights={weights / DINO}",

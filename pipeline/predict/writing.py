@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 
 import torch
@@ -71,10 +71,13 @@ def write_all(
         with ProcessPoolExecutor(
             count,
             multiprocessing.get_context("spawn"),  # CUDA does not survive a fork
-            initializer=_start_worker,
-            initargs=(models, predictor.settings, torch.get_num_threads()),
+            initializer=torch.set_num_threads,
+            initargs=(
+                torch.get_num_threads(),
+            ),  # sums of other numbers of threads may round differently
         ) as pool:
-            futures = {pool.submit(_work, job, missing[job.source]): job for job in todo}
+            work = partial(_work, models, predictor.settings)
+            futures = {pool.submit(work, job, missing[job.source]): job for job in todo}
             try:
                 for future in as_completed(futures):
                     job = futures[future]
@@ -86,20 +89,17 @@ def write_all(
                 raise
 
 
-_predictor: Predictor | None = None  # of a worker process
+@lru_cache(maxsize=1)
+def _loaded(models: Models, settings: PredictSettings) -> Predictor:
+    """Load the models of a worker process, which uses them for all of its inputs."""
+    return load_predictor(models, settings, Silent())
 
 
-def _start_worker(models: Models, settings: PredictSettings, threads: int) -> None:
-    """Load the models in a worker process, with as many threads as the first process: others may round differently."""
-    global _predictor  # noqa: PLW0603 - a process of the pool has no other place
-    torch.set_num_threads(threads)
-    _predictor = load_predictor(models, settings, Silent())
-
-
-def _work(job: Job, kinds: Sequence[OutputKind]) -> None:
-    assert _predictor is not None
-    with memory_errors(partial(_too_little, _predictor.inference)):
-        _write(job, kinds, _predictor, Silent())
+def _work(models: Models, settings: PredictSettings, job: Job, kinds: Sequence[OutputKind]) -> None:
+    """Write the missing files of an input in a worker process."""
+    predictor = _loaded(models, settings)
+    with memory_errors(partial(_too_little, predictor.inference)):
+        _write(job, kinds, predictor, Silent())
 
 
 def _result(future: Future[None]) -> None:

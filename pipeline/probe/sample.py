@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.config import ExperimentConfig
-from pipeline.plan import Experiment, plan_experiment, planned
+from pipeline.plan import Experiment, find_dataset, plan_experiment, planned
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import ConfigError, DataError
 from rsmtdf_core.evaluation.scoring import scored_scenes
 from rsmtdf_core.probing.spread import MOST_FOLDS
-from rsmtdf_core.scenes.find import find_scenes, with_digests
+from rsmtdf_core.scenes.find import with_digests
 from rsmtdf_core.scenes.labeled import LabeledImages
-from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.scenes.scene import Scene
 from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.views.draws import key_digest
@@ -91,7 +90,7 @@ def _experiment(config: ExperimentConfig, split: SplitName) -> Experiment:
         config = config.model_copy(update={"views": views})
     if split == "train":
         return plan_experiment(config)
-    dataset = find_scenes(load_manifest(config.data.manifest, config.data.fold), config.data.root)
+    dataset = find_dataset(config)
     return planned(
         config, dataset, with_digests(dataset, scored_scenes(dataset.splits.get(split, ())))
     )

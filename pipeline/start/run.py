@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.config import ExperimentConfig, load_config
 from pipeline.evaluate.run import evaluate
 from pipeline.extract.run import extract
+from pipeline.plan import find_dataset
 from pipeline.reporter import Reporter, Silent
 from pipeline.start.choosing import choose
 from pipeline.start.looking import find_weights, look_at_data, look_at_machine
@@ -169,7 +170,7 @@ def run_all(
     if config.teachers:
         extract(config, reporter=reporter)
     run = train(config, overwrite=overwrite, exits=exits, reporter=reporter).run
-    dataset = find_scenes(load_manifest(config.data.manifest, config.data.fold), config.data.root)
+    dataset = find_dataset(config)
     scores = None
     if any(scene.mask is not None for scene in dataset.splits.get("test", ())):
         scores, _ = evaluate(run, reporter=reporter)

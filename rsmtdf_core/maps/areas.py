@@ -6,11 +6,12 @@ the ground by the map's transform.
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.scenes.images.frame import Crs, Transform
 from rsmtdf_core.scenes.images.gdal_decoder import RasterioDataset, open_dataset
 
 _ROWS = 1024  # of a raster in memory at a time
@@ -129,7 +130,7 @@ def _means(layer: RasterioDataset, polygons: Geometries) -> npt.NDArray[np.float
     return means
 
 
-def on_ground(polygons: Geometries, transform: Any) -> Geometries:  # noqa: ANN401 - rasterio has no types
+def on_ground(polygons: Geometries, transform: Transform) -> Geometries:
     """Move polygons from pixels to the map's coordinate reference system."""
     import shapely
 
@@ -139,7 +140,7 @@ def on_ground(polygons: Geometries, transform: Any) -> Geometries:  # noqa: ANN4
     return moved
 
 
-def square_meters(polygons: Geometries, crs: Any, equal_area: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401 - rasterio has no types
+def square_meters(polygons: Geometries, crs: Crs, equal_area: Crs) -> npt.NDArray[np.float64]:
     """Return the areas on the ground, m2, of polygons in `crs`, measured in an equal-area CRS, float64 [N]."""
     import shapely
     from rasterio.warp import transform

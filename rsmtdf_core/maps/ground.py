@@ -1,11 +1,9 @@
 """Sizes on the ground, in meters, of pixels and areas of a georeferenced raster."""
 
-from typing import Any
-
-from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.frame import Crs, Frame
 
 
-def equal_area_crs(frame: Frame) -> Any:  # noqa: ANN401 - rasterio has no types
+def equal_area_crs(frame: Frame) -> Crs:
     """Return a CRS in meters whose areas are those on the WGS 84 ellipsoid: Lambert's, around the raster's middle.
 
     The frame must have bounds in longitude and latitude.

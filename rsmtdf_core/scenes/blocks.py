@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rsmtdf_core.arrays import Doubles, Mask, Rows
 from rsmtdf_core.errors import ConfigError, DataError
-from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.frame import Crs, Frame
 from rsmtdf_core.scenes.scene import Scene, region
 from rsmtdf_core.scenes.split_settings import BlockSpec, SplitName
 
@@ -159,7 +159,7 @@ def _boxes(scenes: Sequence[Scene]) -> Doubles:
     return np.column_stack([left, top, left + width, top + height])
 
 
-def _on_ground(image: CutImage, grid: Any) -> Doubles:  # noqa: ANN401 - rasterio has no types
+def _on_ground(image: CutImage, grid: Crs) -> Doubles:
     """Return the bounds of scenes in the CRS of the grid, float64 [scenes, 4]."""
     left, top, right, bottom = _boxes(image.scenes).T[:, :, None]
     along = np.linspace(0, 1, _STEPS + 1)
@@ -174,7 +174,7 @@ def _on_ground(image: CutImage, grid: Any) -> Doubles:  # noqa: ANN401 - rasteri
     return np.column_stack([xs.min(1), ys.min(1), xs.max(1), ys.max(1)])
 
 
-def _transformed(image: CutImage, grid: Any, xs: Doubles, ys: Doubles) -> list[Doubles]:  # noqa: ANN401 - rasterio has no types
+def _transformed(image: CutImage, grid: Crs, xs: Doubles, ys: Doubles) -> list[Doubles]:
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
     from rasterio.warp import transform
@@ -191,7 +191,7 @@ def _transformed(image: CutImage, grid: Any, xs: Doubles, ys: Doubles) -> list[D
     return moved
 
 
-def _projected(spec: BlockSpec, images: Sequence[CutImage]) -> Any:  # noqa: ANN401 - rasterio has no types
+def _projected(spec: BlockSpec, images: Sequence[CutImage]) -> Crs:
     """Return the CRS of the grid: that of the blocks, or of all images."""
     first = images[0]
     for image in images:
@@ -219,7 +219,7 @@ def _projected(spec: BlockSpec, images: Sequence[CutImage]) -> Any:  # noqa: ANN
     return crs
 
 
-def _parsed(text: str) -> Any:  # noqa: ANN401 - rasterio has no types
+def _parsed(text: str) -> Crs:
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
@@ -255,7 +255,7 @@ def _remedy(images: Sequence[CutImage]) -> str:
     return f'blocks: {{crs: "{_utm(images[0].frame) or "EPSG:32633"}"}}'
 
 
-def _name(crs: Any) -> str:  # noqa: ANN401 - rasterio has no types
+def _name(crs: Crs) -> str:
     return str(crs.to_string())[:100]
 
 

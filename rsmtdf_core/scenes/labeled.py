@@ -1,6 +1,6 @@
 """Choose the labeled scenes among those of the training split (tests: test_find.py)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -10,6 +10,7 @@ from rsmtdf_core.scenes.draws import rank
 from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.members import require_values
 from rsmtdf_core.scenes.scene import Scene, image_id
+from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.settings import Settings, Share
 from rsmtdf_core.validation import suggestion
 from rsmtdf_core.words import counted
@@ -77,8 +78,9 @@ def choose_labeled(
     if labeled.where:
         chosen = _matching(dataset, scenes, labeled)
     else:
-        names = {_image(dataset, name) for name in labeled.images}
-        chosen = [scene for scene in scenes if scene.image in names]
+        known = {split: _images(scenes) for split, scenes in dataset.splits.items()}
+        images = {_image(known, name) for name in labeled.images}
+        chosen = [scene for scene in scenes if scene.image in images]
         _require_masks(chosen)
     drawn, _ = draw_labeled(chosen, labeled.share, seed)
     kept = {scene.id for scene in drawn}
@@ -104,14 +106,17 @@ def _matching(dataset: Dataset, scenes: Sequence[Scene], labeled: LabeledImages)
     ]
 
 
-def _image(dataset: Dataset, name: str) -> str:
+def _image(known: Mapping[SplitName, Mapping[str, str]], name: str) -> str:
     """Return the path of the training image with this id or path.
+
+    Args:
+        known: the images of each split, from `_images`.
+        name: an id or a path.
 
     Raises:
         DataError: If there is none.
     """
-    names = {split: _images(scenes) for split, scenes in dataset.splits.items()}
-    training = names["train"]
+    training = known["train"]
     if name in training:
         return training[name]
     where = f"{_KEY}.images"
@@ -121,7 +126,7 @@ def _image(dataset: Dataset, name: str) -> str:
             where=where,
             remedy=f"write '{image}' for all of its windows, or list windows under `labeled` of the manifest",
         )
-    for split, images in names.items():
+    for split, images in known.items():
         if name in images:
             raise DataError(
                 f"the image '{name}' is in split {split}, so it cannot be labeled for training",
@@ -130,7 +135,7 @@ def _image(dataset: Dataset, name: str) -> str:
             )
     raise DataError(
         f"no training image is named '{name}'{suggestion(name, training)}",
-        where=f"{where}; found: {', '.join(sorted({*map(_name, dataset.splits['train'])})[:20])}",
+        where=f"{where}; found: {', '.join(sorted(training.keys() - training.values())[:20])}",
         remedy="name images by their path fields, or by their paths below the data root",
     )
 

@@ -101,12 +101,17 @@ def require_values(
 
 
 class OpenImage(Protocol):
-    """The scenes of an image, and its size and georeference; None if it could not be opened."""
+    """An image of the dataset whose header was read."""
 
     @property
-    def scenes(self) -> Sequence[Scene]: ...  # noqa: D102
+    def scenes(self) -> Sequence[Scene]:
+        """The image as a scene, or its windows."""
+        ...
+
     @property
-    def frame(self) -> Frame | None: ...  # noqa: D102
+    def frame(self) -> Frame | None:
+        """Its size and georeference; None if it could not be opened."""
+        ...
 
 
 class SplitScenes(NamedTuple):

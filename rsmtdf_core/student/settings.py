@@ -79,6 +79,15 @@ class StudentSettings(ConfigSettings):
     frozen_batch_norm: Result[bool] = False
     head: Result[HeadSize] = "small"
     second_encoding: Taught[Literal["own", "shared"]] = "own"
-    translator_input: Taught[Literal["last", "pyramid"]] = "last"
+    translator_input: Taught[Literal["last", "pyramid"]] = Field(
+        "last", exclude_if=lambda source: source == "last"
+    )
     translator_hidden: Taught[int] = Field(default=1024, ge=1, le=65_536)
     fusion: FusionSettings = FusionSettings()
+
+    @property
+    def overruled(self) -> dict[str, str]:
+        """The source of a second pass that no teacher has."""
+        if self.translator_input == "last":
+            return {}
+        return {"second_encoding": "with translator_input: pyramid, which has no second pass"}

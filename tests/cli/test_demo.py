@@ -42,7 +42,7 @@ def test_the_page_and_the_next_commands_follow_the_scores(calls):
     done = call()
     assert done.exit_code == 0, done.output
     assert calls == [(Path("outputs/demo"), None, None)]
-    assert "60.0 from labels alone, 70.0 with the teacher" in done.output
+    assert "60.0 from labels alone, 70.0 with teachers" in done.output
     assert "outputs/demo/report.html" in done.output
     assert "rsmtdf predict outputs/demo/run" in done.output
     assert "rsmtdf start FOLDER" in done.output

@@ -10,7 +10,7 @@ from torch import nn
 import pipeline.cache.transfer.listing as listing
 import pipeline.exchange.export as export
 import pipeline.pixel_store as pixels
-import pipeline.predict.run as predict
+import pipeline.predict.record as predict
 import rsmtdf_core.cache.usage as usage
 import rsmtdf_core.runs.checkpoint_state as checkpoint
 import rsmtdf_core.runs.folder as folder

@@ -8,12 +8,10 @@ from pipeline.cache.repair.groups import repair_group
 from pipeline.cache.repair.stores import repair_store, sound_facts
 from pipeline.cache.repair.usage import repair_usage
 from pipeline.config import ExperimentConfig
-from pipeline.plan import Experiment, training_scenes
+from pipeline.plan import Experiment, find_dataset, training_scenes
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.cache_names import GROUP_NAME, STORE_NAME
 from rsmtdf_core.errors import StoreError, StoreNotFoundError
-from rsmtdf_core.scenes.find import find_scenes
-from rsmtdf_core.scenes.manifest import load_manifest
 from rsmtdf_core.store.copies import is_there
 from rsmtdf_core.store.locks import LOCK, is_locked, locked, unread
 from rsmtdf_core.views.plan import make_plan
@@ -140,7 +138,7 @@ def _hold(folder: Path, changes: Changes, locks: ExitStack) -> None:
 
 def _experiment(config: ExperimentConfig) -> Experiment:
     """Plan the config's experiment without reading the cache."""
-    dataset = find_scenes(load_manifest(config.data.manifest, config.data.fold), config.data.root)
+    dataset = find_dataset(config)
     labeled, unlabeled = training_scenes(dataset, config)
     plan = make_plan(labeled, unlabeled, config.views_in_force, config.views_seed)
     return Experiment(config, dataset, plan)

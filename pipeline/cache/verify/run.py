@@ -25,11 +25,11 @@ from pipeline.cache.verify.teachers import (
 )
 from pipeline.cache.verify.views import GroupViews, check_drawing, spread
 from pipeline.config import ExperimentConfig
+from pipeline.plan import find_dataset
 from pipeline.reporter import Reporter, Silent
 from rsmtdf_core.arrays import Rows
 from rsmtdf_core.cache.catalogue import StoreEntry, find_entry, read_catalogue
-from rsmtdf_core.scenes.find import Dataset, find_scenes
-from rsmtdf_core.scenes.manifest import load_manifest
+from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.store.group import ViewGroup
 from rsmtdf_core.store.store import FeatureStore
 from rsmtdf_core.teachers.teacher import Teacher
@@ -78,9 +78,7 @@ def verify(
     entries = list(named.values()) if stores else list(catalogue.stores)
     dataset = None
     if config is not None:
-        dataset = find_scenes(
-            load_manifest(config.data.manifest, config.data.fold), config.data.root
-        )
+        dataset = find_dataset(config)
     views = _views_of(dataset)
     try:
         checked = tuple(

@@ -129,10 +129,7 @@ def name_classes(masks: MaskGuess | None, named: Sequence[NamedClass] | None) ->
             where="the classes",
             remedy="name all of them with --classes, in this order, or ignore values with --ignore",
         )
-    return [
-        ClassSpec(name=spec.name, color=spec.color or default_color(number))
-        for number, spec in enumerate(named)
-    ]
+    return _with_default_colors(named)
 
 
 def assigned_by_order(masks: MaskGuess | None, named: Sequence[NamedClass] | None) -> bool:
@@ -194,9 +191,13 @@ def _with_values(named: Sequence[NamedClass] | None, used: Sequence[str]) -> lis
             where="the classes",
             remedy="add them to --classes, or omit --classes",
         )
+    return _with_default_colors(classes)
+
+
+def _with_default_colors(named: Sequence[NamedClass]) -> list[ClassSpec]:
     return [
         ClassSpec(name=spec.name, color=spec.color or default_color(number))
-        for number, spec in enumerate(classes)
+        for number, spec in enumerate(named)
     ]
 
 

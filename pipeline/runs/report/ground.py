@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from rsmtdf_core.arrays import Doubles
 from rsmtdf_core.errors import RsmtdfError
 from rsmtdf_core.maps.ground import equal_area_crs, pixel_area
 from rsmtdf_core.scenes.find import Dataset
-from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.frame import Crs, Frame
 from rsmtdf_core.scenes.images.source import Source
 from rsmtdf_core.scenes.members import parent_of
 from rsmtdf_core.scenes.rasters import open_raster
@@ -124,7 +123,7 @@ def _part(frame: Frame, scene: Scene) -> Frame:
     return replace(frame, width=scene.width, height=scene.height, transform=moved)
 
 
-def _boxes(frames: Sequence[Frame], crs: Any) -> Doubles | None:  # noqa: ANN401 - rasterio has no types
+def _boxes(frames: Sequence[Frame], crs: Crs) -> Doubles | None:
     """Return west, south, east and north of scenes in a CRS, float64 [scenes, 4]; None if one has no such bounds."""
     boxes = [box for frame in frames if (box := frame.bounds_in(crs)) is not None]
     return np.array(boxes, np.float64) if len(boxes) == len(frames) else None

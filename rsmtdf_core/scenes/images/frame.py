@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, TypeAlias
+
+Crs: TypeAlias = Any
+"""A coordinate reference system of rasterio, which has no types."""
+
+Transform: TypeAlias = Any
+"""An affine transform of rasterio."""
 
 Bounds = tuple[float, float, float, float]
 
@@ -24,10 +30,10 @@ class Frame:
 
     width: int
     height: int
-    crs: Any = None
-    transform: Any = None
+    crs: Crs = None
+    transform: Transform = None
     gcps: Sequence[Any] = ()
-    gcps_crs: Any = None
+    gcps_crs: Crs = None
     rpcs: Any = None
 
     @property
@@ -46,7 +52,7 @@ class Frame:
         xs, ys = [a * x + b * y + c for x, y in corners], [d * x + e * y + f for x, y in corners]
         return min(xs), min(ys), max(xs), max(ys)
 
-    def bounds_in(self, crs: Any) -> Bounds | None:  # noqa: ANN401 - rasterio has no types
+    def bounds_in(self, crs: Crs) -> Bounds | None:
         """Return the bounds in another CRS; None if there is no transformation, as from a local CRS."""
         from rasterio._err import CPLE_BaseError
         from rasterio.errors import RasterioError

@@ -4,13 +4,14 @@ Drawn with pixels by their centers, such a polygon covers exactly the pixels of 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rsmtdf_core.scenes.shapes.features import Geometry
 
-def outline(bitmap: npt.NDArray[np.bool_], left: int = 0, top: int = 0) -> Any:  # noqa: ANN401 - shapely has no types
+
+def outline(bitmap: npt.NDArray[np.bool_], left: int = 0, top: int = 0) -> Geometry | None:
     """Return the polygons around the set pixels of a bitmap [h, w], with its corner at `left`, `top`, px.
 
     The polygons are 0.001 px smaller on each side, so that they touch no other pixel. None if no pixel is set.

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, FiniteFloat
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, FiniteFloat
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.shapes.annotations import AnnotationFile, Entry, Shapes, Size
 from rsmtdf_core.scenes.shapes.bitmaps import decode_runs, decode_text, outline
-from rsmtdf_core.scenes.shapes.features import UNOUTLINED, Note
+from rsmtdf_core.scenes.shapes.features import UNOUTLINED, Geometry, Note
 
 Id = int | str
 
@@ -134,7 +134,7 @@ def _notes(boxes: Sequence[_Annotation]) -> tuple[Note, ...]:
     return (Note(text, len(boxes), "box annotation", boxes[0].name),)
 
 
-def _geometry(annotation: _Annotation, size: Size, path: Path) -> Any:  # noqa: ANN401 - shapely has no types
+def _geometry(annotation: _Annotation, size: Size, path: Path) -> Geometry | None:
     """Return the geometry of an annotation; None if it has none."""
     import shapely
 

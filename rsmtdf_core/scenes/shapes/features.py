@@ -6,17 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError, UnknownValuesError
+from rsmtdf_core.scenes.images.frame import Crs
 from rsmtdf_core.scenes.shapes import GEO
 from rsmtdf_core.words import counted, shortened
 
 Geometries = npt.NDArray[np.object_]
 """Shapely geometries [N]; those in features are single polygons, lines or points."""
+
+Geometry: TypeAlias = Any
+"""A geometry of shapely, which has no types."""
 
 _MOST = 8  # values in a message
 _POLYGON = 3  # shapely's number of the type; higher ones are collections
@@ -62,7 +66,7 @@ class Layer:
 
     geometries: Geometries
     values: npt.NDArray[np.str_]
-    crs: Any
+    crs: Crs
     digest: str
     notes: tuple[Note, ...] = ()
 

@@ -4,7 +4,6 @@ import base64
 import io
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from pydantic import BaseModel, Field, FiniteFloat
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.shapes.annotations import AnnotationFile, Entry, Shapes, Size
 from rsmtdf_core.scenes.shapes.bitmaps import outline
+from rsmtdf_core.scenes.shapes.features import Geometry
 from rsmtdf_core.words import shortened
 
 _POLYGONS = ("polygon", "rotation", "oriented_rectangle")
@@ -69,7 +69,7 @@ def interpret(document: Document, path: Path) -> AnnotationFile:
     )
 
 
-def _geometry(shape: _Shape, name: str, path: Path) -> Any:  # noqa: ANN401 - shapely has no types
+def _geometry(shape: _Shape, name: str, path: Path) -> Geometry | None:
     """Return the geometry of a shape; None if it has too few points."""
     import shapely
 

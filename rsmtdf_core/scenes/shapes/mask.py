@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rsmtdf_core.scenes.images.frame import Frame
+from rsmtdf_core.scenes.images.frame import Crs, Frame, Transform
 from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.shapes.features import UNOUTLINED, Geometries, Note
 from rsmtdf_core.scenes.shapes.labels import Labels
@@ -37,7 +37,7 @@ def _drawing(labels: Labels, frame: Frame) -> Drawing:
 
 
 @lru_cache(maxsize=16)
-def _drawn_on(labels: Labels, width: int, height: int, crs: Any, transform: Any) -> Drawing:  # noqa: ANN401
+def _drawn_on(labels: Labels, width: int, height: int, crs: Crs, transform: Transform) -> Drawing:
     from shapely import STRtree
 
     frame = Frame(width, height, crs, transform)

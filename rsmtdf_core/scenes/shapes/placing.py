@@ -1,12 +1,10 @@
 """Move geometries from map coordinates to the pixels of an image."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError
-from rsmtdf_core.scenes.images.frame import Bounds, Frame
+from rsmtdf_core.scenes.images.frame import Bounds, Crs, Frame
 from rsmtdf_core.scenes.shapes.features import Geometries
 
 _STRAIGHT = 64
@@ -33,7 +31,7 @@ def require_georeference(frame: Frame) -> None:
 
 def placed(
     geometries: Geometries,
-    crs: Any,  # noqa: ANN401 - rasterio has no types
+    crs: Crs,
     frame: Frame,
     buffer: float | None,
 ) -> tuple[Geometries, npt.NDArray[np.intp]]:
@@ -76,7 +74,7 @@ def placed(
     return _in_pixels(moved, frame), near
 
 
-def _local(frame: Frame) -> Any:  # noqa: ANN401
+def _local(frame: Frame) -> Crs:
     """A CRS in meters around the center of the image, whose distances are true from there."""
     from rasterio.crs import CRS
 
@@ -89,7 +87,7 @@ def _local(frame: Frame) -> Any:  # noqa: ANN401
     )
 
 
-def _extent(frame: Frame, crs: Any, local: Any, buffer: float) -> Bounds:  # noqa: ANN401
+def _extent(frame: Frame, crs: Crs, local: Crs, buffer: float) -> Bounds:
     """The bounds of the image and of the buffer around it, with a margin, in `crs`."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
@@ -138,7 +136,7 @@ def _cut(
     return parts[kept], index[inner[kept]]
 
 
-def _warped(geometries: Geometries, source: Any, target: Any) -> Geometries:  # noqa: ANN401
+def _warped(geometries: Geometries, source: Crs, target: Crs) -> Geometries:
     import shapely
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError

@@ -6,12 +6,12 @@ Content decides the format. No other of GDAL's many formats is opened, as some r
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.scenes.images.frame import Crs
 from rsmtdf_core.scenes.images.quiet import quiet_decoders
 from rsmtdf_core.scenes.shapes.features import (
     Geometries,
@@ -211,7 +211,7 @@ def _joined(layers: list[Layer], folder: Path) -> Layer:
     )
 
 
-def _crs(text: str | None, path: Path) -> Any:  # noqa: ANN401 - rasterio has no types
+def _crs(text: str | None, path: Path) -> Crs:
     from rasterio.crs import CRS
     from rasterio.errors import RasterioError
 
@@ -231,7 +231,7 @@ def _crs(text: str | None, path: Path) -> Any:  # noqa: ANN401 - rasterio has no
         ) from None
 
 
-def _require_degrees(geometries: Geometries, crs: Any, path: Path) -> None:  # noqa: ANN401
+def _require_degrees(geometries: Geometries, crs: Crs, path: Path) -> None:
     """Refuse coordinates beyond the globe, mostly meters in a GeoJSON file that does not name its CRS."""
     import shapely
 

@@ -23,7 +23,7 @@ from rsmtdf_core.views.records import PIXELS
 from tests.pipeline.helpers import Messages
 
 LABELED, UNLABELED = "views.labeled_views=fresh", "views.unlabeled_views=fresh"
-ANEW = "views.without_teachers=fresh"
+WITHOUT_TEACHERS = "views.without_teachers=fresh"
 # 16 steps of a few labeled scenes use fewer views than these of each scene.
 MANY = ("views.labeled_views=20", "optimiser.epochs=4")
 LOSSES = ("loss", "loss_x", "loss_u")
@@ -135,9 +135,9 @@ def test_labels_alone_do_not_need_the_cached_pixels(make_config):
         (("objective.method=supervised", LABELED), False),
         (("objective.method=supervised", LABELED, "objective.pretrain.steps=2"), True),
         (("objective.method=fixmatch", LABELED), True),
-        (("objective.method=fixmatch", ANEW), False),
-        (("objective.method=fixmatch", ANEW, "objective.pretrain.steps=2"), True),
-        (("objective.method=rs-mtdf", ANEW), True),
+        (("objective.method=fixmatch", WITHOUT_TEACHERS), False),
+        (("objective.method=fixmatch", WITHOUT_TEACHERS, "objective.pretrain.steps=2"), True),
+        (("objective.method=rs-mtdf", WITHOUT_TEACHERS), True),
         (("objective.method=distill", LABELED), True),
     ],
 )
@@ -148,18 +148,18 @@ def test_pixels_are_extracted_if_and_only_if_a_phase_reads_them(make_config, ove
     assert any(producer.name == PIXELS for producer in producers_of(config)) == read
 
 
-def test_a_method_without_teachers_may_draw_its_views_anew_in_a_config_with_numbers(make_config):
+def test_a_method_without_teachers_may_draw_fresh_views_in_a_config_with_numbers(make_config):
     settings = ("objective.method=fixmatch", "optimiser.epochs=3")
-    anew = make_config(*settings, ANEW)
+    config = make_config(*settings, WITHOUT_TEACHERS)
     messages = Messages()
-    run = train(anew, anew.runtime.runs / "anew", reporter=messages).run
+    run = train(config, config.runtime.runs / "without", reporter=messages).run
     assert any("fresh labeled and unlabeled views" in line for line in messages.lines)
     fresh = losses(make_config(*settings, LABELED, UNLABELED), "fresh")
     assert_alike([line for line in open_run(run).read_metrics() if "loss" in line], fresh, LOSSES)
     with pytest.raises(RunError, match="without_teachers"):
         train(make_config(*settings), run, resume=True)
     with pytest.raises(ConfigError, match="fixmatch uses no teachers, and its views are fresh"):
-        extract(anew)
+        extract(config)
 
 
 def test_a_mask_that_changes_while_its_views_are_fresh_is_noticed_later(

@@ -45,7 +45,7 @@ class Page(HTMLParser):
         self._open = [self.root]
         self.feed(text)
         self.close()
-        assert self._open == [self.root], f"never closed: {[one.tag for one in self._open]}"
+        assert self._open == [self.root], f"never closed: {[element.tag for element in self._open]}"
 
     def handle_starttag(self, tag, attrs):
         assert len(dict(attrs)) == len(attrs), f"an attribute twice: {attrs}"

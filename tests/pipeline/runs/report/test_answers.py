@@ -48,7 +48,9 @@ def group(label="a", method="rs-mtdf", mean=0.5, std=None, seeds=1, **facts) -> 
 
 def page(*groups: PageGroup, **changes) -> PageData:
     full = page_of("x")
-    comparison = full.comparison.model_copy(update={"groups": tuple(one.scores for one in groups)})
+    comparison = full.comparison.model_copy(
+        update={"groups": tuple(group.scores for group in groups)}
+    )
     plain = {"costs": (), "suggestions": (), "comparison": comparison}
     return replace(full, groups=groups, **plain | changes)
 
@@ -165,8 +167,8 @@ def test_each_command_exists():
     commands = [
         command
         for groups in ((group(),), (group(method="supervised"),))
-        for one in answers(page(*groups))
-        for command in one.commands
+        for answer in answers(page(*groups))
+        for command in answer.commands
     ]
     assert len(commands) > 6
     for command in commands:
