@@ -5,7 +5,10 @@ python docs/site/run_notebooks.py NOTEBOOK...
 
 import os
 import re
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,7 +32,7 @@ def run_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat's nodes have no 
         # Commands of a notebook have a terminal, whose progress bars would stay in the outputs.
         "TTY_COMPATIBLE": "0",
     }
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, _same_handlers():
         resources = {"metadata": {"path": folder}}
         NotebookClient(
             notebook,
@@ -44,6 +47,17 @@ def run_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat's nodes have no 
                 shown = (out for out in cell.outputs if out.get("name") != "stderr")
                 cell.outputs = [_portable(output, folder) for output in shown]
     return notebook
+
+
+@contextmanager
+def _same_handlers() -> Iterator[None]:
+    """Leave the process its signal handlers, which nbclient sets to the default."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _portable(output: Any, folder: str) -> Any:  # noqa: ANN401

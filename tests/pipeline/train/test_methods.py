@@ -16,7 +16,6 @@ from pipeline.train.run import train
 from rsmtdf_core.errors import ConfigError, StoreError
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.scenes.reader import SceneReader
-from rsmtdf_core.settings import IMAGENET_MEAN, IMAGENET_STD
 from rsmtdf_core.training.schedule import BatchSchedule
 from tests.pipeline.helpers import Messages, near
 
@@ -314,21 +313,13 @@ def test_cached_and_online_teachers_normalize_images_alike(make_config):
     assert cached["loss_distill"] == pytest.approx(online["loss_distill"], rel=1e-4)
 
 
-# The limits were measured with teachers that normalize by these statistics. Training amplifies the
-# rounding of tokens, and how much depends on the tokens: with the statistics of the models, the
-# first losses differ as little, but the largest difference of 52 steps is about 40 times that (fp16).
-IMAGENET = tuple(
-    f"teachers.{name}.{key}={list(numbers)}"
-    for name in ("vit", "cnn")
-    for key, numbers in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
-)
-
-
+# At this rate the loss falls by a quarter and pixels become trusted, yet training amplifies the rounding of
+# tokens little: 1e-4 (fp16) and 4e-4 (int8) were measured. At ten times the rate, chaos decides.
 @pytest.mark.slow
 @pytest.mark.parametrize(("codec", "limit"), [("fp16", 1e-3), ("int8", 1e-2)])
 def test_cached_tokens_give_the_losses_of_online_teachers(make_config, codec, limit):
     codecs = (f"teachers.{name}.codec={codec}" for name in ("vit", "cnn"))
-    settings = ("optimiser.epochs=13", "optimiser.lr=0.0005", *IMAGENET, *codecs)
+    settings = ("optimiser.epochs=13", "optimiser.lr=0.00005", *codecs)
     config = make_config(*settings)
     extract(config)
     cached = trained(config, "cached")
@@ -340,6 +331,7 @@ def test_cached_tokens_give_the_losses_of_online_teachers(make_config, codec, li
         # A part may be near 0, so that a single pixel that crosses the confidence matters.
         assert (np.abs(values - expected) <= limit * whole).all(), name
     assert cached[0]["loss_distill"] != online[0]["loss_distill"], "the tokens were not rounded"
+    assert max(step["loss_u"] for step in online) > 0.1, "no pixel was trusted"
 
 
 def test_a_student_starts_from_the_same_weights_whichever_model_was_built_before(
