@@ -236,7 +236,11 @@ FAMILIES = Registry(
     "teacher family",
     "rsmtdf.teachers",
     FamilyKind,
-    {"timm": f"{_TEACHERS}:TIMM", "open_clip": f"{_TEACHERS}:OPEN_CLIP"},
+    {
+        "timm": f"{_TEACHERS}:TIMM",
+        "open_clip": f"{_TEACHERS}:OPEN_CLIP",
+        "olmoearth": f"{_TEACHERS}:OLMOEARTH",
+    },
 )
 CODECS = Registry(
     "codec",

@@ -6,6 +6,7 @@ percentiles of each file: a value then means the same in every scene, and a wind
 raster.
 """
 
+from collections.abc import Sized
 from typing import Annotated, Self
 
 import numpy as np
@@ -17,6 +18,8 @@ from rsmtdf_core.settings import Settings
 Range = tuple[float, float]
 # Differences of values stay within float32.
 _Value = Annotated[float, Field(ge=-1e37, le=1e37)]
+Scale = tuple[tuple[_Value, _Value], ...]
+"""The values that become 0 and 255, by band."""
 
 SHOWN = 3
 """The number of bands that pictures show as red, green and blue; teachers and students may use more."""
@@ -35,30 +38,42 @@ class BandSettings(Settings):
     indices: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
         default=(1, 2, 3), min_length=SHOWN
     )
-    scale: tuple[tuple[_Value, _Value], ...] | None = None
+    scale: Scale | None = None
 
     @field_validator("scale", mode="before")
     @classmethod
     def _one_for_each(cls, scale: object, info: ValidationInfo) -> object:
-        """Repeat a single pair of numbers for all bands."""
-        match scale:
-            case [int() | float() | str(), int() | float() | str()]:
-                return [scale] * len(
-                    info.data.get("indices", ())
-                )  # empty if the indices are invalid
-        return scale
+        return pair_for_each(
+            scale, info.data.get("indices", ())
+        )  # empty if the indices are invalid
 
     @model_validator(mode="after")
     def _goes_up(self) -> Self:
-        if self.scale is not None and len(self.scale) != len(self.indices):
-            raise ValueError(
-                f"scale has {len(self.scale)} pairs for {len(self.indices)} bands: give one pair for all bands, or "
-                "one for each"
-            )
-        for low, high in self.scale or ():
-            if not low < high:
-                raise ValueError(f"scale goes from low to high, found [{low:g}, {high:g}]")
+        require_scale(self.scale, len(self.indices))
         return self
+
+
+def pair_for_each(scale: object, bands: Sized) -> object:
+    """Repeat a scale for each of `bands` if it is a single pair of numbers; return any other value unchanged."""
+    match scale:
+        case [int() | float() | str(), int() | float() | str()]:
+            return [scale] * len(bands)
+    return scale
+
+
+def require_scale(scale: Scale | None, bands: int) -> None:
+    """Check the scale of a number of bands.
+
+    Raises:
+        ValueError: If it has another number of pairs, or a pair does not go up.
+    """
+    if scale is not None and len(scale) != bands:
+        raise ValueError(
+            f"scale has {len(scale)} pairs for {bands} bands: give one pair for all bands, or one for each"
+        )
+    for low, high in scale or ():
+        if not low < high:
+            raise ValueError(f"scale goes from low to high, found [{low:g}, {high:g}]")
 
 
 def middle_range(values: npt.NDArray[np.generic]) -> Range:

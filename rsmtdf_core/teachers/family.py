@@ -16,8 +16,8 @@ class Family(Protocol):
 
     A family may have three more functions:
 
-    * `statistics(model)` returns the mean and the standard deviation by channel, of pixels in 0..1, that a model was
-      trained with; without it, those of ImageNet.
+    * `statistics(settings)` returns the mean and the standard deviation by band, of pixels in 0..1, that the model
+      of a teacher was trained with; without it, those of ImageNet.
     * `adaptation(settings, crop)` returns how a model is adapted to the size of its images, a dictionary of text, as
       entries of the teacher's identity. It changes if a new version computes other tokens.
     * `fetch_config(model)` downloads the description of a model to the hub's local cache, before it is needed.
@@ -62,12 +62,12 @@ def model_statistics(settings: "TeacherSettings") -> Statistics:
     """Return the statistics that a teacher's model was trained with.
 
     Raises:
-        TeacherError: If the library has no such model.
+        TeacherError: If the library has no such model, or does not know its bands.
     """
     known = getattr(family_module(settings.family), "statistics", None)
     if known is None:
         return IMAGENET_MEAN, IMAGENET_STD
-    mean, std = known(settings.model)
+    mean, std = known(settings)
     return tuple(mean), tuple(std)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.teachers import timm_family
+from rsmtdf_core.teachers.family import Statistics
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.weights.states import StateDict, load_exactly, without_prefix, without_prefixes
 
@@ -54,11 +55,11 @@ def hub_file(model: str) -> tuple[str, str]:
     return repository, file or "open_clip_model.safetensors"
 
 
-def statistics(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def statistics(settings: TeacherSettings) -> Statistics:
     """Return the mean and standard deviation that a CLIP was trained with (see `family.Family`)."""
     import open_clip
 
-    config = open_clip.get_pretrained_cfg(*_name_and_tag(model))
+    config = open_clip.get_pretrained_cfg(*_name_and_tag(settings.model))
     return (
         tuple(config.get("mean") or open_clip.OPENAI_DATASET_MEAN),
         tuple(config.get("std") or open_clip.OPENAI_DATASET_STD),

@@ -97,7 +97,7 @@ class TeacherSettings(ConfigSettings):
         count = len(self.seen_bands)
         for key in ("mean", "std"):
             numbers = getattr(self, key)
-            if numbers is None and count != SHOWN:
+            if numbers is None and not self.has_statistics:
                 raise ValueError(f"{key}: give a number for each of the {count} bands")
             if numbers is not None and len(numbers) != count:
                 raise ValueError(f"{key}: found {len(numbers)} numbers for {count} bands")
@@ -107,6 +107,11 @@ class TeacherSettings(ConfigSettings):
     def seen_bands(self) -> tuple[int, ...]:
         """The bands of a view that the teacher sees, counted from 1."""
         return self.bands or tuple(range(1, SHOWN + 1))
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether the mean and std of the teacher's bands are known without those of the config."""
+        return len(self.seen_bands) == SHOWN
 
     @field_validator("family")
     @classmethod

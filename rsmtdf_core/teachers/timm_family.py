@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from rsmtdf_core.errors import TeacherError
 from rsmtdf_core.positions import resize_position
 from rsmtdf_core.scenes.bands import SHOWN
+from rsmtdf_core.teachers.family import Statistics
 from rsmtdf_core.teachers.settings import TeacherSettings
+from rsmtdf_core.weights import timm_models
 from rsmtdf_core.weights.states import StateDict, load_exactly, timm_state
 from rsmtdf_core.weights.timm_layout import UnfitSizeError, find_layout
-from rsmtdf_core.weights.timm_models import Created, create, fetch_config, hub_file, statistics
+from rsmtdf_core.weights.timm_models import Created, create, fetch_config, hub_file
 
 __all__ = ["adaptation", "build", "fetch_config", "hub_file", "statistics"]
 
@@ -55,6 +57,11 @@ def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.M
     if is_transformer and not options:
         _set_size(settings, model, size)
     return _Tap(model, settings.block, norm=settings.final_norm and is_transformer)
+
+
+def statistics(settings: TeacherSettings) -> Statistics:
+    """Return the mean and standard deviation that a model was trained with (see `family.Family`)."""
+    return timm_models.statistics(settings.model)
 
 
 def adaptation(settings: TeacherSettings, crop: int) -> dict[str, str]:

@@ -16,6 +16,16 @@ VIEWS, TEACHER, CODEC = "views", "teacher", "codec"
 ADDRESSES = (Role.VIEWS, Role.TEACHER, Role.CODEC)
 # Fields that decide an address although the other value in FIELDS does not change it.
 UNCHANGED = {"teachers.0.weights_sha256": Role.TEACHER, "teachers.0.codec.quality": Role.CODEC}
+# Keys of another family than the teacher's.
+OF_OLMOEARTH = {
+    "teachers.0.sensor": "landsat",
+    "teachers.0.band_names": ["B04", "B03", "B08"],
+    "teachers.0.scale": [0, 3000],
+    "teachers.0.month": 1,
+    "teachers.0.resolution": 20,
+    "teachers.0.patch": 4,
+}
+UNCHANGED |= dict.fromkeys(OF_OLMOEARTH, Role.TEACHER)
 
 FIELDS: dict[str, tuple[object, set[str]]] = {
     "name": ("other", set()),
@@ -62,6 +72,7 @@ FIELDS: dict[str, tuple[object, set[str]]] = {
     "teachers.0.precision": ("bf16", {TEACHER}),
     "teachers.0.codec.name": ("int8", {CODEC}),
     "teachers.0.codec.quality": (0.9, set()),  # of the transform codec alone
+    **{key: (value, set()) for key, value in OF_OLMOEARTH.items()},
     "student.encoder": ("test_vit", set()),
     "student.weights": ("hub", set()),
     "student.mean": ([0.5, 0.5, 0.5], set()),

@@ -1,6 +1,7 @@
 """Scenes as GeoTIFFs of many bands: teachers and student see the chosen ones, as they would of a picture."""
 
 import json
+import math
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.exchange.export import export_run
 from pipeline.extract.run import extract
 from pipeline.plan import plan_experiment
 from pipeline.predict import PredictSettings, predict
+from pipeline.probe import probe
 from pipeline.runs.report import report
 from pipeline.train.features import find_features
 from pipeline.train.run import train
@@ -27,6 +29,7 @@ from rsmtdf_core.errors import ConfigError
 from rsmtdf_core.runs.folder import open_run
 from rsmtdf_core.scenes.bands import BandSettings
 from rsmtdf_core.scenes.reader import SceneReader
+from rsmtdf_core.teachers.teacher import load_teacher
 from rsmtdf_core.training.targets import CachedTargets
 from rsmtdf_core.views.render import ViewRenderer
 from tests.rasters import rasterio, write_tiff
@@ -133,6 +136,48 @@ def test_a_multispectral_teacher_sees_the_bands_that_it_names(make_config, raste
 
     with pytest.raises(ConfigError, match=r"teacher eo sees band 6, and the manifest .* 5 bands"):
         plan_experiment(make_config(*overrides, "teachers.eo.bands=[6, 1, 2, 3]"))
+
+
+def test_olmoearth_teaches_from_bands_by_their_names(make_config, rasters):
+    set_bands(rasters, MORE)
+    teacher = {
+        "name": "olmo",
+        "family": "olmoearth",
+        "model": "OlmoEarth-v1-Nano",
+        "weights": "random",
+        "bands": [5, 1, 2, 3],
+        "band_names": ["B08", "B04", "B03", "B02"],
+        "scale": [0, 2550],
+    }
+    config = make_config(
+        f"data.manifest={rasters / 'rasters.yaml'}",
+        f"data.root={rasters}",
+        f"teachers=[{json.dumps(teacher)}]",
+        "views.labeled_views=1",
+        "views.unlabeled_views=1",
+        "optimiser.max_steps=2",
+    )
+    extract(config)
+
+    experiment = plan_experiment(config)
+    targets = find_features(experiment, torch.device("cpu")).targets
+    assert isinstance(targets, CachedTargets)
+    renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
+    view = torch.from_numpy(renderer.taught_view(5).transpose(2, 0, 1).copy())[None]
+    (expected,) = load_teacher(config.teachers[0], config.views.crop).tokens(view)
+    found = torch.from_numpy(targets._readers["olmo"].tokens(5))
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+
+    run = train(config).run
+    assert all(
+        math.isfinite(line["loss"]) for line in open_run(run).read_metrics() if "loss" in line
+    )
+    (recorded,) = load_run(run).config.teachers
+    assert recorded.model_dump(exclude={"mean", "std"}) == config.teachers[0].model_dump(
+        exclude={"mean", "std"}
+    )
+    assert len(recorded.mean) == len(recorded.std) == 4
+    assert {score.name for score in probe(config, views=8).features} >= {"olmo"}
 
 
 def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_path):

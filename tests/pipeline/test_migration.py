@@ -112,7 +112,10 @@ def test_overrides_of_either_form_reach_files_of_either_form(
         ("teachers.vit.quality=2", "teachers.0.codec.quality: expected less than 1, found 2"),
         ("teachers.vit.codec=uint8", "teachers.0.codec.name: expected one of fp16, int8"),
         ("teachers.vit.codec.qualty=0.9", "did you mean 'quality'"),
-        ("teachers.vit.family=tim", "teachers.0.family: expected one of timm, open_clip"),
+        (
+            "teachers.vit.family=tim",
+            "teachers.0.family: expected one of timm, open_clip, olmoearth",
+        ),
         ("objective.distillation.loss=mes", "objective.distillation.loss: expected 'mse'"),
         ("objective.confidnce=0.5", "did you mean 'confidence'"),
         ("objective=fixmach", "objective.method: expected one of supervised, fixmatch"),
