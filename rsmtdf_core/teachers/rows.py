@@ -1,4 +1,4 @@
-"""Registry rows of this project's teacher families. The code is in the other modules of this package."""
+"""Registry rows of this project's teacher families and their settings (tests: test_olmoearth_family.py)."""
 
 from typing import Literal, Self
 
