@@ -6,7 +6,9 @@ teacher's tokens are the means over the groups that have bands. Missing bands of
 normalization, as in their training.
 """
 
+import logging
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -18,6 +20,8 @@ from rsmtdf_core.teachers.family import Statistics
 from rsmtdf_core.teachers.rows import OlmoEarthSettings
 from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.weights.states import StateDict, load_exactly, without_prefix
+
+logger = logging.getLogger(__name__)
 
 _PACKAGE = "olmoearth_pretrain_minimal"
 _MODALITIES = {"sentinel2": "sentinel2_l2a", "landsat": "landsat"}
@@ -207,7 +211,17 @@ def _inputs(settings: OlmoEarthSettings, encoder: Any, modality: Any) -> _Input:
             + ", ".join(f"[{', '.join(order[band] for band in group)}]" for group in members)
             + "; or use a model of v1_1 or v1_2",
         )
+    seen, whole = len(bands), len(bands) + len(missing)
+    if len(missing) > encoder.band_dropout_rate * whole:
+        _warn_of_missing(settings.model, seen, whole, encoder.band_dropout_rate)
     return _Input(modality.name, bands, groups, (len(order), len(members)))
+
+
+@cache
+def _warn_of_missing(model: str, seen: int, whole: int, rate: float) -> None:
+    """Warn once per process that a teacher sees fewer bands than in its training."""
+    text = "%s sees %d of %d bands; its training left out each with a probability of %g %% at most"
+    logger.warning(text, model, seen, whole, 100 * rate)
 
 
 def _require_block(settings: OlmoEarthSettings, blocks: int) -> None:

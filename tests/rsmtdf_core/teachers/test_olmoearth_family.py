@@ -274,6 +274,17 @@ def test_settings_that_do_not_fit_the_model_are_refused(changes, message, remedy
     assert remedy in (caught.value.remedy or "")
 
 
+def test_fewer_bands_than_in_training_are_a_warning(caplog):
+    olmoearth_family._warn_of_missing.cache_clear()
+    for bands in (10, 9, 4, 4):
+        names = tuple(SENTINEL2[:bands])
+        declared_shape(settings("v1_1", band_names=names), 32)
+    assert [record.message.split(" bands")[0] for record in caplog.records] == [
+        "OlmoEarth-v1_1-Nano sees 9 of 12",
+        "OlmoEarth-v1_1-Nano sees 4 of 12",
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
