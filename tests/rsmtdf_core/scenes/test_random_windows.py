@@ -15,7 +15,7 @@ from rsmtdf_core.scenes.random_windows import free_positions
 from rsmtdf_core.scenes.reader import SceneReader
 from rsmtdf_core.scenes.scene import ScenePair, cut_scenes, image_id, region
 from rsmtdf_core.validation import validate
-from tests.rasters import ramp, write_tiff
+from tests.rasters import TRANSFORM, ramp, write_tiff
 
 from .conftest import make_manifest, manifest_values
 
@@ -195,6 +195,33 @@ def test_windows_are_read_and_checked(raster):
     assert any(
         "6 labeled and 0 unlabeled windows at random positions (seed 3)" in n for n in check.notes
     )
+
+
+def test_windows_have_the_labels_of_shapes(raster):
+    vectors = pytest.importorskip("tests.vectors")
+    west, north = TRANSFORM @ (70, 40)
+    east, south = TRANSFORM @ (84, 50)
+    box = vectors.shapely.box(west, south, east, north)
+    vectors.write_vector(raster / "labels.gpkg", [box])
+    manifest = make_manifest(
+        images="a.{name}",
+        masks="labels.gpkg",
+        mask_encoding={"encoding": "shapes"},
+        classes=[{"name": "roof", "color": "#FF0000"}],
+        unscored=[],
+        splits={"train": {}},
+        window={"size": 24, "stride": 24, "random": {"labeled": 12, "unlabeled": 12}},
+    )
+    dataset = find_scenes(manifest, raster)
+    reader = SceneReader(dataset)
+    masked = [scene for scene in dataset.splits["train"] if scene.mask is not None]
+    assert len(masked) == 12
+    assert len(dataset.splits["train"]) == 24
+    for scene in masked:
+        assert (reader.mask(scene) == 0).any()
+    for scene in set(dataset.splits["train"]) - set(masked):
+        top, left, height, width = region(scene)
+        assert top + height <= 40 or top >= 50 or left + width <= 70 or left >= 84
 
 
 def test_windows_without_labels_need_a_place(raster):
