@@ -51,7 +51,8 @@ def _train(
     resume: bool,
     dies_after: int | None,
 ) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+    os.environ |= {name: str(rank) for name in ("RANK", "LOCAL_RANK")}
+    os.environ |= {name: str(processes) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE")}
     torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo", init_method=group.as_uri(), rank=rank, world_size=processes
