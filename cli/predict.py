@@ -17,8 +17,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="PNG, JPEG or GeoTIFF files, folders of them at any depth, and addresses of rasters (http://, "
-            "https://, s3://).",
+            help="PNG, JPEG or GeoTIFF files, folders of them at any depth, addresses of rasters (http://, https://, "
+            "s3://), and STAC documents (.json, also at addresses): the image of each item.",
         ),
     ],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the maps.")] = Path(
@@ -115,6 +115,16 @@ def predict(
             show_default="the manifest's, if it has several",
         ),
     ] = None,
+    assets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--asset",
+            metavar="KEY",
+            help="The asset of STAC items to predict, by its key, or role=ROLE. Given several times, the files are "
+            "stacked to the bands of an image.",
+            show_default="the manifest's, or visual",
+        ),
+    ] = None,
     bands: Bands = None,
     scale: Scale = None,
     workers: Annotated[
@@ -161,6 +171,7 @@ def predict(
         "overwrite": overwrite,
         "bands": read_bands(bands, scale),
         "images": tuple(images or ()),
+        "assets": tuple(assets or ()),
     }
     try:
         maps = predict_inputs(

@@ -212,6 +212,7 @@ def predict(
     cog: bool = False,
     ensemble: PathLike | Sequence[PathLike] = (),
     images: Sequence[str] = (),
+    assets: Sequence[str] = (),
     bands: Sequence[int] | None = None,
     scale: tuple[float, float] | None = None,
     workers: int = 1,
@@ -224,7 +225,7 @@ def predict(
 
     Args:
         run: the run's folder.
-        inputs: a file, a folder or the address of a raster, or several.
+        inputs: a file, a folder, the address of a raster or a STAC document, or several.
         out: folder for the maps.
         probabilities: also write a raster with a band for each class.
         confidence: also write a raster with the largest probability.
@@ -239,6 +240,8 @@ def predict(
         ensemble: further runs of the same classes and bands; the probabilities of all runs are averaged.
         images: in folders, path patterns of the files of a scene that are stacked to its bands; by default those of the
             manifest, if it has several.
+        assets: the assets of STAC items to predict, by key or "role=" and a role; several are stacked. By default those
+            of the manifest, or `visual`.
         bands: numbers, from 1, of the bands to read, by default those of the manifest.
         scale: values to map to black and white, by default the manifest's.
         workers: number of processes that predict different images.
@@ -276,6 +279,7 @@ def predict(
         "overwrite": overwrite,
         "bands": given or None,
         "images": tuple(images),
+        "assets": tuple(assets),
     }
     return predict_inputs(
         Path(run),

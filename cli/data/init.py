@@ -32,7 +32,8 @@ def init(
         typer.Option(
             metavar="PATTERN",
             help="Path pattern of the images, such as 'images/{name}.png'. Given several times, the files of a scene "
-            "are stacked to its bands.",
+            "are stacked to its bands. Or a STAC document in DIR, items.json, or an asset of its items, "
+            "'items.json#{name}/visual'.",
             show_default="guessed",
         ),
     ] = None,

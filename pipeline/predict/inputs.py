@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipeline.predict.items import find_items, is_document
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.stacks import find_stacks, is_band
 from rsmtdf_core.errors import DataError, MissingFileError
@@ -52,17 +53,22 @@ class Job:
 
 
 def find_jobs(
-    inputs: Sequence[File], out: Path, settings: PredictSettings, patterns: Sequence[str] = ()
+    inputs: Sequence[File],
+    out: Path,
+    settings: PredictSettings,
+    patterns: Sequence[str] = (),
+    assets: Sequence[str] = (),
 ) -> list[Job]:
-    """Find the images among the inputs and in input folders, except those in `out`.
+    """Find the images among the inputs, in input folders, except those in `out`, and of the items in STAC documents.
 
-    An image in a folder keeps its path relative to that folder.
+    An image in a folder keeps its path relative to that folder, and that of an item has its id.
 
     Args:
-        inputs: files, folders and addresses.
+        inputs: files, folders, STAC documents and addresses.
         out: the output folder.
         settings: selects the outputs.
         patterns: path patterns of the files of a scene; if a folder has such scenes, they are its images.
+        assets: the assets of the images of STAC items; empty guesses them.
 
     Raises:
         MissingFileError: If an input does not exist.
@@ -70,7 +76,7 @@ def find_jobs(
     """
     jobs = [
         _job(source, out / relative, settings)
-        for source, relative in _sources(inputs, out, patterns)
+        for source, relative in _sources(inputs, out, patterns, assets)
     ]
     sources = {file for job in jobs for file in _identity(job.source)}
     owners: dict[Path, Source] = {}
@@ -94,15 +100,20 @@ def _clash(message: str, path: Path) -> DataError:
 
 
 def _sources(
-    inputs: Sequence[File], out: Path, patterns: Sequence[str]
+    inputs: Sequence[File], out: Path, patterns: Sequence[str], assets: Sequence[str]
 ) -> Iterator[tuple[Source, Path]]:
     """Yield each image once, with its path relative to `out`, without a suffix."""
     seen = set()
     for given in inputs:
-        for source, relative in _found(given, out, patterns):
+        found = find_items(given, assets) if _is_items(given) else _found(given, out, patterns)
+        for source, relative in found:
             if (identity := _identity(source)) not in seen:
                 seen.add(identity)
                 yield source, relative
+
+
+def _is_items(given: File) -> bool:
+    return is_document(given) and (isinstance(given, RemoteFile) or given.is_file())
 
 
 def _found(given: File, out: Path, patterns: Sequence[str]) -> Iterator[tuple[Source, Path]]:

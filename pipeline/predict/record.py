@@ -33,6 +33,8 @@ def facts_of_maps(predictor: Predictor) -> dict[str, Any]:
     }
     if predictor.settings.images:
         facts["images"] = list(predictor.settings.images)
+    if predictor.settings.assets:
+        facts["assets"] = list(predictor.settings.assets)
     if others:
         facts["ensemble"] = others
     if predictor.settings.soft:

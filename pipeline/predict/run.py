@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.predict.batches import Failures
 from pipeline.predict.inputs import PLACED, Job, find_jobs, left_out
+from pipeline.predict.items import assets_of
 from pipeline.predict.members import Members
 from pipeline.predict.predictor import Models, Predictor, load_predictor
 from pipeline.predict.record import RECORD, claim, facts_of_maps
@@ -46,8 +47,8 @@ def predict(
 
     Args:
         run: the run's folder.
-        inputs: files, folders to search, and rasters at addresses. If the run's scenes have one file for each band,
-            folders are searched for such scenes.
+        inputs: files, folders to search, STAC documents, and rasters at addresses. If the run's scenes have one file
+            for each band, folders are searched for such scenes.
         out: the output folder; its `predictions.json` records the run and the settings.
         settings: selects the outputs.
         reporter: shows progress.
@@ -73,7 +74,7 @@ def predict(
     predictor = load_predictor(models, settings, reporter)
     members = predictor.members
     _require_ensemble(settings, members)
-    jobs = find_jobs(inputs, out, settings, _patterns(predictor))
+    jobs = find_jobs(inputs, out, settings, _patterns(predictor), _assets(predictor))
     make_folder(out, DataError, "name another folder with --out")
     require_writable(out / RECORD, *(path for job in jobs for path in job.files.values()))
     _warn_of_pictures(jobs, settings, reporter)
@@ -156,7 +157,12 @@ def _patterns(predictor: Predictor) -> tuple[str, ...]:
     if predictor.settings.images:
         return predictor.settings.images
     patterns = predictor.trained.manifest.image_patterns
-    return patterns if len(patterns) > 1 else ()
+    return patterns if len(patterns) > 1 and not assets_of(patterns) else ()
+
+
+def _assets(predictor: Predictor) -> tuple[str, ...]:
+    """Return the chosen assets of STAC items, or those of the run's manifest."""
+    return predictor.settings.assets or assets_of(predictor.trained.manifest.image_patterns)
 
 
 def _seams(inference: InferenceSettings) -> Iterator[str]:

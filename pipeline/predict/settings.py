@@ -38,6 +38,8 @@ class PredictSettings(Settings):
         bands: bands to read; None reads those of the run's manifest.
         images: path patterns of the files of a scene in input folders; empty takes those of the run's manifest, if it
             has several.
+        assets: assets of the items in STAC documents, by key or "role=" and a role; several are stacked. Empty takes
+            those of the run's manifest, or else guesses them.
     """
 
     probabilities: bool = False
@@ -53,6 +55,7 @@ class PredictSettings(Settings):
     overwrite: bool = False
     bands: BandSettings | None = None
     images: tuple[FilePattern, ...] = ()
+    assets: tuple[str, ...] = ()
 
     @property
     def generalization(self) -> Generalization:

@@ -65,8 +65,8 @@ class Manifest(Settings):
         ignore_id: id of pixels that are neither learned nor scored; not a class id.
         unscored: names of classes that are learned but excluded from the scores.
         protocols: peculiarities of the dataset in protocols other than ours.
-        images: path pattern of the images below the data root (see `patterns`); or several with the same fields, of
-            files that are stacked to the bands of an image, on the grid of the first.
+        images: path pattern of the images below the data root, or of assets of STAC items (see `patterns`); or several
+            with the same fields, of files that are stacked to the bands of an image, on the grid of the first.
         masks: path pattern of the masks, with the same fields; for shapes with some of them or none, as images may
             share a file or folder; None without masks.
         mask_encoding: the encoding of class ids in the masks' pixels.

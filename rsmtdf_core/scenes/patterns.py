@@ -2,7 +2,7 @@
 
 Each `{field}` matches a part of one path segment that does not start with a dot, so hidden files (such as
 "._scene.png", which some systems leave in archives) are not scenes. A pattern that ends in ".*" matches every known
-image suffix.
+image suffix. A pattern such as "items.json#{name}/visual" matches the assets of STAC items (see `stac`).
 """
 
 import glob
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES
+from rsmtdf_core.scenes.stac import asset_pattern, match_assets
 from rsmtdf_core.words import readable
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
@@ -27,6 +28,7 @@ def pattern_fields(pattern: str, *, required: bool = True) -> tuple[str, ...]:
     Raises:
         ValueError: If the pattern lacks a required field, leaves the root, or has a misplaced brace or star.
     """
+    asset_pattern(pattern)
     fields = tuple(dict.fromkeys(_FIELD.findall(pattern)))
     literal = _FIELD.sub("", pattern.removesuffix(".*"))
     if not fields and required:
@@ -63,8 +65,8 @@ def match_pairs(
     if _fixed(masks) < _fixed(images):
         image_files = match_files(root, images, fields)
         without = set(image_files.values())
-        return image_files, match_files(root, masks, mask_fields, without)
-    mask_files = match_files(root, masks, mask_fields)
+        return image_files, match_files(root, masks, mask_fields, without, partial=True)
+    mask_files = match_files(root, masks, mask_fields, partial=True)
     return match_files(root, images, fields, without=set(mask_files.values())), mask_files
 
 
@@ -129,7 +131,12 @@ def filled(pattern: str, other: str, path: str) -> str:
 
 
 def match_files(
-    root: Path, pattern: str, fields: tuple[str, ...], without: Collection[str] = ()
+    root: Path,
+    pattern: str,
+    fields: tuple[str, ...],
+    without: Collection[str] = (),
+    *,
+    partial: bool = False,
 ) -> dict[tuple[str, ...], str]:
     """Return the files below `root` that match a pattern, by the values of `fields`, sorted.
 
@@ -140,13 +147,14 @@ def match_files(
         pattern: a path pattern relative to the root.
         fields: the fields of the pattern, in the order of the keys.
         without: files to leave out, posix paths relative to the root.
+        partial: whether STAC items may lack the asset of the pattern, as images may lack a mask.
 
     Returns:
         Posix paths relative to the root.
 
     Raises:
-        MissingFileError: If the root is not a folder.
-        DataError: If two files have the same field values, such as a.png and a.jpg.
+        MissingFileError: If the root is not a folder, or an asset is missing.
+        DataError: If two files have the same field values, such as a.png and a.jpg, or a STAC item does not fit.
     """
     if not root.is_dir():
         raise MissingFileError(
@@ -154,6 +162,8 @@ def match_files(
             where=root,
             remedy="name the dataset's folder as the root",
         )
+    if (assets := asset_pattern(pattern)) is not None:
+        return match_assets(root, assets, fields, partial=partial)
     regex = re.compile(_regex(pattern))
     files: dict[tuple[str, ...], str] = {}
     for path in sorted(file.relative_to(root).as_posix() for file in root.glob(_glob(pattern))):

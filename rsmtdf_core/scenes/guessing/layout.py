@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
+from rsmtdf_core.scenes.guessing.assets import asset_patterns, is_document
 from rsmtdf_core.scenes.guessing.band_files import find_band_files
 from rsmtdf_core.scenes.guessing.names import HOLE, Form, SceneName, readings
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
@@ -27,6 +28,7 @@ _FIELDS = (
     "group",
     *(f"folder_{letter}" for letter in string.ascii_lowercase),
 )
+_NO_IMAGE = "name the folder of the data; or, for STAC items, their document: --images items.json"
 _BY_HAND = "name the patterns: --images 'images/{name}.png' --masks 'masks/{name}.png'"
 
 
@@ -79,8 +81,9 @@ def guess_layout(
 
     Args:
         root: the data root.
-        images: the patterns of an image's files; None guesses all patterns.
-        masks: the pattern of the masks; None with `images` means images without masks.
+        images: the patterns of an image's files, or the path of a STAC document below the root; None guesses all
+            patterns.
+        masks: the pattern of the masks; None with patterns means images without masks.
 
     Raises:
         MissingFileError: If `root` is not a folder, or has no image.
@@ -92,6 +95,11 @@ def guess_layout(
         )
     everything = list(files_below(root))
     files = [path.relative_to(root).as_posix() for path in everything if has_image_name(path)]
+    if images is not None and len(images) == 1 and is_document(images[0]):
+        images, labels = asset_patterns(root, images[0])
+        masks = masks or labels
+    if images is not None:
+        return _matched(root, tuple(images), masks, files)
     if not files:
         suffixes = ", ".join(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES)
         unread = unread_files(everything)
@@ -99,10 +107,8 @@ def guess_layout(
             f"no image in this folder ({suffixes})"
             + (f"; {unread_note(unread)}" if unread else ""),
             where=root,
-            remedy="convert them first" if unread else "name the folder of the data",
+            remedy="convert them first" if unread else _NO_IMAGE,
         )
-    if images is not None:
-        return _matched(root, tuple(images), masks, files)
     bands = find_band_files(root, files)
     seen = files if bands is None else bands.files
     forms = _by_form(seen)
