@@ -24,7 +24,7 @@ from pipeline.demo.run import SCENE_SIDE, SCENES, TEACHER
 from pipeline.demo.scenes import draw_scenes
 from pipeline.extract.run import extract
 
-ROUNDS = 5
+ROUNDS = 3
 RSMTDF = [str(Path(sys.executable).with_name("rsmtdf"))]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -83,12 +83,15 @@ def to_end(*words: str) -> Times:
 def to_step(run: Path, settings: list[str]) -> Times:
     """Train until the first line of metrics, that of the first step, and end the process."""
     words = [*RSMTDF, "train", "demo", "--run", str(run), *settings]
+    metrics, log = run / "metrics.jsonl", run.with_name("log")
     began = time.perf_counter()
-    with subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
-        metrics = run / "metrics.jsonl"
+    with (
+        log.open("w") as file,
+        subprocess.Popen(words, env=ENVIRONMENT, stdout=file, stderr=file) as process,
+    ):
         while not (metrics.is_file() and metrics.stat().st_size):
             if process.poll() is not None:
-                sys.exit(f"the training ended before its first step, with status {process.poll()}")
+                sys.exit(f"the training ended before its first step:\n{log.read_text()}")
             time.sleep(0.01)
         passed, times = time.perf_counter() - began, psutil.Process(process.pid).cpu_times()
         process.kill()
