@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -165,6 +165,7 @@ LINES = st.dictionaries(
 )
 
 
+@settings(max_examples=30)
 @given(st.lists(LINES, min_size=1, max_size=4), LINES, st.data())
 def test_a_file_cut_anywhere_keeps_its_whole_lines(results, tmp_path_factory, lines, more, data):
     file = tmp_path_factory.mktemp("cut") / "results.jsonl"
@@ -196,6 +197,7 @@ def lines_of(name, mious, *, seconds=10.0, records=0, tokens="t", **changed):
     ]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_a_row_has_mean_and_sample_deviation_over_seeds(results, mious, random):
     lines = [*lines_of("fixmatch", mious), *lines_of("supervised", [0.25])]
