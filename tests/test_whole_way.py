@@ -22,7 +22,7 @@ from tests.rasters import CRS, TRANSFORM, rasterio, write_tiff
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
-STEPS = 8
+STEPS = 16
 LABELED_VIEWS = 4
 COLLAR = 40  # px without data at two sides of a raster
 

@@ -35,8 +35,8 @@ Start = tuple[int, int]
 def main() -> None:
     """Measure and print a Markdown table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--side", type=int, default=2048, help="of the raster, px")
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--side", type=int, default=1536, help="of the raster, px")
+    options.add_argument("--rounds", type=int, default=3)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lines = measure(Path(folder), given.side, given.rounds)
