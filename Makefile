@@ -60,6 +60,8 @@ bench: .venv/ready
 	$(BIN)/python tests/benchmarks/bench_training.py >> outputs/benchmarks.md
 	$(BIN)/python tests/benchmarks/bench_prepare.py >> outputs/benchmarks.md
 	$(BIN)/python tests/benchmarks/bench_reading.py >> outputs/benchmarks.md
+	$(BIN)/python tests/benchmarks/bench_predict.py >> outputs/benchmarks.md
+	$(BIN)/python tests/benchmarks/bench_start.py >> outputs/benchmarks.md
 	if [ -d ../shared/weights ]; then $(BIN)/python tests/benchmarks/bench_transform.py >> outputs/benchmarks.md; fi
 	cat outputs/benchmarks.md
 

@@ -20,6 +20,14 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Only a power cut loses unsynced data, and a disk may take as long as the tests; calls can still be recorded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _process() -> Iterator[None]:
     """Fails a test that leaves signal handlers or the working folder changed, as later tests may depend on them."""

@@ -129,22 +129,29 @@ def trained(case: Case, words: Iterable[object]) -> Path:
     return Path(run)
 
 
-def evaluated(case: Case, run: Path) -> tuple[dict, str]:
-    protocols = [word for name in PROTOCOLS for word in ("--protocol", name)]
-    printed = rsmtdf("evaluate", run, *protocols)
+def report_of(run: Path, protocols: Iterable[str]) -> tuple[dict, str]:
+    """The scores of a run by protocols, and the command's output."""
+    printed = rsmtdf(
+        "evaluate", run, *(word for name in protocols for word in ("--protocol", name))
+    )
     (folder,) = words_of(r"report and pictures (\S+)", printed)
-    report = json.loads((Path(folder) / "report.json").read_text())
+    return json.loads((Path(folder) / "report.json").read_text()), printed
+
+
+def evaluated(case: Case, run: Path) -> tuple[dict, str]:
+    # A report has the pixel counts of its first protocol, and the crops of others may differ.
+    alone = {name: report_of(run, [name])[0] for name in PROTOCOLS[1:]}
+    report, printed = report_of(run, PROTOCOLS)
+    alone[PROTOCOLS[0]] = report
     scored = [report, *report["others"]]
     assert tuple(scores["protocol"] for scores in scored) == PROTOCOLS
     for scores in scored:
         assert f"protocol {scores['protocol']}" in printed
         assert scores["protocol_description"] in printed
         assert f"scored: {scores['crops']}" in printed
-        # A report has the pixel counts of its first protocol, and the crops of others may differ.
-        rsmtdf("evaluate", run, "--protocol", scores["protocol"])
-        alone = json.loads((Path(folder) / "report.json").read_text())
-        assert alone["crops"] == scores["crops"]
-        expected = ious(case, scores["protocol"], alone["confusion"], alone["ignored"])
+        counted = alone[scores["protocol"]]
+        assert counted["crops"] == scores["crops"]
+        expected = ious(case, scores["protocol"], counted["confusion"], counted["ignored"])
         scored_ious = {
             row["name"]: row["iou"] for row in scores["scores"]["classes"] if row["scored"]
         }
@@ -152,7 +159,6 @@ def evaluated(case: Case, run: Path) -> tuple[dict, str]:
         assert scores["scores"]["miou"] == pytest.approx(
             mean(scores["protocol"], expected), abs=1e-9
         )
-    rsmtdf("evaluate", run, *protocols)
     assert ("padded at a border" in report["others"][0]["crops"]) == case.padded
     assert len({scores["protocol_description"] for scores in scored}) == len(PROTOCOLS)
     assert report["images"] == case.scenes["test"]

@@ -24,7 +24,7 @@ from rsmtdf_core.scenes.patterns import match_stacks
 from rsmtdf_core.scenes.problems import Problem
 from rsmtdf_core.scenes.scene import Scene, ScenePair, image_id
 from rsmtdf_core.scenes.split_settings import SplitName
-from rsmtdf_core.scenes.splits import block_notes
+from rsmtdf_core.scenes.splits import block_notes, random_notes
 from rsmtdf_core.settings import Settings
 from rsmtdf_core.words import counted, readable
 
@@ -105,7 +105,7 @@ def check_dataset(
     ]
     listed = listed_images(manifest, root, [(pair.image, pair.mask) for pair in pairs])
     problems += listed.ambiguous
-    scenes, left_out = split_scenes(manifest, splits, pair_checks)
+    scenes, left_out, grid = split_scenes(manifest, splits, pair_checks)
     for split, members in splits.items():
         if split != "train":
             problems += _missing_masks(split, members)
@@ -114,14 +114,14 @@ def check_dataset(
             Problem(
                 file=scene, what=f"splits.{split} lists this scene, which its image does not have"
             )
-            for scene in missing_scenes(manifest, split, scenes[split])
+            for scene in missing_scenes(manifest, split, grid[split])
             if image_id(scene) in opened
         ]
-    refuse_shared(manifest, scenes)
+    refuse_shared(manifest, grid)
     problems += _labeled_without_mask(manifest, scenes.get("train", ()))
     problems += _duplicates(splits, pair_checks)
     split_checks = tuple(
-        _split_check(manifest, split, members, pair_checks, left_out.get(split, 0))
+        _split_check(manifest, split, members, grid[split], pair_checks, left_out.get(split, 0))
         for split, members in scenes.items()
     )
     unknown: Counter[str] = Counter()
@@ -136,6 +136,7 @@ def check_dataset(
             *_lacking(split_checks),
             *_left_out(manifest, len(pairs) - len(used), pair_checks),
             *block_notes(manifest, left_out),
+            *random_notes(manifest),
             *_listed(manifest),
             *label_notes(labels),
             *listed.notes,
@@ -232,14 +233,16 @@ def _split_check(
     manifest: Manifest,
     split: SplitName,
     scenes: Sequence[Scene],
+    grid: Sequence[Scene],
     pair_checks: dict[str, PairCheck],
     left_out: int,
 ) -> SplitCheck:
+    """Count the scenes of a split, and the pixels of its windows on the grid."""
     counted = {
         scene: counts for pair in pair_checks.values() for scene, counts in pair.pixels.items()
     }
     pixels = np.zeros(len(manifest.classes) + 1, np.int64)
-    for scene in scenes:
+    for scene in grid:
         pixels += counted.get(scene.id, 0)
     labeled_images = {scene.image for scene in scenes if scene.mask is not None}
     return SplitCheck(

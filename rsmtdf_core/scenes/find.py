@@ -86,11 +86,11 @@ def find_scenes(manifest: Manifest, root: Path) -> Dataset:
             where=root / problem.file,
             remedy="give the images different names, or choose some of them with `images` in the manifest",
         )
-    splits, left_out = split_scenes(manifest, members, images)
-    for split, scenes in splits.items():
+    splits, left_out, grid = split_scenes(manifest, members, images)
+    for split, scenes in grid.items():
         if missing := missing_scenes(manifest, split, scenes):
             raise listed_but_missing(manifest, split, missing)
-    refuse_shared(manifest, splits)
+    refuse_shared(manifest, grid)
     turned = tuple(pair.image for pair in pairs.values() if images[pair.id].turned)
     notes = (*label_notes(labels), *listed.notes)
     return Dataset(manifest, root, splits, turned, notes, left_out)

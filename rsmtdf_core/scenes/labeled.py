@@ -1,19 +1,21 @@
 """Choose the labeled scenes among those of the training split (tests: test_find.py)."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.draws import rank
-from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.members import require_values
 from rsmtdf_core.scenes.scene import Scene, image_id
 from rsmtdf_core.scenes.split_settings import SplitName
 from rsmtdf_core.settings import Settings, Share
 from rsmtdf_core.validation import suggestion
 from rsmtdf_core.words import counted
+
+if TYPE_CHECKING:
+    from rsmtdf_core.scenes.find import Dataset
 
 _KEY = "data.labeled"
 _MOST = 3  # images named in a sentence
@@ -56,7 +58,7 @@ Labeled = Annotated[
 
 
 def choose_labeled(
-    dataset: Dataset, scenes: Sequence[Scene], labeled: float | LabeledImages, seed: int
+    dataset: "Dataset", scenes: Sequence[Scene], labeled: float | LabeledImages, seed: int
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
     """Choose the scenes whose masks may be used, by a share or by their images.
 
@@ -87,7 +89,7 @@ def choose_labeled(
     return drawn, tuple(scene for scene in _drawn(scenes, seed) if scene.id not in kept)
 
 
-def _matching(dataset: Dataset, scenes: Sequence[Scene], labeled: LabeledImages) -> list[Scene]:
+def _matching(dataset: "Dataset", scenes: Sequence[Scene], labeled: LabeledImages) -> list[Scene]:
     fields = dataset.manifest.fields
     if unknown := [field for field in labeled.where if field not in fields]:
         raise DataError(

@@ -70,7 +70,7 @@ class Manifest(Settings):
         masks: path pattern of the masks, with the same fields; for shapes with some of them or none, as images may
             share a file or folder; None without masks.
         mask_encoding: the encoding of class ids in the masks' pixels.
-        window: size and stride of scenes that are windows of larger rasters.
+        window: size and stride of scenes that are windows of larger rasters, and training windows at random positions.
         bands: the choice and scale of bands, for GeoTIFFs; teachers see the first three, the student all. Omitted if
             not set, as in manifests from before the key existed.
         parent: names of the fields that identify the tile from which an image was cut; empty for images that are not
@@ -285,6 +285,14 @@ class Manifest(Settings):
             for color in (*encoding.class_ids(self.classes), *encoding.ignore):
                 if not set(color_rgb(color)) <= {0, 255}:
                     raise ValueError(f"mask_encoding.match: threshold cannot match {color}")
+        return self
+
+    @model_validator(mode="after")
+    def _draws_windows_of_a_rule(self) -> Self:
+        if self.window is None or self.window.random is None:
+            return self
+        if "train" not in self.splits or self.splits["train"].scenes is not None:
+            raise ValueError("window.random draws training windows, so splits.train must be a rule")
         return self
 
     @model_validator(mode="after")

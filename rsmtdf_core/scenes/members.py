@@ -9,8 +9,8 @@ from rsmtdf_core.arrays import Rows
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.blocks import CutImage, Placement, place_scenes
 from rsmtdf_core.scenes.draws import Draw
-from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.manifest import Manifest
+from rsmtdf_core.scenes.random_windows import WindowedImage, draw_windows
 from rsmtdf_core.scenes.scene import Scene, ScenePair, image_id
 from rsmtdf_core.scenes.split_settings import SplitName, SplitSpec
 from rsmtdf_core.validation import suggestion
@@ -100,17 +100,12 @@ def require_values(
                 )
 
 
-class OpenImage(Protocol):
-    """An image of the dataset whose header was read."""
+class OpenImage(WindowedImage, Protocol):
+    """An image of the dataset whose header was read, with its scenes."""
 
     @property
     def scenes(self) -> Sequence[Scene]:
         """The image as a scene, or its windows."""
-        ...
-
-    @property
-    def frame(self) -> Frame | None:
-        """Its size and georeference; None if it could not be opened."""
         ...
 
 
@@ -120,10 +115,12 @@ class SplitScenes(NamedTuple):
     Attributes:
         splits: the scenes, in the order of their images.
         left_out: for splits by block, the number of scenes that are too near to a block of another split.
+        grid: the scenes before training windows were drawn at random positions.
     """
 
     splits: dict[SplitName, tuple[Scene, ...]]
     left_out: dict[SplitName, int]
+    grid: dict[SplitName, tuple[Scene, ...]]
 
 
 def split_scenes(
@@ -131,7 +128,7 @@ def split_scenes(
     members: Mapping[SplitName, Sequence[ScenePair]],
     images: Mapping[str, OpenImage],
 ) -> SplitScenes:
-    """Select the scenes of each split among those cut from its pairs.
+    """Select the scenes of each split among those cut from its pairs, or draw training windows among them.
 
     Args:
         manifest: the manifest.
@@ -139,8 +136,23 @@ def split_scenes(
         images: the opened image of each pair, by the pair's id.
 
     Raises:
-        ConfigError, DataError: If a split by block has no scene, or a scene has no place on the grid of blocks.
+        ConfigError, DataError: If a split by block has no scene, a scene has no place on the grid of blocks, or there
+            is no position for a random window.
     """
+    grid, left_out = _split_grid(manifest, members, images)
+    spec, splits = manifest.window, dict(grid)
+    if spec is not None and spec.random is not None and splits.get("train"):
+        scored = [scene for split, scenes in grid.items() if split != "train" for scene in scenes]
+        splits["train"] = draw_windows(spec, spec.random, grid["train"], scored, images)
+    return SplitScenes(splits, left_out, grid)
+
+
+def _split_grid(
+    manifest: Manifest,
+    members: Mapping[SplitName, Sequence[ScenePair]],
+    images: Mapping[str, OpenImage],
+) -> tuple[dict[SplitName, tuple[Scene, ...]], dict[SplitName, int]]:
+    """Return the scenes of each split among those cut from its pairs, and the numbers that are left out."""
     cut = {
         split: [scene for pair in pairs for scene in images[pair.id].scenes]
         for split, pairs in members.items()
@@ -148,7 +160,7 @@ def split_scenes(
     blocks = {split: cut[split] for split in cut if manifest.splits[split].by == "block"}
     splits = {split: _choose(manifest, split, cut[split]) for split in cut if split not in blocks}
     if manifest.blocks is None or not any(blocks.values()):
-        return SplitScenes({**splits, **dict.fromkeys(blocks, ())}, {})
+        return {**splits, **dict.fromkeys(blocks, ())}, {}
     pairs = {pair.id for split in blocks for pair in members[split]}
     placement = place_scenes(
         manifest.blocks,
@@ -169,7 +181,7 @@ def split_scenes(
         )
         left_out[split] = len(drawn[split]) - len(kept)
         _require_scenes(manifest, split, len(drawn[split]), len(kept))
-    return SplitScenes({split: splits[split] for split in members}, left_out)
+    return {split: splits[split] for split in members}, left_out
 
 
 def _drawn_rows(

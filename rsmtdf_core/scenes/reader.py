@@ -1,8 +1,9 @@
 """Decode the pixels and masks of scenes, with a cache of recent files.
 
 Views of one scene, and windows of one raster, are requested in bursts, and decoding is expensive. So decoded files are
-cached up to a number of bytes. If a file can be read by parts, only the scene's window is read and cached. The cache
-also holds where pixels have data, so that a scene's image and mask are each opened once.
+cached up to a number of bytes. If a file can be read by parts, or by rows and does not fit into the cache, only the
+scene's window is read and cached. The cache also holds where pixels have data, so that a scene's image and mask are
+each opened once.
 """
 
 from collections import OrderedDict
@@ -17,6 +18,7 @@ from rsmtdf_core.scenes.bands import SHOWN
 from rsmtdf_core.scenes.files import open_labels
 from rsmtdf_core.scenes.find import Dataset
 from rsmtdf_core.scenes.images.decoder import Valid
+from rsmtdf_core.scenes.images.file import ImageFile
 from rsmtdf_core.scenes.images.frame import Frame
 from rsmtdf_core.scenes.images.orientation import Region
 from rsmtdf_core.scenes.rasters import open_raster
@@ -113,14 +115,20 @@ class SceneReader:
         return self._cached("image", scene, lambda: self._decode_image(scene))
 
     def _decode_image(self, scene: Scene) -> _Decoded:
-        """Decode the scene's window if the file can be read by parts, else the whole file."""
+        """Decode the scene's window, or the whole file."""
         source = scene.source(self.dataset.root)
         with open_raster(source, self.dataset.manifest.bands) as raster:
             if scene.window is None and raster.image.size != (scene.width, scene.height):
                 raise _changed(scene, *raster.image.size)
-            part = _part(scene) if raster.image.by_parts else None
+            part = _part(scene) if self._reads_parts(raster.image) else None
             pixels, valid = raster.read(*(part or raster.image.whole()))
             return _Decoded(pixels, part, raster.frame, None if valid.all() else valid)
+
+    def _reads_parts(self, image: ImageFile) -> bool:
+        """Whether a window is read by itself: the file has parts, or rows and would not stay in the cache."""
+        bands = self.dataset.manifest.image_bands + 1  # and where it has data
+        kept = image.width * image.height * bands <= self.cache_bytes
+        return image.by_parts or (image.by_rows and not kept)
 
     def _decode_mask(self, scene: Scene, image: _Decoded) -> _Decoded:
         """Decode the class ids of the decoded part of the image; pixels without image data are ignored."""

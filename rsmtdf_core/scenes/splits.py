@@ -23,6 +23,7 @@ def split_notes(dataset: Dataset) -> tuple[str, ...]:
     ]
     notes = [f"split of manifest {manifest.name}: {'; '.join(rules)}"]
     notes += block_notes(manifest, dataset.left_out)
+    notes += random_notes(manifest)
     test = manifest.splits.get("test")
     by_block = test is not None and test.by == "block"
     if not by_block and (manifest.window or manifest.parent) and dataset.splits.get("test"):
@@ -51,6 +52,15 @@ def block_notes(manifest: Manifest, left_out: Mapping[SplitName, int]) -> tuple[
     note = f"by block: {manifest.blocks.describe()}"
     return (
         f"{note}; scenes too near to a block of another split are in no split: {counts or 'none'}",
+    )
+
+
+def random_notes(manifest: Manifest) -> tuple[str, ...]:
+    """Return a sentence on training windows at random positions; empty for windows of the grid."""
+    if manifest.window is None or manifest.window.random is None:
+        return ()
+    return (
+        f"training: up to {manifest.window.random.describe()}, in the area of the split's windows",
     )
 
 

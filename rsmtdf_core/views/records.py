@@ -5,11 +5,15 @@ has its mask in one channel. An unlabeled view then has the bands of the view th
 that view. Unused channels are 0.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from rsmtdf_core.arrays import Pixels
-from rsmtdf_core.views.render import ViewRenderer
 from rsmtdf_core.views.settings import ViewSettings
+
+if TYPE_CHECKING:
+    from rsmtdf_core.views.render import ViewRenderer
 
 PIXELS = "pixels"
 """The teacher name of pixel stores."""
@@ -25,7 +29,7 @@ def pixel_bands(settings: ViewSettings, channels: int) -> int:
     return channels - 1 if settings.teacher_sees == "weak" else channels // 2
 
 
-def pixel_record(renderer: ViewRenderer, row: int) -> Pixels:
+def pixel_record(renderer: "ViewRenderer", row: int) -> Pixels:
     """Render the record of a plan row, uint8 [crop, crop, channels]."""
     settings = renderer.plan.settings
     weak = renderer.weak(row)

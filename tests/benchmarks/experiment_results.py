@@ -74,15 +74,21 @@ class Row(NamedTuple):
 
 def read(results: Path) -> list[dict[str, Any]]:
     """Return the lines of the results file, which may be missing."""
-    return (
-        [json.loads(text) for text in results.read_text().splitlines()] if results.exists() else []
-    )
+    return [json.loads(text) for text in _whole_lines(results).splitlines()]
 
 
 def append(results: Path, line: Line) -> None:
-    """Add a line."""
+    """Add a line, in place of a last line that was cut off."""
+    whole = _whole_lines(results)
     with results.open("a") as file:
+        file.truncate(len(whole))
         file.write(json.dumps(line) + "\n")
+
+
+def _whole_lines(results: Path) -> str:
+    """Return the text of a results file, which is ASCII, without a last line that a kill cut off."""
+    text = results.read_text(encoding="ascii") if results.exists() else ""
+    return text[: text.rfind("\n") + 1]
 
 
 def write_report(lines: Sequence[Line], out: Path) -> None:

@@ -10,13 +10,6 @@ from pathlib import Path
 
 import pytest
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a power cut loses unsynced data; the calls are still recorded and can still fail."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 Run = Callable[..., list[int]]
 
 

@@ -30,7 +30,7 @@ from tests.reliability.test_training_kills import CONFIG
 
 PAGE = 4096
 GOOD = ("same", "warned", "refused")
-QUICK = 40
+QUICK = 24
 MANY = 8
 SETTINGS = ("objective.method=supervised", "optimiser.epochs=3", "runtime.keep_checkpoints=3")
 # Folders of files that no result is read from.

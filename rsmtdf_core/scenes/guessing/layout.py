@@ -15,8 +15,9 @@ from rsmtdf_core.scenes.guessing.assets import asset_patterns, is_document
 from rsmtdf_core.scenes.guessing.band_files import find_band_files
 from rsmtdf_core.scenes.guessing.names import HOLE, Form, SceneName, readings
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
-from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES
+from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, VRT
 from rsmtdf_core.scenes.images.source import Source, source_of
+from rsmtdf_core.scenes.images.vrt import vrt_sources
 from rsmtdf_core.scenes.patterns import match_stacks, pattern_fields
 
 _TRAIN_WORDS = frozenset({"train", "training"})
@@ -77,7 +78,8 @@ def guess_layout(
 ) -> Layout:
     """Find the two patterns that give the most images a mask.
 
-    Of scenes with one file for each band (see `find_band_files`), each band has a pattern.
+    Of scenes with one file for each band (see `find_band_files`), each band has a pattern. The sources of a VRT are
+    left out.
 
     Args:
         root: the data root.
@@ -109,6 +111,7 @@ def guess_layout(
             where=root,
             remedy="convert them first" if unread else _NO_IMAGE,
         )
+    files = _without_sources(root, files)
     bands = find_band_files(root, files)
     seen = files if bands is None else bands.files
     forms = _by_form(seen)
@@ -132,6 +135,13 @@ def guess_layout(
     layout = _matched(root, (image_pattern,), mask_pattern, files)
     _require_one_kind_of_masks(root, layout, forms, image)
     return layout
+
+
+def _without_sources(root: Path, files: Sequence[str]) -> list[str]:
+    """Return the files that are not sources of a VRT among them."""
+    mosaics = [root / file for file in files if file.lower().endswith(VRT.suffixes)]
+    sources = {source.resolve() for mosaic in mosaics for source in vrt_sources(mosaic)}
+    return [file for file in files if not sources or (root / file).resolve() not in sources]
 
 
 _Forms = Mapping[Form, dict[SceneName, list[str]]]

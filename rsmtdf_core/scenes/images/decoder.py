@@ -28,6 +28,7 @@ class Header:
         white_is_zero: whether small values are bright (TIFF's MINISWHITE).
         orientation: the way from stored to shown pixels.
         by_parts: whether decoding a part costs about its share of the whole; otherwise every part decodes the file.
+        by_rows: whether decoding a part costs about the share of its rows, as in files of strips.
     """
 
     frame: Frame
@@ -40,6 +41,7 @@ class Header:
     white_is_zero: bool = False
     orientation: Orientation = field(default_factory=Orientation)
     by_parts: bool = False
+    by_rows: bool = False
 
 
 class Decoder(Protocol):

@@ -129,6 +129,11 @@ class ImageFile:
         return self._header.by_parts
 
     @property
+    def by_rows(self) -> bool:
+        """Whether reading a part costs about the share of its stored rows."""
+        return self._header.by_rows
+
+    @property
     def eight_bits(self) -> bool:
         """Whether all bands have unsigned samples of at most 8 bits, which need no scale to be shown."""
         return all(dtype == np.uint8 for dtype in self.dtypes)

@@ -213,6 +213,8 @@ def _header(dataset: RasterioDataset, orientation: Orientation) -> Header:
         white_is_zero=dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES",
         orientation=orientation,
         by_parts=all(width < dataset.width for _, width in dataset.block_shapes),
+        by_rows=dataset.driver == TIFF.driver
+        and all(height < dataset.height for height, _ in dataset.block_shapes),
     )
 
 

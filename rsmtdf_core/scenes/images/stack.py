@@ -47,6 +47,7 @@ class StackDecoder:
             masked=tuple(image.lacks_data((band,)) for image, band in self._bands),
             white_is_zero=first.white_is_zero,
             by_parts=all(image.by_parts for image in images),
+            by_rows=all(image.by_parts or image.by_rows for image in images),
         )
 
     def read(self, bands: tuple[int, ...], part: Region) -> Values:

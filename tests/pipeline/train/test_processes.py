@@ -13,9 +13,10 @@ from pipeline.extract.run import extract
 from pipeline.train.run import train
 from rsmtdf_core.runs.checkpoint import newest_checkpoint
 from rsmtdf_core.runs.folder import open_run
-from tests.pipeline.helpers import near
+from tests.pipeline.helpers import Killed, assert_same, near
+from tests.pipeline.processes import train_together
 
-# No batch norm: its statistics are those of each process's own part of the batch.
+# No batch norm that trains: its statistics are those of each process's own part of the batch.
 STUDENT = ("student.encoder=test_vit", "evaluation.inference.window=64")
 
 
@@ -59,6 +60,18 @@ OPTIONS = (
 )
 
 
+PRETRAINED = ("objective.pretrain.steps=3",)
+
+PYRAMID = (
+    "student.encoder=test_efficientnet",
+    "student.frozen_batch_norm=true",
+    "student.translator_input=pyramid",
+    "views.labeled_views=fresh",
+    "optimiser.epochs=1",
+    *PRETRAINED,
+)
+
+
 def norm(tensors):
     return float(torch.stack([tensor.double().norm() for tensor in tensors]).norm())
 
@@ -95,30 +108,44 @@ def require_equal_losses(alone, together):
             assert near(line[name], expected[name]), (expected["step"], name)
 
 
+CASES = {
+    "rs-mtdf": (),
+    "unimatch-v2": (),
+    "distill": (),
+    "teacher-head": (),
+    "supervised": PRETRAINED,
+    "fixmatch": (
+        "views.without_teachers=fresh",
+        "student.frozen_stages=2",
+        "optimiser.layer_decay=0.7",
+        "optimiser.warmup=3",
+    ),
+    "rs-mtdf with options": OPTIONS,
+    "rs-mtdf of a pyramid": PYRAMID,
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache for all tests, as most have the same features."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "chosen"),
-    [
-        ("rs-mtdf", ()),
-        ("unimatch-v2", ()),
-        ("distill", ()),
-        ("supervised", ("objective.pretrain.steps=3",)),
-        (
-            "fixmatch",
-            ("student.frozen_stages=2", "optimiser.layer_decay=0.7", "optimiser.warmup=3"),
-        ),
-        ("rs-mtdf", OPTIONS),
-    ],
-)
+@pytest.mark.parametrize("case", CASES)
 def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
-    config_file, make_config, method, chosen
+    config_file, make_config, cache, case
 ):
-    settings = (*SETTINGS, *chosen, f"objective.method={method}")
+    chosen, method = CASES[case], case.partition(" ")[0]
+    settings = (*SETTINGS, *chosen, f"objective.method={method}", f"runtime.cache={cache}")
     config = make_config(*settings, "optimiser.batch=4", "name=one")
-    extract(config)
+    if "views.without_teachers=fresh" not in chosen:
+        extract(config)
     alone = open_run(train(config).run)
-    torchrun(config_file, (*settings, "optimiser.batch=2", "name=two"))
-    together = open_run(make_config(*settings, "name=two").run_folder)
+    settings = (*settings, "optimiser.batch=2", "name=two")
+    folder = make_config(*settings).run_folder
+    train_together(config_file, settings, folder)
+    together = open_run(folder)
     require_equal_losses(alone, together)
     first, second = (newest_checkpoint(run.checkpoints)[0] for run in (alone, together))
     gradients = first_moments(first)
@@ -128,7 +155,7 @@ def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
         assert error <= 1e-3 * size + floor, f"{name}: {error:.2e} apart, of norm {size:.2e}"
     ours, theirs = (method_tensors(checkpoint) for checkpoint in (first, second))
     assert ours.keys() == theirs.keys()
-    assert bool(ours) == (chosen == OPTIONS)
+    assert bool(ours) == (case == "rs-mtdf with options")
     for name, tensor in ours.items():
         if name.endswith(".matrix"):
             continue  # eigenvectors of the same eigenvalue are arbitrary
@@ -146,8 +173,20 @@ def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
         )
 
 
-class Killed(BaseException):
-    """Ends a training like a kill."""
+@pytest.mark.slow
+def test_a_run_in_two_processes_goes_on_before_and_at_the_border_with_the_same_bits(
+    config_file, make_config, cache
+):
+    settings = (*SETTINGS, *PYRAMID, "runtime.checkpoint_every=1", f"runtime.cache={cache}")
+    config = make_config(*settings)
+    extract(config)
+    whole, killed = (config.runtime.runs / name for name in ("whole", "killed"))
+    train_together(config_file, settings, whole)
+    for step in (2, 3):
+        train_together(config_file, settings, killed, resume=step > 2, dies_after=step)
+        assert newest_checkpoint(killed / "checkpoints")[0].state["step"] == step
+    train_together(config_file, settings, killed, resume=True)
+    assert_same(whole, killed)
 
 
 @pytest.mark.slow

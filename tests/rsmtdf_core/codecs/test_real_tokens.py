@@ -8,7 +8,7 @@ from tests.benchmarks.bench_transform import dubai_tokens, measure_quality
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.reliability
 def test_views_of_dubai_shrink_sixteen_times_at_the_stated_quality(shared: Path) -> None:
     quality = measure_quality(dubai_tokens(shared, 24), 0.99)
     assert quality["times smaller than fp16"] >= 16

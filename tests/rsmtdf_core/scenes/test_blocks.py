@@ -49,7 +49,8 @@ def split_frames(manifest, frames, masked=True):
         )
         for pair, size in zip(pairs, frames.values(), strict=True)
     }
-    return split_scenes(manifest, split_pairs(manifest, pairs), images)
+    splits, left_out, _ = split_scenes(manifest, split_pairs(manifest, pairs), images)
+    return splits, left_out
 
 
 def box(scene, frames):

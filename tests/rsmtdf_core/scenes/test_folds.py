@@ -47,7 +47,7 @@ def split_names(manifest, names, unmasked=0):
         )
         for pair in pairs
     }
-    splits, _ = split_scenes(manifest, split_pairs(manifest, pairs), images)
+    splits, *_ = split_scenes(manifest, split_pairs(manifest, pairs), images)
     refuse_shared(manifest, splits)
     return {split: [scene.id for scene in scenes] for split, scenes in splits.items()}
 

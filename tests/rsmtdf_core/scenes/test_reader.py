@@ -6,7 +6,9 @@ from PIL import Image
 
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.find import find_scenes
+from rsmtdf_core.scenes.images.gdal_decoder import GdalDecoder
 from rsmtdf_core.scenes.reader import SceneReader
+from tests.rasters import ramp, write_tiff
 
 from .conftest import make_manifest
 
@@ -44,6 +46,36 @@ def test_kept_files_are_not_read_again_and_the_oldest_leave_first(root):
     assert reader.image(scenes[2])[0, 0, 0] == 20
     with pytest.raises(MissingFileError):
         reader.image(scenes[1])
+
+
+@pytest.mark.parametrize(
+    ("profile", "cache_bytes", "parts"),
+    [
+        ({"tiled": True}, 2**20, True),
+        ({"tiled": False, "blockysize": 8}, 2**20, False),
+        ({"tiled": False, "blockysize": 8}, 96 * 160 * 3, True),
+        ({"tiled": False, "blockysize": 96, "compress": "deflate"}, 96 * 160 * 3, False),
+    ],
+)
+def test_strips_of_a_large_raster_are_read_alone(
+    tmp_path, monkeypatch, profile, cache_bytes, parts
+):
+    values = ramp(3, 96, 160, np.uint8)
+    write_tiff(tmp_path / "a.tif", values, **profile)
+    window = {"size": 32, "stride": 32}
+    changes = {"images": "{name}.tif", "masks": None, "window": window}
+    reader, scenes = reader_of(tmp_path, cache_bytes, **changes)
+    read = []
+    decoded = GdalDecoder.read
+    monkeypatch.setattr(
+        GdalDecoder,
+        "read",
+        lambda self, bands, part: read.append(part) or decoded(self, bands, part),
+    )
+    scene = next(scene for scene in scenes if scene.id == "a@64,32")
+    expected = values[:, 32:64, 64:96].transpose(1, 2, 0)
+    np.testing.assert_array_equal(reader.image(scene), expected)
+    assert read == [(32, 64, 32, 32) if parts else (0, 0, 96, 160)]
 
 
 def test_arrays_shared_with_the_cache_are_read_only(root):

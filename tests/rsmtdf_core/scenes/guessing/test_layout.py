@@ -228,6 +228,18 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
     assert (layout.image_files, layout.mask_files) == ((("images/a.png",),), ("masks/a.png",))
 
 
+def test_the_sources_of_a_mosaic_are_no_images(tmp_path):
+    put(tmp_path, "parts/p0.tif", "parts/p1.tif", "city.tif")
+    sources = "".join(
+        f'<SourceFilename relativeToVRT="1">parts/p{n}.tif</SourceFilename>' for n in (0, 1)
+    )
+    (tmp_path / "town.vrt").write_text(f"<VRTDataset>{sources}</VRTDataset>")
+    layout = guess_layout(tmp_path)
+    assert layout.images == ("{name}.*",)
+    assert layout.image_files == (("city.tif",), ("town.vrt",))
+    assert len(guess_layout(tmp_path, ["parts/{name}.tif"]).pairs) == 2
+
+
 def test_names_that_are_not_unicode_identify_scenes(tmp_path):
     latin = os.fsdecode("straße".encode("latin-1")), os.fsdecode("café".encode("latin-1"))
     put(tmp_path, *(f"{latin[0]}/{kind}/{latin[1]}.png" for kind in ("images", "masks")))
