@@ -55,7 +55,12 @@ def make_accelerator(config: ExperimentConfig) -> Accelerator:
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:
-        raise _unsupported(precision, str(error)) from error
+        if "mixed precision" in str(error):
+            raise _unsupported(precision, str(error)) from error
+        raise RunError(
+            f"the processes of the training cannot be set up: {error}",
+            remedy="start several processes by torchrun, which sets their environment",
+        ) from error
     if precision == "fp16" and accelerator.device.type == "cpu":
         # Here accelerate would silently compute in fp32.
         raise _unsupported(precision, "it needs a GPU")

@@ -317,6 +317,15 @@ def test_one_process_trains_in_one_precision_after_another(make_config):
         train(config, config.runtime.runs / precision)
 
 
+def test_an_incomplete_environment_of_processes_is_named(make_config, monkeypatch):
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(RunError, match="MASTER_ADDR") as caught:
+        train(make_config(*SUPERVISED))
+    assert "torchrun" in caught.value.remedy
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_run(config_file, make_config):
     config = make_config("optimiser.epochs=1")
