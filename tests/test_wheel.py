@@ -160,7 +160,7 @@ def interpreter(version: str, needs: str = "") -> str:
     return pytest.skip(f"no Python {version}" + (f" that can {needs}" if needs else ""))
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_the_verbs_work_next_to_a_cli_and_a_pipeline(version, wheel, project):
     python = interpreter(version, "import torch, zarr, rasterio")

@@ -32,7 +32,18 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.benchmark)
+# Potsdam has lists of crops and padded windows; `make reliability` has the others.
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case,
+            marks=() if case.benchmark == "potsdam" else pytest.mark.reliability,
+            id=case.benchmark,
+        )
+        for case in CASES
+    ],
+)
 def test_from_the_published_files_to_a_map_and_a_page(case, shared, tmp_path):
     source = tmp_path / "source"
     case.lay_out(shared / "data", source)

@@ -104,6 +104,7 @@ def main() -> None:
     options = parser().parse_args()
     torch.set_num_threads(options.threads)
     results = options.results or options.out / "results.jsonl"
+    options.out.mkdir(parents=True, exist_ok=True)
     data = find_data(options.data, options.out)
     deadline = time.monotonic() + 3600 * options.hours
     dimensions = (options.labels, options.arms, options.views, options.codecs, options.steps)

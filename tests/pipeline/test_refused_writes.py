@@ -58,7 +58,8 @@ def material(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-QUICK = ("config copy", "compare", "report", "export safetensors")
+QUICK = ("config copy", "export safetensors")
+SLOW = {"import-official", "export pt2", "export onnx", "train", "evaluate"}
 
 
 def _quick(*names: str):
@@ -173,7 +174,7 @@ def disks(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return disk
 
 
-@pytest.mark.parametrize("name", _quick(*(COMMANDS.keys() - {"import-official"})))
+@pytest.mark.parametrize("name", _quick(*(COMMANDS.keys() - SLOW)))
 def test_a_limit_on_file_sizes(disks, name):
     disk = disks(name)
     largest = max(disk.reference.sizes)
@@ -188,9 +189,7 @@ def test_a_limit_on_file_sizes(disks, name):
         disk.require_completes()
 
 
-@pytest.mark.parametrize(
-    "name", _quick(*QUICK, "data init", "demo", "cache export", "cache import")
-)
+@pytest.mark.parametrize("name", _quick(*QUICK, "data init", "demo", "cache export"))
 def test_a_refused_operation(disks, name):
     _refuse(disks(name), every=False)
 
@@ -244,7 +243,7 @@ def test_a_read_only_folder_is_found_before_the_work(disks, name):
         assert disk.run() is started, "the command does this work"
 
 
-@pytest.mark.parametrize("name", _quick(*QUICK, "evaluate"))
+@pytest.mark.parametrize("name", _quick(*QUICK, "compare", "report", "evaluate"))
 def test_a_folder_at_the_path_of_an_output(disks, name):
     disk = disks(name)
     for output in disk.reference.written:

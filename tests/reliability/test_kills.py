@@ -128,6 +128,7 @@ def test_a_kill_before_and_in_the_middle_of_every_operation(killed) -> None:
     assert killed.cases > len(killed.events) > 70
 
 
+@pytest.mark.reliability
 def test_forty_kills_at_random_moments(run, tmp_path) -> None:
     killed = _Killed(run, tmp_path, SMALL, GROWN)
     moments, longest = random.Random(), killed.seconds

@@ -47,7 +47,9 @@ def _whole(config, folder):
     return training.result(folder / "whole")
 
 
-@pytest.mark.parametrize("method", ["rs-mtdf", "unimatch-v2"])
+@pytest.mark.parametrize(
+    "method", ["rs-mtdf", pytest.param("unimatch-v2", marks=pytest.mark.reliability)]
+)
 def test_a_training_killed_at_several_steps_ends_with_the_same_bits(make, tmp_path, method):
     config = make(f"objective.method={method}")
     if method == "rs-mtdf":

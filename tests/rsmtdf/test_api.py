@@ -21,6 +21,7 @@ RENAMED = {
     "for": "program",
     "quick": "depth",
     "deep": "depth",
+    "asset": "assets",
 }
 
 

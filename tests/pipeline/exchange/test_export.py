@@ -59,12 +59,17 @@ def make_run(runs, make_config):
     return make
 
 
+QUICK = [("pt2", "cnn"), ("onnx", "cnn"), ("onnx", "attention")]
+CASES = [
+    case
+    if case[0] == "safetensors" or case in QUICK
+    else pytest.param(*case, marks=pytest.mark.reliability)
+    for case in product(["safetensors", "pt2", "onnx"], KINDS)
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("file_format", "kind"),
-    # ONNX is converted from the graph of pt2, so that it has every kind.
-    [*product(["safetensors", "onnx"], KINDS), ("pt2", "cnn"), ("pt2", "attention")],
-)
+@pytest.mark.parametrize(("file_format", "kind"), CASES)
 def test_logits_equal_those_of_the_run_at_three_sizes(make_run, tmp_path, kind, file_format):
     report = export_run(make_run(kind), tmp_path / "out", file_format)
     sizes = {(check.height, check.width) for check in report.checks}

@@ -131,8 +131,14 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+QUICK = ("rs-mtdf", "unimatch-v2", "teacher-head", "supervised", "rs-mtdf of a pyramid")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case in QUICK else pytest.mark.reliability) for case in CASES],
+)
 def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
     config_file, make_config, cache, case
 ):
@@ -173,7 +179,7 @@ def test_two_processes_compute_the_same_as_one_with_the_same_global_batch(
         )
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 def test_a_run_in_two_processes_goes_on_before_and_at_the_border_with_the_same_bits(
     config_file, make_config, cache
 ):
@@ -189,7 +195,7 @@ def test_a_run_in_two_processes_goes_on_before_and_at_the_border_with_the_same_b
     assert_same(whole, killed)
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 def test_a_run_goes_on_with_the_same_global_batch_in_more_processes(
     config_file, make_config, monkeypatch
 ):

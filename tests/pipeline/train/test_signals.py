@@ -125,7 +125,7 @@ def test_processes_stop_together_after_a_signal_to_one(config_file, make_config)
     assert lines_of(run)[-1]["step"] == checkpoint.state["step"] - 1
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux announces the death of a parent")
 def test_processes_of_a_killed_torchrun_save_and_end_and_hold_the_run_until_then(
     config_file, make_config
@@ -177,7 +177,9 @@ def rank(pid):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.reliability)]
+)
 def test_a_signal_to_all_processes_of_a_job_leaves_the_loaders_alive_until_it_is_saved(
     config_file, make_config, number
 ):

@@ -63,7 +63,7 @@ def scoring_of(config):
     return student, PartlyIgnored(dataset), scenes, config.evaluation.inference
 
 
-@pytest.mark.slow
+@pytest.mark.reliability
 def test_every_scene_counts_once_in_three_processes(
     make_config, config_file, tmp_path, pytestconfig
 ):
