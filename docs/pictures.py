@@ -2,13 +2,14 @@
 
     python docs/pictures.py DEMO DOCS
 
-DEMO is the folder of a finished demo, DOCS the folder for check.png, map.png and report.png. The last is a screenshot
-and needs chromium or google-chrome.
+DEMO is the folder of a finished demo, DOCS the folder for check.png, demo.png, map.png and report.png. The last is a
+screenshot and needs chromium or google-chrome.
 """
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,6 +32,7 @@ from rsmtdf_core.scenes.reader import SceneReader
 
 GAP = 8  # px between an image and its mask
 SIDE = 640  # px of the GeoTIFF's sides, one meter each
+PANEL = 900  # px, width of the panel
 PAGE = (1280, 2400)  # px of the browser's window
 LEFT_OUT = "main > section:not(#scenes), #scenes details details, .swipe:nth-child(n+3), footer { display: none }"
 EXACT = (
@@ -40,15 +42,17 @@ BROWSERS = ("chromium", "google-chrome")
 
 
 def main() -> None:
-    """Draw all three pictures."""
+    """Draw all pictures."""
     demo, docs = (Path(word) for word in sys.argv[1:3])
     manifest = load_manifest("synthetic")
     run = demo / "runs" / load_config("demo").run_folder.name
+    baseline = demo / "runs" / load_config("demo", ["name=demo-labels"]).run_folder.name
     with TemporaryDirectory() as folder:
         scratch = Path(folder)
         draw_check(docs / "check.png", manifest, demo / "scenes", scratch)
+        draw_panel(docs / "demo.png", manifest, run)
         draw_map(docs / "map.png", manifest, run, scratch)
-        draw_report(docs / "report.png", manifest, run, scratch)
+        draw_report(docs / "report.png", manifest, [run, baseline], scratch)
 
 
 def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> None:
@@ -75,6 +79,15 @@ def draw_check(path: Path, manifest: Manifest, root: Path, scratch: Path) -> Non
     _shrink(path, manifest)
 
 
+def draw_panel(path: Path, manifest: Manifest, run: Path) -> None:
+    """Draw test scenes with truth and prediction, as in `evaluate`."""
+    with Image.open(run / "evaluation" / "test-ema" / "panel.png") as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((PANEL, 2 * PANEL), Image.Resampling.LANCZOS)
+    small.save(path)
+    _shrink(path, manifest)
+
+
 def draw_map(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
     """Draw a GeoTIFF outside of all splits, and its map."""
     image, _ = draw_scene(SIDE, seed=2, number=0)
@@ -90,12 +103,12 @@ def draw_map(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
     _shrink(path, manifest)
 
 
-def draw_report(path: Path, manifest: Manifest, run: Path, scratch: Path) -> None:
-    """Draw parts of the run's report page, as in a desktop browser."""
+def draw_report(path: Path, manifest: Manifest, runs: Sequence[Path], scratch: Path) -> None:
+    """Draw parts of the runs' report page, as in a desktop browser."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         sys.exit(f"{path} is not drawn: it needs {' or '.join(BROWSERS)}")
-    page = report([run], scratch / "report.html", scenes=2).path
+    page = report(runs, scratch / "report.html", scenes=2).path
     page.write_text(page.read_text().replace("</style>", f"{LEFT_OUT}</style>", 1))
     size = f"--window-size={PAGE[0]},{PAGE[1]}"
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size]

@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -153,6 +154,14 @@ def test_a_missing_baseline_is_named_with_its_commands():
         "report",
     ]
     assert "objective.method=rs-mtdf" in only_labels.commands[1]
+
+
+def test_the_baseline_of_a_distilled_run_with_its_method_is_another_run_without_distillation():
+    distilled = answer(2, group(method="supervised", distils=True))
+    train, evaluate = distilled.commands[:2]
+    assert "objective.pretrain={}" in train
+    assert shlex.split(train)[-1] == shlex.split(evaluate)[2]
+    assert Path(shlex.split(train)[-1]).name == "demo-labels-seed0"
 
 
 def test_a_benchmark_can_be_compared_with_the_published_method():
