@@ -12,7 +12,7 @@ help:
 	@echo "make format  format the code and apply safe fixes"
 	@echo "make docs    this documentation as a site, in outputs/site"
 	@echo "make notebooks  runs the notebooks of docs/ and keeps their outputs"
-	@echo "make reliability  kills, faults and damage by the thousand, an hour or less"
+	@echo "make reliability  slow proofs: kills, faults and damage by the thousand, all exports and benchmarks, the wheel; an hour or more"
 	@echo "make bench   measured ratios, written to outputs/benchmarks.md"
 	@echo "make demo-teacher  trains the demo's teacher again, half an hour"
 	@echo "make pictures  the pictures of README and docs from the demo's scenes; needs chromium or google-chrome"

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.predict.items import find_items, is_document
+from pipeline.predict.items import find_items
 from pipeline.predict.settings import PredictSettings
 from pipeline.predict.stacks import find_stacks, is_band
 from rsmtdf_core.errors import DataError, MissingFileError
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, RASTER_SUFFIXES
 from rsmtdf_core.scenes.images.source import File, RemoteFile, Source, source_files
+from rsmtdf_core.scenes.stac import is_document
 
 OutputKind = Literal[
     "map",

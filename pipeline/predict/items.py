@@ -7,12 +7,7 @@ from pipeline.remote import open_address
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.guessing.assets import choose_assets
 from rsmtdf_core.scenes.images.source import File, Source, stacked
-from rsmtdf_core.scenes.stac import STAC_SUFFIXES, asset_pattern, read_items
-
-
-def is_document(file: File) -> bool:
-    """Whether an input is a STAC document, by its name."""
-    return file.suffix.lower() in STAC_SUFFIXES
+from rsmtdf_core.scenes.stac import asset_pattern, read_items
 
 
 def assets_of(patterns: Sequence[str]) -> tuple[str, ...]:
@@ -46,7 +41,7 @@ def _read(address: str) -> bytes:
         content: bytes = files.cat_file(path)
     except FileNotFoundError:
         raise
-    except Exception as error:  # noqa: BLE001 - of any file system
+    except Exception as error:  # noqa: BLE001 - file systems of fsspec raise any class
         raise DataError(
             f"the STAC document cannot be read: {error}",
             where=address,

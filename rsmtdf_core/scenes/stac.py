@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from rsmtdf_core.errors import ConfigError, DataError, MissingFileError
@@ -28,6 +28,11 @@ _PATTERN = re.compile(
     r"(?P<document>[^#]+\.(?:geo)?json)#(?P<fields>(?:\{collection\}/)?\{name\})/(?P<asset>[^/{}]+)"
 )
 _ROLE = "role="
+
+
+def is_document(file: File) -> bool:
+    """Whether a file is a STAC document, by its name."""
+    return file.suffix.lower() in STAC_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -277,7 +282,7 @@ def _read_json(place: str, read: Read | None) -> object:
     )
 
 
-def _item(feature: Any, place: str, number: int) -> StacItem:  # noqa: ANN401 - JSON
+def _item(feature: object, place: str, number: int) -> StacItem:
     """Return an item.
 
     Args:
@@ -292,7 +297,8 @@ def _item(feature: Any, place: str, number: int) -> StacItem:  # noqa: ANN401 - 
     from pystac.utils import make_absolute_href
 
     try:
-        item = pystac.Item.from_dict(feature)
+        # Any other value than an object raises one of the errors below.
+        item = pystac.Item.from_dict(cast("dict[str, Any]", feature))
         hrefs = {key: make_absolute_href(asset.href, place) for key, asset in item.assets.items()}
         roles = {key: tuple(asset.roles or ()) for key, asset in item.assets.items()}
     except (

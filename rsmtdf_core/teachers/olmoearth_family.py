@@ -10,7 +10,8 @@ import logging
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,11 @@ from rsmtdf_core.teachers.settings import TeacherSettings
 from rsmtdf_core.weights.states import StateDict, load_exactly, without_prefix
 
 logger = logging.getLogger(__name__)
+
+Encoder: TypeAlias = Any
+"""The library's encoder, a module; it has no types."""
+Sensor: TypeAlias = Any
+"""The library's description of a sensor's bands, a `ModalitySpec`; it has no types."""
 
 _PACKAGE = "olmoearth_pretrain_minimal"
 _MODALITIES = {"sentinel2": "sentinel2_l2a", "landsat": "landsat"}
@@ -141,7 +147,7 @@ def build(settings: TeacherSettings, crop: int, state: StateDict | None) -> nn.M
     return _Tap(encoder, inputs, settings, settings.resolution * crop / size)
 
 
-def _library() -> Any:  # noqa: ANN401 - a module
+def _library() -> ModuleType:
     try:
         # The package makes tensors when it is imported, which may first be needed on the meta device.
         with torch.device("cpu"):
@@ -164,7 +170,7 @@ def _require_model(model: str) -> None:
         )
 
 
-def _modality(settings: OlmoEarthSettings) -> Any:  # noqa: ANN401 - the library's type
+def _modality(settings: OlmoEarthSettings) -> Sensor:
     """Return the library's description of the sensor.
 
     Raises:
@@ -183,7 +189,7 @@ def _modality(settings: OlmoEarthSettings) -> Any:  # noqa: ANN401 - the library
     return modality
 
 
-def _encoder(model: str, modality: str) -> Any:  # noqa: ANN401 - the library's type
+def _encoder(model: str, modality: str) -> Encoder:
     _require_model(model)
     _, version, size = model.split("-")
     whole = _library().OlmoEarthPretrain_v1(
@@ -192,7 +198,7 @@ def _encoder(model: str, modality: str) -> Any:  # noqa: ANN401 - the library's 
     return whole.encoder
 
 
-def _inputs(settings: OlmoEarthSettings, encoder: Any, modality: Any) -> _Input:  # noqa: ANN401
+def _inputs(settings: OlmoEarthSettings, encoder: Encoder, modality: Sensor) -> _Input:
     """Place the teacher's bands among those of the sensor.
 
     Raises:

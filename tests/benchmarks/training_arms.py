@@ -154,7 +154,7 @@ def timed_checks(training: Training) -> list[StepClock]:
         update(*arguments, **options)
         clocks[-1].end()
 
-    training.finite.update = timed  # type: ignore[method-assign]
+    training.finite.update = timed  # type: ignore[method-assign] # of this instance alone
     return clocks
 
 

@@ -80,6 +80,13 @@ def test_both_stages_see_the_chosen_bands(make_config, rasters, tmp_path):
 MORE = {"indices": [3, 1, 5, 2, 4], "scale": [0, 2550]}
 
 
+def readers_of(experiment):
+    """The readers of the cached tokens, by teacher."""
+    targets = find_features(experiment, torch.device("cpu")).targets
+    assert isinstance(targets, CachedTargets)
+    return targets._readers
+
+
 def set_bands(rasters: Path, bands: dict[str, object]) -> None:
     manifest = yaml.safe_load((rasters / "rasters.yaml").read_text())
     (rasters / "rasters.yaml").write_text(yaml.safe_dump(manifest | {"bands": bands}))
@@ -113,15 +120,14 @@ def test_a_multispectral_teacher_sees_the_bands_that_it_names(make_config, raste
     extract(config)
 
     experiment = plan_experiment(config)
-    targets = find_features(experiment, torch.device("cpu")).targets
-    assert isinstance(targets, CachedTargets)
+    readers = readers_of(experiment)
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     pixels = torch.from_numpy(renderer.taught_view(5).transpose(2, 0, 1)[[4, 0, 1, 2]].copy())
     shape = (1, -1, 1, 1)
     seen = (pixels[None] / 255 - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
     with torch.inference_mode():
         (expected,) = net.forward_intermediates(seen, indices=1, norm=True, intermediates_only=True)
-    found = torch.from_numpy(targets._readers["eo"].tokens(5))
+    found = torch.from_numpy(readers["eo"].tokens(5))
     torch.testing.assert_close(found, expected[0].permute(1, 2, 0), rtol=1e-2, atol=1e-2)
 
     (store,) = verify(config.runtime.cache_folder, config=config).stores
@@ -160,12 +166,11 @@ def test_olmoearth_teaches_from_bands_by_their_names(make_config, rasters):
     extract(config)
 
     experiment = plan_experiment(config)
-    targets = find_features(experiment, torch.device("cpu")).targets
-    assert isinstance(targets, CachedTargets)
+    readers = readers_of(experiment)
     renderer = ViewRenderer(SceneReader(experiment.dataset), experiment.plan)
     view = torch.from_numpy(renderer.taught_view(5).transpose(2, 0, 1).copy())[None]
     (expected,) = load_teacher(config.teachers[0], config.views.crop).tokens(view)
-    found = torch.from_numpy(targets._readers["olmo"].tokens(5))
+    found = torch.from_numpy(readers["olmo"].tokens(5))
     torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
 
     run = train(config).run
@@ -188,10 +193,7 @@ def test_a_student_sees_more_bands_than_its_teachers(make_config, rasters, tmp_p
         set_bands(rasters, bands)
         config = make_config(*common, f"name={name}", f"runtime.cache={tmp_path / name}")
         extract(config)
-        experiment = plan_experiment(config)
-        targets = find_features(experiment, torch.device("cpu")).targets
-        assert isinstance(targets, CachedTargets)
-        readers = targets._readers
+        readers = readers_of(plan_experiment(config))
         tokens.append([reader.tokens(row) for reader in readers.values() for row in (0, 7)])
     # The teachers' three bands are the same.
     assert all(np.array_equal(*pair) for pair in zip(*tokens, strict=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rsmtdf_core.errors import DataError
 from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES
-from rsmtdf_core.scenes.stac import STAC_SUFFIXES, StacItem, read_items
+from rsmtdf_core.scenes.stac import StacItem, read_items
 
 _PICTURE = "visual"
 _MEASURED = "data"
@@ -17,11 +17,6 @@ _BANDS = (
 )
 """Keys of assets of one band; the last may be absent."""
 _MASKS = ("labels", "label", "masks", "mask")
-
-
-def is_document(path: str) -> bool:
-    """Whether a path or pattern names a STAC document."""
-    return path.lower().endswith(STAC_SUFFIXES)
 
 
 def asset_patterns(root: Path, document: str) -> tuple[tuple[str, ...], str | None]:

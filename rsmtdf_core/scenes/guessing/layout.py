@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmtdf_core.errors import DataError, MissingFileError
-from rsmtdf_core.scenes.guessing.assets import asset_patterns, is_document
+from rsmtdf_core.scenes.guessing.assets import asset_patterns
 from rsmtdf_core.scenes.guessing.band_files import find_band_files
 from rsmtdf_core.scenes.guessing.names import HOLE, Form, SceneName, readings
 from rsmtdf_core.scenes.images.folder import files_below, has_image_name, unread_files, unread_note
@@ -19,6 +19,7 @@ from rsmtdf_core.scenes.images.formats import IMAGE_SUFFIXES, VRT
 from rsmtdf_core.scenes.images.source import Source, source_of
 from rsmtdf_core.scenes.images.vrt import vrt_sources
 from rsmtdf_core.scenes.patterns import match_stacks, pattern_fields
+from rsmtdf_core.scenes.stac import is_document
 
 _TRAIN_WORDS = frozenset({"train", "training"})
 _SPLIT_WORDS = _TRAIN_WORDS | {"val", "valid", "validation", "test", "testing"}
@@ -97,7 +98,7 @@ def guess_layout(
         )
     everything = list(files_below(root))
     files = [path.relative_to(root).as_posix() for path in everything if has_image_name(path)]
-    if images is not None and len(images) == 1 and is_document(images[0]):
+    if images is not None and len(images) == 1 and is_document(Path(images[0])):
         images, labels = asset_patterns(root, images[0])
         masks = masks or labels
     if images is not None:
