@@ -123,8 +123,10 @@ def _splits_table(manifest: "Manifest", result: "DatasetCheck") -> Table:
 def _problems_table(result: "DatasetCheck") -> Table:
     """The first problems of each kind, and the number of further ones."""
     from rsmtdf_core.scenes.problems import grouped
+    from rsmtdf_core.words import counted
 
-    rows = Table("file", "problem", title=f"{len(result.problems)} problems", title_justify="left")
+    title = counted(len(result.problems), "problem")
+    rows = Table("file", "problem", title=title, title_justify="left")
     for problem, more in grouped(result.problems, _MOST):
         rows.add_row(Text(problem.file, overflow="fold"), Text(problem.what))
         if more:
