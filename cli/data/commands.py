@@ -123,7 +123,6 @@ def _splits_table(manifest: "Manifest", result: "DatasetCheck") -> Table:
 def _problems_table(result: "DatasetCheck") -> Table:
     """The first problems of each kind, and the number of further ones."""
     from rsmtdf_core.scenes.problems import grouped
-    from rsmtdf_core.words import counted
 
     title = counted(len(result.problems), "problem")
     rows = Table("file", "problem", title=title, title_justify="left")
